@@ -1,0 +1,1 @@
+//! Terraform's side of the plugin protocol: plays a provider and holds it to the rules.

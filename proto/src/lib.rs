@@ -1,0 +1,1 @@
+//! The wire types of the Terraform plugin protocol 6 and of go-plugin.

@@ -1,0 +1,1 @@
+//! The cluster side: facts, mesh objects, tokens.

@@ -1,0 +1,26 @@
+//! What a VM needs to be a member of an Istio mesh, as pure functions from values to values.
+//!
+//! ```text
+//! config -> Workload ─┐
+//!             Facts ──┴-> render -> Desired ─┬-> objects -> cluster
+//!                                            └-> bundle  -> vm
+//! Desired, ObservedObjects, ObservedVm -> compare -> Drift
+//! edits, Drift                         -> decide  -> Change
+//! ```
+//!
+//! **Invariant**: no clock, environment, file system, network or process is used here, and no
+//! word of Terraform's.
+
+pub mod change;
+pub mod desired;
+pub mod facts;
+pub mod names;
+pub mod observed;
+pub mod workload;
+
+pub use change::{Change, Drift, Edit, Effect, Problem};
+pub use desired::{Bundle, Desired, Digest, File, Kind, Manifest, Owner, Watch};
+pub use facts::{ControlPlane, Facts, Pem};
+pub use names::{Address, Id, LabelKey, LabelValue, Name, Namespace, Port, PortName, Protocol, SpiffeId};
+pub use observed::{Connection, ObservedObjects, ObservedVm, Seen, SeenRuntime, UnitState};
+pub use workload::{Install, Interception, Proxy, Runtime, Service, ServicePort, Sidecar, Workload};

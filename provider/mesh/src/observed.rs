@@ -1,0 +1,90 @@
+//! What is, in the cluster and on the VM.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::desired::Owner;
+use crate::names::Name;
+
+/// The objects of one workload as the API server has them; `None` or absent: NotFound.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ObservedObjects {
+    /// The whole `WorkloadEntry`.
+    pub entry: Option<Value>,
+    /// Whole `ServiceEntry` objects by name.
+    pub services: BTreeMap<Name, Value>,
+    /// The whole `Sidecar`.
+    pub sidecar: Option<Value>,
+}
+
+/// What istiod itself says of the proxy, from the entry's annotations.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Connection {
+    /// `istio.io/connectedAt`, as istiod wrote it.
+    pub connected_at: Option<String>,
+    /// `istio.io/disconnectedAt`, as istiod wrote it.
+    pub disconnected_at: Option<String>,
+    /// `istio.io/workloadController`: which istiod.
+    pub controller: Option<String>,
+}
+
+/// The VM as the remote program found it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ObservedVm {
+    /// `/etc/machine-id`; empty where there is none.
+    pub machine_id: String,
+    /// The marker of who owns the proxy.
+    pub owner: Option<Owner>,
+    /// The files that were asked for, by path.
+    pub files: BTreeMap<String, Seen>,
+    /// Lines of `/etc/hosts` between our marks.
+    pub hosts_lines: Vec<String>,
+    /// How the proxy runs.
+    pub runtime: SeenRuntime,
+    /// End of the workload certificate.
+    pub certificate_not_after: Option<Timestamp>,
+    /// `ISTIO_*` chains by `backend/table`, e.g. `nft/nat`.
+    pub chains: Vec<String>,
+    /// A run that was begun and neither finished nor undone: its step.
+    pub unfinished: Option<String>,
+    /// The VM's clock.
+    pub clock: Timestamp,
+}
+
+/// A file as it was found.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Seen {
+    /// There is none.
+    Missing,
+    /// It is there.
+    File {
+        /// User that owns it.
+        owner: String,
+        /// Permission bits.
+        mode: u32,
+        /// Its content.
+        content: Vec<u8>,
+    },
+}
+
+/// The proxy as it was found.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SeenRuntime {
+    /// The unit of the proxy.
+    pub unit: UnitState,
+    /// Version of the installed package or proxy.
+    pub version: Option<String>,
+    /// `GET :15021/healthz/ready` answered 200.
+    pub ready: bool,
+}
+
+/// State of a systemd unit.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct UnitState {
+    /// `systemctl is-active`, e.g. `active`, `inactive`, `failed`; empty: no such unit.
+    pub active: String,
+    /// `systemctl is-enabled`, e.g. `enabled`, `disabled`; empty: no such unit.
+    pub enabled: String,
+}

@@ -1,0 +1,112 @@
+//! What the user asks for: one VM and the services that it offers.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use crate::names::{Address, Host, Id, LabelKey, LabelValue, Locality, Name, Network, Port, PortName, Protocol};
+
+/// A VM that is a member of the mesh, as the user wrote it. Unknown values count as absent.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Workload {
+    /// Namespace and name of the `WorkloadEntry`.
+    pub id: Id,
+    /// What pods dial.
+    pub address: Option<Address>,
+    /// What the proxy's listeners bind, where that differs from `address` (a VM behind NAT).
+    pub instance_ip: Option<IpAddr>,
+    /// Labels that services select.
+    pub labels: BTreeMap<LabelKey, LabelValue>,
+    /// Annotations of the entry.
+    pub annotations: BTreeMap<String, String>,
+    /// The Kubernetes service account that the VM's certificate names.
+    pub service_account: Name,
+    /// The network the VM is on.
+    pub network: Option<Network>,
+    /// `region/zone/subzone`.
+    pub locality: Option<Locality>,
+    /// Share of the traffic, from 0.
+    pub weight: Option<u32>,
+    /// Ports of the entry by name.
+    pub ports: BTreeMap<PortName, Port>,
+    /// Each becomes a `ServiceEntry` that selects this workload.
+    pub services: BTreeMap<Name, Service>,
+    /// The `Sidecar` object; `None`: not ours.
+    pub sidecar: Option<Sidecar>,
+    /// More environment of the proxy: written to cluster.env.
+    pub env: BTreeMap<String, String>,
+    /// How the proxy runs.
+    pub proxy: Proxy,
+}
+
+/// What one `ServiceEntry` offers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Service {
+    /// Host names under which callers find the service.
+    pub hosts: Vec<Host>,
+    /// Virtual addresses; empty: Istio allocates one where it is configured to.
+    pub addresses: Vec<String>,
+    /// Ports by name.
+    pub ports: BTreeMap<PortName, ServicePort>,
+}
+
+/// One port of a service.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ServicePort {
+    /// What callers dial.
+    pub number: Port,
+    /// What is spoken.
+    pub protocol: Protocol,
+    /// Where the VM's proxy listens; `None`: `number`.
+    pub target_port: Option<Port>,
+    /// Where the application listens on 127.0.0.1; `None`: `target_port`.
+    pub app_port: Option<Port>,
+}
+
+/// What the `Sidecar` adds to the ingress listeners that follow from the services.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Sidecar {
+    /// `namespace/host` patterns the VM may reach; empty: everything.
+    pub egress_hosts: Vec<String>,
+}
+
+/// How the proxy runs on the VM.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Proxy {
+    /// As what it runs.
+    pub runtime: Runtime,
+    /// How traffic reaches it.
+    pub interception: Interception,
+    /// Where the package comes from; `None`: what is installed already.
+    pub install: Option<Install>,
+    /// Inbound ports that bypass the proxy, besides those of SSH and of the proxy itself.
+    pub exclude_inbound_ports: Vec<Port>,
+    /// Destinations that bypass the proxy, besides the clouds' metadata addresses.
+    pub exclude_cidrs: Vec<String>,
+    /// Whether the proxy answers DNS for mesh hosts; `None`: as the mesh config says.
+    pub dns_capture: Option<bool>,
+}
+
+/// As what the proxy runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Runtime {
+    /// Istio's package and its systemd unit.
+    Systemd,
+}
+
+/// How the VM's traffic reaches the proxy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interception {
+    /// NAT rules redirect it.
+    Redirect,
+    /// Nothing does: applications are called through the `Sidecar`'s listeners only.
+    None,
+}
+
+/// A package to install.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Install {
+    /// `https://`, `http://` or `file://` address that the VM itself fetches.
+    pub url: String,
+    /// Hex SHA-256 of the package.
+    pub sha256: String,
+}

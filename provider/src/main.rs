@@ -1,0 +1,2 @@
+//! Terraform provider for Istio VMs.
+fn main() {}

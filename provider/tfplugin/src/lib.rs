@@ -1,0 +1,1 @@
+//! A framework for Terraform providers: protocol 6, values, schemas and resources.

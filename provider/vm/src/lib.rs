@@ -1,0 +1,1 @@
+//! The VM side: the remote program and the SSH sessions that carry it.
