@@ -1,0 +1,36 @@
+resource "mesh_vm_workload" "ratings" {
+  namespace       = "bookinfo"
+  name            = "ratings-vm-1"
+  address         = "203.0.113.20" # what pods dial
+  instance_ip     = "10.0.0.20"    # what the VM's interface has, behind NAT
+  service_account = "bookinfo-ratings"
+
+  labels = {
+    app     = "ratings"
+    version = "v2"
+  }
+
+  services = {
+    ratings = {
+      hosts = ["ratings.vm.bookinfo"]
+      ports = {
+        http = { number = 9080, protocol = "HTTP" }
+      }
+    }
+  }
+
+  sidecar = {
+    egress_hosts = ["./*", "istio-system/*"]
+  }
+
+  ssh = {
+    host_key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOFRqXc0vC5D0NnRwJSLUwaIZuAFTPPTRJxnDAZNgqaE"
+  }
+
+  proxy = {
+    install = {
+      url    = "https://storage.googleapis.com/istio-release/releases/1.27.3/deb/istio-sidecar.deb"
+      sha256 = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+    }
+  }
+}

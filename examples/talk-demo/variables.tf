@@ -1,0 +1,52 @@
+variable "kubeconfig" {
+  description = "Path of the cluster's kubeconfig."
+  type        = string
+}
+
+variable "control_plane_address" {
+  description = "IP address where the VM reaches istiod. Unset: as the provider finds it."
+  type        = string
+  default     = null
+}
+
+variable "vm_address" {
+  description = "Address of the VM, as pods dial it."
+  type        = string
+}
+
+variable "ssh_port" {
+  description = "Port of the VM's sshd."
+  type        = number
+  default     = 22
+}
+
+variable "user" {
+  description = "User to log in as: root, or one who may use sudo without a password."
+  type        = string
+}
+
+variable "private_key_path" {
+  description = "Path of that user's private key."
+  type        = string
+}
+
+variable "host_key" {
+  description = "Public host key of the VM, e.g. \"ssh-ed25519 AAAA…\"."
+  type        = string
+}
+
+variable "package_url" {
+  description = "Address that the VM fetches Istio's sidecar package from."
+  type        = string
+}
+
+variable "package_sha256" {
+  description = "SHA-256 of the package in hex."
+  type        = string
+}
+
+variable "version_label" {
+  description = "Label `version` of the workload. Changing it bootstraps the VM again."
+  type        = string
+  default     = "v1"
+}
