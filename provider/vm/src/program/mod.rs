@@ -1,0 +1,43 @@
+//! The remote program: what it is sent ([`payload`]) and what it answers ([`report`]).
+//!
+//! One constant command starts it in any login shell; the program itself, the data and at last
+//! the token come on standard input, the answer goes to standard output.
+//!
+//! ```text
+//! command(privilege)    <- Payload::stdin: program, then `key base64` lines, `end`
+//!                       -> begin RUN, lines, heartbeats, `want token`, …, end RUN -> Reader -> Report
+//!                       <- token_line, when the reader says WantsToken
+//! ```
+//!
+//! **Invariant**: nothing here does input or output, and no value of the user's is ever a word of
+//! a script: values travel as base64 and become files on the VM.
+
+pub mod certificate;
+pub mod payload;
+pub mod report;
+
+pub use payload::{Commit, Patience, Payload, RunId, bootstrap, check, commit, observe, remove, result, revert, token_line};
+pub use report::{Check, Event, Reader, Report};
+
+/// The program as it runs on the VM, for an operator's audit.
+pub const TEXT: &str = include_str!("mesh-vm.sh");
+
+/// How the session becomes root on the VM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Privilege {
+    /// It is root already.
+    Root,
+    /// By `sudo -n`: a password is never asked for.
+    Sudo,
+}
+
+/// Returns the remote command: a constant without user data, valid in every login shell
+/// (POSIX ones, fish, tcsh).
+pub const fn command(privilege: Privilege) -> &'static str {
+    match privilege {
+        Privilege::Root => r#"exec /bin/sh -c 'read -r p; eval "$(printf %s "$p" | base64 -d | gzip -dc)"; main'"#,
+        Privilege::Sudo => {
+            r#"exec sudo -n /bin/sh -c 'read -r p; eval "$(printf %s "$p" | base64 -d | gzip -dc)"; main'"#
+        }
+    }
+}

@@ -1,0 +1,237 @@
+//! What is written to the remote program's standard input.
+
+use std::fmt;
+use std::hash::{BuildHasher, RandomState};
+use std::io::Write as _;
+use std::str::FromStr;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use jiff::Timestamp;
+use mesh::{Bundle, Interception, Owner};
+use secrecy::{ExposeSecret as _, SecretString};
+
+/// Names one run of the program on a VM: 32 lower-case hex digits. Unique, not secret.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct RunId(String);
+
+/// A text that is no run id.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("run id {0:?} is not 32 hex digits")]
+pub struct InvalidRunId(String);
+
+impl RunId {
+    /// Returns a new id.
+    pub fn generate() -> Self {
+        // The standard library seeds each of these from the system's random source.
+        let half = || RandomState::new().hash_one(std::process::id());
+        Self(format!("{:016x}{:016x}", half(), half()))
+    }
+
+    /// Returns the hex digits.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl FromStr for RunId {
+    type Err = InvalidRunId;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+        if text.len() == 32 && text.bytes().all(hex) { Ok(Self(text.into())) } else { Err(InvalidRunId(text.into())) }
+    }
+}
+
+/// When a bootstrap is final.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Commit {
+    /// As soon as the proxy is ready on the VM itself.
+    OnReady,
+    /// When [`commit`] came over a *new* connection; without it the VM is reverted. For NAT rules
+    /// that are new on the VM: they might lock everybody out.
+    OnVerdict,
+}
+
+/// How long a writing run waits for what others do; whole seconds are sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Patience {
+    /// For another run on the same VM to end.
+    pub lock: Duration,
+    /// For the token, after it was asked for.
+    pub token: Duration,
+    /// For the proxy to become ready.
+    pub ready: Duration,
+    /// For [`commit`], with [`Commit::OnVerdict`].
+    pub verdict: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        let seconds = Duration::from_secs;
+        Self { lock: seconds(120), token: seconds(120), ready: seconds(60), verdict: seconds(60) }
+    }
+}
+
+/// One call of the program: a verb and its data. Holds no secret.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Payload {
+    run: RunId,
+    verb: &'static str,
+    data: Vec<(String, Vec<u8>)>,
+    appended: String,
+}
+
+/// Returns the call that looks at a VM and writes nothing: the bundle's files, the proxy, its
+/// certificate, its NAT chains and whether a run was left unfinished.
+pub fn observe(bundle: &Bundle) -> Payload {
+    let paths = bundle.files.iter().enumerate();
+    let data = paths.map(|(at, file)| (format!("file.{at}.path"), file.path.clone().into_bytes()));
+    Payload::new(RunId::generate(), "observe").with(data)
+}
+
+/// Returns the call that checks whether a bootstrap could succeed. `now` is the caller's clock,
+/// which the VM's is compared with.
+pub fn check(bundle: &Bundle, now: Timestamp) -> Payload {
+    Payload::new(RunId::generate(), "check").with(wanted(bundle, now))
+}
+
+/// Returns the call that makes the VM run on `bundle`, or leaves it as it was.
+pub fn bootstrap(bundle: &Bundle, run: RunId, commit: Commit, patience: Patience, now: Timestamp) -> Payload {
+    let verdict = if commit == Commit::OnVerdict { "yes" } else { "no" };
+    Payload::new(run, "bootstrap")
+        .with(wanted(bundle, now))
+        .with(files(bundle))
+        .with(waits(patience))
+        .with([text("verdict", verdict), text("owner", &owner_line(&bundle.owner))])
+}
+
+/// Returns the call that follows a run, begun on a connection that was lost, to its end.
+pub fn result(run: RunId) -> Payload {
+    Payload::new(run, "result")
+}
+
+/// Returns the call that makes a run final which [`Report::AwaitsVerdict`](super::Report) told of.
+pub fn commit(run: RunId) -> Payload {
+    Payload::new(run, "commit")
+}
+
+/// Returns the call that takes a run back: one that awaits its verdict, or the last final one.
+pub fn revert(run: RunId) -> Payload {
+    Payload::new(run, "revert")
+}
+
+/// Returns the call that takes the VM out of the mesh, if `owner` owns its proxy.
+pub fn remove(owner: &Owner, run: RunId, patience: Patience) -> Payload {
+    Payload::new(run, "remove").with(waits(patience)).with([text("owner", &owner_line(owner))])
+}
+
+/// Returns the line that answers [`Event::WantsToken`](super::Event).
+pub fn token_line(token: &SecretString) -> SecretString {
+    format!("token {}\n", STANDARD.encode(token.expose_secret())).into()
+}
+
+impl Payload {
+    fn new(run: RunId, verb: &'static str) -> Self {
+        Self { run, verb, data: Vec::new(), appended: String::new() }
+    }
+
+    fn with(mut self, data: impl IntoIterator<Item = (String, Vec<u8>)>) -> Self {
+        self.data.extend(data);
+        self
+    }
+
+    /// Appends shell text to the program: how a test stops at a step (`hook() { … }`) or puts
+    /// another root below the program's folders. The product never calls it.
+    #[must_use]
+    pub fn appending(mut self, text: &str) -> Self {
+        self.appended.push_str(text);
+        self
+    }
+
+    /// Returns the run that this call begins or concerns.
+    pub fn run(&self) -> &RunId {
+        &self.run
+    }
+
+    /// Returns the verb: `observe`, `check`, `bootstrap`, `result`, `commit`, `revert`, `remove`.
+    pub fn verb(&self) -> &'static str {
+        self.verb
+    }
+
+    /// Returns what is written first. Standard input stays open behind it: for the token, and
+    /// because its end tells the program that nobody will answer.
+    pub fn stdin(&self) -> Vec<u8> {
+        let program = format!("{}\n{}\n", super::TEXT, self.appended);
+        let mut lines = STANDARD.encode(gzip(program.as_bytes()));
+        lines.push('\n');
+        let head = [text("run", self.run.as_str()), text("verb", self.verb)];
+        for (key, value) in head.iter().chain(&self.data) {
+            lines.push_str(&format!("{key} {}\n", STANDARD.encode(value)));
+        }
+        lines.push_str("end\n");
+        lines.into_bytes()
+    }
+}
+
+/// What the checks compare the VM with.
+fn wanted(bundle: &Bundle, now: Timestamp) -> Vec<(String, Vec<u8>)> {
+    let redirect = if bundle.proxy.interception == Interception::Redirect { "yes" } else { "no" };
+    let mut data = vec![
+        text("now", &now.as_second().to_string()),
+        text("control-plane", &bundle.control_plane),
+        text("redirect", redirect),
+        text("owner", &owner_line(&bundle.owner)),
+    ];
+    data.extend(bundle.hosts_line.as_ref().map(|line| text("hosts", line)));
+    if let Some(install) = &bundle.proxy.install {
+        data.extend([text("url", &install.url), text("sha256", &install.sha256)]);
+    }
+    data
+}
+
+fn files(bundle: &Bundle) -> Vec<(String, Vec<u8>)> {
+    let parts = bundle.files.iter().enumerate().flat_map(|(at, file)| {
+        [
+            text(&format!("file.{at}.path"), &file.path),
+            text(&format!("file.{at}.owner"), file.owner),
+            text(&format!("file.{at}.mode"), &format!("{:04o}", file.mode)),
+            (format!("file.{at}.content"), file.content.clone()),
+        ]
+    });
+    parts.collect()
+}
+
+fn waits(patience: Patience) -> [(String, Vec<u8>); 4] {
+    let seconds = |name: &str, wait: Duration| text(&format!("wait.{name}"), &wait.as_secs().to_string());
+    [
+        seconds("lock", patience.lock),
+        seconds("token", patience.token),
+        seconds("ready", patience.ready),
+        seconds("verdict", patience.verdict),
+    ]
+}
+
+fn owner_line(owner: &Owner) -> String {
+    format!("{} {}", owner.uid, owner.id)
+}
+
+fn text(key: &str, value: &str) -> (String, Vec<u8>) {
+    (key.into(), value.as_bytes().to_vec())
+}
+
+/// Writing to a `Vec` cannot fail; should it, the VM refuses the truncated program.
+fn gzip(plain: &[u8]) -> Vec<u8> {
+    let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
+    let written = encoder.write_all(plain);
+    written.and_then(|()| encoder.finish()).unwrap_or_default()
+}

