@@ -21,6 +21,11 @@ pub mod workload;
 pub use change::{Change, Drift, Edit, Effect, Problem};
 pub use desired::{Bundle, Desired, Digest, File, Kind, Manifest, Owner, Watch};
 pub use facts::{ControlPlane, Facts, Pem};
-pub use names::{Address, Id, LabelKey, LabelValue, Name, Namespace, Port, PortName, Protocol, SpiffeId};
+pub use names::{
+    Address, Cidr, EnvName, Fqdn, Host, HostPort, Id, Invalid, LabelKey, LabelValue, Locality,
+    Name, Namespace, Network, Port, PortName, Protocol, Sha256, SpiffeId,
+};
 pub use observed::{Connection, ObservedObjects, ObservedVm, Seen, SeenRuntime, UnitState};
-pub use workload::{Install, Interception, Proxy, Runtime, Service, ServicePort, Sidecar, Workload};
+pub use workload::{
+    Install, Interception, Proxy, Runtime, Service, ServicePort, Sidecar, Workload,
+};

@@ -1,1 +1,249 @@
 //! The names that Istio and Kubernetes give things, each parsed where it enters.
+//!
+//! **Invariant**: a value of one of these types satisfies the rule that its error states, and
+//! `parse(display(x)) == x`.
+
+mod address;
+mod service;
+
+use std::fmt;
+use std::str::FromStr;
+
+pub use address::{Address, Cidr, Fqdn, Host, HostPort};
+pub use service::{Port, PortName, Protocol};
+
+/// A text that is not what it should be: what was found, and the rule.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{found:?} is not {what}: {rule}")]
+pub struct Invalid {
+    /// The text, shortened to 80 characters.
+    pub found: String,
+    /// What it should be, with its article.
+    pub what: &'static str,
+    /// The rule of that.
+    pub rule: &'static str,
+}
+
+impl Invalid {
+    pub(crate) fn new(found: &str, what: &'static str, rule: &'static str) -> Self {
+        let mut short: String = found.chars().take(80).collect();
+        if short.len() < found.len() {
+            short.push('…');
+        }
+        Self {
+            found: short,
+            what,
+            rule,
+        }
+    }
+}
+
+/// Declares a text with a rule.
+macro_rules! text {
+    ($(#[doc = $about:literal])+ $Name:ident: $what:literal, $rule:literal, $holds:expr) => {
+        $(#[doc = $about])+
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $Name(String);
+
+        impl $Name {
+            /// Returns the text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl std::str::FromStr for $Name {
+            type Err = $crate::names::Invalid;
+
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                let holds: fn(&str) -> bool = $holds;
+                if holds(text) {
+                    Ok(Self(text.to_owned()))
+                } else {
+                    Err($crate::names::Invalid::new(text, $what, $rule))
+                }
+            }
+        }
+
+        impl std::fmt::Display for $Name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+    };
+}
+use text;
+
+text! {
+    /// A Kubernetes namespace.
+    Namespace: "a namespace",
+    "it has 1 to 63 lower-case letters, digits and '-', and begins and ends with a letter or digit",
+    is_dns_label
+}
+
+text! {
+    /// A Kubernetes object's name. That of a `WorkloadEntry` must also be without dots (`validate`).
+    Name: "a Kubernetes name",
+    "it has 1 to 253 lower-case letters, digits, '-' and '.', and each part between dots begins and ends with a letter or digit",
+    is_dns_subdomain
+}
+
+text! {
+    /// A label's key: `name` or `prefix/name`. Annotations have the same keys.
+    LabelKey: "a label key",
+    "it is an optional DNS name and '/', then 1 to 63 letters, digits, '-', '_' and '.', beginning and ending with a letter or digit",
+    |text| match text.split_once('/') {
+        Some((prefix, name)) => is_dns_subdomain(prefix) && is_qualified(name),
+        None => is_qualified(text),
+    }
+}
+
+text! {
+    /// A label's value, possibly empty.
+    LabelValue: "a label value",
+    "it has at most 63 letters, digits, '-', '_' and '.', and begins and ends with a letter or digit",
+    |text| text.is_empty() || is_qualified(text)
+}
+
+text! {
+    /// The id of a network. It must be usable as a label's value, since gateways are labelled with it.
+    Network: "a network",
+    "it has 1 to 63 letters, digits, '-', '_' and '.', and begins and ends with a letter or digit",
+    is_qualified
+}
+
+text! {
+    /// `region`, `region/zone` or `region/zone/subzone`.
+    Locality: "a locality",
+    "it is region, region/zone or region/zone/subzone, each of letters, digits, '-', '_' and '.'",
+    |text| {
+        text.len() <= 2048
+            && text.split('/').count() <= 3
+            && text.split('/').all(|part| !part.is_empty() && part.bytes().all(is_word))
+    }
+}
+
+text! {
+    /// The name of an environment variable.
+    EnvName: "the name of an environment variable",
+    "it has letters, digits and '_', and does not begin with a digit",
+    |text| {
+        text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+            && text.bytes().next().is_some_and(|first| !first.is_ascii_digit())
+    }
+}
+
+text! {
+    /// A SHA-256 in lower-case hex.
+    Sha256: "a SHA-256 in hex",
+    "it has 64 digits and lower-case letters from a to f",
+    |text| text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
+/// Namespace and name, written `namespace/name`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Id {
+    /// The namespace.
+    pub namespace: Namespace,
+    /// The name in it.
+    pub name: Name,
+}
+
+impl FromStr for Id {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let (namespace, name) = text
+            .split_once('/')
+            .ok_or_else(|| Invalid::new(text, "an id", "it is namespace/name"))?;
+        Ok(Self {
+            namespace: namespace.parse()?,
+            name: name.parse()?,
+        })
+    }
+}
+
+impl fmt::Display for Id {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.namespace, self.name)
+    }
+}
+
+/// Who a workload is, written `spiffe://trust-domain/ns/namespace/sa/account`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct SpiffeId {
+    /// The trust domain of the mesh.
+    pub trust_domain: String,
+    /// The workload's namespace.
+    pub namespace: Namespace,
+    /// Its Kubernetes service account.
+    pub service_account: Name,
+}
+
+impl FromStr for SpiffeId {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let parts: Vec<&str> = text
+            .strip_prefix("spiffe://")
+            .unwrap_or_default()
+            .split('/')
+            .collect();
+        match parts[..] {
+            [trust_domain, "ns", namespace, "sa", account] if !trust_domain.is_empty() => {
+                Ok(Self {
+                    trust_domain: trust_domain.to_owned(),
+                    namespace: namespace.parse()?,
+                    service_account: account.parse()?,
+                })
+            }
+            _ => Err(Invalid::new(
+                text,
+                "a SPIFFE id of Istio",
+                "it is spiffe://trust-domain/ns/namespace/sa/account",
+            )),
+        }
+    }
+}
+
+impl fmt::Display for SpiffeId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "spiffe://{}/ns/{}/sa/{}",
+            self.trust_domain, self.namespace, self.service_account
+        )
+    }
+}
+
+/// Whether a text is an RFC 1123 label as Kubernetes wants it.
+pub(crate) fn is_dns_label(text: &str) -> bool {
+    text.len() <= 63
+        && text
+            .bytes()
+            .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'))
+        && has_alphanumeric_ends(text)
+}
+
+fn is_dns_subdomain(text: &str) -> bool {
+    text.len() <= 253
+        && text.split('.').all(|part| {
+            part.bytes()
+                .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'))
+                && has_alphanumeric_ends(part)
+        })
+}
+
+fn is_qualified(text: &str) -> bool {
+    text.len() <= 63 && text.bytes().all(is_word) && has_alphanumeric_ends(text)
+}
+
+fn is_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.')
+}
+
+fn has_alphanumeric_ends(text: &str) -> bool {
+    let ends = [text.bytes().next(), text.bytes().next_back()];
+    ends.iter()
+        .all(|end| end.is_some_and(|byte| byte.is_ascii_alphanumeric()))
+}

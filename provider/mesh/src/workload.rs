@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use crate::names::{Address, Host, Id, LabelKey, LabelValue, Locality, Name, Network, Port, PortName, Protocol};
+use crate::names::{
+    Address, Cidr, EnvName, Host, Id, LabelKey, LabelValue, Locality, Name, Network, Port,
+    PortName, Protocol, Sha256,
+};
 
 /// A VM that is a member of the mesh, as the user wrote it. Unknown values count as absent.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,7 +36,7 @@ pub struct Workload {
     /// The `Sidecar` object; `None`: not ours.
     pub sidecar: Option<Sidecar>,
     /// More environment of the proxy: written to cluster.env.
-    pub env: BTreeMap<String, String>,
+    pub env: BTreeMap<EnvName, String>,
     /// How the proxy runs.
     pub proxy: Proxy,
 }
@@ -44,7 +47,7 @@ pub struct Service {
     /// Host names under which callers find the service.
     pub hosts: Vec<Host>,
     /// Virtual addresses; empty: Istio allocates one where it is configured to.
-    pub addresses: Vec<String>,
+    pub addresses: Vec<Cidr>,
     /// Ports by name.
     pub ports: BTreeMap<PortName, ServicePort>,
 }
@@ -81,7 +84,7 @@ pub struct Proxy {
     /// Inbound ports that bypass the proxy, besides those of SSH and of the proxy itself.
     pub exclude_inbound_ports: Vec<Port>,
     /// Destinations that bypass the proxy, besides the clouds' metadata addresses.
-    pub exclude_cidrs: Vec<String>,
+    pub exclude_cidrs: Vec<Cidr>,
     /// Whether the proxy answers DNS for mesh hosts; `None`: as the mesh config says.
     pub dns_capture: Option<bool>,
 }
@@ -108,5 +111,5 @@ pub struct Install {
     /// `https://`, `http://` or `file://` address that the VM itself fetches.
     pub url: String,
     /// Hex SHA-256 of the package.
-    pub sha256: String,
+    pub sha256: Sha256,
 }

@@ -1,0 +1,206 @@
+//! Where things are on the network.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use super::{Invalid, Port, has_alphanumeric_ends, text};
+
+text! {
+    /// A fully qualified domain name, as Istio takes it: a final dot is allowed.
+    Fqdn: "a domain name",
+    "it has at most 255 characters; its parts have 1 to 63 letters, digits and '-', begin and end with a letter or digit, and the last is not a number",
+    is_fqdn
+}
+
+text! {
+    /// The name of a service, possibly with `*` as its first part.
+    Host: "a service host",
+    "it is a domain name, the first part of which may be '*' if others follow",
+    |text| is_fqdn(text.strip_prefix("*.").unwrap_or(text))
+}
+
+impl Host {
+    /// Whether the first part is `*`.
+    pub fn is_wildcard(&self) -> bool {
+        self.as_str().starts_with('*')
+    }
+}
+
+/// What pods dial.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Address {
+    /// An IP address.
+    Ip(IpAddr),
+    /// A name that the callers' proxies resolve.
+    Fqdn(Fqdn),
+}
+
+impl Address {
+    /// Returns the IP address, if it is one.
+    pub fn ip(&self) -> Option<IpAddr> {
+        match self {
+            Self::Ip(ip) => Some(*ip),
+            Self::Fqdn(_) => None,
+        }
+    }
+}
+
+impl FromStr for Address {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        if let Ok(ip) = text.parse() {
+            return Ok(Self::Ip(ip));
+        }
+        text.parse()
+            .map(Self::Fqdn)
+            .map_err(|invalid: Invalid| Invalid {
+                what: "an address",
+                rule: "it is an IP address or a domain name without wildcard, port or scheme",
+                ..invalid
+            })
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ip(ip) => ip.fmt(f),
+            Self::Fqdn(name) => name.fmt(f),
+        }
+    }
+}
+
+/// An IP address, or with a prefix length a range of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Cidr {
+    address: IpAddr,
+    length: Option<u8>,
+}
+
+impl Cidr {
+    /// Whether it is written as a range, even of one address.
+    pub fn is_range(&self) -> bool {
+        self.length.is_some()
+    }
+
+    /// Returns it as a range: iptables' front end in the agent takes no plain address.
+    #[must_use]
+    pub fn as_range(&self) -> Self {
+        Self {
+            length: Some(self.length.unwrap_or(bits(self.address))),
+            ..*self
+        }
+    }
+}
+
+impl FromStr for Cidr {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let parse = || {
+            let Some((address, length)) = text.split_once('/') else {
+                return Some(Self {
+                    address: text.parse().ok()?,
+                    length: None,
+                });
+            };
+            let address = address.parse().ok()?;
+            let length =
+                whole_number(length).filter(|length| *length <= u16::from(bits(address)))?;
+            Some(Self {
+                address,
+                length: Some(u8::try_from(length).ok()?),
+            })
+        };
+        parse().ok_or_else(|| {
+            Invalid::new(
+                text,
+                "an IP address or range",
+                "it is e.g. 10.0.0.1, 10.0.0.0/8, fd00::1 or fd00::/8",
+            )
+        })
+    }
+}
+
+impl fmt::Display for Cidr {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.address.fmt(f)?;
+        self.length.map_or(Ok(()), |length| write!(f, "/{length}"))
+    }
+}
+
+/// A host and its port, written `host:port` or `[IPv6]:port`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct HostPort {
+    /// An IP address or a name.
+    pub host: Address,
+    /// The port.
+    pub port: Port,
+}
+
+impl FromStr for HostPort {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let invalid = || {
+            Invalid::new(
+                text,
+                "a host and port",
+                "it is host:port, and an IPv6 address is in brackets",
+            )
+        };
+        let (host, port) = text.rsplit_once(':').ok_or_else(invalid)?;
+        let inner = host
+            .strip_prefix('[')
+            .and_then(|host| host.strip_suffix(']'));
+        if inner.is_none() && host.contains(':') {
+            return Err(invalid());
+        }
+        let host = match inner {
+            Some(inner) => Address::Ip(IpAddr::V6(inner.parse().map_err(|_| invalid())?)),
+            None => host.parse()?,
+        };
+        Ok(Self {
+            host,
+            port: port.parse()?,
+        })
+    }
+}
+
+impl fmt::Display for HostPort {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.host {
+            Address::Ip(IpAddr::V6(ip)) => write!(f, "[{ip}]:{}", self.port),
+            host => write!(f, "{host}:{}", self.port),
+        }
+    }
+}
+
+/// Returns a number that is written as a number is: no sign, no needless zero.
+pub(super) fn whole_number(text: &str) -> Option<u16> {
+    let number: u16 = text.parse().ok()?;
+    (number.to_string() == text).then_some(number)
+}
+
+fn bits(address: IpAddr) -> u8 {
+    if address.is_ipv4() { 32 } else { 128 }
+}
+
+/// Istio's rule (`ValidateFQDN` in istio/pkg/config/validation): the last part may be empty, for
+/// names such as `istio.io.`, and a number there is refused because it would read as an IP address.
+fn is_fqdn(text: &str) -> bool {
+    let name = text.strip_suffix('.').unwrap_or(text);
+    let is_part = |part: &str| {
+        part.len() <= 63
+            && part
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+            && has_alphanumeric_ends(part)
+    };
+    let last = name.rsplit('.').next().unwrap_or_default();
+    text.len() <= 255
+        && name.split('.').all(is_part)
+        && !last.bytes().all(|byte| byte.is_ascii_digit())
+}
