@@ -1,1 +1,31 @@
 //! A framework for Terraform providers: protocol 6, values, schemas and resources.
+//!
+//! A provider implements [`Provider`], a resource [`Resource`]; both declare their objects with [`object!`].
+//! The state of a resource is two structs: an input that the user writes and an output that the provider finds out.
+//!
+//! **Invariant**: what the user wrote is never encoded again. Plan and apply echo it as it came and fill the output
+//! only, so no attribute is both optional and computed, and there are no plan modifiers and no private data.
+//!
+//! **Invariant**: no input panics. Broken bytes, faults of a resource and panics in it become diagnostics.
+
+mod diagnostic;
+mod edits;
+mod object;
+mod path;
+mod provider;
+mod resource;
+mod served;
+mod shape;
+mod timeouts;
+mod value;
+
+pub use diagnostic::{Diagnostic, Diagnostics, Done, Severity};
+pub use edits::{Changed, edits};
+pub use object::{Attribute, Mode, Object, Shape, Type, all_unknown, field, kind_of, unknown_from};
+pub use path::{Path, Paths, Step};
+pub use provider::Provider;
+pub use resource::{Import, ImportId, Planned, Resource, Stage};
+pub use served::{Registration, importable, resource};
+pub use shape::{Key, SecretText, Text, fields};
+pub use timeouts::{GoDuration, InvalidDuration, Limits, Timeouts};
+pub use value::{InvalidNumber, Kind, Number, Raw, Value};

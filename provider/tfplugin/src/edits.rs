@@ -1,0 +1,149 @@
+//! What differs between two values of one declaration, leaf by leaf.
+
+use std::collections::BTreeSet;
+
+use crate::{Attribute, Mode, Path, Raw, Type};
+
+/// A changed leaf.
+#[derive(Clone, PartialEq)]
+pub struct Changed<E> {
+    /// Where.
+    pub at: Path,
+    /// What the change does: the rule of the innermost attribute around the leaf.
+    pub effect: E,
+    /// What was there; null if nothing was.
+    pub before: Raw,
+    /// What shall be there.
+    pub after: Raw,
+    secret: bool,
+}
+
+impl<E> Changed<E> {
+    /// Returns `v1 -> v2`, with `unset` for null and long values shortened; `None` while a side is unknown.
+    ///
+    /// A secret attribute shows no value.
+    pub fn text(&self) -> Option<String> {
+        if self.before.has_unknown() || self.after.has_unknown() {
+            return None;
+        }
+        if self.secret {
+            return Some("(sensitive) changed".to_owned());
+        }
+        Some(format!("{} -> {}", short(&self.before), short(&self.after)))
+    }
+}
+
+impl<E: std::fmt::Debug> std::fmt::Debug for Changed<E> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let text = self.text().unwrap_or_else(|| "unknown".to_owned());
+        write!(f, "{} {text} ({:?})", self.at, self.effect)
+    }
+}
+
+/// Returns the changes of what the user writes, leaf by leaf: through objects attribute by attribute,
+/// through maps key by key. Lists and sets change as a whole.
+///
+/// An object or map that is unknown as a whole, or that changes between null and empty, is one change.
+pub fn edits<E: Copy>(attributes: &[Attribute<E>], before: &Raw, after: &Raw) -> Vec<Changed<E>> {
+    let mut found = vec![];
+    object(attributes, false, &Path::root(), before, after, &mut found);
+    found
+}
+
+fn object<E: Copy>(
+    attributes: &[Attribute<E>],
+    secret: bool,
+    at: &Path,
+    before: &Raw,
+    after: &Raw,
+    found: &mut Vec<Changed<E>>,
+) {
+    for attribute in attributes
+        .iter()
+        .filter(|attribute| attribute.mode != Mode::Computed)
+    {
+        let (before, after) = (before.get(attribute.name), after.get(attribute.name));
+        if before != after {
+            let rule = Rule {
+                effect: attribute.effect,
+                secret: secret || attribute.mode == Mode::Secret,
+            };
+            value(
+                &attribute.ty,
+                rule,
+                &at.name(attribute.name),
+                before,
+                after,
+                found,
+            );
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Rule<E> {
+    effect: E,
+    secret: bool,
+}
+
+fn value<E: Copy>(
+    ty: &Type<E>,
+    rule: Rule<E>,
+    at: &Path,
+    before: &Raw,
+    after: &Raw,
+    found: &mut Vec<Changed<E>>,
+) {
+    let known_before = found.len();
+    match ty {
+        _ if *before == Raw::Unknown || *after == Raw::Unknown => {}
+        Type::Object(attributes) => object(attributes, rule.secret, at, before, after, found),
+        Type::Map(inner) => {
+            for key in keys(before).union(&keys(after)) {
+                let (before, after) = (before.get(key), after.get(key));
+                if before != after {
+                    value(inner, rule, &at.key(*key), before, after, found);
+                }
+            }
+        }
+        _ => {}
+    }
+    // Nothing below differs, but the values do: null against empty, or a leaf.
+    if found.len() == known_before && before != after {
+        let Rule { effect, secret } = rule;
+        found.push(Changed {
+            at: at.clone(),
+            effect,
+            before: before.clone(),
+            after: after.clone(),
+            secret,
+        });
+    }
+}
+
+fn keys(raw: &Raw) -> BTreeSet<&str> {
+    match raw {
+        Raw::Map(items) => items.keys().map(String::as_str).collect(),
+        _ => BTreeSet::new(),
+    }
+}
+
+/// Returns the value as one line of bounded length.
+fn short(raw: &Raw) -> String {
+    const LONGEST: usize = 60;
+    let text = raw.to_string();
+    let line: String = text
+        .chars()
+        .flat_map(|c| {
+            if c.is_control() {
+                c.escape_default().collect()
+            } else {
+                vec![c]
+            }
+        })
+        .collect();
+    if line.chars().count() <= LONGEST {
+        return line;
+    }
+    line.chars().take(LONGEST - 1).chain(['…']).collect()
+}

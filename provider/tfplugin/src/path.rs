@@ -1,0 +1,255 @@
+//! Attribute paths: where a value stands, written as a user writes it.
+
+use std::{
+    borrow::Cow,
+    fmt::{self, Display, Formatter},
+};
+
+use crate::Raw;
+
+/// One step of a [`Path`].
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Step {
+    /// An attribute of an object.
+    Name(Cow<'static, str>),
+    /// A key of a map.
+    Key(String),
+    /// A place in a list, from 0.
+    Index(usize),
+}
+
+impl Step {
+    fn text(&self) -> Cow<'_, str> {
+        match self {
+            Self::Name(name) => Cow::Borrowed(name),
+            Self::Key(key) => Cow::Borrowed(key),
+            Self::Index(index) => Cow::Owned(index.to_string()),
+        }
+    }
+}
+
+/// Where a value stands, from the root of the configuration.
+///
+/// Its text is what a user writes: `services.ratings.ports["a b"].number`. A path made from text knows no
+/// schema, so its steps are names; the server turns them into keys and indexes before Terraform sees them.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Path(Vec<Step>);
+
+impl Path {
+    /// Returns the path of the whole object.
+    pub fn root() -> Self {
+        Self::default()
+    }
+
+    /// Returns the path one step below this one.
+    #[must_use]
+    pub fn join(&self, step: Step) -> Self {
+        let mut steps = Vec::with_capacity(self.0.len() + 1);
+        steps.extend_from_slice(&self.0);
+        steps.push(step);
+        Self(steps)
+    }
+
+    /// Returns the path of an attribute of the object at this path.
+    #[must_use]
+    pub fn name(&self, name: &'static str) -> Self {
+        self.join(Step::Name(Cow::Borrowed(name)))
+    }
+
+    /// Returns the path of an element of the map at this path.
+    #[must_use]
+    pub fn key(&self, key: impl Into<String>) -> Self {
+        self.join(Step::Key(key.into()))
+    }
+
+    /// Returns the path of an element of the list at this path.
+    #[must_use]
+    pub fn index(&self, index: usize) -> Self {
+        self.join(Step::Index(index))
+    }
+
+    /// Returns the steps, outermost first.
+    pub fn steps(&self) -> &[Step] {
+        &self.0
+    }
+
+    /// Returns the steps joined by dots, whatever their kind: what two paths are compared by,
+    /// since one of them may come from text.
+    fn flat(&self) -> String {
+        self.0.iter().map(Step::text).collect::<Vec<_>>().join(".")
+    }
+}
+
+impl FromIterator<Step> for Path {
+    fn from_iter<I: IntoIterator<Item = Step>>(steps: I) -> Self {
+        Self(steps.into_iter().collect())
+    }
+}
+
+impl From<&str> for Path {
+    fn from(text: &str) -> Self {
+        let mut steps = vec![];
+        let mut rest = text;
+        while let Some((step, after)) = first_step(rest) {
+            steps.push(step);
+            rest = after;
+        }
+        Self(steps)
+    }
+}
+
+impl From<&String> for Path {
+    fn from(text: &String) -> Self {
+        text.as_str().into()
+    }
+}
+
+impl From<String> for Path {
+    fn from(text: String) -> Self {
+        text.as_str().into()
+    }
+}
+
+impl From<&Path> for Path {
+    fn from(path: &Path) -> Self {
+        path.clone()
+    }
+}
+
+/// Splits `name.rest`, `["key"].rest` or `[0].rest`; `None` at the end.
+fn first_step(text: &str) -> Option<(Step, &str)> {
+    let text = text.strip_prefix('.').unwrap_or(text);
+    if text.is_empty() {
+        return None;
+    }
+    if let Some((key, rest)) = text
+        .strip_prefix("[\"")
+        .and_then(|rest| rest.split_once("\"]"))
+    {
+        return Some((Step::Key(key.replace("\\\"", "\"")), rest));
+    }
+    if let Some((index, rest)) = text.strip_prefix('[').and_then(|rest| rest.split_once(']'))
+        && let Ok(index) = index.parse()
+    {
+        return Some((Step::Index(index), rest));
+    }
+    let end = text
+        .char_indices()
+        .skip(1)
+        .find(|(_, c)| matches!(c, '.' | '['))
+        .map_or(text.len(), |(at, _)| at);
+    Some((Step::Name(Cow::Owned(text[..end].to_owned())), &text[end..]))
+}
+
+impl Display for Path {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        for (place, step) in self.0.iter().enumerate() {
+            let dot = if place == 0 { "" } else { "." };
+            match step {
+                Step::Name(name) => write!(f, "{dot}{name}")?,
+                Step::Key(key) if is_identifier(key) => write!(f, "{dot}{key}")?,
+                Step::Key(key) => write!(f, "[\"{}\"]", key.replace('"', "\\\""))?,
+                Step::Index(index) => write!(f, "[{index}]")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Tells whether Terraform's language takes the key after a dot.
+fn is_identifier(key: &str) -> bool {
+    key.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+        && key
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
+}
+
+/// The paths of a value that are not known yet.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Paths(Vec<String>);
+
+impl Paths {
+    /// Collects the paths of everything unknown in a value.
+    pub fn unknown_in(raw: &Raw) -> Self {
+        let mut found = vec![];
+        collect(raw, &Path::root(), &mut found);
+        Self(found)
+    }
+
+    /// Tells whether the value at the path, something around it or something in it is unknown.
+    ///
+    /// A rule that concerns such a value cannot be judged yet.
+    pub fn is_unknown(&self, path: impl Into<Path>) -> bool {
+        let path = path.into().flat();
+        self.0
+            .iter()
+            .any(|unknown| is_within(unknown, &path) || is_within(&path, unknown))
+    }
+}
+
+fn collect(raw: &Raw, at: &Path, found: &mut Vec<String>) {
+    match raw {
+        Raw::Unknown => found.push(at.flat()),
+        Raw::List(items) => items
+            .iter()
+            .enumerate()
+            .for_each(|(index, item)| collect(item, &at.index(index), found)),
+        Raw::Map(items) => items
+            .iter()
+            .for_each(|(key, item)| collect(item, &at.key(key), found)),
+        Raw::Dynamic { value, .. } => collect(value, at, found),
+        Raw::Null | Raw::Bool(_) | Raw::Number(_) | Raw::Text(_) => {}
+    }
+}
+
+fn is_within(inner: &str, outer: &str) -> bool {
+    outer.is_empty()
+        || inner
+            .strip_prefix(outer)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_reads_as_the_user_writes_it() {
+        let path = Path::root()
+            .name("services")
+            .key("ratings")
+            .name("ports")
+            .key("a b")
+            .name("number");
+        assert_eq!(path.to_string(), r#"services.ratings.ports["a b"].number"#);
+        assert_eq!(Path::root().name("hosts").index(2).to_string(), "hosts[2]");
+        for text in ["a.b.c", r#"a["x/y"].b[3]"#, "labels", ""] {
+            assert_eq!(Path::from(text).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn unknown_reaches_up_and_down() {
+        let labels = Raw::Map([("app.kubernetes.io/name".into(), Raw::Unknown)].into());
+        let raw = Raw::Map(
+            [
+                ("address".into(), Raw::Unknown),
+                ("labels".into(), labels),
+                ("name".into(), Raw::Null),
+            ]
+            .into(),
+        );
+        let unknown = Paths::unknown_in(&raw);
+        for path in [
+            "address",
+            "address.host",
+            "labels",
+            "labels.app.kubernetes.io/name",
+        ] {
+            assert!(unknown.is_unknown(path), "{path}");
+        }
+        for path in ["name", "addresses", "labels.app"] {
+            assert_eq!(unknown.is_unknown(path), path == "labels.app", "{path}");
+        }
+    }
+}

@@ -1,0 +1,25 @@
+//! The provider trait: what the author of a provider writes.
+
+use crate::{Diagnostics, Object, Paths, Registration};
+
+/// A provider.
+pub trait Provider: Send + Sync + 'static {
+    /// The address of its source: `registry.terraform.io/NAMESPACE/NAME`.
+    const ADDRESS: &'static str;
+
+    /// What a change of an attribute does; no attribute of a provider block does anything.
+    type Effect: Copy + Send + Sync + 'static;
+    /// The provider block.
+    type Config: Object<Self::Effect> + Send;
+    /// What a configured provider hands to its resources.
+    type Context: Send + Sync + 'static;
+
+    /// Checks the provider block: all problems at once, each with its path.
+    fn check(config: &Self::Config, unknown: &Paths) -> Diagnostics;
+
+    /// Makes the context. No I/O here: what is unknown or wrong fails at its first use.
+    fn configure(&self, config: Self::Config) -> Result<Self::Context, Diagnostics>;
+
+    /// Returns the resources that are served.
+    fn resources() -> Vec<Registration<Self::Context>>;
+}

@@ -1,0 +1,137 @@
+//! The resource trait: what the author of a resource writes.
+
+use std::{collections::BTreeMap, future::Future};
+
+use tokio::time::Instant;
+
+use crate::{Changed, Diagnostics, Done, Limits, Object, Paths};
+
+/// A kind of resource.
+///
+/// Its state is one object: the attributes of [`Input`](Self::Input), which the user writes, beside those of
+/// [`Output`](Self::Output), which the provider finds out. The names are disjoint. The framework stores the input
+/// as it came; a resource only ever fills the output.
+pub trait Resource: Send + Sync + 'static {
+    /// The name of the type, with the provider's prefix: `mesh_vm_workload`.
+    const NAME: &'static str;
+
+    /// The weakest effect that replaces the resource instead of updating it.
+    const REPLACES: Self::Effect;
+
+    /// How long each operation may take unless the attribute `timeouts` says otherwise.
+    const LIMITS: Limits = Limits::DEFAULT;
+
+    /// The text attributes of the input that identify the resource, in the order of an import id.
+    const IDENTITY: &'static [&'static str] = &[];
+
+    /// What a change of an attribute does, weakest first.
+    type Effect: Copy + Ord + Send + Sync + 'static;
+    /// What the user writes.
+    type Input: Object<Self::Effect> + Clone + Send + Sync;
+    /// What the provider finds out: every attribute is `Computed`.
+    type Output: Object<Self::Effect> + Clone + Default + Send + Sync;
+    /// What the configured provider hands to its resources.
+    type Context: Send + Sync + 'static;
+
+    /// Returns the sentence that ends the description of each attribute of that effect; empty for none.
+    fn tells(effect: Self::Effect) -> &'static str;
+
+    /// Checks a configuration: all problems at once, each with its path.
+    ///
+    /// What does not parse was told already and reads as unknown. A problem that concerns something unknown
+    /// (`unknown.is_unknown(path)`) must not be told.
+    fn check(input: &Self::Input, unknown: &Paths) -> Diagnostics;
+
+    /// Plans a change. Pure: the same stage gives the same plan, and it cannot do I/O.
+    ///
+    /// An update is planned even when nothing was edited: the output may ask for a repair. A known value of the
+    /// planned output must come out of the apply unchanged.
+    fn plan(stage: &Stage<'_, Self>) -> Planned<Self>;
+
+    /// Carries a planned change out; [`plan`](Self::plan) of the same stage tells again what was planned.
+    ///
+    /// `reached` is what the state will hold, whatever happens: error, panic, cancellation, timeout.
+    /// - Create and update start with `None`: nothing was changed yet. An update that fails with `None` keeps the
+    ///   whole prior state, a create that does stores nothing. With `Some`, the new input and that output are stored.
+    /// - Delete starts with the stored output; what is left in it when an error comes back stays in the state.
+    ///
+    /// At `deadline` the work should end by itself; shortly after, it is dropped.
+    fn apply(
+        context: &Self::Context,
+        stage: &Stage<'_, Self>,
+        deadline: Instant,
+        reached: &mut Option<Self::Output>,
+    ) -> impl Future<Output = Done> + Send;
+
+    /// Looks at what there is. `reached` starts as the stored output; `None` at a good end means it is gone.
+    fn read(
+        context: &Self::Context,
+        input: &Self::Input,
+        deadline: Instant,
+        reached: &mut Option<Self::Output>,
+    ) -> impl Future<Output = Done> + Send;
+}
+
+/// A change of one resource.
+pub enum Stage<'a, R: Resource + ?Sized> {
+    /// There is none yet.
+    Create {
+        /// What the user wrote.
+        next: &'a R::Input,
+    },
+    /// It changes in place, or may need a repair.
+    Update {
+        /// What the user wrote before.
+        prior: &'a R::Input,
+        /// What the state holds.
+        output: &'a R::Output,
+        /// What the user wrote now.
+        next: &'a R::Input,
+        /// What differs between the two, leaf by leaf.
+        edits: Vec<Changed<R::Effect>>,
+    },
+    /// It goes away.
+    Delete {
+        /// What the user wrote before.
+        prior: &'a R::Input,
+        /// What the state holds.
+        output: &'a R::Output,
+    },
+}
+
+/// A plan.
+pub struct Planned<R: Resource + ?Sized> {
+    /// The output after the apply; unknown is what only the apply can tell. Ignored for a delete.
+    pub output: R::Output,
+    /// Errors stop the plan; warnings are for what the diff itself cannot show.
+    pub diagnostics: Diagnostics,
+}
+
+impl<R: Resource + ?Sized> Planned<R> {
+    /// Returns a plan without a message.
+    pub fn new(output: R::Output) -> Self {
+        Self {
+            output,
+            diagnostics: Diagnostics::none(),
+        }
+    }
+}
+
+/// A resource that can be imported.
+pub trait Import: Resource {
+    /// Finds what the user names; Terraform then reads it, so that the output may be incomplete.
+    fn import(
+        context: &Self::Context,
+        id: &ImportId,
+        deadline: Instant,
+    ) -> impl Future<Output = Result<(Self::Input, Self::Output), Diagnostics>> + Send;
+}
+
+/// What names the resource to import.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ImportId {
+    /// The id of the command or the block `import`.
+    Text(String),
+    /// The attributes of the identity, by name.
+    Identity(BTreeMap<String, String>),
+}

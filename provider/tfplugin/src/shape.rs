@@ -1,0 +1,345 @@
+//! The typed views of leaves and collections.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt::{self, Debug, Display, Formatter},
+    str::FromStr,
+};
+
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::{Diagnostic, Diagnostics, Path, Raw, Shape, Type, Value};
+
+/// Text that is parsed where it enters: `Text<Namespace>`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Text<T>(pub T);
+
+/// Text that `Debug` does not show, and that is wiped from memory when dropped.
+#[derive(Clone)]
+pub struct SecretText(SecretString);
+
+impl SecretText {
+    /// Returns the text.
+    pub fn expose(&self) -> &str {
+        self.0.expose_secret()
+    }
+
+    /// Returns the secret as the rest of the program carries it.
+    pub fn into_secret(self) -> SecretString {
+        self.0
+    }
+}
+
+impl From<&str> for SecretText {
+    fn from(text: &str) -> Self {
+        Self(text.into())
+    }
+}
+
+impl Debug for SecretText {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str("[hidden]")
+    }
+}
+
+impl PartialEq for SecretText {
+    fn eq(&self, other: &Self) -> bool {
+        self.expose() == other.expose()
+    }
+}
+
+/// A type that can be the key of a map.
+pub trait Key: Ord + Sized {
+    /// Reads the key, or says what is wrong with it.
+    fn parse_key(text: &str) -> Result<Self, String>;
+    /// Writes the key.
+    fn key_text(&self) -> String;
+}
+
+impl Key for String {
+    fn parse_key(text: &str) -> Result<Self, String> {
+        Ok(text.to_owned())
+    }
+
+    fn key_text(&self) -> String {
+        self.clone()
+    }
+}
+
+impl<T: FromStr<Err: Display> + Display + Ord> Key for Text<T> {
+    fn parse_key(text: &str) -> Result<Self, String> {
+        text.parse()
+            .map(Self)
+            .map_err(|err: T::Err| err.to_string())
+    }
+
+    fn key_text(&self) -> String {
+        self.0.to_string()
+    }
+}
+
+/// Returns the attributes of an object; what is none is told.
+pub fn fields<'a>(
+    raw: &'a Raw,
+    at: &Path,
+    problems: &mut Diagnostics,
+) -> Option<&'a BTreeMap<String, Raw>> {
+    match raw {
+        Raw::Map(fields) => Some(fields),
+        other => mismatch("an object", other, at, problems),
+    }
+}
+
+impl<E, T: Shape<E>> Shape<E> for Value<T> {
+    fn ty() -> Type<E> {
+        T::ty()
+    }
+
+    fn read(raw: &Raw, at: &Path, problems: &mut Diagnostics) -> Option<Self> {
+        Some(match raw {
+            Raw::Null => Self::Null,
+            Raw::Unknown => Self::Unknown,
+            raw => T::read(raw, at, problems).map_or(Self::Unknown, Self::Known),
+        })
+    }
+
+    fn write(&self) -> Raw {
+        match self {
+            Self::Known(value) => value.write(),
+            Self::Null => Raw::Null,
+            Self::Unknown => Raw::Unknown,
+        }
+    }
+}
+
+/// A value of any type, as it came.
+impl<E> Shape<E> for Raw {
+    fn ty() -> Type<E> {
+        Type::Dynamic
+    }
+
+    fn read(raw: &Raw, _: &Path, _: &mut Diagnostics) -> Option<Self> {
+        Some(raw.clone())
+    }
+
+    fn write(&self) -> Raw {
+        self.clone()
+    }
+}
+
+impl<E> Shape<E> for String {
+    fn ty() -> Type<E> {
+        Type::Text
+    }
+
+    fn read(raw: &Raw, at: &Path, problems: &mut Diagnostics) -> Option<Self> {
+        text(raw, at, problems).map(str::to_owned)
+    }
+
+    fn write(&self) -> Raw {
+        Raw::Text(self.clone())
+    }
+}
+
+impl<E> Shape<E> for SecretText {
+    fn ty() -> Type<E> {
+        Type::Text
+    }
+
+    fn read(raw: &Raw, at: &Path, problems: &mut Diagnostics) -> Option<Self> {
+        text(raw, at, problems).map(Self::from)
+    }
+
+    fn write(&self) -> Raw {
+        Raw::Text(self.expose().to_owned())
+    }
+}
+
+impl<E, T: FromStr<Err: Display> + Display> Shape<E> for Text<T> {
+    fn ty() -> Type<E> {
+        Type::Text
+    }
+
+    fn read(raw: &Raw, at: &Path, problems: &mut Diagnostics) -> Option<Self> {
+        match text(raw, at, problems)?.parse() {
+            Ok(value) => Some(Self(value)),
+            Err(err) => tell(format!("{err}"), at, problems),
+        }
+    }
+
+    fn write(&self) -> Raw {
+        Raw::Text(self.0.to_string())
+    }
+}
+
+impl<E> Shape<E> for bool {
+    fn ty() -> Type<E> {
+        Type::Bool
+    }
+
+    fn read(raw: &Raw, at: &Path, problems: &mut Diagnostics) -> Option<Self> {
+        match raw {
+            Raw::Bool(value) => Some(*value),
+            other => mismatch("a bool", other, at, problems),
+        }
+    }
+
+    fn write(&self) -> Raw {
+        Raw::Bool(*self)
+    }
+}
+
+macro_rules! whole_number {
+    ($($Type:ty),+) => { $(
+        impl<E> Shape<E> for $Type {
+            fn ty() -> Type<E> {
+                Type::Number
+            }
+
+            fn read(raw: &Raw, at: &Path, problems: &mut Diagnostics) -> Option<Self> {
+                let Raw::Number(number) = raw else { return mismatch("a number", raw, at, problems) };
+                let whole = number.to_i128().and_then(|whole| Self::try_from(whole).ok());
+                whole.or_else(|| {
+                    let range = format!("{number} is not a whole number from {} to {}", Self::MIN, Self::MAX);
+                    tell(range, at, problems)
+                })
+            }
+
+            fn write(&self) -> Raw {
+                Raw::Number(i128::from(*self).into())
+            }
+        }
+    )+ };
+}
+whole_number!(u16, u32, u64, i64);
+
+impl<E> Shape<E> for f64 {
+    fn ty() -> Type<E> {
+        Type::Number
+    }
+
+    fn read(raw: &Raw, at: &Path, problems: &mut Diagnostics) -> Option<Self> {
+        let Raw::Number(number) = raw else {
+            return mismatch("a number", raw, at, problems);
+        };
+        number
+            .to_f64()
+            .or_else(|| tell(format!("{number} is too large"), at, problems))
+    }
+
+    /// Terraform has no infinity and no NaN: they become null.
+    fn write(&self) -> Raw {
+        self.to_string().parse().map_or(Raw::Null, Raw::Number)
+    }
+}
+
+/// A list with an unknown element counts as unknown, since the places behind would shift.
+impl<E, T: Shape<E>> Shape<E> for Vec<T> {
+    fn ty() -> Type<E> {
+        Type::List(Box::new(T::ty()))
+    }
+
+    fn read(raw: &Raw, at: &Path, problems: &mut Diagnostics) -> Option<Self> {
+        elements("a list", raw, at, problems)
+    }
+
+    fn write(&self) -> Raw {
+        Raw::List(self.iter().map(Shape::write).collect())
+    }
+}
+
+impl<E, T: Shape<E> + Ord> Shape<E> for BTreeSet<T> {
+    fn ty() -> Type<E> {
+        Type::Set(Box::new(T::ty()))
+    }
+
+    fn read(raw: &Raw, at: &Path, problems: &mut Diagnostics) -> Option<Self> {
+        elements("a set", raw, at, problems).map(|items| items.into_iter().collect())
+    }
+
+    fn write(&self) -> Raw {
+        Raw::List(self.iter().map(Shape::write).collect())
+    }
+}
+
+/// Elements that are null, unknown or have a problem are left out; `BTreeMap<String, Value<T>>` keeps the first two.
+impl<E, K: Key, T: Shape<E>> Shape<E> for BTreeMap<K, T> {
+    fn ty() -> Type<E> {
+        Type::Map(Box::new(T::ty()))
+    }
+
+    fn read(raw: &Raw, at: &Path, problems: &mut Diagnostics) -> Option<Self> {
+        let Raw::Map(items) = raw else {
+            return mismatch("a map", raw, at, problems);
+        };
+        let mut map = Self::new();
+        for (key, item) in items {
+            let at = at.key(key);
+            let value = T::read(item, &at, problems);
+            match K::parse_key(key) {
+                Ok(key) => map.extend(value.map(|value| (key, value))),
+                Err(err) => problems.push(Diagnostic::error("Invalid key", err).at(at)),
+            }
+        }
+        Some(map)
+    }
+
+    fn write(&self) -> Raw {
+        Raw::Map(
+            self.iter()
+                .map(|(key, item)| (key.key_text(), item.write()))
+                .collect(),
+        )
+    }
+}
+
+fn elements<E, T: Shape<E>>(
+    noun: &str,
+    raw: &Raw,
+    at: &Path,
+    problems: &mut Diagnostics,
+) -> Option<Vec<T>> {
+    let Raw::List(items) = raw else {
+        return mismatch(noun, raw, at, problems);
+    };
+    let read = |(index, item)| match item {
+        &Raw::Null => tell(
+            "An element is null; leave it out instead".to_owned(),
+            &at.index(index),
+            problems,
+        ),
+        item => T::read(item, &at.index(index), problems),
+    };
+    // All are read before one that failed decides: each problem is told.
+    items
+        .iter()
+        .enumerate()
+        .map(read)
+        .collect::<Vec<_>>()
+        .into_iter()
+        .collect()
+}
+
+fn text<'a>(raw: &'a Raw, at: &Path, problems: &mut Diagnostics) -> Option<&'a str> {
+    match raw {
+        Raw::Text(text) => Some(text),
+        other => mismatch("a string", other, at, problems),
+    }
+}
+
+/// Tells that a value has the wrong type. Null and unknown have none: they are no problem here.
+fn mismatch<T>(expected: &str, found: &Raw, at: &Path, problems: &mut Diagnostics) -> Option<T> {
+    match found {
+        Raw::Null | Raw::Unknown => None,
+        found => tell(
+            format!("{expected} is expected, not {}", found.noun()),
+            at,
+            problems,
+        ),
+    }
+}
+
+fn tell<T>(what: String, at: &Path, problems: &mut Diagnostics) -> Option<T> {
+    problems.push(Diagnostic::error("Invalid value", format!("{at}: {what}.")).at(at));
+    None
+}
