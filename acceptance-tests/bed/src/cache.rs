@@ -1,0 +1,78 @@
+//! What is built once and kept outside the clone, in folders named after what they were built from.
+
+use std::env;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use crate::{Error, Result};
+
+/// Returns the folder of everything that is kept: `$XDG_CACHE_HOME/terraform-provider-mesh`.
+pub(crate) fn root() -> Result<PathBuf> {
+    let set = |name| {
+        env::var_os(name)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
+    set("XDG_CACHE_HOME")
+        .or_else(|| set("HOME").map(|home| home.join(".cache")))
+        .map(|base| base.join("terraform-provider-mesh"))
+        .ok_or_else(|| {
+            Error::Refused(
+                "neither XDG_CACHE_HOME nor HOME is set: set one, the built servers are kept there"
+                    .into(),
+            )
+        })
+}
+
+/// Returns the name of a folder whose content follows from `sources`.
+pub(crate) fn key(kind: &str, sources: &[&str]) -> String {
+    let mut hash = Sha256::new();
+    for source in sources {
+        // The length keeps ("ab", "c") apart from ("a", "bc").
+        hash.update(source.len().to_be_bytes());
+        hash.update(source);
+    }
+    format!("{kind}-{}", &hex(&hash.finalize())[..16])
+}
+
+/// Returns the SHA-256 of a file in hex.
+pub(crate) fn digest(path: &Path) -> Result<String> {
+    let mut hash = Sha256::new();
+    let mut file = File::open(path).map_err(Error::at("read", path))?;
+    std::io::copy(&mut file, &mut hash).map_err(Error::at("read", path))?;
+    Ok(hex(&hash.finalize()))
+}
+
+/// Keeps other processes from building into the same folder until it is dropped.
+pub(crate) fn lock(folder: &Path) -> Result<File> {
+    fs::create_dir_all(folder).map_err(Error::at("create", folder))?;
+    let path = folder.join(".lock");
+    let file = File::create(&path).map_err(Error::at("create", &path))?;
+    file.lock().map_err(Error::at("lock", &path))?;
+    Ok(file)
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::key;
+
+    #[test]
+    fn another_source_or_another_cut_is_another_key() {
+        let keys = [
+            key("servers", &["ab", "c"]),
+            key("servers", &["a", "bc"]),
+            key("servers", &["ab", "d"]),
+            key("image", &["ab", "c"]),
+        ];
+        for (place, one) in keys.iter().enumerate() {
+            assert!(!keys[..place].contains(one), "{one} twice");
+        }
+        assert_eq!(keys[0], key("servers", &["ab", "c"]));
+    }
+}

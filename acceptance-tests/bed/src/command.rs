@@ -1,0 +1,146 @@
+//! Runs programs to their end, each within a time limit, and waits for conditions.
+
+use std::io::{Read, Write};
+use std::process::{Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::{Error, Result};
+
+/// What a program left behind.
+#[derive(Clone, Debug)]
+pub struct Output {
+    /// Exit code; 128 and more when a signal ended it.
+    pub status: i32,
+    /// Its standard output, as text.
+    pub stdout: String,
+    /// Its standard error, as text.
+    pub stderr: String,
+}
+
+impl Output {
+    /// Says whether the program ended with 0.
+    pub fn success(&self) -> bool {
+        self.status == 0
+    }
+}
+
+/// Runs a program with `input` on its standard input, for at most `limit`.
+pub(crate) fn run(command: &mut Command, input: &[u8], limit: Duration) -> Result<Output> {
+    let name = describe(command);
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .map_err(Error::io(format!("start `{name}`")))?;
+    let stdin = child.stdin.take();
+    let input = input.to_vec();
+    thread::spawn(move || stdin.map(|mut stdin| stdin.write_all(&input)));
+    let stdout = collect(child.stdout.take());
+    let stderr = collect(child.stderr.take());
+    let end = Instant::now() + limit;
+    let status = loop {
+        if let Some(status) = child
+            .try_wait()
+            .map_err(Error::io(format!("wait for `{name}`")))?
+        {
+            break status;
+        }
+        if Instant::now() > end {
+            child
+                .kill()
+                .and_then(|()| child.wait())
+                .map_err(Error::io(format!("stop `{name}`")))?;
+            return Err(Error::Late {
+                what: format!("`{name}` done"),
+                limit,
+                last: String::new(),
+            });
+        }
+        thread::sleep(Duration::from_millis(5));
+    };
+    Ok(Output {
+        status: code(status),
+        stdout: text(stdout),
+        stderr: text(stderr),
+    })
+}
+
+/// Runs a program as [`run`] does and returns its standard output; any exit code but 0 is an error.
+pub(crate) fn checked(command: &mut Command, input: &[u8], limit: Duration) -> Result<String> {
+    let output = run(command, input, limit)?;
+    if output.success() {
+        return Ok(output.stdout);
+    }
+    Err(Error::Command {
+        command: describe(command),
+        status: format!("exit code {}", output.status),
+        output: tail(&format!("{}{}", output.stdout, output.stderr), 20),
+    })
+}
+
+/// Runs a short program without input and checks its exit code.
+pub(crate) fn quick(program: &str, args: &[&str]) -> Result<String> {
+    checked(
+        Command::new(program).args(args),
+        b"",
+        Duration::from_secs(60),
+    )
+}
+
+/// Asks again and again until there is an answer. `probe` returns what it saw instead.
+pub(crate) fn wait_for<T>(
+    what: &str,
+    limit: Duration,
+    mut probe: impl FnMut() -> std::result::Result<T, String>,
+) -> Result<T> {
+    let end = Instant::now() + limit;
+    loop {
+        match probe() {
+            Ok(found) => return Ok(found),
+            Err(last) if Instant::now() > end => {
+                return Err(Error::Late {
+                    what: what.into(),
+                    limit,
+                    last,
+                });
+            }
+            Err(_) => thread::sleep(Duration::from_millis(50)),
+        }
+    }
+}
+
+/// Returns the last lines of a text.
+pub(crate) fn tail(text: &str, lines: usize) -> String {
+    let all: Vec<&str> = text.trim_end().lines().collect();
+    all[all.len().saturating_sub(lines)..].join("\n")
+}
+
+fn describe(command: &Command) -> String {
+    let words = std::iter::once(command.get_program()).chain(command.get_args());
+    words
+        .map(|word| word.to_string_lossy())
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+fn collect(pipe: Option<impl Read + Send + 'static>) -> thread::JoinHandle<Vec<u8>> {
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        // A pipe that breaks ends the text; the exit code tells the rest.
+        let _ = pipe.map(|mut pipe| pipe.read_to_end(&mut bytes));
+        bytes
+    })
+}
+
+fn text(reader: thread::JoinHandle<Vec<u8>>) -> String {
+    String::from_utf8_lossy(&reader.join().unwrap_or_default()).into_owned()
+}
+
+fn code(status: ExitStatus) -> i32 {
+    use std::os::unix::process::ExitStatusExt;
+    status
+        .code()
+        .unwrap_or_else(|| 128 + status.signal().unwrap_or(0))
+}

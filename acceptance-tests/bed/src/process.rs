@@ -1,0 +1,180 @@
+//! Processes that the bed starts and ends.
+//!
+//! **Invariant**: only a process whose id *and* start time were recorded is ever ended.
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use crate::command::{quick, wait_for};
+use crate::{Error, Result};
+
+/// Until when a server runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lifetime {
+    /// Until `down`, also when this process has ended.
+    Bed,
+    /// Until its owner is dropped or this process ends, however it ends.
+    Owner,
+}
+
+/// A process, told apart from a later one with the same id by its start time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Recorded {
+    pub(crate) pid: u32,
+    started: u64,
+}
+
+impl Recorded {
+    /// Looks at a running process.
+    pub(crate) fn of(pid: u32) -> Option<Self> {
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        // The name, second and in parentheses, may hold spaces: state and start time are 3rd and 22nd.
+        let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
+        if fields.next()? == "Z" {
+            return None;
+        }
+        Some(Self {
+            pid,
+            started: fields.nth(18)?.parse().ok()?,
+        })
+    }
+
+    /// Reads what [`Recorded::save`] wrote.
+    pub(crate) fn load(path: &Path) -> Option<Self> {
+        let text = fs::read_to_string(path).ok()?;
+        let (pid, started) = text.trim().split_once(' ')?;
+        Some(Self {
+            pid: pid.parse().ok()?,
+            started: started.parse().ok()?,
+        })
+    }
+
+    /// Writes id and start time to a file.
+    pub(crate) fn save(self, path: &Path) -> Result<()> {
+        fs::write(path, format!("{} {}\n", self.pid, self.started))
+            .map_err(Error::at("write", path))
+    }
+
+    /// Says whether it still runs.
+    pub(crate) fn alive(self) -> bool {
+        Self::of(self.pid) == Some(self)
+    }
+
+    /// Ends it with SIGKILL and waits until it is gone.
+    pub(crate) fn kill(self) -> Result<()> {
+        if !self.alive() {
+            return Ok(());
+        }
+        let killed = quick("sh", &["-c", "kill -9 \"$1\"", "sh", &self.pid.to_string()]);
+        if killed.is_err() && self.alive() {
+            return killed.map(drop);
+        }
+        wait_for(
+            &format!("end of process {}", self.pid),
+            Duration::from_secs(20),
+            || {
+                if self.alive() {
+                    Err(String::new())
+                } else {
+                    Ok(())
+                }
+            },
+        )
+    }
+}
+
+/// Stays beside a server and ends it when the pipe from its owner closes; then removes the owner's folder.
+const WATCH: &str = r#"folder=$1; shift; exec 3<&0
+"$@" 3<&- & server=$!
+{ cat <&3 >/dev/null; kill -9 $server 2>/dev/null; } & watch=$!
+wait $server; kill $watch 2>/dev/null; rm -rf "$folder""#;
+
+/// A running server.
+#[derive(Debug)]
+pub(crate) struct Server {
+    pub(crate) process: Recorded,
+    /// Of a server that ends with its owner: the pipe that keeps it, and its watcher.
+    kept: Option<(ChildStdin, Child)>,
+}
+
+impl Server {
+    /// Starts a server that logs to `folder/NAME.log` and whose id is recorded in `folder/NAME.pid`.
+    pub(crate) fn start(
+        name: &str,
+        command: &mut Command,
+        folder: &Path,
+        lifetime: Lifetime,
+    ) -> Result<Self> {
+        let path = folder.join(format!("{name}.log"));
+        let log = File::options()
+            .create(true)
+            .append(true)
+            .open(&path)
+            .map_err(Error::at("write", &path))?;
+        let errors = log.try_clone().map_err(Error::at("write", &path))?;
+        let mut watched;
+        let command = match lifetime {
+            Lifetime::Bed => command.stdin(Stdio::null()),
+            Lifetime::Owner => {
+                watched = watched_by_shell(command, folder);
+                watched.stdin(Stdio::piped())
+            }
+        };
+        // Ctrl-C in a terminal must not end what is to be left running.
+        let mut child = command
+            .stdout(log)
+            .stderr(errors)
+            .process_group(0)
+            .spawn()
+            .map_err(Error::io(format!("start {name}")))?;
+        let process = Recorded::of(child.id()).ok_or_else(|| {
+            Error::Refused(format!("{name} ended at once, see {}", path.display()))
+        })?;
+        process.save(&folder.join(format!("{name}.pid")))?;
+        let kept = child.stdin.take();
+        match kept {
+            Some(pipe) => Ok(Self {
+                process,
+                kept: Some((pipe, child)),
+            }),
+            None => {
+                thread::spawn(move || child.wait());
+                Ok(Self {
+                    process,
+                    kept: None,
+                })
+            }
+        }
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some((pipe, mut watcher)) = self.kept.take() {
+            drop(pipe);
+            // The watcher ends right after the server; without an exit code there is nothing to do.
+            let _ = watcher.wait();
+        }
+    }
+}
+
+fn watched_by_shell(command: &Command, folder: &Path) -> Command {
+    let mut shell = Command::new("sh");
+    shell
+        .args(["-c", WATCH, "sh"])
+        .arg(folder)
+        .arg(command.get_program())
+        .args(command.get_args());
+    for (key, value) in command.get_envs() {
+        shell.env(key, value.unwrap_or(OsStr::new("")));
+    }
+    if let Some(place) = command.get_current_dir() {
+        shell.current_dir(place);
+    }
+    shell
+}

@@ -1,0 +1,159 @@
+//! The real servers, built from the Go modules that `acceptance-tests/servers/go.mod` pins.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use crate::cache;
+use crate::command::{checked, quick};
+use crate::progress::Progress;
+use crate::{Error, Result};
+
+const MODULE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../servers");
+const MANIFEST: &str = include_str!("../../servers/go.mod");
+const SUMS: &str = include_str!("../../servers/go.sum");
+
+/// Package, name in the cache, and seconds to build on two cores.
+type Package = (&'static str, &'static str, u64);
+
+const API: [Package; 3] = [
+    ("go.etcd.io/etcd/server/v3", "etcd", 63),
+    (
+        "k8s.io/kubernetes/cmd/kube-apiserver",
+        "kube-apiserver",
+        230,
+    ),
+    ("k8s.io/kubernetes/cmd/kubectl", "kubectl", 60),
+];
+const MESH: [Package; 2] = [
+    (
+        "istio.io/istio/pilot/cmd/pilot-discovery",
+        "pilot-discovery",
+        190,
+    ),
+    ("istio.io/istio/pilot/cmd/pilot-agent", "pilot-agent", 11),
+];
+
+/// Files of the Istio module that the bed needs, and their names in the cache.
+const ISTIO_FILES: [(&str, &str); 6] = [
+    ("manifests/charts/base/files/crd-all.gen.yaml", "crds.yaml"),
+    ("tools/packaging/common/istio-start.sh", "istio-start.sh"),
+    ("tools/packaging/common/istio.service", "istio.service"),
+    ("tools/packaging/common/sidecar.env", "sidecar.env"),
+    (
+        "tools/packaging/common/envoy_bootstrap.json",
+        "envoy_bootstrap.json",
+    ),
+    ("tools/packaging/postinst.sh", "postinst"),
+];
+
+/// The folder of the built servers.
+#[derive(Clone, Debug)]
+pub(crate) struct Servers {
+    folder: PathBuf,
+}
+
+impl Servers {
+    /// Finds the folder that belongs to the pinned modules and the Go in use.
+    pub(crate) fn find() -> Result<Self> {
+        let go = quick("go", &["env", "GOVERSION"]).map_err(|error| {
+            Error::Refused(format!(
+                "Go 1.26 or newer is needed to build the servers, install it first ({})",
+                error.chain()
+            ))
+        })?;
+        Ok(Self {
+            folder: cache::root()?.join(cache::key("servers", &[MANIFEST, SUMS, go.trim()])),
+        })
+    }
+
+    /// Returns the path of a server or of a file from Istio.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.join(name)
+    }
+
+    /// Returns the steps to build what an API server needs and does not exist yet.
+    pub(crate) fn missing_for_api(&self) -> Vec<(String, u64)> {
+        self.missing(&API)
+    }
+
+    /// Returns the steps to build what a mesh needs and does not exist yet.
+    pub(crate) fn missing_for_mesh(&self) -> Vec<(String, u64)> {
+        [self.missing(&API), self.missing(&MESH)].concat()
+    }
+
+    /// Builds what an API server needs.
+    pub(crate) fn build_for_api(&self, progress: &Progress) -> Result<()> {
+        self.build(&API, progress)
+    }
+
+    /// Builds what a mesh needs.
+    pub(crate) fn build_for_mesh(&self, progress: &Progress) -> Result<()> {
+        self.build(&API, progress)?;
+        self.build(&MESH, progress)
+    }
+
+    fn missing(&self, packages: &[Package]) -> Vec<(String, u64)> {
+        let missing = packages
+            .iter()
+            .filter(|(_, name, _)| !self.path(name).exists());
+        missing
+            .map(|(_, name, seconds)| (step(name), *seconds))
+            .collect()
+    }
+
+    fn build(&self, packages: &[Package], progress: &Progress) -> Result<()> {
+        let complete = |folder: &Self| {
+            folder.missing(packages).is_empty()
+                && ISTIO_FILES
+                    .iter()
+                    .all(|(_, name)| folder.path(name).exists())
+        };
+        if complete(self) {
+            return Ok(());
+        }
+        let _lock = cache::lock(&self.folder)?;
+        for (package, name, _) in packages
+            .iter()
+            .filter(|(_, name, _)| !self.path(name).exists())
+        {
+            progress.step(&step(name), || self.build_one(package, name))?;
+        }
+        self.copy_istio_files()
+    }
+
+    fn build_one(&self, package: &str, name: &str) -> Result<()> {
+        let unfinished = self.path(&format!(".{name}"));
+        let mut go = Command::new("go");
+        go.current_dir(MODULE)
+            .env("GOWORK", "off")
+            .args(["build", "-ldflags=-s -w", "-o"])
+            .arg(&unfinished)
+            .arg(package);
+        checked(&mut go, b"", Duration::from_secs(3600))?;
+        fs::rename(&unfinished, self.path(name)).map_err(Error::at("move", &unfinished))
+    }
+
+    fn copy_istio_files(&self) -> Result<()> {
+        let mut go = Command::new("go");
+        go.current_dir(MODULE).env("GOWORK", "off").args([
+            "list",
+            "-m",
+            "-f",
+            "{{.Dir}}",
+            "istio.io/istio",
+        ]);
+        let module = checked(&mut go, b"", Duration::from_secs(600))?;
+        for (source, name) in ISTIO_FILES {
+            let source = Path::new(module.trim()).join(source);
+            let content = fs::read(&source).map_err(Error::at("read", &source))?;
+            fs::write(self.path(name), content).map_err(Error::at("write", &self.path(name)))?;
+        }
+        Ok(())
+    }
+}
+
+fn step(name: &str) -> String {
+    format!("build {name}")
+}
