@@ -1,0 +1,260 @@
+//! The plugin process: from start to handshake, and from the first call to the exit.
+//!
+//! **Invariant**: standard input is the user's and never read; standard output carries the handshake line only.
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use proto::plugin::grpc_broker_server::GrpcBrokerServer;
+use proto::plugin::grpc_controller_server::GrpcControllerServer;
+use proto::plugin::grpc_stdio_server::GrpcStdioServer;
+use proto::tfplugin6::provider_server::ProviderServer;
+use tokio::io::DuplexStream;
+use tokio::runtime::Builder;
+use tokio::sync::mpsc;
+use tokio_rustls::TlsAcceptor;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Server as Grpc;
+use tonic_health::ServingStatus;
+
+use crate::{Provider, Server};
+use handshake::Environment;
+use listen::{Address, Connection, Listener, Place};
+use plugin::Plugin;
+use tls::Tls;
+
+mod handshake;
+mod listen;
+mod log;
+mod plugin;
+mod signals;
+mod stop;
+mod tls;
+
+pub use stop::Stop;
+
+/// What Go providers take and give, in bytes.
+const LARGEST_MESSAGE: usize = 256 << 20;
+/// How long a shutdown waits for calls that still run. Terraform kills after two seconds.
+const GRACE: Duration = Duration::from_millis(300);
+/// How long to wait before another client is accepted after one could not be.
+const RETRY: Duration = Duration::from_millis(100);
+/// A call waits mostly; blocking work has threads of its own.
+const THREADS: usize = 2;
+
+/// Why a plugin process could not serve.
+#[derive(Debug, thiserror::Error)]
+enum ServeError {
+    #[error(
+        "This binary is a plugin. These are not meant to be executed directly.\n\
+         Please execute the program that consumes these plugins, which will load any plugins automatically.\n\
+         To debug it, start it with --debug."
+    )]
+    Cookie,
+    #[error("PLUGIN_CLIENT_CERT holds no certificate as PEM")]
+    ClientCertificate(#[source] rustls::pki_types::pem::Error),
+    #[error("cannot make a certificate for the connection with Terraform")]
+    Certificate(#[source] rcgen::Error),
+    #[error("cannot set up TLS for the connection with Terraform")]
+    Tls(#[source] rustls::Error),
+    #[error("cannot listen at {address}")]
+    Listen { address: String, source: io::Error },
+    #[error("cannot set who may connect to {}", socket.display())]
+    Restrict { socket: PathBuf, source: io::Error },
+    #[error("PLUGIN_UNIX_SOCKET_GROUP names the group {0:?}, which is not in /etc/group")]
+    Group(String),
+    #[error("cannot start threads or handle signals")]
+    Start(#[source] io::Error),
+    #[error("cannot write to standard output")]
+    Print(#[source] io::Error),
+    #[error("the connection with Terraform failed")]
+    Transport(#[source] tonic::transport::Error),
+}
+
+/// Serves `provider` as a plugin of Terraform until told to shut down, and returns the process's exit code.
+///
+/// With the argument `--debug` it needs no Terraform: it prints the variable `TF_REATTACH_PROVIDERS` that makes
+/// Terraform use this process, and serves until SIGINT.
+pub fn serve<P: Provider>(provider: P) -> ExitCode {
+    log::report_panics();
+    log::install(|name| std::env::var(name).ok());
+    match run(provider) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Standard error may be closed; the exit code tells then.
+            _ = writeln!(io::stderr(), "{}", chain(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Serves `provider` on one connection in memory, without handshake and TLS. Ends with the connection.
+pub async fn serve_on<P: Provider>(provider: P, io: DuplexStream) {
+    let (sender, connections) = mpsc::channel(1);
+    _ = sender.send(Ok(Connection::new(io))).await;
+    drop(sender);
+    // The one error there can be is the end of the connection.
+    _ = answer(Server::new(provider), connections, CancellationToken::new()).await;
+}
+
+fn run<P: Provider>(provider: P) -> Result<(), ServeError> {
+    let debug = std::env::args_os()
+        .skip(1)
+        .any(|argument| argument == "--debug");
+    let environment = if debug {
+        None
+    } else {
+        Some(Environment::read(|name| std::env::var_os(name))?)
+    };
+    let runtime = Builder::new_multi_thread()
+        .worker_threads(THREADS)
+        .enable_all()
+        .build()
+        .map_err(ServeError::Start)?;
+    let result = runtime.block_on(async {
+        match environment {
+            Some(environment) => run_plugin(provider, &environment).await,
+            None => run_debug(provider).await,
+        }
+    });
+    // A call that blocks must not keep the process.
+    runtime.shutdown_background();
+    result
+}
+
+/// Tells Terraform by the handshake line where to connect, and serves it.
+async fn run_plugin<P: Provider>(provider: P, environment: &Environment) -> Result<(), ServeError> {
+    let exit = CancellationToken::new();
+    // Ctrl-C reaches the whole process group; what it means for a plugin, Terraform tells by `StopProvider`.
+    signals::ignore_interrupt()?;
+    #[cfg(unix)]
+    signals::cancel_on_terminate(&exit)?;
+    let tls = environment
+        .client_certificate
+        .as_deref()
+        .map(Tls::new)
+        .transpose()?;
+    let (listener, address) = Listener::bind(&environment.place)?;
+    print(&environment.line(&address, tls.as_ref().map(|tls| &tls.certificate)))?;
+    answer(
+        Server::new(provider),
+        connections(listener, tls, exit.clone()),
+        exit,
+    )
+    .await
+}
+
+/// Tells a person how to connect Terraform with this process, and serves until SIGINT.
+async fn run_debug<P: Provider>(provider: P) -> Result<(), ServeError> {
+    let exit = CancellationToken::new();
+    signals::cancel_on_interrupt(&exit)?;
+    #[cfg(unix)]
+    signals::cancel_on_terminate(&exit)?;
+    let (listener, address) = Listener::bind(&Place::read(&|_| None))?;
+    let reattach = reattach(P::ADDRESS, &address);
+    print(&format!(
+        "Make Terraform use this process, until you press Ctrl-C here:\n\n  export {reattach}\n"
+    ))?;
+    answer(
+        Server::new(provider),
+        connections(listener, None, exit.clone()),
+        exit,
+    )
+    .await
+}
+
+fn reattach(provider: &str, address: &Address) -> String {
+    let attached = serde_json::json!({ provider: {
+        "Protocol": "grpc",
+        "ProtocolVersion": 6,
+        "Pid": std::process::id(),
+        "Test": true,
+        "Addr": { "Network": address.network(), "String": address.to_string() },
+    }});
+    format!("TF_REATTACH_PROVIDERS='{attached}'")
+}
+
+fn print(line: &str) -> Result<(), ServeError> {
+    let mut out = io::stdout().lock();
+    writeln!(out, "{line}")
+        .and_then(|()| out.flush())
+        .map_err(ServeError::Print)
+}
+
+type Sender = mpsc::Sender<io::Result<Connection>>;
+type Connections = mpsc::Receiver<io::Result<Connection>>;
+
+/// Accepts clients until `exit`; a client that fails its TLS handshake is dropped and holds up nobody.
+fn connections(listener: Listener, tls: Option<Tls>, exit: CancellationToken) -> Connections {
+    let (sender, receiver) = mpsc::channel(1);
+    let acceptor = tls.map(|tls| tls.acceptor);
+    let accept = async move {
+        loop {
+            match listener.accept().await {
+                Ok(connection) => {
+                    _ = tokio::spawn(secure(connection, acceptor.clone(), sender.clone()));
+                }
+                Err(error) => {
+                    // Most often: too many open files. Some will be closed.
+                    tracing::warn!(%error, "cannot accept a client");
+                    tokio::time::sleep(RETRY).await;
+                }
+            }
+        }
+    };
+    // The listener, and with it the socket's file, goes with this task.
+    tokio::spawn(async move { exit.run_until_cancelled(accept).await });
+    receiver
+}
+
+async fn secure(connection: Connection, acceptor: Option<TlsAcceptor>, clients: Sender) {
+    let secured = match acceptor {
+        None => Ok(connection),
+        Some(acceptor) => acceptor.accept(connection).await.map(Connection::new),
+    };
+    match secured {
+        // Fails only if the server has ended.
+        Ok(connection) => _ = clients.send(Ok(connection)).await,
+        Err(error) => tracing::warn!(%error, "refused a client"),
+    }
+}
+
+/// Answers calls until `exit`, then waits a little for those that run.
+async fn answer<P: Provider>(
+    server: Server<P>,
+    clients: Connections,
+    exit: CancellationToken,
+) -> Result<(), ServeError> {
+    let plugin = Plugin { exit: exit.clone() };
+    let (reporter, health) = tonic_health::server::health_reporter();
+    reporter
+        .set_service_status("plugin", ServingStatus::Serving)
+        .await;
+    let provider = ProviderServer::new(server)
+        .max_decoding_message_size(LARGEST_MESSAGE)
+        .max_encoding_message_size(LARGEST_MESSAGE);
+    let answering = Grpc::builder()
+        .add_service(provider)
+        .add_service(GrpcControllerServer::new(plugin.clone()))
+        .add_service(GrpcBrokerServer::new(plugin.clone()))
+        .add_service(GrpcStdioServer::new(plugin))
+        .add_service(health)
+        .serve_with_incoming_shutdown(ReceiverStream::new(clients), exit.clone().cancelled_owned());
+    let forced = async {
+        exit.cancelled().await;
+        tokio::time::sleep(GRACE).await;
+    };
+    tokio::select! {
+        result = answering => result.map_err(ServeError::Transport),
+        () = forced => Ok(()),
+    }
+}
+
+/// Returns an error with its causes, on one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+}
