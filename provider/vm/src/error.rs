@@ -1,0 +1,208 @@
+//! What can go wrong on the way to a VM and on it.
+
+use std::io;
+use std::time::Duration;
+
+/// Why a VM could not be reached, or did not do what it was asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum VmError {
+    /// A coordinate cannot be one; nothing was dialled.
+    #[error("{what} {found:?} is not valid: {rule}")]
+    Coordinate {
+        /// `host` or `user`.
+        what: &'static str,
+        /// As it was given.
+        found: String,
+        /// What it must be.
+        rule: &'static str,
+    },
+    /// OpenSSH's client is not installed here, or cannot be started.
+    #[error(
+        "cannot start {program} of OpenSSH's client, which must be installed where Terraform runs"
+    )]
+    OpenSsh {
+        /// `ssh`, `ssh-agent` or `ssh-add`.
+        program: &'static str,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// Something on this machine failed: temporary folder, pipe, agent.
+    #[error("cannot {doing} on this machine")]
+    Local {
+        /// What was tried.
+        doing: &'static str,
+        /// The system's reason.
+        source: io::Error,
+    },
+    /// The private key, its passphrase or its certificate cannot be used.
+    #[error("cannot use the SSH identity")]
+    Key(#[from] KeyError),
+    /// OpenSSH does not take the configuration file, or one that it includes.
+    #[error("OpenSSH does not take its configuration: {cause}")]
+    Configuration {
+        /// OpenSSH's words, with file and line.
+        cause: String,
+    },
+    /// Nobody answered, or hung up before asking who we are.
+    #[error("cannot connect to {host} port {port}: {cause}")]
+    Connect {
+        /// As it was given.
+        host: String,
+        /// TCP port.
+        port: u16,
+        /// OpenSSH's words, e.g. `Connection refused`.
+        cause: String,
+    },
+    /// The host is not the one expected. No secret was sent.
+    #[error("{host} is not trusted: expected {expected}, {}", found_key(found.as_ref()))]
+    HostKey {
+        /// As it was given.
+        host: String,
+        /// What the trust asks for.
+        expected: String,
+        /// Type and SHA-256 fingerprint of the key that was shown.
+        found: Option<String>,
+    },
+    /// The host is the right one but lets nobody in with what was offered.
+    #[error("{host} refuses user {user}; offered: {offered}; the host accepts: {accepted}")]
+    Auth {
+        /// As it was given.
+        host: String,
+        /// The user's name on the host.
+        user: String,
+        /// Keys by type and fingerprint, or `nothing`.
+        offered: String,
+        /// Methods, e.g. `publickey,password`.
+        accepted: String,
+    },
+    /// A bastion on the way; `source` is what happened there.
+    #[error("cannot pass the bastion {host}")]
+    Bastion {
+        /// The bastion.
+        host: String,
+        /// What happened there.
+        source: Box<VmError>,
+    },
+    /// The user may not become root without being asked.
+    #[error("user {user} on {host} cannot become root by `sudo -n`: {line}")]
+    NoSudo {
+        /// As it was given.
+        host: String,
+        /// The user's name on the host.
+        user: String,
+        /// sudo's own words.
+        line: String,
+    },
+    /// Nothing was heard for the time given. The run may go on: connect anew and ask for its result.
+    #[error("{host} fell silent for {idle:?}")]
+    Silent {
+        /// As it was given.
+        host: String,
+        /// How long was waited.
+        idle: Duration,
+    },
+    /// The connection broke. The run may go on: connect anew and ask for its result.
+    #[error("the connection to {host} broke")]
+    Dropped {
+        /// As it was given.
+        host: String,
+    },
+    /// The token that the VM asked for could not be had.
+    #[error("cannot mint the token that the VM asked for")]
+    Token(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The remote program ended without its answer.
+    #[error("the program on {host} ended {} without an answer{}", exit(*status), tail(lines))]
+    Remote {
+        /// As it was given.
+        host: String,
+        /// Exit status, if there was one.
+        status: Option<i32>,
+        /// The last lines that were heard, bounded.
+        lines: Vec<String>,
+    },
+}
+
+impl VmError {
+    /// Returns the failure itself, on whichever hop it happened.
+    #[must_use]
+    pub fn root(&self) -> &Self {
+        match self {
+            Self::Bastion { source, .. } => source.root(),
+            own => own,
+        }
+    }
+}
+
+/// Why an identity cannot be used. Never shows any part of it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum KeyError {
+    /// The public half was given.
+    #[error("this is a public key; give the private key, the file without .pub")]
+    Public,
+    /// No passphrase for an encrypted key.
+    #[error("the private key is encrypted; give its passphrase")]
+    Encrypted,
+    /// The passphrase is not the key's.
+    #[error("the passphrase does not fit the private key")]
+    Passphrase,
+    /// Encrypted in a form that only OpenSSL opens.
+    #[error(
+        "the private key is encrypted in the old PEM form; rewrite it in OpenSSH's form with `ssh-keygen -p -f FILE`"
+    )]
+    EncryptedPem,
+    /// `PuTTY`'s own form.
+    #[error(
+        "the private key is in PuTTY's form; convert it with `puttygen FILE -O private-openssh`"
+    )]
+    Putty,
+    /// It looks like a key but does not parse.
+    #[error(
+        "the private key is damaged ({0}); check that it was passed on whole, with its line breaks"
+    )]
+    Damaged(String),
+    /// OpenSSH's agent did not take it.
+    #[error("OpenSSH does not take the private key ({0}); `ssh-keygen -y -f FILE` must accept it")]
+    Refused(String),
+    /// Something else.
+    #[error(
+        "this is not a private key: it must begin with a line such as `-----BEGIN OPENSSH PRIVATE KEY-----`"
+    )]
+    NotAKey,
+    /// The certificate does not parse.
+    #[error(
+        "this is not an OpenSSH certificate ({0}); give the text of the file that ends with -cert.pub"
+    )]
+    Certificate(String),
+    /// The host key, or the certificate authority's, does not parse.
+    #[error(
+        "{found:?} is not a host key ({cause}); give type and key as in /etc/ssh/ssh_host_ed25519_key.pub"
+    )]
+    HostKey {
+        /// As it was given, cut.
+        found: String,
+        /// What is wrong with it.
+        cause: String,
+    },
+}
+
+fn found_key(found: Option<&String>) -> String {
+    found.map_or_else(
+        || "it showed no such key".into(),
+        |key| format!("found {key}"),
+    )
+}
+
+fn exit(status: Option<i32>) -> String {
+    status.map_or_else(
+        || "by a signal".into(),
+        |status| format!("with status {status}"),
+    )
+}
+
+fn tail(lines: &[String]) -> String {
+    if lines.is_empty() {
+        String::new()
+    } else {
+        format!("; its last lines: {}", lines.join(" | "))
+    }
+}

@@ -1,0 +1,137 @@
+//! Private keys as users give them, made ready for OpenSSH's agent in memory.
+
+use std::fmt;
+
+use secrecy::{ExposeSecret as _, SecretString};
+use ssh_key::private::Ed25519Keypair;
+use ssh_key::{Certificate, LineEnding, PrivateKey};
+
+use crate::KeyError;
+
+/// A private key that OpenSSH's agent takes, with its certificate if there is one.
+#[derive(Clone)]
+pub struct Identity {
+    /// Decrypted, with Unix line ends.
+    key: SecretString,
+    certificate: Option<String>,
+}
+
+impl Identity {
+    /// Makes an identity of what the user gave: a private key in OpenSSH's or PEM form, the
+    /// passphrase if it is encrypted, and the text of a `-cert.pub` file.
+    pub fn parse(
+        private_key: &SecretString,
+        passphrase: Option<&SecretString>,
+        certificate: Option<&str>,
+    ) -> Result<Self, KeyError> {
+        // Windows editors and some secret stores change line ends; a lost last one breaks OpenSSH.
+        let text: SecretString =
+            format!("{}\n", private_key.expose_secret().replace('\r', "").trim()).into();
+        Ok(Self {
+            key: usable(&text, passphrase)?,
+            certificate: certificate.map(parse_certificate).transpose()?,
+        })
+    }
+
+    pub(super) fn key(&self) -> &SecretString {
+        &self.key
+    }
+
+    pub(super) fn certificate(&self) -> Option<&str> {
+        self.certificate.as_deref()
+    }
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Identity").finish_non_exhaustive()
+    }
+}
+
+impl PartialEq for Identity {
+    fn eq(&self, other: &Self) -> bool {
+        self.key.expose_secret() == other.key.expose_secret()
+            && self.certificate == other.certificate
+    }
+}
+
+fn usable(
+    text: &SecretString,
+    passphrase: Option<&SecretString>,
+) -> Result<SecretString, KeyError> {
+    let pem = text.expose_secret();
+    let first = pem.lines().next().unwrap_or_default();
+    match first {
+        "-----BEGIN OPENSSH PRIVATE KEY-----" => openssh(text, passphrase),
+        "-----BEGIN ENCRYPTED PRIVATE KEY-----" => Err(KeyError::EncryptedPem),
+        _ if pem.contains("Proc-Type: 4,ENCRYPTED") => Err(KeyError::EncryptedPem),
+        "-----BEGIN PRIVATE KEY-----" => Ok(ed25519_of_pkcs8(pem).unwrap_or_else(|| text.clone())),
+        _ if first.starts_with("-----BEGIN ") && first.ends_with(" PRIVATE KEY-----") => {
+            Ok(text.clone())
+        }
+        _ if first.starts_with("PuTTY-User-Key-File") => Err(KeyError::Putty),
+        _ if is_public(first) => Err(KeyError::Public),
+        _ => Err(KeyError::NotAKey),
+    }
+}
+
+fn is_public(line: &str) -> bool {
+    line.contains("BEGIN PUBLIC KEY")
+        || line.contains("BEGIN SSH2 PUBLIC KEY")
+        || ["ssh-", "ecdsa-", "sk-"]
+            .iter()
+            .any(|start| line.starts_with(start))
+}
+
+fn openssh(
+    text: &SecretString,
+    passphrase: Option<&SecretString>,
+) -> Result<SecretString, KeyError> {
+    let key = PrivateKey::from_openssh(text.expose_secret()).map_err(damaged)?;
+    if !key.is_encrypted() {
+        return Ok(text.clone());
+    }
+    let passphrase = passphrase.ok_or(KeyError::Encrypted)?;
+    let open = key
+        .decrypt(passphrase.expose_secret())
+        .map_err(|_| KeyError::Passphrase)?;
+    written(&open)
+}
+
+fn written(key: &PrivateKey) -> Result<SecretString, KeyError> {
+    Ok(key
+        .to_openssh(LineEnding::LF)
+        .map_err(damaged)?
+        .as_str()
+        .into())
+}
+
+/// OpenSSH before 9.6 does not read Ed25519 keys in PKCS#8, the form of Terraform's `tls_private_key`.
+/// Returns `None` for every other key: those it reads.
+fn ed25519_of_pkcs8(pem: &str) -> Option<SecretString> {
+    use base64::Engine as _;
+    /// RFC 8410: version 0, algorithm 1.3.101.112, an octet string of 32 bytes in one of 34.
+    const PREFIX: [u8; 16] = [
+        0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20,
+    ];
+
+    let body: String = pem
+        .lines()
+        .filter(|line| !line.starts_with("-----"))
+        .collect();
+    let der = base64::engine::general_purpose::STANDARD
+        .decode(body)
+        .ok()?;
+    let seed: &[u8; 32] = der.strip_prefix(&PREFIX)?.try_into().ok()?;
+    written(&PrivateKey::from(Ed25519Keypair::from_seed(seed))).ok()
+}
+
+fn parse_certificate(text: &str) -> Result<String, KeyError> {
+    let line = text.trim();
+    Certificate::from_openssh(line).map_err(|error| KeyError::Certificate(error.to_string()))?;
+    Ok(format!("{line}\n"))
+}
+
+fn damaged(error: ssh_key::Error) -> KeyError {
+    KeyError::Damaged(error.to_string())
+}

@@ -1,0 +1,82 @@
+//! SSH sessions: OpenSSH's own client on a master connection of ours.
+//!
+//! ```text
+//! Credentials ── Identity ──> Agent (ssh-agent, ends after login) ─┐
+//! Target ── Trust (known_hosts of ours per hop) ───────────────────┼─> Master (ssh -M) ─> Session::run
+//!        └─ bastions ──> Bastions: one shared Master per hop ──────┘     dies with us
+//! ```
+//!
+//! **Invariant**: a host's key is verified on every hop before anything secret is offered, private
+//! keys live in memory only, and no process of ours outlives us.
+
+mod agent;
+mod bastions;
+mod identity;
+mod lifeline;
+mod master;
+mod refusal;
+mod session;
+mod trust;
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+pub use bastions::Bastions;
+pub use identity::Identity;
+pub use session::Session;
+pub use trust::{HostKey, Trust};
+
+/// Where a VM is: coordinates only, no secret; may be kept in state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The VM's own sshd.
+    pub vm: Hop,
+    /// What lies before it, in the order of passing.
+    pub bastions: Vec<Hop>,
+    /// How long one hop may take for TCP and for the key exchange, each.
+    pub connect_timeout: Duration,
+}
+
+/// One sshd on the way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hop {
+    /// DNS name or IP address (IPv6 without brackets).
+    pub host: String,
+    /// TCP port, usually 22.
+    pub port: u16,
+    /// The user there; `None` is what the ssh configuration says, else the local user's name.
+    pub user: Option<String>,
+    /// How the host proves that it is the right one.
+    pub trust: Trust,
+}
+
+/// What we prove ourselves with, on every hop. Never in state.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Credentials {
+    /// A key given by the user; goes before the user's agent.
+    pub identity: Option<Identity>,
+    /// Whether the user's running agent may be asked.
+    pub agent: AgentUse,
+    /// An ssh configuration file to obey. Without it none is read, except with [`Trust::UserConfig`].
+    pub config_file: Option<PathBuf>,
+}
+
+/// Whether the user's running agent may be asked.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AgentUse {
+    /// No.
+    #[default]
+    Never,
+    /// The one at `SSH_AUTH_SOCK`, if no identity is given.
+    User,
+}
+
+/// How long to go on trying to connect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// One attempt.
+    Once,
+    /// A VM may still be booting: attempts that were refused, timed out or hung up on are repeated
+    /// until then; a refused login for a minute only. A wrong host key is never tried again.
+    Until(Instant),
+}

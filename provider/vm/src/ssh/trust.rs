@@ -1,0 +1,188 @@
+//! How a host proves that it is the right one.
+
+use std::fmt;
+use std::str::FromStr;
+
+use ssh_key::PublicKey;
+
+use super::Hop;
+use crate::KeyError;
+
+/// How a host proves that it is the right one. Nothing is ever trusted on first use, except by
+/// [`Trust::Insecure`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Trust {
+    /// By this very key.
+    HostKey(HostKey),
+    /// By a `known_hosts` text: hashed names, patterns, `@cert-authority` and `@revoked` included.
+    KnownHosts(String),
+    /// By a certificate of this authority, valid now and for the host's name as it is dialled.
+    CertificateAuthority(HostKey),
+    /// As the user's own ssh configuration and `known_hosts` files say.
+    UserConfig,
+    /// Not at all: whoever is in between can read the token and run programs as root on the VM.
+    Insecure,
+}
+
+/// A public key of a host or of a certificate authority.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HostKey(PublicKey);
+
+/// The name under which a pinned key is kept, so that neither ports nor patterns matter.
+const PINNED: &str = "pinned";
+
+impl HostKey {
+    /// Returns the type and the SHA-256 fingerprint, as OpenSSH writes them.
+    pub fn fingerprint(&self) -> String {
+        format!(
+            "{} {}",
+            self.0.algorithm(),
+            self.0.fingerprint(ssh_key::HashAlg::Sha256)
+        )
+    }
+
+    /// Signature algorithms with which this type of key proves itself.
+    fn algorithms(&self) -> String {
+        match self.0.algorithm() {
+            ssh_key::Algorithm::Rsa { .. } => "rsa-sha2-512,rsa-sha2-256".into(),
+            other => other.to_string(),
+        }
+    }
+}
+
+impl FromStr for HostKey {
+    type Err = KeyError;
+
+    /// Parses `ssh-ed25519 AAAA… comment`; the comment is optional and forgotten.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let refuse = |cause: String| KeyError::HostKey {
+            found: text.chars().take(60).collect(),
+            cause,
+        };
+        if text.contains("PRIVATE KEY") {
+            return Err(KeyError::HostKey {
+                found: "…".into(),
+                cause: "this is a private key".into(),
+            });
+        }
+        if text.trim().lines().count() > 1 {
+            return Err(refuse("more than one line".into()));
+        }
+        let mut key =
+            PublicKey::from_openssh(text.trim()).map_err(|error| refuse(error.to_string()))?;
+        key.set_comment("");
+        Ok(Self(key))
+    }
+}
+
+impl fmt::Display for HostKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A parsed key can always be written again.
+        f.write_str(self.0.to_openssh().map_err(|_| fmt::Error)?.trim_end())
+    }
+}
+
+impl Trust {
+    /// Returns the `known_hosts` file that OpenSSH shall go by; `None`: the user's own.
+    pub(super) fn known_hosts(&self) -> Option<String> {
+        match self {
+            Self::HostKey(key) => Some(format!("{PINNED} {key}\n")),
+            Self::KnownHosts(text) => Some(format!("{}\n", text.replace("\r\n", "\n"))),
+            Self::CertificateAuthority(key) => Some(format!("@cert-authority * {key}\n")),
+            Self::Insecure => Some(String::new()),
+            Self::UserConfig => None,
+        }
+    }
+
+    /// Returns OpenSSH's options for it, besides where the `known_hosts` file lies.
+    pub(super) fn options(&self) -> Vec<String> {
+        let strict = "StrictHostKeyChecking=yes".to_owned();
+        match self {
+            Self::HostKey(key) => {
+                // Asks for the pinned type: a host shows the key that it prefers otherwise.
+                vec![
+                    strict,
+                    format!("HostKeyAlias={PINNED}"),
+                    format!("HostKeyAlgorithms={}", key.algorithms()),
+                ]
+            }
+            // Without this a host that has no certificate would be compared as a plain key.
+            Self::CertificateAuthority(_) => {
+                vec![strict, format!("HostKeyAlgorithms={CERTIFICATES}")]
+            }
+            Self::KnownHosts(_) => vec![strict, "VerifyHostKeyDNS=no".into()],
+            Self::UserConfig => vec![strict],
+            Self::Insecure => vec!["StrictHostKeyChecking=no".into()],
+        }
+    }
+
+    /// Returns what is expected of `hop`, for an error.
+    pub(super) fn expectation(&self, hop: &Hop) -> String {
+        match self {
+            Self::HostKey(key) => key.fingerprint(),
+            Self::KnownHosts(_) => {
+                format!("a key that the given known_hosts has for {}", listed(hop))
+            }
+            Self::CertificateAuthority(key) => {
+                format!(
+                    "a certificate for {} by the authority {}",
+                    hop.host,
+                    key.fingerprint()
+                )
+            }
+            Self::UserConfig => {
+                format!("a key that the user's known_hosts has for {}", listed(hop))
+            }
+            Self::Insecure => "any key".into(),
+        }
+    }
+}
+
+/// Every host certificate that OpenSSH knows, the SHA-1 ones left out.
+const CERTIFICATES: &str = "ssh-ed25519-cert-v01@openssh.com,ecdsa-sha2-nistp256-cert-v01@openssh.com,\
+    ecdsa-sha2-nistp384-cert-v01@openssh.com,ecdsa-sha2-nistp521-cert-v01@openssh.com,\
+    rsa-sha2-512-cert-v01@openssh.com,rsa-sha2-256-cert-v01@openssh.com";
+
+/// How `known_hosts` writes a host: with its port if that is not 22.
+fn listed(hop: &Hop) -> String {
+    if hop.port == 22 {
+        hop.host.clone()
+    } else {
+        format!("[{}]:{}", hop.host, hop.port)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: &str =
+        "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIE7sJxUMxAcWZLuHn2+cRUnMqYvEkiGZHGKQ8qyLVHtr";
+
+    #[test]
+    fn a_host_key_loses_its_comment_only() {
+        let parsed: HostKey = format!("{KEY} root@vm\n").parse().unwrap();
+        assert_eq!(parsed.to_string(), KEY);
+        assert_eq!(parsed, KEY.parse().unwrap());
+    }
+
+    #[test]
+    fn what_is_no_host_key_is_refused_and_private_keys_are_not_repeated() {
+        for text in [
+            "",
+            "AAAA",
+            "ssh-ed25519",
+            "vm ssh-ed25519 AAAA",
+            &format!("{KEY}\n{KEY}"),
+        ] {
+            assert!(
+                matches!(text.parse::<HostKey>(), Err(KeyError::HostKey { .. })),
+                "{text:?}"
+            );
+        }
+        let error = "-----BEGIN OPENSSH PRIVATE KEY-----\nc2VjcmV0"
+            .parse::<HostKey>()
+            .unwrap_err();
+        assert!(!error.to_string().contains("BEGIN"), "{error}");
+    }
+}
