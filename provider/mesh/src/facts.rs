@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use crate::names::{Address, Id, Network};
+
 /// PEM text of one or more certificates. Public: the mesh's trust root.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pem(pub String);
@@ -42,4 +44,15 @@ pub struct ControlPlane {
     pub port: u16,
     /// What the hosts line maps `host` to; `None`: the VM's DNS knows it.
     pub address: Option<IpAddr>,
+}
+
+/// Another `WorkloadEntry` of the cluster, as far as it can be in a workload's way.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Other {
+    /// Namespace and name.
+    pub id: Id,
+    /// What pods dial.
+    pub address: Address,
+    /// The network it is on; `None`: that of the cluster.
+    pub network: Option<Network>,
 }

@@ -11,21 +11,34 @@
 //! **Invariant**: no clock, environment, file system, network or process is used here, and no
 //! word of Terraform's.
 
+pub mod bundle;
 pub mod change;
+pub mod conflicts;
 pub mod desired;
+pub mod drift;
 pub mod facts;
+pub mod import;
 pub mod names;
+pub mod objects;
 pub mod observed;
+pub mod render;
+pub mod validate;
 pub mod workload;
 
-pub use change::{Change, Drift, Edit, Effect, Problem};
+pub use change::{Change, Drift, Edit, Effect, Problem, decide};
+pub use conflicts::{Other, conflicts};
 pub use desired::{Bundle, Desired, Digest, File, Kind, Manifest, Owner, Watch};
-pub use facts::{ControlPlane, Facts, Pem};
+pub use drift::compare;
+pub use facts::{ControlPlane, Facts, Other, Pem};
+pub use import::{Imported, workload_from_objects};
 pub use names::{
     Address, Cidr, EnvName, Fqdn, Host, HostPort, Id, Invalid, LabelKey, LabelValue, Locality,
     Name, Namespace, Network, Port, PortName, Protocol, Sha256, SpiffeId,
 };
+pub use objects::withdrawn;
 pub use observed::{Connection, ObservedObjects, ObservedVm, Seen, SeenRuntime, UnitState};
+pub use render::render;
+pub use validate::validate;
 pub use workload::{
     Install, Interception, Proxy, Runtime, Service, ServicePort, Sidecar, Workload,
 };
