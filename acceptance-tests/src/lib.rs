@@ -1,1 +1,3 @@
 //! Scenarios on the real bed.
+
+pub mod delay;

@@ -2,16 +2,28 @@
 
 use std::process::ExitCode;
 
+mod cargo;
 mod codegen;
+mod install;
+mod libtest;
+mod summary;
+mod test;
+#[cfg(test)]
+mod tidy;
+mod tools;
 
 const USAGE: &str = "usage: cargo xtask COMMAND
 
-  codegen [--check]   writes the generated code of the wire types";
+  test [--unit]         runs everything that must hold; --unit: what needs neither root nor the bed
+  install [--dir DIR]   puts the release binary where `terraform init` finds it, or into a mirror
+  codegen [--check]     writes the generated code of the wire types";
 
 fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let result = match args.as_slice() {
+        ["test", rest @ ..] => test::run(rest),
+        ["install", rest @ ..] => install::run(rest),
         ["codegen", rest @ ..] => codegen::run(rest),
         _ => Err(USAGE.into()),
     };

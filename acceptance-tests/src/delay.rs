@@ -1,0 +1,113 @@
+//! A TCP forwarder that delays what it forwards, in both directions: a long way on a short wire.
+//!
+//! The slope of an operation's duration over the delay is its number of round trips.
+
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// Listens on a free loopback port and forwards each connection to `target`. Each byte arrives
+/// `delay` later, so a round trip takes twice that. Works until the process ends.
+///
+/// # Errors
+/// No port can be bound.
+pub fn forward(target: SocketAddr, delay: Duration) -> io::Result<SocketAddr> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    let address = listener.local_addr()?;
+    thread::spawn(move || {
+        for client in listener.incoming().flatten() {
+            // A target that does not answer shows to the client as a connection that is closed.
+            thread::spawn(move || join(client, target, delay));
+        }
+    });
+    Ok(address)
+}
+
+fn join(client: TcpStream, target: SocketAddr, delay: Duration) -> io::Result<()> {
+    // The handshake takes a round trip too, which the client has not waited for yet.
+    thread::sleep(2 * delay);
+    let server = TcpStream::connect_timeout(&target, Duration::from_secs(10))?;
+    client.set_nodelay(true)?;
+    server.set_nodelay(true)?;
+    carry(client.try_clone()?, server.try_clone()?, delay);
+    carry(server, client, delay);
+    Ok(())
+}
+
+/// Starts the threads of one direction: one reads and notes when, one writes what is due.
+fn carry(from: TcpStream, to: TcpStream, delay: Duration) {
+    let (sender, receiver) = channel();
+    thread::spawn(move || read(from, &sender, delay));
+    thread::spawn(move || write(to, &receiver));
+}
+
+fn read(mut from: TcpStream, due: &Sender<(Instant, Vec<u8>)>, delay: Duration) {
+    let mut buffer = vec![0; 64 * 1024];
+    while let Ok(count @ 1..) = from.read(&mut buffer) {
+        if due
+            .send((Instant::now() + delay, buffer[..count].to_vec()))
+            .is_err()
+        {
+            return;
+        }
+    }
+    // An empty one stands for the end of the stream, which is delayed too.
+    let _ = due.send((Instant::now() + delay, Vec::new()));
+}
+
+fn write(mut to: TcpStream, due: &Receiver<(Instant, Vec<u8>)>) {
+    for (at, bytes) in due {
+        thread::sleep(at.saturating_duration_since(Instant::now()));
+        if bytes.is_empty() || to.write_all(&bytes).is_err() {
+            let _ = to.shutdown(Shutdown::Write);
+            return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Starts a server that answers each connection with what it reads, in capitals.
+    fn server() -> SocketAddr {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let address = listener.local_addr().unwrap();
+        thread::spawn(move || {
+            for mut client in listener.incoming().flatten() {
+                let mut text = Vec::new();
+                client.read_to_end(&mut text).unwrap();
+                client.write_all(&text.to_ascii_uppercase()).unwrap();
+            }
+        });
+        address
+    }
+
+    #[test]
+    fn a_round_trip_takes_both_delays() {
+        let delay = Duration::from_millis(20);
+        let start = Instant::now();
+        let mut client = TcpStream::connect(forward(server(), delay).unwrap()).unwrap();
+        client.write_all(b"some text").unwrap();
+        client.shutdown(Shutdown::Write).unwrap();
+        let mut answer = String::new();
+        client.read_to_string(&mut answer).unwrap();
+        assert_eq!(answer, "SOME TEXT");
+        // Less is impossible; how much more depends on the machine.
+        assert!(start.elapsed() >= 4 * delay, "{:?}", start.elapsed());
+    }
+
+    #[test]
+    fn large_contents_arrive_whole() {
+        let text = vec![b'x'; 3_000_000];
+        let mut client =
+            TcpStream::connect(forward(server(), Duration::from_millis(1)).unwrap()).unwrap();
+        client.write_all(&text).unwrap();
+        client.shutdown(Shutdown::Write).unwrap();
+        let mut answer = Vec::new();
+        client.read_to_end(&mut answer).unwrap();
+        assert_eq!(answer, text.to_ascii_uppercase());
+    }
+}

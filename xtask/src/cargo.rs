@@ -1,0 +1,81 @@
+//! Calls of cargo, and where things lie.
+
+use std::env;
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+/// How the provider is built.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Profile {
+    /// Links in a second.
+    Dev,
+    /// As users get it.
+    Release,
+}
+
+/// Returns the folder of the workspace.
+pub(crate) fn root() -> &'static Path {
+    let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
+    xtask.parent().unwrap_or(xtask)
+}
+
+/// Returns a call of the cargo that runs this command, in the workspace.
+pub(crate) fn cargo() -> Command {
+    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(root());
+    cargo
+}
+
+/// Builds the provider and returns the path of its binary. Progress goes to stderr.
+///
+/// # Errors
+/// cargo cannot be started, the build fails, or cargo names no binary.
+pub(crate) fn provider_binary(profile: Profile) -> Result<PathBuf, Box<dyn Error>> {
+    let mut build = cargo();
+    build.args([
+        "build",
+        "--package=terraform-provider-mesh",
+        "--message-format=json-render-diagnostics",
+    ]);
+    if profile == Profile::Release {
+        build.arg("--release");
+    }
+    let output = build.stderr(Stdio::inherit()).output()?;
+    if !output.status.success() {
+        return Err("the provider does not build: see the errors above".into());
+    }
+    let messages = String::from_utf8_lossy(&output.stdout);
+    executable(&messages).ok_or_else(|| "cargo built the provider but named no binary".into())
+}
+
+/// Returns the binary that cargo's messages, JSON by line, name last.
+fn executable(messages: &str) -> Option<PathBuf> {
+    messages
+        .lines()
+        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+        .filter_map(|message| message["executable"].as_str().map(PathBuf::from))
+        .next_back()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_binary_is_the_one_that_cargo_names() {
+        let messages = r#"{"reason":"compiler-artifact","executable":null}
+{"reason":"compiler-artifact","executable":"/t/release/terraform-provider-mesh"}
+{"reason":"build-finished","success":true}"#;
+        assert_eq!(
+            executable(messages),
+            Some(PathBuf::from("/t/release/terraform-provider-mesh"))
+        );
+        assert_eq!(
+            executable(r#"{"reason":"build-finished","success":true}"#),
+            None
+        );
+    }
+}

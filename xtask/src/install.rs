@@ -1,0 +1,133 @@
+//! `cargo xtask install [--dir DIR]`: the release binary in a filesystem mirror, from which
+//! `terraform init` installs it.
+//!
+//! Layout: <https://developer.hashicorp.com/terraform/cli/config/config-file#filesystem_mirror>, unpacked.
+
+use std::env;
+use std::error::Error;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::cargo::{Profile, provider_binary};
+
+/// Hosts that the source `vm-mesh/mesh` stands for: Terraform's and `OpenTofu`'s.
+const HOSTS: [&str; 2] = ["registry.terraform.io", "registry.opentofu.org"];
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+/// Builds the provider and puts it into the mirror.
+///
+/// # Errors
+/// An unknown argument, no home folder, a build that fails, a file that cannot be written.
+#[expect(
+    clippy::print_stdout,
+    reason = "the configuration to use is this command's answer"
+)]
+pub(crate) fn run(args: &[&str]) -> Result<(), Box<dyn Error>> {
+    let given = match args {
+        [] => None,
+        ["--dir", dir] => Some(std::path::absolute(dir)?),
+        _ => return Err("usage: cargo xtask install [--dir DIR]".into()),
+    };
+    let mirror = given.clone().map_or_else(implied_mirror, Ok)?;
+    let binary = provider_binary(Profile::Release)?;
+    for host in HOSTS {
+        let path = mirror.join(place(host, env::consts::OS, env::consts::ARCH));
+        install(&binary, &path)
+            .map_err(|error| format!("cannot install {}: {error}", path.display()))?;
+        eprintln!("installed {}", path.display());
+    }
+    if let Some(mirror) = given {
+        println!("{}", cli_config(&mirror));
+    }
+    println!("{}", required_providers());
+    Ok(())
+}
+
+/// Returns the mirror that Terraform and `OpenTofu` look into without being told.
+fn implied_mirror() -> Result<PathBuf, String> {
+    let home =
+        env::home_dir().ok_or("no home folder: set HOME, or name the mirror with --dir DIR")?;
+    Ok(home.join(".terraform.d/plugins"))
+}
+
+/// Returns where a mirror holds the binary for a host, and for a system by its Rust names.
+fn place(host: &str, os: &str, arch: &str) -> PathBuf {
+    let os = if os == "macos" { "darwin" } else { os };
+    let arch = match arch {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    };
+    Path::new(host).join(format!(
+        "vm-mesh/mesh/{VERSION}/{os}_{arch}/terraform-provider-mesh_v{VERSION}"
+    ))
+}
+
+/// Replaces the file at once, so that a Terraform that runs it is not disturbed.
+fn install(binary: &Path, path: &Path) -> std::io::Result<()> {
+    let new = path.with_extension("new");
+    fs::create_dir_all(path.parent().unwrap_or(path))?;
+    fs::copy(binary, &new)?;
+    fs::rename(&new, path)
+}
+
+fn cli_config(mirror: &Path) -> String {
+    let mirror = mirror.display();
+    format!(
+        r#"# in the CLI configuration (~/.terraformrc, or the file that TF_CLI_CONFIG_FILE names)
+provider_installation {{
+  filesystem_mirror {{
+    path    = "{mirror}"
+    include = ["*/vm-mesh/*"]
+  }}
+  direct {{
+    exclude = ["*/vm-mesh/*"]
+  }}
+}}
+"#
+    )
+}
+
+fn required_providers() -> String {
+    format!(
+        r#"# in the configuration; then `terraform init`
+terraform {{
+  required_providers {{
+    mesh = {{
+      source  = "vm-mesh/mesh"
+      version = "{VERSION}"
+    }}
+  }}
+}}"#
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mirror_names_systems_as_go_does() {
+        let end = |os, arch| place("example.com", os, arch).display().to_string();
+        assert_eq!(
+            end("linux", "x86_64"),
+            format!(
+                "example.com/vm-mesh/mesh/{VERSION}/linux_amd64/terraform-provider-mesh_v{VERSION}"
+            )
+        );
+        assert!(end("macos", "aarch64").contains("/darwin_arm64/"));
+    }
+
+    #[test]
+    fn an_older_binary_is_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let (old, new) = (folder.path().join("old"), folder.path().join("new"));
+        fs::write(&old, "old").unwrap();
+        fs::write(&new, "new").unwrap();
+        let path = folder.path().join("mirror/a/binary_v0.1.0");
+        install(&old, &path).unwrap();
+        install(&new, &path).unwrap();
+        assert_eq!(fs::read_to_string(&path).unwrap(), "new");
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+    }
+}

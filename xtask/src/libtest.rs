@@ -1,0 +1,181 @@
+//! Reads what `cargo test` prints: counts, and how long each test took.
+//!
+//! libtest tells no times on a stable compiler. But it starts tests in the order of their names, as
+//! many at once as there are threads, and the next one when one ends. So with the time of each end,
+//! the start of each test is known: that of the end which made room for it.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// A test that ran.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Timed {
+    /// Crate and path of the test.
+    pub(crate) name: String,
+    /// From start to end.
+    pub(crate) took: Duration,
+}
+
+/// What the lines so far have told.
+#[derive(Debug, Default)]
+pub(crate) struct Reader {
+    threads: usize,
+    binary: String,
+    started: Duration,
+    ended: Vec<(String, Duration)>,
+    /// Tests that passed, over all binaries.
+    pub(crate) passed: u32,
+    /// Tests that failed, over all binaries.
+    pub(crate) failed: u32,
+    /// Each test of the binaries that ended.
+    pub(crate) tests: Vec<Timed>,
+}
+
+impl Reader {
+    /// Returns a reader for a run with `threads` tests at once.
+    pub(crate) fn new(threads: usize) -> Self {
+        Self {
+            threads,
+            ..Self::default()
+        }
+    }
+
+    /// Takes one line that came `at` that time after the start of the run.
+    pub(crate) fn line(&mut self, line: &str, at: Duration) {
+        if let Some(binary) = running(line) {
+            self.binary = binary;
+        } else if line.starts_with("running ")
+            && (line.ends_with(" test") || line.ends_with(" tests"))
+        {
+            self.started = at;
+            self.ended.clear();
+        } else if let Some(result) = line.strip_prefix("test result: ") {
+            self.passed += count(result, " passed");
+            self.failed += count(result, " failed");
+            self.close();
+        } else if let Some((name, _)) = line
+            .strip_prefix("test ")
+            .and_then(|rest| rest.split_once(" ... "))
+        {
+            self.ended.push((name.to_owned(), at));
+        }
+    }
+
+    /// Gives each test of the binary that ended its start.
+    fn close(&mut self) {
+        let mut starts: VecDeque<Duration> =
+            std::iter::repeat_n(self.started, self.threads).collect();
+        starts.extend(self.ended.iter().map(|(_, at)| at));
+        self.ended.sort();
+        for ((name, end), start) in self.ended.drain(..).zip(starts) {
+            let name = format!("{} {name}", self.binary);
+            self.tests.push(Timed {
+                name,
+                took: end.saturating_sub(start),
+            });
+        }
+    }
+}
+
+/// Returns the binary that a line of cargo announces: `Running unittests src/lib.rs (target/debug/deps/mesh-0a1b)`.
+fn running(line: &str) -> Option<String> {
+    let line = line.trim_start();
+    if let Some(name) = line.strip_prefix("Doc-tests ") {
+        return Some(format!("{name} (documentation)"));
+    }
+    let (_, path) = line.strip_prefix("Running ")?.rsplit_once('(')?;
+    let file = path.trim_end().trim_end_matches(')').rsplit('/').next()?;
+    file.rsplit_once('-').map(|(name, _)| name.to_owned())
+}
+
+/// Returns the number before `word` in `ok. 12 passed; 0 failed; …`.
+fn count(result: &str, word: &str) -> u32 {
+    let before = result.split(word).next().unwrap_or_default();
+    before
+        .rsplit(' ')
+        .next()
+        .and_then(|number| number.parse().ok())
+        .unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(threads: usize, lines: &[(u64, &str)]) -> Reader {
+        let mut reader = Reader::new(threads);
+        for (at, line) in lines {
+            reader.line(line, Duration::from_secs(*at));
+        }
+        reader
+    }
+
+    fn took(reader: &Reader) -> Vec<(&str, u64)> {
+        reader
+            .tests
+            .iter()
+            .map(|test| (test.name.as_str(), test.took.as_secs()))
+            .collect()
+    }
+
+    #[test]
+    fn counts_are_summed_over_all_binaries() {
+        let reader = read(
+            1,
+            &[
+                (
+                    0,
+                    "test result: ok. 12 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.03s",
+                ),
+                (
+                    1,
+                    "test result: FAILED. 3 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.1s",
+                ),
+            ],
+        );
+        assert_eq!((reader.passed, reader.failed), (15, 2));
+    }
+
+    #[test]
+    fn the_next_test_starts_when_one_ends() {
+        let reader = read(
+            2,
+            &[
+                (
+                    5,
+                    "     Running unittests src/lib.rs (target/debug/deps/mesh-0a1b2c3d)",
+                ),
+                (10, "running 3 tests"),
+                (12, "test tests::b ... ok"),
+                (17, "test tests::c ... FAILED"),
+                (19, "test tests::a ... ok"),
+                (19, "test result: FAILED. 2 passed; 1 failed; 0 ignored"),
+            ],
+        );
+        assert_eq!(
+            took(&reader),
+            [
+                ("mesh tests::a", 9),
+                ("mesh tests::b", 2),
+                ("mesh tests::c", 5)
+            ]
+        );
+    }
+
+    #[test]
+    fn one_binary_does_not_count_for_the_next() {
+        let reader = read(
+            1,
+            &[
+                (0, "running 1 test"),
+                (3, "test a ... ok"),
+                (3, "test result: ok. 1 passed; 0 failed"),
+                (8, "   Doc-tests mesh"),
+                (8, "running 1 test"),
+                (9, "test z ... ok"),
+                (9, "test result: ok. 1 passed; 0 failed"),
+            ],
+        );
+        assert_eq!(took(&reader), [(" a", 3), ("mesh (documentation) z", 1)]);
+    }
+}

@@ -1,0 +1,124 @@
+//! What is said at the end of a run: the rows, the slowest tests, how to go on, the closing line.
+
+use std::cmp::Reverse;
+use std::time::Duration;
+
+use crate::libtest::{Reader, Timed};
+
+/// How a row ended.
+pub(crate) struct Outcome {
+    /// The row's name.
+    pub(crate) name: &'static str,
+    /// From start to end.
+    pub(crate) took: Duration,
+    /// Whether its command succeeded.
+    pub(crate) success: bool,
+    /// What its tests told.
+    pub(crate) tests: Reader,
+}
+
+impl Outcome {
+    /// Returns how many tests failed. A row that fails without one (lints, a build) counts as one.
+    fn failures(&self) -> u32 {
+        if self.success {
+            self.tests.failed
+        } else {
+            self.tests.failed.max(1)
+        }
+    }
+}
+
+/// Returns the text; its last line is `N passed, N failed`, summed over all rows.
+pub(crate) fn summary(outcomes: &[Outcome]) -> String {
+    let total: f64 = outcomes.iter().map(|row| row.took.as_secs_f64()).sum();
+    let mut lines = vec![String::from(
+        "\nrow                     time  share  passed  failed",
+    )];
+    lines.extend(outcomes.iter().map(|row| line(row, total)));
+    lines.extend(slowest(
+        outcomes.iter().flat_map(|row| &row.tests.tests).collect(),
+    ));
+    let wrong: Vec<&str> = outcomes
+        .iter()
+        .filter(|row| !row.success)
+        .map(|row| row.name)
+        .collect();
+    if !wrong.is_empty() {
+        let wrong = wrong.join(", ");
+        lines.push(format!(
+            "\nNot passed: {wrong}. The line `== ROW: COMMAND` above each names what to run again."
+        ));
+    }
+    let passed: u32 = outcomes.iter().map(|row| row.tests.passed).sum();
+    let failed: u32 = outcomes.iter().map(Outcome::failures).sum();
+    lines.push(format!("\n{passed} passed, {failed} failed\n"));
+    lines.join("\n")
+}
+
+fn line(row: &Outcome, total: f64) -> String {
+    let Reader { passed, failed, .. } = row.tests;
+    let seconds = row.took.as_secs_f64();
+    let share = 100.0 * seconds / total.max(f64::MIN_POSITIVE);
+    let verdict = if row.success { "" } else { "  not passed" };
+    format!(
+        "{:<20}{seconds:>7.1}s {share:>5.0}% {passed:>7} {failed:>7}{verdict}",
+        row.name
+    )
+}
+
+fn slowest(mut tests: Vec<&Timed>) -> Vec<String> {
+    tests.sort_by_key(|test| Reverse(test.took));
+    let mut lines = vec![String::from("\nslowest tests")];
+    lines.extend(
+        tests
+            .iter()
+            .take(10)
+            .map(|test| format!("{:>7.1}s {}", test.took.as_secs_f64(), test.name)),
+    );
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outcome(name: &'static str, success: bool, lines: &[&str]) -> Outcome {
+        let mut tests = Reader::new(1);
+        for line in lines {
+            tests.line(line, Duration::from_secs(2));
+        }
+        Outcome {
+            name,
+            took: Duration::from_secs(3),
+            success,
+            tests,
+        }
+    }
+
+    fn last_line(outcomes: &[Outcome]) -> String {
+        summary(outcomes).lines().last().unwrap().to_owned()
+    }
+
+    #[test]
+    fn the_last_line_sums_all_rows() {
+        let unit = outcome(
+            "unit",
+            true,
+            &["test result: ok. 5 passed; 0 failed; 0 ignored"],
+        );
+        let acceptance = outcome(
+            "acceptance",
+            false,
+            &["test result: FAILED. 6 passed; 2 failed; 0 ignored"],
+        );
+        assert_eq!(last_line(&[unit, acceptance]), "11 passed, 2 failed");
+    }
+
+    #[test]
+    fn a_row_without_tests_that_fails_is_no_success() {
+        assert_eq!(
+            last_line(&[outcome("lints", false, &[])]),
+            "0 passed, 1 failed"
+        );
+    }
+}

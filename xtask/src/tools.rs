@@ -1,0 +1,119 @@
+//! The programs that tests call: installed where that is possible, else named.
+
+use std::env;
+use std::error::Error;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+/// Programs with the Debian package that has them.
+const UNIT: [(&str, &str); 7] = [
+    ("shellcheck", "shellcheck"),
+    ("dash", "dash"),
+    ("busybox", "busybox"),
+    ("fish", "fish"),
+    ("tcsh", "tcsh"),
+    ("sshd", "openssh-server"),
+    ("ssh-agent", "openssh-client"),
+];
+const BED: [(&str, &str); 6] = [
+    ("systemd-nspawn", "systemd-container"),
+    ("debootstrap", "debootstrap"),
+    ("ip", "iproute2"),
+    ("iptables", "iptables"),
+    ("dpkg-deb", "dpkg"),
+    ("pip", "python3-pip"),
+];
+/// Programs that Debian has not, or not new enough, with where to get them.
+const ELSEWHERE: [(&str, &str); 2] = [
+    ("go", "Go 1.26 or newer, from https://go.dev/dl"),
+    (
+        "terraform",
+        "Terraform 1.8 or newer, from https://developer.hashicorp.com/terraform/install",
+    ),
+];
+
+/// Whether the bed's programs and rights are asked for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Bed {
+    /// They are.
+    Needed,
+    /// They are not.
+    Spared,
+}
+
+/// Sees to it that everything is there that the rows need: those of the bed only if `bed` is.
+///
+/// # Errors
+/// Names everything that is missing at once, and the command that installs it.
+pub(crate) fn provide(bed: Bed) -> Result<(), Box<dyn Error>> {
+    let wanted = UNIT
+        .iter()
+        .chain(if bed == Bed::Needed { &BED[..] } else { &[] });
+    let packages: Vec<&str> = wanted
+        .filter(|(program, _)| !is_there(program))
+        .map(|(_, package)| *package)
+        .collect();
+    let elsewhere = ELSEWHERE.iter().filter(|(program, _)| !is_there(program));
+    let mut left: Vec<String> = elsewhere
+        .map(|(program, from)| format!("{program} is not on PATH: install {from}"))
+        .collect();
+    if !packages.is_empty() && !apt_install(&packages)? {
+        left.push(format!(
+            "programs are missing: sudo apt-get install -y {}",
+            packages.join(" ")
+        ));
+    }
+    if bed == Bed::Needed && !is_root() {
+        left.push(
+            "the bed needs root: run this as root, or only the unit tests with --unit".into(),
+        );
+    }
+    if left.is_empty() {
+        Ok(())
+    } else {
+        Err(left.join("\n").into())
+    }
+}
+
+/// Installs Debian packages. Returns whether that was possible at all: only root with apt-get can.
+fn apt_install(packages: &[&str]) -> Result<bool, Box<dyn Error>> {
+    if !is_root() || !is_there("apt-get") {
+        return Ok(false);
+    }
+    eprintln!("installing {}", packages.join(", "));
+    let install = || {
+        let mut apt = apt_get(&["install", "-y", "--no-install-recommends"]);
+        apt.args(packages).status().map(|status| status.success())
+    };
+    // The lists may be missing or old.
+    if install()? || (apt_get(&["update"]).status()?.success() && install()?) {
+        return Ok(true);
+    }
+    Err(format!(
+        "apt-get could not install {}: see its messages above",
+        packages.join(", ")
+    )
+    .into())
+}
+
+fn apt_get(args: &[&str]) -> Command {
+    let mut apt = Command::new("apt-get");
+    apt.args(["-q", "-o", "DPkg::Lock::Timeout=120"]).args(args);
+    apt.env("DEBIAN_FRONTEND", "noninteractive")
+        .stdin(Stdio::null());
+    apt
+}
+
+/// Returns whether a program is on PATH, or where daemons lie, which is not on everybody's PATH.
+fn is_there(program: &str) -> bool {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let folders = env::split_paths(&path).chain(["/usr/sbin", "/sbin"].map(PathBuf::from));
+    folders
+        .into_iter()
+        .any(|folder| folder.join(program).is_file())
+}
+
+fn is_root() -> bool {
+    let id = Command::new("id").arg("-u").output();
+    id.is_ok_and(|id| id.stdout.trim_ascii() == b"0")
+}
