@@ -14,10 +14,15 @@ mod object;
 mod path;
 mod provider;
 mod resource;
+mod schema;
+mod serve;
 mod served;
+mod server;
 mod shape;
 mod timeouts;
 mod value;
+mod wire;
+mod work;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Done, Severity};
 pub use edits::{Changed, edits};
@@ -25,7 +30,9 @@ pub use object::{Attribute, Mode, Object, Shape, Type, all_unknown, field, kind_
 pub use path::{Path, Paths, Step};
 pub use provider::Provider;
 pub use resource::{Import, ImportId, Planned, Resource, Stage};
+pub use serve::{serve, serve_on};
 pub use served::{Registration, importable, resource};
+pub use server::Server;
 pub use shape::{Key, SecretText, Text, fields};
 pub use timeouts::{GoDuration, InvalidDuration, Limits, Timeouts};
 pub use value::{InvalidNumber, Kind, Number, Raw, Value};

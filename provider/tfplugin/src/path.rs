@@ -5,7 +5,7 @@ use std::{
     fmt::{self, Display, Formatter},
 };
 
-use crate::Raw;
+use crate::{Kind, Raw};
 
 /// One step of a [`Path`].
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -71,6 +71,37 @@ impl Path {
     /// Returns the steps, outermost first.
     pub fn steps(&self) -> &[Step] {
         &self.0
+    }
+
+    /// Returns the path as a schema has it, as far as the schema goes.
+    ///
+    /// Terraform cannot address an element of a set: the path ends at the set. The key of a map of leaves takes all
+    /// that is left, since label keys have dots of their own.
+    pub(crate) fn resolved(&self, kind: &Kind) -> Self {
+        let mut steps = vec![];
+        let mut kind = kind;
+        for (place, step) in self.0.iter().enumerate() {
+            let text = step.text();
+            let (step, inner) = match kind {
+                Kind::Object(attributes) => match attributes.get(&*text) {
+                    Some(inner) => (Step::Name(text.into_owned().into()), inner),
+                    None => break,
+                },
+                Kind::Map(inner) if matches!(**inner, Kind::Text | Kind::Number | Kind::Bool) => {
+                    steps.push(Step::Key(Self(self.0[place..].to_vec()).flat()));
+                    break;
+                }
+                Kind::Map(inner) => (Step::Key(text.into_owned()), &**inner),
+                Kind::List(inner) => match text.parse() {
+                    Ok(index) => (Step::Index(index), &**inner),
+                    Err(_) => break,
+                },
+                _ => break,
+            };
+            steps.push(step);
+            kind = inner;
+        }
+        Self(steps)
     }
 
     /// Returns the steps joined by dots, whatever their kind: what two paths are compared by,
@@ -226,6 +257,38 @@ mod tests {
         for text in ["a.b.c", r#"a["x/y"].b[3]"#, "labels", ""] {
             assert_eq!(Path::from(text).to_string(), text);
         }
+    }
+
+    #[test]
+    fn a_path_from_text_becomes_the_schemas_path() {
+        let port = Kind::Object([("number".into(), Kind::Number)].into());
+        let kind = Kind::Object(
+            [
+                ("labels".into(), Kind::Map(Box::new(Kind::Text))),
+                ("ports".into(), Kind::Map(Box::new(port.clone()))),
+                ("hosts".into(), Kind::List(Box::new(port.clone()))),
+                ("seen".into(), Kind::Set(Box::new(port))),
+            ]
+            .into(),
+        );
+        let resolved = |text: &str| Path::from(text).resolved(&kind);
+        assert_eq!(
+            resolved("labels.app.kubernetes.io/name"),
+            Path::root().name("labels").key("app.kubernetes.io/name")
+        );
+        assert_eq!(
+            resolved("ports.http.number"),
+            Path::root().name("ports").key("http").name("number")
+        );
+        assert_eq!(
+            resolved("hosts.2.number"),
+            Path::root().name("hosts").index(2).name("number")
+        );
+        assert_eq!(resolved("seen[0].number"), Path::root().name("seen"));
+        assert_eq!(
+            resolved("ports.http.nothing"),
+            Path::root().name("ports").key("http")
+        );
     }
 
     #[test]

@@ -1,8 +1,11 @@
 //! The types of Terraform, as the wire has them.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use serde_json::{Value as Json, json};
+
+use super::{Malformed, Raw};
+use crate::Step;
 
 /// A type of Terraform's type system.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,6 +72,34 @@ impl Kind {
         }
     }
 
+    /// Returns an object's attributes, all null: an object always has every one of them. A map has none.
+    pub(crate) fn empty_fields(&self) -> BTreeMap<String, Raw> {
+        match self {
+            Self::Object(attributes) => attributes
+                .keys()
+                .map(|name| (name.clone(), Raw::Null))
+                .collect(),
+            _ => BTreeMap::new(),
+        }
+    }
+
+    /// Returns the type of a map's element or an object's attribute.
+    pub(crate) fn entry(&self, key: &str) -> Option<&Kind> {
+        match self {
+            Self::Map(inner) => Some(inner),
+            Self::Object(attributes) => attributes.get(key),
+            _ => None,
+        }
+    }
+
+    /// Returns the step to a map's element or an object's attribute.
+    pub(crate) fn step(&self, key: &str) -> Step {
+        match self {
+            Self::Object(_) => Step::Name(Cow::Owned(key.to_owned())),
+            _ => Step::Key(key.to_owned()),
+        }
+    }
+
     /// Returns what a value of this type is, for messages: `a number`.
     pub(crate) fn noun(&self) -> &'static str {
         match self {
@@ -110,4 +141,12 @@ fn compound(parts: &[Json]) -> Option<Kind> {
         }
         _ => None,
     }
+}
+
+/// Reads a type from the bytes that a dynamic value carries.
+pub(super) fn read_kind(json: &[u8]) -> Result<Kind, Malformed> {
+    let json: Option<Json> = serde_json::from_slice(json).ok();
+    json.as_ref()
+        .and_then(Kind::from_json)
+        .ok_or_else(|| Malformed::new("the type of a dynamic value is no type"))
 }

@@ -6,6 +6,8 @@ use std::{
     str::FromStr,
 };
 
+use unicode_normalization::{UnicodeNormalization, is_nfc};
+
 use super::Kind;
 
 /// A value of Terraform, whatever its type.
@@ -113,6 +115,15 @@ impl Display for Raw {
             }
             Self::Dynamic { value, .. } => write!(f, "{value}"),
         }
+    }
+}
+
+/// Returns text in Unicode's composed form, the only one in which Terraform compares text.
+pub(super) fn composed(text: &str) -> String {
+    if is_nfc(text) {
+        text.to_owned()
+    } else {
+        text.nfc().collect()
     }
 }
 

@@ -1,0 +1,152 @@
+//! Declarations as the schemas that Terraform reads.
+
+use proto::tfplugin6::{
+    self as wire, StringKind,
+    schema::{Attribute as WireAttribute, Block, Object as WireObject, object::NestingMode},
+};
+
+use crate::{Attribute, Mode, Object, Resource, Type};
+
+/// Returns the schema of a resource: input and output side by side.
+pub(crate) fn of_resource<R: Resource>() -> wire::Schema {
+    let input = attributes(&R::Input::attributes(), R::tells);
+    let output = attributes(&R::Output::attributes(), R::tells);
+    schema(R::Input::DOC, input.into_iter().chain(output).collect())
+}
+
+/// Returns the schema of a provider block.
+pub(crate) fn of_config<E: Copy, O: Object<E>>() -> wire::Schema {
+    schema(O::DOC, attributes(&O::attributes(), |_| ""))
+}
+
+/// Returns documentation as Markdown: comment lines start with a space.
+pub(crate) fn markdown(doc: &str) -> String {
+    let lines: Vec<_> = doc
+        .lines()
+        .map(|line| line.strip_prefix(' ').unwrap_or(line).trim_end())
+        .collect();
+    lines.join("\n").trim().to_owned()
+}
+
+/// Returns what is wrong with the declarations of a resource; nothing if it was tested once.
+pub(crate) fn faults<R: Resource>() -> Vec<String> {
+    let (input, output) = (R::Input::attributes(), R::Output::attributes());
+    let mut faults = vec![];
+    for (computed, declared) in [(false, &input), (true, &output)] {
+        let mut wrong = vec![];
+        not_of(computed, declared, "", &mut wrong);
+        faults.extend(
+            wrong
+                .into_iter()
+                .map(|name| format!("`{name}` is on the wrong side of input and output")),
+        );
+    }
+    let shared = input
+        .iter()
+        .filter(|attribute| output.iter().any(|other| other.name == attribute.name));
+    faults.extend(
+        shared.map(|attribute| format!("`{}` is in the input and in the output", attribute.name)),
+    );
+    let is_text = |name: &str| {
+        input
+            .iter()
+            .any(|attribute| attribute.name == name && matches!(attribute.ty, Type::Text))
+    };
+    let strange = R::IDENTITY.iter().filter(|name| !is_text(name));
+    faults.extend(strange.map(|name| format!("the identity `{name}` is no text of the input")));
+    faults
+}
+
+fn not_of<E>(computed: bool, attributes: &[Attribute<E>], at: &str, wrong: &mut Vec<String>) {
+    for attribute in attributes {
+        let name = format!("{at}{}", attribute.name);
+        if (attribute.mode == Mode::Computed) != computed {
+            wrong.push(name.clone());
+        }
+        if let Some(inner) = object_in(&attribute.ty) {
+            not_of(computed, inner, &format!("{name}."), wrong);
+        }
+    }
+}
+
+fn object_in<E>(ty: &Type<E>) -> Option<&[Attribute<E>]> {
+    match ty {
+        Type::Object(attributes) => Some(attributes),
+        Type::List(inner) | Type::Set(inner) | Type::Map(inner) => object_in(inner),
+        Type::Text | Type::Number | Type::Bool | Type::Dynamic => None,
+    }
+}
+
+fn schema(doc: &str, attributes: Vec<WireAttribute>) -> wire::Schema {
+    let description_kind = StringKind::Markdown.into();
+    let block = Block {
+        attributes,
+        description: markdown(doc),
+        description_kind,
+        ..Block::default()
+    };
+    wire::Schema {
+        version: 0,
+        block: Some(block),
+    }
+}
+
+fn attributes<E: Copy>(
+    declared: &[Attribute<E>],
+    tells: fn(E) -> &'static str,
+) -> Vec<WireAttribute> {
+    declared
+        .iter()
+        .map(|attribute| write(attribute, tells))
+        .collect()
+}
+
+fn write<E: Copy>(attribute: &Attribute<E>, tells: fn(E) -> &'static str) -> WireAttribute {
+    let (r#type, nested_type) = match nested(&attribute.ty, tells) {
+        Some(object) => (vec![], Some(object)),
+        None => (attribute.ty.kind().to_json().to_string().into_bytes(), None),
+    };
+    let rule = if attribute.mode == Mode::Computed {
+        ""
+    } else {
+        tells(attribute.effect)
+    };
+    WireAttribute {
+        name: attribute.name.to_owned(),
+        r#type,
+        nested_type,
+        description: format!("{} {rule}", markdown(attribute.doc))
+            .trim_end()
+            .to_owned(),
+        description_kind: StringKind::Markdown.into(),
+        required: attribute.mode == Mode::Required,
+        optional: matches!(attribute.mode, Mode::Optional | Mode::Secret),
+        computed: attribute.mode == Mode::Computed,
+        sensitive: attribute.mode == Mode::Secret,
+        ..WireAttribute::default()
+    }
+}
+
+/// Returns the nested attributes of a type that has some. Only one level of nesting has a form on the wire:
+/// a map of maps of objects is sent as a plain type, without documentation.
+fn nested<E: Copy>(ty: &Type<E>, tells: fn(E) -> &'static str) -> Option<WireObject> {
+    let (nesting, inner) = match ty {
+        Type::Object(inner) => (NestingMode::Single, inner),
+        Type::List(ty) => (NestingMode::List, direct(ty)?),
+        Type::Set(ty) => (NestingMode::Set, direct(ty)?),
+        Type::Map(ty) => (NestingMode::Map, direct(ty)?),
+        Type::Text | Type::Number | Type::Bool | Type::Dynamic => return None,
+    };
+    Some(WireObject {
+        attributes: attributes(inner, tells),
+        nesting: nesting.into(),
+    })
+}
+
+fn direct<E>(ty: &Type<E>) -> Option<&Vec<Attribute<E>>> {
+    if let Type::Object(attributes) = ty {
+        Some(attributes)
+    } else {
+        None
+    }
+}

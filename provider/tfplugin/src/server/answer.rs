@@ -1,0 +1,80 @@
+//! Replies: whatever goes wrong, the client gets one, with diagnostics.
+
+use std::{future::Future, panic::AssertUnwindSafe, time::Instant};
+
+use futures::FutureExt;
+use proto::tfplugin6::{self as wire, Diagnostic as Told};
+use tonic::{Response, Status};
+
+use crate::{Diagnostic, Diagnostics, Kind, wire as convert, work::crashed};
+
+/// A failure before the schema of what is asked for is known, or within its value.
+///
+/// Its paths come from decoding, so that they are the schema's already.
+pub(super) struct Failure(Diagnostic);
+
+impl From<Diagnostic> for Failure {
+    fn from(diagnostic: Diagnostic) -> Self {
+        Self(diagnostic)
+    }
+}
+
+/// A reply that can carry diagnostics.
+pub(super) trait Answer: Default {
+    /// Returns the place of its diagnostics.
+    fn told(&mut self) -> &mut Vec<Told>;
+}
+
+macro_rules! answers {
+    ($($module:ident),+ $(,)?) => { $(
+        impl Answer for wire::$module::Response {
+            fn told(&mut self) -> &mut Vec<Told> {
+                &mut self.diagnostics
+            }
+        }
+    )+ };
+}
+answers!(
+    get_metadata,
+    get_provider_schema,
+    get_resource_identity_schemas,
+    get_functions,
+    validate_provider_config,
+    configure_provider,
+    validate_resource_config,
+    upgrade_resource_state,
+    upgrade_resource_identity,
+    read_resource,
+    plan_resource_change,
+    apply_resource_change,
+    import_resource_state,
+);
+
+/// Answers a call, also one that fails or panics.
+pub(super) async fn answer<R: Answer>(
+    call: &'static str,
+    work: impl Future<Output = Result<R, Failure>>,
+) -> Result<Response<R>, Status> {
+    let start = Instant::now();
+    let mut outcome = AssertUnwindSafe(work)
+        .catch_unwind()
+        .await
+        .unwrap_or_else(|panic| Err(crashed(&*panic).into()));
+    if let Ok(reply) = &mut outcome {
+        let (told, took) = (reply.told().len(), start.elapsed());
+        tracing::debug!(call, told, milliseconds = took.as_millis(), "answered");
+    }
+    let reply = outcome.unwrap_or_else(|Failure(told)| {
+        tracing::debug!(call, ?told, "failed");
+        let mut reply = R::default();
+        reply.told().push(convert::write_diagnostic(told));
+        reply
+    });
+    Ok(Response::new(reply))
+}
+
+/// Returns a reply with messages about a value of a type.
+pub(super) fn telling<R: Answer>(mut reply: R, told: Diagnostics, kind: &Kind) -> R {
+    *reply.told() = convert::write_diagnostics(told, kind);
+    reply
+}

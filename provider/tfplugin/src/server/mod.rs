@@ -1,0 +1,200 @@
+//! The service `tfplugin6.Provider`: requests become raw values, outcomes become replies.
+//!
+//! **Invariant**: failures are diagnostics, never gRPC statuses. What this provider does not serve at all is
+//! unimplemented, as the generated service has it.
+
+mod about;
+mod answer;
+mod configuration;
+mod lifecycle;
+mod stored;
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use proto::tfplugin6::{self as wire, provider_server};
+use tonic::{Request, Response, Status};
+
+use crate::{Diagnostic, Kind, Object, Provider, object::kind_of, serve::Stop, served::Served};
+use answer::answer;
+
+/// A provider as Terraform calls it.
+pub struct Server<P: Provider> {
+    provider: P,
+    config: Kind,
+    resources: BTreeMap<&'static str, Arc<dyn Served<P::Context>>>,
+    /// Set by each configuration; one process may get several while it is debugged.
+    context: RwLock<Option<Arc<P::Context>>>,
+    stop: Stop,
+}
+
+impl<P: Provider> Server<P> {
+    /// Returns the server of a provider that is not configured yet.
+    pub fn new(provider: P) -> Self {
+        let resources = P::resources()
+            .into_iter()
+            .map(|registered| (registered.0.name(), registered.0));
+        Self {
+            provider,
+            config: kind_of(&P::Config::attributes()),
+            resources: resources.collect(),
+            context: RwLock::default(),
+            stop: Stop::default(),
+        }
+    }
+
+    fn resource(&self, name: &str) -> Result<&dyn Served<P::Context>, Diagnostic> {
+        let found = self.resources.get(name).map(|resource| &**resource);
+        found.ok_or_else(|| {
+            let known: Vec<_> = self.resources.keys().copied().collect();
+            let detail = format!(
+                "This version of the provider has no `{name}`. It has: {}.",
+                known.join(", ")
+            );
+            Diagnostic::error("Unknown resource type", detail)
+        })
+    }
+
+    fn context(&self) -> Result<Arc<P::Context>, Diagnostic> {
+        let context = self
+            .context
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        context.ok_or_else(|| {
+            let detail = "Terraform asked for real work before it configured the provider, or the configuration failed.";
+            Diagnostic::error("Provider is not configured", detail)
+        })
+    }
+}
+
+type Reply<T> = Result<Response<T>, Status>;
+
+#[tonic::async_trait]
+impl<P: Provider> provider_server::Provider for Server<P> {
+    async fn get_metadata(
+        &self,
+        _: Request<wire::get_metadata::Request>,
+    ) -> Reply<wire::get_metadata::Response> {
+        answer("GetMetadata", async { Ok(self.metadata()) }).await
+    }
+
+    async fn get_provider_schema(
+        &self,
+        _: Request<wire::get_provider_schema::Request>,
+    ) -> Reply<wire::get_provider_schema::Response> {
+        answer("GetProviderSchema", async { Ok(self.schemas()) }).await
+    }
+
+    async fn get_resource_identity_schemas(
+        &self,
+        _: Request<wire::get_resource_identity_schemas::Request>,
+    ) -> Reply<wire::get_resource_identity_schemas::Response> {
+        answer("GetResourceIdentitySchemas", async {
+            Ok(self.identity_schemas())
+        })
+        .await
+    }
+
+    async fn get_functions(
+        &self,
+        _: Request<wire::get_functions::Request>,
+    ) -> Reply<wire::get_functions::Response> {
+        answer("GetFunctions", async {
+            Ok(wire::get_functions::Response::default())
+        })
+        .await
+    }
+
+    async fn validate_provider_config(
+        &self,
+        request: Request<wire::validate_provider_config::Request>,
+    ) -> Reply<wire::validate_provider_config::Response> {
+        answer("ValidateProviderConfig", async {
+            self.validate_config(&request.into_inner())
+        })
+        .await
+    }
+
+    async fn configure_provider(
+        &self,
+        request: Request<wire::configure_provider::Request>,
+    ) -> Reply<wire::configure_provider::Response> {
+        answer("ConfigureProvider", async {
+            self.configure(&request.into_inner())
+        })
+        .await
+    }
+
+    async fn stop_provider(
+        &self,
+        _: Request<wire::stop_provider::Request>,
+    ) -> Reply<wire::stop_provider::Response> {
+        tracing::info!("told to stop");
+        self.stop.stop();
+        Ok(Response::new(wire::stop_provider::Response::default()))
+    }
+
+    async fn validate_resource_config(
+        &self,
+        request: Request<wire::validate_resource_config::Request>,
+    ) -> Reply<wire::validate_resource_config::Response> {
+        answer("ValidateResourceConfig", async {
+            self.validate(&request.into_inner())
+        })
+        .await
+    }
+
+    async fn upgrade_resource_state(
+        &self,
+        request: Request<wire::upgrade_resource_state::Request>,
+    ) -> Reply<wire::upgrade_resource_state::Response> {
+        answer("UpgradeResourceState", async {
+            self.upgrade_state(&request.into_inner())
+        })
+        .await
+    }
+
+    async fn upgrade_resource_identity(
+        &self,
+        request: Request<wire::upgrade_resource_identity::Request>,
+    ) -> Reply<wire::upgrade_resource_identity::Response> {
+        answer("UpgradeResourceIdentity", async {
+            self.upgrade_identity(&request.into_inner())
+        })
+        .await
+    }
+
+    async fn read_resource(
+        &self,
+        request: Request<wire::read_resource::Request>,
+    ) -> Reply<wire::read_resource::Response> {
+        answer("ReadResource", self.read(request.into_inner())).await
+    }
+
+    async fn plan_resource_change(
+        &self,
+        request: Request<wire::plan_resource_change::Request>,
+    ) -> Reply<wire::plan_resource_change::Response> {
+        answer("PlanResourceChange", async {
+            self.plan(request.into_inner())
+        })
+        .await
+    }
+
+    async fn apply_resource_change(
+        &self,
+        request: Request<wire::apply_resource_change::Request>,
+    ) -> Reply<wire::apply_resource_change::Response> {
+        answer("ApplyResourceChange", self.apply(request.into_inner())).await
+    }
+
+    async fn import_resource_state(
+        &self,
+        request: Request<wire::import_resource_state::Request>,
+    ) -> Reply<wire::import_resource_state::Response> {
+        answer("ImportResourceState", self.import(request.into_inner())).await
+    }
+}

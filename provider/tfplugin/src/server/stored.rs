@@ -1,0 +1,78 @@
+//! What Terraform has stored: states and identities of this version of the schema or a later one.
+
+use proto::tfplugin6 as wire;
+
+use super::{Server, answer::Failure};
+use crate::{Diagnostic, Kind, Provider, Raw, served::Served, wire as convert};
+
+impl<P: Provider> Server<P> {
+    pub(super) fn upgrade_state(
+        &self,
+        request: &wire::upgrade_resource_state::Request,
+    ) -> Result<wire::upgrade_resource_state::Response, Failure> {
+        let resource = self.resource(&request.type_name)?;
+        refuse_newer(&request.type_name, request.version)?;
+        let state = convert::read_stored(request.raw_state.as_ref(), resource.kind())?;
+        Ok(wire::upgrade_resource_state::Response {
+            upgraded_state: Some(convert::write(&state)),
+            diagnostics: vec![],
+        })
+    }
+
+    pub(super) fn upgrade_identity(
+        &self,
+        request: &wire::upgrade_resource_identity::Request,
+    ) -> Result<wire::upgrade_resource_identity::Response, Failure> {
+        let resource = self.resource(&request.type_name)?;
+        refuse_newer(&request.type_name, request.version)?;
+        let identity =
+            convert::read_stored(request.raw_identity.as_ref(), &identity_kind(resource))?;
+        Ok(wire::upgrade_resource_identity::Response {
+            upgraded_identity: Some(convert::write_identity(&identity)),
+            diagnostics: vec![],
+        })
+    }
+}
+
+/// Every schema has version 0 until one changes.
+fn refuse_newer(name: &str, version: i64) -> Result<(), Diagnostic> {
+    if version <= 0 {
+        return Ok(());
+    }
+    let detail = format!(
+        "A `{name}` was stored with version {version} of its schema; this provider knows version 0. \
+         Use the version of the provider that stored it, or a later one."
+    );
+    Err(Diagnostic::error(
+        "State was stored by a newer provider",
+        detail,
+    ))
+}
+
+/// Returns the type of a resource's identity: all text.
+pub(super) fn identity_kind<C>(resource: &dyn Served<C>) -> Kind {
+    Kind::Object(
+        resource
+            .identity()
+            .into_iter()
+            .map(|(name, _)| (name.to_owned(), Kind::Text))
+            .collect(),
+    )
+}
+
+/// Returns the identity of a state, if the resource has one and all of it is known.
+pub(super) fn identity_of<C>(resource: &dyn Served<C>, state: &Raw) -> Option<Raw> {
+    let names = resource.identity();
+    if names.is_empty() {
+        return None;
+    }
+    let part = |(name, _): (&'static str, String)| match state.get(name) {
+        Raw::Text(text) => Some((name.to_owned(), Raw::Text(text.clone()))),
+        _ => None,
+    };
+    names
+        .into_iter()
+        .map(part)
+        .collect::<Option<_>>()
+        .map(Raw::Map)
+}

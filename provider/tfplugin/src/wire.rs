@@ -1,0 +1,91 @@
+//! Between the values of this crate and the messages of the protocol.
+
+use proto::tfplugin6::{self as wire, attribute_path::step::Selector};
+
+use crate::{
+    Diagnostic, Diagnostics, Kind, Path, Raw, Severity, Step,
+    value::{Malformed, json, msgpack},
+};
+
+/// Reads a value of a request; an absent one is null.
+pub(crate) fn read(value: Option<&wire::DynamicValue>, kind: &Kind) -> Result<Raw, Diagnostic> {
+    let decoded = match value {
+        None => Ok(Raw::Null),
+        Some(value) if !value.msgpack.is_empty() => msgpack::decode(&value.msgpack, kind),
+        Some(value) if !value.json.is_empty() => json::decode(&value.json, kind),
+        Some(_) => Ok(Raw::Null),
+    };
+    decoded.map_err(|err| misfit("Value does not fit the schema", &err))
+}
+
+/// Reads a stored value, which is JSON.
+pub(crate) fn read_stored(value: Option<&wire::RawState>, kind: &Kind) -> Result<Raw, Diagnostic> {
+    let json = value.map(|value| value.json.as_slice()).unwrap_or_default();
+    json::decode(json, kind).map_err(|err| misfit("Stored value does not fit the schema", &err))
+}
+
+/// Writes a value of a reply.
+pub(crate) fn write(raw: &Raw) -> wire::DynamicValue {
+    wire::DynamicValue {
+        msgpack: msgpack::encode(raw),
+        json: vec![],
+    }
+}
+
+/// Writes an identity.
+pub(crate) fn write_identity(raw: &Raw) -> wire::ResourceIdentityData {
+    wire::ResourceIdentityData {
+        identity_data: Some(write(raw)),
+    }
+}
+
+/// Writes messages; their paths become those of the schema.
+pub(crate) fn write_diagnostics(diagnostics: Diagnostics, kind: &Kind) -> Vec<wire::Diagnostic> {
+    let resolve = |mut diagnostic: Diagnostic| {
+        diagnostic.at = diagnostic.at.map(|path| path.resolved(kind));
+        write_diagnostic(diagnostic)
+    };
+    diagnostics.into_iter().map(resolve).collect()
+}
+
+/// Writes a message whose path is the schema's already.
+pub(crate) fn write_diagnostic(diagnostic: Diagnostic) -> wire::Diagnostic {
+    wire::Diagnostic {
+        severity: match diagnostic.severity {
+            Severity::Error => wire::diagnostic::Severity::Error.into(),
+            Severity::Warning => wire::diagnostic::Severity::Warning.into(),
+        },
+        summary: diagnostic.summary,
+        detail: diagnostic.detail,
+        attribute: diagnostic.at.as_ref().map(write_path),
+    }
+}
+
+/// Writes a path.
+pub(crate) fn write_path(path: &Path) -> wire::AttributePath {
+    let write = |step: &Step| match step {
+        Step::Name(name) => Selector::AttributeName(name.clone().into_owned()),
+        Step::Key(key) => Selector::ElementKeyString(key.clone()),
+        Step::Index(index) => Selector::ElementKeyInt(i64::try_from(*index).unwrap_or(i64::MAX)),
+    };
+    let steps = path.steps().iter().map(|step| wire::attribute_path::Step {
+        selector: Some(write(step)),
+    });
+    wire::AttributePath {
+        steps: steps.collect(),
+    }
+}
+
+fn misfit(summary: &str, err: &Malformed) -> Diagnostic {
+    let at = err.at();
+    let place = if at.steps().is_empty() {
+        "The value".to_owned()
+    } else {
+        format!("`{at}`")
+    };
+    let detail = format!(
+        "{place} cannot be read: {err}. The value and the schema of this provider do not belong together; \
+         if the provider's version was changed, run `init -upgrade` and try again."
+    );
+    Diagnostic::error(summary, detail).at(at)
+}
