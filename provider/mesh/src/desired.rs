@@ -25,6 +25,16 @@ pub enum Kind {
     Sidecar,
 }
 
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::WorkloadEntry => "WorkloadEntry",
+            Self::ServiceEntry => "ServiceEntry",
+            Self::Sidecar => "Sidecar",
+        })
+    }
+}
+
 /// One object: only the fields that are ours, so that server-side apply leaves the others alone.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Manifest {

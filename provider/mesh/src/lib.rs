@@ -26,7 +26,7 @@ pub mod validate;
 pub mod workload;
 
 pub use change::{Change, Drift, Edit, Effect, Problem, decide};
-pub use conflicts::{Other, conflicts};
+pub use conflicts::conflicts;
 pub use desired::{Bundle, Desired, Digest, File, Kind, Manifest, Owner, Watch};
 pub use drift::compare;
 pub use facts::{ControlPlane, Facts, Other, Pem};

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::desired::Owner;
 use crate::names::Name;
 
-/// The objects of one workload as the API server has them; `None` or absent: NotFound.
+/// The objects of one workload as the API server has them; `None` or absent: `NotFound`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ObservedObjects {
     /// The whole `WorkloadEntry`.
@@ -28,6 +28,19 @@ pub struct Connection {
     pub disconnected_at: Option<String>,
     /// `istio.io/workloadController`: which istiod.
     pub controller: Option<String>,
+}
+
+impl Connection {
+    /// Reads it from a whole `WorkloadEntry`.
+    pub fn from_entry(entry: &Value) -> Self {
+        let annotations = &entry["metadata"]["annotations"];
+        let text = |key: &str| annotations[key].as_str().map(str::to_owned);
+        Self {
+            connected_at: text("istio.io/connectedAt"),
+            disconnected_at: text("istio.io/disconnectedAt"),
+            controller: text("istio.io/workloadController"),
+        }
+    }
 }
 
 /// The VM as the remote program found it.

@@ -1,10 +1,12 @@
 //! What the user asks for: one VM and the services that it offers.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::IpAddr;
+use std::str::FromStr;
 
 use crate::names::{
-    Address, Cidr, EnvName, Host, Id, LabelKey, LabelValue, Locality, Name, Network, Port,
+    Address, Cidr, EnvName, Host, Id, Invalid, LabelKey, LabelValue, Locality, Name, Network, Port,
     PortName, Protocol, Sha256,
 };
 
@@ -41,6 +43,19 @@ pub struct Workload {
     pub proxy: Proxy,
 }
 
+impl Workload {
+    /// Returns where the VM's proxy takes traffic of a service's port. Istio prefers the entry's
+    /// port of that name to the service's own target.
+    pub fn target(&self, name: &PortName, port: &ServicePort) -> Port {
+        port.target(name, &self.ports)
+    }
+
+    /// Returns where the application listens on 127.0.0.1.
+    pub fn app_port(&self, name: &PortName, port: &ServicePort) -> Port {
+        port.app_port.unwrap_or_else(|| self.target(name, port))
+    }
+}
+
 /// What one `ServiceEntry` offers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Service {
@@ -63,6 +78,17 @@ pub struct ServicePort {
     pub target_port: Option<Port>,
     /// Where the application listens on 127.0.0.1; `None`: `target_port`.
     pub app_port: Option<Port>,
+}
+
+impl ServicePort {
+    /// Returns where the proxy of an entry with these ports takes its traffic.
+    pub(crate) fn target(&self, name: &PortName, of_entry: &BTreeMap<PortName, Port>) -> Port {
+        of_entry
+            .get(name)
+            .copied()
+            .or(self.target_port)
+            .unwrap_or(self.number)
+    }
 }
 
 /// What the `Sidecar` adds to the ingress listeners that follow from the services.
@@ -112,4 +138,48 @@ pub struct Install {
     pub url: String,
     /// Hex SHA-256 of the package.
     pub sha256: Sha256,
+}
+
+impl FromStr for Runtime {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "systemd" => Ok(Self::Systemd),
+            _ => Err(Invalid::new(text, "a runtime", "it is \"systemd\"")),
+        }
+    }
+}
+
+impl fmt::Display for Runtime {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Systemd => "systemd",
+        })
+    }
+}
+
+impl FromStr for Interception {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "redirect" => Ok(Self::Redirect),
+            "none" => Ok(Self::None),
+            _ => Err(Invalid::new(
+                text,
+                "an interception",
+                "it is \"redirect\" or \"none\"",
+            )),
+        }
+    }
+}
+
+impl fmt::Display for Interception {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Redirect => "redirect",
+            Self::None => "none",
+        })
+    }
 }

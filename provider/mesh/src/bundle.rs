@@ -1,0 +1,139 @@
+//! What the VM runs on, as files: the environment of the proxy's start script, the mesh config of
+//! the proxy and the trust root. No secret is among them: the token is carried apart.
+
+pub(crate) mod environment;
+pub(crate) mod quote;
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::net::IpAddr;
+
+use serde_json::{Map, Value, json};
+use sha2::Digest as _;
+
+pub(crate) use environment::owns;
+
+use crate::desired::{Bundle, Digest, File, Owner, Watch};
+use crate::facts::{ControlPlane, Facts};
+use crate::names::{Address, SpiffeId};
+use crate::workload::Workload;
+
+/// The environment that the start script sources.
+pub const CLUSTER_ENV: &str = "/var/lib/istio/envoy/cluster.env";
+/// The mesh config of the proxy; `/etc/istio` is a link to `/var/lib/istio`.
+pub const MESH_CONFIG: &str = "/etc/istio/config/mesh";
+/// The trust root with which the proxy first meets istiod.
+pub const ROOT_CERT: &str = "/etc/certs/root-cert.pem";
+
+/// Where the agent and the start script look for istiod when nothing says otherwise.
+const DEFAULT_CONTROL_PLANE: &str = "istiod.istio-system.svc:15012";
+
+/// Returns what the VM runs on. `own_ip` is how istiod finds the proxy's entry.
+pub(crate) fn bundle(workload: &Workload, facts: &Facts, own_ip: IpAddr) -> Bundle {
+    let metadata = environment::metadata(workload, facts);
+    let variables = environment::cluster_env(workload, facts, &metadata, own_ip);
+    let file = |path: &str, owner, content: String, watch| File {
+        path: path.to_owned(),
+        owner,
+        mode: 0o644,
+        content: content.into_bytes(),
+        watch,
+    };
+    Bundle {
+        files: vec![
+            // Root sources it: the proxy's user must not be able to write it.
+            file(CLUSTER_ENV, "root", quote::write(&variables), Watch::Yes),
+            file(
+                MESH_CONFIG,
+                "istio-proxy",
+                mesh_config(facts, &metadata),
+                Watch::Yes,
+            ),
+            file(ROOT_CERT, "istio-proxy", facts.root.0.clone(), Watch::No),
+        ],
+        proxy: workload.proxy.clone(),
+        identity: SpiffeId {
+            trust_domain: facts.trust_domain.clone(),
+            namespace: workload.id.namespace.clone(),
+            service_account: workload.service_account.clone(),
+        },
+        owner: Owner {
+            uid: facts.entry_uid.clone().unwrap_or_default(),
+            id: workload.id.clone(),
+        },
+        hosts_line: facts
+            .control_plane
+            .address
+            .map(|ip| format!("{ip} {}", facts.control_plane.host)),
+        control_plane: host_port(&facts.control_plane),
+    }
+}
+
+/// Returns the address at which the proxy finds itself: the entry's, by which istiod matches it.
+pub(crate) fn own_ip(workload: &Workload, address: &Address) -> Option<IpAddr> {
+    address.ip().or(workload.instance_ip)
+}
+
+impl Bundle {
+    /// Returns the SHA-256 over the watched files and the hosts line. The trust root, which rotates
+    /// by itself, and the token do not enter.
+    pub fn digest(&self) -> Digest {
+        let mut hash = sha2::Sha256::new();
+        let mut add = |part: &[u8]| {
+            hash.update(part.len().to_be_bytes());
+            hash.update(part);
+        };
+        for file in self.files.iter().filter(|file| file.watch == Watch::Yes) {
+            for part in [
+                file.path.as_bytes(),
+                file.owner.as_bytes(),
+                &file.mode.to_be_bytes(),
+                &file.content,
+            ] {
+                add(part);
+            }
+        }
+        add(self.hosts_line.as_deref().unwrap_or_default().as_bytes());
+        let hex = hash.finalize().iter().fold(String::new(), |mut hex, byte| {
+            // Writing to a String cannot fail.
+            let _ = write!(hex, "{byte:02x}");
+            hex
+        });
+        Digest(hex)
+    }
+}
+
+/// Returns where certificates come from, if that is not where the start script looks by itself.
+fn ca_address(facts: &Facts) -> Option<String> {
+    let istiod = host_port(&facts.control_plane);
+    facts
+        .ca_address
+        .clone()
+        .or_else(|| (istiod != DEFAULT_CONTROL_PLANE).then_some(istiod))
+}
+
+/// Returns the mesh config: only what the cluster sets, none of Istio's defaults, in sorted YAML.
+fn mesh_config(facts: &Facts, metadata: &BTreeMap<String, String>) -> String {
+    let mut config: Map<String, Value> = facts.mesh_config["defaultConfig"]
+        .as_object()
+        .cloned()
+        .unwrap_or_default();
+    let istiod = host_port(&facts.control_plane);
+    if istiod != DEFAULT_CONTROL_PLANE || config.contains_key("discoveryAddress") {
+        config.insert("discoveryAddress".to_owned(), json!(istiod));
+    }
+    config.insert("proxyMetadata".to_owned(), json!(metadata));
+    let mut document = json!({ "defaultConfig": config });
+    document.sort_all_objects();
+    // JSON is YAML too, should the writer ever refuse.
+    serde_yaml_ng::to_string(&document).unwrap_or_else(|_| document.to_string())
+}
+
+fn host_port(at: &ControlPlane) -> String {
+    let host = if at.host.contains(':') {
+        format!("[{}]", at.host)
+    } else {
+        at.host.clone()
+    };
+    format!("{host}:{}", at.port)
+}

@@ -1,0 +1,254 @@
+//! What the proxy knows of itself: its metadata (in the mesh config and in `cluster.env`) and the
+//! settings of its start script (in `cluster.env` only). As `istioctl x workload entry configure`
+//! writes them for a `WorkloadGroup`, here for a plain `WorkloadEntry`.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use crate::facts::Facts;
+use crate::names::{Cidr, EnvName};
+use crate::objects::WORKLOAD_LABEL;
+use crate::workload::{Interception, Workload};
+
+pub(crate) const EXCLUDE_PORTS: &str = "ISTIO_LOCAL_EXCLUDE_PORTS";
+pub(crate) const EXCLUDE_CIDRS: &str = "ISTIO_SERVICE_EXCLUDE_CIDR";
+
+/// SSH, and the proxy's metrics, health, and agent ports. The VM adds the ports that its sshd has.
+const OWN_PORTS: [u16; 4] = [22, 15090, 15021, 15020];
+
+/// Metadata services of the clouds. Their agents break when these are captured.
+const METADATA_CIDRS: [&str; 2] = ["169.254.169.254/32", "168.63.129.16/32"];
+
+/// Every variable that is written here: the user's `env` may not set one. Values of these are
+/// public and may be shown; those of others (the mesh's, the user's) may not.
+const OURS: [&str; 26] = [
+    "CANONICAL_REVISION",
+    "CANONICAL_SERVICE",
+    "CA_ADDR",
+    "ISTIO_CUSTOM_IP_TABLES",
+    "ISTIO_INBOUND_INTERCEPTION_MODE",
+    "ISTIO_INBOUND_PORTS",
+    EXCLUDE_PORTS,
+    "ISTIO_METAJSON_LABELS",
+    "ISTIO_META_CLUSTER_ID",
+    "ISTIO_META_DNS_CAPTURE",
+    "ISTIO_META_INTERCEPTION_MODE",
+    "ISTIO_META_MESH_ID",
+    "ISTIO_META_NETWORK",
+    "ISTIO_META_POD_PORTS",
+    "ISTIO_META_WORKLOAD_ENTRY",
+    "ISTIO_META_WORKLOAD_NAME",
+    "ISTIO_NAMESPACE",
+    "ISTIO_SERVICE",
+    "ISTIO_SERVICE_CIDR",
+    EXCLUDE_CIDRS,
+    "ISTIO_SVC_IP",
+    "POD_NAME",
+    "POD_NAMESPACE",
+    "SERVICE_ACCOUNT",
+    "TRUST_DOMAIN",
+    // The start script sets it from ISTIO_SVC_IP, inside a command string: only ever an IP address.
+    "INSTANCE_IP",
+];
+
+/// Whether a variable is written by the provider.
+pub(crate) fn owns(key: &str) -> bool {
+    OURS.contains(&key)
+}
+
+/// Variables of ours that the mesh may set for all its proxies where the workload says nothing.
+const OF_MESH: [&str; 2] = ["CA_ADDR", "ISTIO_META_DNS_CAPTURE"];
+
+/// Returns the proxy's metadata: the mesh's, then what is computed, then the user's. What the mesh
+/// says of pods, such as how their traffic is intercepted, does not hold for a VM.
+pub(crate) fn metadata(workload: &Workload, facts: &Facts) -> BTreeMap<String, String> {
+    let of_mesh = facts.mesh_config["defaultConfig"]["proxyMetadata"].as_object();
+    let taken = |key: &str| !owns(key) || OF_MESH.contains(&key);
+    let mut metadata: BTreeMap<String, String> = of_mesh
+        .into_iter()
+        .flatten()
+        .filter(|(key, _)| taken(key))
+        .map(|(key, value)| (key.clone(), text(value)))
+        .collect();
+    let id = &workload.id;
+    let labels = labels(workload);
+    let canonical = |key: &str| text(&labels[key]);
+    let computed = [
+        ("CANONICAL_SERVICE", canonical(CANONICAL_NAME)),
+        ("CANONICAL_REVISION", canonical(CANONICAL_REVISION)),
+        ("ISTIO_METAJSON_LABELS", labels.to_string()),
+        ("ISTIO_META_CLUSTER_ID", facts.cluster_id.clone()),
+        ("ISTIO_META_MESH_ID", facts.mesh_id.clone()),
+        (
+            "ISTIO_META_NETWORK",
+            workload
+                .network
+                .as_ref()
+                .map(ToString::to_string)
+                .unwrap_or_default(),
+        ),
+        // istiod then finds this entry by its name and reports on it when the proxy is connected.
+        ("ISTIO_META_WORKLOAD_ENTRY", id.name.to_string()),
+        ("ISTIO_META_WORKLOAD_NAME", id.name.to_string()),
+        ("POD_NAME", id.name.to_string()),
+        ("POD_NAMESPACE", id.namespace.to_string()),
+        ("SERVICE_ACCOUNT", workload.service_account.to_string()),
+        ("TRUST_DOMAIN", facts.trust_domain.clone()),
+    ];
+    let optional = [
+        ("ISTIO_META_POD_PORTS", pod_ports(workload)),
+        (
+            "ISTIO_META_DNS_CAPTURE",
+            workload
+                .proxy
+                .dns_capture
+                .map(|capture| capture.to_string()),
+        ),
+        (
+            "ISTIO_META_INTERCEPTION_MODE",
+            interception(workload.proxy.interception),
+        ),
+    ];
+    metadata.extend(computed.map(|(key, value)| (key.to_owned(), value)));
+    metadata.extend(
+        optional
+            .into_iter()
+            .filter_map(|(key, value)| Some((key.to_owned(), value?))),
+    );
+    metadata.extend(
+        workload
+            .env
+            .iter()
+            .map(|(key, value)| (key.to_string(), value.clone())),
+    );
+    metadata
+}
+
+/// Returns what `cluster.env` sets: the metadata, and over it the start script's settings. A key of
+/// the mesh's that is no variable's name is left out: root sources this file.
+pub(crate) fn cluster_env(
+    workload: &Workload,
+    facts: &Facts,
+    metadata: &BTreeMap<String, String>,
+    own_ip: std::net::IpAddr,
+) -> BTreeMap<String, String> {
+    let mut variables = metadata.clone();
+    variables.retain(|key, _| key.parse::<EnvName>().is_ok());
+    let id = &workload.id;
+    let settings = [
+        ("ISTIO_INBOUND_PORTS", inbound_ports(workload)),
+        (EXCLUDE_PORTS, exclude_ports(workload)),
+        (EXCLUDE_CIDRS, exclude_cidrs(workload)),
+        ("ISTIO_NAMESPACE", id.namespace.to_string()),
+        ("ISTIO_SERVICE", format!("{}.{}", id.name, id.namespace)),
+        ("ISTIO_SERVICE_CIDR", "*".to_owned()),
+        // istiod finds the proxy's entry by this address; unset, the first interface's is taken.
+        ("ISTIO_SVC_IP", own_ip.to_string()),
+    ];
+    variables.extend(settings.map(|(key, value)| (key.to_owned(), value)));
+    if let Some(address) = super::ca_address(facts) {
+        variables.insert("CA_ADDR".to_owned(), address);
+    }
+    if workload.proxy.interception == Interception::None {
+        variables.insert("ISTIO_CUSTOM_IP_TABLES".to_owned(), "true".to_owned());
+    }
+    variables
+}
+
+const CANONICAL_NAME: &str = "service.istio.io/canonical-name";
+const CANONICAL_REVISION: &str = "service.istio.io/canonical-revision";
+
+/// Returns the labels of the proxy: the entry's, and the canonical ones as istioctl finds them.
+fn labels(workload: &Workload) -> Value {
+    let mut labels: BTreeMap<&str, &str> = workload
+        .labels
+        .iter()
+        .map(|(key, value)| (key.as_str(), value.as_str()))
+        .collect();
+    let name = workload.id.name.as_str();
+    labels.insert(WORKLOAD_LABEL, name);
+    let first = |keys: [&str; 3], default| {
+        keys.iter()
+            .find_map(|key| labels.get(key).copied())
+            .unwrap_or(default)
+    };
+    let service = first([CANONICAL_NAME, "app.kubernetes.io/name", "app"], name);
+    let revision = first(
+        [CANONICAL_REVISION, "app.kubernetes.io/version", "version"],
+        "latest",
+    );
+    labels.insert(CANONICAL_NAME, service);
+    labels.insert(CANONICAL_REVISION, revision);
+    json!(labels)
+}
+
+fn pod_ports(workload: &Workload) -> Option<String> {
+    let port = |(name, port): (&crate::names::PortName, &crate::names::Port)| {
+        format!(r#"{{"name":"{name}","containerPort":{port},"protocol":""}}"#)
+    };
+    let ports: Vec<String> = workload.ports.iter().map(port).collect();
+    (!ports.is_empty()).then(|| format!("[{}]", ports.join(",")))
+}
+
+fn interception(mode: Interception) -> Option<String> {
+    match mode {
+        Interception::Redirect => None,
+        Interception::None => Some("NONE".to_owned()),
+    }
+}
+
+fn inbound_ports(workload: &Workload) -> String {
+    if workload.ports.is_empty() {
+        return "*".to_owned();
+    }
+    let mut ports: Vec<u16> = workload.ports.values().map(|port| port.get()).collect();
+    ports.sort_unstable();
+    ports.dedup();
+    join(&ports)
+}
+
+fn exclude_ports(workload: &Workload) -> String {
+    let mut ports = OWN_PORTS.to_vec();
+    for port in workload
+        .proxy
+        .exclude_inbound_ports
+        .iter()
+        .map(|port| port.get())
+    {
+        if !ports.contains(&port) {
+            ports.push(port);
+        }
+    }
+    join(&ports)
+}
+
+fn exclude_cidrs(workload: &Workload) -> String {
+    let mut cidrs: Vec<String> = METADATA_CIDRS.map(str::to_owned).to_vec();
+    for cidr in workload
+        .proxy
+        .exclude_cidrs
+        .iter()
+        .map(|cidr| Cidr::as_range(cidr).to_string())
+    {
+        if !cidrs.contains(&cidr) {
+            cidrs.push(cidr);
+        }
+    }
+    cidrs.join(",")
+}
+
+fn join(ports: &[u16]) -> String {
+    ports
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(",")
+}
+
+/// Returns a value of the mesh config's `proxyMetadata`, which are texts, as text.
+fn text(value: &Value) -> String {
+    value
+        .as_str()
+        .map_or_else(|| value.to_string(), str::to_owned)
+}

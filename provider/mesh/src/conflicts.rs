@@ -1,0 +1,66 @@
+//! Rules that need the cluster: asked before anything is written.
+
+use crate::change::Problem;
+use crate::facts::{Facts, Other};
+use crate::workload::Workload;
+
+/// Returns what stands against the workload in this cluster. `others` may hold entries of any
+/// namespace, and the workload's own.
+pub fn conflicts(workload: &Workload, facts: &Facts, others: &[Other]) -> Vec<Problem> {
+    let account = (facts.service_account_exists == Some(false)).then(|| no_account(workload));
+    let root = (!facts.root.0.contains("-----BEGIN CERTIFICATE-----")).then(|| no_root(workload));
+    let taken = others
+        .iter()
+        .filter(|other| other.id != workload.id)
+        .filter_map(|other| taken(workload, other));
+    account.into_iter().chain(root).chain(taken).collect()
+}
+
+fn no_account(workload: &Workload) -> Problem {
+    let (account, namespace) = (&workload.service_account, &workload.id.namespace);
+    Problem {
+        concerns: vec!["service_account".to_owned()],
+        rule: "service-account-exists",
+        text: format!(
+            "There is no service account {account} in the namespace {namespace}, so istiod would give the VM no \
+             certificate. Create it, or name one that exists."
+        ),
+    }
+}
+
+fn no_root(workload: &Workload) -> Problem {
+    let namespace = &workload.id.namespace;
+    Problem {
+        concerns: vec!["namespace".to_owned()],
+        rule: "trust-root-exists",
+        text: format!(
+            "The mesh's trust root in the namespace {namespace} holds no certificate, so the VM could not know istiod. \
+             istiod writes it: look whether it runs and whether it watches this namespace."
+        ),
+    }
+}
+
+/// istiod finds a proxy's entry by IP address: within a namespace two with the same are not told
+/// apart, whatever their name or network. Across namespaces the network tells them apart.
+fn taken(workload: &Workload, other: &Other) -> Option<Problem> {
+    if other.id.namespace != workload.id.namespace && other.network != workload.network {
+        return None;
+    }
+    let address = &other.address;
+    let concern = if workload.address.as_ref() == Some(address) {
+        "address"
+    } else if workload.instance_ip.is_some() && workload.instance_ip == address.ip() {
+        "instance_ip"
+    } else {
+        return None;
+    };
+    Some(Problem {
+        concerns: vec![concern.to_owned()],
+        rule: "address-taken",
+        text: format!(
+            "The address {address} already belongs to the WorkloadEntry {}. istiod finds a VM by its address and \
+             could not tell the two apart. Use another address, or remove that entry first.",
+            other.id
+        ),
+    })
+}

@@ -1,0 +1,154 @@
+//! Differences of the files on the VM. The environment and the mesh config compare as what they
+//! mean, not as bytes: another spelling of the same is no drift.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use super::line::{Lines, plain};
+use crate::bundle::{CLUSTER_ENV, MESH_CONFIG, owns, quote};
+use crate::desired::{File, Watch};
+use crate::observed::Seen;
+
+pub(super) fn compare(files: &[File], observed: &BTreeMap<String, Seen>, lines: &mut Lines) {
+    for file in files {
+        match (observed.get(&file.path), file.watch) {
+            (None, _) => {}
+            (Some(Seen::Missing), _) => lines.push(format!("{} is missing", file.path)),
+            (
+                Some(Seen::File {
+                    owner,
+                    mode,
+                    content,
+                }),
+                Watch::Yes,
+            ) => {
+                access(file, owner, *mode, lines);
+                contents(file, content, lines);
+            }
+            (
+                Some(Seen::File {
+                    owner,
+                    mode,
+                    content,
+                }),
+                Watch::No,
+            ) => root(file, owner, *mode, content, lines),
+        }
+    }
+}
+
+fn access(file: &File, owner: &str, mode: u32, lines: &mut Lines) {
+    let path = &file.path;
+    if owner != file.owner {
+        lines.changed(&format!("{path}: owner"), Some(owner), Some(file.owner));
+    }
+    if mode & 0o7777 != file.mode {
+        lines.push(format!(
+            "{path}: mode {:04o} -> {:04o}",
+            mode & 0o7777,
+            file.mode
+        ));
+    }
+}
+
+fn contents(file: &File, content: &[u8], lines: &mut Lines) {
+    if file.content == content {
+        return;
+    }
+    let known = match file.path.as_str() {
+        CLUSTER_ENV => parsed(file, content, |bytes| {
+            quote::read(std::str::from_utf8(bytes).ok()?)
+        }),
+        MESH_CONFIG => parsed(file, content, |bytes| {
+            Some(leaves(&serde_yaml_ng::from_slice(bytes).ok()?))
+        }),
+        _ => None,
+    };
+    match known {
+        Some((desired, seen)) => values(&file.path, &desired, &seen, lines),
+        None => lines.push(format!("{}: content differs", file.path)),
+    }
+}
+
+type Values = BTreeMap<String, String>;
+
+fn parsed(
+    file: &File,
+    seen: &[u8],
+    read: impl Fn(&[u8]) -> Option<Values>,
+) -> Option<(Values, Values)> {
+    Some((read(&file.content)?, read(seen)?))
+}
+
+/// A value is shown only of what the provider itself computes: the mesh's and the user's may be
+/// secrets, and so may a variable that somebody else put there.
+fn values(path: &str, desired: &Values, seen: &Values, lines: &mut Lines) {
+    let keys: BTreeSet<&String> = desired.keys().chain(seen.keys()).collect();
+    for key in keys {
+        let (is, should_be) = (seen.get(key), desired.get(key));
+        if is == should_be {
+            continue;
+        }
+        let name = plain(key);
+        let public = owns(
+            key.rsplit_once("proxyMetadata.")
+                .map_or(key, |(_, variable)| variable),
+        );
+        match (is, should_be) {
+            _ if public || key == "defaultConfig.discoveryAddress" => {
+                lines.changed(
+                    &format!("{path}: {name}"),
+                    is.map(String::as_str),
+                    should_be.map(String::as_str),
+                );
+            }
+            (Some(_), None) => lines.push(format!("{path}: {name} is not wanted")),
+            (None, _) => lines.push(format!("{path}: {name} is missing")),
+            (Some(_), Some(_)) => lines.push(format!("{path}: {name} differs")),
+        }
+    }
+}
+
+/// Returns the values of a document by their path; numbers that are equal as the same text.
+fn leaves(document: &Value) -> Values {
+    fn walk(at: &str, value: &Value, leaves: &mut Values) {
+        let below = |key: &str| {
+            if at.is_empty() {
+                key.to_owned()
+            } else {
+                format!("{at}.{key}")
+            }
+        };
+        match value {
+            Value::Object(fields) if !fields.is_empty() => {
+                fields
+                    .iter()
+                    .for_each(|(key, value)| walk(&below(key), value, leaves));
+            }
+            Value::String(text) => drop(leaves.insert(at.to_owned(), text.clone())),
+            Value::Number(number) => {
+                let text = number
+                    .as_f64()
+                    .map_or_else(|| number.to_string(), |number| number.to_string());
+                leaves.insert(at.to_owned(), text);
+            }
+            other => drop(leaves.insert(at.to_owned(), other.to_string())),
+        }
+    }
+    let mut found = Values::new();
+    walk("", document, &mut found);
+    found
+}
+
+/// The agent rewrites the trust root, with its own mode and without the last newline: it only must
+/// hold a certificate that the proxy's user can read.
+fn root(file: &File, owner: &str, mode: u32, content: &[u8], lines: &mut Lines) {
+    let path = &file.path;
+    if !String::from_utf8_lossy(content).contains("-----BEGIN CERTIFICATE-----") {
+        lines.push(format!("{path}: holds no certificate"));
+    }
+    if mode & 0o004 == 0 && !(owner == file.owner && mode & 0o400 != 0) {
+        lines.push(format!("{path}: {} cannot read it", file.owner));
+    }
+}

@@ -1,0 +1,99 @@
+//! Differences of the VM besides its files, as far as a bootstrap repairs them.
+
+use jiff::Timestamp;
+
+use super::line::{Lines, plain};
+use crate::desired::{Bundle, Owner};
+use crate::observed::{ObservedVm, UnitState};
+use crate::workload::{Interception, Runtime};
+
+pub(super) fn compare(
+    bundle: &Bundle,
+    vm: &ObservedVm,
+    known: Option<&str>,
+    now: Timestamp,
+    lines: &mut Lines,
+) {
+    if let Some(step) = &vm.unfinished {
+        lines.push(format!("a bootstrap stopped at the step {}", plain(step)));
+    }
+    if let Some(known) = known.filter(|known| !vm.machine_id.is_empty() && *known != vm.machine_id)
+    {
+        lines.push(format!(
+            "another machine: its id is {}, it was {}",
+            plain(&vm.machine_id),
+            plain(known)
+        ));
+    }
+    owner(&bundle.owner, vm.owner.as_ref(), lines);
+    hosts(bundle.hosts_line.as_ref(), &vm.hosts_lines, lines);
+    unit(bundle.proxy.runtime, &vm.runtime.unit, lines);
+    if let Some(end) = vm.certificate_not_after.filter(|end| *end <= now) {
+        lines.push(format!("the workload's certificate expired at {end}"));
+    }
+    chains(bundle.proxy.interception, vm, lines);
+}
+
+/// An entry that was made anew has another uid, and istiod does not report on it until the proxy
+/// connects again. No entry, no uid: that is a line of the objects.
+fn owner(desired: &Owner, seen: Option<&Owner>, lines: &mut Lines) {
+    match seen {
+        None => lines.push("the mark of who owns the proxy is missing".to_owned()),
+        Some(seen) if seen.id != desired.id => {
+            lines.push(format!("the proxy belongs to {}", seen.id));
+        }
+        Some(seen) if !desired.uid.is_empty() && seen.uid != desired.uid => {
+            let id = &desired.id;
+            lines.push(format!(
+                "the proxy was bootstrapped for an earlier WorkloadEntry {id}"
+            ));
+        }
+        Some(_) => {}
+    }
+}
+
+fn hosts(desired: Option<&String>, seen: &[String], lines: &mut Lines) {
+    let is = (!seen.is_empty()).then(|| seen.join("; "));
+    if is.as_ref() != desired {
+        lines.changed("/etc/hosts:", is.as_deref(), desired.map(String::as_str));
+    }
+}
+
+/// A unit that starts over and over is "activating": that is no matter of what was written to the
+/// VM, and a bootstrap would not repair it.
+fn unit(runtime: Runtime, seen: &UnitState, lines: &mut Lines) {
+    let Runtime::Systemd = runtime;
+    if seen.active.is_empty() && seen.enabled.is_empty() {
+        lines.push("the unit istio is missing".to_owned());
+        return;
+    }
+    if !matches!(seen.active.as_str(), "active" | "activating" | "reloading") {
+        lines.changed("the unit istio is", Some(&seen.active), Some("active"));
+    }
+    if seen.enabled != "enabled" {
+        lines.changed("the unit istio is", Some(&seen.enabled), Some("enabled"));
+    }
+}
+
+fn chains(interception: Interception, vm: &ObservedVm, lines: &mut Lines) {
+    let found = vm
+        .chains
+        .iter()
+        .map(|chain| plain(chain))
+        .collect::<Vec<_>>()
+        .join(", ");
+    let runs = vm.runtime.ready && vm.runtime.unit.active == "active";
+    match interception {
+        Interception::None if !found.is_empty() => {
+            lines.push(format!(
+                "traffic is intercepted by rules in {found}, and should not be"
+            ));
+        }
+        Interception::Redirect
+            if runs && !vm.chains.iter().any(|chain| chain.ends_with("/nat")) =>
+        {
+            lines.push("no rules intercept traffic, and they should".to_owned());
+        }
+        _ => {}
+    }
+}

@@ -1,0 +1,80 @@
+//! Differences of the mesh objects. Only fields that are ours are looked at: what others add,
+//! such as istiod's annotations and status or a weight that a canary controller sets, is theirs.
+
+use serde_json::Value;
+
+use super::line::Lines;
+use crate::desired::{Kind, Manifest};
+use crate::observed::ObservedObjects;
+
+pub(super) fn compare(objects: &[Manifest], observed: &ObservedObjects, lines: &mut Lines) {
+    for manifest in objects {
+        let title = format!("{} {}", manifest.kind, manifest.id);
+        let seen = match manifest.kind {
+            Kind::WorkloadEntry => observed.entry.as_ref(),
+            Kind::ServiceEntry => observed.services.get(&manifest.id.name),
+            Kind::Sidecar => observed.sidecar.as_ref(),
+        };
+        match seen {
+            Some(seen) => fields(&format!("{title}:"), "", &manifest.body, seen, lines),
+            None => lines.push(format!("{title} is missing")),
+        }
+    }
+}
+
+/// Adds a line for each field of `desired` that `seen` lacks or has otherwise.
+fn fields(title: &str, at: &str, desired: &Value, seen: &Value, lines: &mut Lines) {
+    match (desired, seen) {
+        (Value::Object(desired), _) => {
+            for (key, value) in desired {
+                let at = if at.is_empty() {
+                    key.clone()
+                } else {
+                    format!("{at}.{key}")
+                };
+                fields(title, &at, value, &seen[key.as_str()], lines);
+            }
+        }
+        _ if same(desired, seen) => {}
+        // Users may keep in an annotation what is not for everybody's eyes.
+        _ if at.starts_with("metadata.annotations.")
+            && !at.ends_with(crate::objects::HEALTH_CHECKS) =>
+        {
+            lines.push(format!("{title} {at} differs"));
+        }
+        _ => lines.changed(
+            &format!("{title} {at}"),
+            shown(seen).as_deref(),
+            shown(desired).as_deref(),
+        ),
+    }
+}
+
+/// Whether two values say the same: numbers by value, lists element by element, and of an element
+/// only the fields that are ours.
+fn same(desired: &Value, seen: &Value) -> bool {
+    match (desired, seen) {
+        (Value::Number(desired), Value::Number(seen)) => {
+            desired == seen || desired.as_f64() == seen.as_f64()
+        }
+        (Value::Array(desired), Value::Array(seen)) => {
+            desired.len() == seen.len()
+                && desired
+                    .iter()
+                    .zip(seen)
+                    .all(|(desired, seen)| same(desired, seen))
+        }
+        (Value::Object(desired), Value::Object(seen)) => desired
+            .iter()
+            .all(|(key, value)| seen.get(key).is_some_and(|seen| same(value, seen))),
+        _ => desired == seen,
+    }
+}
+
+fn shown(value: &Value) -> Option<String> {
+    match value {
+        Value::Null => None,
+        Value::String(text) => Some(text.clone()),
+        other => Some(other.to_string()),
+    }
+}

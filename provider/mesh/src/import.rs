@@ -1,0 +1,310 @@
+//! A workload as it would have been declared, from objects that are in the cluster.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+use serde_json::{Map, Value};
+
+use crate::change::Problem;
+use crate::names::{Id, LabelKey, Name, Port, PortName};
+use crate::objects::{HEALTH_CHECKS, WORKLOAD_LABEL};
+use crate::observed::ObservedObjects;
+use crate::workload::{Interception, Proxy, Runtime, Service, ServicePort, Sidecar, Workload};
+
+/// What was found in the cluster, as a declaration.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Imported {
+    /// The declaration. What only the VM knows (`proxy`, `env`) has its defaults.
+    pub workload: Workload,
+    /// What could not be carried and what becomes of it, as sentences.
+    pub notes: Vec<String>,
+}
+
+/// Reads a workload from its entry, the `ServiceEntry` objects that are called
+/// `<workload>-<service>` and select it, and the `Sidecar` of its name. The entry may have been
+/// made by hand. Fails if there is none, or if istiod made it.
+pub fn workload_from_objects(objects: &ObservedObjects) -> Result<Imported, Vec<Problem>> {
+    let entry = objects
+        .entry
+        .as_ref()
+        .ok_or_else(|| refused("There is no WorkloadEntry of that name to import."))?;
+    if !entry["metadata"]["annotations"]["istio.io/autoRegistrationGroup"].is_null() {
+        return Err(refused(
+            "istiod made this WorkloadEntry when a VM of a WorkloadGroup registered itself, and removes it by itself. \
+             It cannot be managed here.",
+        ));
+    }
+    let mut notes = Vec::new();
+    let mut workload = from_entry(entry, &mut notes)?;
+    let labels = entry_labels(entry);
+    workload.services = services(&workload.id, &labels, &objects.services, &mut notes);
+    if let Some(sidecar) = objects
+        .sidecar
+        .as_ref()
+        .filter(|sidecar| selects(sidecar, &labels))
+    {
+        add_sidecar(&mut workload, sidecar, &mut notes);
+    }
+    if let Some(problem) = crate::validate(&workload).first() {
+        notes.push(format!(
+            "What was found breaks a rule, mend it in the configuration: {}",
+            problem.text
+        ));
+    }
+    Ok(Imported { workload, notes })
+}
+
+fn refused(text: &str) -> Vec<Problem> {
+    vec![Problem {
+        concerns: vec!["id".to_owned()],
+        rule: "importable",
+        text: text.to_owned(),
+    }]
+}
+
+fn from_entry(entry: &Value, notes: &mut Vec<String>) -> Result<Workload, Vec<Problem>> {
+    let (metadata, spec) = (&entry["metadata"], &entry["spec"]);
+    let name = |key: &str| metadata[key].as_str().unwrap_or_default();
+    let id: Id = format!("{}/{}", name("namespace"), name("name"))
+        .parse()
+        .map_err(|invalid: crate::names::Invalid| refused(&format!("{invalid}.")))?;
+    if spec["serviceAccount"].is_null() {
+        notes.push("The entry names no service account: default is assumed.".to_owned());
+    }
+    let account = carried("serviceAccount", &spec["serviceAccount"], notes);
+    Ok(Workload {
+        id,
+        address: carried("address", &spec["address"], notes),
+        instance_ip: None,
+        labels: carried_map("labels", &spec["labels"], notes, |key: &LabelKey| {
+            key.as_str() != WORKLOAD_LABEL
+        }),
+        annotations: annotations(&metadata["annotations"]),
+        service_account: match account {
+            Some(account) => account,
+            None => "default"
+                .parse()
+                .map_err(|invalid: crate::names::Invalid| refused(&invalid.to_string()))?,
+        },
+        network: carried("network", &spec["network"], notes),
+        locality: carried("locality", &spec["locality"], notes),
+        weight: spec["weight"]
+            .as_u64()
+            .and_then(|weight| u32::try_from(weight).ok()),
+        ports: carried_map("ports", &spec["ports"], notes, |_: &PortName| true),
+        services: BTreeMap::new(),
+        sidecar: None,
+        env: BTreeMap::new(),
+        proxy: Proxy {
+            runtime: Runtime::Systemd,
+            interception: Interception::Redirect,
+            install: None,
+            exclude_inbound_ports: Vec::new(),
+            exclude_cidrs: Vec::new(),
+            dns_capture: None,
+        },
+    })
+}
+
+/// Annotations of istiod, of kubectl and of the provider are no part of a declaration.
+fn annotations(found: &Value) -> BTreeMap<String, String> {
+    let theirs = |key: &str| {
+        key.starts_with("istio.io/")
+            || key.starts_with("kubectl.kubernetes.io/")
+            || key == HEALTH_CHECKS
+    };
+    let texts = found
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter(|(key, _)| !theirs(key));
+    texts
+        .filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())))
+        .collect()
+}
+
+/// Returns the labels that selectors see: those of the object too, and these win.
+fn entry_labels(entry: &Value) -> Map<String, Value> {
+    let of = |labels: &Value| labels.as_object().cloned().unwrap_or_default();
+    let mut labels = of(&entry["spec"]["labels"]);
+    labels.extend(of(&entry["metadata"]["labels"]));
+    labels
+}
+
+fn selects(object: &Value, labels: &Map<String, Value>) -> bool {
+    let selector = object["spec"]["workloadSelector"]["labels"].as_object();
+    selector.is_some_and(|wanted| {
+        !wanted.is_empty()
+            && wanted
+                .iter()
+                .all(|(key, value)| labels.get(key) == Some(value))
+    })
+}
+
+fn services(
+    workload: &Id,
+    labels: &Map<String, Value>,
+    objects: &BTreeMap<Name, Value>,
+    notes: &mut Vec<String>,
+) -> BTreeMap<Name, Service> {
+    let mut services = BTreeMap::new();
+    for (name, object) in objects.iter().filter(|(_, object)| selects(object, labels)) {
+        let title = format!("ServiceEntry {}/{name}", workload.namespace);
+        let short = name
+            .as_str()
+            .strip_prefix(workload.name.as_str())
+            .and_then(|rest| rest.strip_prefix('-'));
+        match (short.and_then(|short| short.parse::<Name>().ok()), service(&object["spec"])) {
+            (Some(short), Ok(service)) => drop(services.insert(short, service)),
+            (None, _) => notes.push(format!(
+                "{title} selects this workload and is left as it is: only one that is called {}-<service> becomes a part of it.",
+                workload.name
+            )),
+            (_, Err(why)) => notes.push(format!("{title} is left as it is: {why}.")),
+        }
+    }
+    services
+}
+
+fn service(spec: &Value) -> Result<Service, String> {
+    let ports = spec["ports"].as_array().into_iter().flatten().map(|port| {
+        let name: PortName = parsed("ports.name", &port["name"])?;
+        let number: Port = parsed("ports.number", &port["number"])?;
+        let target =
+            optional("ports.targetPort", &port["targetPort"])?.filter(|target| *target != number);
+        let protocol = parsed("ports.protocol", &port["protocol"])?;
+        Ok((
+            name,
+            ServicePort {
+                number,
+                protocol,
+                target_port: target,
+                app_port: None,
+            },
+        ))
+    });
+    Ok(Service {
+        hosts: parsed_list("hosts", &spec["hosts"])?,
+        addresses: parsed_list("addresses", &spec["addresses"])?,
+        ports: ports.collect::<Result<_, String>>()?,
+    })
+}
+
+/// Takes over a Sidecar: where the applications listen, what the listeners bind, what may be reached.
+fn add_sidecar(workload: &mut Workload, object: &Value, notes: &mut Vec<String>) {
+    let spec = &object["spec"];
+    let title = format!("Sidecar {}", workload.id);
+    for listener in spec["ingress"].as_array().into_iter().flatten() {
+        if !add_listener(workload, listener) {
+            let number = &listener["port"]["number"];
+            notes.push(format!(
+                "{title}: the listener on {number} follows from no service."
+            ));
+        }
+    }
+    let egress = spec["egress"]
+        .as_array()
+        .map(Vec::as_slice)
+        .unwrap_or_default();
+    if egress.len() > 1 || egress.iter().any(|listener| !listener["port"].is_null()) {
+        notes.push(format!(
+            "{title}: only one egress listener without a port can be declared."
+        ));
+    }
+    let hosts = egress
+        .first()
+        .and_then(|listener| listener["hosts"].as_array());
+    let texts = hosts.into_iter().flatten().filter_map(Value::as_str);
+    workload.sidecar = Some(Sidecar {
+        egress_hosts: texts.map(str::to_owned).collect(),
+    });
+}
+
+/// Takes over a listener. Returns false if it is not one that follows from a service's port.
+fn add_listener(workload: &mut Workload, listener: &Value) -> bool {
+    let number = listener["port"]["number"].as_u64();
+    let Workload {
+        services, ports, ..
+    } = workload;
+    let mut all = services.values_mut().flat_map(|service| &mut service.ports);
+    let of = all.find(|(name, port)| number == Some(port.target(name, ports).get().into()));
+    let (Some((name, port)), Some(app)) = (of, app_port(listener)) else {
+        return false;
+    };
+    port.app_port = Some(app).filter(|app| *app != port.target(name, ports));
+    let bind = listener["bind"]
+        .as_str()
+        .and_then(|bind| bind.parse::<IpAddr>().ok());
+    workload.instance_ip = bind
+        .filter(|ip| !ip.is_unspecified())
+        .or(workload.instance_ip);
+    true
+}
+
+fn app_port(listener: &Value) -> Option<Port> {
+    listener["defaultEndpoint"]
+        .as_str()?
+        .strip_prefix("127.0.0.1:")?
+        .parse()
+        .ok()
+}
+
+/// Returns a field; a note if it is there and cannot be said here.
+fn carried<T: FromStr<Err: Display>>(
+    field: &str,
+    value: &Value,
+    notes: &mut Vec<String>,
+) -> Option<T> {
+    optional(&format!("spec.{field}"), value).unwrap_or_else(|why| {
+        notes.push(format!("{why}: it cannot be declared."));
+        None
+    })
+}
+
+fn carried_map<K: FromStr<Err: Display> + Ord, V: FromStr<Err: Display>>(
+    field: &str,
+    found: &Value,
+    notes: &mut Vec<String>,
+    wanted: impl Fn(&K) -> bool,
+) -> BTreeMap<K, V> {
+    let mut carried_over = BTreeMap::new();
+    for (key, value) in found.as_object().into_iter().flatten() {
+        let name = key
+            .parse::<K>()
+            .map_err(|why| notes.push(format!("spec.{field}: {why}: it cannot be declared.")))
+            .ok();
+        let Some(name) = name.filter(&wanted) else {
+            continue;
+        };
+        carried_over
+            .extend(carried(&format!("{field}.{key}"), value, notes).map(|value| (name, value)));
+    }
+    carried_over
+}
+
+fn optional<T: FromStr<Err: Display>>(field: &str, value: &Value) -> Result<Option<T>, String> {
+    let empty = value.is_null() || value == "";
+    if empty {
+        Ok(None)
+    } else {
+        parsed(field, value).map(Some)
+    }
+}
+
+fn parsed<T: FromStr<Err: Display>>(field: &str, value: &Value) -> Result<T, String> {
+    let text = value
+        .as_str()
+        .map_or_else(|| value.to_string(), str::to_owned);
+    text.parse().map_err(|why| format!("{field}: {why}"))
+}
+
+fn parsed_list<T: FromStr<Err: Display>>(field: &str, found: &Value) -> Result<Vec<T>, String> {
+    found
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|value| parsed(field, value))
+        .collect()
+}

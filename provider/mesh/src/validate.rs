@@ -1,0 +1,202 @@
+//! Rules over several values of a workload, from the configuration alone. What one value must be
+//! is in its type (`names`); what only the cluster can tell is in `conflicts`.
+//!
+//! **Invariant**: every problem is told at once, at the attribute that the user would change.
+
+mod services;
+
+use std::net::IpAddr;
+
+use crate::bundle::{environment, owns};
+use crate::change::Problem;
+use crate::names::{Address, EnvName, LabelKey, is_dns_label};
+use crate::objects::{HEALTH_CHECKS, WORKLOAD_LABEL};
+use crate::workload::{Install, Workload};
+
+/// The API server's limit over all annotations of an object, keys and values, in bytes.
+const ANNOTATIONS_LIMIT: usize = 256 * 1024;
+
+/// Returns every broken rule of a workload. A problem is to be dropped if one of its `concerns` is
+/// not known yet; an empty list means that `render` succeeds.
+pub fn validate(workload: &Workload) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    address(workload, &mut problems);
+    name(workload, &mut problems);
+    labels(workload, &mut problems);
+    annotations(workload, &mut problems);
+    env(workload, &mut problems);
+    if let Some(install) = &workload.proxy.install {
+        package(install, &mut problems);
+    }
+    services::validate(workload, &mut problems);
+    problems
+}
+
+fn problem(rule: &'static str, concerns: &[&str], text: String) -> Problem {
+    Problem {
+        concerns: concerns.iter().map(|&at| at.to_owned()).collect(),
+        rule,
+        text,
+    }
+}
+
+fn address(workload: &Workload, problems: &mut Vec<Problem>) {
+    match &workload.address {
+        None => {
+            let text = "The address is not set. Give the IP address or domain name that pods dial.";
+            problems.push(problem("address-required", &["address"], text.to_owned()));
+        }
+        Some(Address::Fqdn(name)) if workload.instance_ip.is_none() => {
+            let text = format!(
+                "The address is the name {name}, and instance_ip is not set. The proxy must know an IP address of \
+                 its own, since it is never looked up: set instance_ip to the one that the VM's interface has."
+            );
+            problems.push(problem(
+                "fqdn-needs-instance-ip",
+                &["instance_ip", "address"],
+                text,
+            ));
+        }
+        Some(_) => {}
+    }
+    for (at, ip) in [
+        ("address", workload.address.as_ref().and_then(Address::ip)),
+        ("instance_ip", workload.instance_ip),
+    ] {
+        if let Some(ip) = ip.filter(|ip: &IpAddr| ip.is_unspecified() || ip.is_multicast()) {
+            let text = format!("{ip} is the address of no single machine. Give the VM's own.");
+            problems.push(problem("address-of-one-machine", &[at], text));
+        }
+    }
+}
+
+/// The proxy's id at istiod is `<name>.<namespace>`, split at the first dot.
+fn name(workload: &Workload, problems: &mut Vec<Problem>) {
+    let name = workload.id.name.as_str();
+    if !is_dns_label(name) {
+        let text = format!(
+            "The name {name:?} has dots or more than 63 characters. The proxy calls itself <name>.<namespace>, and \
+             istiod splits that at its only dot: use letters, digits and '-'."
+        );
+        problems.push(problem("name-is-label", &["name"], text));
+    }
+}
+
+fn labels(workload: &Workload, problems: &mut Vec<Problem>) {
+    if let Some(key) = workload
+        .labels
+        .keys()
+        .find(|key| key.as_str() == WORKLOAD_LABEL)
+    {
+        let text = format!(
+            "The label {key} is written by the provider, so that services select exactly this VM. Remove it."
+        );
+        problems.push(problem("label-is-ours", &[&format!("labels.{key}")], text));
+    }
+    for (at, count, limit) in [
+        ("labels", workload.labels.len(), 255),
+        ("ports", workload.ports.len(), 128),
+    ] {
+        if count > limit {
+            let text = format!(
+                "There are {count} {at}; a WorkloadEntry holds at most {limit}. Remove some."
+            );
+            problems.push(problem("too-many", &[at], text));
+        }
+    }
+}
+
+fn annotations(workload: &Workload, problems: &mut Vec<Problem>) {
+    for key in workload.annotations.keys() {
+        let refused = match key.parse::<LabelKey>() {
+            Err(invalid) => Some(("annotation-key", format!("{invalid}."))),
+            Ok(_) => reserved(key)
+                .map(|why| ("annotation-reserved", format!("The annotation {key} {why}"))),
+        };
+        if let Some((rule, text)) = refused {
+            problems.push(problem(
+                rule,
+                &[&format!("annotations.{key}"), "annotations"],
+                text,
+            ));
+        }
+    }
+    let size: usize = workload
+        .annotations
+        .iter()
+        .map(|(key, value)| key.len() + value.len())
+        .sum();
+    if size > ANNOTATIONS_LIMIT {
+        let text = format!(
+            "The annotations have {size} bytes; the API server takes at most {ANNOTATIONS_LIMIT}. Shorten them."
+        );
+        problems.push(problem("annotations-size", &["annotations"], text));
+    }
+}
+
+fn reserved(key: &str) -> Option<&'static str> {
+    match key {
+        "istio.io/dry-run" => Some("is refused by Istio on a WorkloadEntry. Remove it."),
+        "proxy.istio.io/config" => Some(
+            "would be read only where a bundle is made, and is not here. Write the settings in \
+             env as PROXY_CONFIG, which the proxy lays over the mesh's.",
+        ),
+        HEALTH_CHECKS => {
+            Some("is written by the provider: traffic follows the proxy's state. Remove it.")
+        }
+        _ if key.starts_with("istio.io/") => Some("is written by istiod itself. Remove it."),
+        _ => None,
+    }
+}
+
+fn env(workload: &Workload, problems: &mut Vec<Problem>) {
+    for (key, value) in &workload.env {
+        let at = format!("env.{key}");
+        if let Some(instead) = owner_of(key) {
+            let text = format!("{key} is written by the provider{instead}");
+            problems.push(problem("env-is-ours", &[&at], text));
+        }
+        if value.chars().any(char::is_control) {
+            let text = format!(
+                "The value of {key} has a control character or a line break, which the file that it is written to cannot hold."
+            );
+            problems.push(problem("env-value", &[&at], text));
+        }
+    }
+}
+
+/// Returns what to write instead of a variable that is ours.
+fn owner_of(key: &EnvName) -> Option<&'static str> {
+    Some(match key.as_str() {
+        "ISTIO_META_DNS_CAPTURE" => ". Set proxy.dns_capture instead.",
+        "ISTIO_META_INTERCEPTION_MODE"
+        | "ISTIO_CUSTOM_IP_TABLES"
+        | "ISTIO_INBOUND_INTERCEPTION_MODE" => ". Set proxy.interception instead.",
+        environment::EXCLUDE_PORTS => ". Set proxy.exclude_inbound_ports instead.",
+        environment::EXCLUDE_CIDRS => ". Set proxy.exclude_cidrs instead.",
+        "ISTIO_INBOUND_PORTS" => ": every port is captured unless ports is set.",
+        "ISTIO_SVC_IP" | "INSTANCE_IP" => ". Set address or instance_ip instead.",
+        "ISTIO_META_NETWORK" => ". Set network instead.",
+        "ISTIO_METAJSON_LABELS" => ". Set labels instead.",
+        "PROXY_UID" | "PROXY_GID" | "FORCE_IPTABLES_BINARY" => {
+            " from what it finds on the VM. Remove it."
+        }
+        other if owns(other) => ". Remove it.",
+        _ => return None,
+    })
+}
+
+fn package(install: &Install, problems: &mut Vec<Problem>) {
+    let rest = ["https://", "http://", "file:///"]
+        .iter()
+        .find_map(|scheme| install.url.strip_prefix(scheme));
+    let fits =
+        rest.is_some_and(|rest| !rest.is_empty() && rest.chars().all(|c| c.is_ascii_graphic()));
+    if !fits {
+        let found: String = install.url.chars().take(80).collect();
+        let text = format!(
+            "{found:?} is not an address that the VM can fetch: it begins with https://, http:// or file:/// and has no spaces."
+        );
+        problems.push(problem("install-url", &["proxy.install.url"], text));
+    }
+}
