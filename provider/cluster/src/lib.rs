@@ -1,1 +1,38 @@
 //! The cluster side: facts, mesh objects, tokens.
+//!
+//! ```text
+//! Settings -> connect -> Cluster ─┬ facts    what render needs
+//!                                 ├ others   what conflicts needs
+//!                                 ├ observe  what compare needs
+//!                                 ├ apply, delete
+//!                                 ├ mint     the token, last
+//!                                 └ connected: istiod itself reports the proxy
+//! ```
+//!
+//! **Invariant**: nothing is decided here, and nothing absent is inferred: an object is absent
+//! only if a GET for it says `NotFound`.
+
+mod apply;
+mod call;
+mod connect;
+mod error;
+mod facts;
+mod kubeconfig;
+mod observe;
+mod send;
+mod shared;
+mod token;
+mod wait;
+
+pub use apply::{Applied, Doomed, Force};
+pub use call::{Call, Resource, Verb};
+pub use connect::{Cluster, Environment, Exec, IstioSettings, Settings};
+pub use error::{Cause, ClusterError, FieldCause, FieldConflict, SettingProblem};
+pub use observe::connection;
+pub use token::Token;
+
+/// Owner of our fields in server-side apply, and value of the label `app.kubernetes.io/managed-by`.
+pub const FIELD_MANAGER: &str = "terraform-provider-mesh";
+
+/// The label that says who manages an object.
+pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";

@@ -1,0 +1,178 @@
+//! Writes and removes the mesh objects.
+
+use mesh::{Id, Kind, Manifest};
+use serde_json::{Value, json};
+
+use crate::call::{Call, Resource, Verb};
+use crate::connect::Cluster;
+use crate::error::ClusterError;
+use crate::send::unsendable;
+use crate::{FIELD_MANAGER, MANAGED_BY};
+
+/// Whose fields and objects an apply may take over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Force {
+    /// None: another owner of a field, or a foreign object of the same name, is an error.
+    Never,
+    /// Fields of other owners (`field_manager.force_conflicts`); a foreign object is an error.
+    Fields,
+    /// Fields and whole objects: the first apply after an import.
+    Adopt,
+}
+
+/// An object as it was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Applied {
+    /// Its kind.
+    pub kind: Kind,
+    /// Namespace and name.
+    pub id: Id,
+    /// What the API server calls this very object.
+    pub uid: String,
+}
+
+/// An object that shall not be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Doomed {
+    /// Its kind.
+    pub kind: Kind,
+    /// Namespace and name.
+    pub id: Id,
+    /// Its uid, where it is known to be ours without carrying our label (an imported one).
+    pub uid: Option<String>,
+}
+
+impl Cluster {
+    /// Applies manifests in their order (server-side apply). What an earlier apply of ours set and
+    /// the manifest no longer has is removed; fields of others stay.
+    ///
+    /// Stops at the first error: objects before it are written.
+    pub async fn apply(
+        &self,
+        manifests: &[Manifest],
+        force: Force,
+    ) -> Result<Vec<Applied>, ClusterError> {
+        let mut applied = Vec::with_capacity(manifests.len());
+        for manifest in manifests {
+            applied.push(self.apply_one(manifest, force).await?);
+        }
+        Ok(applied)
+    }
+
+    async fn apply_one(&self, manifest: &Manifest, force: Force) -> Result<Applied, ClusterError> {
+        let Manifest { kind, id, .. } = manifest;
+        let call = call(Verb::Patch, *kind, id);
+        if force != Force::Adopt {
+            self.refuse_foreign(&call, *kind, id).await?;
+        }
+        let query = match force {
+            Force::Never => format!("fieldManager={FIELD_MANAGER}&fieldValidation=Strict"),
+            Force::Fields | Force::Adopt => {
+                format!("fieldManager={FIELD_MANAGER}&fieldValidation=Strict&force=true")
+            }
+        };
+        let request = call.request_with(&query, "application/apply-patch+yaml", &whole(manifest));
+        let written = self
+            .send(&call, request.map_err(|error| unsendable(&call, &error))?)
+            .await?;
+        self.listings().forget(&(*kind, id.namespace.clone()));
+        let uid = uid(&written)
+            .ok_or_else(|| ClusterError::Answer {
+                call,
+                reason: "the answer holds no uid".into(),
+            })?
+            .to_owned();
+        Ok(Applied {
+            kind: *kind,
+            id: id.clone(),
+            uid,
+        })
+    }
+
+    async fn refuse_foreign(&self, apply: &Call, kind: Kind, id: &Id) -> Result<(), ClusterError> {
+        match self.get(&call(Verb::Get, kind, id)).await? {
+            Some(object) if !is_ours(&object) => Err(foreign(apply.clone(), id)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Deletes objects in their order. One that is absent is fine; one that neither carries our
+    /// label nor has the known uid is an error and stays.
+    pub async fn delete(&self, doomed: &[Doomed]) -> Result<(), ClusterError> {
+        for Doomed { kind, id, uid } in doomed {
+            self.delete_one(*kind, id, uid.as_deref()).await?;
+        }
+        Ok(())
+    }
+
+    async fn delete_one(
+        &self,
+        kind: Kind,
+        id: &Id,
+        known: Option<&str>,
+    ) -> Result<(), ClusterError> {
+        let Some(object) = self.get(&call(Verb::Get, kind, id)).await? else {
+            return Ok(());
+        };
+        let call = call(Verb::Delete, kind, id);
+        let uid = uid(&object);
+        if !is_ours(&object) && (uid.is_none() || uid != known) {
+            return Err(foreign(call, id));
+        }
+        // Only this very object: one made anew in the meantime stays.
+        let body =
+            json!({ "apiVersion": "v1", "kind": "DeleteOptions", "preconditions": { "uid": uid } });
+        let request = call
+            .request_with("", "application/json", &body)
+            .map_err(|error| unsendable(&call, &error))?;
+        let done = self.send(&call, request).await;
+        self.listings().forget(&(kind, id.namespace.clone()));
+        match done {
+            Err(error) if !error.is_not_found() => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn call(verb: Verb, kind: Kind, id: &Id) -> Call {
+    Call::new(
+        verb,
+        Resource::of(kind),
+        id.namespace.as_str(),
+        id.name.as_str(),
+    )
+}
+
+fn foreign(call: Call, id: &Id) -> ClusterError {
+    ClusterError::Exists {
+        call,
+        import_id: id.to_string(),
+    }
+}
+
+/// Returns the manifest as the API server wants it: a whole object of our fields.
+fn whole(manifest: &Manifest) -> Value {
+    let Manifest { kind, id, body } = manifest;
+    let resource = Resource::of(*kind);
+    let mut object = body.clone();
+    object["apiVersion"] = resource.api_version().into();
+    object["kind"] = resource.kind.into();
+    object["metadata"]["name"] = id.name.as_str().into();
+    object["metadata"]["namespace"] = id.namespace.as_str().into();
+    object
+}
+
+fn uid(object: &Value) -> Option<&str> {
+    object["metadata"]["uid"].as_str()
+}
+
+/// Whether we made an object or took it over: by its label, or, where somebody removed that, by
+/// what the API server remembers of server-side applies.
+fn is_ours(object: &Value) -> bool {
+    let metadata = &object["metadata"];
+    let managers = metadata["managedFields"].as_array().into_iter().flatten();
+    metadata["labels"][MANAGED_BY] == FIELD_MANAGER
+        || managers
+            .into_iter()
+            .any(|entry| entry["manager"] == FIELD_MANAGER && entry["operation"] == "Apply")
+}

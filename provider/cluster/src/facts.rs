@@ -1,0 +1,235 @@
+//! What only the cluster can tell of the mesh.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use mesh::{ControlPlane, Facts, Id, Kind, Name, Pem};
+use serde_json::Value;
+
+use crate::call::{CONFIG_MAP, Call, SERVICE, SERVICE_ACCOUNT, Verb};
+use crate::connect::{Cluster, IstioSettings};
+use crate::error::ClusterError;
+
+/// Service through which istioctl, too, finds the way to istiod from outside.
+const GATEWAY: &str = "istio-eastwestgateway";
+/// istiod's port for discovery and certificates.
+const PORT: u16 = 15012;
+/// istiod's defaults where neither mesh config nor chart name one.
+const TRUST_DOMAIN: &str = "cluster.local";
+const CLUSTER_ID: &str = "Kubernetes";
+const TRUST_BUNDLE: &str = "istio-ca-root-cert";
+
+impl Cluster {
+    /// Reads what `mesh::render` needs to know of the cluster, for the workload `id`.
+    ///
+    /// Read are the `ConfigMap`s that `istioctl x workload entry configure` reads, the gateway's
+    /// Service unless `istio.control_plane_address` is set, the service account and the entry.
+    /// Workloads that ask at about the same time share each answer.
+    pub async fn facts(&self, id: &Id, service_account: &Name) -> Result<Facts, ClusterError> {
+        let namespace = id.namespace.as_str();
+        let istio = self.istio();
+        let (mesh_config, values, address, service_account_exists, entry) = tokio::try_join!(
+            self.mesh_config(),
+            self.injector_values(),
+            self.control_plane_address(),
+            self.service_account_exists(namespace, service_account),
+            self.object(Kind::WorkloadEntry, id),
+        )?;
+        let global = &values["global"];
+        let bundle = text(&global["trustBundleName"]).unwrap_or_else(|| TRUST_BUNDLE.into());
+        let root = self.entry_of(namespace, &bundle, "root-cert.pem").await?;
+        Ok(Facts {
+            istio_namespace: istio.namespace.clone(),
+            revision: istio.revision().unwrap_or("default").to_owned(),
+            cluster_id: cluster_id(istio, global),
+            trust_domain: text(&mesh_config["trustDomain"]).unwrap_or_else(|| TRUST_DOMAIN.into()),
+            mesh_id: mesh_id(&mesh_config, global),
+            control_plane: ControlPlane {
+                host: suffixed("istiod", istio) + "." + &istio.namespace + ".svc",
+                port: PORT,
+                address,
+            },
+            ca_address: text(&global["caAddress"]),
+            mesh_config,
+            root: Pem(root),
+            service_account_exists,
+            entry_uid: entry.and_then(|entry| text(&entry["metadata"]["uid"])),
+        })
+    }
+
+    async fn mesh_config(&self) -> Result<Value, ClusterError> {
+        let name = suffixed("istio", self.istio());
+        let yaml = self
+            .entry_of(&self.istio().namespace, &name, "mesh")
+            .await?;
+        serde_yaml_ng::from_str(&yaml).map_err(|error| {
+            let call = Call::new(Verb::Get, CONFIG_MAP, &self.istio().namespace, &name);
+            ClusterError::Answer {
+                call,
+                reason: format!("its key mesh is no YAML of a mesh config: {error}"),
+            }
+        })
+    }
+
+    /// Only the cluster's id is needed of it: where that is set, the `ConfigMap` may be missing,
+    /// as with a control plane that runs elsewhere.
+    async fn injector_values(&self) -> Result<Value, ClusterError> {
+        let name = suffixed("istio-sidecar-injector", self.istio());
+        let json = match self
+            .entry_of(&self.istio().namespace, &name, "values")
+            .await
+        {
+            Err(error) if error.is_not_found() && self.istio().cluster_id.is_some() => {
+                return Ok(Value::Null);
+            }
+            other => other?,
+        };
+        serde_json::from_str(&json).map_err(|error| {
+            let call = Call::new(Verb::Get, CONFIG_MAP, &self.istio().namespace, &name);
+            ClusterError::Answer {
+                call,
+                reason: format!("its key values is no JSON: {error}"),
+            }
+        })
+    }
+
+    /// Returns one entry of a `ConfigMap`; its absence is an error that names both.
+    async fn entry_of(
+        &self,
+        namespace: &str,
+        name: &str,
+        key: &str,
+    ) -> Result<String, ClusterError> {
+        let call = Call::new(Verb::Get, CONFIG_MAP, namespace, name);
+        let missing = |message| ClusterError::NotFound {
+            call: call.clone(),
+            message,
+        };
+        let map = self.shared_get(&call).await?;
+        let map = (*map)
+            .as_ref()
+            .ok_or_else(|| missing("it does not exist".to_owned()))?;
+        text(&map["data"][key]).ok_or_else(|| missing(format!("it has no key {key}")))
+    }
+
+    async fn control_plane_address(&self) -> Result<Option<IpAddr>, ClusterError> {
+        if let Some(address) = self.istio().control_plane_address {
+            return Ok(Some(address));
+        }
+        let call = Call::new(Verb::Get, SERVICE, &self.istio().namespace, GATEWAY);
+        Ok(self
+            .shared_get(&call)
+            .await?
+            .as_ref()
+            .as_ref()
+            .and_then(gateway_address))
+    }
+
+    async fn service_account_exists(
+        &self,
+        namespace: &str,
+        name: &Name,
+    ) -> Result<Option<bool>, ClusterError> {
+        let call = Call::new(Verb::Get, SERVICE_ACCOUNT, namespace, name.as_str());
+        match self.shared_get(&call).await {
+            Ok(account) => Ok(Some(account.is_some())),
+            Err(ClusterError::Forbidden { .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn shared_get(&self, call: &Call) -> Result<Arc<Option<Value>>, ClusterError> {
+        let key = (
+            call.resource.plural,
+            call.namespace.clone(),
+            call.name.clone(),
+        );
+        self.answers().get(key, self.get(call)).await
+    }
+}
+
+fn text(value: &Value) -> Option<String> {
+    value
+        .as_str()
+        .filter(|text| !text.is_empty())
+        .map(str::to_owned)
+}
+
+/// Names of a control plane with a revision end with it.
+fn suffixed(name: &str, istio: &IstioSettings) -> String {
+    istio
+        .revision()
+        .map_or_else(|| name.to_owned(), |revision| format!("{name}-{revision}"))
+}
+
+fn cluster_id(istio: &IstioSettings, global: &Value) -> String {
+    let chart = || text(&global["multiCluster"]["clusterName"]);
+    istio
+        .cluster_id
+        .clone()
+        .or_else(chart)
+        .unwrap_or_else(|| CLUSTER_ID.into())
+}
+
+/// istioctl takes the mesh config's; the chart's is what that was rendered from.
+fn mesh_id(mesh_config: &Value, global: &Value) -> String {
+    let config = text(&mesh_config["defaultConfig"]["meshId"]);
+    config
+        .or_else(|| text(&global["meshID"]))
+        .unwrap_or_default()
+}
+
+/// The order is istioctl's. A load balancer that has a host name only gives no address.
+fn gateway_address(service: &Value) -> Option<IpAddr> {
+    let balancer = &service["status"]["loadBalancer"]["ingress"][0]["ip"];
+    let external = &service["spec"]["externalIPs"][0];
+    text(balancer).or_else(|| text(external))?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_gateway_address_is_the_balancers_then_an_external_one() {
+        let balancer = json!({ "ingress": [{ "ip": "192.0.2.1" }] });
+        let cases = [
+            (
+                json!({ "status": { "loadBalancer": balancer }, "spec": { "externalIPs": ["192.0.2.2"] } }),
+                Some("192.0.2.1"),
+            ),
+            (
+                json!({ "status": {}, "spec": { "externalIPs": ["192.0.2.2"] } }),
+                Some("192.0.2.2"),
+            ),
+            (
+                json!({ "status": { "loadBalancer": { "ingress": [{ "hostname": "lb.example.com" }] } } }),
+                None,
+            ),
+        ];
+        for (service, expected) in cases {
+            assert_eq!(
+                gateway_address(&service),
+                expected.map(|ip| ip.parse().unwrap()),
+                "{service}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_cluster_id_that_is_set_beats_the_charts() {
+        let global = json!({ "multiCluster": { "clusterName": "chart" } });
+        let set = IstioSettings {
+            cluster_id: Some("set".into()),
+            ..IstioSettings::default()
+        };
+        assert_eq!(cluster_id(&set, &global), "set");
+        assert_eq!(cluster_id(&IstioSettings::default(), &global), "chart");
+        assert_eq!(
+            cluster_id(&IstioSettings::default(), &Value::Null),
+            "Kubernetes"
+        );
+    }
+}

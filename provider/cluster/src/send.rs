@@ -1,0 +1,143 @@
+//! Sends a request and reads the answer: waits as the server asks, knows refusals.
+
+use std::time::Duration;
+
+use http::{HeaderMap, Request, StatusCode};
+use kube::client::Body;
+use kube::core::Status;
+use serde_json::Value;
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::call::{Call, Verb};
+use crate::connect::Cluster;
+use crate::error::{ClusterError, refused, unanswered};
+
+/// How long one request may take, the waits that the server asks for included. API servers
+/// themselves end a request after 60 s.
+const LIMIT: Duration = Duration::from_secs(65);
+
+impl Cluster {
+    /// Sends a request and returns the answer's JSON.
+    ///
+    /// There is no throttle of ours. Where the server is overloaded it answers 429 or 503 with
+    /// `Retry-After`; exactly that is obeyed, and every call here can be repeated.
+    pub(crate) async fn send(
+        &self,
+        call: &Call,
+        request: Request<Vec<u8>>,
+    ) -> Result<Value, ClusterError> {
+        let end = Instant::now() + LIMIT;
+        loop {
+            let sent = timeout(end - Instant::now(), self.send_once(call, request.clone()));
+            let (status, headers, body) =
+                sent.await.map_err(|elapsed| self.silent(call, elapsed))??;
+            match asked_to_wait(status, &headers) {
+                Some(wait) if Instant::now() + wait < end => sleep(wait).await,
+                Some(wait) => {
+                    return Err(ClusterError::Busy {
+                        call: call.clone(),
+                        wait,
+                    });
+                }
+                None => return self.answer(call, status, &body),
+            }
+        }
+    }
+
+    async fn send_once(
+        &self,
+        call: &Call,
+        request: Request<Vec<u8>>,
+    ) -> Result<(StatusCode, HeaderMap, Vec<u8>), ClusterError> {
+        let unanswered = |error| unanswered(self.server(), call.clone(), error);
+        let response = self
+            .client()
+            .send(request.map(Body::from))
+            .await
+            .map_err(unanswered)?;
+        let (head, body) = response.into_parts();
+        let body = body.collect_bytes().await.map_err(unanswered)?;
+        Ok((head.status, head.headers, body.to_vec()))
+    }
+
+    fn silent(&self, call: &Call, elapsed: tokio::time::error::Elapsed) -> ClusterError {
+        ClusterError::Unreachable {
+            server: self.server().into(),
+            call: call.clone(),
+            source: elapsed.into(),
+        }
+    }
+
+    fn answer(&self, call: &Call, status: StatusCode, body: &[u8]) -> Result<Value, ClusterError> {
+        if status.is_success() {
+            return serde_json::from_slice(body).map_err(|error| unreadable(call, &error));
+        }
+        Err(refused(
+            self.server(),
+            call.clone(),
+            status.as_u16(),
+            read_status(body),
+        ))
+    }
+
+    /// Reads one object; `None` only if the server says that this very object does not exist.
+    pub(crate) async fn get(&self, call: &Call) -> Result<Option<Value>, ClusterError> {
+        debug_assert_eq!(call.verb, Verb::Get);
+        let request = call.request("").map_err(|error| unsendable(call, &error))?;
+        match self.send(call, request).await {
+            Ok(object) => Ok(Some(object)),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Returns the error for a request that cannot even be formed.
+pub(crate) fn unsendable(call: &Call, error: &http::Error) -> ClusterError {
+    ClusterError::Answer {
+        call: call.clone(),
+        reason: format!("the request cannot be formed: {error}"),
+    }
+}
+
+/// The text of the answer is left out: it may be a token.
+fn unreadable(call: &Call, error: &serde_json::Error) -> ClusterError {
+    let reason = format!(
+        "the answer is no JSON (line {}, column {})",
+        error.line(),
+        error.column()
+    );
+    ClusterError::Answer {
+        call: call.clone(),
+        reason,
+    }
+}
+
+/// A proxy in front of the API server answers in its own words.
+fn read_status(body: &[u8]) -> Status {
+    serde_json::from_slice(body).unwrap_or_else(|_| {
+        let text: String = String::from_utf8_lossy(body)
+            .trim()
+            .chars()
+            .take(500)
+            .collect();
+        Status {
+            message: text,
+            ..Status::default()
+        }
+    })
+}
+
+fn asked_to_wait(status: StatusCode, headers: &HeaderMap) -> Option<Duration> {
+    let header = headers
+        .get(http::header::RETRY_AFTER)
+        .and_then(|value| value.to_str().ok());
+    let seconds = header
+        .and_then(|text| text.trim().parse().ok())
+        .map(Duration::from_secs);
+    match status {
+        StatusCode::TOO_MANY_REQUESTS => Some(seconds.unwrap_or(Duration::from_secs(1))),
+        StatusCode::SERVICE_UNAVAILABLE => seconds,
+        _ => None,
+    }
+}
