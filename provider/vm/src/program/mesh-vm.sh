@@ -1,1 +1,750 @@
-main() { :; }
+# mesh-vm: joins this machine to an Istio mesh, looks at it, or takes it out again.
+#
+# /bin/sh reads it from standard input and calls `main`. Input: lines `key base64`, then `end`;
+# each value becomes a file, so that no value is ever a word of a script. Output: lines
+# `key words…` between `begin RUN` and `end RUN`; free text in them is base64.
+#
+#   observe check            look, write nothing
+#   bootstrap remove         a worker of its own does it, this process only follows the log
+#   result commit revert     follow a worker that was begun on another connection
+set -u
+umask 077
+export LC_ALL=C PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+R=/run/mesh-vm                            # one folder for each run, on tmpfs: input, token, log
+S=/var/lib/istio/mesh                     # what outlives a reboot: owner, journal, the set before
+DROP=/etc/systemd/system/istio.service.d
+HOSTS=/etc/hosts
+CERTS=/etc/certs
+TOKEN=/var/run/secrets/tokens/istio-token
+BIN=/usr/local/bin
+LOOSE=/proc/sys/net/netfilter/nf_conntrack_tcp_loose
+# What Istio's package and the agent make and no package manager takes away.
+DIRS="/etc/istio /etc/certs /var/log/istio /var/run/secrets /var/lib/istio $DROP"
+STEPS='check stage keep stop install token place track start ready'
+READY=http://127.0.0.1:15021/healthz/ready
+p=${p:-}                                  # this program as it came: gzip, base64
+# How a worker begins: from the program and the data in the run's folder.
+# shellcheck disable=SC2016 # expanded by the worker
+BOOT='eval "$(base64 -d <"$1/program" | gzip -dc)"; "$2" "$1"'
+
+hook() { :; } # before each step; tests put their own in its place
+say() { printf '%s\n' "$*"; }
+have() { command -v "$1" >/dev/null 2>&1; }
+b64() { base64 | tr -d '\n'; }
+field() { cat "$d/in/$1" 2>/dev/null; }
+has() { [ -e "$d/in/$1" ]; }
+log() { say "$*" >>"$d/log"; }
+pause() { sleep 0.2 2>/dev/null || sleep 1; }
+die() { say "mesh-vm: $*" >&2; exit 1; }
+unit() { systemctl cat istio.service >/dev/null 2>&1; }
+# Text for people: the last lines, bounded, without anything that looks like a token.
+lines() {
+  sed 's/eyJ[A-Za-z0-9_-]*[.][A-Za-z0-9_.-]*/[token]/g' | tail -n "${1:-20}" | cut -c 1-400 |
+    while IFS= read -r text; do log "line $(printf %s "$text" | b64)"; done
+}
+
+# --- input and verbs
+
+take() {
+  while read -r key value; do
+    case $key in
+    end) return 0 ;;
+    '' | .* | *[!a-z0-9.-]*) return 1 ;;
+    esac
+    printf %s "$value" | base64 -d >"$d/in/$key" || return 1
+  done
+  return 1
+}
+
+main() {
+  [ "$(command -v printf)" = printf ] || die 'this shell has no printf of its own: a secret would show in the process list'
+  mkdir -p "$R" && d=$(mktemp -d "$R/in.XXXXXX") && mkdir "$d/in" || die "cannot write to $R; it needs root"
+  trap leave EXIT
+  trap 'exit 1' HUP INT TERM
+  printf %s "$p" >"$d/program"
+  take || die 'the input is incomplete or /run is full'
+  run=$(field run) verb=$(field verb)
+  case $run in '' | *[!0-9a-f]*) die 'the input names no run' ;; esac
+  say '' # whatever a profile wrote before ends here
+  say "begin $run"
+  case $verb in
+  observe | check) # its lines are long: a heartbeat must not fall into one
+    (while sleep 1; do say alive; done) &
+    "verb_$verb" >"$d/out"
+    kill "$!"
+    wait "$!" 2>/dev/null
+    cat "$d/out" ;;
+  bootstrap | remove) launch && follow ;;
+  result | commit | revert) resume && follow ;;
+  *) die "unknown verb $verb" ;;
+  esac
+  say "end $run"
+}
+
+leave() {
+  case $d in "$R"/in.*) rm -rf "$d" ;; esac
+  rmdir "$R" 2>/dev/null
+}
+
+verb_check() { checks; say 'report checked'; }
+
+verb_observe() {
+  say "clock $(date +%s)"
+  [ -r /etc/machine-id ] && say "machine $(b64 </etc/machine-id)"
+  [ -e "$S/owner" ] && say "owner $(b64 <"$S/owner")"
+  for f in "$d"/in/file.*.path; do
+    [ -e "$f" ] || continue
+    path=$(cat "$f")
+    if [ -f "$path" ]; then
+      say "file $(b64 <"$f") $(stat -L -c '%U %a' "$path") $(b64 <"$path")"
+    else say "file $(b64 <"$f") missing"; fi
+  done
+  block | while IFS= read -r text; do say "hosts $(printf %s "$text" | b64)"; done
+  unit && say "unit $(systemctl is-active istio.service) $(systemctl is-enabled istio.service 2>/dev/null)"
+  identity
+  ready && say 'ready yes'
+  for tool in $(tools); do
+    "$tool-save" 2>/dev/null | awk -v t="$tool" 'BEGIN { sub(/^iptables-?/, "", t); sub(/^ip6tables-?/, "6", t) }
+      /^[*]/ { table = substr($1, 2) } /^:ISTIO_/ && !seen[table]++ { print "chain " t "/" table }'
+  done
+  [ -d "$S/run" ] && [ ! -e "$S/run/end" ] && say "unfinished $(tail -n 1 "$S/run/steps" 2>/dev/null || say begin)"
+  say 'report observed'
+}
+
+# What the proxy is: lines of `observe` and of a final bootstrap.
+identity() {
+  v=$(version) && [ -n "$v" ] && say "version $(printf %s "$v" | b64)"
+  # The first certificate only; the rest is the mesh's chain.
+  [ -r "$CERTS/cert-chain.pem" ] && say "certificate $(sed '/END CERT/q' "$CERTS/cert-chain.pem" | b64)"
+  return 0
+}
+
+# --- a worker of its own, and following it
+
+launch() {
+  mv "$d" "$R/$run" || die "run $run exists already"
+  d=$R/$run
+  : >"$d/log"
+  detach "mesh-vm-$run" work || { log "line $(b64 <"$d/launch")"; log 'report reverted'; log end; }
+}
+
+# Under logind with KillUserProcesses only a unit of its own outlives the session.
+detach() {
+  if [ -d /run/systemd/system ]; then
+    systemd-run --quiet --collect --unit="$1" --property=TimeoutStopSec=5 /bin/sh -c "$BOOT" mesh-vm "$d" "$2" </dev/null >/dev/null 2>"$d/launch"
+  else setsid /bin/sh -c "$BOOT" mesh-vm "$d" "$2" </dev/null >/dev/null 2>&1 & fi
+}
+
+# Finds a run again: its folder, or after a reboot its journal.
+resume() {
+  if [ -e "$R/$run/log" ]; then
+    rm -rf "$d"
+    d=$R/$run
+    [ "$verb" = revert ] && grep -q '^report committed' "$d/log" && : >"$d/log" && again=1
+  elif [ "$(cat "$S/run/id" 2>/dev/null)" = "$run" ]; then
+    mv "$d" "$R/$run"
+    d=$R/$run again=1
+    : >"$d/log"
+  else
+    say 'report lost'
+    return 1
+  fi
+  [ "$verb" = result ] || : >"$d/$verb"
+  [ -z "${again:-}" ] || detach "mesh-vm-$run-again" mend
+}
+
+follow() {
+  exec 3<"$d/log" 4<&0
+  words <&4 &
+  words=$! part='' quiet=0 beat=0
+  while :; do
+    if IFS= read -r text <&3; then
+      text=$part$text part='' quiet=0
+      case $text in
+      end) break ;;
+      want*) [ -e "$d/token" ] || say "$text" ;;
+      'report awaits') if ! decided; then say "$text"; break; fi ;;
+      *) say "$text" ;;
+      esac
+      continue
+    fi
+    part=$part$text quiet=$((quiet + 1)) beat=$((beat + 1))
+    [ $((beat % 5)) -ne 0 ] || say alive
+    # Dead without an end: killed. The undoing needs a worker, too.
+    if [ "$quiet" -ge 25 ] && ! living; then quiet=-100; detach "mesh-vm-$run-again" mend; fi
+    pause
+  done
+  kill "$words" 2>/dev/null
+  if grep -q '^report removed' "$d/log"; then (exec 9>"$R/lock" && flock -n 9 && rm -rf "$R"); fi
+  return 0
+}
+
+decided() { [ -e "$d/commit" ] || [ -e "$d/revert" ] || grep -q '^end$' "$d/log"; }
+living() {
+  pid=$(cat "$d/pid" 2>/dev/null) && grep -q "$run" "/proc/$pid/cmdline" 2>/dev/null
+}
+
+# What comes on standard input behind the data: the token, when it was asked for.
+words() {
+  while read -r key value; do
+    [ "$key" = token ] || continue
+    printf %s "$value" | base64 -d >"$d/token.part" && mv "$d/token.part" "$d/token"
+  done
+}
+
+# --- the worker
+
+enter() {
+  d=$1 run=${1##*/} verb=$(field verb) failed=
+  say $$ >"$d/pid"
+  trap '' HUP
+  exec 9>"$R/lock"
+  n=0 limit=$(field wait.lock)
+  until flock -n 9; do
+    [ "$n" -lt "${limit:-30}" ] || finish "busy $(cat "$R/holder")"
+    n=$((n + 1))
+    sleep 1
+  done
+  say "$run ${verb:-undo}" >"$R/holder"
+}
+
+work() {
+  enter "$1"
+  for f in "$R"/*/log; do case $f in "$d"/*) ;; *) rm -rf "${f%/log}" ;; esac; done
+  if [ -d "$S/run" ] && [ ! -e "$S/run/end" ]; then undo; fi
+  "run_$verb"
+}
+
+# Ends what a worker could not: the dead man's timer, a reboot, a kill, a late `revert`.
+mend() {
+  systemctl stop "mesh-vm-${1##*/}.service" 2>/dev/null
+  enter "$1"
+  if [ "$(cat "$S/run/id" 2>/dev/null)" = "$run" ]; then
+    if [ -e "$S/run/end" ] && [ ! -e "$d/revert" ]; then committed; fi
+    rm -f "$S/run/end"
+    if [ -e "$d/awaits" ] || [ -e "$d/revert" ]; then fail verdict; fi
+    fail "$(tail -n 1 "$S/run/steps")"
+  fi
+  finish reverted
+}
+
+finish() {
+  rm -rf "$d/in" "$d/token"
+  log "report $*"
+  log end
+  exit 0
+}
+
+run_bootstrap() {
+  if [ -e "$S/owner" ] && [ "$(namespace <"$S/owner")" != "$(field owner | namespace)" ]; then
+    finish "foreign $(b64 <"$S/owner")" # a VM has one namespace
+  fi
+  for s in $STEPS; do step "$s" || fail "$s"; done
+  if [ "$(field verdict)" = yes ]; then
+    : >"$d/awaits"
+    log 'report awaits'
+    n=0 limit=$(($(field wait.verdict) * 5))
+    until [ -e "$d/commit" ]; do
+      if [ -e "$d/revert" ] || [ "$n" -ge "$limit" ]; then fail verdict; fi
+      n=$((n + 1))
+      pause
+    done
+  fi
+  committed
+}
+
+namespace() { sed 's/^[^ ]* //; s:/.*::'; }
+
+# The journal is written before the step: what it names may have happened.
+step() {
+  log "step $1"
+  if [ "$1" != check ]; then
+    [ -e "$S/run/id" ] && [ "$(cat "$S/run/id")" = "$run" ] || journal || return 1
+    say "$1" >>"$S/run/steps" || return 1
+  fi
+  hook "$1"
+  "do_$1" 2>"$d/err"
+}
+
+journal() {
+  there=$(for f in $DIRS; do [ -e "$f" ] && say "$f"; done)
+  rm -rf "$S/run"
+  (umask 022 && mkdir -p "${S%/*}") && mkdir -p "$S/run" "$S/found" || return 1
+  [ -e "$S/found/dirs" ] || say "$there" >"$S/found/dirs"
+  : >"$S/run/steps"
+  say "$run" >"$S/run/id"
+}
+
+fail() {
+  log "failed $1"
+  case $1 in
+  start | ready) hop ;;
+  check) ;;
+  *) [ ! -s "$d/err" ] || lines <"$d/err" ;;
+  esac
+  undo
+  finish reverted
+}
+
+undo() {
+  [ -e "$S/run/steps" ] || return 0
+  for s in $(sed '1!G;h;$!d' "$S/run/steps"); do
+    log "undo $s"
+    if have "undo_$s"; then "undo_$s" 2>"$d/err" || { log "line $(say "undoing $s failed" | b64)"; lines 5 <"$d/err"; }; fi
+  done
+  rm -rf "$S/run" "$R/token-before"
+  [ -e "$S/owner" ] || forget
+}
+
+committed() {
+  systemctl -q enable istio.service 2>/dev/null
+  disarm
+  say committed >"$S/run/end"
+  rm -rf "$R/token-before" "$S/run/package"
+  [ -r /etc/machine-id ] && log "machine $(b64 </etc/machine-id)"
+  identity >>"$d/log"
+  finish committed
+}
+
+# --- checks: before a bootstrap, for a preflight, and to name the broken hop
+
+judge() {
+  name=$1 found=$2
+  shift 2
+  if "$@"; then set -- ok; else set -- bad; fi
+  say "check $name $1 $(printf %s "$found" | b64)"
+}
+
+checks() {
+  lack=$(for f in awk cut flock grep install sed setsid sha256sum ss stat tail timeout; do have "$f" || printf '%s ' "$f"; done)
+  judge tools "${lack:+missing: }$lack" [ -z "$lack" ]
+  judge systemd "$(cat /proc/1/comm 2>/dev/null)" [ -d /run/systemd/system ]
+  if has url && ! wanted; then need=400; else need=20; fi
+  free=$(df -Pk /var/lib | awk 'NR == 2 { print int($4 / 1024) }')
+  judge disk "${free:-?} MiB free below /var/lib, $need needed" [ "${free:-0}" -ge "$need" ]
+  skew=$(($(date +%s) - $(field now)))
+  judge clock "$skew seconds from the provider's clock" [ "${skew#-}" -le 60 ]
+  judge sudo "$(sudo -V 2>/dev/null | head -n 1)" eval 'sudo_ok nobody || have setpriv'
+  v=$(version)
+  judge package "${v:-not installed}" eval '[ -n "$v" ] || { has url && fetcher; }'
+  if [ "$(field redirect)" = yes ]; then judge iptables "$(tools | tr '\n' ' ')" eval '[ -n "$(tools)" ] && have iptables'; fi
+  taken=$(ss -Hltn | awk '{ sub(/.*:/, "", $4); print $4 }' | grep -xE '150(00|01|06|20|21|90)' | sort -u | tr '\n' ' ')
+  judge ports "${taken:+taken: }$taken" eval '[ -z "$taken" ] || systemctl -q is-active istio.service'
+  host=$(field control-plane) port=${host##*:} host=${host%:*}
+  if has hosts; then host=$(field hosts | cut -d ' ' -f 1); else
+    judge dns "$host is $(getent ahosts "$host" | awk 'NR == 1 { print $1 }')" eval 'getent ahosts "$host" >/dev/null'
+  fi
+  judge control-plane "$host port $port" reach "$host" "$port"
+}
+
+# A sudo that drops the environment, or wants a terminal, keeps istio-start.sh from working.
+# shellcheck disable=SC2016 # expanded by the inner shell
+sudo_ok() { MESH=1 setsid sudo -n -E -u "$1" sh -c '[ "$MESH" = 1 ]' </dev/null >/dev/null 2>&1; }
+
+# shellcheck disable=SC2016 # expanded by bash
+reach() {
+  if have bash; then timeout 5 bash -c 'exec 3<>"/dev/tcp/$0/$1"' "$1" "$2" 2>/dev/null
+  elif have nc; then timeout 5 nc -z "$1" "$2" 2>/dev/null
+  else return 0; fi
+}
+
+fetcher() {
+  case $(field url) in
+  file://*) f=$(field url) && [ -r "${f#file://}" ] ;;
+  *) have curl || have wget ;;
+  esac
+}
+
+version() {
+  if have dpkg-query; then dpkg-query -W -f '${db:Status-Status} ${Version}' istio-sidecar 2>/dev/null | sed -n 's/^installed //p'
+  elif have rpm; then rpm -q --qf '%{VERSION}' istio-sidecar 2>/dev/null | grep -v ' '; fi
+}
+
+do_check() {
+  checks >"$d/checks"
+  if grep -q ' bad ' "$d/checks"; then
+    awk '$3 == "bad" { print "hop " $2; exit }' "$d/checks" >>"$d/log"
+    awk '$3 == "bad" { print "bad " $2 " " $4 }' "$d/checks" >>"$d/log"
+    return 1
+  fi
+}
+
+# --- stage: fetch the package, before anything stops
+
+wanted() { [ -n "$(version)" ] && [ "$(cat "$S/package" 2>/dev/null)" = "$(field sha256)" ]; }
+
+do_stage() {
+  if ! has url || wanted; then return 0; fi
+  u=$(field url) to=$S/run/package
+  case $u in
+  file://*) cp "${u#file://}" "$to" ;;
+  http://* | https://*)
+    if have curl; then curl -fsSL --connect-timeout 10 --max-time 900 -o "$to" "$u"
+    else wget -q -T 30 -O "$to" "$u"; fi ;;
+  *) say "cannot fetch ${u%%:*}: addresses" >&2 && false ;;
+  esac || return 1
+  sum=$(sha256sum <"$to" | cut -d ' ' -f 1)
+  [ "$sum" = "$(field sha256)" ] || { say "the package has SHA-256 $sum, not $(field sha256)" >&2 && return 1; }
+}
+
+# --- keep: the last good set, and once what was there before us
+
+do_keep() {
+  k=$S/run/keep
+  mkdir -p "$k"
+  rm -f "$R/token-before"
+  [ ! -e "$TOKEN" ] || cp -a "$TOKEN" "$R/token-before" || return 1
+  { systemctl is-active istio.service; systemctl is-enabled istio.service; } >"$S/run/unit" 2>/dev/null
+  block >"$k/hosts"
+  {
+    for f in "$d"/in/file.*.path; do cat "$f" && say ''; done
+    say "$CERTS/key.pem" && say "$CERTS/cert-chain.pem" && say "$DROP/mesh.conf"
+    say "$S/owner" && say "$S/guard" && say "$S/bin/sudo"
+  } | sed '/^$/d' >"$S/run/paths"
+  while IFS= read -r path; do
+    remember "$k" "$path" && remember "$S/found" "$path" || return 1
+  done <"$S/run/paths"
+  modes >"$k/modes"
+  [ -e "$S/found/modes" ] || cp "$k/modes" "$S/found/modes"
+  if id istio-proxy >/dev/null 2>&1 && [ ! -e "$S/package" ]; then : >"$S/found/user"; fi
+}
+
+modes() {
+  for f in /var/lib/istio /var/lib/istio/envoy /var/lib/istio/envoy/*.env /etc/certs; do
+    [ ! -e "$f" ] || stat -c '%u:%g %a %n' "$f"
+  done
+}
+
+remember() {
+  if grep -qxF "$2" "$1/paths" 2>/dev/null; then return 0; fi
+  if [ -e "$2" ]; then mkdir -p "$1/set${2%/*}" && cp -a "$2" "$1/set$2" || return 1; fi
+  say "$2" >>"$1/paths"
+}
+
+restore() {
+  [ -e "$1/paths" ] || return 0
+  while IFS= read -r path; do
+    if [ -e "$1/set$path" ]; then mkdir -p "${path%/*}" && cp -a "$1/set$path" "$path.mesh" && mv "$path.mesh" "$path"
+    else rm -f "$path"; fi
+  done <"$1/paths"
+  [ ! -e "$1/modes" ] || while read -r who mode path; do
+    [ ! -e "$path" ] || { chown "$who" "$path" && chmod "$mode" "$path"; }
+  done <"$1/modes"
+}
+
+# --- stop: with the settings that started it still in place, else its rules stay
+
+do_stop() { halt; }
+halt() {
+  if unit; then systemctl stop istio.service || return 1; fi
+  sweep ISTIO_
+}
+undo_stop() {
+  systemctl daemon-reload
+  if grep -qx enabled "$S/run/unit"; then systemctl -q enable istio.service; fi
+  if grep -qx active "$S/run/unit"; then systemctl restart istio.service; fi
+}
+
+tools() {
+  for f in iptables-nft iptables-legacy ip6tables-nft ip6tables-legacy; do have "$f-save" && say "$f"; done
+  if ! have iptables-nft-save && ! have iptables-legacy-save; then
+    for f in iptables ip6tables; do have "$f-save" && say "$f"; done
+  fi
+  return 0
+}
+
+# Takes away every chain whose name begins with $1, and the jumps to it, in each backend.
+sweep() {
+  for tool in $(tools); do
+    "$tool-save" 2>/dev/null | awk -v name="$1" '
+      /^[*]/ { table = $1; old = "" }
+      index($1, ":" name) == 1 { chain = substr($1, 2); flush = flush "-F " chain "\n"; old = old "-X " chain "\n" }
+      $1 == "-A" && index($2, name) != 1 && index($0, "-j " name) { $1 = "-D"; jumps = jumps $0 "\n" }
+      /^COMMIT/ { if (old != "") printf "%s\n%s%s%sCOMMIT\n", table, jumps, flush, old; jumps = flush = "" }' >"$d/sweep"
+    [ ! -s "$d/sweep" ] || "$tool-restore" --noflush <"$d/sweep" || return 1
+  done
+}
+
+# --- install
+
+do_install() {
+  if [ -e "$S/run/package" ]; then
+    if [ -n "$(version)" ]; then
+      for f in envoy pilot-agent istio-start.sh; do remember "$S/run/keep" "$BIN/$f" || return 1; done
+      [ ! -e "$S/package" ] || cp "$S/package" "$S/run/package-before"
+    else : >"$S/run/fresh"; : >"$S/installed"; fi
+    field sha256 >"$S/package"
+    unpack || return 1
+    rm -f "$S/run/package"
+  fi
+  own
+}
+
+# Another package manager may hold the lock on a fresh machine: wait for it, within bounds.
+unpack() {
+  n=0
+  until (
+    umask 022
+    exec 9>&- </dev/null
+    if have dpkg; then DEBIAN_FRONTEND=noninteractive dpkg --force-confdef --force-confold -i "$S/run/package"
+    else rpm -U --replacepkgs --oldpackage "$S/run/package"; fi
+  ) >"$d/out" 2>&1; do
+    if [ "$n" -ge 60 ] || ! grep -qi 'lock' "$d/out"; then cat "$d/out" >&2; return 1; fi
+    n=$((n + 1))
+    sleep 1
+  done
+}
+
+# Root reads the settings, so a broken proxy must not be able to write them.
+own() {
+  chown root:root /var/lib/istio /var/lib/istio/envoy && chmod 0755 /var/lib/istio /var/lib/istio/envoy || return 1
+  for f in /var/lib/istio/envoy/*.env; do [ ! -f "$f" ] || { chown root:root "$f" && chmod 0644 "$f"; }; done
+  install -d -o istio-proxy -g istio-proxy -m 0755 /var/lib/istio/proxy /etc/certs /var/log/istio
+}
+
+undo_install() {
+  if [ -e "$S/run/fresh" ]; then uninstall; return; fi
+  restore "$S/run/keep"
+  if [ -e "$S/run/package-before" ]; then cp "$S/run/package-before" "$S/package"; elif [ -e "$S/run/package" ]; then rm -f "$S/package"; fi
+}
+
+uninstall() {
+  if have dpkg; then dpkg --purge istio-sidecar; elif have rpm; then rpm -e istio-sidecar; fi >/dev/null 2>"$d/out" 9>&-
+  if [ ! -e "$S/found/user" ] && id istio-proxy >/dev/null 2>&1; then
+    if have userdel; then userdel istio-proxy; else deluser istio-proxy; fi >/dev/null 2>&1
+    if have groupdel; then groupdel istio-proxy; else delgroup istio-proxy; fi >/dev/null 2>&1
+  fi
+  (umask 022 && mkdir -p "$BIN") # the package manager takes even that away, once it is empty
+  rm -f "$S/installed" "$S/package" /etc/systemd/system/*.wants/istio.service
+  if unit; then say 'the package did not go away' >&2 && cat "$d/out" >&2 && return 1; fi
+}
+
+# --- token, files, hosts line
+
+# An old key and certificate would beat the new token; the set before has them.
+do_token() {
+  log 'want token'
+  n=0 limit=$(($(field wait.token) * 5))
+  until [ -s "$d/token" ]; do
+    [ "$n" -lt "$limit" ] || { say 'no token came' >&2 && return 1; }
+    n=$((n + 1))
+    pause
+  done
+  rm -f "$CERTS/key.pem" "$CERTS/cert-chain.pem"
+  install -d -o istio-proxy -g istio-proxy -m 0755 "${TOKEN%/*/*}" &&
+    install -d -o istio-proxy -g istio-proxy -m 0700 "${TOKEN%/*}" &&
+    put "$d/token" "$TOKEN" istio-proxy 0600
+}
+undo_token() {
+  restore "$S/run/keep"
+  if [ -e "$R/token-before" ]; then cp -a "$R/token-before" "$TOKEN"; else rm -f "$TOKEN"; fi
+}
+
+# put FILE PATH OWNER MODE: by a rename, so that nobody reads half of it.
+put() {
+  (umask 022 && mkdir -p "${2%/*}") && cp "$1" "$2.mesh" && chown "$3:$3" "$2.mesh" && chmod "$4" "$2.mesh" && mv "$2.mesh" "$2"
+}
+
+do_place() {
+  for f in "$d"/in/file.*.path; do
+    [ -e "$f" ] || continue
+    f=${f%.path}
+    put "$f.content" "$(cat "$f.path")" "$(cat "$f.owner")" "$(cat "$f.mode")" || return 1
+  done
+  { ! has hosts || { field hosts && say ''; }; } | sed '/^$/d' >"$d/block"
+  hosts "$d/block" && put "$d/in/owner" "$S/owner" root 0600
+}
+undo_place() {
+  restore "$S/run/keep"
+  [ ! -e "$S/run/keep/hosts" ] || hosts "$S/run/keep/hosts"
+}
+
+block() { sed -n '/^# BEGIN mesh-vm$/,/^# END mesh-vm$/p' "$HOSTS" | grep -v '^# '; }
+hosts() {
+  block | cmp -s - "$1" && return 0
+  cp -a "$HOSTS" "$HOSTS.mesh" || return 1
+  {
+    sed '/^# BEGIN mesh-vm$/,/^# END mesh-vm$/d' "$HOSTS"
+    [ ! -s "$1" ] || { say '# BEGIN mesh-vm' && cat "$1" && say '# END mesh-vm'; }
+  } >"$HOSTS.mesh" || return 1
+  # A bind mount cannot be renamed over.
+  mv "$HOSTS.mesh" "$HOSTS" 2>/dev/null || { cat "$HOSTS.mesh" >"$HOSTS" && rm -f "$HOSTS.mesh"; }
+}
+
+# --- track: the unit's drop-in; rules that keep what is connected connected
+
+do_track() {
+  backend=
+  if have iptables-legacy-save && iptables-legacy-save 2>/dev/null | grep -q '^-A'; then backend=-legacy
+  elif have iptables-nft; then backend=-nft
+  elif have iptables-legacy; then backend=-legacy; fi
+  if ! sudo_ok istio-proxy; then shim || return 1; fi
+  if [ "$(field redirect)" = yes ]; then guard || return 1; else rm -f "$S/guard" && sweep MESH_ || return 1; fi
+  dropin >"$d/dropin" && put "$d/dropin" "$DROP/mesh.conf" root 0644
+}
+undo_track() {
+  restore "$S/run/keep"
+  [ -e "$S/guard" ] || sweep MESH_
+}
+
+dropin() {
+  say '[Unit]' && say 'Wants=network-online.target' && say 'After=network-online.target' && say '[Service]'
+  # Without these the agent takes the user's number for the group's, and picks a backend anew each time.
+  say "Environment=PROXY_UID=$(id -u istio-proxy) PROXY_GID=$(id -g istio-proxy)"
+  [ -z "$backend" ] || say "Environment=FORCE_IPTABLES_BINARY=${backend#-}"
+  [ ! -e "$S/bin/sudo" ] || say "Environment=PATH=$S/bin:$PATH"
+  [ -e "$S/guard" ] || return 0
+  say "ExecStartPre=+/bin/sh -c '$(rules "iptables$backend")'"
+  say "ExecStartPre=-+/bin/sh -c '$(rules "ip6tables$backend")'"
+  say "ExecStartPre=-+/bin/sh -c 'grep -q 1 $LOOSE || echo 1 >$LOOSE'"
+}
+
+# A connection that the kernel does not know yet is redirected in its middle, and dies, unless
+# only a SYN can be; sshd's own ports are never the proxy's.
+guard() {
+  {
+    printf '%s\n' '*mangle' ':MESH_TRACK - [0:0]' '-A MESH_TRACK -m conntrack --ctstate NEW' COMMIT
+    printf '%s\n' '*nat' ':MESH_IN - [0:0]' ':MESH_OUT - [0:0]' '-A MESH_IN -p tcp ! --syn -j ACCEPT' '-A MESH_OUT -p tcp ! --syn -j ACCEPT'
+    for port in $(sshd_ports); do
+      printf '%s\n' "-A MESH_IN -p tcp --dport $port -j ACCEPT" "-A MESH_OUT -p tcp --sport $port -j ACCEPT"
+    done
+    say COMMIT
+  } >"$S/guard"
+  new=$("iptables$backend-save" 2>/dev/null | grep -c '^:MESH_TRACK')
+  sh -c "$(rules "iptables$backend")" || return 1
+  sh -c "$(rules "ip6tables$backend")" 2>/dev/null
+  grep -q 1 "$LOOSE" 2>/dev/null || { cat "$LOOSE" >"$S/loose" && say 1 >"$LOOSE"; } 2>/dev/null
+  [ "$new" -gt 0 ] || sleep 3 # now the kernel sees what is flowing
+}
+
+# The commands that put the guard's rules in place, ahead of Istio's; fit for a unit file.
+rules() {
+  printf '%s' "$1-restore --noflush <$S/guard"
+  for jump in 'mangle OUTPUT -j MESH_TRACK' 'nat OUTPUT -j MESH_OUT' 'nat PREROUTING -j MESH_IN'; do
+    printf '%s' " && { $1 -w -t ${jump%% *} -C ${jump#* } 2>/dev/null || $1 -w -t ${jump%% *} -I ${jump#* }; }"
+  done
+}
+
+# Configured, listening, and in use now: socket activation hides sshd behind systemd.
+sshd_ports() {
+  {
+    sshd -T 2>/dev/null | awk '$1 == "port" { print $2 }'
+    systemctl show -p Listen ssh.socket sshd.socket 2>/dev/null | sed -n 's/.*:\([0-9]*\) (Stream).*/\1/p'
+    ss -Htanp | awk '/sshd|dropbear/ { sub(/.*:/, "", $4); print $4 }'
+  } | grep -x '[0-9]*' | sort -un | awk '$1 < 32768'
+}
+
+# Stands in for a sudo that drops the environment.
+shim() {
+  have setpriv || { say 'sudo -E does not keep the environment and there is no setpriv' >&2 && return 1; }
+  mkdir -p "$S/bin"
+  cat >"$S/bin/sudo" <<'SHIM'
+#!/bin/sh
+while :; do case $1 in -E | -s) shift ;; -u) user=$2 && shift 2 ;; *) break ;; esac; done
+exec setpriv --reuid "$user" --regid "$(id -g "$user")" --init-groups "$@"
+SHIM
+  chmod 0700 "$S/bin/sudo"
+}
+
+# --- start, ready, and what broke
+
+do_start() {
+  if [ "$(field verdict)" = yes ]; then
+    systemctl -q disable istio.service 2>/dev/null
+    disarm
+    systemd-run --quiet --collect --unit=mesh-vm-deadman --timer-property=AccuracySec=1s \
+      --on-active=$(($(field wait.ready) + $(field wait.verdict) + 30))s /bin/sh -c "$BOOT" mesh-vm "$d" mend || return 1
+  fi
+  for f in istio.err.log istio.log; do wc -c <"/var/log/istio/$f" 2>/dev/null || say 0; done >"$d/sizes"
+  systemctl daemon-reload && systemctl restart istio.service
+}
+undo_start() {
+  disarm
+  halt
+  systemctl -q disable istio.service 2>/dev/null
+  return 0
+}
+disarm() { systemctl stop mesh-vm-deadman.timer 2>/dev/null; }
+
+ready() { [ -x "$BIN/pilot-agent" ] && timeout 5 "$BIN/pilot-agent" wait --url "$READY" --timeoutSeconds 1 >/dev/null 2>&1; }
+
+# The old certificate was put away, so one that is there was issued to this start.
+do_ready() {
+  end=$(($(date +%s) + $(field wait.ready)))
+  until [ -s "$CERTS/cert-chain.pem" ] && ready; do
+    [ "$(date +%s)" -lt "$end" ] || return 1
+    sleep 1
+  done
+}
+
+hop() {
+  {
+    journalctl -q -u istio.service -n 10 -o cat --no-pager 2>/dev/null
+    { read -r size; tail -c "+$((size + 1))" /var/log/istio/istio.err.log; read -r size; tail -c "+$((size + 1))" /var/log/istio/istio.log; } <"$d/sizes" 2>/dev/null
+  } >"$d/tail"
+  checks >"$d/checks" 2>/dev/null
+  at=$(clue)
+  [ -n "$at" ] || at=$(awk '$3 == "bad" { print $2; exit }' "$d/checks")
+  log "hop ${at:-unit}"
+  awk '$3 == "bad" { print "bad " $2 " " $4 }' "$d/checks" >>"$d/log"
+  lines <"$d/tail"
+}
+
+clue() {
+  while IFS='=' read -r at pattern; do
+    if grep -qE "$pattern" "$d/tail"; then say "$at" && return; fi
+  done <<'CLUES'
+clock=certificate has expired or is not yet valid
+tls-name=x509: certificate is (not )?valid for|cannot validate certificate for
+trust-root=signed by unknown authority
+service-account=PermissionDenied|not authorized
+token=Unauthenticated|authentication failure|istio-token: (no such|permission)
+dns=no such host|server misbehaving|lookup .*: i/o timeout
+control-plane=connection refused|i/o timeout|no route to host|network is unreachable|context deadline exceeded
+CLUES
+}
+
+# --- remove
+
+run_remove() {
+  [ -e "$S/owner" ] || finish removed
+  [ "$(cut -d ' ' -f 2 <"$S/owner")" = "$(field owner | cut -d ' ' -f 2)" ] && same_uid || finish "foreign $(b64 <"$S/owner")"
+  log 'step stop'
+  hook stop
+  disarm
+  if unit; then systemctl -q disable istio.service 2>/dev/null; fi
+  { halt && sweep MESH_; } 2>"$d/err" || { lines <"$d/err"; log 'failed stop'; finish reverted; }
+  log 'step clean'
+  hook clean
+  : >"$d/block"
+  hosts "$d/block"
+  [ ! -e "$S/loose" ] || cat "$S/loose" >"$LOOSE" 2>/dev/null
+  cp "$S/owner" "$d/owner"
+  restore "$S/found"
+  rm -rf "${TOKEN%/*}"
+  put "$d/owner" "$S/owner" root 0600 # until all is done: so a second call goes on
+  log 'step uninstall'
+  hook uninstall
+  [ ! -e "$S/installed" ] || uninstall 2>"$d/err" || lines <"$d/err"
+  systemctl daemon-reload
+  systemctl reset-failed istio.service 2>/dev/null
+  forget
+  for f in $gone "$S" "$R/token-before"; do [ ! -e "$f" ] && [ ! -h "$f" ] || log "left $(printf %s "$f" | b64)"; done
+  finish removed
+}
+
+# An uid that one side does not know is no difference.
+same_uid() {
+  a=$(cut -d ' ' -f 1 <"$S/owner") b=$(field owner | cut -d ' ' -f 1)
+  [ "$a" = "$b" ] || [ -z "$a" ] || [ -z "$b" ]
+}
+
+# Takes away the folders that were not there before the first run.
+forget() {
+  gone=
+  for f in $DIRS; do grep -qxF "$f" "$S/found/dirs" 2>/dev/null || gone="$gone $f"; done
+  rm -rf "$S"
+  # shellcheck disable=SC2086 # a list of words of ours
+  rm -rf $gone
+  systemctl daemon-reload 2>/dev/null
+}

@@ -12,11 +12,15 @@
 //! **Invariant**: nothing here does input or output, and no value of the user's is ever a word of
 //! a script: values travel as base64 and become files on the VM.
 
-pub mod certificate;
+mod answer;
+mod certificate;
 pub mod payload;
 pub mod report;
 
-pub use payload::{Commit, Patience, Payload, RunId, bootstrap, check, commit, observe, remove, result, revert, token_line};
+pub use payload::{
+    Commit, Patience, Payload, RunId, bootstrap, check, commit, observe, remove, result, revert,
+    token_line,
+};
 pub use report::{Check, Event, Reader, Report};
 
 /// The program as it runs on the VM, for an operator's audit.
@@ -35,7 +39,9 @@ pub enum Privilege {
 /// (POSIX ones, fish, tcsh).
 pub const fn command(privilege: Privilege) -> &'static str {
     match privilege {
-        Privilege::Root => r#"exec /bin/sh -c 'read -r p; eval "$(printf %s "$p" | base64 -d | gzip -dc)"; main'"#,
+        Privilege::Root => {
+            r#"exec /bin/sh -c 'read -r p; eval "$(printf %s "$p" | base64 -d | gzip -dc)"; main'"#
+        }
         Privilege::Sudo => {
             r#"exec sudo -n /bin/sh -c 'read -r p; eval "$(printf %s "$p" | base64 -d | gzip -dc)"; main'"#
         }

@@ -48,7 +48,11 @@ impl FromStr for RunId {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
-        if text.len() == 32 && text.bytes().all(hex) { Ok(Self(text.into())) } else { Err(InvalidRunId(text.into())) }
+        if text.len() == 32 && text.bytes().all(hex) {
+            Ok(Self(text.into()))
+        } else {
+            Err(InvalidRunId(text.into()))
+        }
     }
 }
 
@@ -78,7 +82,12 @@ pub struct Patience {
 impl Default for Patience {
     fn default() -> Self {
         let seconds = Duration::from_secs;
-        Self { lock: seconds(120), token: seconds(120), ready: seconds(60), verdict: seconds(60) }
+        Self {
+            lock: seconds(120),
+            token: seconds(120),
+            ready: seconds(60),
+            verdict: seconds(60),
+        }
     }
 }
 
@@ -106,13 +115,26 @@ pub fn check(bundle: &Bundle, now: Timestamp) -> Payload {
 }
 
 /// Returns the call that makes the VM run on `bundle`, or leaves it as it was.
-pub fn bootstrap(bundle: &Bundle, run: RunId, commit: Commit, patience: Patience, now: Timestamp) -> Payload {
-    let verdict = if commit == Commit::OnVerdict { "yes" } else { "no" };
+pub fn bootstrap(
+    bundle: &Bundle,
+    run: RunId,
+    commit: Commit,
+    patience: Patience,
+    now: Timestamp,
+) -> Payload {
+    let verdict = if commit == Commit::OnVerdict {
+        "yes"
+    } else {
+        "no"
+    };
     Payload::new(run, "bootstrap")
         .with(wanted(bundle, now))
         .with(files(bundle))
         .with(waits(patience))
-        .with([text("verdict", verdict), text("owner", &owner_line(&bundle.owner))])
+        .with([
+            text("verdict", verdict),
+            text("owner", &owner_line(&bundle.owner)),
+        ])
 }
 
 /// Returns the call that follows a run, begun on a connection that was lost, to its end.
@@ -132,7 +154,9 @@ pub fn revert(run: RunId) -> Payload {
 
 /// Returns the call that takes the VM out of the mesh, if `owner` owns its proxy.
 pub fn remove(owner: &Owner, run: RunId, patience: Patience) -> Payload {
-    Payload::new(run, "remove").with(waits(patience)).with([text("owner", &owner_line(owner))])
+    Payload::new(run, "remove")
+        .with(waits(patience))
+        .with([text("owner", &owner_line(owner))])
 }
 
 /// Returns the line that answers [`Event::WantsToken`](super::Event).
@@ -142,7 +166,12 @@ pub fn token_line(token: &SecretString) -> SecretString {
 
 impl Payload {
     fn new(run: RunId, verb: &'static str) -> Self {
-        Self { run, verb, data: Vec::new(), appended: String::new() }
+        Self {
+            run,
+            verb,
+            data: Vec::new(),
+            appended: String::new(),
+        }
     }
 
     fn with(mut self, data: impl IntoIterator<Item = (String, Vec<u8>)>) -> Self {
@@ -168,15 +197,14 @@ impl Payload {
         self.verb
     }
 
-    /// Returns what is written first. Standard input stays open behind it: for the token, and
-    /// because its end tells the program that nobody will answer.
+    /// Returns what is written first. Standard input stays open behind it, for the token.
     pub fn stdin(&self) -> Vec<u8> {
         let program = format!("{}\n{}\n", super::TEXT, self.appended);
         let mut lines = STANDARD.encode(gzip(program.as_bytes()));
         lines.push('\n');
         let head = [text("run", self.run.as_str()), text("verb", self.verb)];
         for (key, value) in head.iter().chain(&self.data) {
-            lines.push_str(&format!("{key} {}\n", STANDARD.encode(value)));
+            lines.extend([key, " ", &STANDARD.encode(value), "\n"]);
         }
         lines.push_str("end\n");
         lines.into_bytes()
@@ -185,7 +213,11 @@ impl Payload {
 
 /// What the checks compare the VM with.
 fn wanted(bundle: &Bundle, now: Timestamp) -> Vec<(String, Vec<u8>)> {
-    let redirect = if bundle.proxy.interception == Interception::Redirect { "yes" } else { "no" };
+    let redirect = if bundle.proxy.interception == Interception::Redirect {
+        "yes"
+    } else {
+        "no"
+    };
     let mut data = vec![
         text("now", &now.as_second().to_string()),
         text("control-plane", &bundle.control_plane),
@@ -194,7 +226,10 @@ fn wanted(bundle: &Bundle, now: Timestamp) -> Vec<(String, Vec<u8>)> {
     ];
     data.extend(bundle.hosts_line.as_ref().map(|line| text("hosts", line)));
     if let Some(install) = &bundle.proxy.install {
-        data.extend([text("url", &install.url), text("sha256", &install.sha256)]);
+        data.extend([
+            text("url", &install.url),
+            text("sha256", &install.sha256.to_string()),
+        ]);
     }
     data
 }
@@ -212,7 +247,8 @@ fn files(bundle: &Bundle) -> Vec<(String, Vec<u8>)> {
 }
 
 fn waits(patience: Patience) -> [(String, Vec<u8>); 4] {
-    let seconds = |name: &str, wait: Duration| text(&format!("wait.{name}"), &wait.as_secs().to_string());
+    let seconds =
+        |name: &str, wait: Duration| text(&format!("wait.{name}"), &wait.as_secs().to_string());
     [
         seconds("lock", patience.lock),
         seconds("token", patience.token),

@@ -1,12 +1,14 @@
-//! What the remote program answers.
+//! What the remote program answers, as events and at last a report.
 
 use jiff::Timestamp;
 use mesh::{ObservedVm, Owner};
 
 use super::RunId;
+use super::answer::Answer;
 
 /// How a call ended.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "there is one for each call")]
 pub enum Report {
     /// `observe`: the VM as it was found.
     Observed(ObservedVm),
@@ -66,6 +68,7 @@ pub struct Check {
 
 /// What one line of the answer means.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "there is one for each call")]
 pub enum Event {
     /// Nothing: not of the answer, or a part of the report to come.
     Ignored,
@@ -87,17 +90,46 @@ pub enum Event {
 #[derive(Debug)]
 pub struct Reader {
     run: RunId,
+    begun: bool,
+    answer: Answer,
 }
 
 impl Reader {
     /// Returns a reader for the answer to a [`Payload`](super::Payload) of this run.
     pub fn new(run: &RunId) -> Self {
-        Self { run: run.clone() }
+        Self {
+            run: run.clone(),
+            begun: false,
+            answer: Answer::default(),
+        }
     }
 
-    /// Takes the next line, without its line end.
+    /// Takes the next line, with or without its line end.
     pub fn feed(&mut self, line: &str) -> Event {
-        let _ = (&self.run, line);
-        Event::Ignored
+        let line = line.trim_end_matches(['\r', '\n']);
+        let (key, rest) = line.split_once(' ').unwrap_or((line, ""));
+        match key {
+            "begin" if rest == self.run.as_str() => {
+                self.begun = true;
+                Event::Begun
+            }
+            _ if !self.begun => Event::Ignored,
+            "alive" | "undo" => Event::Heartbeat,
+            "want" => Event::WantsToken,
+            "step" => Event::Step(rest.into()),
+            "end" if rest == self.run.as_str() => self.finish(),
+            _ => {
+                self.answer.take(key, rest);
+                Event::Ignored
+            }
+        }
+    }
+
+    fn finish(&mut self) -> Event {
+        self.begun = false;
+        match std::mem::take(&mut self.answer).report(&self.run) {
+            Ok(report) => Event::Finished(report),
+            Err(why) => Event::Malformed(why),
+        }
     }
 }
