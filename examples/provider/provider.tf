@@ -20,7 +20,13 @@ provider "mesh" {
   ssh = {
     user = "ubuntu"
     identities = {
-      deploy = { private_key = file("~/.ssh/deploy") }
+      deploy = { private_key = var.deploy_key }
     }
   }
+}
+
+variable "deploy_key" {
+  description = "Private key that logs in to the VMs. Nothing of the provider block is stored."
+  type        = string
+  sensitive   = true
 }

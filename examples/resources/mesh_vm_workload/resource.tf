@@ -24,7 +24,7 @@ resource "mesh_vm_workload" "ratings" {
   }
 
   ssh = {
-    host_key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOFRqXc0vC5D0NnRwJSLUwaIZuAFTPPTRJxnDAZNgqaE"
+    host_key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAICgZTq6/MNUyHq+526kR+fu4zm6HHa6FD//yr27/UBf/"
   }
 
   proxy = {
