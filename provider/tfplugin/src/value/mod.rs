@@ -122,3 +122,6 @@ impl<T> From<Option<T>> for Value<T> {
         value.map_or(Self::Null, Self::Known)
     }
 }
+
+#[cfg(test)]
+mod tests;
