@@ -2,12 +2,14 @@
 
 use std::process::ExitCode;
 
+mod bench;
 mod cargo;
 mod codegen;
 mod install;
 mod libtest;
 mod summary;
 mod test;
+mod testbed;
 #[cfg(test)]
 mod tidy;
 mod tools;
@@ -16,6 +18,9 @@ const USAGE: &str = "usage: cargo xtask COMMAND
 
   test [--unit]         runs everything that must hold; --unit: what needs neither root nor the bed
   install [--dir DIR]   puts the release binary where `terraform init` finds it, or into a mirror
+  testbed up|exec|status|down
+                        a real mesh with VMs and pods on this machine; `testbed` alone tells more
+  bench                 measures start, memory and size of the release binary
   codegen [--check]     writes the generated code of the wire types";
 
 fn main() -> ExitCode {
@@ -24,6 +29,8 @@ fn main() -> ExitCode {
     let result = match args.as_slice() {
         ["test", rest @ ..] => test::run(rest),
         ["install", rest @ ..] => install::run(rest),
+        ["testbed", rest @ ..] => testbed::run(rest).map_err(Into::into),
+        ["bench", rest @ ..] => bench::run(rest),
         ["codegen", rest @ ..] => codegen::run(rest),
         _ => Err(USAGE.into()),
     };

@@ -138,7 +138,7 @@ fn sources(folder: &Path, extension: &str) -> Vec<PathBuf> {
     files
 }
 
-/// Returns the lines of code, comments included, that stand before the tests of a file.
+/// Returns the lines of code, neither blank nor comment, that stand before the tests of a file.
 fn lines_without_tests(text: &str) -> usize {
     let mut count = 0;
     let mut lines = text.lines().peekable();
@@ -150,7 +150,9 @@ fn lines_without_tests(text: &str) -> usize {
         if tests {
             break;
         }
-        count += usize::from(!line.trim().is_empty());
+        let line = line.trim_start();
+        let comment = line.starts_with("//") || (line.starts_with('#') && !line.starts_with("#["));
+        count += usize::from(!line.is_empty() && !comment);
     }
     count
 }
@@ -225,7 +227,8 @@ fn each_part_stays_within_its_budget() {
 }
 
 #[test]
-fn tests_do_not_count_as_code() {
+fn tests_and_comments_do_not_count_as_code() {
+    assert_eq!(lines_without_tests("/// Says a.\nfn a() {\n    // Why.\n}\n"), 2);
     assert_eq!(
         lines_without_tests("fn a() {}\n\n#[cfg(test)]\nmod tests {\n    fn b() {}\n}\n"),
         1

@@ -1,4 +1,4 @@
-//! The programs that tests call: installed where that is possible, else named.
+//! The programs that tests call: installed where that is possible, else named. The bed sees to its own.
 
 use std::env;
 use std::error::Error;
@@ -15,14 +15,6 @@ const UNIT: [(&str, &str); 7] = [
     ("sshd", "openssh-server"),
     ("ssh-agent", "openssh-client"),
 ];
-const BED: [(&str, &str); 6] = [
-    ("systemd-nspawn", "systemd-container"),
-    ("debootstrap", "debootstrap"),
-    ("ip", "iproute2"),
-    ("iptables", "iptables"),
-    ("dpkg-deb", "dpkg"),
-    ("pip", "python3-pip"),
-];
 /// Programs that Debian has not, or not new enough, with where to get them.
 const ELSEWHERE: [(&str, &str); 2] = [
     ("go", "Go 1.26 or newer, from https://go.dev/dl"),
@@ -32,24 +24,22 @@ const ELSEWHERE: [(&str, &str); 2] = [
     ),
 ];
 
-/// Whether the bed's programs and rights are asked for.
+/// Whether the bed will be started.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Bed {
-    /// They are.
+    /// It will.
     Needed,
-    /// They are not.
+    /// It will not.
     Spared,
 }
 
-/// Sees to it that everything is there that the rows need: those of the bed only if `bed` is.
+/// Sees to it that everything is there that the rows need.
 ///
 /// # Errors
 /// Names everything that is missing at once, and the command that installs it.
 pub(crate) fn provide(bed: Bed) -> Result<(), Box<dyn Error>> {
-    let wanted = UNIT
+    let packages: Vec<&str> = UNIT
         .iter()
-        .chain(if bed == Bed::Needed { &BED[..] } else { &[] });
-    let packages: Vec<&str> = wanted
         .filter(|(program, _)| !is_there(program))
         .map(|(_, package)| *package)
         .collect();

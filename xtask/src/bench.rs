@@ -1,0 +1,183 @@
+//! `cargo xtask bench`: how long the release binary takes to start, and what it needs.
+//!
+//! Terraform starts a provider several times per command, so its start counts. Figures of a process
+//! that only prints a line stand beside it: on a slow or busy machine the ratio still tells something.
+
+use std::error::Error;
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rcgen::{CertificateParams, IsCa, KeyPair, PKCS_ECDSA_P521_SHA512};
+
+use crate::cargo::{Profile, provider_binary};
+
+const STARTS: usize = 20;
+
+/// A process at its first line on stdout.
+struct Start {
+    took: Duration,
+    /// Resident memory.
+    kib: u64,
+}
+
+/// Measures and prints.
+///
+/// # Errors
+/// An unknown argument, a build that fails, a provider that prints no handshake line.
+#[expect(clippy::print_stdout, reason = "the figures are this command's answer")]
+pub(crate) fn run(args: &[&str]) -> Result<(), Box<dyn Error>> {
+    if !args.is_empty() {
+        return Err("usage: cargo xtask bench".into());
+    }
+    let binary = provider_binary(Profile::Release)?;
+    let provider = median(|sockets| launch(&binary, sockets))?;
+    let trivial = median(|_| Ok(trivial()))?;
+    println!("median of {STARTS} starts        provider   trivial   ratio");
+    println!(
+        "{}",
+        line(
+            "until handshake line, ms",
+            1000.0,
+            provider.took.as_secs_f64(),
+            trivial.took.as_secs_f64()
+        )
+    );
+    println!(
+        "{}",
+        line(
+            "memory there, MB",
+            1.0 / 1024.0,
+            kib(&provider),
+            kib(&trivial)
+        )
+    );
+    println!("{:<26}{:>10.1}", "release binary, MB", size(&binary)?);
+    Ok(())
+}
+
+fn line(name: &str, unit: f64, provider: f64, trivial: f64) -> String {
+    format!(
+        "{name:<26}{:>10.1}{:>10.1}{:>8.1}",
+        provider * unit,
+        trivial * unit,
+        provider / trivial
+    )
+}
+
+#[expect(clippy::cast_precision_loss, reason = "shown with one digit")]
+fn kib(start: &Start) -> f64 {
+    start.kib as f64
+}
+
+#[expect(clippy::cast_precision_loss, reason = "shown with one digit")]
+fn size(binary: &Path) -> std::io::Result<f64> {
+    Ok(fs::metadata(binary)?.len() as f64 / 1024.0 / 1024.0)
+}
+
+/// Returns the command as Terraform starts it: with the cookie, and a certificate that asks for mutual TLS.
+fn launch(binary: &Path, sockets: &Path) -> Result<Command, rcgen::Error> {
+    let mut command = Command::new(binary);
+    command
+        .env(
+            "TF_PLUGIN_MAGIC_COOKIE",
+            "d602bf8f470bc67ca7faa0386276bbdd4330efaf76d1a219cb4d6991ca9872b2",
+        )
+        .env("PLUGIN_PROTOCOL_VERSIONS", "6")
+        .env("PLUGIN_UNIX_SOCKET_DIR", sockets)
+        .env("PLUGIN_CLIENT_CERT", client_certificate()?);
+    Ok(command)
+}
+
+/// Returns a certificate as go-plugin makes them: self-signed, P-521, its own authority.
+fn client_certificate() -> Result<String, rcgen::Error> {
+    let mut params = CertificateParams::new(vec!["localhost".to_owned()])?;
+    params.is_ca = IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    Ok(params
+        .self_signed(&KeyPair::generate_for(&PKCS_ECDSA_P521_SHA512)?)?
+        .pem())
+}
+
+fn trivial() -> Command {
+    let mut command = Command::new("sh");
+    command.args(["-c", "echo ready; read -r line"]);
+    command
+}
+
+/// Returns the medians of time and memory, each for itself. The first start, which reads from disk, does not count.
+fn median(
+    launch: impl Fn(&Path) -> Result<Command, rcgen::Error>,
+) -> Result<Start, Box<dyn Error>> {
+    let sockets = tempfile::tempdir()?;
+    let mut took = Vec::new();
+    let mut kib = Vec::new();
+    for _ in 0..=STARTS {
+        let start = start(launch(sockets.path())?)?;
+        took.push(start.took);
+        kib.push(start.kib);
+    }
+    took.remove(0);
+    kib.remove(0);
+    took.sort_unstable();
+    kib.sort_unstable();
+    Ok(Start {
+        took: took[STARTS / 2],
+        kib: kib[STARTS / 2],
+    })
+}
+
+/// Starts a process, waits for its first line, ends it.
+fn start(mut command: Command) -> Result<Start, Box<dyn Error>> {
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::inherit());
+    let begin = Instant::now();
+    let mut child = command.spawn()?;
+    let measured = measure(&mut child, begin);
+    child.kill()?;
+    child.wait()?;
+    measured
+}
+
+fn measure(child: &mut Child, begin: Instant) -> Result<Start, Box<dyn Error>> {
+    let mut line = String::new();
+    BufReader::new(child.stdout.as_mut().ok_or("stdout is not a pipe")?).read_line(&mut line)?;
+    let took = begin.elapsed();
+    if line.is_empty() {
+        return Err("the process ended without its first line: see its message above".into());
+    }
+    let status = fs::read_to_string(format!("/proc/{}/status", child.id()))?;
+    let kib = resident(&status).ok_or("the kernel tells no VmRSS")?;
+    Ok(Start { took, kib })
+}
+
+/// Returns the resident memory, in KiB, from `/proc/PID/status`.
+fn resident(status: &str) -> Option<u64> {
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.trim().strip_suffix(" kB")?.trim().parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_without_a_first_line_is_an_error() {
+        let mut command = Command::new("sh");
+        command.args(["-c", "exit 0"]);
+        assert!(start(command).is_err());
+    }
+
+    #[test]
+    fn memory_is_what_is_resident() {
+        assert_eq!(
+            resident("VmPeak:\t  9000 kB\nVmRSS:\t  1834 kB\nThreads:\t1\n"),
+            Some(1834)
+        );
+    }
+}
