@@ -2,6 +2,7 @@
 
 use std::env;
 use std::fs::{self, File};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
@@ -52,6 +53,16 @@ pub(crate) fn lock(folder: &Path) -> Result<File> {
     let file = File::create(&path).map_err(Error::at("create", &path))?;
     file.lock().map_err(Error::at("lock", &path))?;
     Ok(file)
+}
+
+/// Removes a folder that may not exist.
+pub(crate) fn remove(folder: &Path) -> Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            Err(Error::at("remove", folder)(error))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn hex(bytes: &[u8]) -> String {

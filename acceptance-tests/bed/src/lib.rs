@@ -4,16 +4,30 @@
 //! make is kept in `$XDG_CACHE_HOME/terraform-provider-mesh`.
 
 mod api_server;
+mod bed;
 mod cache;
 mod command;
 mod error;
+mod host;
+mod image;
+mod istiod;
 mod kubectl;
+mod machine;
+mod network;
+mod overlay;
+mod package;
 mod pki;
+mod pod;
 mod process;
 mod progress;
 mod servers;
+mod vm;
 
 pub use api_server::ApiServer;
+pub use bed::{Bed, Options, down};
 pub use command::Output;
 pub use error::{Error, Result};
 pub use kubectl::Kubectl;
+pub use machine::{Answer, HostKey, Machine};
+pub use pod::Pod;
+pub use vm::Vm;

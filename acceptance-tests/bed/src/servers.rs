@@ -14,6 +14,10 @@ const MODULE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../servers");
 const MANIFEST: &str = include_str!("../../servers/go.mod");
 const SUMS: &str = include_str!("../../servers/go.sum");
 
+/// The version that the pinned Istio module stands for; a module has none of its own.
+pub(crate) const ISTIO_VERSION: &str = "1.31.0";
+const LINK: &str = "-ldflags=-s -w -X istio.io/istio/pkg/version.buildVersion=1.31.0";
+
 /// Package, name in the cache, and seconds to build on two cores.
 type Package = (&'static str, &'static str, u64);
 
@@ -64,8 +68,16 @@ impl Servers {
             ))
         })?;
         Ok(Self {
-            folder: cache::root()?.join(cache::key("servers", &[MANIFEST, SUMS, go.trim()])),
+            folder: cache::root()?.join(cache::key("servers", &[MANIFEST, SUMS, LINK, go.trim()])),
         })
+    }
+
+    /// Returns the folder's name, which changes with whatever the servers are built from.
+    pub(crate) fn name(&self) -> &str {
+        self.folder
+            .file_name()
+            .and_then(|name| name.to_str())
+            .unwrap_or_default()
     }
 
     /// Returns the path of a server or of a file from Istio.
@@ -128,7 +140,7 @@ impl Servers {
         let mut go = Command::new("go");
         go.current_dir(MODULE)
             .env("GOWORK", "off")
-            .args(["build", "-ldflags=-s -w", "-o"])
+            .args(["build", LINK, "-o"])
             .arg(&unfinished)
             .arg(package);
         checked(&mut go, b"", Duration::from_secs(3600))?;

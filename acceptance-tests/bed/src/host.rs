@@ -1,0 +1,81 @@
+//! What the machine that carries the bed must have.
+
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use crate::command::checked;
+use crate::{Error, Result};
+
+/// Programs and files, and the Debian packages that bring them.
+const NEEDED: [(&str, &str); 12] = [
+    ("systemd-nspawn", "systemd-container"),
+    ("debootstrap", "debootstrap"),
+    (
+        "/usr/share/keyrings/debian-archive-keyring.gpg",
+        "debian-archive-keyring",
+    ),
+    ("ip", "iproute2"),
+    ("iptables", "iptables"),
+    ("ssh", "openssh-client"),
+    ("ssh-keygen", "openssh-client"),
+    ("nsenter", "util-linux"),
+    ("mount", "mount"),
+    ("dpkg-deb", "dpkg"),
+    ("python3", "python3"),
+    ("pip3", "python3-pip"),
+];
+
+/// Says whether this process may make network namespaces and mounts.
+pub(crate) fn require_root() -> Result<()> {
+    let own = fs::metadata("/proc/self").map_err(Error::io("look at /proc/self"))?;
+    if own.uid() == 0 {
+        return Ok(());
+    }
+    Err(Error::Refused(
+        "the bed makes network namespaces and mounts: run this as root".into(),
+    ))
+}
+
+/// Returns the Debian packages that are missing, each once.
+pub(crate) fn missing_packages() -> Vec<&'static str> {
+    let mut packages: Vec<&str> = NEEDED
+        .iter()
+        .filter(|(what, _)| !exists(what))
+        .map(|(_, package)| *package)
+        .collect();
+    packages.dedup();
+    packages
+}
+
+/// Installs Debian packages, or names them where there is no apt-get.
+pub(crate) fn install(packages: &[&str]) -> Result<()> {
+    if !exists("apt-get") {
+        return Err(Error::Refused(format!(
+            "install these first (names are Debian's): {}",
+            packages.join(" ")
+        )));
+    }
+    let apt = |args: &[&str]| {
+        let mut command = Command::new("apt-get");
+        command.env("DEBIAN_FRONTEND", "noninteractive").args(args);
+        checked(&mut command, b"", Duration::from_secs(900))
+    };
+    apt(&["update", "--quiet"])?;
+    apt(&[
+        &["install", "--yes", "--quiet", "--no-install-recommends"],
+        packages,
+    ]
+    .concat())
+    .map(drop)
+}
+
+fn exists(what: &str) -> bool {
+    if what.starts_with('/') {
+        return Path::new(what).exists();
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|folder| folder.join(what).exists())
+}

@@ -1,0 +1,51 @@
+//! The system that every VM starts from: Debian with systemd and sshd, made once and kept.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use crate::cache;
+use crate::command::checked;
+use crate::{Error, Result};
+
+const SUITE: &str = "bookworm";
+const PACKAGES: &str = "systemd,systemd-sysv,dbus,openssh-server,iproute2,iptables,sudo,hostname,ca-certificates,curl,python3";
+const SETUP: &str = include_str!("image/setup.sh");
+const FILES: [(&str, &str); 2] = [
+    ("usr/local/lib/ratings.py", include_str!("image/ratings.py")),
+    (
+        "etc/systemd/system/ratings.service",
+        include_str!("image/ratings.service"),
+    ),
+];
+
+/// Returns the image's folder, whether it exists yet or not.
+pub(crate) fn folder() -> Result<PathBuf> {
+    let mut recipe = vec![SUITE, PACKAGES, SETUP];
+    recipe.extend(FILES.iter().flat_map(|(path, content)| [*path, *content]));
+    Ok(cache::root()?.join(cache::key("image", &recipe)))
+}
+
+/// Makes the image with debootstrap. Does nothing when another process has just made it.
+pub(crate) fn make(folder: &Path) -> Result<()> {
+    let _lock = cache::lock(&cache::root()?)?;
+    if folder.exists() {
+        return Ok(());
+    }
+    let unfinished = folder.with_extension("unfinished");
+    cache::remove(&unfinished)?;
+    let mut debootstrap = Command::new("debootstrap");
+    debootstrap
+        .args(["--variant=minbase", &format!("--include={PACKAGES}"), SUITE])
+        .arg(&unfinished);
+    checked(&mut debootstrap, b"", Duration::from_secs(1800))?;
+    for (path, content) in FILES {
+        let path = unfinished.join(path);
+        fs::write(&path, content).map_err(Error::at("write", &path))?;
+    }
+    let mut setup = Command::new("chroot");
+    setup.arg(&unfinished).args(["/bin/sh", "-s"]);
+    checked(&mut setup, SETUP.as_bytes(), Duration::from_secs(120))?;
+    fs::rename(&unfinished, folder).map_err(Error::at("move", &unfinished))
+}

@@ -1,0 +1,161 @@
+//! The real istiod, with its admission webhook, outside the cluster that it serves.
+
+use std::fs;
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use base64::Engine;
+use serde_json::{Value, json};
+
+use crate::api_server::with_log;
+use crate::command::{quick, wait_for};
+use crate::kubectl::Kubectl;
+use crate::network::Subnet;
+use crate::process::{Lifetime, Server};
+use crate::servers::Servers;
+use crate::{Error, Result};
+
+const READY: Duration = Duration::from_secs(60);
+const SYSTEM: &str = "istio-system";
+/// The cluster's name in the mesh.
+pub(crate) const CLUSTER: &str = "Kubernetes";
+
+/// Applies the mesh's configuration, starts istiod in `folder` and waits until it admits objects.
+pub(crate) fn start(
+    folder: &Path,
+    subnet: Subnet,
+    kubectl: &Kubectl,
+    servers: &Servers,
+) -> Result<()> {
+    kubectl.create_namespace(SYSTEM, &[])?;
+    kubectl.apply(&configuration())?;
+    fs::create_dir_all(folder).map_err(Error::at("create", folder))?;
+    let path = folder.join("mesh.yaml");
+    fs::write(&path, mesh().to_string()).map_err(Error::at("write", &path))?;
+    let server = Server::start(
+        "istiod",
+        &mut command(folder, subnet, kubectl, servers),
+        folder,
+        Lifetime::Bed,
+    )?;
+    let ready = format!("http://{}:18080/ready", subnet.gateway());
+    wait_for("istiod is ready", READY, || {
+        if !server.process.alive() {
+            return Err("it ended".into());
+        }
+        TcpStream::connect((subnet.gateway(), 18080)).map_err(|error| error.to_string())?;
+        quick(
+            "python3",
+            &[
+                "-c",
+                "import sys, urllib.request; urllib.request.urlopen(sys.argv[1], timeout=5)",
+                &ready,
+            ],
+        )
+        .map_err(|error| error.to_string())
+    })
+    .map_err(|error| with_log(error, &folder.join("istiod.log")))?;
+    install_webhook(subnet, kubectl)
+}
+
+/// Returns the root certificate of the mesh, as istiod gives it to a namespace.
+pub(crate) fn root_certificate(kubectl: &Kubectl, namespace: &str) -> Result<String> {
+    let path = format!("/api/v1/namespaces/{namespace}/configmaps/istio-ca-root-cert");
+    wait_for("istiod writes its root certificate", READY, || {
+        let object = kubectl
+            .find(&path)
+            .map_err(|error| error.to_string())?
+            .ok_or("not yet")?;
+        object["data"]["root-cert.pem"]
+            .as_str()
+            .map(str::to_owned)
+            .ok_or_else(|| object.to_string())
+    })
+}
+
+/// What the mesh says of itself; JSON is YAML too.
+fn mesh() -> Value {
+    json!({
+        "trustDomain": "cluster.local", "rootNamespace": SYSTEM,
+        "defaultConfig": {"discoveryAddress": "istiod.istio-system.svc:15012", "proxyMetadata": {"ISTIO_META_DNS_CAPTURE": "true"}},
+    })
+}
+
+fn configuration() -> Value {
+    let values = json!({"global": {"multiCluster": {"clusterName": CLUSTER}, "network": "", "caAddress": ""}, "revision": ""});
+    let map = |name: &str, data: Value| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"namespace": SYSTEM, "name": name}, "data": data});
+    json!([
+        map("istio", json!({"mesh": mesh().to_string()})),
+        map("istio-sidecar-injector", json!({"values": values.to_string()})),
+        {"apiVersion": "security.istio.io/v1", "kind": "PeerAuthentication", "metadata": {"namespace": SYSTEM, "name": "default"}, "spec": {"mtls": {"mode": "STRICT"}}},
+    ])
+}
+
+fn command(folder: &Path, subnet: Subnet, kubectl: &Kubectl, servers: &Servers) -> Command {
+    let mut istiod = Command::new(servers.path("pilot-discovery"));
+    istiod
+        .current_dir(folder)
+        .args([
+            "discovery",
+            "--meshConfig",
+            "mesh.yaml",
+            "--domain",
+            "cluster.local",
+            "--kubeconfig",
+        ])
+        .arg(kubectl.kubeconfig());
+    let ports = [
+        ("--httpAddr", 18080),
+        ("--grpcAddr", 15010),
+        ("--secureGRPCAddr", 15012),
+        ("--httpsAddr", 15017),
+        ("--monitoringAddr", 15014),
+    ];
+    for (flag, port) in ports {
+        istiod.arg(flag).arg(format!("{}:{port}", subnet.gateway()));
+    }
+    let environment = [
+        ("POD_NAMESPACE", SYSTEM),
+        ("POD_NAME", "istiod-bed"),
+        ("CLUSTER_ID", CLUSTER),
+        ("PILOT_CERT_PROVIDER", "istiod"),
+        ("REVISION", "default"),
+        // A stock Envoy lacks these two filters; pods are made by the bed, not injected.
+        ("PILOT_ENABLE_METADATA_EXCHANGE", "false"),
+        ("PILOT_ENABLE_ALPN_FILTER", "false"),
+        ("INJECT_ENABLED", "false"),
+    ];
+    istiod
+        .envs(environment)
+        .env("KUBECONFIG", kubectl.kubeconfig());
+    istiod
+}
+
+/// Lets the API server ask istiod about each object: a Service that leads to the host, and the webhook.
+fn install_webhook(subnet: Subnet, kubectl: &Kubectl) -> Result<()> {
+    let root = root_certificate(kubectl, SYSTEM)?;
+    let root = base64::engine::general_purpose::STANDARD.encode(root);
+    let ports = |target: &str| -> Value {
+        [("https-dns", 15012, 15012), ("https-webhook", 443, 15017)]
+            .iter()
+            .map(|(name, port, to)| match target {
+                "service" => json!({"name": name, "port": port, "targetPort": to}),
+                _ => json!({"name": name, "port": to}),
+            })
+            .collect()
+    };
+    let rule = |group: &str| json!({"apiGroups": [group], "apiVersions": ["*"], "operations": ["CREATE", "UPDATE"], "resources": ["*"]});
+    kubectl.apply(&json!([
+        {"apiVersion": "v1", "kind": "Service", "metadata": {"namespace": SYSTEM, "name": "istiod", "labels": {"app": "istiod", "istio": "pilot", "istio.io/rev": "default"}}, "spec": {"ports": ports("service")}},
+        {"apiVersion": "discovery.k8s.io/v1", "kind": "EndpointSlice", "metadata": {"namespace": SYSTEM, "name": "istiod", "labels": {"kubernetes.io/service-name": "istiod"}},
+            "addressType": "IPv4", "endpoints": [{"addresses": [subnet.gateway().to_string()], "conditions": {"ready": true}}], "ports": ports("slice")},
+    ]))?;
+    kubectl.apply(&json!({
+        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration", "metadata": {"name": "istio-validator-istio-system"},
+        "webhooks": [{"name": "rev.validation.istio.io", "sideEffects": "None", "admissionReviewVersions": ["v1"], "failurePolicy": "Fail", "timeoutSeconds": 10,
+            "clientConfig": {"caBundle": root, "service": {"name": "istiod", "namespace": SYSTEM, "path": "/validate", "port": 443}},
+            "rules": [rule("networking.istio.io"), rule("security.istio.io"), rule("telemetry.istio.io"), rule("extensions.istio.io")]}],
+    }))
+}

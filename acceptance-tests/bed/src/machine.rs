@@ -1,0 +1,384 @@
+//! A machine of the bed: a container with its own systemd, network and disk, which a VM and a pod are.
+
+use std::fs::{self, Permissions};
+use std::net::Ipv4Addr;
+use std::os::unix::fs::{PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use crate::command::{Output, checked, quick, run, wait_for};
+use crate::network::{Subnet, namespace};
+use crate::process::{Lifetime, Recorded, Server};
+use crate::{Error, Result, cache, overlay};
+
+const EXEC: Duration = Duration::from_secs(120);
+const UP: Duration = Duration::from_secs(60);
+
+/// What a rebuilt machine does with its SSH host key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HostKey {
+    /// It has the one it had, as with a key that cloud-init installs.
+    Same,
+    /// It has a new one.
+    New,
+}
+
+/// What an HTTP server answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The HTTP status, 0 when nobody answered.
+    pub status: u16,
+    /// The body, or what curl said when nobody answered.
+    pub body: String,
+}
+
+/// A machine of the bed. Its user `ubuntu` may use sudo, `nosudo` may not; both and root take the bed's key.
+#[derive(Clone, Debug)]
+pub struct Machine {
+    /// Name in the bed and host name, e.g. `vm-1`.
+    pub name: String,
+    /// Its one address.
+    pub address: Ipv4Addr,
+    pub(crate) folder: PathBuf,
+    pub(crate) subnet: Subnet,
+    pub(crate) layers: Vec<PathBuf>,
+}
+
+impl Machine {
+    /// Gives it a fresh disk with a host key and the public key that may log in.
+    pub(crate) fn create(&self, key: &Path) -> Result<()> {
+        fs::create_dir_all(&self.folder).map_err(Error::at("create", &self.folder))?;
+        if !self.folder.join("host_key").exists() {
+            self.new_host_key()?;
+        }
+        let root = overlay::mount(&self.folder, &self.layers)?;
+        let authorized = fs::read(key.with_extension("pub")).map_err(Error::at("read", key))?;
+        // Owners as in the image: the first two users made there.
+        for (home, id) in [("root", 0), ("home/ubuntu", 1000), ("home/nosudo", 1001)] {
+            let folder = root.join(home).join(".ssh");
+            fs::create_dir_all(&folder).map_err(Error::at("create", &folder))?;
+            put(&folder.join("authorized_keys"), &authorized, 0o600)?;
+            for path in [folder.join("authorized_keys"), folder] {
+                chown(&path, Some(id), Some(id))
+                    .map_err(Error::at("change the owner of", &path))?;
+            }
+        }
+        for (name, mode) in [("host_key", 0o600), ("host_key.pub", 0o644)] {
+            let source = self.folder.join(name);
+            let content = fs::read(&source).map_err(Error::at("read", &source))?;
+            put(
+                &root
+                    .join("etc/ssh")
+                    .join(name.replace("host", "ssh_host_ed25519")),
+                &content,
+                mode,
+            )?;
+        }
+        put(
+            &root.join("etc/hostname"),
+            format!("{}\n", self.name).as_bytes(),
+            0o644,
+        )?;
+        put(
+            &root.join("etc/hosts"),
+            format!("127.0.0.1 localhost\n127.0.1.1 {}\n", self.name).as_bytes(),
+            0o644,
+        )?;
+        // Nobody answers there: names come from the proxy's DNS capture, as questions to any server do.
+        put(
+            &root.join("etc/resolv.conf"),
+            format!("nameserver {}\n", self.subnet.gateway()).as_bytes(),
+            0o644,
+        )
+    }
+
+    /// Returns its SSH host key as in known_hosts, without a name: `ssh-ed25519 AAAA…`.
+    pub fn host_key(&self) -> Result<String> {
+        let path = self.folder.join("host_key.pub");
+        let text = fs::read_to_string(&path).map_err(Error::at("read", &path))?;
+        Ok(text
+            .split_whitespace()
+            .take(2)
+            .collect::<Vec<_>>()
+            .join(" "))
+    }
+
+    /// Switches it on and returns at once; see [`Machine::wait_until_up`].
+    pub fn start(&self) -> Result<()> {
+        if self.leader().is_some() {
+            return Err(Error::Refused(format!("{} is already on", self.name)));
+        }
+        self.subnet.disconnect(&self.name)?;
+        self.subnet.connect(&self.name, self.address)?;
+        let link = self.subnet.link(&self.name);
+        let mut nspawn = Command::new("systemd-nspawn");
+        nspawn
+            .env("SYSTEMD_NSPAWN_UNIFIED_HIERARCHY", "1")
+            .args(["--quiet", "--boot", "--directory"])
+            .arg(self.folder.join("root"));
+        nspawn.args([
+            "--register=no",
+            "--keep-unit",
+            "--console=read-only",
+            "--resolv-conf=off",
+            "--timezone=off",
+            "--link-journal=no",
+        ]);
+        nspawn.arg(format!(
+            "--network-namespace-path={}",
+            namespace(&link).display()
+        ));
+        nspawn.args([
+            format!("--machine={link}"),
+            format!("--hostname={}", self.name),
+        ]);
+        nspawn.arg("--capability=CAP_NET_ADMIN,CAP_NET_RAW");
+        Server::start("machine", &mut nspawn, &self.folder, Lifetime::Bed).map(drop)
+    }
+
+    /// Waits until its sshd listens and systemd has started everything.
+    pub fn wait_until_up(&self) -> Result<()> {
+        let what = format!(
+            "{} is up, see {}",
+            self.name,
+            self.folder.join("machine.log").display()
+        );
+        wait_for(&what, UP, || {
+            let leader = self.leader().ok_or("it is switched off")?;
+            if listens(leader, 22) {
+                Ok(())
+            } else {
+                Err("sshd does not listen".into())
+            }
+        })?;
+        wait_for(&what, UP, || {
+            let state = self
+                .exec(&["systemctl", "is-system-running"])
+                .map_err(|error| error.to_string())?
+                .stdout;
+            if ["running", "degraded"].contains(&state.trim()) {
+                Ok(())
+            } else {
+                Err(state)
+            }
+        })
+    }
+
+    /// Switches it off without notice: ends its first process, and with it all others.
+    pub fn kill(&self) -> Result<()> {
+        // Ending nspawn first would leave the machine's init running.
+        if let Some(leader) = self.leader().and_then(Recorded::of) {
+            leader.kill()?;
+        }
+        self.wait_until_off()
+            .or_else(|_| self.nspawn().map_or(Ok(()), Recorded::kill))?;
+        self.subnet.disconnect(&self.name)
+    }
+
+    /// Shuts it down in order, as `poweroff` does.
+    pub fn shut_down(&self) -> Result<()> {
+        // The connection to systemd may go before its answer comes.
+        self.exec(&["systemctl", "--no-block", "poweroff"])?;
+        self.wait_until_off().or_else(|_| self.kill())?;
+        self.subnet.disconnect(&self.name)
+    }
+
+    /// Shuts it down, starts it on the same disk with an empty kernel state, and waits until it is up.
+    pub fn reboot(&self) -> Result<()> {
+        self.shut_down()?;
+        self.start()?;
+        self.wait_until_up()
+    }
+
+    /// Cuts its network; whoever is connected gets no answer any more.
+    pub fn cut(&self) -> Result<()> {
+        quick(
+            "ip",
+            &["link", "set", &self.subnet.link(&self.name), "down"],
+        )
+        .map(drop)
+    }
+
+    /// Connects it again.
+    pub fn restore(&self) -> Result<()> {
+        quick("ip", &["link", "set", &self.subnet.link(&self.name), "up"]).map(drop)
+    }
+
+    /// Says whether it is switched on.
+    pub fn is_on(&self) -> bool {
+        self.leader().is_some()
+    }
+
+    /// Runs a command in it as root, for at most two minutes. An exit code is not an error.
+    pub fn exec(&self, words: &[&str]) -> Result<Output> {
+        run(&mut self.command(words)?, b"", EXEC)
+    }
+
+    /// Runs a shell script in it as root and returns its standard output; any exit code but 0 is an error.
+    pub fn shell(&self, script: &str) -> Result<String> {
+        checked(&mut self.command(&["sh", "-c", script])?, b"", EXEC)
+    }
+
+    /// Writes a file in it as root, with mode 0644 or as it was.
+    pub fn write(&self, path: &str, content: &[u8]) -> Result<()> {
+        let script = "mkdir -p \"$(dirname \"$1\")\" && cat >\"$1\"";
+        checked(
+            &mut self.command(&["sh", "-c", script, "sh", path])?,
+            content,
+            EXEC,
+        )
+        .map(drop)
+    }
+
+    /// Returns the content of a file in it.
+    pub fn read(&self, path: &str) -> Result<String> {
+        checked(&mut self.command(&["cat", path])?, b"", EXEC)
+    }
+
+    /// Calls an address from inside, with more arguments for curl if need be.
+    pub fn curl(&self, url: &str, more: &[&str]) -> Result<Answer> {
+        let words = [
+            &[
+                "curl",
+                "--silent",
+                "--show-error",
+                "--max-time",
+                "10",
+                "--write-out",
+                "\n%{http_code}",
+                url,
+            ],
+            more,
+        ]
+        .concat();
+        let output = self.exec(&words)?;
+        let (body, status) = output.stdout.rsplit_once('\n').unwrap_or_default();
+        let status = status.parse().unwrap_or(0);
+        Ok(Answer {
+            status,
+            body: if status == 0 {
+                output.stderr
+            } else {
+                body.into()
+            },
+        })
+    }
+
+    /// Returns a command that runs in it as root, to be started by the caller.
+    pub fn command(&self, words: &[&str]) -> Result<Command> {
+        let leader = self
+            .leader()
+            .ok_or_else(|| Error::Refused(format!("{} is switched off", self.name)))?;
+        let mut command = Command::new("nsenter");
+        command.args([
+            "--target",
+            &leader.to_string(),
+            "--mount",
+            "--uts",
+            "--ipc",
+            "--net",
+            "--pid",
+            "--root",
+            "--wd",
+            "--",
+        ]);
+        let terminal = std::env::var("TERM").unwrap_or_else(|_| "dumb".into());
+        command.args([
+            "env",
+            "-i",
+            "HOME=/root",
+            "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        ]);
+        command.arg(format!("TERM={terminal}")).args(words);
+        Ok(command)
+    }
+
+    /// Removes its disk, and what nspawn keeps of it outside.
+    pub(crate) fn forget(&self) -> Result<()> {
+        overlay::discard(&self.folder)?;
+        cache::remove(
+            &Path::new("/run/systemd/nspawn/propagate").join(self.subnet.link(&self.name)),
+        )
+    }
+
+    pub(crate) fn new_host_key(&self) -> Result<()> {
+        let path = self.folder.join("host_key");
+        for old in [path.clone(), path.with_extension("pub")] {
+            let _ = fs::remove_file(old);
+        }
+        make_key(&path)
+    }
+
+    fn nspawn(&self) -> Option<Recorded> {
+        Recorded::load(&self.folder.join("machine.pid")).filter(|process| process.alive())
+    }
+
+    fn wait_until_off(&self) -> Result<()> {
+        wait_for(
+            &format!("{} is off", self.name),
+            Duration::from_secs(30),
+            || match self.nspawn() {
+                Some(_) => Err("it still runs".into()),
+                None => Ok(()),
+            },
+        )
+    }
+
+    /// Returns the host's id of the machine's first process: the child of nspawn that is 1 in its own world.
+    fn leader(&self) -> Option<u32> {
+        let nspawn = self.nspawn()?.pid.to_string();
+        let processes = fs::read_dir("/proc").ok()?.flatten();
+        let ids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
+        ids.into_iter().find(|id| {
+            let status = fs::read_to_string(format!("/proc/{id}/status")).unwrap_or_default();
+            let field = |name| {
+                status
+                    .lines()
+                    .find_map(|line| line.strip_prefix(name))
+                    .unwrap_or_default()
+                    .split_whitespace()
+                    .collect::<Vec<_>>()
+            };
+            field("PPid:") == [&nspawn] && field("NSpid:").len() == 2 && field("NSpid:")[1] == "1"
+        })
+    }
+}
+
+/// Makes an SSH key pair without passphrase.
+pub(crate) fn make_key(path: &Path) -> Result<()> {
+    quick(
+        "ssh-keygen",
+        &[
+            "-q",
+            "-t",
+            "ed25519",
+            "-N",
+            "",
+            "-C",
+            "bed",
+            "-f",
+            &path.display().to_string(),
+        ],
+    )
+    .map(drop)
+}
+
+fn put(path: &Path, content: &[u8], mode: u32) -> Result<()> {
+    fs::write(path, content).map_err(Error::at("write", path))?;
+    fs::set_permissions(path, Permissions::from_mode(mode))
+        .map_err(Error::at("change the mode of", path))
+}
+
+/// Looks into the kernel's table: a connection to find out would be counted among sshd's.
+fn listens(process: u32, port: u16) -> bool {
+    let suffix = format!(":{port:04X}");
+    ["tcp", "tcp6"].iter().any(|table| {
+        let text = fs::read_to_string(format!("/proc/{process}/net/{table}")).unwrap_or_default();
+        text.lines().any(|line| {
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            fields.get(1).is_some_and(|local| local.ends_with(&suffix))
+                && fields.get(3) == Some(&"0A")
+        })
+    })
+}

@@ -1,0 +1,67 @@
+//! A VM of the bed, as the user of a cloud sees it.
+
+use std::ops::Deref;
+use std::path::PathBuf;
+
+use crate::Result;
+use crate::machine::{HostKey, Machine};
+use crate::overlay;
+
+/// A virtual machine: reached over SSH, without the sidecar's package.
+///
+/// The application `ratings` (`systemctl start ratings`) answers on 127.0.0.1:9080 with what it received.
+#[derive(Clone, Debug)]
+pub struct Vm {
+    pub(crate) machine: Machine,
+    /// Port of its sshd.
+    pub ssh_port: u16,
+    /// User that may log in and use sudo without a password.
+    pub user: String,
+    /// Path of that user's private key.
+    pub private_key_path: PathBuf,
+    /// Its host key when the bed was looked at: `ssh-ed25519 AAAA…`.
+    pub host_key: String,
+}
+
+impl Deref for Vm {
+    type Target = Machine;
+
+    fn deref(&self) -> &Machine {
+        &self.machine
+    }
+}
+
+impl Vm {
+    pub(crate) fn new(machine: Machine, private_key_path: PathBuf) -> Result<Self> {
+        let host_key = machine.host_key()?;
+        Ok(Self {
+            machine,
+            ssh_port: 22,
+            user: "ubuntu".into(),
+            private_key_path,
+            host_key,
+        })
+    }
+
+    /// Replaces it by a fresh one at the same address, with another machine id. Returns at once, while it boots;
+    /// ask [`Machine::host_key`] for a new key.
+    pub fn rebuild(&self, key: HostKey) -> Result<()> {
+        self.kill()?;
+        overlay::discard(&self.folder)?;
+        if key == HostKey::New {
+            self.new_host_key()?;
+        }
+        self.create(&self.private_key_path)?;
+        self.start()
+    }
+
+    /// Counts the connections that its sshd ever accepted, also those that failed to log in.
+    pub fn ssh_connections(&self) -> Result<usize> {
+        let log =
+            self.shell("journalctl --sync; journalctl --identifier=sshd --output=cat --no-pager")?;
+        Ok(log
+            .lines()
+            .filter(|line| line.starts_with("Connection from "))
+            .count())
+    }
+}
