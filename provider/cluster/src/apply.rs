@@ -7,7 +7,7 @@ use crate::call::{Call, Resource, Verb};
 use crate::connect::Cluster;
 use crate::error::ClusterError;
 use crate::send::unsendable;
-use crate::{FIELD_MANAGER, MANAGED_BY};
+use mesh::objects::{MANAGED_BY_LABEL, MANAGER};
 
 /// Whose fields and objects an apply may take over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,9 +66,9 @@ impl Cluster {
             self.refuse_foreign(&call, *kind, id).await?;
         }
         let query = match force {
-            Force::Never => format!("fieldManager={FIELD_MANAGER}&fieldValidation=Strict"),
+            Force::Never => format!("fieldManager={MANAGER}&fieldValidation=Strict"),
             Force::Fields | Force::Adopt => {
-                format!("fieldManager={FIELD_MANAGER}&fieldValidation=Strict&force=true")
+                format!("fieldManager={MANAGER}&fieldValidation=Strict&force=true")
             }
         };
         let request = call.request_with(&query, "application/apply-patch+yaml", &whole(manifest));
@@ -171,8 +171,8 @@ fn uid(object: &Value) -> Option<&str> {
 fn is_ours(object: &Value) -> bool {
     let metadata = &object["metadata"];
     let managers = metadata["managedFields"].as_array().into_iter().flatten();
-    metadata["labels"][MANAGED_BY] == FIELD_MANAGER
+    metadata["labels"][MANAGED_BY_LABEL] == MANAGER
         || managers
             .into_iter()
-            .any(|entry| entry["manager"] == FIELD_MANAGER && entry["operation"] == "Apply")
+            .any(|entry| entry["manager"] == MANAGER && entry["operation"] == "Apply")
 }

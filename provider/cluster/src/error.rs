@@ -98,7 +98,7 @@ pub enum ClusterError {
     /// The object exists and is not ours.
     #[error(
         "cannot {call}: it exists and is not managed by {}",
-        crate::FIELD_MANAGER
+        mesh::objects::MANAGER
     )]
     Exists {
         /// What was asked.

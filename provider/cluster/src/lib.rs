@@ -30,9 +30,3 @@ pub use connect::{Cluster, Environment, Exec, IstioSettings, Settings};
 pub use error::{Cause, ClusterError, FieldCause, FieldConflict, SettingProblem};
 pub use observe::connection;
 pub use token::Token;
-
-/// Owner of our fields in server-side apply, and value of the label `app.kubernetes.io/managed-by`.
-pub const FIELD_MANAGER: &str = "terraform-provider-mesh";
-
-/// The label that says who manages an object.
-pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";

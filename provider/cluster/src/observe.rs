@@ -74,6 +74,12 @@ impl Cluster {
             .collect())
     }
 
+    /// Returns the names of all `ServiceEntry` objects in the workload's namespace, for an import.
+    pub async fn service_entries(&self, id: &Id) -> Result<Vec<Name>, ClusterError> {
+        let services = self.listing(Kind::ServiceEntry, &id.namespace).await?;
+        Ok(services.keys().filter_map(|name| name.parse().ok()).collect())
+    }
+
     /// Reads one object by way of the shared LIST.
     pub(crate) async fn object(&self, kind: Kind, id: &Id) -> Result<Option<Value>, ClusterError> {
         if let Some(object) = self

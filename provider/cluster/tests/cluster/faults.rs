@@ -1,0 +1,218 @@
+//! What stands between us and the server, or is wrong with it: never an absent object.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use cluster::{Cluster, ClusterError, Force, Settings};
+use http::{Request, Response};
+use kube::client::Body;
+use mesh::Id;
+use secrecy::SecretString;
+use serde_json::json;
+
+use crate::bed::{cluster_behind, connect, entry, path, server, settings, workload};
+
+fn answer(status: u16, headers: &[(&str, &str)], body: &str) -> Response<Body> {
+    let response = headers
+        .iter()
+        .fold(Response::builder().status(status), |made, (name, value)| {
+            made.header(*name, *value)
+        });
+    response.body(Body::from(body.as_bytes().to_vec())).unwrap()
+}
+
+async fn observed(cluster: &Cluster, id: &Id) -> ClusterError {
+    cluster.observe(id, &[]).await.unwrap_err()
+}
+
+#[tokio::test]
+async fn retry_after_is_obeyed() {
+    let id = workload();
+    let refused = Arc::new(AtomicUsize::new(0));
+    let count = refused.clone();
+    let cluster = cluster_behind(move |request| {
+        let first =
+            request.method() == http::Method::PATCH && count.fetch_add(1, Ordering::SeqCst) < 2;
+        first.then(|| {
+            answer(
+                429,
+                &[("Retry-After", "1")],
+                "Too many requests, please try again later.",
+            )
+        })
+    })
+    .await;
+    cluster.apply(&[entry(&id)], Force::Never).await.unwrap();
+    assert_eq!(refused.load(Ordering::SeqCst), 3);
+}
+
+#[tokio::test]
+async fn a_wait_longer_than_a_request_may_take_is_an_error() {
+    let cluster = cluster_behind(|_| Some(answer(429, &[("Retry-After", "3600")], ""))).await;
+    let error = observed(&cluster, &workload()).await;
+    assert!(
+        matches!(&error, ClusterError::Busy { wait, .. } if wait.as_secs() == 3600),
+        "{error:?}"
+    );
+}
+
+#[tokio::test]
+async fn nothing_but_not_found_of_the_object_is_absent() {
+    let id = workload();
+    let gateway = "<html>no such route</html>";
+    type Expected = fn(&ClusterError) -> bool;
+    let cases: [(u16, &str, Expected); 4] = [
+        (
+            401,
+            r#"{"kind":"Status","message":"Unauthorized","reason":"Unauthorized","code":401}"#,
+            |error| matches!(error, ClusterError::Unauthorized { .. }),
+        ),
+        (
+            500,
+            r#"{"kind":"Status","message":"etcdserver: request timed out","code":500}"#,
+            |error| matches!(error, ClusterError::Server { status: 500, message, .. } if message.contains("etcdserver")),
+        ),
+        (
+            502,
+            gateway,
+            |error| matches!(error, ClusterError::Server { status: 502, message, .. } if message.contains("no such route")),
+        ),
+        (404, gateway, |error| {
+            matches!(error, ClusterError::MissingCrd { .. })
+        }),
+    ];
+    for (status, body, expected) in cases {
+        let cluster = cluster_behind(move |_| Some(answer(status, &[], body))).await;
+        let error = observed(&cluster, &id).await;
+        assert!(expected(&error), "{status}: {error:?}");
+        // The same for the GET that confirms what a LIST lacks.
+        let confirmed = path("workloadentries", &id);
+        let cluster = cluster_behind(move |request| {
+            (request.uri().path() == confirmed).then(|| answer(status, &[], body))
+        })
+        .await;
+        let error = observed(&cluster, &id).await;
+        assert!(expected(&error), "{status} after the list: {error:?}");
+    }
+}
+
+/// Asks the real server for a version that it does not serve, as one without Istio's definitions.
+fn without_definitions(request: &mut Request<Body>) -> Option<Response<Body>> {
+    let uri = request
+        .uri()
+        .to_string()
+        .replace("networking.istio.io/v1/", "networking.istio.io/v0/");
+    *request.uri_mut() = uri.parse().unwrap();
+    None
+}
+
+#[tokio::test]
+async fn a_cluster_without_istios_definitions_says_so() {
+    let (cluster, id) = (cluster_behind(without_definitions).await, workload());
+    let expected = "the API server does not serve WorkloadEntry in networking.istio.io/v1";
+    for error in [
+        cluster.others(&id.namespace).await.unwrap_err(),
+        cluster
+            .apply(&[entry(&id)], Force::Never)
+            .await
+            .unwrap_err(),
+    ] {
+        assert!(
+            matches!(error, ClusterError::MissingCrd { .. }),
+            "{error:?}"
+        );
+        assert!(error.to_string().ends_with(expected), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_stale_list_does_not_make_an_object_absent() {
+    let id = workload();
+    let list = path("workloadentries", &id)
+        .trim_end_matches("/ratings-vm-1")
+        .to_owned();
+    let cluster = cluster_behind(move |request| {
+        (request.uri().path() == list).then(|| answer(200, &[], r#"{"items":[]}"#))
+    })
+    .await;
+    cluster.apply(&[entry(&id)], Force::Never).await.unwrap();
+    assert!(cluster.observe(&id, &[]).await.unwrap().entry.is_some());
+}
+
+#[tokio::test]
+async fn a_hundred_workloads_share_one_list_per_kind() {
+    let id = workload();
+    let ids: Vec<Id> = (0..100)
+        .map(|n| Id {
+            name: format!("vm-{n}").parse().unwrap(),
+            ..id.clone()
+        })
+        .collect();
+    let requests = Arc::new(AtomicUsize::new(0));
+    let count = requests.clone();
+    let cluster = cluster_behind(move |_| {
+        count.fetch_add(1, Ordering::SeqCst);
+        None
+    })
+    .await;
+    let set: Vec<_> = ids.iter().flat_map(|id| [entry(id), crate::bed::manifest(mesh::Kind::Sidecar, id, json!({
+        "workloadSelector": { "labels": { "vm": id.name.as_str() } }, "egress": [{ "hosts": ["./*"] }] }))]).collect();
+    cluster.apply(&set, Force::Adopt).await.unwrap();
+    requests.store(0, Ordering::SeqCst);
+    let all = futures::future::join_all(ids.iter().map(|id| cluster.observe(id, &[]))).await;
+    assert!(
+        all.into_iter()
+            .all(|observed| observed.unwrap().entry.is_some())
+    );
+    assert_eq!(requests.load(Ordering::SeqCst), 2);
+}
+
+#[tokio::test]
+async fn an_answer_that_is_no_json_is_not_repeated() {
+    let cluster = cluster_behind(|_| Some(answer(200, &[], "eyJhbGciOi-a-token"))).await;
+    let error = observed(&cluster, &workload()).await;
+    assert!(matches!(error, ClusterError::Answer { .. }), "{error:?}");
+    assert!(!format!("{error:?} {error}").contains("eyJ"));
+}
+
+#[tokio::test]
+async fn a_wrong_token_is_unauthorized() {
+    let settings = Settings {
+        token: Some(SecretString::from("not-a-token")),
+        ..settings()
+    };
+    let error = observed(&connect(&settings).await, &workload()).await;
+    assert!(
+        matches!(&error, ClusterError::Unauthorized { server, .. } if *server == crate::bed::server().url()),
+        "{error:?}"
+    );
+    assert!(!format!("{error:?}{settings:?}").contains("not-a-token"));
+}
+
+#[tokio::test]
+async fn a_server_that_cannot_be_reached_is_named_with_the_cause() {
+    let id = workload();
+    let ca = std::fs::read_to_string(server().file("ca.crt")).unwrap();
+    let closed = Settings {
+        host: Some("https://127.0.0.1:1".into()),
+        cluster_ca_certificate: Some(ca),
+        ..Settings::default()
+    };
+    let other_name = Settings {
+        tls_server_name: Some("another.example".into()),
+        ..settings()
+    };
+    for (settings, cause) in [(closed, "refused"), (other_name, "another.example")] {
+        let error = observed(&connect(&settings).await, &id).await;
+        let ClusterError::Unreachable { source, .. } = &error else {
+            panic!("{error:?}")
+        };
+        let mut chain = source.to_string();
+        let mut next = source.source();
+        while let Some(cause) = next {
+            chain += &format!(": {cause}");
+            next = cause.source();
+        }
+        assert!(chain.contains(cause), "{chain}");
+    }
+}

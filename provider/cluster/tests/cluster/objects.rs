@@ -1,0 +1,270 @@
+//! What is written, and whose it is.
+
+use cluster::{ClusterError, Doomed, Force};
+use mesh::{Id, Kind, Manifest};
+use serde_json::{Value, json};
+
+use crate::bed::{cluster, entry, kubectl, manifest, path, workload};
+
+fn set_of(id: &Id) -> Vec<Manifest> {
+    let selector = json!({ "labels": { "app": "ratings" } });
+    let ports = json!([{ "number": 9080, "name": "http", "protocol": "HTTP" }, { "number": 9081, "name": "more", "protocol": "HTTP" }]);
+    let service = json!({ "hosts": ["ratings.vm"], "location": "MESH_INTERNAL", "resolution": "STATIC",
+        "ports": ports, "workloadSelector": selector });
+    let sidecar = json!({ "workloadSelector": selector, "egress": [{ "hosts": ["./*"] }] });
+    vec![
+        entry(id),
+        manifest(Kind::ServiceEntry, id, service),
+        manifest(Kind::Sidecar, id, sidecar),
+    ]
+}
+
+fn foreign_entry(id: &Id) -> Value {
+    json!({ "apiVersion": "networking.istio.io/v1", "kind": "WorkloadEntry",
+        "metadata": { "namespace": id.namespace.as_str(), "name": id.name.as_str() },
+        "spec": { "address": "192.0.2.9", "weight": 7 } })
+}
+
+/// The same manager as `kubectl().apply` has.
+const OTHER: &str = "bed";
+
+#[tokio::test]
+async fn what_is_applied_is_observed_and_applying_it_again_changes_nothing() {
+    let (cluster, id) = (cluster().await, workload());
+    let set = set_of(&id);
+    let applied = cluster.apply(&set, Force::Never).await.unwrap();
+    let observed = cluster
+        .observe(&id, std::slice::from_ref(&id.name))
+        .await
+        .unwrap();
+    let entry = observed.entry.clone().unwrap();
+    assert_eq!(entry["spec"], set[0].body["spec"]);
+    assert_eq!(entry["metadata"]["uid"], *applied[0].uid);
+    assert_eq!(observed.services[&id.name]["spec"], set[1].body["spec"]);
+    assert_eq!(
+        observed.sidecar.as_ref().unwrap()["spec"],
+        set[2].body["spec"]
+    );
+
+    assert_eq!(cluster.apply(&set, Force::Never).await.unwrap(), applied);
+    let again = cluster
+        .observe(&id, std::slice::from_ref(&id.name))
+        .await
+        .unwrap();
+    assert_eq!(
+        again, observed,
+        "resourceVersion and managedFields included"
+    );
+}
+
+#[tokio::test]
+async fn what_leaves_the_manifest_leaves_the_cluster() {
+    let (cluster, id) = (cluster().await, workload());
+    let mut set = set_of(&id);
+    set[0].body["spec"]["labels"]["version"] = json!("v1");
+    cluster.apply(&set, Force::Never).await.unwrap();
+    set[0].body["spec"]["labels"]
+        .as_object_mut()
+        .unwrap()
+        .remove("version");
+    set[1].body["spec"]["ports"].as_array_mut().unwrap().pop();
+    cluster.apply(&set, Force::Never).await.unwrap();
+    let spec = |plural| kubectl().get(&path(plural, &id)).unwrap()["spec"].clone();
+    assert_eq!(
+        spec("workloadentries")["labels"],
+        json!({ "app": "ratings" })
+    );
+    assert_eq!(spec("serviceentries")["ports"].as_array().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn fields_of_others_stay_and_a_conflict_names_owner_and_field() {
+    let (cluster, id) = (cluster().await, workload());
+    let ours = entry(&id);
+    cluster
+        .apply(std::slice::from_ref(&ours), Force::Never)
+        .await
+        .unwrap();
+    let mut theirs = foreign_entry(&id);
+    theirs["spec"].as_object_mut().unwrap().remove("address");
+    kubectl().apply(&theirs).unwrap();
+    let weight = || kubectl().get(&path("workloadentries", &id)).unwrap()["spec"]["weight"].clone();
+
+    cluster
+        .apply(std::slice::from_ref(&ours), Force::Never)
+        .await
+        .unwrap();
+    assert_eq!(weight(), 7, "a field that we do not set is theirs");
+
+    let mut greedy = ours.clone();
+    greedy.body["spec"]["weight"] = json!(1);
+    let error = cluster
+        .apply(std::slice::from_ref(&greedy), Force::Never)
+        .await
+        .unwrap_err();
+    let ClusterError::Conflict { fields, .. } = &error else {
+        panic!("{error:?}")
+    };
+    assert_eq!(
+        (fields[0].owner.as_str(), fields[0].field.as_str()),
+        (OTHER, ".spec.weight")
+    );
+    assert_eq!(
+        error.to_string(),
+        format!("cannot apply WorkloadEntry {id}: .spec.weight is owned by bed")
+    );
+    assert_eq!(weight(), 7);
+
+    cluster.apply(&[greedy], Force::Fields).await.unwrap();
+    assert_eq!(weight(), 1);
+}
+
+#[tokio::test]
+async fn a_foreign_object_is_refused_with_its_import_id_until_it_is_adopted() {
+    let (cluster, id) = (cluster().await, workload());
+    kubectl().apply(&foreign_entry(&id)).unwrap();
+    for force in [Force::Never, Force::Fields] {
+        let error = cluster.apply(&[entry(&id)], force).await.unwrap_err();
+        let ClusterError::Exists { import_id, .. } = &error else {
+            panic!("{error:?}")
+        };
+        assert_eq!(*import_id, id.to_string());
+    }
+    let address =
+        || kubectl().get(&path("workloadentries", &id)).unwrap()["spec"]["address"].clone();
+    assert_eq!(address(), "192.0.2.9", "it is untouched");
+    cluster.apply(&[entry(&id)], Force::Adopt).await.unwrap();
+    assert_eq!(address(), "192.0.2.1");
+    cluster.apply(&[entry(&id)], Force::Never).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_object_of_ours_is_known_without_its_label() {
+    let (cluster, id) = (cluster().await, workload());
+    cluster.apply(&[entry(&id)], Force::Never).await.unwrap();
+    let patch = json!({ "metadata": { "labels": null } });
+    kubectl()
+        .patch(
+            id.namespace.as_str(),
+            &format!("workloadentry/{}", id.name),
+            &patch,
+            &[],
+        )
+        .unwrap();
+    cluster.apply(&[entry(&id)], Force::Never).await.unwrap();
+}
+
+#[tokio::test]
+async fn only_what_is_ours_is_deleted() {
+    let (cluster, id) = (cluster().await, workload());
+    let doomed = |uid| {
+        [Doomed {
+            kind: Kind::WorkloadEntry,
+            id: id.clone(),
+            uid,
+        }]
+    };
+    let found = || kubectl().find(&path("workloadentries", &id)).unwrap();
+    cluster.delete(&doomed(None)).await.unwrap();
+
+    kubectl().apply(&foreign_entry(&id)).unwrap();
+    for uid in [
+        None,
+        Some("00000000-0000-0000-0000-000000000000".to_owned()),
+    ] {
+        let error = cluster.delete(&doomed(uid)).await.unwrap_err();
+        assert!(matches!(error, ClusterError::Exists { .. }), "{error:?}");
+    }
+    let uid = found().unwrap()["metadata"]["uid"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    cluster.delete(&doomed(Some(uid))).await.unwrap();
+    assert_eq!(found(), None, "the uid that was imported is ours");
+
+    cluster.apply(&set_of(&id), Force::Never).await.unwrap();
+    cluster.delete(&doomed(None)).await.unwrap();
+    let observed = cluster.observe(&id, &[]).await.unwrap();
+    assert_eq!(observed.entry, None);
+    assert!(observed.sidecar.is_some());
+}
+
+#[tokio::test]
+async fn a_refused_object_is_told_field_by_field() {
+    let (cluster, id) = (cluster().await, workload());
+    let cases = [
+        (
+            json!({ "address": "192.0.2.1", "ports": { "http": 0 } }),
+            "spec.ports",
+        ),
+        (
+            json!({ "address": "192.0.2.1", "weight": -1 }),
+            "spec.weight",
+        ),
+        (
+            json!({ "address": "unix:///run/x", "ports": { "http": 1 } }),
+            "spec",
+        ),
+    ];
+    for (spec, field) in cases {
+        let refused = cluster
+            .apply(&[manifest(Kind::WorkloadEntry, &id, spec)], Force::Never)
+            .await;
+        let Err(ClusterError::Invalid { causes, .. }) = &refused else {
+            panic!("{refused:?}")
+        };
+        assert!(
+            causes.iter().any(|cause| cause.field.starts_with(field)),
+            "{causes:?}"
+        );
+    }
+    assert_eq!(kubectl().find(&path("workloadentries", &id)).unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_field_that_the_server_does_not_know_is_an_error() {
+    let (cluster, id) = (cluster().await, workload());
+    let spec = json!({ "address": "192.0.2.1", "colour": "blue" });
+    let error = cluster
+        .apply(&[manifest(Kind::WorkloadEntry, &id, spec)], Force::Never)
+        .await
+        .unwrap_err();
+    assert!(error.to_string().contains("colour"), "{error}");
+    assert_eq!(kubectl().find(&path("workloadentries", &id)).unwrap(), None);
+}
+
+#[tokio::test]
+async fn a_policy_that_denies_speaks_for_itself() {
+    let (cluster, id) = (cluster().await, workload());
+    let rule = json!({ "apiGroups": ["networking.istio.io"], "apiVersions": ["*"], "operations": ["CREATE"], "resources": ["sidecars"] });
+    let scope = json!({ "namespaceSelector": { "matchLabels": { "kubernetes.io/metadata.name": id.namespace.as_str() } } });
+    let admission = "admissionregistration.k8s.io/v1";
+    let policy = json!([
+        { "apiVersion": admission, "kind": "ValidatingAdmissionPolicy", "metadata": { "name": "no-sidecars" },
+          "spec": { "failurePolicy": "Fail", "matchConstraints": { "resourceRules": [rule] },
+                    "validations": [{ "expression": "false", "message": "sidecars are not allowed here" }] } },
+        { "apiVersion": admission, "kind": "ValidatingAdmissionPolicyBinding", "metadata": { "name": "no-sidecars" },
+          "spec": { "policyName": "no-sidecars", "validationActions": ["Deny"], "matchResources": scope } },
+    ]);
+    kubectl().apply(&policy).unwrap();
+    let sidecar = &set_of(&id)[2];
+    // The server takes a moment to know a new policy; until then it accepts.
+    let error = loop {
+        match cluster
+            .apply(std::slice::from_ref(sidecar), Force::Never)
+            .await
+        {
+            Err(error) => break error,
+            Ok(_) => kubectl()
+                .delete(id.namespace.as_str(), &format!("sidecar/{}", id.name))
+                .unwrap(),
+        }
+    };
+    let ClusterError::Denied { message, .. } = &error else {
+        panic!("{error:?}")
+    };
+    assert!(
+        message.contains("sidecars are not allowed here"),
+        "{message}"
+    );
+}

@@ -1,0 +1,204 @@
+//! The role that is handed to users allows exactly what the crate does.
+
+use std::time::Duration;
+
+use cluster::{Cluster, ClusterError, Doomed, Force, IstioSettings, Settings};
+use mesh::{Connection, Id, Kind};
+use secrecy::SecretString;
+use serde_json::{Value, json};
+use tokio::time::Instant;
+
+use crate::bed::{connect, entry, examples, kubectl, server, workload};
+
+/// Connects as a service account, by its token: the other form of the provider block.
+async fn as_account(namespace: &str, name: &str, istio: &str) -> Cluster {
+    let token = kubectl().token(namespace, name, None).unwrap();
+    connect(&Settings {
+        host: Some(server().url()),
+        token: Some(SecretString::from(token)),
+        cluster_ca_certificate: Some(std::fs::read_to_string(server().file("ca.crt")).unwrap()),
+        istio: IstioSettings {
+            namespace: istio.into(),
+            ..IstioSettings::default()
+        },
+        ..Settings::default()
+    })
+    .await
+}
+
+/// Applies `examples/rbac.yaml` with the namespaces of this test in place of the example's.
+fn grant(workloads: &Id, istio: &Id) {
+    let text = std::fs::read_to_string(examples("rbac.yaml")).unwrap();
+    assert!(text.contains("namespace: bookinfo") && text.contains("namespace: istio-system"));
+    let text = text
+        .replace(
+            "namespace: bookinfo",
+            &format!("namespace: {}", workloads.namespace),
+        )
+        .replace(
+            "namespace: istio-system",
+            &format!("namespace: {}", istio.namespace),
+        );
+    kubectl()
+        .call(&["apply", "-f", "-"], text.as_bytes())
+        .unwrap();
+}
+
+#[tokio::test]
+async fn the_example_role_allows_everything_that_is_done() {
+    let (id, istio) = (workload(), workload());
+    grant(&id, &istio);
+    let config_map = |namespace: &str, name: &str, data: Value| {
+        let metadata = json!({ "namespace": namespace, "name": name });
+        kubectl().apply(&json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data })).unwrap();
+    };
+    config_map(istio.namespace.as_str(), "istio", json!({ "mesh": "{}" }));
+    config_map(
+        istio.namespace.as_str(),
+        "istio-sidecar-injector",
+        json!({ "values": "{}" }),
+    );
+    config_map(
+        id.namespace.as_str(),
+        "istio-ca-root-cert",
+        json!({ "root-cert.pem": "root" }),
+    );
+
+    let cluster = as_account(id.namespace.as_str(), "terraform", istio.namespace.as_str()).await;
+    let facts = cluster
+        .facts(&id, &"ratings".parse().unwrap())
+        .await
+        .unwrap();
+    assert_eq!(facts.service_account_exists, Some(true));
+    cluster.others(&id.namespace).await.unwrap();
+    let egress = json!({ "workloadSelector": { "labels": { "app": "ratings" } }, "egress": [{ "hosts": ["./*"] }] });
+    let ports = json!([{ "number": 80, "name": "http", "protocol": "HTTP" }]);
+    let service = json!({ "hosts": ["a.vm"], "ports": ports, "resolution": "STATIC", "location": "MESH_INTERNAL" });
+    let set = [
+        entry(&id),
+        crate::bed::manifest(Kind::ServiceEntry, &id, service),
+        crate::bed::manifest(Kind::Sidecar, &id, egress),
+    ];
+    for _create_then_update in 0..2 {
+        cluster.apply(&set, Force::Never).await.unwrap();
+    }
+    cluster
+        .observe(&id, std::slice::from_ref(&id.name))
+        .await
+        .unwrap();
+    cluster
+        .mint(
+            &"spiffe://x/ns/NS/sa/ratings"
+                .replace("NS", id.namespace.as_str())
+                .parse()
+                .unwrap(),
+            Duration::ZERO,
+        )
+        .await
+        .unwrap();
+    let waited = cluster
+        .connected(
+            &id,
+            &Connection::default(),
+            Instant::now() + Duration::from_secs(1),
+        )
+        .await;
+    assert!(
+        matches!(waited, Err(ClusterError::NotConnected { .. })),
+        "watching is allowed: {waited:?}"
+    );
+    let doomed = set.map(|manifest| Doomed {
+        kind: manifest.kind,
+        id: manifest.id,
+        uid: None,
+    });
+    cluster.delete(&doomed).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_right_that_is_missing_is_named_as_a_rule() {
+    let id = workload();
+    let cluster = as_account(id.namespace.as_str(), "ratings", "istio-system").await;
+    let error = cluster
+        .apply(&[entry(&id)], Force::Adopt)
+        .await
+        .unwrap_err();
+    assert!(matches!(error, ClusterError::Forbidden { .. }), "{error:?}");
+    assert_eq!(
+        error.missing_rule().unwrap(),
+        "- apiGroups: [\"networking.istio.io\"]\n  resources: [workloadentries]\n  verbs: [patch, create]"
+    );
+    let error = cluster
+        .mint(
+            &format!("spiffe://x/ns/{}/sa/ratings", id.namespace)
+                .parse()
+                .unwrap(),
+            Duration::ZERO,
+        )
+        .await
+        .unwrap_err();
+    assert!(
+        error
+            .missing_rule()
+            .unwrap()
+            .contains("resources: [serviceaccounts/token]"),
+        "{error}"
+    );
+    let error = cluster.observe(&id, &[]).await.unwrap_err();
+    assert!(
+        error.missing_rule().unwrap().contains("verbs: [list]"),
+        "never absent: {error}"
+    );
+}
+
+#[tokio::test]
+async fn a_service_account_that_may_not_be_looked_at_is_not_absent() {
+    let (id, istio) = (workload(), workload());
+    grant(&id, &istio);
+    for (namespace, name, data) in [
+        (&istio.namespace, "istio", json!({ "mesh": "{}" })),
+        (
+            &istio.namespace,
+            "istio-sidecar-injector",
+            json!({ "values": "{}" }),
+        ),
+        (
+            &id.namespace,
+            "istio-ca-root-cert",
+            json!({ "root-cert.pem": "root" }),
+        ),
+    ] {
+        let metadata = json!({ "namespace": namespace.as_str(), "name": name });
+        kubectl().apply(&json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data })).unwrap();
+    }
+    let role = format!("role/{}", "terraform-provider-mesh");
+    let role: Value = serde_json::from_str(
+        &kubectl()
+            .call(
+                &["get", "-n", id.namespace.as_str(), &role, "-o", "json"],
+                b"",
+            )
+            .unwrap(),
+    )
+    .unwrap();
+    let rules = role["rules"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|rule| rule["resources"] != json!(["serviceaccounts"]));
+    let patch = json!({ "rules": rules.collect::<Vec<_>>() });
+    kubectl()
+        .patch(
+            id.namespace.as_str(),
+            "role/terraform-provider-mesh",
+            &patch,
+            &[],
+        )
+        .unwrap();
+    let cluster = as_account(id.namespace.as_str(), "terraform", istio.namespace.as_str()).await;
+    let facts = cluster
+        .facts(&id, &"ratings".parse().unwrap())
+        .await
+        .unwrap();
+    assert_eq!(facts.service_account_exists, None);
+}
