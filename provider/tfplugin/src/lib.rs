@@ -8,6 +8,7 @@
 //!
 //! **Invariant**: no input panics. Broken bytes, faults of a resource and panics in it become diagnostics.
 
+mod change;
 mod diagnostic;
 mod edits;
 mod object;
@@ -20,6 +21,7 @@ mod served;
 mod server;
 mod shape;
 mod timeouts;
+mod typed;
 mod value;
 mod wire;
 mod work;

@@ -163,7 +163,7 @@ impl<E, T: FromStr<Err: Display> + Display> Shape<E> for Text<T> {
     fn read(raw: &Raw, at: &Path, problems: &mut Diagnostics) -> Option<Self> {
         match text(raw, at, problems)?.parse() {
             Ok(value) => Some(Self(value)),
-            Err(err) => tell(format!("{err}"), at, problems),
+            Err(err) => tell(&format!("{err}"), at, problems),
         }
     }
 
@@ -201,7 +201,7 @@ macro_rules! whole_number {
                 let whole = number.to_i128().and_then(|whole| Self::try_from(whole).ok());
                 whole.or_else(|| {
                     let range = format!("{number} is not a whole number from {} to {}", Self::MIN, Self::MAX);
-                    tell(range, at, problems)
+                    tell(&range, at, problems)
                 })
             }
 
@@ -224,7 +224,7 @@ impl<E> Shape<E> for f64 {
         };
         number
             .to_f64()
-            .or_else(|| tell(format!("{number} is too large"), at, problems))
+            .or_else(|| tell(&format!("{number} is too large"), at, problems))
     }
 
     /// Terraform has no infinity and no NaN: they become null.
@@ -304,7 +304,7 @@ fn elements<E, T: Shape<E>>(
     };
     let read = |(index, item)| match item {
         &Raw::Null => tell(
-            "An element is null; leave it out instead".to_owned(),
+            "An element is null; leave it out instead",
             &at.index(index),
             problems,
         ),
@@ -332,14 +332,14 @@ fn mismatch<T>(expected: &str, found: &Raw, at: &Path, problems: &mut Diagnostic
     match found {
         Raw::Null | Raw::Unknown => None,
         found => tell(
-            format!("{expected} is expected, not {}", found.noun()),
+            &format!("{expected} is expected, not {}", found.noun()),
             at,
             problems,
         ),
     }
 }
 
-fn tell<T>(what: String, at: &Path, problems: &mut Diagnostics) -> Option<T> {
+fn tell<T>(what: &str, at: &Path, problems: &mut Diagnostics) -> Option<T> {
     problems.push(Diagnostic::error("Invalid value", format!("{at}: {what}.")).at(at));
     None
 }

@@ -26,10 +26,10 @@ pub struct Limits {
 impl Limits {
     /// Twenty minutes for each change, five for a refresh.
     pub const DEFAULT: Self = Self {
-        create: Duration::from_secs(20 * 60),
-        read: Duration::from_secs(5 * 60),
-        update: Duration::from_secs(20 * 60),
-        delete: Duration::from_secs(20 * 60),
+        create: Duration::from_mins(20),
+        read: Duration::from_mins(5),
+        update: Duration::from_mins(20),
+        delete: Duration::from_mins(20),
     };
 
     /// Returns the limits with what a value's `timeouts` attribute says instead.
@@ -145,7 +145,8 @@ impl Display for GoDuration {
             (u64::from(millis), "ms"),
         ] {
             if amount > 0 {
-                text += &format!("{amount}{unit}");
+                text += &amount.to_string();
+                text += unit;
             }
         }
         f.write_str(if text.is_empty() { "0s" } else { &text })
@@ -173,7 +174,7 @@ fn parse(text: &str) -> Option<Duration> {
         rest = &rest[unit..];
     }
     // A limit of nothing would fail everything at once; one of centuries would overflow the clock.
-    (!total.is_zero() && total <= Duration::from_secs(366 * 24 * 3600)).then_some(total)
+    (!total.is_zero() && total <= Duration::from_hours(366 * 24)).then_some(total)
 }
 
 #[cfg(test)]
@@ -182,17 +183,17 @@ mod tests {
 
     #[test]
     fn durations_are_read_as_go_writes_them() {
-        for (text, seconds) in [
-            ("30s", 30.0),
-            ("20m", 1200.0),
-            ("1h30m", 5400.0),
-            ("1.5h", 5400.0),
-            ("300ms", 0.3),
-            ("1h0m5s", 3605.0),
+        for (text, millis) in [
+            ("30s", 30_000),
+            ("20m", 1_200_000),
+            ("1h30m", 5_400_000),
+            ("1.5h", 5_400_000),
+            ("300ms", 300),
+            ("1h0m5s", 3_605_000),
         ] {
             assert_eq!(
-                text.parse::<GoDuration>().unwrap().0.as_secs_f64(),
-                seconds,
+                text.parse::<GoDuration>().unwrap().0.as_millis(),
+                millis,
                 "{text}"
             );
         }

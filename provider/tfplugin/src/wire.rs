@@ -10,10 +10,9 @@ use crate::{
 /// Reads a value of a request; an absent one is null.
 pub(crate) fn read(value: Option<&wire::DynamicValue>, kind: &Kind) -> Result<Raw, Diagnostic> {
     let decoded = match value {
-        None => Ok(Raw::Null),
         Some(value) if !value.msgpack.is_empty() => msgpack::decode(&value.msgpack, kind),
         Some(value) if !value.json.is_empty() => json::decode(&value.json, kind),
-        Some(_) => Ok(Raw::Null),
+        None | Some(_) => Ok(Raw::Null),
     };
     decoded.map_err(|err| misfit("Value does not fit the schema", &err))
 }

@@ -227,7 +227,7 @@ mod tests {
     #[test]
     fn a_long_value_keeps_the_line_in_one_piece() {
         let logged = lines(LevelFilter::INFO, || {
-            tracing::info!(text = "ä".repeat(100_000), "long")
+            tracing::info!(text = "ä".repeat(100_000), "long");
         });
         assert!(logged[0]["text"].as_str().unwrap().len() <= LONGEST + 3);
     }

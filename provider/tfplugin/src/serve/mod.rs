@@ -34,7 +34,7 @@ mod signals;
 mod stop;
 mod tls;
 
-pub use stop::Stop;
+pub(crate) use stop::Stop;
 
 /// What Go providers take and give, in bytes.
 const LARGEST_MESSAGE: usize = 256 << 20;

@@ -11,11 +11,11 @@ use tokio_util::sync::CancellationToken;
 ///
 /// Clones share one state.
 #[derive(Clone, Debug, Default)]
-pub struct Stop(Arc<Mutex<CancellationToken>>);
+pub(crate) struct Stop(Arc<Mutex<CancellationToken>>);
 
 impl Stop {
     /// Returns the token of a call that starts now: cancelled by the next [`Stop::stop`].
-    pub fn token(&self) -> CancellationToken {
+    pub(crate) fn token(&self) -> CancellationToken {
         self.0
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
@@ -23,7 +23,7 @@ impl Stop {
     }
 
     /// Cancels the token of every call that has started before.
-    pub fn stop(&self) {
+    pub(crate) fn stop(&self) {
         let mut current = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::take(&mut *current).cancel();
     }

@@ -1,4 +1,4 @@
-//! Values as JSON: a stored state, and what a client sends instead of MessagePack.
+//! Values as JSON: a stored state, and what a client sends instead of `MessagePack`.
 
 use std::collections::BTreeMap;
 

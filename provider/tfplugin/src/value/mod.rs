@@ -41,11 +41,12 @@ impl Malformed {
 /// What an attribute holds.
 ///
 /// The default is [`Value::Null`]: nobody wrote anything.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Value<T> {
     /// A value.
     Known(T),
     /// The user wrote nothing, or there is nothing.
+    #[default]
     Null,
     /// Known only after some apply.
     Unknown,
@@ -102,12 +103,6 @@ impl<T> Value<T> {
             Self::Null => Value::Null,
             Self::Unknown => Value::Unknown,
         }
-    }
-}
-
-impl<T> Default for Value<T> {
-    fn default() -> Self {
-        Self::Null
     }
 }
 

@@ -1,4 +1,4 @@
-//! Values as MessagePack: what Terraform sends and expects.
+//! Values as `MessagePack`: what Terraform sends and expects.
 //!
 //! The type guides the reader, since the bytes alone do not tell a number beyond `f64` from text.
 //! The format is that of Terraform's type system:
@@ -248,7 +248,7 @@ fn write(to: &mut ByteBuf, raw: &Raw) -> Result<(), ValueWriteError<Infallible>>
         // The one unknown that promises nothing about what will be known.
         Raw::Unknown => to.as_mut_vec().extend([0xd4, 0, 0]),
         Raw::Bool(value) => {
-            encode::write_bool(to, *value).map_err(ValueWriteError::InvalidMarkerWrite)?
+            encode::write_bool(to, *value).map_err(ValueWriteError::InvalidMarkerWrite)?;
         }
         Raw::Number(number) => write_number(to, number)?,
         Raw::Text(text) => encode::write_str(to, &composed(text))?,

@@ -1,4 +1,4 @@
-//! The codec against golden bytes, against another MessagePack library, and against noise.
+//! The codec against golden bytes, against another `MessagePack` library, and against noise.
 
 use std::collections::BTreeMap;
 
@@ -45,6 +45,7 @@ fn bytes(hex: &str) -> Vec<u8> {
 
 /// Each row: what Terraform sends, as hex; its type; what it means.
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table")]
 fn terraforms_own_bytes_are_understood() {
     let pair = || list(Kind::Text);
     let vectors = [

@@ -1,0 +1,12 @@
+//! The framework, held by toy resources.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::format_collect,
+    clippy::too_many_lines,
+    reason = "test code: a panic is a failed test, and tables are long"
+)]
+
+mod declarations;
+mod robustness;
+mod toy;

@@ -1,0 +1,448 @@
+//! A toy provider: things in a world of memory, with faults to order.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
+};
+
+use tfplugin::{
+    Changed, Diagnostic, Diagnostics, Done, Import, ImportId, Limits, Paths, Planned, Provider,
+    Registration, Resource, Stage, Text, Timeouts, Value, all_unknown, importable, object,
+    resource, unknown_from,
+};
+use tokio::time::Instant;
+
+/// What a change of a toy's attribute does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Effect {
+    #[default]
+    Nothing,
+    Update,
+    Replace,
+}
+
+object! {
+    /// A port of a thing.
+    pub(crate) struct Port: Effect {
+        /// Its number.
+        Required number: u16 => Update,
+        /// Its protocol.
+        Optional protocol: String => Update,
+    }
+}
+
+object! {
+    /// A thing of the world.
+    ///
+    /// It has labels.
+    pub(crate) struct ThingInput: Effect {
+        /// Name of the thing, a whole number of letters.
+        Required name: Text<Name> => Replace,
+        /// Labels.
+        /// Keys may have dots.
+        Optional labels: BTreeMap<String, String> => Update,
+        /// Ports by name.
+        Optional ports: BTreeMap<String, Port> => Update,
+        /// Sizes.
+        Optional sizes: Vec<u32> => Update,
+        /// A share of any precision.
+        Optional share: Share => Nothing,
+        /// Not for eyes.
+        Secret password: String => Update,
+        /// What goes wrong: `before`, `after`, `panic`, `hang` or `warn`.
+        Optional fault: String => Nothing,
+        /// Limits.
+        Optional timeouts: Timeouts => Nothing,
+    }
+}
+
+object! {
+    /// What the world made of it.
+    pub(crate) struct ThingOutput: Effect {
+        /// Its id.
+        Computed id: String => Replace,
+        /// How often it was changed.
+        Computed revision: u64 => Update,
+        /// What differs from what should be.
+        Computed drift: Vec<String> => Replace,
+    }
+}
+
+/// A name: letters only.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Name(String);
+
+impl std::str::FromStr for Name {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.chars().all(char::is_alphabetic) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(format!("{text:?} is no name"))
+        }
+    }
+}
+
+impl std::fmt::Display for Name {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A number that is kept as it came.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Share(tfplugin::Number);
+
+impl<E> tfplugin::Shape<E> for Share {
+    fn ty() -> tfplugin::Type<E> {
+        tfplugin::Type::Number
+    }
+
+    fn read(raw: &tfplugin::Raw, _: &tfplugin::Path, _: &mut Diagnostics) -> Option<Self> {
+        if let tfplugin::Raw::Number(number) = raw {
+            Some(Self(number.clone()))
+        } else {
+            None
+        }
+    }
+
+    fn write(&self) -> tfplugin::Raw {
+        tfplugin::Raw::Number(self.0.clone())
+    }
+}
+
+/// What exists: revisions and labels by name.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct World(Arc<Mutex<BTreeMap<String, Thing>>>);
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Thing {
+    pub(crate) revision: u64,
+    pub(crate) drift: Vec<String>,
+}
+
+impl World {
+    pub(crate) fn things(&self) -> MutexGuard<'_, BTreeMap<String, Thing>> {
+        self.0.lock().unwrap()
+    }
+}
+
+pub(crate) struct ThingResource;
+
+fn name(input: &ThingInput) -> String {
+    input
+        .name
+        .known()
+        .map(|name| name.0.to_string())
+        .unwrap_or_default()
+}
+
+fn output(name: &str, thing: &Thing) -> ThingOutput {
+    ThingOutput {
+        id: name.to_owned().into(),
+        revision: thing.revision.into(),
+        drift: thing.drift.clone().into(),
+    }
+}
+
+/// Waits, fails or crashes, as the input orders for this moment.
+async fn suffer(input: &ThingInput, moment: &str) -> Done {
+    match input.fault.known().map(String::as_str) {
+        Some("hang") if moment == "after" => std::future::pending().await,
+        Some("panic") if moment == "after" => panic!("as ordered"),
+        Some("warn") if moment == "after" => {
+            Ok(Diagnostic::warning("A warning", "As ordered.").into())
+        }
+        Some(fault) if fault == moment => Err(Diagnostic::error(
+            "Failed",
+            format!("As ordered: {moment}."),
+        )
+        .at("fault")
+        .into()),
+        _ => Ok(Diagnostics::none()),
+    }
+}
+
+impl Resource for ThingResource {
+    const NAME: &'static str = "toy_thing";
+    const REPLACES: Effect = Effect::Replace;
+    const LIMITS: Limits = Limits {
+        read: Duration::from_secs(3),
+        ..Limits::DEFAULT
+    };
+    const IDENTITY: &'static [&'static str] = &["name"];
+
+    type Effect = Effect;
+    type Input = ThingInput;
+    type Output = ThingOutput;
+    type Context = World;
+
+    fn tells(effect: Effect) -> &'static str {
+        match effect {
+            Effect::Nothing => "",
+            Effect::Update => "Changing it updates the thing.",
+            Effect::Replace => "Changing it replaces the thing.",
+        }
+    }
+
+    fn check(input: &ThingInput, unknown: &Paths) -> Diagnostics {
+        let forbidden = |key: &&String| {
+            key.starts_with("toy.example/") && !unknown.is_unknown(format!("labels.{key}"))
+        };
+        let keys = input
+            .labels
+            .known()
+            .into_iter()
+            .flatten()
+            .map(|(key, _)| key)
+            .filter(forbidden);
+        keys.map(|key| {
+            Diagnostic::error("Reserved label", "Choose another key.").at(format!("labels.{key}"))
+        })
+        .collect()
+    }
+
+    fn plan(stage: &Stage<'_, Self>) -> Planned<Self> {
+        match stage {
+            Stage::Create { next } => {
+                let id = next.name.clone().map(|name| name.0.to_string());
+                Planned::new(ThingOutput {
+                    id,
+                    drift: vec![].into(),
+                    ..all_unknown::<Effect, _>()
+                })
+            }
+            Stage::Update { output, edits, .. } => {
+                let effect = edits
+                    .iter()
+                    .map(|edit| edit.effect)
+                    .max()
+                    .unwrap_or_default();
+                let drifted = output.drift.known().is_some_and(|lines| !lines.is_empty());
+                let planned = match effect {
+                    Effect::Nothing if !drifted => ThingOutput::clone(output),
+                    effect => unknown_from(*output, &effect.clamp(Effect::Update, Effect::Update)),
+                };
+                Planned::new(ThingOutput {
+                    id: output.id.clone(),
+                    drift: vec![].into(),
+                    ..unknown_revision(planned, drifted)
+                })
+            }
+            Stage::Delete { output, prior } => {
+                let mut planned = Planned::new(ThingOutput::clone(output));
+                if prior.fault.known().is_some_and(|fault| fault == "warn") {
+                    planned
+                        .diagnostics
+                        .push(Diagnostic::warning("It will hurt", "As ordered."));
+                }
+                planned
+            }
+        }
+    }
+
+    async fn apply(
+        world: &World,
+        stage: &Stage<'_, Self>,
+        _: Instant,
+        reached: &mut Option<ThingOutput>,
+    ) -> Done {
+        match stage {
+            Stage::Create { next } | Stage::Update { next, .. } => {
+                suffer(next, "before").await?;
+                let thing = {
+                    let mut things = world.things();
+                    let thing = things.entry(name(next)).or_default();
+                    if changes(stage) {
+                        thing.revision += 1;
+                    }
+                    thing.drift.clear();
+                    thing.clone()
+                };
+                *reached = Some(output(&name(next), &thing));
+                suffer(next, "after").await
+            }
+            Stage::Delete { prior, .. } => {
+                suffer(prior, "before").await?;
+                world.things().remove(&name(prior));
+                *reached = None;
+                suffer(prior, "after").await
+            }
+        }
+    }
+
+    async fn read(
+        world: &World,
+        input: &ThingInput,
+        _: Instant,
+        reached: &mut Option<ThingOutput>,
+    ) -> Done {
+        suffer(input, "read").await?;
+        *reached = world
+            .things()
+            .get(&name(input))
+            .map(|thing| output(&name(input), thing));
+        Ok(Diagnostics::none())
+    }
+}
+
+fn unknown_revision(planned: ThingOutput, drifted: bool) -> ThingOutput {
+    if drifted {
+        ThingOutput {
+            revision: Value::Unknown,
+            ..planned
+        }
+    } else {
+        planned
+    }
+}
+
+fn changes(stage: &Stage<'_, ThingResource>) -> bool {
+    let Stage::Update { edits, output, .. } = stage else {
+        return true;
+    };
+    let edited = edits
+        .iter()
+        .any(|edit: &Changed<Effect>| edit.effect >= Effect::Update);
+    edited || output.drift.known().is_some_and(|lines| !lines.is_empty())
+}
+
+impl Import for ThingResource {
+    async fn import(
+        world: &World,
+        id: &ImportId,
+        _: Instant,
+    ) -> Result<(ThingInput, ThingOutput), Diagnostics> {
+        let [name] = id.parts(["name"])?;
+        let thing = world.things().get(&name).cloned();
+        let thing = thing
+            .ok_or_else(|| Diagnostic::error("No such thing", format!("There is no {name:?}.")))?;
+        let input = ThingInput {
+            name: Text(Name(name.clone())).into(),
+            ..Default::default()
+        };
+        Ok((input, output(&name, &thing)))
+    }
+}
+
+/// Declared wrongly: a computed attribute in the input, a name on both sides.
+pub(crate) struct Faulty;
+
+object! {
+    /// Wrong.
+    pub(crate) struct FaultyInput: Effect {
+        /// Computed, but on the user's side.
+        Computed found: String => Nothing,
+        /// On both sides.
+        Optional both: String => Nothing,
+    }
+}
+
+object! {
+    /// Wrong.
+    pub(crate) struct FaultyOutput: Effect {
+        /// On both sides.
+        Computed both: String => Nothing,
+    }
+}
+
+impl Resource for Faulty {
+    const NAME: &'static str = "toy_faulty";
+    const REPLACES: Effect = Effect::Replace;
+    const IDENTITY: &'static [&'static str] = &["nothing"];
+
+    type Effect = Effect;
+    type Input = FaultyInput;
+    type Output = FaultyOutput;
+    type Context = World;
+
+    fn tells(_: Effect) -> &'static str {
+        ""
+    }
+
+    fn check(_: &FaultyInput, _: &Paths) -> Diagnostics {
+        Diagnostics::none()
+    }
+
+    fn plan(_: &Stage<'_, Self>) -> Planned<Self> {
+        panic!("as ordered")
+    }
+
+    async fn apply(
+        _: &World,
+        _: &Stage<'_, Self>,
+        _: Instant,
+        _: &mut Option<FaultyOutput>,
+    ) -> Done {
+        Ok(Diagnostics::none())
+    }
+
+    async fn read(_: &World, _: &FaultyInput, _: Instant, _: &mut Option<FaultyOutput>) -> Done {
+        Ok(Diagnostics::none())
+    }
+}
+
+object! {
+    /// The toy provider.
+    pub(crate) struct Config: Effect {
+        /// Which world: only `earth` exists.
+        Optional world: String => Nothing,
+    }
+}
+
+/// The provider of things.
+pub(crate) struct Toy(pub(crate) World);
+
+impl Provider for Toy {
+    const ADDRESS: &'static str = "registry.terraform.io/test/toy";
+
+    type Effect = Effect;
+    type Config = Config;
+    type Context = World;
+
+    fn check(config: &Config, _: &Paths) -> Diagnostics {
+        let other = config.world.known().filter(|world| *world != "earth");
+        other
+            .map(|_| Diagnostic::error("No such world", "There is only `earth`.").at("world"))
+            .into_iter()
+            .collect()
+    }
+
+    fn configure(&self, config: Config) -> Result<World, Diagnostics> {
+        if config.world.known().is_some_and(|world| world == "void") {
+            return Err(Diagnostic::error("Cannot reach the world", "It is void.")
+                .at("world")
+                .into());
+        }
+        Ok(self.0.clone())
+    }
+
+    fn resources() -> Vec<Registration<World>> {
+        vec![importable::<ThingResource>()]
+    }
+}
+
+/// A provider whose one resource is declared wrongly.
+pub(crate) struct FaultyToy;
+
+impl Provider for FaultyToy {
+    const ADDRESS: &'static str = "registry.terraform.io/test/faulty";
+
+    type Effect = Effect;
+    type Config = Config;
+    type Context = World;
+
+    fn check(_: &Config, _: &Paths) -> Diagnostics {
+        Diagnostics::none()
+    }
+
+    fn configure(&self, _: Config) -> Result<World, Diagnostics> {
+        Ok(World::default())
+    }
+
+    fn resources() -> Vec<Registration<World>> {
+        vec![resource::<Faulty>()]
+    }
+}
