@@ -1,2 +1,14 @@
-//! Terraform provider for Istio VMs.
-fn main() {}
+//! Terraform provider that makes virtual machines members of an Istio mesh.
+
+mod block;
+mod context;
+mod diagnose;
+mod provider;
+mod ssh;
+mod workload;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    tfplugin::serve(provider::Mesh)
+}

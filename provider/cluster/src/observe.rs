@@ -77,7 +77,10 @@ impl Cluster {
     /// Returns the names of all `ServiceEntry` objects in the workload's namespace, for an import.
     pub async fn service_entries(&self, id: &Id) -> Result<Vec<Name>, ClusterError> {
         let services = self.listing(Kind::ServiceEntry, &id.namespace).await?;
-        Ok(services.keys().filter_map(|name| name.parse().ok()).collect())
+        Ok(services
+            .keys()
+            .filter_map(|name| name.parse().ok())
+            .collect())
     }
 
     /// Reads one object by way of the shared LIST.

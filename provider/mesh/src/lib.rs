@@ -35,7 +35,7 @@ pub use names::{
     Address, Cidr, EnvName, Fqdn, Host, HostPort, Id, Invalid, LabelKey, LabelValue, Locality,
     Name, Namespace, Network, Port, PortName, Protocol, Sha256, SpiffeId,
 };
-pub use objects::withdrawn;
+pub use objects::{service_entry_names, withdrawn};
 pub use observed::{Connection, ObservedObjects, ObservedVm, Seen, SeenRuntime, UnitState};
 pub use render::render;
 pub use validate::validate;

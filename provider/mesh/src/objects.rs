@@ -51,6 +51,15 @@ pub fn withdrawn(entry: &Manifest) -> Manifest {
     entry
 }
 
+/// Returns the names of the `ServiceEntry` objects of a workload.
+pub fn service_entry_names(workload: &Workload) -> Vec<Name> {
+    workload
+        .services
+        .keys()
+        .filter_map(|name| service_entry_name(&workload.id.name, name))
+        .collect()
+}
+
 /// Returns the name of the object of a service; `None` if it would be too long.
 pub(crate) fn service_entry_name(workload: &Name, service: &Name) -> Option<Name> {
     format!("{workload}-{service}").parse().ok()

@@ -1,0 +1,129 @@
+//! The provider block. Nothing of it is stored; ephemeral values may be used everywhere.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use mesh::Effect;
+use mesh::names::{Name, Namespace};
+use tfplugin::{SecretText, Text, object};
+
+use crate::workload::input::BastionInput;
+use crate::workload::leaf::{CheckOnRefresh, PortNumber};
+
+object! {
+    /// Makes virtual machines members of an Istio mesh.
+    pub struct ProviderBlock: Effect {
+        /// Connection to the cluster, named as in the kubernetes provider. Unset: `KUBE_CONFIG_PATH`, `KUBECONFIG`,
+        /// then the service account of the pod that Terraform runs in.
+        Optional kubernetes: KubernetesBlock => Nothing,
+        /// What cannot be read from the cluster, or should not be.
+        Optional istio: IstioBlock => Nothing,
+        /// Credentials for the VMs, and defaults for their `ssh`.
+        Optional ssh: SshBlock => Nothing,
+    }
+}
+
+object! {
+    /// Connection to the cluster.
+    pub struct KubernetesBlock: Effect {
+        /// Path of a kubeconfig file.
+        Optional config_path: String => Nothing,
+        /// Paths of kubeconfig files that are merged.
+        Optional config_paths: Vec<String> => Nothing,
+        /// Context of the kubeconfig. Default: its current context.
+        Optional config_context: String => Nothing,
+        /// Cluster of the kubeconfig. Default: the context's.
+        Optional config_context_cluster: String => Nothing,
+        /// User of the kubeconfig. Default: the context's.
+        Optional config_context_auth_info: String => Nothing,
+        /// Address of the API server, e.g. `https://k8s.example.com:6443`.
+        Optional host: String => Nothing,
+        /// Bearer token.
+        Secret token: SecretText => Nothing,
+        /// User name for basic authentication.
+        Optional username: String => Nothing,
+        /// Password for basic authentication.
+        Secret password: SecretText => Nothing,
+        /// PEM certificates that the API server's is verified with.
+        Optional cluster_ca_certificate: String => Nothing,
+        /// PEM client certificate.
+        Optional client_certificate: String => Nothing,
+        /// PEM key of the client certificate.
+        Secret client_key: SecretText => Nothing,
+        /// Name that the API server's certificate carries, where it is not the host that is dialled.
+        Optional tls_server_name: String => Nothing,
+        /// Proxy to dial the API server through; may hold a password.
+        Secret proxy_url: SecretText => Nothing,
+        /// Do not verify the API server's certificate. Default: `false`.
+        Optional insecure: bool => Nothing,
+        /// Command that prints a credential.
+        Optional exec: ExecBlock => Nothing,
+    }
+}
+
+object! {
+    /// Command that prints an `ExecCredential`.
+    pub struct ExecBlock: Effect {
+        /// `client.authentication.k8s.io/v1` or `…/v1beta1`.
+        Required api_version: String => Nothing,
+        /// Command to run.
+        Required command: String => Nothing,
+        /// Arguments.
+        Optional args: Vec<String> => Nothing,
+        /// Environment added to Terraform's own.
+        Secret env: BTreeMap<String, SecretText> => Nothing,
+    }
+}
+
+object! {
+    /// What cannot be read from the cluster, or should not be.
+    pub struct IstioBlock: Effect {
+        /// Namespace of the control plane. Default: `istio-system`.
+        Optional namespace: Text<Namespace> => Nothing,
+        /// Revision of the control plane. Default: the default one.
+        Optional revision: Text<Name> => Nothing,
+        /// Name of the cluster as istiod knows it. Default: read from the injector's configuration.
+        Optional cluster_id: String => Nothing,
+        /// IP address where VMs reach istiod; written to their `/etc/hosts`. Default: that of the gateway
+        /// `istio-eastwestgateway` if there is one, else the VM's own name service is asked.
+        Optional control_plane_address: Text<IpAddr> => Nothing,
+    }
+}
+
+object! {
+    /// Credentials for the VMs, and defaults for their `ssh`.
+    pub struct SshBlock: Effect {
+        /// User to log in as. Default: `root`.
+        Optional user: String => Nothing,
+        /// Port of sshd. Default: 22.
+        Optional port: PortNumber => Nothing,
+        /// Private keys by name. They reach OpenSSH's agent through a pipe and are never written anywhere.
+        Optional identities: BTreeMap<String, IdentityBlock> => Nothing,
+        /// Name of the identity for VMs that name none. Default: the only one.
+        Optional identity: String => Nothing,
+        /// Also offer the keys of the agent at `SSH_AUTH_SOCK`. Default: only if there are no identities.
+        Optional agent: bool => Nothing,
+        /// OpenSSH configuration file to read. Its host key settings apply where nothing else is pinned.
+        Optional config_file: String => Nothing,
+        /// Text in the form of a known_hosts file.
+        Optional known_hosts: String => Nothing,
+        /// Host that VMs are reached through.
+        Optional bastion: BastionInput => Nothing,
+        /// Seconds that one connection may take. Default: 10.
+        Optional connect_timeout: u32 => Nothing,
+        /// Whether a refresh looks at the VMs: `always` or `never`. Default: `always`.
+        Optional check_on_refresh: Text<CheckOnRefresh> => Nothing,
+    }
+}
+
+object! {
+    /// A private key.
+    pub struct IdentityBlock: Effect {
+        /// Key in OpenSSH's or PEM form.
+        Secret private_key: SecretText => Nothing,
+        /// Passphrase of the key.
+        Secret passphrase: SecretText => Nothing,
+        /// Certificate of the key, as in `id_ed25519-cert.pub`.
+        Optional certificate: String => Nothing,
+    }
+}

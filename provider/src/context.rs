@@ -1,0 +1,136 @@
+//! What the configured provider hands to its resources: the cluster and the way to the VMs, each
+//! connected on first use.
+
+use std::path::PathBuf;
+
+use cluster::{Cluster, Exec, IstioSettings, Settings};
+use mesh::Effect;
+use secrecy::SecretString;
+use tfplugin::{Diagnostic, Diagnostics, SecretText, Shape as _, Value};
+use tokio::sync::OnceCell;
+use vm::Bastions;
+
+use crate::block::{ExecBlock, IstioBlock, KubernetesBlock, ProviderBlock, SshBlock};
+use crate::diagnose;
+
+/// The provider, configured.
+pub(crate) struct Context {
+    /// `None`: something about the cluster is not known yet.
+    settings: Option<Settings>,
+    cluster: OnceCell<Cluster>,
+    /// `None`: something about the VMs is not known yet.
+    ssh: Option<SshBlock>,
+    /// Connections to bastions, shared by all VMs of this process.
+    pub(crate) bastions: Bastions,
+}
+
+impl Context {
+    /// Makes the context; nothing is connected, and what is unknown fails at its first use.
+    pub(crate) fn new(block: &ProviderBlock) -> Self {
+        let known = |raw: tfplugin::Raw| !raw.has_unknown();
+        let cluster_known = known(write(&block.kubernetes)) && known(write(&block.istio));
+        let ssh_known = known(write(&block.ssh));
+        Self {
+            settings: cluster_known.then(|| settings(block)),
+            cluster: OnceCell::new(),
+            ssh: ssh_known.then(|| block.ssh.known().cloned().unwrap_or_default()),
+            bastions: Bastions::default(),
+        }
+    }
+
+    /// Returns the cluster, connected.
+    pub(crate) async fn cluster(&self) -> Result<&Cluster, Diagnostics> {
+        let settings = self.settings.as_ref().ok_or_else(|| unknown("kubernetes", "the cluster"))?;
+        let connect = || Cluster::connect(settings, &|name| std::env::var(name).ok());
+        self.cluster.get_or_try_init(connect).await.map_err(|error| diagnose::cluster(&error).into())
+    }
+
+    /// Returns the defaults and credentials for VMs.
+    pub(crate) fn ssh(&self) -> Result<&SshBlock, Diagnostics> {
+        self.ssh.as_ref().ok_or_else(|| unknown("ssh", "the VMs").into())
+    }
+
+    /// Tells whether the whole provider block is known.
+    pub(crate) fn is_known(&self) -> bool {
+        self.settings.is_some() && self.ssh.is_some()
+    }
+}
+
+fn write<T: tfplugin::Shape<Effect>>(value: &Value<T>) -> tfplugin::Raw {
+    value.write()
+}
+
+fn unknown(attribute: &'static str, what: &str) -> Diagnostic {
+    Diagnostic::error(
+        "The provider's configuration is not known yet",
+        format!(
+            "The provider block's {attribute} depends on values that are known only after an apply, so {what} cannot \
+             be reached now. Create what it depends on first, e.g. with -target."
+        ),
+    )
+}
+
+fn settings(block: &ProviderBlock) -> Settings {
+    let kubernetes = block.kubernetes.known().cloned().unwrap_or_default();
+    let istio = block.istio.known().map(istio).unwrap_or_default();
+    let KubernetesBlock {
+        config_path,
+        config_paths,
+        config_context,
+        config_context_cluster,
+        config_context_auth_info,
+        host,
+        token,
+        username,
+        password,
+        cluster_ca_certificate,
+        client_certificate,
+        client_key,
+        tls_server_name,
+        proxy_url,
+        insecure,
+        exec,
+    } = kubernetes;
+    let paths = config_paths.into_known().unwrap_or_default().into_iter().chain(config_path.into_known());
+    Settings {
+        config_paths: paths.map(PathBuf::from).collect(),
+        config_context: config_context.into_known(),
+        config_context_cluster: config_context_cluster.into_known(),
+        config_context_auth_info: config_context_auth_info.into_known(),
+        host: host.into_known(),
+        token: secret(token),
+        username: username.into_known(),
+        password: secret(password),
+        cluster_ca_certificate: cluster_ca_certificate.into_known(),
+        client_certificate: client_certificate.into_known(),
+        client_key: secret(client_key),
+        tls_server_name: tls_server_name.into_known(),
+        proxy_url: secret(proxy_url),
+        insecure: insecure.into_known().unwrap_or(false),
+        exec: exec.into_known().and_then(self::exec),
+        istio,
+    }
+}
+
+fn istio(block: &IstioBlock) -> IstioSettings {
+    let defaults = IstioSettings::default();
+    IstioSettings {
+        namespace: block.namespace.known().map_or(defaults.namespace, |name| name.0.to_string()),
+        revision: block.revision.known().map(|name| name.0.to_string()),
+        cluster_id: block.cluster_id.known().cloned(),
+        control_plane_address: block.control_plane_address.known().map(|address| address.0),
+    }
+}
+
+fn exec(block: ExecBlock) -> Option<Exec> {
+    Some(Exec {
+        api_version: block.api_version.into_known()?,
+        command: block.command.into_known()?,
+        args: block.args.into_known().unwrap_or_default(),
+        env: block.env.into_known().unwrap_or_default().into_iter().map(|(k, v)| (k, v.into_secret())).collect(),
+    })
+}
+
+fn secret(value: Value<SecretText>) -> Option<SecretString> {
+    value.into_known().map(SecretText::into_secret)
+}

@@ -1,0 +1,232 @@
+//! One bootstrap of a VM: the run, its result after a lost connection, its verdict.
+
+use std::time::Duration;
+
+use cluster::Cluster;
+use jiff::Timestamp;
+use mesh::Bundle;
+use secrecy::SecretString;
+use tfplugin::{Diagnostic, Diagnostics};
+use tokio::time::Instant;
+use vm::program::{self, Commit, Patience, Payload, Report, RunId};
+use vm::{Session, VmError, Wait};
+
+use crate::context::Context;
+use crate::diagnose;
+use crate::ssh::Way;
+
+/// The program is heard from each second: after this silence the connection counts as lost.
+pub(super) const IDLE: Duration = Duration::from_secs(15);
+
+/// Istio's shortest token that outlives a slow installation.
+const TOKEN: Duration = Duration::from_secs(3600);
+
+/// What a VM runs on after a bootstrap.
+pub(super) struct Bootstrapped {
+    pub(super) machine_id: String,
+    pub(super) version: Option<String>,
+}
+
+/// Why a VM does not run on the bundle.
+pub(super) struct Failure {
+    pub(super) vm: Left,
+    pub(super) error: Diagnostics,
+}
+
+/// How a failed bootstrap left the VM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Left {
+    /// Nothing was changed.
+    Untouched,
+    /// It was changed, and changed back.
+    Reverted,
+    /// It is not known.
+    Unknown,
+}
+
+/// A VM and what is needed to make it a member.
+pub(super) struct Bootstrap<'a> {
+    pub(super) context: &'a Context,
+    pub(super) cluster: &'a Cluster,
+    pub(super) way: &'a Way,
+    pub(super) bundle: &'a Bundle,
+    pub(super) commit: Commit,
+    pub(super) deadline: Instant,
+}
+
+impl Bootstrap<'_> {
+    /// Bootstraps the VM over the session, which ends with it.
+    pub(super) async fn run(&self, session: Session) -> Result<Bootstrapped, Failure> {
+        let run = RunId::generate();
+        let patience = Patience { lock: self.left().min(Patience::default().lock), ..Patience::default() };
+        let payload = program::bootstrap(self.bundle, run.clone(), self.commit, patience, Timestamp::now());
+        match self.carry(session, &payload).await? {
+            Report::AwaitsVerdict(run) => self.confirm(&run).await,
+            report => ended(report),
+        }
+    }
+
+    /// Sends the payload; goes on by asking for its result where the connection was lost.
+    async fn carry(&self, session: Session, payload: &Payload) -> Result<Report, Failure> {
+        let mut outcome = self.send(session, payload).await;
+        loop {
+            let lost = match outcome {
+                Ok(report) => return Ok(report),
+                Err(error) if is_lost(&error) && !self.left().is_zero() => error,
+                Err(error @ VmError::Token(_)) => return Err(self.without_token(payload.run(), &error).await),
+                Err(error) => return Err(Failure { vm: left_by(&error), error: diagnose::vm(&error).into() }),
+            };
+            tracing::warn!(error = %lost, run = %payload.run(), "the connection was lost; asking for the result");
+            let result = program::result(payload.run().clone());
+            outcome = match self.way.connect(self.context, Wait::Until(self.deadline.into_std())).await {
+                Ok(session) => self.send(session, &result).await,
+                Err(error) => {
+                    return Err(Failure { vm: Left::Unknown, error: diagnose::vm(&error).into() });
+                }
+            };
+        }
+    }
+
+    async fn send(&self, session: Session, payload: &Payload) -> Result<Report, VmError> {
+        let report = session.run(payload, || self.token(), IDLE).await;
+        session.close().await;
+        report
+    }
+
+    /// Mints the token: asked for by the VM when all else is ready.
+    async fn token(&self) -> Result<SecretString, cluster::ClusterError> {
+        let ttl = TOKEN.max(self.left());
+        self.cluster.mint(&self.bundle.identity, ttl).await.map(|token| token.secret)
+    }
+
+    /// Confirms over a new connection that the rules lock nobody out; without that the VM reverts.
+    async fn confirm(&self, run: &RunId) -> Result<Bootstrapped, Failure> {
+        let until = self.deadline.min(Instant::now() + Patience::default().verdict);
+        match self.way.connect(self.context, Wait::Until(until.into_std())).await {
+            Ok(session) => ended(self.carry(session, &program::commit(run.clone())).await?),
+            Err(error) => {
+                let mut told = Diagnostics::from(Diagnostic::error(
+                    "The VM could not be reached through the new rules",
+                    diagnose::coded(
+                        "vm-locked-out",
+                        "A new SSH connection failed after traffic was redirected to the proxy, so the VM takes its \
+                         rules back by itself. Add sshd's port to proxy.exclude_inbound_ports if it is an unusual one.",
+                    ),
+                ));
+                told.push(diagnose::vm(&error));
+                Err(Failure { vm: Left::Reverted, error: told })
+            }
+        }
+    }
+
+    /// Waits until the VM has taken back what it did before it asked for the token.
+    async fn without_token(&self, run: &RunId, error: &VmError) -> Failure {
+        let error = diagnose::vm(error).into();
+        let Ok(session) = self.way.connect(self.context, Wait::Once).await else {
+            return Failure { vm: Left::Unknown, error };
+        };
+        let vm = match self.send(session, &program::result(run.clone())).await {
+            Ok(Report::Reverted { .. }) => Left::Reverted,
+            Ok(Report::Lost) => Left::Untouched,
+            _ => Left::Unknown,
+        };
+        Failure { vm, error }
+    }
+
+    fn left(&self) -> Duration {
+        self.deadline.saturating_duration_since(Instant::now())
+    }
+}
+
+fn is_lost(error: &VmError) -> bool {
+    matches!(error, VmError::Silent { .. } | VmError::Dropped { .. } | VmError::Remote { status: None, .. })
+}
+
+fn left_by(error: &VmError) -> Left {
+    if is_lost(error) || matches!(error, VmError::Remote { .. }) { Left::Unknown } else { Left::Untouched }
+}
+
+fn ended(report: Report) -> Result<Bootstrapped, Failure> {
+    let (vm, error) = match report {
+        Report::Committed { version, machine_id, .. } => return Ok(Bootstrapped { machine_id, version }),
+        Report::Reverted { step, hop, lines } => {
+            // Both only look: nothing was changed that had to be taken back.
+            let vm = if matches!(step.as_str(), "check" | "stage") { Left::Untouched } else { Left::Reverted };
+            (vm, reverted(&step, hop.as_deref(), &lines))
+        }
+        Report::Foreign(owner) => (Left::Untouched, foreign(&owner)),
+        Report::Busy { run, verb } => (Left::Untouched, busy(&run, &verb)),
+        Report::Lost => (Left::Untouched, lost()),
+        other => (Left::Unknown, unexpected(&other)),
+    };
+    Err(Failure { vm, error: error.into() })
+}
+
+fn reverted(step: &str, hop: Option<&str>, lines: &[String]) -> Diagnostic {
+    let (cause, next) = hop.map_or(("the VM itself", "See the lines below."), hint);
+    let said: String = lines.iter().map(|line| format!("\n  {line}")).collect();
+    Diagnostic::error(
+        format!("The VM could not be bootstrapped: {}", hop.unwrap_or(step)),
+        diagnose::coded(
+            "vm-reverted",
+            &format!("The step \"{step}\" failed at {cause}; the VM is as it was before. {next}{said}"),
+        ),
+    )
+    .at("ssh")
+}
+
+/// Returns what a hop is, and what to do about it.
+fn hint(hop: &str) -> (&str, &str) {
+    match hop {
+        "dns" => ("the name of the control plane", "Set istio.control_plane_address, or let the VM's DNS know it."),
+        "control-plane" => ("the connection to istiod", "Open port 15012 from the VM to the control plane."),
+        "tls-name" => ("the name in istiod's certificate", "Set istio.revision, or the name that the certificate has."),
+        "trust-root" => ("the mesh's trust root", "Look at the ConfigMap istio-ca-root-cert of the namespace."),
+        "clock" => ("the VM's clock", "Synchronize it: certificates are valid in time only."),
+        "token" => ("the token", "Look whether istiod may review tokens, and at its audience."),
+        "service-account" => ("the service account", "Look whether it exists in the workload's namespace."),
+        "sudo" => ("sudo", "Allow the user to run commands as root and as istio-proxy without a password or terminal."),
+        "package" | "install" => ("the package", "Set proxy.install, or install Istio's package on the VM."),
+        "disk" => ("the disk", "Make room on the VM."),
+        other => (other, "See the lines below."),
+    }
+}
+
+/// Tells that the VM belongs to another workload.
+pub(super) fn foreign(owner: &mesh::Owner) -> Diagnostic {
+    Diagnostic::error(
+        "The VM belongs to another workload",
+        diagnose::coded(
+            "vm-foreign",
+            &format!("Its proxy was bootstrapped for {}. Destroy that workload first, or name another VM.", owner.id),
+        ),
+    )
+    .at("ssh.host")
+}
+
+/// Tells that somebody else works on the VM.
+pub(super) fn busy(run: &str, verb: &str) -> Diagnostic {
+    Diagnostic::error(
+        "Another run works on the VM",
+        diagnose::coded("vm-busy", &format!("The run {run} ({verb}) did not end in time. Apply again when it has.")),
+    )
+    .at("ssh.host")
+}
+
+fn lost() -> Diagnostic {
+    Diagnostic::error(
+        "The VM forgot the bootstrap",
+        diagnose::coded("vm-lost", "It was restarted before anything was changed. Apply again."),
+    )
+    .at("ssh")
+}
+
+/// Tells of an answer to another question.
+pub(super) fn unexpected(report: &Report) -> Diagnostic {
+    let kind = format!("{report:?}");
+    let kind = kind.split([' ', '(', '{']).next().unwrap_or_default();
+    Diagnostic::error(
+        "The VM's answer does not fit",
+        diagnose::coded("vm-answer", &format!("The program answered {kind}. Please report this.")),
+    )
+}

@@ -1,0 +1,172 @@
+//! Destroy: the VM first, then the objects. And leaving a VM that is no longer the workload's.
+
+use std::time::Duration;
+
+use mesh::{Address, ObservedObjects, Owner, Workload};
+use tfplugin::{Diagnostic, Diagnostics, Done};
+use tokio::time::Instant;
+use vm::program::{self, Patience, Report, RunId};
+use vm::{Session, VmError, Wait};
+
+use super::apply::Update;
+use super::bootstrap::{IDLE, busy, unexpected};
+use super::convert;
+use super::input::{SshInput, WorkloadInput};
+use super::leaf::OnDestroy;
+use super::output::WorkloadOutput;
+use super::plan;
+use super::prepare::Prepared;
+use crate::context::Context;
+use crate::diagnose;
+use crate::ssh::Way;
+
+/// What is left of the time for the objects, after a VM that does not answer.
+const FOR_OBJECTS: Duration = Duration::from_secs(10);
+
+/// Deletes the workload.
+pub(super) async fn delete(
+    context: &Context,
+    prior: &WorkloadInput,
+    output: &WorkloadOutput,
+    deadline: Instant,
+    reached: &mut Option<WorkloadOutput>,
+) -> Done {
+    let cluster = context.cluster().await?;
+    let workload = convert::workload(prior).ok_or_else(|| Diagnostic::error("The state is incomplete", "It names no workload."))?;
+    let names = mesh::service_entry_names(&workload);
+    let observed = cluster.observe(&workload.id, &names).await.map_err(|error| diagnose::cluster(&error))?;
+    let mut warnings = Diagnostics::none();
+    if let Some(ssh) = touched(prior, output) {
+        let owner = Owner { uid: uid(&observed), id: workload.id.clone() };
+        let until = deadline.checked_sub(FOR_OBJECTS).unwrap_or(deadline);
+        warnings.append(clean(context, ssh, workload.address.as_ref(), &owner, until).await?);
+    }
+    let doomed = doomed(&observed, &workload);
+    cluster.delete(&doomed).await.map_err(|error| diagnose::cluster(&error))?;
+    *reached = None;
+    Ok(warnings)
+}
+
+/// Cleans the VM that an update leaves, as far as it can: the new one is in place already.
+pub(super) async fn leave(context: &Context, update: &Update<'_>, prepared: &Prepared<'_>, deadline: Instant) -> Diagnostics {
+    let Some(ssh) = touched(update.prior, update.output) else { return Diagnostics::none() };
+    let host = |input: &WorkloadInput| {
+        let ssh = input.ssh.known()?;
+        ssh.host.known().cloned().or_else(|| input.address.known().map(|address| address.0.to_string()))
+    };
+    if host(update.prior) == host(update.next) {
+        return Diagnostics::none();
+    }
+    let owner = Owner { uid: prepared.facts.entry_uid.clone().unwrap_or_default(), id: prepared.workload.id.clone() };
+    let address = update.prior.address.known().map(|address| address.0.clone());
+    // Not waited for: an address that moved to another machine never answers again.
+    match clean_now(context, ssh, address.as_ref(), &owner, Wait::Once, deadline).await {
+        Ok(warnings) => warnings,
+        Err(told) => told.into_iter().map(|told| left_behind(&told.detail)).collect(),
+    }
+}
+
+/// Returns where the VM is, if we ever changed it and are to clean it.
+fn touched<'a>(prior: &'a WorkloadInput, output: &WorkloadOutput) -> Option<&'a SshInput> {
+    let keep = prior.on_destroy.known().is_some_and(|choice| choice.0 == OnDestroy::Keep);
+    let touched = !output.machine_id.is_null() || !plan::drift(output).vm.is_empty();
+    prior.ssh.known().filter(|_| touched && !keep)
+}
+
+/// Cleans the VM; one that does not answer until then is left behind with a warning.
+async fn clean(context: &Context, ssh: &SshInput, address: Option<&Address>, owner: &Owner, until: Instant) -> Done {
+    clean_now(context, ssh, address, owner, Wait::Until(until.into_std()), until).await
+}
+
+async fn clean_now(
+    context: &Context,
+    ssh: &SshInput,
+    address: Option<&Address>,
+    owner: &Owner,
+    wait: Wait,
+    until: Instant,
+) -> Done {
+    let way = Way::new(ssh, address, context.ssh()?).map_err(without_credential)?;
+    match way.connect(context, wait).await {
+        Ok(session) => removed(remove(context, &way, session, owner, until).await),
+        Err(error) => match error.root() {
+            VmError::Connect { .. } | VmError::HostKey { .. } | VmError::Silent { .. } | VmError::Dropped { .. } => {
+                Ok(left_behind(&diagnose::vm(&error).detail).into())
+            }
+            _ => Err(without_credential(diagnose::vm(&error).into())),
+        },
+    }
+}
+
+/// Removes the proxy; asks for the result where the connection was lost.
+async fn remove(context: &Context, way: &Way, session: Session, owner: &Owner, until: Instant) -> Result<Report, VmError> {
+    let run = RunId::generate();
+    let payload = program::remove(owner, run.clone(), Patience::default());
+    let never = || async { Err::<secrecy::SecretString, _>("a removal needs no token") };
+    let outcome = session.run(&payload, never, IDLE).await;
+    session.close().await;
+    match outcome {
+        Err(VmError::Silent { .. } | VmError::Dropped { .. }) => {
+            let session = way.connect(context, Wait::Until(until.into_std())).await?;
+            let outcome = session.run(&program::result(run), never, IDLE).await;
+            session.close().await;
+            outcome
+        }
+        outcome => outcome,
+    }
+}
+
+fn removed(outcome: Result<Report, VmError>) -> Done {
+    match outcome {
+        Ok(Report::Removed { left }) if left.is_empty() => Ok(Diagnostics::none()),
+        Ok(Report::Removed { left }) => Ok(left_behind(&format!("These paths could not be removed: {}.", left.join(", "))).into()),
+        Ok(Report::Foreign(owner)) => Ok(Diagnostic::warning(
+            "The VM belongs to another workload",
+            diagnose::coded("vm-foreign", &format!("Its proxy is that of {} and was left alone.", owner.id)),
+        )
+        .into()),
+        Ok(Report::Busy { run, verb }) => Err(busy(&run, &verb).into()),
+        // It was rebuilt or cleaned already: nothing of ours is on it.
+        Ok(Report::Lost) => Ok(Diagnostics::none()),
+        Ok(other) => Err(unexpected(&other).into()),
+        Err(error) => Err(diagnose::vm(&error).into()),
+    }
+}
+
+fn left_behind(cause: &str) -> Diagnostic {
+    Diagnostic::warning(
+        "The VM was not cleaned",
+        diagnose::coded("vm-left", &format!("{cause}\n\nIf the machine still exists, a proxy may still run on it.")),
+    )
+}
+
+/// Adds the ways out to a destroy that stopped before it deleted anything.
+fn without_credential(told: Diagnostics) -> Diagnostics {
+    let mut told = told;
+    told.push(Diagnostic::error(
+        "The VM could not be cleaned, so nothing was deleted",
+        diagnose::coded(
+            "destroy-blocked",
+            "Give a working credential in the provider block's ssh and destroy again. To leave the VM as it is, set \
+             on_destroy = \"keep\", apply, and destroy; or forget the workload with `terraform state rm`.",
+        ),
+    ));
+    told
+}
+
+fn uid(observed: &ObservedObjects) -> String {
+    let uid = observed.entry.as_ref().and_then(|entry| entry["metadata"]["uid"].as_str());
+    uid.unwrap_or_default().to_owned()
+}
+
+/// Returns what is to be deleted, the entry last among equals: first nobody calls, then nobody is called.
+fn doomed(observed: &ObservedObjects, workload: &Workload) -> Vec<cluster::Doomed> {
+    let id = &workload.id;
+    let uid = |object: &serde_json::Value| object["metadata"]["uid"].as_str().map(str::to_owned);
+    let named = |name: &mesh::Name| mesh::Id { namespace: id.namespace.clone(), name: name.clone() };
+    let entry = observed.entry.iter().map(|o| (mesh::Kind::WorkloadEntry, id.clone(), uid(o)));
+    let services = observed.services.iter().map(|(name, o)| (mesh::Kind::ServiceEntry, named(name), uid(o)));
+    let sidecar = observed.sidecar.iter().filter(|_| workload.sidecar.is_some());
+    let sidecar = sidecar.map(|o| (mesh::Kind::Sidecar, id.clone(), uid(o)));
+    entry.chain(services).chain(sidecar).map(|(kind, id, uid)| cluster::Doomed { kind, id, uid }).collect()
+}

@@ -1,0 +1,108 @@
+//! Import: what is in the cluster, as the user would have written it.
+
+use std::collections::BTreeMap;
+
+use mesh::names::Id;
+use mesh::{Interception, Service, ServicePort, Workload};
+use tfplugin::{Diagnostic, Diagnostics, ImportId, Paths, Text, Value};
+
+use super::input::{ServiceInput, ServicePortInput, SidecarInput, WorkloadInput};
+use super::leaf::PortNumber;
+use super::output::WorkloadOutput;
+use crate::context::Context;
+use crate::diagnose;
+
+/// Imports the workload that an id or an identity names.
+pub(super) async fn import(context: &Context, id: &ImportId) -> Result<(WorkloadInput, WorkloadOutput), Diagnostics> {
+    let id = parse(id)?;
+    let cluster = context.cluster().await?;
+    let told = |error| diagnose::cluster(&error);
+    let services = cluster.service_entries(&id).await.map_err(told)?;
+    let observed = cluster.observe(&id, &services).await.map_err(told)?;
+    if observed.entry.is_none() {
+        return Err(missing(&id).into());
+    }
+    let imported = mesh::workload_from_objects(&observed).map_err(|p| diagnose::problems(p, &Paths::default()))?;
+    for note in &imported.notes {
+        tracing::warn!(%id, "{note}");
+    }
+    Ok((input(imported.workload), WorkloadOutput::default()))
+}
+
+fn parse(id: &ImportId) -> Result<Id, Diagnostic> {
+    let text = match id {
+        ImportId::Text(text) => text.clone(),
+        ImportId::Identity(parts) => {
+            let part = |name: &str| parts.get(name).map(String::as_str).unwrap_or_default();
+            format!("{}/{}", part("namespace"), part("name"))
+        }
+    };
+    text.parse().map_err(|error| {
+        Diagnostic::error("The import id does not fit", format!("It must be namespace/name: {error}."))
+    })
+}
+
+fn missing(id: &Id) -> Diagnostic {
+    Diagnostic::error(
+        "There is nothing to import",
+        diagnose::coded("import-missing", &format!("There is no WorkloadEntry {id}. Check namespace and name.")),
+    )
+}
+
+/// Writes the workload as an input. What is a default stays unset, as most users leave it.
+fn input(workload: Workload) -> WorkloadInput {
+    let default_account = workload.service_account.as_str() == "default";
+    WorkloadInput {
+        namespace: Value::Known(Text(workload.id.namespace)),
+        name: Value::Known(Text(workload.id.name)),
+        address: workload.address.map(Text).into(),
+        instance_ip: workload.instance_ip.map(Text).into(),
+        labels: some(workload.labels.into_iter().map(|(key, value)| (Text(key), Text(value))).collect()),
+        annotations: some(workload.annotations),
+        service_account: Some(Text(workload.service_account)).filter(|_| !default_account).into(),
+        network: workload.network.map(Text).into(),
+        locality: workload.locality.map(Text).into(),
+        weight: workload.weight.into(),
+        ports: some(workload.ports.into_iter().map(|(name, port)| (Text(name), PortNumber(port))).collect()),
+        services: some(workload.services.into_iter().map(|(name, of)| (Text(name), service(of))).collect()),
+        sidecar: workload.sidecar.map(|sidecar| SidecarInput { egress_hosts: list(sidecar.egress_hosts) }).into(),
+        proxy: proxy(workload.proxy.interception),
+        ..WorkloadInput::default()
+    }
+}
+
+/// A `Sidecar` that tells of a proxy without interception is all that the cluster knows of the proxy.
+fn proxy(interception: Interception) -> Value<super::input::ProxyInput> {
+    match interception {
+        Interception::Redirect => Value::Null,
+        Interception::None => Value::Known(super::input::ProxyInput {
+            interception: Value::Known(Text(interception)),
+            ..super::input::ProxyInput::default()
+        }),
+    }
+}
+
+fn service(service: Service) -> ServiceInput {
+    ServiceInput {
+        hosts: Value::Known(service.hosts.into_iter().map(Text).collect()),
+        addresses: list(service.addresses.into_iter().map(Text).collect()),
+        ports: Value::Known(service.ports.into_iter().map(|(name, of)| (Text(name), port(of))).collect()),
+    }
+}
+
+fn port(port: ServicePort) -> ServicePortInput {
+    ServicePortInput {
+        number: Value::Known(PortNumber(port.number)),
+        protocol: Value::Known(Text(port.protocol)),
+        target_port: port.target_port.map(PortNumber).into(),
+        app_port: port.app_port.map(PortNumber).into(),
+    }
+}
+
+fn some<K: Ord, V>(map: BTreeMap<K, V>) -> Value<BTreeMap<K, V>> {
+    if map.is_empty() { Value::Null } else { Value::Known(map) }
+}
+
+fn list<T>(items: Vec<T>) -> Value<Vec<T>> {
+    if items.is_empty() { Value::Null } else { Value::Known(items) }
+}

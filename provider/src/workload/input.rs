@@ -1,0 +1,179 @@
+//! What the user writes: each attribute with its documentation and with what a change of it does.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use mesh::Effect;
+use mesh::names::{
+    Address, Cidr, EnvName, Host, LabelKey, LabelValue, Locality, Name, Namespace, Network, PortName, Protocol, Sha256,
+};
+use mesh::{Interception, Runtime};
+use tfplugin::{Text, Timeouts, object};
+use vm::HostKey;
+
+use crate::workload::leaf::{OnDestroy, PortNumber};
+
+object! {
+    /// A virtual machine that is a member of an Istio mesh: its `WorkloadEntry`, the `ServiceEntry`
+    /// of each service on it, its `Sidecar`, and the proxy that runs on it.
+    ///
+    /// These belong together because they change together: a label that a service selects is also
+    /// baked into what the VM was bootstrapped with. Without `ssh` only the objects are written.
+    pub struct WorkloadInput: Effect {
+        /// Namespace of the workload. A VM has exactly one.
+        Required namespace: Text<Namespace> => Replace,
+        /// Name of the `WorkloadEntry`; the proxy calls itself by it. A DNS label.
+        Required name: Text<Name> => Replace,
+        /// What pods dial: an IP address or a fully qualified domain name.
+        Required address: Text<Address> => Rebootstrap,
+        /// What the VM's listeners bind where that differs from `address`, e.g. behind NAT. Default: `address`.
+        Optional instance_ip: Text<IpAddr> => Rebootstrap,
+        /// Labels of the workload. They end in the proxy's own metadata.
+        Optional labels: BTreeMap<Text<LabelKey>, Text<LabelValue>> => Rebootstrap,
+        /// Annotations of the `WorkloadEntry`.
+        Optional annotations: BTreeMap<String, String> => Objects,
+        /// Kubernetes service account that the VM's certificate names. Default: `default`.
+        Optional service_account: Text<Name> => Rebootstrap,
+        /// Network the VM is on. Default: that of the pods.
+        Optional network: Text<Network> => Rebootstrap,
+        /// Where the VM is: `region/zone/subzone`.
+        Optional locality: Text<Locality> => Objects,
+        /// Share of the traffic among the VMs of a service, from 0. Unset: left alone, e.g. for a canary controller.
+        Optional weight: u32 => Objects,
+        /// Ports of the entry by name, for services that name their target. Unset: every inbound port is captured.
+        Optional ports: BTreeMap<Text<PortName>, PortNumber> => Rebootstrap,
+        /// More environment of the proxy, e.g. `ISTIO_AGENT_FLAGS`. Not for secrets: it is readable on the VM.
+        Optional env: BTreeMap<Text<EnvName>, String> => Rebootstrap,
+        /// Any values: a change bootstraps the VM again. Name the machine's id here, so that a new
+        /// machine behind the same address is bootstrapped in the same apply.
+        Optional triggers: BTreeMap<String, String> => Rebootstrap,
+        /// What the VM offers, by name. Each becomes a `ServiceEntry` that selects this workload.
+        Optional services: BTreeMap<Text<Name>, ServiceInput> => Objects,
+        /// The `Sidecar` of the workload. Its listeners follow from `services`. Unset: none is written.
+        Optional sidecar: SidecarInput => Objects,
+        /// How to reach the VM. Unset: only the objects are written.
+        Optional ssh: SshInput => Rebootstrap,
+        /// How the proxy runs on the VM.
+        Optional proxy: ProxyInput => Rebootstrap,
+        /// What a destroy does to the VM: `clean` stops and removes the proxy, `keep` leaves it. Default: `clean`.
+        Optional on_destroy: Text<OnDestroy> => Nothing,
+        /// How conflicts with other owners of a field are treated.
+        Optional field_manager: FieldManagerInput => Nothing,
+        /// How long each operation may take, e.g. `20m`.
+        Optional timeouts: Timeouts => Nothing,
+    }
+}
+
+object! {
+    /// A service on the VM.
+    pub struct ServiceInput: Effect {
+        /// Names under which callers find it, e.g. `ratings.vm.bookinfo`.
+        Required hosts: Vec<Text<Host>> => Objects,
+        /// Virtual IP addresses. Default: allocated by Istio where it is configured to.
+        Optional addresses: Vec<Text<Cidr>> => Objects,
+        /// Ports by name.
+        Required ports: BTreeMap<Text<PortName>, ServicePortInput> => Objects,
+    }
+}
+
+object! {
+    /// A port of a service.
+    pub struct ServicePortInput: Effect {
+        /// What callers dial.
+        Required number: PortNumber => Objects,
+        /// What is spoken: `HTTP`, `HTTP2`, `HTTPS`, `GRPC`, `GRPC-WEB`, `TCP`, `TLS`, `MONGO`, `MYSQL`, `REDIS`.
+        Required protocol: Text<Protocol> => Objects,
+        /// Where the VM's proxy listens. Default: `number`.
+        Optional target_port: PortNumber => Objects,
+        /// Where the application listens on 127.0.0.1. Default: `target_port`.
+        Optional app_port: PortNumber => Objects,
+    }
+}
+
+object! {
+    /// The `Sidecar` of the workload.
+    pub struct SidecarInput: Effect {
+        /// What the VM may reach, as `namespace/host` patterns, e.g. `./*`. Default: everything.
+        Optional egress_hosts: Vec<String> => Objects,
+    }
+}
+
+object! {
+    /// Where the VM is reached. Credentials are in the provider block: a refresh and a destroy need them too.
+    pub struct SshInput: Effect {
+        /// Name or address to dial. Default: `address`.
+        Optional host: String => Rebootstrap,
+        /// Port of sshd. Default: the provider block's, else 22.
+        Optional port: PortNumber => Nothing,
+        /// User to log in as: root, or one who may use sudo without a password. Default: the provider block's.
+        Optional user: String => Nothing,
+        /// Name of one of the provider block's `identities`. Default: the provider block's.
+        Optional identity: String => Nothing,
+        /// The VM's public host key, e.g. `ssh-ed25519 AAAA…`.
+        Optional host_key: Text<HostKey> => Nothing,
+        /// Public key of the authority that signs host keys, e.g. `ssh-ed25519 AAAA…`.
+        Optional host_ca: Text<HostKey> => Nothing,
+        /// Text in the form of a known_hosts file. Default: the provider block's.
+        Optional known_hosts: String => Nothing,
+        /// Accept any host key. Anybody on the way can then read the VM's token. Default: `false`.
+        Optional insecure_ignore_host_key: bool => Nothing,
+        /// Host to go through. Default: the provider block's.
+        Optional bastion: BastionInput => Nothing,
+    }
+}
+
+object! {
+    /// A host that SSH connections go through.
+    pub struct BastionInput: Effect {
+        /// Name or address to dial.
+        Required host: String => Nothing,
+        /// Port of sshd. Default: 22.
+        Optional port: PortNumber => Nothing,
+        /// User to log in as. Default: the VM's user.
+        Optional user: String => Nothing,
+        /// Public host key, e.g. `ssh-ed25519 AAAA…`.
+        Optional host_key: Text<HostKey> => Nothing,
+        /// Public key of the authority that signs host keys.
+        Optional host_ca: Text<HostKey> => Nothing,
+        /// Text in the form of a known_hosts file.
+        Optional known_hosts: String => Nothing,
+        /// Accept any host key. Default: `false`.
+        Optional insecure_ignore_host_key: bool => Nothing,
+    }
+}
+
+object! {
+    /// How the proxy runs.
+    pub struct ProxyInput: Effect {
+        /// As what it runs: `systemd`, Istio's package and its unit. Default: `systemd`.
+        Optional runtime: Text<Runtime> => Rebootstrap,
+        /// How traffic reaches it: `redirect` (NAT rules) or `none` (only through the `Sidecar`'s listeners). Default: `redirect`.
+        Optional interception: Text<Interception> => Rebootstrap,
+        /// The package to install. Default: what is installed.
+        Optional install: InstallInput => Rebootstrap,
+        /// Inbound ports that bypass the proxy, besides those of sshd and of the proxy itself.
+        Optional exclude_inbound_ports: Vec<PortNumber> => Rebootstrap,
+        /// Destinations that bypass the proxy, besides the clouds' metadata addresses.
+        Optional exclude_cidrs: Vec<Text<Cidr>> => Rebootstrap,
+        /// Whether the proxy answers DNS for mesh hosts. Default: as the mesh config says.
+        Optional dns_capture: bool => Rebootstrap,
+    }
+}
+
+object! {
+    /// A package of Istio's sidecar.
+    pub struct InstallInput: Effect {
+        /// Address that the VM fetches it from.
+        Required url: String => Rebootstrap,
+        /// SHA-256 of the package in hex.
+        Required sha256: Text<Sha256> => Rebootstrap,
+    }
+}
+
+object! {
+    /// How conflicts with other owners of a field are treated.
+    pub struct FieldManagerInput: Effect {
+        /// Take fields over from other owners. Default: `false`: the apply stops and names owner and field.
+        Optional force_conflicts: bool => Nothing,
+    }
+}

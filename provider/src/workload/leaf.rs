@@ -1,0 +1,74 @@
+//! Leaf types of the declarations that neither `tfplugin` nor `mesh` has.
+
+use std::fmt;
+use std::str::FromStr;
+
+use mesh::names::Port;
+use tfplugin::{Diagnostic, Diagnostics, Path, Raw, Shape, Type};
+
+/// A port, written as a number from 1 to 65535.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PortNumber(pub(crate) Port);
+
+impl<E> Shape<E> for PortNumber {
+    fn ty() -> Type<E> {
+        Type::Number
+    }
+
+    fn read(raw: &Raw, at: &Path, problems: &mut Diagnostics) -> Option<Self> {
+        let number = <u16 as Shape<E>>::read(raw, at, problems)?;
+        Port::try_from(number)
+            .map(Self)
+            .map_err(|err| problems.push(Diagnostic::error("Invalid value", format!("{at}: {err}.")).at(at)))
+            .ok()
+    }
+
+    fn write(&self) -> Raw {
+        <u16 as Shape<E>>::write(&self.0.get())
+    }
+}
+
+/// Declares an enum whose variants are written as the given words.
+macro_rules! choice {
+    ($(#[doc = $about:literal])+ $Name:ident { $( $(#[doc = $doc:literal])+ $Variant:ident = $word:literal, )+ }) => {
+        $(#[doc = $about])+
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(crate) enum $Name { $( $(#[doc = $doc])+ $Variant, )+ }
+
+        impl FromStr for $Name {
+            type Err = String;
+            fn from_str(text: &str) -> Result<Self, String> {
+                match text {
+                    $( $word => Ok(Self::$Variant), )+
+                    _ => Err(format!("{text:?} is not one of {}", [$(concat!("\"", $word, "\"")),+].join(", "))),
+                }
+            }
+        }
+
+        impl fmt::Display for $Name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(match self { $( Self::$Variant => $word, )+ })
+            }
+        }
+    };
+}
+
+choice! {
+    /// What a destroy does to the VM.
+    OnDestroy {
+        /// Stops and removes the proxy.
+        Clean = "clean",
+        /// Leaves the VM alone.
+        Keep = "keep",
+    }
+}
+
+choice! {
+    /// Whether a refresh looks at the VMs.
+    CheckOnRefresh {
+        /// Each refresh does.
+        Always = "always",
+        /// None does: drift of VMs is not seen.
+        Never = "never",
+    }
+}

@@ -1,0 +1,98 @@
+//! The resource `mesh_vm_workload`.
+//!
+//! ```text
+//! config -> Input -> Workload ─┐
+//!                      Facts ──┴-> render -> Desired ─┬-> objects -> cluster
+//!                                                     └-> bundle  -> VM -> Output
+//! state  -> Input -> Workload, Facts -> render -> Desired ─┐
+//!                        ObservedObjects, ObservedVm ──────┴-> compare -> Drift -> Output
+//! ```
+//!
+//! **Invariant**: nothing computed enters an input, and no output reaches `render`.
+
+mod apply;
+mod bootstrap;
+mod convert;
+mod delete;
+mod import;
+pub(crate) mod input;
+pub(crate) mod leaf;
+mod output;
+mod plan;
+mod prepare;
+mod read;
+
+use mesh::Effect;
+use tfplugin::{Diagnostics, Done, Import, ImportId, Paths, Planned, Resource, Stage};
+use tokio::time::Instant;
+
+use crate::context::Context;
+use crate::diagnose;
+use input::WorkloadInput;
+use output::WorkloadOutput;
+
+/// A VM that is a member of the mesh.
+pub(crate) struct VmWorkload;
+
+impl Resource for VmWorkload {
+    const NAME: &'static str = "mesh_vm_workload";
+    const REPLACES: Effect = Effect::Replace;
+    const IDENTITY: &'static [&'static str] = &["namespace", "name"];
+
+    type Effect = Effect;
+    type Input = WorkloadInput;
+    type Output = WorkloadOutput;
+    type Context = Context;
+
+    fn tells(effect: Effect) -> &'static str {
+        match effect {
+            Effect::Nothing => "",
+            Effect::Objects => "Changing it updates the mesh objects only.",
+            Effect::Rebootstrap => "Changing it bootstraps the VM again, in place.",
+            Effect::Replace => "Changing it replaces the workload.",
+        }
+    }
+
+    fn check(input: &WorkloadInput, unknown: &Paths) -> Diagnostics {
+        convert::workload(input).map(|workload| diagnose::problems(mesh::validate(&workload), unknown)).unwrap_or_default()
+    }
+
+    fn plan(stage: &Stage<'_, Self>) -> Planned<Self> {
+        plan::plan(stage)
+    }
+
+    async fn apply(
+        context: &Context,
+        stage: &Stage<'_, Self>,
+        deadline: Instant,
+        reached: &mut Option<WorkloadOutput>,
+    ) -> Done {
+        match stage {
+            Stage::Create { next } => apply::create(context, next, deadline, reached).await,
+            Stage::Update { prior, output, next, edits } => {
+                let update = apply::Update { prior, output, next, edits };
+                apply::update(context, &update, deadline, reached).await
+            }
+            Stage::Delete { prior, output } => delete::delete(context, prior, output, deadline, reached).await,
+        }
+    }
+
+    async fn read(
+        context: &Context,
+        input: &WorkloadInput,
+        deadline: Instant,
+        reached: &mut Option<WorkloadOutput>,
+    ) -> Done {
+        read::read(context, input, deadline, reached).await
+    }
+}
+
+impl Import for VmWorkload {
+    async fn import(
+        context: &Context,
+        id: &ImportId,
+        _deadline: Instant,
+    ) -> Result<(WorkloadInput, WorkloadOutput), Diagnostics> {
+        import::import(context, id).await
+    }
+}

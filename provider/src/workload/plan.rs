@@ -1,0 +1,109 @@
+//! The plan: pure. It works with no cluster, no VM and an address that is not known yet.
+
+use mesh::{Change, Drift, Edit, Effect};
+use tfplugin::{Changed, Diagnostic, Planned, Stage, Value, all_unknown, unknown_from};
+
+use super::VmWorkload;
+use super::convert;
+use super::input::WorkloadInput;
+use super::leaf::OnDestroy;
+use super::output::{DriftOutput, WorkloadOutput};
+
+/// Plans one stage.
+pub(crate) fn plan(stage: &Stage<'_, VmWorkload>) -> Planned<VmWorkload> {
+    match stage {
+        Stage::Create { next } => Planned::new(created(next)),
+        Stage::Update { prior, output, next, edits } => Planned::new(updated(prior, output, next, edits)),
+        Stage::Delete { prior, output } => deleted(prior, output),
+    }
+}
+
+/// Decides what an update does. The apply decides by the same edits again.
+pub(crate) fn change(
+    prior: &WorkloadInput,
+    output: &WorkloadOutput,
+    next: &WorkloadInput,
+    edits: &[Changed<Effect>],
+) -> Change {
+    let mut edits: Vec<Edit> = edits.iter().map(edit).collect();
+    if prior.ssh.is_null() != next.ssh.is_null() {
+        let text = if next.ssh.is_null() { "removed" } else { "added" };
+        edits.push(Edit { at: "ssh".into(), effect: Effect::Rebootstrap, text: Some(text.into()) });
+    }
+    mesh::decide(&edits, &drift(output))
+}
+
+/// Returns the drift that the state holds.
+pub(crate) fn drift(output: &WorkloadOutput) -> Drift {
+    let Some(drift) = output.drift.known() else { return Drift::default() };
+    let lines = |value: &Value<Vec<String>>| value.known().cloned().unwrap_or_default();
+    Drift { objects: lines(&drift.objects), vm: lines(&drift.vm) }
+}
+
+/// Returns the drift as the state holds it.
+pub(crate) fn drift_output(drift: Drift) -> Value<DriftOutput> {
+    Value::Known(DriftOutput { objects: Value::Known(drift.objects), vm: Value::Known(drift.vm) })
+}
+
+fn edit(changed: &Changed<Effect>) -> Edit {
+    Edit { at: changed.at.to_string(), effect: changed.effect, text: changed.text() }
+}
+
+fn created(next: &WorkloadInput) -> WorkloadOutput {
+    let output = WorkloadOutput {
+        id: convert::id(next).map_or(Value::Unknown, |id| Value::Known(id.to_string())),
+        drift: drift_output(Drift::default()),
+        last_bootstrap_reasons: Value::Known(if next.ssh.is_null() { vec![] } else { vec!["created".into()] }),
+        ..all_unknown::<Effect, _>()
+    };
+    if next.ssh.is_null() { without_vm(output) } else { output }
+}
+
+fn updated(
+    prior: &WorkloadInput,
+    output: &WorkloadOutput,
+    next: &WorkloadInput,
+    edits: &[Changed<Effect>],
+) -> WorkloadOutput {
+    let change = change(prior, output, next, edits);
+    if change.effect == Effect::Nothing {
+        return output.clone();
+    }
+    let mut planned = unknown_from(output, &change.effect.min(Effect::Rebootstrap));
+    planned.drift = drift_output(Drift::default());
+    if next.ssh.is_null() {
+        return without_vm(planned);
+    }
+    if change.effect >= Effect::Rebootstrap {
+        planned.last_bootstrap_reasons = change.reasons.map_or(Value::Unknown, Value::Known);
+    }
+    planned
+}
+
+/// Returns the output of a workload of which only the objects are ours.
+pub(crate) fn without_vm(output: WorkloadOutput) -> WorkloadOutput {
+    WorkloadOutput {
+        bundle_digest: Value::Null,
+        machine_id: Value::Null,
+        proxy_version: Value::Null,
+        bootstrapped_at: Value::Null,
+        last_bootstrap_reasons: Value::Known(vec![]),
+        ..output
+    }
+}
+
+/// Tells what the destroy will leave behind, where the diff cannot show it.
+fn deleted(prior: &WorkloadInput, output: &WorkloadOutput) -> Planned<VmWorkload> {
+    let mut planned = Planned::new(output.clone());
+    if prior.on_destroy.known().is_some_and(|choice| choice.0 == OnDestroy::Keep) && !prior.ssh.is_null() {
+        planned.diagnostics.push(
+            Diagnostic::warning(
+                "The VM is left as it is",
+                "on_destroy is \"keep\": the proxy goes on running on the VM after its objects are deleted. \
+                 Istio refuses it once its certificate ends.",
+            )
+            .at("on_destroy"),
+        );
+    }
+    planned
+}
