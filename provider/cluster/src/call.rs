@@ -52,59 +52,42 @@ pub struct Resource {
     pub kind: &'static str,
 }
 
-pub(crate) const CONFIG_MAP: &Resource = &Resource {
-    group: "",
-    version: "v1",
-    plural: "configmaps",
-    kind: "ConfigMap",
-};
-pub(crate) const SERVICE: &Resource = &Resource {
-    group: "",
-    version: "v1",
-    plural: "services",
-    kind: "Service",
-};
-pub(crate) const SERVICE_ACCOUNT: &Resource = &Resource {
-    group: "",
-    version: "v1",
-    plural: "serviceaccounts",
-    kind: "ServiceAccount",
-};
+pub(crate) const CONFIG_MAP: &Resource = &Resource::core("configmaps", "ConfigMap");
+pub(crate) const SERVICE: &Resource = &Resource::core("services", "Service");
+pub(crate) const SERVICE_ACCOUNT: &Resource = &Resource::core("serviceaccounts", "ServiceAccount");
 /// A subresource: its path is that of the service account with `/token` after the name.
-pub(crate) const TOKEN: &Resource = &Resource {
-    group: "",
-    version: "v1",
-    plural: "serviceaccounts/token",
-    kind: "token of ServiceAccount",
-};
+pub(crate) const TOKEN: &Resource =
+    &Resource::core("serviceaccounts/token", "token of ServiceAccount");
 
-const ISTIO: &str = "networking.istio.io";
-static WORKLOAD_ENTRY: Resource = Resource {
-    group: ISTIO,
-    version: "v1",
-    plural: "workloadentries",
-    kind: "WorkloadEntry",
-};
-static SERVICE_ENTRY: Resource = Resource {
-    group: ISTIO,
-    version: "v1",
-    plural: "serviceentries",
-    kind: "ServiceEntry",
-};
-static SIDECAR: Resource = Resource {
-    group: ISTIO,
-    version: "v1",
-    plural: "sidecars",
-    kind: "Sidecar",
-};
+const WORKLOAD_ENTRY: &Resource = &Resource::istio("workloadentries", "WorkloadEntry");
+const SERVICE_ENTRY: &Resource = &Resource::istio("serviceentries", "ServiceEntry");
+const SIDECAR: &Resource = &Resource::istio("sidecars", "Sidecar");
 
 impl Resource {
+    const fn core(plural: &'static str, kind: &'static str) -> Self {
+        Self {
+            group: "",
+            version: "v1",
+            plural,
+            kind,
+        }
+    }
+
+    const fn istio(plural: &'static str, kind: &'static str) -> Self {
+        Self {
+            group: "networking.istio.io",
+            version: "v1",
+            plural,
+            kind,
+        }
+    }
+
     /// Returns the resource that serves a kind of ours.
     pub(crate) fn of(kind: Kind) -> &'static Self {
         match kind {
-            Kind::WorkloadEntry => &WORKLOAD_ENTRY,
-            Kind::ServiceEntry => &SERVICE_ENTRY,
-            Kind::Sidecar => &SIDECAR,
+            Kind::WorkloadEntry => WORKLOAD_ENTRY,
+            Kind::ServiceEntry => SERVICE_ENTRY,
+            Kind::Sidecar => SIDECAR,
         }
     }
 

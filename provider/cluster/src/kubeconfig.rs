@@ -452,3 +452,6 @@ fn bits(address: IpAddr) -> u128 {
         IpAddr::V6(address) => address.to_bits(),
     }
 }
+
+#[cfg(test)]
+mod tests;

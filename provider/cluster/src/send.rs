@@ -28,7 +28,9 @@ impl Cluster {
     ) -> Result<Value, ClusterError> {
         let end = Instant::now() + LIMIT;
         loop {
-            let sent = timeout(end - Instant::now(), self.send_once(call, request.clone()));
+            // Boxed: a join of several requests would else be tens of kilobytes.
+            let sent = Box::pin(self.send_once(call, request.clone()));
+            let sent = timeout(end - Instant::now(), sent);
             let (status, headers, body) =
                 sent.await.map_err(|elapsed| self.silent(call, elapsed))??;
             match asked_to_wait(status, &headers) {

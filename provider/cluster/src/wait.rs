@@ -1,10 +1,12 @@
 //! Waits until istiod itself reports the proxy.
 
+use std::time::Duration;
+
 use futures::{TryStreamExt, pin_mut};
 use kube::core::WatchEvent;
 use mesh::{Connection, Id, Kind};
 use serde_json::Value;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::call::{Call, Resource, Verb};
 use crate::connect::Cluster;
@@ -12,9 +14,12 @@ use crate::error::{ClusterError, refused, unanswered};
 use crate::observe::connection;
 use crate::send::unsendable;
 
-/// API servers end a watch after 5 to 10 minutes; a shorter one bounds what a dead connection
-/// can cost.
-const WATCH_SECONDS: u64 = 60;
+/// How long one watch may last; the server is asked to end it then.
+const WATCH: Duration = Duration::from_mins(1);
+/// What the server may take longer to end it.
+const GRACE: Duration = Duration::from_secs(5);
+/// Between the end of one watch and the next.
+const PAUSE: Duration = Duration::from_millis(500);
 
 impl Cluster {
     /// Waits until istiod reports a connection of the workload's proxy other than `before`.
@@ -61,13 +66,16 @@ impl Cluster {
             if is_new(last, before) {
                 return Ok(last.clone());
             }
-            if let Some(found) = self.watch(call(Verb::Watch), &entry, before, last).await? {
+            let watch = self.watch(call(Verb::Watch), &entry, before, last);
+            // The server ends a watch in time; only a dead connection outlasts it.
+            if let Some(found) = timeout(WATCH + GRACE, watch).await.unwrap_or(Ok(None))? {
                 return Ok(found);
             }
+            sleep(PAUSE).await;
         }
     }
 
-    /// Follows the entry from the version given; `None` when the server ended the watch.
+    /// Follows the entry from the version given; `None` when the watch ended.
     async fn watch(
         &self,
         call: Call,
@@ -77,20 +85,18 @@ impl Cluster {
     ) -> Result<Option<Connection>, ClusterError> {
         let version = entry["metadata"]["resourceVersion"].as_str().unwrap_or("0");
         let query = format!(
-            "watch=true&fieldSelector=metadata.name%3D{}&resourceVersion={version}&timeoutSeconds={WATCH_SECONDS}",
-            call.name
+            "watch=true&fieldSelector=metadata.name%3D{}&resourceVersion={version}&timeoutSeconds={}",
+            call.name,
+            WATCH.as_secs()
         );
         let request = call
             .request(&query)
             .map_err(|error| unsendable(&call, &error))?;
-        let failed = |error| self.watch_failed(&call, error);
-        let events = self
-            .client()
-            .request_events::<Value>(request)
-            .await
-            .map_err(failed)?;
+        let events = self.client().request_events::<Value>(request).await;
+        let events = events.map_err(|error| self.watch_refused(&call, error))?;
         pin_mut!(events);
-        while let Some(event) = events.try_next().await.map_err(failed)? {
+        // A stream that breaks ends the watch: the GET that follows tells whether the server is there.
+        while let Ok(Some(event)) = events.try_next().await {
             match event {
                 WatchEvent::Added(entry) | WatchEvent::Modified(entry) => {
                     *last = connection(&entry);
@@ -107,7 +113,7 @@ impl Cluster {
         Ok(None)
     }
 
-    fn watch_failed(&self, call: &Call, error: kube::Error) -> ClusterError {
+    fn watch_refused(&self, call: &Call, error: kube::Error) -> ClusterError {
         match error {
             kube::Error::Api(status) => refused(self.server(), call.clone(), status.code, *status),
             other => unanswered(self.server(), call.clone(), other),

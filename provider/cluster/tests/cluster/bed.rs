@@ -76,7 +76,7 @@ pub(crate) async fn cluster_behind(
 }
 
 /// Returns a manifest as `mesh::render` makes them: with our label.
-pub(crate) fn manifest(kind: Kind, id: &Id, spec: Value) -> Manifest {
+pub(crate) fn manifest(kind: Kind, id: &Id, spec: &Value) -> Manifest {
     let body = json!({ "metadata": { "labels": { MANAGED_BY_LABEL: MANAGER } }, "spec": spec });
     Manifest {
         kind,
@@ -87,7 +87,7 @@ pub(crate) fn manifest(kind: Kind, id: &Id, spec: Value) -> Manifest {
 
 pub(crate) fn entry(id: &Id) -> Manifest {
     let spec = json!({ "address": "192.0.2.1", "labels": { "app": "ratings" }, "serviceAccount": "ratings" });
-    manifest(Kind::WorkloadEntry, id, spec)
+    manifest(Kind::WorkloadEntry, id, &spec)
 }
 
 pub(crate) fn path(plural: &str, id: &Id) -> String {
@@ -101,4 +101,11 @@ pub(crate) fn examples(name: &str) -> PathBuf {
     [env!("CARGO_MANIFEST_DIR"), "..", "..", "examples", name]
         .iter()
         .collect()
+}
+
+pub(crate) fn config_map(namespace: &str, name: &str, data: &Value) {
+    let metadata = json!({ "namespace": namespace, "name": name });
+    let map =
+        json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data });
+    kubectl().apply(&map).unwrap();
 }

@@ -56,11 +56,12 @@ async fn a_wait_longer_than_a_request_may_take_is_an_error() {
     );
 }
 
+type Expected = fn(&ClusterError) -> bool;
+
 #[tokio::test]
 async fn nothing_but_not_found_of_the_object_is_absent() {
     let id = workload();
     let gateway = "<html>no such route</html>";
-    type Expected = fn(&ClusterError) -> bool;
     let cases: [(u16, &str, Expected); 4] = [
         (
             401,
@@ -155,8 +156,7 @@ async fn a_hundred_workloads_share_one_list_per_kind() {
         None
     })
     .await;
-    let set: Vec<_> = ids.iter().flat_map(|id| [entry(id), crate::bed::manifest(mesh::Kind::Sidecar, id, json!({
-        "workloadSelector": { "labels": { "vm": id.name.as_str() } }, "egress": [{ "hosts": ["./*"] }] }))]).collect();
+    let set: Vec<_> = ids.iter().flat_map(|id| [entry(id), crate::bed::manifest(mesh::Kind::Sidecar, id, &json!({ "workloadSelector": { "labels": { "vm": id.name.as_str() } }, "egress": [{ "hosts": ["./*"] }] }))]).collect();
     cluster.apply(&set, Force::Adopt).await.unwrap();
     requests.store(0, Ordering::SeqCst);
     let all = futures::future::join_all(ids.iter().map(|id| cluster.observe(id, &[]))).await;
@@ -207,12 +207,9 @@ async fn a_server_that_cannot_be_reached_is_named_with_the_cause() {
         let ClusterError::Unreachable { source, .. } = &error else {
             panic!("{error:?}")
         };
-        let mut chain = source.to_string();
-        let mut next = source.source();
-        while let Some(cause) = next {
-            chain += &format!(": {cause}");
-            next = cause.source();
-        }
+        let causes = std::iter::successors(source.source(), |cause| cause.source());
+        let chain: Vec<_> = causes.map(ToString::to_string).collect();
+        let chain = chain.join(": ");
         assert!(chain.contains(cause), "{chain}");
     }
 }

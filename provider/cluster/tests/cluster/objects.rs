@@ -14,8 +14,8 @@ fn set_of(id: &Id) -> Vec<Manifest> {
     let sidecar = json!({ "workloadSelector": selector, "egress": [{ "hosts": ["./*"] }] });
     vec![
         entry(id),
-        manifest(Kind::ServiceEntry, id, service),
-        manifest(Kind::Sidecar, id, sidecar),
+        manifest(Kind::ServiceEntry, id, &service),
+        manifest(Kind::Sidecar, id, &sidecar),
     ]
 }
 
@@ -208,7 +208,7 @@ async fn a_refused_object_is_told_field_by_field() {
     ];
     for (spec, field) in cases {
         let refused = cluster
-            .apply(&[manifest(Kind::WorkloadEntry, &id, spec)], Force::Never)
+            .apply(&[manifest(Kind::WorkloadEntry, &id, &spec)], Force::Never)
             .await;
         let Err(ClusterError::Invalid { causes, .. }) = &refused else {
             panic!("{refused:?}")
@@ -226,7 +226,7 @@ async fn a_field_that_the_server_does_not_know_is_an_error() {
     let (cluster, id) = (cluster().await, workload());
     let spec = json!({ "address": "192.0.2.1", "colour": "blue" });
     let error = cluster
-        .apply(&[manifest(Kind::WorkloadEntry, &id, spec)], Force::Never)
+        .apply(&[manifest(Kind::WorkloadEntry, &id, &spec)], Force::Never)
         .await
         .unwrap_err();
     assert!(error.to_string().contains("colour"), "{error}");
@@ -249,17 +249,22 @@ async fn a_policy_that_denies_speaks_for_itself() {
     kubectl().apply(&policy).unwrap();
     let sidecar = &set_of(&id)[2];
     // The server takes a moment to know a new policy; until then it accepts.
-    let error = loop {
-        match cluster
-            .apply(std::slice::from_ref(sidecar), Force::Never)
-            .await
-        {
-            Err(error) => break error,
-            Ok(_) => kubectl()
+    let denied = async {
+        loop {
+            if let Err(error) = cluster
+                .apply(std::slice::from_ref(sidecar), Force::Never)
+                .await
+            {
+                return error;
+            }
+            kubectl()
                 .delete(id.namespace.as_str(), &format!("sidecar/{}", id.name))
-                .unwrap(),
+                .unwrap();
         }
     };
+    let error = tokio::time::timeout(std::time::Duration::from_mins(1), denied)
+        .await
+        .unwrap();
     let ClusterError::Denied { message, .. } = &error else {
         panic!("{error:?}")
     };

@@ -8,7 +8,7 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::bed::{connect, entry, examples, kubectl, server, workload};
+use crate::bed::{config_map, connect, entry, examples, kubectl, server, workload};
 
 /// Connects as a service account, by its token: the other form of the provider block.
 async fn as_account(namespace: &str, name: &str, istio: &str) -> Cluster {
@@ -44,25 +44,23 @@ fn grant(workloads: &Id, istio: &Id) {
         .unwrap();
 }
 
+/// Writes what facts are read from.
+fn control_plane(workloads: &Id, istio: &Id) {
+    let (workloads, istio) = (workloads.namespace.as_str(), istio.namespace.as_str());
+    config_map(istio, "istio", &json!({ "mesh": "{}" }));
+    config_map(istio, "istio-sidecar-injector", &json!({ "values": "{}" }));
+    config_map(
+        workloads,
+        "istio-ca-root-cert",
+        &json!({ "root-cert.pem": "root" }),
+    );
+}
+
 #[tokio::test]
 async fn the_example_role_allows_everything_that_is_done() {
     let (id, istio) = (workload(), workload());
     grant(&id, &istio);
-    let config_map = |namespace: &str, name: &str, data: Value| {
-        let metadata = json!({ "namespace": namespace, "name": name });
-        kubectl().apply(&json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data })).unwrap();
-    };
-    config_map(istio.namespace.as_str(), "istio", json!({ "mesh": "{}" }));
-    config_map(
-        istio.namespace.as_str(),
-        "istio-sidecar-injector",
-        json!({ "values": "{}" }),
-    );
-    config_map(
-        id.namespace.as_str(),
-        "istio-ca-root-cert",
-        json!({ "root-cert.pem": "root" }),
-    );
+    control_plane(&id, &istio);
 
     let cluster = as_account(id.namespace.as_str(), "terraform", istio.namespace.as_str()).await;
     let facts = cluster
@@ -76,8 +74,8 @@ async fn the_example_role_allows_everything_that_is_done() {
     let service = json!({ "hosts": ["a.vm"], "ports": ports, "resolution": "STATIC", "location": "MESH_INTERNAL" });
     let set = [
         entry(&id),
-        crate::bed::manifest(Kind::ServiceEntry, &id, service),
-        crate::bed::manifest(Kind::Sidecar, &id, egress),
+        crate::bed::manifest(Kind::ServiceEntry, &id, &service),
+        crate::bed::manifest(Kind::Sidecar, &id, &egress),
     ];
     for _create_then_update in 0..2 {
         cluster.apply(&set, Force::Never).await.unwrap();
@@ -155,27 +153,12 @@ async fn a_right_that_is_missing_is_named_as_a_rule() {
 async fn a_service_account_that_may_not_be_looked_at_is_not_absent() {
     let (id, istio) = (workload(), workload());
     grant(&id, &istio);
-    for (namespace, name, data) in [
-        (&istio.namespace, "istio", json!({ "mesh": "{}" })),
-        (
-            &istio.namespace,
-            "istio-sidecar-injector",
-            json!({ "values": "{}" }),
-        ),
-        (
-            &id.namespace,
-            "istio-ca-root-cert",
-            json!({ "root-cert.pem": "root" }),
-        ),
-    ] {
-        let metadata = json!({ "namespace": namespace.as_str(), "name": name });
-        kubectl().apply(&json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": data })).unwrap();
-    }
-    let role = format!("role/{}", "terraform-provider-mesh");
+    control_plane(&id, &istio);
+    let role = "role/terraform-provider-mesh";
     let role: Value = serde_json::from_str(
         &kubectl()
             .call(
-                &["get", "-n", id.namespace.as_str(), &role, "-o", "json"],
+                &["get", "-n", id.namespace.as_str(), role, "-o", "json"],
                 b"",
             )
             .unwrap(),

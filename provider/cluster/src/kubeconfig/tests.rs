@@ -1,0 +1,369 @@
+//! Each form of the provider block and of the environment, without a server.
+
+use std::fs;
+use std::path::Path;
+
+use kube::Config;
+use secrecy::{ExposeSecret, SecretString};
+use tempfile::TempDir;
+
+use super::*;
+use crate::Cluster;
+use crate::connect::config;
+
+const TWO: &str = r#"
+apiVersion: v1
+kind: Config
+current-context: one
+clusters:
+- {name: one, cluster: {server: "https://one.example:6443", tls-server-name: inner.example}}
+- {name: two, cluster: {server: "https://two.example", proxy-url: "http://proxy.example:3128", insecure-skip-tls-verify: true}}
+users:
+- {name: alice, user: {token: alices-token}}
+- {name: bob, user: {username: bob, password: bobs-password}}
+contexts:
+- {name: one, context: {cluster: one, user: alice}}
+- {name: two, context: {cluster: two, user: bob}}
+"#;
+
+const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----\nAQID\n-----END CERTIFICATE-----\n";
+const KEY: &str = "-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----\n";
+
+fn folder(files: &[(&str, &str)]) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, text) in files {
+        fs::write(folder.path().join(name), text).unwrap();
+    }
+    folder
+}
+
+fn from_file(path: &Path) -> Settings {
+    Settings {
+        config_paths: vec![path.into()],
+        ..Settings::default()
+    }
+}
+
+async fn made(settings: &Settings, environment: &[(&str, &str)]) -> Result<Config, ClusterError> {
+    let variable = |name: &str| {
+        environment
+            .iter()
+            .find(|(key, _)| *key == name)
+            .map(|(_, value)| (*value).to_owned())
+    };
+    config(settings, &variable).await
+}
+
+fn told(config: &Config) -> (String, Option<&str>, Option<&str>) {
+    let token = config
+        .auth_info
+        .token
+        .as_ref()
+        .map(ExposeSecret::expose_secret);
+    (
+        config.cluster_url.to_string(),
+        token,
+        config.auth_info.username.as_deref(),
+    )
+}
+
+#[tokio::test]
+async fn a_file_gives_its_current_context_and_settings_choose_another() {
+    let folder = folder(&[("config", TWO)]);
+    let file = from_file(&folder.path().join("config"));
+    let config = made(&file, &[]).await.unwrap();
+    assert_eq!(
+        told(&config),
+        (
+            "https://one.example:6443/".into(),
+            Some("alices-token"),
+            None
+        )
+    );
+    assert_eq!(config.tls_server_name.as_deref(), Some("inner.example"));
+
+    let other = Settings {
+        config_context: Some("two".into()),
+        ..file.clone()
+    };
+    let config = made(&other, &[]).await.unwrap();
+    assert_eq!(
+        told(&config),
+        ("https://two.example/".into(), None, Some("bob"))
+    );
+    assert!(config.accept_invalid_certs);
+    assert_eq!(config.proxy_url.unwrap().host(), Some("proxy.example"));
+
+    let mixed = Settings {
+        config_context_cluster: Some("two".into()),
+        config_context_auth_info: Some("alice".into()),
+        ..file
+    };
+    let config = made(&mixed, &[]).await.unwrap();
+    assert_eq!(
+        told(&config),
+        ("https://two.example/".into(), Some("alices-token"), None)
+    );
+}
+
+#[tokio::test]
+async fn settings_beat_the_file_and_credentials_are_never_mixed() {
+    let folder = folder(&[("config", TWO)]);
+    let settings = Settings {
+        host: Some("192.0.2.1:6443".into()),
+        client_certificate: Some(CERTIFICATE.into()),
+        client_key: Some(SecretString::from(KEY)),
+        cluster_ca_certificate: Some(CERTIFICATE.into()),
+        tls_server_name: Some("outer.example".into()),
+        ..from_file(&folder.path().join("config"))
+    };
+    let config = made(&settings, &[]).await.unwrap();
+    assert_eq!(
+        told(&config),
+        ("https://192.0.2.1:6443/".into(), None, None)
+    );
+    assert_eq!(config.root_cert, Some(vec![vec![1, 2, 3]]));
+    assert_eq!(config.tls_server_name.as_deref(), Some("outer.example"));
+    assert!(
+        config.auth_info.client_certificate_data.is_some()
+            && config.auth_info.client_key_data.is_some()
+    );
+    assert!(
+        !format!("{settings:?} {config:?}").contains("c2VjcmV0"),
+        "a key never shows itself"
+    );
+}
+
+#[tokio::test]
+async fn the_environment_is_asked_in_its_order_and_only_without_host_and_paths() {
+    let folder = folder(&[
+        ("config", TWO),
+        (
+            "other",
+            &TWO.replace("current-context: one", "current-context: two"),
+        ),
+    ]);
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let (first, second, list) = (
+        at("config"),
+        at("other"),
+        format!("{}:{}", at("missing"), at("other")),
+    );
+    let one = "https://one.example:6443/";
+    let two = "https://two.example/";
+    let pod = [
+        ("KUBERNETES_SERVICE_HOST", "fd00::1"),
+        ("KUBERNETES_SERVICE_PORT", "443"),
+        ("KUBECONFIG", list.as_str()),
+    ];
+    let cases: [(&[(&str, &str)], &str); 4] = [
+        (
+            &[
+                ("KUBE_CONFIG_PATH", first.as_str()),
+                ("KUBECONFIG", second.as_str()),
+            ],
+            one,
+        ),
+        (
+            &[
+                ("KUBE_CONFIG_PATH", ""),
+                ("KUBE_CONFIG_PATHS", second.as_str()),
+                ("KUBECONFIG", first.as_str()),
+            ],
+            two,
+        ),
+        (&pod, two),
+        (
+            &[
+                ("KUBE_CONFIG_PATH", "~/config"),
+                ("HOME", folder.path().to_str().unwrap()),
+            ],
+            one,
+        ),
+    ];
+    for (environment, expected) in cases {
+        let config = made(&Settings::default(), environment).await.unwrap();
+        assert_eq!(config.cluster_url.to_string(), expected, "{environment:?}");
+    }
+    let host = Settings {
+        host: Some("https://set.example".into()),
+        ..Settings::default()
+    };
+    let config = made(&host, &[("KUBECONFIG", &first)]).await.unwrap();
+    assert_eq!(told(&config), ("https://set.example/".into(), None, None));
+}
+
+#[test]
+fn a_pod_finds_its_own_cluster() {
+    let variable = |name: &str| match name {
+        "KUBERNETES_SERVICE_HOST" => Some("fd00::1".to_owned()),
+        "KUBERNETES_SERVICE_PORT" => Some("443".to_owned()),
+        _ => None,
+    };
+    let (_, config) = selected(&Settings::default(), &variable).unwrap();
+    assert_eq!(server(&config), "https://[fd00::1]:443");
+    let user = config.auth_infos[0].auth_info.clone().unwrap();
+    assert_eq!(
+        user.token_file.unwrap(),
+        "/var/run/secrets/kubernetes.io/serviceaccount/token"
+    );
+}
+
+#[tokio::test]
+async fn without_any_configuration_the_error_says_what_to_set() {
+    let error = made(&Settings::default(), &[("HOME", "/root")])
+        .await
+        .unwrap_err();
+    assert!(matches!(error, ClusterError::NoConfiguration), "{error:?}");
+    for name in [
+        "kubernetes.config_path",
+        "kubernetes.host",
+        "KUBE_CONFIG_PATH",
+        "KUBECONFIG",
+    ] {
+        assert!(error.to_string().contains(name), "{error}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_does_not_fit_is_named_with_what_it_has() {
+    let secret = "users: [{name: a, user: {token: [very-secret}}]";
+    let no_server = TWO.replace("server: \"https://one.example:6443\", ", "");
+    let folder = folder(&[
+        ("config", TWO),
+        ("broken", secret),
+        ("empty", ""),
+        ("no-server", &no_server),
+    ]);
+    let at = |name: &str| from_file(&folder.path().join(name));
+    let context = Settings {
+        config_context: Some("three".into()),
+        ..at("config")
+    };
+    let user = Settings {
+        config_context_auth_info: Some("carol".into()),
+        ..at("config")
+    };
+    let cases = [
+        (context, "it has no context three; it has one, two"),
+        (user, "it has no user carol; it has alice, bob"),
+        (at("missing"), "it cannot be read: No such file"),
+        (at("broken"), "it is no valid kubeconfig (line 1, column"),
+        (
+            at("empty"),
+            "it has no current context: set kubernetes.config_context; it has none at all",
+        ),
+        (at("no-server"), "the cluster it names has no server"),
+    ];
+    for (settings, expected) in cases {
+        let error = made(&settings, &[]).await.unwrap_err();
+        let path = settings.config_paths[0].display().to_string();
+        assert!(
+            error
+                .to_string()
+                .starts_with(&format!("kubeconfig {path} cannot be used: {expected}")),
+            "{error}"
+        );
+        assert!(!format!("{error:?}").contains("very-secret"), "{error:?}");
+    }
+}
+
+#[tokio::test]
+async fn all_attributes_that_cannot_be_used_are_told_at_once() {
+    let settings = Settings {
+        host: Some("ftp://x".into()),
+        username: Some("bob".into()),
+        cluster_ca_certificate: Some("QUJD".into()),
+        client_key: Some(SecretString::from("my key")),
+        proxy_url: Some(SecretString::from("socks5://user:hidden@proxy")),
+        ..Settings::default()
+    };
+    let error = made(&settings, &[]).await.unwrap_err();
+    let ClusterError::Settings(problems) = &error else {
+        panic!("{error:?}")
+    };
+    let attributes: Vec<_> = problems.iter().map(|problem| problem.attribute).collect();
+    assert_eq!(
+        attributes,
+        [
+            "cluster_ca_certificate",
+            "client_key",
+            "client_certificate",
+            "username",
+            "host",
+            "proxy_url"
+        ]
+    );
+    assert!(!format!("{error:?} {error} {settings:?}").contains("hidden"));
+}
+
+#[tokio::test]
+async fn the_environments_proxy_serves_what_no_proxy_leaves() {
+    let no_proxy = "corp.example, .inner.example,10.0.0.0/8,fd00::/8,192.0.2.1";
+    let cases = [
+        ("https://api.example", true),
+        ("https://notcorp.example", true),
+        ("https://api.corp.example", false),
+        ("https://inner.example", false),
+        ("https://10.1.2.3:6443", false),
+        ("https://11.1.2.3:6443", true),
+        ("https://[fd00::1]:6443", false),
+        ("https://192.0.2.1", false),
+        ("https://127.0.0.1:6443", false),
+        ("https://localhost", false),
+    ];
+    for (host, proxied) in cases {
+        let settings = Settings {
+            host: Some(host.into()),
+            ..Settings::default()
+        };
+        let environment = [
+            ("https_proxy", "http://proxy.example:3128"),
+            ("NO_PROXY", no_proxy),
+        ];
+        let config = made(&settings, &environment).await.unwrap();
+        assert_eq!(config.proxy_url.is_some(), proxied, "{host}");
+    }
+}
+
+fn plugin_of(script: &str) -> Settings {
+    let exec = Exec {
+        api_version: "client.authentication.k8s.io/v1".into(),
+        command: "sh".into(),
+        args: vec!["-c".into(), script.into()],
+        env: [("ANSWER".to_owned(), SecretString::from("hidden-value"))].into(),
+    };
+    Settings {
+        host: Some("https://127.0.0.1:1".into()),
+        insecure: true,
+        exec: Some(exec),
+        ..Settings::default()
+    }
+}
+
+#[tokio::test]
+async fn a_plugin_gives_the_credentials_and_is_never_asked_on_a_terminal() {
+    let answer = r#"test "$ANSWER" = hidden-value && case "$KUBERNETES_EXEC_INFO" in *'"interactive":false'*) ;; *) exit 3 ;; esac
+        echo '{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential","status":{"token":"t"}}'"#;
+    Cluster::connect(&plugin_of(answer), &|_| None)
+        .await
+        .map(|_| ())
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_plugin_that_fails_is_quoted_without_what_it_printed_as_credential() {
+    let script = "echo half-a-token; echo first >&2; echo 'cannot log in' >&2; exit 7";
+    let Err(error) = Cluster::connect(&plugin_of(script), &|_| None).await else {
+        panic!("connected")
+    };
+    assert_eq!(
+        error.to_string(),
+        "the credentials for the cluster cannot be used: the exec plugin ended with exit status: 7: cannot log in"
+    );
+    let all = format!("{error:?}");
+    assert!(
+        !all.contains("half-a-token") && !all.contains("hidden-value"),
+        "{all}"
+    );
+}
