@@ -1,0 +1,264 @@
+//! A plugin's process: its start, the handshake line, and connections to it.
+
+use std::ffi::OsStr;
+use std::io;
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+use hyper_util::rt::TokioIo;
+use proto::plugin::Empty;
+use proto::plugin::grpc_controller_client::GrpcControllerClient;
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, BufReader, DuplexStream};
+use tokio::net::TcpStream;
+use tokio::process::{Child, Command};
+use tokio::time::timeout;
+use tonic::transport::{Channel, Endpoint};
+
+use crate::Error;
+use crate::tls::{self, ClientCertificate};
+
+/// What Terraform sets, so that a plugin knows that no person started it.
+pub const COOKIE: (&str, &str) = (
+    "TF_PLUGIN_MAGIC_COOKIE",
+    "d602bf8f470bc67ca7faa0386276bbdd4330efaf76d1a219cb4d6991ca9872b2",
+);
+/// How long Terraform waits for the handshake line.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// Where a plugin listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// A Unix socket.
+    Unix(PathBuf),
+    /// Host and port.
+    Tcp(String),
+}
+
+/// The line with which a plugin answers its start.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Handshake {
+    /// Major version of the protocol that the plugin speaks.
+    pub version: u32,
+    /// Where it listens.
+    pub address: Address,
+    /// Its certificate, as DER; empty: no TLS.
+    pub certificate: Vec<u8>,
+}
+
+impl Handshake {
+    /// Reads the line as go-plugin does: fields separated by `|`, the certificate as base64 without padding.
+    ///
+    /// # Errors
+    /// [`Error::Handshake`] with the line.
+    pub fn parse(line: &str) -> Result<Self, Error> {
+        let fields: Vec<_> = line.trim_end_matches('\n').split('|').collect();
+        let wrong = || Error::Handshake(line.to_owned());
+        let ["1", version, network, address, "grpc", certificate, ..] = fields[..] else {
+            return Err(wrong());
+        };
+        let address = match network {
+            "unix" => Address::Unix(address.into()),
+            "tcp" => Address::Tcp(address.to_owned()),
+            _ => return Err(wrong()),
+        };
+        let certificate = STANDARD_NO_PAD.decode(certificate).map_err(|_| wrong())?;
+        Ok(Self {
+            version: version.parse().map_err(|_| wrong())?,
+            address,
+            certificate,
+        })
+    }
+}
+
+/// A running plugin. Dropping it kills it.
+#[derive(Debug)]
+pub struct Process {
+    child: Child,
+    /// How it answered its start.
+    pub handshake: Handshake,
+    log: Arc<Mutex<String>>,
+}
+
+impl Process {
+    /// Starts `program` with `env` besides the cookie and, for mutual TLS, the client's certificate.
+    ///
+    /// # Errors
+    /// [`Error::Start`], [`Error::Handshake`] with what was printed instead of a handshake line.
+    pub async fn start(
+        program: impl AsRef<OsStr>,
+        env: &[(&str, &str)],
+        certificate: Option<&ClientCertificate>,
+    ) -> Result<Self, Error> {
+        let mut command = Command::new(program);
+        command
+            .env(COOKIE.0, COOKIE.1)
+            .env("PLUGIN_PROTOCOL_VERSIONS", "5,6")
+            .envs(env.iter().copied());
+        command
+            .env("PLUGIN_MIN_PORT", "10000")
+            .env("PLUGIN_MAX_PORT", "25000");
+        if let Some(certificate) = certificate {
+            command.env("PLUGIN_CLIENT_CERT", certificate.pem());
+        }
+        command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        let mut child = command.spawn().map_err(Error::Start)?;
+        let log = Arc::default();
+        if let Some(stderr) = child.stderr.take() {
+            tokio::spawn(collect(stderr, Arc::clone(&log)));
+        }
+        let mut line = String::new();
+        let mut stdout = BufReader::new(
+            child
+                .stdout
+                .take()
+                .ok_or_else(|| Error::Handshake(String::new()))?,
+        );
+        timeout(PATIENCE, stdout.read_line(&mut line))
+            .await
+            .map_err(io::Error::from)
+            .flatten()
+            .map_err(Error::Start)?;
+        let handshake = Handshake::parse(&line)?;
+        // Kept open and read, as Terraform does.
+        tokio::spawn(collect(stdout.into_inner(), Arc::clone(&log)));
+        Ok(Self {
+            child,
+            handshake,
+            log,
+        })
+    }
+
+    /// Connects to the plugin, showing `certificate` if the plugin has one itself.
+    ///
+    /// # Errors
+    /// [`Error::Connect`], also when either side refuses the other's certificate.
+    pub async fn connect(&self, certificate: Option<&ClientCertificate>) -> Result<Channel, Error> {
+        match (
+            &self.handshake.address,
+            self.handshake.certificate.as_slice(),
+        ) {
+            (address, []) => connect(address).await,
+            (Address::Unix(path), server) => {
+                let stream = unix(path).await?;
+                over(
+                    tls::connect(stream, server, certificate)
+                        .await
+                        .map_err(Error::Connect)?,
+                )
+                .await
+            }
+            (Address::Tcp(address), server) => {
+                let stream = TcpStream::connect(address).await.map_err(Error::Connect)?;
+                over(
+                    tls::connect(stream, server, certificate)
+                        .await
+                        .map_err(Error::Connect)?,
+                )
+                .await
+            }
+        }
+    }
+
+    /// Returns what the plugin wrote so far, other than the handshake line.
+    pub fn log(&self) -> String {
+        self.log
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Returns the id of the process; none if it has ended.
+    pub fn id(&self) -> Option<u32> {
+        self.child.id()
+    }
+
+    /// Asks the plugin to end, as Terraform does, and waits until it has.
+    ///
+    /// # Errors
+    /// [`Error::Call`] if it does not answer, [`Error::Start`] if it cannot be waited for or lives after two seconds,
+    /// when Terraform would kill it.
+    pub async fn shutdown(mut self, channel: Channel) -> Result<ExitStatus, Error> {
+        GrpcControllerClient::new(channel)
+            .shutdown(Empty {})
+            .await?;
+        timeout(Duration::from_secs(2), self.child.wait())
+            .await
+            .map_err(io::Error::from)
+            .flatten()
+            .map_err(Error::Start)
+    }
+
+    /// Waits until the process ends by itself.
+    ///
+    /// # Errors
+    /// [`Error::Start`] if it cannot be waited for.
+    pub async fn wait(&mut self) -> Result<ExitStatus, Error> {
+        self.child.wait().await.map_err(Error::Start)
+    }
+}
+
+async fn collect(from: impl AsyncRead + Unpin, log: Arc<Mutex<String>>) {
+    let mut lines = BufReader::new(from).lines();
+    while let Ok(Some(line)) = lines.next_line().await {
+        let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
+        log.push_str(&line);
+        log.push('\n');
+    }
+}
+
+/// Connects without TLS, as to a process that waits for a debugger.
+///
+/// # Errors
+/// [`Error::Connect`].
+pub async fn connect(address: &Address) -> Result<Channel, Error> {
+    match address {
+        Address::Unix(path) => over(unix(path).await?).await,
+        Address::Tcp(address) => {
+            over(TcpStream::connect(address).await.map_err(Error::Connect)?).await
+        }
+    }
+}
+
+/// Connects to a server in memory.
+///
+/// # Errors
+/// [`Error::Connect`].
+pub async fn in_memory(io: DuplexStream) -> Result<Channel, Error> {
+    over(io).await
+}
+
+#[cfg(unix)]
+async fn unix(path: &std::path::Path) -> Result<tokio::net::UnixStream, Error> {
+    tokio::net::UnixStream::connect(path)
+        .await
+        .map_err(Error::Connect)
+}
+
+#[cfg(not(unix))]
+async fn unix(_: &std::path::Path) -> Result<TcpStream, Error> {
+    Err(Error::Connect(io::ErrorKind::Unsupported.into()))
+}
+
+async fn over(io: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Result<Channel, Error> {
+    let mut only = Some(TokioIo::new(io));
+    let connector = tower::service_fn(move |_| {
+        let io = only
+            .take()
+            .ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected));
+        std::future::ready(io)
+    });
+    // The name stands in the TLS certificate and in no address.
+    let endpoint = Endpoint::from_static("http://localhost");
+    endpoint
+        .connect_with_connector(connector)
+        .await
+        .map_err(|error| Error::Connect(io::Error::other(error)))
+}

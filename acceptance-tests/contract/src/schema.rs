@@ -1,0 +1,327 @@
+//! The provider's schema, checked as Terraform checks it when it loads a provider.
+
+use std::collections::BTreeMap;
+
+use proto::tfplugin6 as wire;
+use wire::schema::nested_block::NestingMode as BlockNesting;
+use wire::schema::object::NestingMode;
+
+use crate::proposed::{child, items};
+use crate::{Mismatch, Path, Rule, Type, Value, Violation};
+
+/// How often a nested object can occur.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Nesting {
+    /// Once or not at all.
+    Single,
+    /// Once; never null.
+    Group,
+    /// In sequence.
+    List,
+    /// Without order.
+    Set,
+    /// By name.
+    Map,
+}
+
+/// Attributes and blocks by name.
+pub type Attributes = BTreeMap<String, Attribute>;
+
+/// What an attribute can hold.
+#[derive(Clone, Debug)]
+pub enum Shape {
+    /// A value of a type.
+    Plain(Type),
+    /// Objects with attributes of their own.
+    Nested(Nesting, Attributes),
+    /// The same, written as blocks: there are none, one or several, but never null or unknown ones.
+    Block(Nesting, Attributes),
+}
+
+/// An attribute or block of a schema.
+#[derive(Clone, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "the flags of the protocol")]
+pub struct Attribute {
+    /// What it can hold.
+    pub shape: Shape,
+    /// Whether the user must set it.
+    pub required: bool,
+    /// Whether the user may set it.
+    pub optional: bool,
+    /// Whether the provider may set it.
+    pub computed: bool,
+    /// Whether it never comes back from the provider.
+    pub write_only: bool,
+}
+
+impl Attribute {
+    /// Returns the type of its values.
+    pub fn ty(&self) -> Type {
+        match &self.shape {
+            Shape::Plain(ty) => ty.clone(),
+            Shape::Nested(nesting, attributes) | Shape::Block(nesting, attributes) => {
+                let element = Box::new(object(attributes));
+                match nesting {
+                    Nesting::Single | Nesting::Group => *element,
+                    Nesting::List => Type::List(element),
+                    Nesting::Set => Type::Set(element),
+                    Nesting::Map => Type::Map(element),
+                }
+            }
+        }
+    }
+}
+
+/// Returns the type of an object with these attributes.
+pub fn object(attributes: &Attributes) -> Type {
+    Type::Object(
+        attributes
+            .iter()
+            .map(|(name, attribute)| (name.clone(), attribute.ty()))
+            .collect(),
+    )
+}
+
+/// A schema on the way in: every fault is a violation at its path.
+pub(crate) fn read(schema: Option<&wire::Schema>, at: &Path) -> Result<Attributes, Violation> {
+    let schema = schema.ok_or_else(|| fault(at, "missing schema"))?;
+    if schema.version < 0 {
+        return Err(fault(at, "negative version"));
+    }
+    block(schema.block.as_ref(), at, false)
+}
+
+fn fault(at: &Path, text: &str) -> Violation {
+    Violation {
+        rule: Rule::Schema,
+        path: at.clone(),
+        text: text.to_owned(),
+    }
+}
+
+fn block(
+    block: Option<&wire::schema::Block>,
+    at: &Path,
+    in_set: bool,
+) -> Result<Attributes, Violation> {
+    let block = block.ok_or_else(|| fault(at, "missing block"))?;
+    let mut all = attributes(&block.attributes, at, in_set)?;
+    for nested in &block.block_types {
+        let at = at.then(&nested.type_name);
+        let nesting = match nested.nesting() {
+            BlockNesting::Single => Nesting::Single,
+            BlockNesting::Group => Nesting::Group,
+            BlockNesting::List => Nesting::List,
+            BlockNesting::Set => Nesting::Set,
+            BlockNesting::Map => Nesting::Map,
+            BlockNesting::Invalid => return Err(fault(&at, "invalid nesting")),
+        };
+        let inner = self::block(
+            nested.block.as_ref(),
+            &at,
+            in_set || nesting == Nesting::Set,
+        )?;
+        let required = nested.min_items > 0;
+        let shape = Shape::Block(nesting, inner);
+        let attribute = Attribute {
+            shape,
+            required,
+            optional: !required,
+            computed: false,
+            write_only: false,
+        };
+        insert(&mut all, &nested.type_name, attribute, &at)?;
+    }
+    Ok(all)
+}
+
+fn attributes(
+    list: &[wire::schema::Attribute],
+    at: &Path,
+    in_set: bool,
+) -> Result<Attributes, Violation> {
+    let mut all = Attributes::new();
+    for one in list {
+        let at = at.then(&one.name);
+        let shape = shape(one, &at, in_set)?;
+        if one.required == (one.optional || one.computed) {
+            return Err(fault(
+                &at,
+                "must be required, or optional or computed or both",
+            ));
+        }
+        if one.write_only && (one.computed || in_set) {
+            return Err(fault(
+                &at,
+                "a write-only attribute is neither computed nor in a set",
+            ));
+        }
+        let wire::schema::Attribute {
+            required,
+            optional,
+            computed,
+            write_only,
+            ..
+        } = *one;
+        insert(
+            &mut all,
+            &one.name,
+            Attribute {
+                shape,
+                required,
+                optional,
+                computed,
+                write_only,
+            },
+            &at,
+        )?;
+    }
+    Ok(all)
+}
+
+fn shape(attribute: &wire::schema::Attribute, at: &Path, in_set: bool) -> Result<Shape, Violation> {
+    match (&attribute.nested_type, attribute.r#type.as_slice()) {
+        (None, json) => {
+            let ty = serde_json::from_slice(json)
+                .ok()
+                .as_ref()
+                .and_then(Type::from_json);
+            let ty = ty.ok_or_else(|| fault(at, "invalid type"))?;
+            if in_set && ty == Type::Dynamic {
+                Err(fault(at, "a dynamic attribute in a set"))
+            } else {
+                Ok(Shape::Plain(ty))
+            }
+        }
+        (Some(object), []) => {
+            let nesting = match object.nesting() {
+                NestingMode::Single => Nesting::Single,
+                NestingMode::List => Nesting::List,
+                NestingMode::Set => Nesting::Set,
+                NestingMode::Map => Nesting::Map,
+                NestingMode::Invalid => return Err(fault(at, "invalid nesting")),
+            };
+            let in_set = in_set || nesting == Nesting::Set;
+            Ok(Shape::Nested(
+                nesting,
+                attributes(&object.attributes, at, in_set)?,
+            ))
+        }
+        (Some(_), _) => Err(fault(at, "both a type and a nested type")),
+    }
+}
+
+fn insert(
+    all: &mut Attributes,
+    name: &str,
+    attribute: Attribute,
+    at: &Path,
+) -> Result<(), Violation> {
+    if name.is_empty()
+        || !name
+            .bytes()
+            .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'))
+    {
+        return Err(fault(at, "names consist of a-z, 0-9 and _"));
+    }
+    match all.insert(name.to_owned(), attribute) {
+        None => Ok(()),
+        Some(_) => Err(fault(at, "two attributes or blocks of one name")),
+    }
+}
+
+/// Reads the identity of a resource type.
+pub(crate) fn identity(
+    schema: &wire::ResourceIdentitySchema,
+    at: &Path,
+) -> Result<Type, Violation> {
+    let mut all = BTreeMap::new();
+    for one in &schema.identity_attributes {
+        let at = at.then(&one.name);
+        match serde_json::from_slice(&one.r#type)
+            .ok()
+            .as_ref()
+            .and_then(Type::from_json)
+        {
+            None => return Err(fault(&at, "invalid type")),
+            Some(Type::Map(_) | Type::Set(_) | Type::Object(_)) => {
+                return Err(fault(&at, "no map, set or object in an identity"));
+            }
+            Some(ty) => _ = all.insert(one.name.clone(), ty),
+        }
+        if one.required_for_import == one.optional_for_import {
+            return Err(fault(&at, "either required or optional for import"));
+        }
+    }
+    Ok(Type::Object(all))
+}
+
+/// Checks that everything required is set, as Terraform does before it asks the provider.
+pub(crate) fn required(attributes: &Attributes, config: &Value) -> Result<(), Mismatch> {
+    attributes.iter().try_for_each(|(name, attribute)| {
+        let value = child(config, name);
+        let below = |mismatch: Mismatch| Mismatch {
+            path: mismatch.path.below(name),
+            ..mismatch
+        };
+        if attribute.required && *value == Value::Null {
+            return Err(below(Mismatch {
+                path: Path::default(),
+                text: "required, but not set".to_owned(),
+            }));
+        }
+        let (Shape::Nested(nesting, inner) | Shape::Block(nesting, inner)) = &attribute.shape
+        else {
+            return Ok(());
+        };
+        match (nesting, value) {
+            (Nesting::Single | Nesting::Group, Value::Map(_)) => {
+                required(inner, value).map_err(below)
+            }
+            (_, Value::Map(all)) => all
+                .values()
+                .try_for_each(|one| required(inner, one))
+                .map_err(below),
+            _ => items(value)
+                .iter()
+                .try_for_each(|one| required(inner, one))
+                .map_err(below),
+        }
+    })
+}
+
+/// Returns `value` as Terraform's configuration has it: blocks that are not written are empty, not null.
+pub(crate) fn with_blocks(attributes: &Attributes, value: Value) -> Value {
+    let Value::Map(mut all) = value else {
+        return value;
+    };
+    for (name, attribute) in attributes {
+        let Shape::Block(nesting, inner) = &attribute.shape else {
+            continue;
+        };
+        let written = all.remove(name).unwrap_or(Value::Null);
+        let value = match (nesting, written) {
+            (Nesting::List | Nesting::Set, Value::Null) => Value::List(Vec::new()),
+            (Nesting::Map, Value::Null) => Value::Map(BTreeMap::new()),
+            (Nesting::Group, Value::Null) => {
+                let empty = inner
+                    .keys()
+                    .map(|name| (name.clone(), Value::Null))
+                    .collect();
+                with_blocks(inner, Value::Map(empty))
+            }
+            (Nesting::Single | Nesting::Group, written) => with_blocks(inner, written),
+            (Nesting::Map, Value::Map(all)) => Value::Map(
+                all.into_iter()
+                    .map(|(name, one)| (name, with_blocks(inner, one)))
+                    .collect(),
+            ),
+            (_, Value::List(all)) => {
+                Value::List(all.into_iter().map(|one| with_blocks(inner, one)).collect())
+            }
+            (_, written) => written,
+        };
+        all.insert(name.clone(), value);
+    }
+    Value::Map(all)
+}

@@ -1,0 +1,407 @@
+//! Types and values of Terraform, and their msgpack and JSON forms.
+
+use std::collections::BTreeMap;
+use std::fmt::{Debug, Display};
+use std::ops::Index;
+
+use rmpv::Value as Msgpack;
+use serde_json::Value as Json;
+
+use crate::Path;
+use crate::number;
+
+/// Stands for a value that is not known yet, where a configuration is given as JSON.
+pub const UNKNOWN: &str = "<unknown until apply>";
+
+/// A type constraint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Type {
+    /// Text.
+    String,
+    /// A decimal number of any size.
+    Number,
+    /// A truth value.
+    Bool,
+    /// Whatever type the value says it has.
+    Dynamic,
+    /// A sequence.
+    List(Box<Type>),
+    /// A collection without order and duplicates.
+    Set(Box<Type>),
+    /// Values by name, all of one type.
+    Map(Box<Type>),
+    /// Values by name, each of its own type, all present.
+    Object(BTreeMap<String, Type>),
+    /// A sequence of fixed length, each element of its own type.
+    Tuple(Vec<Type>),
+}
+
+impl Type {
+    /// Reads the JSON form: `"string"`, `["list", "string"]`, `["object", {"a": "bool"}]`.
+    pub fn from_json(json: &Json) -> Option<Self> {
+        if let Some(name) = json.as_str() {
+            let simple = [
+                ("string", Self::String),
+                ("number", Self::Number),
+                ("bool", Self::Bool),
+                ("dynamic", Self::Dynamic),
+            ];
+            return simple
+                .into_iter()
+                .find_map(|(known, ty)| (known == name).then_some(ty));
+        }
+        let of = json.get(1)?;
+        let element = || Self::from_json(of).map(Box::new);
+        match json.get(0)?.as_str()? {
+            "list" => element().map(Self::List),
+            "set" => element().map(Self::Set),
+            "map" => element().map(Self::Map),
+            "tuple" => of
+                .as_array()?
+                .iter()
+                .map(Self::from_json)
+                .collect::<Option<_>>()
+                .map(Self::Tuple),
+            "object" => {
+                let attributes = of
+                    .as_object()?
+                    .iter()
+                    .map(|(name, ty)| Some((name.clone(), Self::from_json(ty)?)));
+                attributes.collect::<Option<_>>().map(Self::Object)
+            }
+            _ => None,
+        }
+    }
+}
+
+/// A value, which may be unknown or hold what is unknown.
+///
+/// The elements of a set are sorted and without duplicates, and numbers are written in one way, so that equal values
+/// are equal.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Value {
+    /// Not known before apply.
+    Unknown,
+    /// Absent.
+    Null,
+    /// A truth value.
+    Bool(bool),
+    /// A number, as decimal text in its shortest form.
+    Number(String),
+    /// Text.
+    String(String),
+    /// A list, a set or a tuple.
+    List(Vec<Value>),
+    /// A map or an object.
+    Map(BTreeMap<String, Value>),
+    /// A value of a dynamic type, with the JSON form of that type.
+    Typed(String, Box<Value>),
+}
+
+impl Value {
+    /// Tells whether nothing in the value is unknown.
+    pub fn is_known(&self) -> bool {
+        self.first_unknown().is_none()
+    }
+
+    /// Returns the path of something unknown.
+    pub fn first_unknown(&self) -> Option<Path> {
+        match self {
+            Self::Unknown => Some(Path::default()),
+            Self::List(items) => items
+                .iter()
+                .zip(0..)
+                .find_map(|(item, index)| Some(item.first_unknown()?.below(index))),
+            Self::Map(items) => items
+                .iter()
+                .find_map(|(name, item)| Some(item.first_unknown()?.below(name))),
+            Self::Typed(_, value) => value.first_unknown(),
+            _ => None,
+        }
+    }
+
+    /// Returns the JSON form; what is unknown becomes [`UNKNOWN`].
+    pub fn to_json(&self) -> Json {
+        match self {
+            Self::Unknown => UNKNOWN.into(),
+            Self::Null => Json::Null,
+            Self::Bool(value) => (*value).into(),
+            Self::Number(text) => {
+                serde_json::from_str(text).unwrap_or_else(|_| text.clone().into())
+            }
+            Self::String(text) => text.clone().into(),
+            Self::List(items) => items.iter().map(Self::to_json).collect(),
+            Self::Map(items) => items
+                .iter()
+                .map(|(name, item)| (name.clone(), item.to_json()))
+                .collect(),
+            Self::Typed(ty, value) => {
+                serde_json::json!({ "type": raw(ty), "value": value.to_json() })
+            }
+        }
+    }
+
+    /// Reads a value of type `ty` from JSON, in which [`UNKNOWN`] is unknown and an absent attribute null.
+    ///
+    /// # Errors
+    /// [`Mismatch`] with the first place that does not fit the type.
+    pub fn from_json(json: &Json, ty: &Type) -> Result<Self, Mismatch> {
+        Ok(match (ty, json) {
+            (_, Json::Null) => Self::Null,
+            (_, Json::String(text)) if text == UNKNOWN => Self::Unknown,
+            (Type::String, Json::String(text)) => Self::String(text.clone()),
+            (Type::Bool, Json::Bool(value)) => Self::Bool(*value),
+            (Type::Number, Json::Number(number)) => parse_number(&number.to_string())?,
+            // Terraform converts text to numbers; JSON numbers lose digits.
+            (Type::Number, Json::String(text)) => parse_number(text)?,
+            (Type::List(of), Json::Array(items)) => {
+                Self::List(each(items, |item| Self::from_json(item, of))?)
+            }
+            (Type::Set(of), Json::Array(items)) => {
+                set(each(items, |item| Self::from_json(item, of))?)
+            }
+            (Type::Tuple(of), Json::Array(items)) if of.len() == items.len() => {
+                let mut types = of.iter();
+                Self::List(each(items, |item| {
+                    types
+                        .next()
+                        .map_or(Ok(Self::Null), |ty| Self::from_json(item, ty))
+                })?)
+            }
+            (Type::Map(of), Json::Object(items)) => Self::Map(each_named(items.clone(), |item| {
+                Self::from_json(&item, of)
+            })?),
+            (Type::Object(of), Json::Object(items)) => {
+                if let Some(name) = items.keys().find(|name| !of.contains_key(*name)) {
+                    return Err(Mismatch::new("no such attribute", json).below(name));
+                }
+                let written = of
+                    .iter()
+                    .map(|(name, ty)| (name.clone(), (items.get(name).unwrap_or(&Json::Null), ty)));
+                Self::Map(each_named(written, |(item, ty)| Self::from_json(item, ty))?)
+            }
+            (Type::Dynamic, Json::Object(parts))
+                if parts.contains_key("type") && parts.contains_key("value") =>
+            {
+                let ty = Type::from_json(&parts["type"])
+                    .ok_or_else(|| Mismatch::new("a type", &parts["type"]))?;
+                Self::Typed(
+                    parts["type"].to_string(),
+                    Box::new(Self::from_json(&parts["value"], &ty)?),
+                )
+            }
+            _ => return Err(Mismatch::new(&expected(ty), json)),
+        })
+    }
+
+    /// Returns the msgpack form.
+    pub fn to_msgpack(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        // Writing to memory does not fail.
+        _ = rmpv::encode::write_value(&mut bytes, &self.msgpack());
+        bytes
+    }
+
+    fn msgpack(&self) -> Msgpack {
+        match self {
+            Self::Unknown => Msgpack::Ext(0, vec![0]),
+            Self::Null => Msgpack::Nil,
+            Self::Bool(value) => (*value).into(),
+            Self::Number(text) => number::msgpack(text),
+            Self::String(text) => text.as_str().into(),
+            Self::List(items) => Msgpack::Array(items.iter().map(Self::msgpack).collect()),
+            Self::Map(items) => Msgpack::Map(
+                items
+                    .iter()
+                    .map(|(name, item)| (name.as_str().into(), item.msgpack()))
+                    .collect(),
+            ),
+            Self::Typed(ty, value) => Msgpack::Array(vec![
+                Msgpack::Binary(ty.clone().into_bytes()),
+                value.msgpack(),
+            ]),
+        }
+    }
+
+    /// Reads a value of type `ty` from msgpack. Anything of an extension type is unknown.
+    ///
+    /// # Errors
+    /// [`Mismatch`] with the first place that does not fit the type, as Terraform does.
+    pub fn from_msgpack(mut bytes: &[u8], ty: &Type) -> Result<Self, Mismatch> {
+        let broken = |text: &str| Mismatch {
+            path: Path::default(),
+            text: text.to_owned(),
+        };
+        let raw = rmpv::decode::read_value(&mut bytes)
+            .map_err(|error| broken(&format!("not msgpack: {error}")))?;
+        if !bytes.is_empty() {
+            return Err(broken("bytes after the value"));
+        }
+        decode(&raw, ty)
+    }
+}
+
+fn decode(raw: &Msgpack, ty: &Type) -> Result<Value, Mismatch> {
+    Ok(match (ty, raw) {
+        (_, Msgpack::Nil) => Value::Null,
+        (_, Msgpack::Ext(..)) => Value::Unknown,
+        (Type::String, Msgpack::String(text)) => {
+            Value::String(text.as_str().unwrap_or_default().to_owned())
+        }
+        (Type::Bool, Msgpack::Boolean(value)) => Value::Bool(*value),
+        (
+            Type::Number,
+            Msgpack::Integer(_) | Msgpack::F64(_) | Msgpack::F32(_) | Msgpack::String(_),
+        ) => {
+            let text = raw.as_str().map_or_else(|| raw.to_string(), str::to_owned);
+            parse_number(&text)?
+        }
+        (Type::List(of), Msgpack::Array(items)) => {
+            Value::List(each(items, |item| decode(item, of))?)
+        }
+        (Type::Set(of), Msgpack::Array(items)) => set(each(items, |item| decode(item, of))?),
+        (Type::Tuple(of), Msgpack::Array(items)) if of.len() == items.len() => {
+            let mut types = of.iter();
+            Value::List(each(items, |item| {
+                types.next().map_or(Ok(Value::Null), |ty| decode(item, ty))
+            })?)
+        }
+        (Type::Map(of), Msgpack::Map(items)) => {
+            Value::Map(each_named(named(items)?, |item| decode(item, of))?)
+        }
+        (Type::Object(of), Msgpack::Map(items)) => {
+            let items: BTreeMap<_, _> = named(items)?.into_iter().collect();
+            if let Some(name) = of
+                .keys()
+                .chain(items.keys())
+                .find(|name| !of.contains_key(*name) || !items.contains_key(*name))
+            {
+                return Err(Mismatch::new("exactly the attributes of the schema", raw).below(name));
+            }
+            let typed = items
+                .into_iter()
+                .zip(of.values())
+                .map(|((name, item), ty)| (name, (item, ty)));
+            Value::Map(each_named(typed, |(item, ty)| decode(item, ty))?)
+        }
+        (Type::Dynamic, Msgpack::Array(parts)) if parts.len() == 2 => {
+            let text = parts[0]
+                .as_slice()
+                .map(String::from_utf8_lossy)
+                .ok_or_else(|| Mismatch::new("a type", &parts[0]))?;
+            let ty =
+                Type::from_json(&self::raw(&text)).ok_or_else(|| Mismatch::new("a type", &text))?;
+            Value::Typed(text.into_owned(), Box::new(decode(&parts[1], &ty)?))
+        }
+        _ => return Err(Mismatch::new(&expected(ty), raw)),
+    })
+}
+
+fn parse_number(text: &str) -> Result<Value, Mismatch> {
+    number::canonical(text)
+        .map(Value::Number)
+        .ok_or_else(|| Mismatch::new("a number", text))
+}
+
+fn set(mut items: Vec<Value>) -> Value {
+    items.sort();
+    items.dedup();
+    Value::List(items)
+}
+
+fn each<T>(
+    items: &[T],
+    mut read: impl FnMut(&T) -> Result<Value, Mismatch>,
+) -> Result<Vec<Value>, Mismatch> {
+    items
+        .iter()
+        .zip(0..)
+        .map(|(item, index)| read(item).map_err(|mismatch| mismatch.below(index)))
+        .collect()
+}
+
+fn each_named<T>(
+    items: impl IntoIterator<Item = (String, T)>,
+    read: impl Fn(T) -> Result<Value, Mismatch>,
+) -> Result<BTreeMap<String, Value>, Mismatch> {
+    let read = |(name, item)| match read(item) {
+        Ok(value) => Ok((name, value)),
+        Err(mismatch) => Err(mismatch.below(&name)),
+    };
+    items.into_iter().map(read).collect()
+}
+
+fn named(items: &[(Msgpack, Msgpack)]) -> Result<Vec<(String, &Msgpack)>, Mismatch> {
+    let named = items.iter().map(|(name, item)| {
+        let text = name.as_str().ok_or_else(|| Mismatch::new("a name", name))?;
+        Ok((text.to_owned(), item))
+    });
+    named.collect()
+}
+
+fn raw(ty: &str) -> Json {
+    serde_json::from_str(ty).unwrap_or_default()
+}
+
+fn expected(ty: &Type) -> String {
+    match ty {
+        Type::Object(_) => "an object".to_owned(),
+        _ => format!("a value of type {ty:?}"),
+    }
+}
+
+impl Index<&str> for Value {
+    type Output = Value;
+
+    /// Returns what lies below dotted names, such as `ssh.host`; null if there is nothing.
+    fn index(&self, path: &str) -> &Value {
+        path.split('.').fold(self, |value, name| match value {
+            Value::Map(items) => items.get(name).unwrap_or(&Value::Null),
+            Value::List(items) => name
+                .parse()
+                .ok()
+                .and_then(|index: usize| items.get(index))
+                .unwrap_or(&Value::Null),
+            _ => &Value::Null,
+        })
+    }
+}
+
+impl PartialEq<Json> for Value {
+    fn eq(&self, json: &Json) -> bool {
+        self.to_json() == *json
+    }
+}
+
+impl PartialEq<&str> for Value {
+    fn eq(&self, text: &&str) -> bool {
+        matches!(self, Self::String(own) if own == text)
+    }
+}
+
+/// A value that does not fit its type.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{path}: {text}")]
+pub struct Mismatch {
+    /// Where.
+    pub path: Path,
+    /// What was expected and what was found.
+    pub text: String,
+}
+
+impl Mismatch {
+    fn new(expected: &str, found: impl Display) -> Self {
+        let found: String = found.to_string().chars().take(100).collect();
+        Self {
+            path: Path::default(),
+            text: format!("expected {expected}, found {found}"),
+        }
+    }
+
+    fn below(self, step: impl Into<crate::Step>) -> Self {
+        Self {
+            path: self.path.below(step),
+            ..self
+        }
+    }
+}
