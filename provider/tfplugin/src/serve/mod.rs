@@ -42,6 +42,8 @@ const LARGEST_MESSAGE: usize = 256 << 20;
 const GRACE: Duration = Duration::from_millis(300);
 /// How long to wait before another client is accepted after one could not be.
 const RETRY: Duration = Duration::from_millis(100);
+/// How much a connection in memory holds on its way, in bytes.
+const MEMORY_BUFFER: usize = 64 << 10;
 /// A call waits mostly; blocking work has threads of its own.
 const THREADS: usize = 2;
 
@@ -92,12 +94,16 @@ pub fn serve<P: Provider>(provider: P) -> ExitCode {
 }
 
 /// Serves `provider` on one connection in memory, without handshake and TLS. Ends with the connection.
-pub async fn serve_on<P: Provider>(provider: P, io: DuplexStream) {
+pub async fn serve_on<P: Provider>(provider: P, mut io: DuplexStream) {
+    let (near, mut far) = tokio::io::duplex(MEMORY_BUFFER);
     let (sender, connections) = mpsc::channel(1);
-    _ = sender.send(Ok(Connection::new(io))).await;
+    _ = sender.send(Ok(Connection::new(near))).await;
+    // The server ends gracefully when no client can come any more: the sender stays until this one is gone.
+    tokio::select! {
+        _ = answer(Server::new(provider), connections, CancellationToken::new()) => {}
+        _ = tokio::io::copy_bidirectional(&mut io, &mut far) => {}
+    }
     drop(sender);
-    // The one error there can be is the end of the connection.
-    _ = answer(Server::new(provider), connections, CancellationToken::new()).await;
 }
 
 fn run<P: Provider>(provider: P) -> Result<(), ServeError> {

@@ -120,7 +120,7 @@ impl Display for Raw {
 
 /// Returns text in Unicode's composed form, the only one in which Terraform compares text.
 pub(super) fn composed(text: &str) -> String {
-    if is_nfc(text) {
+    if text.is_ascii() || is_nfc(text) {
         text.to_owned()
     } else {
         text.nfc().collect()

@@ -276,7 +276,7 @@ async fn the_schema_says_what_was_declared() {
     expect![[r#"
         "A thing of the world.\n\nIt has labels."
         drift ["list","string"] computed: "What differs from what should be."
-        fault "string" optional: "What goes wrong: `before`, `after`, `panic`, `hang` or `warn`."
+        fault "string" optional: "What goes wrong: `before`, `after`, `panic`, `hang`, `warn`, `keep`, `lose` or `read`."
         id "string" computed: "Its id."
         labels ["map","string"] optional: "Labels.\nKeys may have dots. Changing it updates the thing."
         name "string" required: "Name of the thing, a whole number of letters. Changing it replaces the thing."

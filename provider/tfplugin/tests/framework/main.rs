@@ -8,5 +8,7 @@
 )]
 
 mod declarations;
+mod failures;
+mod lifecycle;
 mod robustness;
 mod toy;

@@ -328,3 +328,32 @@ fn bytes() -> impl Strategy<Value = Vec<u8>> {
         |bytes| !matches!(bytes[0], 0xc0 | 0xc7..=0xc9 | 0xd4..=0xd8 | 0x80),
     )
 }
+
+#[tokio::test]
+async fn a_refresh_that_fails_keeps_the_state() {
+    let server = toy();
+    let request = wire::configure_provider::Request {
+        config: value(&json!({})),
+        ..Default::default()
+    };
+    server
+        .configure_provider(Request::new(request))
+        .await
+        .unwrap();
+    let state = json!({"name": "a", "fault": "read", "id": "a", "revision": 1, "drift": []});
+    let request = wire::read_resource::Request {
+        type_name: "toy_thing".into(),
+        current_state: value(&state),
+        ..Default::default()
+    };
+    let reply = server
+        .read_resource(Request::new(request))
+        .await
+        .unwrap()
+        .into_inner();
+    assert_eq!(meaning(reply.new_state.as_ref())["revision"], 1);
+    assert_eq!(
+        told(&reply.diagnostics),
+        ".fault Failed: As ordered: read.\n"
+    );
+}

@@ -11,7 +11,7 @@ use tfplugin::{
     Registration, Resource, Stage, Text, Timeouts, Value, all_unknown, importable, object,
     resource, unknown_from,
 };
-use tokio::time::Instant;
+use tokio::{sync::Notify, time::Instant};
 
 /// What a change of a toy's attribute does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,7 +50,7 @@ object! {
         Optional share: Share => Nothing,
         /// Not for eyes.
         Secret password: String => Update,
-        /// What goes wrong: `before`, `after`, `panic`, `hang` or `warn`.
+        /// What goes wrong: `before`, `after`, `panic`, `hang`, `warn`, `keep`, `lose` or `read`.
         Optional fault: String => Nothing,
         /// Limits.
         Optional timeouts: Timeouts => Nothing,
@@ -113,9 +113,13 @@ impl<E> tfplugin::Shape<E> for Share {
     }
 }
 
-/// What exists: revisions and labels by name.
+/// What exists, by name.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct World(Arc<Mutex<BTreeMap<String, Thing>>>);
+pub(crate) struct World {
+    things: Arc<Mutex<BTreeMap<String, Thing>>>,
+    /// Told when a call begins to hang.
+    pub(crate) hanging: Arc<Notify>,
+}
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Thing {
@@ -125,7 +129,7 @@ pub(crate) struct Thing {
 
 impl World {
     pub(crate) fn things(&self) -> MutexGuard<'_, BTreeMap<String, Thing>> {
-        self.0.lock().unwrap()
+        self.things.lock().unwrap()
     }
 }
 
@@ -148,9 +152,12 @@ fn output(name: &str, thing: &Thing) -> ThingOutput {
 }
 
 /// Waits, fails or crashes, as the input orders for this moment.
-async fn suffer(input: &ThingInput, moment: &str) -> Done {
+async fn suffer(world: &World, input: &ThingInput, moment: &str) -> Done {
     match input.fault.known().map(String::as_str) {
-        Some("hang") if moment == "after" => std::future::pending().await,
+        Some("hang") if moment == "after" => {
+            world.hanging.notify_one();
+            std::future::pending().await
+        }
         Some("panic") if moment == "after" => panic!("as ordered"),
         Some("warn") if moment == "after" => {
             Ok(Diagnostic::warning("A warning", "As ordered.").into())
@@ -251,7 +258,7 @@ impl Resource for ThingResource {
     ) -> Done {
         match stage {
             Stage::Create { next } | Stage::Update { next, .. } => {
-                suffer(next, "before").await?;
+                suffer(world, next, "before").await?;
                 let thing = {
                     let mut things = world.things();
                     let thing = things.entry(name(next)).or_default();
@@ -262,13 +269,13 @@ impl Resource for ThingResource {
                     thing.clone()
                 };
                 *reached = Some(output(&name(next), &thing));
-                suffer(next, "after").await
+                suffer(world, next, "after").await
             }
             Stage::Delete { prior, .. } => {
-                suffer(prior, "before").await?;
+                suffer(world, prior, "keep").await?;
                 world.things().remove(&name(prior));
                 *reached = None;
-                suffer(prior, "after").await
+                suffer(world, prior, "lose").await
             }
         }
     }
@@ -279,7 +286,7 @@ impl Resource for ThingResource {
         _: Instant,
         reached: &mut Option<ThingOutput>,
     ) -> Done {
-        suffer(input, "read").await?;
+        suffer(world, input, "read").await?;
         *reached = world
             .things()
             .get(&name(input))
