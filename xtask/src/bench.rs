@@ -5,12 +5,12 @@
 
 use std::error::Error;
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{self, BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use rcgen::{CertificateParams, IsCa, KeyPair, PKCS_ECDSA_P521_SHA512};
+use contract::{COOKIE, ClientCertificate};
 
 use crate::cargo::{Profile, provider_binary};
 
@@ -73,31 +73,19 @@ fn kib(start: &Start) -> f64 {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "shown with one digit")]
-fn size(binary: &Path) -> std::io::Result<f64> {
+fn size(binary: &Path) -> io::Result<f64> {
     Ok(fs::metadata(binary)?.len() as f64 / 1024.0 / 1024.0)
 }
 
 /// Returns the command as Terraform starts it: with the cookie, and a certificate that asks for mutual TLS.
-fn launch(binary: &Path, sockets: &Path) -> Result<Command, rcgen::Error> {
+fn launch(binary: &Path, sockets: &Path) -> io::Result<Command> {
     let mut command = Command::new(binary);
     command
-        .env(
-            "TF_PLUGIN_MAGIC_COOKIE",
-            "d602bf8f470bc67ca7faa0386276bbdd4330efaf76d1a219cb4d6991ca9872b2",
-        )
+        .env(COOKIE.0, COOKIE.1)
         .env("PLUGIN_PROTOCOL_VERSIONS", "6")
         .env("PLUGIN_UNIX_SOCKET_DIR", sockets)
-        .env("PLUGIN_CLIENT_CERT", client_certificate()?);
+        .env("PLUGIN_CLIENT_CERT", ClientCertificate::new()?.pem());
     Ok(command)
-}
-
-/// Returns a certificate as go-plugin makes them: self-signed, P-521, its own authority.
-fn client_certificate() -> Result<String, rcgen::Error> {
-    let mut params = CertificateParams::new(vec!["localhost".to_owned()])?;
-    params.is_ca = IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-    Ok(params
-        .self_signed(&KeyPair::generate_for(&PKCS_ECDSA_P521_SHA512)?)?
-        .pem())
 }
 
 fn trivial() -> Command {
@@ -107,9 +95,7 @@ fn trivial() -> Command {
 }
 
 /// Returns the medians of time and memory, each for itself. The first start, which reads from disk, does not count.
-fn median(
-    launch: impl Fn(&Path) -> Result<Command, rcgen::Error>,
-) -> Result<Start, Box<dyn Error>> {
+fn median(launch: impl Fn(&Path) -> io::Result<Command>) -> Result<Start, Box<dyn Error>> {
     let sockets = tempfile::tempdir()?;
     let mut took = Vec::new();
     let mut kib = Vec::new();

@@ -5,8 +5,11 @@ use std::process::ExitCode;
 mod bench;
 mod cargo;
 mod codegen;
+mod docs;
+mod examples;
 mod install;
 mod libtest;
+mod page;
 mod summary;
 mod test;
 mod testbed;
@@ -21,6 +24,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   testbed up|exec|status|down
                         a real mesh with VMs and pods on this machine; `testbed` alone tells more
   bench                 measures start, memory and size of the release binary
+  docs [--check]        writes the registry's pages from the provider's own schema
   codegen [--check]     writes the generated code of the wire types";
 
 fn main() -> ExitCode {
@@ -31,6 +35,7 @@ fn main() -> ExitCode {
         ["install", rest @ ..] => install::run(rest),
         ["testbed", rest @ ..] => testbed::run(rest).map_err(Into::into),
         ["bench", rest @ ..] => bench::run(rest),
+        ["docs", rest @ ..] => docs::run(rest),
         ["codegen", rest @ ..] => codegen::run(rest),
         _ => Err(USAGE.into()),
     };

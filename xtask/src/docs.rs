@@ -1,0 +1,142 @@
+//! `cargo xtask docs [--check]`: the pages of the registry, from the schema that the binary itself
+//! serves and from `examples/`. Guides in `docs/guides` are written by hand.
+//!
+//! Layout: <https://developer.hashicorp.com/terraform/registry/providers/docs>.
+
+use std::error::Error;
+use std::fs;
+use std::path::Path;
+
+use contract::Client;
+use contract::wire::get_provider_schema::Response;
+
+use crate::cargo::{Profile, provider_binary, root};
+use crate::examples;
+use crate::page::{Example, page};
+
+const PROVIDER: &str = "mesh";
+
+/// Writes the pages, or, with `--check`, tells whether they are up to date and the examples valid.
+///
+/// # Errors
+/// An unknown argument, a build that fails, a provider that does not answer, a resource without an
+/// example, a file that cannot be read or written, and, with `--check`, each page that differs and each example
+/// that is not valid.
+pub(crate) fn run(args: &[&str]) -> Result<(), Box<dyn Error>> {
+    let check = match args {
+        [] => false,
+        ["--check"] => true,
+        _ => return Err("usage: cargo xtask docs [--check]".into()),
+    };
+    let binary = provider_binary(Profile::Dev)?;
+    let pages = pages(&schema(&binary)?)?;
+    if !check {
+        return write(&pages);
+    }
+    compare(&pages, &root().join("docs"))?;
+    examples::validate(&binary)
+}
+
+/// Asks the provider, as Terraform would.
+fn schema(binary: &Path) -> Result<Response, Box<dyn Error>> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        let client = Client::launch(binary, &[]).await?;
+        let schema = client.schema().clone();
+        client.shutdown().await?;
+        Ok(schema)
+    })
+}
+
+/// A page: path in `docs/` and content.
+type Page = (String, String);
+
+fn write(pages: &[Page]) -> Result<(), Box<dyn Error>> {
+    for (path, text) in pages {
+        let path = root().join("docs").join(path);
+        fs::create_dir_all(path.parent().unwrap_or(&path))?;
+        fs::write(path, text)?;
+    }
+    Ok(())
+}
+
+fn compare(pages: &[Page], folder: &Path) -> Result<(), Box<dyn Error>> {
+    let is_stale =
+        |(path, text): &&Page| fs::read_to_string(folder.join(path)).ok().as_deref() != Some(text);
+    let stale = pages.iter().filter(is_stale);
+    let mut wrong: Vec<String> = stale.map(|(path, _)| path.clone()).collect();
+    for entry in fs::read_dir(folder.join("resources"))? {
+        let path = format!("resources/{}", entry?.file_name().display());
+        if !pages.iter().any(|(known, _)| *known == path) {
+            wrong.push(format!("{path}, of a resource that does not exist"));
+        }
+    }
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    Err(format!(
+        "stale in docs/: {}. Run `cargo xtask docs`.",
+        wrong.join(", ")
+    )
+    .into())
+}
+
+/// Returns a page for the provider and one for each resource.
+fn pages(schema: &Response) -> Result<Vec<Page>, Box<dyn Error>> {
+    let provider = schema
+        .provider
+        .as_ref()
+        .ok_or("the provider serves no schema of itself")?;
+    let example = Example {
+        configuration: example("provider/provider.tf")?,
+        import: None,
+    };
+    let mut pages = vec![(
+        "index.md".to_owned(),
+        page(PROVIDER, "Provider", provider, &example),
+    )];
+    for (name, schema) in &schema.resource_schemas {
+        let folder = format!("resources/{name}");
+        let example = Example {
+            configuration: self::example(&format!("{folder}/resource.tf"))?,
+            import: Some(self::example(&format!("{folder}/import.sh"))?),
+        };
+        let file = name.strip_prefix("mesh_").unwrap_or(name);
+        pages.push((
+            format!("resources/{file}.md"),
+            page(name, "Resource", schema, &example),
+        ));
+    }
+    Ok(pages)
+}
+
+fn example(path: &str) -> Result<String, String> {
+    let path = root().join("examples").join(path);
+    fs::read_to_string(&path)
+        .map_err(|error| format!("the page needs an example, {}: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_that_differs_or_that_nobody_serves_is_stale() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::create_dir(folder.path().join("resources")).unwrap();
+        let page = |path: &str| vec![(path.to_owned(), "text".to_owned())];
+        fs::write(folder.path().join("resources/vm.md"), "text").unwrap();
+        compare(&page("resources/vm.md"), folder.path()).unwrap();
+        fs::write(folder.path().join("resources/vm.md"), "other text").unwrap();
+        assert!(compare(&page("resources/vm.md"), folder.path()).is_err());
+        let error = compare(&page("resources/new.md"), folder.path())
+            .unwrap_err()
+            .to_string();
+        assert!(
+            error.contains("new.md") && error.contains("vm.md, of a resource"),
+            "{error}"
+        );
+    }
+}
