@@ -1,111 +1,22 @@
 //! The way to the cluster, from the provider block or the environment.
 
-use std::collections::BTreeMap;
-use std::net::IpAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use kube::config::KubeConfigOptions;
 use kube::{Client, Config};
 use mesh::{Kind, Namespace};
-use secrecy::SecretString;
 use serde_json::Value;
 
 use crate::error::{ClusterError, SettingProblem, credentials};
-use crate::kubeconfig;
 use crate::observe::Listing;
+use crate::settings::{Environment, IstioSettings, Settings};
 use crate::shared::Shared;
+use crate::{kubeconfig, proxy};
 
 /// How long a TCP and TLS handshake with the API server may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// How long credentials may take to come: a plugin may have to ask its cloud.
 const CREDENTIALS: Duration = Duration::from_mins(1);
-
-/// Reads one environment variable.
-pub type Environment<'a> = &'a (dyn Fn(&str) -> Option<String> + Sync);
-
-/// The provider's blocks `kubernetes` and `istio`. `Debug` shows no secret.
-#[derive(Clone, Debug, Default)]
-pub struct Settings {
-    /// Kubeconfig files, merged as kubectl does; `~/` is the home directory.
-    pub config_paths: Vec<PathBuf>,
-    /// Context to use instead of the current one.
-    pub config_context: Option<String>,
-    /// Cluster to use instead of the context's.
-    pub config_context_cluster: Option<String>,
-    /// User to use instead of the context's.
-    pub config_context_auth_info: Option<String>,
-    /// URL of the API server; `https://` unless it says otherwise.
-    pub host: Option<String>,
-    /// Bearer token.
-    pub token: Option<SecretString>,
-    /// Name for basic authentication.
-    pub username: Option<String>,
-    /// Password for basic authentication.
-    pub password: Option<SecretString>,
-    /// PEM of the CAs that sign the API server's certificate.
-    pub cluster_ca_certificate: Option<String>,
-    /// PEM of the client's certificate.
-    pub client_certificate: Option<String>,
-    /// PEM of the client's key.
-    pub client_key: Option<SecretString>,
-    /// Name that the API server's certificate carries, where that is not the host's.
-    pub tls_server_name: Option<String>,
-    /// `http://` or `https://` proxy; may hold a password.
-    pub proxy_url: Option<SecretString>,
-    /// Whether any certificate of the API server is accepted.
-    pub insecure: bool,
-    /// A plugin that prints credentials.
-    pub exec: Option<Exec>,
-    /// Where the control plane is.
-    pub istio: IstioSettings,
-}
-
-/// A credential plugin, as in a kubeconfig.
-#[derive(Clone, Debug)]
-pub struct Exec {
-    /// `client.authentication.k8s.io/v1` or `…/v1beta1`.
-    pub api_version: String,
-    /// The program.
-    pub command: String,
-    /// Its arguments.
-    pub args: Vec<String>,
-    /// Environment added to ours; values may be secret.
-    pub env: BTreeMap<String, SecretString>,
-}
-
-/// The provider's block `istio`.
-#[derive(Clone, Debug)]
-pub struct IstioSettings {
-    /// Namespace of the control plane.
-    pub namespace: String,
-    /// Its revision; `None`, empty and `default`: one without.
-    pub revision: Option<String>,
-    /// Name of the cluster; `None`: as the chart's values say.
-    pub cluster_id: Option<String>,
-    /// How VMs reach istiod; `None`: as the Service `istio-eastwestgateway` says.
-    pub control_plane_address: Option<IpAddr>,
-}
-
-impl Default for IstioSettings {
-    fn default() -> Self {
-        Self {
-            namespace: "istio-system".into(),
-            revision: None,
-            cluster_id: None,
-            control_plane_address: None,
-        }
-    }
-}
-
-impl IstioSettings {
-    /// Returns the revision that names end with, if any.
-    pub fn revision(&self) -> Option<&str> {
-        self.revision
-            .as_deref()
-            .filter(|revision| !matches!(*revision, "" | "default"))
-    }
-}
 
 /// A connection to one cluster.
 pub struct Cluster {
@@ -180,14 +91,12 @@ pub(crate) async fn config(
     environment: Environment<'_>,
 ) -> Result<Config, ClusterError> {
     let (origin, kubeconfig) = kubeconfig::selected(settings, environment)?;
-    let server = kubeconfig::server(&kubeconfig);
-    let own_proxy = kubeconfig::proxy(&kubeconfig);
+    let own_proxy = kubeconfig::proxy(&kubeconfig).map(str::to_owned);
     let made = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await;
     let mut config = made.map_err(|error| kubeconfig::unusable(&origin, &error))?;
     // kube holds NO_PROXY against the proxy's own name, so this is decided here.
-    config.proxy_url = own_proxy
-        .or_else(|| kubeconfig::environment_proxy(&server, environment))
-        .and_then(|url| url.parse().ok());
+    let url = own_proxy.or_else(|| proxy::for_server(&config.cluster_url, environment));
+    config.proxy_url = url.and_then(|url| url.parse().ok());
     config.connect_timeout = Some(HANDSHAKE);
     // `send` waits as the server asks, and no longer than a request may take.
     config.default_retry = false;

@@ -258,7 +258,7 @@ pub(crate) fn refused(server: &str, call: Call, code: u16, status: Status) -> Cl
             fields: field_conflicts(&status),
             call,
         },
-        400 | 422 => ClusterError::Invalid {
+        _ if matches!(code, 400 | 422) || is_unknown_field(&message) => ClusterError::Invalid {
             causes: field_causes(status),
             call,
             message,
@@ -274,6 +274,11 @@ pub(crate) fn refused(server: &str, call: Call, code: u16, status: Status) -> Cl
 /// Admission has no reason of its own in a Status: only these words tell it from RBAC and schema.
 fn is_denial(message: &str) -> bool {
     message.starts_with("admission webhook ") || message.contains("denied request:")
+}
+
+/// Server-side apply answers 500 to a field that the schema does not have.
+fn is_unknown_field(message: &str) -> bool {
+    message.starts_with("failed to create typed patch object")
 }
 
 /// A 404 for a path that is not served comes without details.
@@ -367,4 +372,31 @@ fn last_line(stderr: &[u8]) -> String {
         .chars()
         .take(300)
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use mesh::Kind;
+    use serde_json::json;
+
+    use super::*;
+    use crate::call::{Resource, Verb};
+
+    /// istiod's webhook answers 400 without a reason, Gatekeeper 403: only the words tell.
+    #[test]
+    fn a_webhook_that_denies_is_neither_schema_nor_rbac() {
+        let message = "admission webhook \"validation.istio.io\" denied the request: configuration is invalid: \
+                       domain name \"a..b\" invalid";
+        for code in [400, 403] {
+            let status =
+                serde_json::from_value(json!({ "message": message, "code": code })).unwrap();
+            let call = Call::new(Verb::Patch, Resource::of(Kind::ServiceEntry), "ns", "a");
+            let error = refused("https://x", call, code, status);
+            assert_eq!(
+                error.to_string(),
+                format!("cannot apply ServiceEntry ns/a: {message}")
+            );
+            assert!(matches!(error, ClusterError::Denied { .. }), "{error:?}");
+        }
+    }
 }

@@ -7,8 +7,9 @@ use mesh::{ControlPlane, Facts, Id, Kind, Name, Pem};
 use serde_json::Value;
 
 use crate::call::{CONFIG_MAP, Call, SERVICE, SERVICE_ACCOUNT, Verb};
-use crate::connect::{Cluster, IstioSettings};
+use crate::connect::Cluster;
 use crate::error::ClusterError;
+use crate::settings::IstioSettings;
 
 /// Service through which istioctl, too, finds the way to istiod from outside.
 const GATEWAY: &str = "istio-eastwestgateway";

@@ -1,6 +1,5 @@
 //! Kubeconfigs: which one, and the one cluster and user that the settings choose of it.
 
-use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
@@ -11,8 +10,8 @@ use kube::config::{
 };
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::connect::{Environment, Exec, Settings};
-use crate::error::{ClusterError, SettingProblem};
+use crate::error::ClusterError;
+use crate::settings::{Environment, Exec, Settings, problems};
 
 /// What names the kubeconfig that is made of the settings alone.
 const OWN: &str = "terraform";
@@ -305,152 +304,15 @@ fn single(cluster: Cluster, user: AuthInfo) -> Kubeconfig {
     }
 }
 
-/// Returns everything that is wrong with the block itself.
-fn problems(settings: &Settings) -> Vec<SettingProblem> {
-    let pem = |text: Option<&str>, what: &str| text.is_some_and(|text| !text.contains(what));
-    let key = settings
-        .client_key
-        .as_ref()
-        .map(ExposeSecret::expose_secret);
-    let proxy = settings.proxy_url.as_ref().map(ExposeSecret::expose_secret);
-    let one_of = |left: bool, right: bool| left != right;
-    let certificate = "is no PEM certificate: give its text, e.g. by file(\"ca.pem\"), decoded where it was base64";
-    let rules = [
-        (
-            pem(
-                settings.cluster_ca_certificate.as_deref(),
-                "BEGIN CERTIFICATE",
-            ),
-            "cluster_ca_certificate",
-            certificate,
-        ),
-        (
-            pem(settings.client_certificate.as_deref(), "BEGIN CERTIFICATE"),
-            "client_certificate",
-            certificate,
-        ),
-        (
-            pem(key, "PRIVATE KEY"),
-            "client_key",
-            "is no PEM private key: give its text, decoded where it was base64",
-        ),
-        (
-            one_of(
-                settings.client_certificate.is_some(),
-                settings.client_key.is_some(),
-            ),
-            "client_certificate",
-            "and client_key must be set together",
-        ),
-        (
-            one_of(settings.username.is_some(), settings.password.is_some()),
-            "username",
-            "and password must be set together",
-        ),
-        (
-            settings.host.as_deref().is_some_and(|host| !is_url(host)),
-            "host",
-            "is no URL such as https://192.0.2.1:6443",
-        ),
-        (
-            proxy.is_some_and(|url| !url.starts_with("http") || !is_url(url)),
-            "proxy_url",
-            "is no http:// or https:// URL",
-        ),
-    ];
-    let broken = rules.into_iter().filter(|(broken, ..)| *broken);
-    broken
-        .map(|(_, attribute, text)| SettingProblem {
-            attribute,
-            text: text.into(),
-        })
-        .collect()
-}
-
-fn is_url(text: &str) -> bool {
-    let text = text
-        .strip_prefix("https://")
-        .or_else(|| text.strip_prefix("http://"))
-        .unwrap_or(text);
-    !text.contains("://")
-        && format!("https://{text}")
-            .parse::<http::Uri>()
-            .is_ok_and(|uri| uri.host().is_some_and(|host| !host.is_empty()))
-}
-
-/// Returns the server of a kubeconfig made by [`selected`].
-pub(crate) fn server(config: &Kubeconfig) -> String {
-    cluster(config)
-        .and_then(|cluster| cluster.server.clone())
-        .unwrap_or_default()
-}
-
-/// Returns the proxy that such a kubeconfig itself names.
-pub(crate) fn proxy(config: &Kubeconfig) -> Option<String> {
-    cluster(config)
-        .and_then(|cluster| cluster.proxy_url.clone())
-        .filter(|url| !url.is_empty())
-}
-
-fn cluster(config: &Kubeconfig) -> Option<&Cluster> {
+/// Returns the proxy of a kubeconfig made by [`selected`].
+pub(crate) fn proxy(config: &Kubeconfig) -> Option<&str> {
     config
         .clusters
-        .first()
-        .and_then(|cluster| cluster.cluster.as_ref())
-}
-
-/// Returns the proxy that the environment names for a server, as Go programs read it: never for
-/// this machine, nor for what `NO_PROXY` lists.
-pub(crate) fn environment_proxy(server: &str, environment: Environment<'_>) -> Option<String> {
-    let variable = |upper: &str, lower: &str| {
-        environment(upper)
-            .or_else(|| environment(lower))
-            .filter(|text| !text.is_empty())
-    };
-    let proxy = variable("HTTPS_PROXY", "https_proxy")?;
-    let server: http::Uri = server.parse().ok()?;
-    let host = server.host()?.trim_matches(['[', ']']).to_owned();
-    let local = host == "localhost" || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
-    let exempt = variable("NO_PROXY", "no_proxy")
-        .is_some_and(|list| list.split(',').any(|rule| exempts(rule.trim(), &host)));
-    (!local && !exempt).then_some(proxy)
-}
-
-fn exempts(rule: &str, host: &str) -> bool {
-    if let (Some((network, length)), Ok(host)) = (rule.split_once('/'), host.parse()) {
-        return network.parse().is_ok_and(|network| {
-            length
-                .parse()
-                .is_ok_and(|length| contains(network, length, host))
-        });
-    }
-    let name = rule.trim_start_matches('.');
-    rule == "*"
-        || (!name.is_empty()
-            && (host == name
-                || host
-                    .strip_suffix(name)
-                    .is_some_and(|left| left.ends_with('.'))))
-}
-
-fn contains(network: IpAddr, length: u32, host: IpAddr) -> bool {
-    let (bits, width): (fn(IpAddr) -> u128, u32) = match (network, host) {
-        (IpAddr::V4(_), IpAddr::V4(_)) => (bits, 32),
-        (IpAddr::V6(_), IpAddr::V6(_)) => (bits, 128),
-        _ => return false,
-    };
-    length <= width
-        && (bits(network) ^ bits(host))
-            .checked_shr(width - length)
-            .unwrap_or(0)
-            == 0
-}
-
-fn bits(address: IpAddr) -> u128 {
-    match address {
-        IpAddr::V4(address) => address.to_bits().into(),
-        IpAddr::V6(address) => address.to_bits(),
-    }
+        .first()?
+        .cluster
+        .as_ref()?
+        .proxy_url
+        .as_deref()
 }
 
 #[cfg(test)]

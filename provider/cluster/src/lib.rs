@@ -19,14 +19,17 @@ mod error;
 mod facts;
 mod kubeconfig;
 mod observe;
+mod proxy;
 mod send;
+mod settings;
 mod shared;
 mod token;
 mod wait;
 
 pub use apply::{Applied, Doomed, Force};
 pub use call::{Call, Resource, Verb};
-pub use connect::{Cluster, Environment, Exec, IstioSettings, Settings};
+pub use connect::Cluster;
 pub use error::{Cause, ClusterError, FieldCause, FieldConflict, SettingProblem};
 pub use observe::connection;
+pub use settings::{Environment, Exec, IstioSettings, Settings};
 pub use token::Token;

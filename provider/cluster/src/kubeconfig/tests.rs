@@ -201,7 +201,8 @@ fn a_pod_finds_its_own_cluster() {
         _ => None,
     };
     let (_, config) = selected(&Settings::default(), &variable).unwrap();
-    assert_eq!(server(&config), "https://[fd00::1]:443");
+    let cluster = config.clusters[0].cluster.clone().unwrap();
+    assert_eq!(cluster.server.unwrap(), "https://[fd00::1]:443");
     let user = config.auth_infos[0].auth_info.clone().unwrap();
     assert_eq!(
         user.token_file.unwrap(),

@@ -229,6 +229,7 @@ async fn a_field_that_the_server_does_not_know_is_an_error() {
         .apply(&[manifest(Kind::WorkloadEntry, &id, &spec)], Force::Never)
         .await
         .unwrap_err();
+    assert!(matches!(error, ClusterError::Invalid { .. }), "{error:?}");
     assert!(error.to_string().contains("colour"), "{error}");
     assert_eq!(kubectl().find(&path("workloadentries", &id)).unwrap(), None);
 }

@@ -1,0 +1,169 @@
+//! What the user says of the cluster: the provider's blocks `kubernetes` and `istio`.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use http::Uri;
+use secrecy::{ExposeSecret, SecretString};
+
+use crate::error::SettingProblem;
+
+/// Reads one environment variable.
+pub type Environment<'a> = &'a (dyn Fn(&str) -> Option<String> + Sync);
+
+/// The provider's blocks `kubernetes` and `istio`. `Debug` shows no secret.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// Kubeconfig files, merged as kubectl does; `~/` is the home directory.
+    pub config_paths: Vec<PathBuf>,
+    /// Context to use instead of the current one.
+    pub config_context: Option<String>,
+    /// Cluster to use instead of the context's.
+    pub config_context_cluster: Option<String>,
+    /// User to use instead of the context's.
+    pub config_context_auth_info: Option<String>,
+    /// URL of the API server; `https://` unless it says otherwise.
+    pub host: Option<String>,
+    /// Bearer token.
+    pub token: Option<SecretString>,
+    /// Name for basic authentication.
+    pub username: Option<String>,
+    /// Password for basic authentication.
+    pub password: Option<SecretString>,
+    /// PEM of the CAs that sign the API server's certificate.
+    pub cluster_ca_certificate: Option<String>,
+    /// PEM of the client's certificate.
+    pub client_certificate: Option<String>,
+    /// PEM of the client's key.
+    pub client_key: Option<SecretString>,
+    /// Name that the API server's certificate carries, where that is not the host's.
+    pub tls_server_name: Option<String>,
+    /// `http://` or `https://` proxy; may hold a password.
+    pub proxy_url: Option<SecretString>,
+    /// Whether any certificate of the API server is accepted.
+    pub insecure: bool,
+    /// A plugin that prints credentials.
+    pub exec: Option<Exec>,
+    /// Where the control plane is.
+    pub istio: IstioSettings,
+}
+
+/// A credential plugin, as in a kubeconfig.
+#[derive(Clone, Debug)]
+pub struct Exec {
+    /// `client.authentication.k8s.io/v1` or `…/v1beta1`.
+    pub api_version: String,
+    /// The program.
+    pub command: String,
+    /// Its arguments.
+    pub args: Vec<String>,
+    /// Environment added to ours; values may be secret.
+    pub env: BTreeMap<String, SecretString>,
+}
+
+/// The provider's block `istio`.
+#[derive(Clone, Debug)]
+pub struct IstioSettings {
+    /// Namespace of the control plane.
+    pub namespace: String,
+    /// Its revision; `None`, empty and `default`: one without.
+    pub revision: Option<String>,
+    /// Name of the cluster; `None`: as the chart's values say.
+    pub cluster_id: Option<String>,
+    /// How VMs reach istiod; `None`: as the Service `istio-eastwestgateway` says.
+    pub control_plane_address: Option<IpAddr>,
+}
+
+impl Default for IstioSettings {
+    fn default() -> Self {
+        Self {
+            namespace: "istio-system".into(),
+            revision: None,
+            cluster_id: None,
+            control_plane_address: None,
+        }
+    }
+}
+
+impl IstioSettings {
+    /// Returns the revision that names end with, if any.
+    pub fn revision(&self) -> Option<&str> {
+        self.revision
+            .as_deref()
+            .filter(|revision| !matches!(*revision, "" | "default"))
+    }
+}
+
+/// Returns everything that is wrong with the block itself.
+pub(crate) fn problems(settings: &Settings) -> Vec<SettingProblem> {
+    let pem = |text: Option<&str>, what: &str| text.is_some_and(|text| !text.contains(what));
+    let key = settings
+        .client_key
+        .as_ref()
+        .map(ExposeSecret::expose_secret);
+    let proxy = settings.proxy_url.as_ref().map(ExposeSecret::expose_secret);
+    let one_of = |left: bool, right: bool| left != right;
+    let certificate = "is no PEM certificate: give its text, e.g. by file(\"ca.pem\"), decoded where it was base64";
+    let rules = [
+        (
+            pem(
+                settings.cluster_ca_certificate.as_deref(),
+                "BEGIN CERTIFICATE",
+            ),
+            "cluster_ca_certificate",
+            certificate,
+        ),
+        (
+            pem(settings.client_certificate.as_deref(), "BEGIN CERTIFICATE"),
+            "client_certificate",
+            certificate,
+        ),
+        (
+            pem(key, "PRIVATE KEY"),
+            "client_key",
+            "is no PEM private key: give its text, decoded where it was base64",
+        ),
+        (
+            one_of(
+                settings.client_certificate.is_some(),
+                settings.client_key.is_some(),
+            ),
+            "client_certificate",
+            "and client_key must be set together",
+        ),
+        (
+            one_of(settings.username.is_some(), settings.password.is_some()),
+            "username",
+            "and password must be set together",
+        ),
+        (
+            settings.host.as_deref().is_some_and(|host| !is_url(host)),
+            "host",
+            "is no URL such as https://192.0.2.1:6443",
+        ),
+        (
+            proxy.is_some_and(|url| !url.starts_with("http") || !is_url(url)),
+            "proxy_url",
+            "is no http:// or https:// URL",
+        ),
+    ];
+    let broken = rules.into_iter().filter(|(broken, ..)| *broken);
+    broken
+        .map(|(_, attribute, text)| SettingProblem {
+            attribute,
+            text: text.into(),
+        })
+        .collect()
+}
+
+fn is_url(text: &str) -> bool {
+    let text = text
+        .strip_prefix("https://")
+        .or_else(|| text.strip_prefix("http://"))
+        .unwrap_or(text);
+    !text.contains("://")
+        && format!("https://{text}")
+            .parse::<Uri>()
+            .is_ok_and(|uri| uri.host().is_some_and(|host| !host.is_empty()))
+}
