@@ -1,11 +1,11 @@
 //! `cargo xtask testbed`: the test bed for people and programs.
 
-use std::env;
 use std::io::{self, Write};
-use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::thread;
 
 use bed::{Bed, Options};
+
+use crate::cargo::{Profile, provider_binary};
 
 const USAGE: &str = "usage: cargo xtask testbed up [--vms N] [--pods N] [--name NAME]
        cargo xtask testbed exec [--name NAME] MACHINE -- COMMAND…
@@ -69,45 +69,28 @@ fn parse<'a>(words: &[&'a str]) -> Result<(Flags, Vec<&'a str>), String> {
 }
 
 fn up(flags: &Flags) -> Result<(), String> {
-    let provider_binary = provider_binary();
-    let provider = build_provider();
     let options = Options {
         name: flags.name.clone(),
         vms: flags.vms,
         pods: flags.pods,
-        provider_binary,
     };
-    let bed = Bed::up(&options).map_err(|error| error.chain())?;
-    let provider = provider.and_then(|mut cargo| cargo.wait().map_err(|error| error.to_string()));
+    // Beside each other: neither needs the other.
+    let (bed, provider) = thread::scope(|scope| {
+        let provider =
+            scope.spawn(|| provider_binary(Profile::Dev).map_err(|error| error.to_string()));
+        let bed = Bed::up(&options).map_err(|error| error.chain());
+        eprintln!("testbed: waiting for cargo to build the provider, if it still does");
+        (
+            bed,
+            provider
+                .join()
+                .unwrap_or_else(|_| Err("the build panicked".into())),
+        )
+    });
+    let mut bed = bed?;
+    let used = provider.and_then(|binary| bed.use_provider(&binary).map_err(|error| error.chain()));
     say(&bed.document().to_string())?;
-    match provider {
-        Ok(status) if status.success() => Ok(()),
-        Ok(_) => Err("the bed is up, but the provider did not build, see above".into()),
-        Err(error) => Err(format!(
-            "the bed is up, but cargo could not build the provider: {error}"
-        )),
-    }
-}
-
-/// Starts the build beside the bed: neither needs the other.
-fn build_provider() -> Result<std::process::Child, String> {
-    eprintln!("testbed: building the provider meanwhile");
-    let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo
-        .args(["build", "--quiet", "--package", "terraform-provider-mesh"])
-        .stdout(Stdio::null());
-    cargo
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .spawn()
-        .map_err(|error| error.to_string())
-}
-
-/// Returns the path where cargo puts the development binary.
-pub(crate) fn provider_binary() -> PathBuf {
-    let workspace = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
-    let workspace = workspace.canonicalize().unwrap_or(workspace);
-    let target = env::var_os("CARGO_TARGET_DIR").map_or_else(|| "target".into(), PathBuf::from);
-    workspace.join(target).join("debug/terraform-provider-mesh")
+    used.map_err(|error| format!("the bed is up, but without a provider: {error}"))
 }
 
 fn exec(name: &str, machine: &str, words: &[&str]) -> Result<(), String> {
@@ -132,10 +115,13 @@ fn status(name: &str) -> Result<(), String> {
 }
 
 fn down(name: &str) -> Result<(), String> {
-    match bed::down(name).map_err(|error| error.chain())? {
-        true => eprintln!("testbed: bed `{name}` is gone"),
-        false => eprintln!("testbed: there is no bed `{name}`"),
-    }
+    let was_there = bed::down(name).map_err(|error| error.chain())?;
+    let outcome = if was_there {
+        "is gone"
+    } else {
+        "was not there"
+    };
+    eprintln!("testbed: bed `{name}` {outcome}");
     Ok(())
 }
 

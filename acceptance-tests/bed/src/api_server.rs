@@ -8,7 +8,7 @@ use std::process::{self, Command};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::command::{tail, wait_for};
 use crate::kubectl::Kubectl;
@@ -18,7 +18,7 @@ use crate::progress::Progress;
 use crate::servers::Servers;
 use crate::{Error, Result};
 
-const READY: Duration = Duration::from_secs(60);
+const READY: Duration = Duration::from_mins(1);
 
 /// An API server of one's own: on loopback, on free ports, without a controller manager, RBAC on.
 ///
@@ -123,19 +123,31 @@ impl ApiServer {
     fn install_definitions(&self, path: &Path) -> Result<()> {
         let manifests = fs::read_to_string(path).map_err(Error::at("read", path))?;
         self.kubectl.apply_text(&manifests)?;
-        self.kubectl
-            .call(
-                &[
-                    "wait",
-                    "--for=condition=Established",
-                    "--timeout=30s",
-                    "customresourcedefinition",
-                    "--all",
-                ],
-                b"",
-            )
-            .map(drop)
+        // `kubectl wait --all` takes a tenth of a second for each.
+        wait_for("Istio's resource definitions are served", READY, || {
+            let list = self
+                .kubectl
+                .get("/apis/apiextensions.k8s.io/v1/customresourcedefinitions")
+                .map_err(|error| error.to_string())?;
+            let items = list["items"]
+                .as_array()
+                .map(Vec::as_slice)
+                .unwrap_or_default();
+            if items.iter().all(is_established) {
+                Ok(())
+            } else {
+                Err("not yet".into())
+            }
+        })
     }
+}
+
+fn is_established(definition: &Value) -> bool {
+    let conditions = definition["status"]["conditions"].as_array();
+    conditions.is_some_and(|all| {
+        all.iter()
+            .any(|one| one["type"] == "Established" && one["status"] == "True")
+    })
 }
 
 /// Adds the end of a log to an error.

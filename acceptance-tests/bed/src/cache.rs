@@ -1,6 +1,7 @@
 //! What is built once and kept outside the clone, in folders named after what they were built from.
 
 use std::env;
+use std::fmt::Write;
 use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -66,7 +67,11 @@ pub(crate) fn remove(folder: &Path) -> Result<()> {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
 }
 
 #[cfg(test)]

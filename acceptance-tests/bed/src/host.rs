@@ -61,7 +61,7 @@ pub(crate) fn install(packages: &[&str]) -> Result<()> {
     let apt = |args: &[&str]| {
         let mut command = Command::new("apt-get");
         command.env("DEBIAN_FRONTEND", "noninteractive").args(args);
-        checked(&mut command, b"", Duration::from_secs(900))
+        checked(&mut command, b"", Duration::from_mins(15))
     };
     apt(&["update", "--quiet"])?;
     apt(&[

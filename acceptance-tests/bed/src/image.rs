@@ -39,13 +39,13 @@ pub(crate) fn make(folder: &Path) -> Result<()> {
     debootstrap
         .args(["--variant=minbase", &format!("--include={PACKAGES}"), SUITE])
         .arg(&unfinished);
-    checked(&mut debootstrap, b"", Duration::from_secs(1800))?;
+    checked(&mut debootstrap, b"", Duration::from_mins(30))?;
     for (path, content) in FILES {
         let path = unfinished.join(path);
         fs::write(&path, content).map_err(Error::at("write", &path))?;
     }
     let mut setup = Command::new("chroot");
     setup.arg(&unfinished).args(["/bin/sh", "-s"]);
-    checked(&mut setup, SETUP.as_bytes(), Duration::from_secs(120))?;
+    checked(&mut setup, SETUP.as_bytes(), Duration::from_mins(2))?;
     fs::rename(&unfinished, folder).map_err(Error::at("move", &unfinished))
 }

@@ -17,7 +17,7 @@ use crate::process::{Lifetime, Server};
 use crate::servers::Servers;
 use crate::{Error, Result};
 
-const READY: Duration = Duration::from_secs(60);
+const READY: Duration = Duration::from_mins(1);
 const SYSTEM: &str = "istio-system";
 /// The cluster's name in the mesh.
 pub(crate) const CLUSTER: &str = "Kubernetes";

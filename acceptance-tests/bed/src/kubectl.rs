@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::command::{Output, run, tail};
 use crate::{Error, Result};
 
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_mins(1);
 
 /// The real kubectl with an administrator's kubeconfig.
 #[derive(Clone, Debug)]
@@ -82,11 +82,16 @@ impl Kubectl {
 
     /// Applies an object, or each of an array, server-side as field manager `bed`, taking fields over.
     pub fn apply(&self, objects: &Value) -> Result<()> {
-        let list = match objects {
-            Value::Array(items) => json!({"apiVersion": "v1", "kind": "List", "items": items}),
-            one => one.clone(),
+        // Separate documents, not a List: for a List kubectl fetches the whole schema each time.
+        let documents = match objects {
+            Value::Array(items) => items
+                .iter()
+                .map(Value::to_string)
+                .collect::<Vec<_>>()
+                .join("\n---\n"),
+            one => one.to_string(),
         };
-        self.apply_text(&list.to_string())
+        self.apply_text(&documents)
     }
 
     pub(crate) fn apply_text(&self, manifests: &str) -> Result<()> {

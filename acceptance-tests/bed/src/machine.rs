@@ -12,8 +12,8 @@ use crate::network::{Subnet, namespace};
 use crate::process::{Lifetime, Recorded, Server};
 use crate::{Error, Result, cache, overlay};
 
-const EXEC: Duration = Duration::from_secs(120);
-const UP: Duration = Duration::from_secs(60);
+const EXEC: Duration = Duration::from_mins(2);
+const UP: Duration = Duration::from_mins(1);
 
 /// What a rebuilt machine does with its SSH host key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,7 +93,7 @@ impl Machine {
         )
     }
 
-    /// Returns its SSH host key as in known_hosts, without a name: `ssh-ed25519 AAAA…`.
+    /// Returns its SSH host key as in `known_hosts`, without a name: `ssh-ed25519 AAAA…`.
     pub fn host_key(&self) -> Result<String> {
         let path = self.folder.join("host_key.pub");
         let text = fs::read_to_string(&path).map_err(Error::at("read", &path))?;

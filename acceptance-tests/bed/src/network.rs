@@ -70,10 +70,10 @@ impl Subnet {
 
     /// Removes the bridge.
     pub(crate) fn remove(self) -> Result<()> {
-        match interface_exists(&self.bridge()) {
-            true => quick("ip", &["link", "delete", &self.bridge()]).map(drop),
-            false => Ok(()),
+        if interface_exists(&self.bridge()) {
+            quick("ip", &["link", "delete", &self.bridge()])?;
         }
+        Ok(())
     }
 
     /// Makes the namespace of a machine and connects it to the bridge.

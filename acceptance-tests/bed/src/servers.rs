@@ -143,7 +143,7 @@ impl Servers {
             .args(["build", LINK, "-o"])
             .arg(&unfinished)
             .arg(package);
-        checked(&mut go, b"", Duration::from_secs(3600))?;
+        checked(&mut go, b"", Duration::from_hours(1))?;
         fs::rename(&unfinished, self.path(name)).map_err(Error::at("move", &unfinished))
     }
 
@@ -156,7 +156,7 @@ impl Servers {
             "{{.Dir}}",
             "istio.io/istio",
         ]);
-        let module = checked(&mut go, b"", Duration::from_secs(600))?;
+        let module = checked(&mut go, b"", Duration::from_mins(10))?;
         for (source, name) in ISTIO_FILES {
             let source = Path::new(module.trim()).join(source);
             let content = fs::read(&source).map_err(Error::at("read", &source))?;

@@ -1,7 +1,11 @@
 //! The whole bed, once up and down. Needs root.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a test tells by its panic what did not hold"
+)]
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::Command;
 
 use bed::{Bed, HostKey, Options};
@@ -49,9 +53,10 @@ fn a_bed_comes_up_works_and_leaves_nothing() {
         name: name.into(),
         vms: 1,
         pods: 2,
-        provider_binary: PathBuf::from("/nowhere/terraform-provider-mesh"),
     };
-    let bed = Bed::up(&options).unwrap();
+    let mut bed = Bed::up(&options).unwrap();
+    bed.use_provider(Path::new("/nowhere/terraform-provider-mesh"))
+        .unwrap();
     assert!(
         Bed::up(&options)
             .unwrap_err()
