@@ -11,7 +11,7 @@ pub enum Mode {
     Required,
     /// The user may write it.
     Optional,
-    /// The user may write it, and no command shows it.
+    /// The user may write it, and no command shows it. With [`SecretText`](crate::SecretText) no `Debug` does either.
     Secret,
     /// The provider finds it out.
     Computed,

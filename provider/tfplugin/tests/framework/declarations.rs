@@ -9,7 +9,10 @@ use tfplugin::{
 };
 use tonic::Request;
 
-use crate::toy::{Effect, FaultyToy, ThingInput, ThingOutput, Toy, World};
+use crate::{
+    faulty::FaultyToy,
+    toy::{Effect, ThingInput, ThingOutput, Toy, World},
+};
 
 fn text(text: &str) -> Raw {
     Raw::Text(text.to_owned())

@@ -147,9 +147,9 @@ async fn a_stored_value_that_is_not_accepted_today_can_be_changed_but_not_acted_
     let mut json = state.value.to_json();
     json["timeouts"]["create"] = json!("soon");
     let value = thing.upgrade(0, &json).await.unwrap().ok().unwrap();
-    let stale = State { value, ..state };
-    let read = thing.read(&stale).await.unwrap();
+    let outdated = State { value, ..state };
+    let read = thing.read(&outdated).await.unwrap();
     assert_eq!(read.errors()[0].summary, "Stored value is not accepted");
-    let planned = plan(&thing, Some(&stale), &json!({"name": "a"})).await;
+    let planned = plan(&thing, Some(&outdated), &json!({"name": "a"})).await;
     assert_eq!(planned.action, Action::Update);
 }

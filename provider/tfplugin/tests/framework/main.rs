@@ -9,6 +9,7 @@
 
 mod declarations;
 mod failures;
+mod faulty;
 mod lifecycle;
 mod robustness;
 mod toy;

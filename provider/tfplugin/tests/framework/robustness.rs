@@ -9,7 +9,10 @@ use serde_json::{Value as Json, json};
 use tfplugin::Server;
 use tonic::Request;
 
-use crate::toy::{FaultyToy, Toy, World};
+use crate::{
+    faulty::FaultyToy,
+    toy::{Toy, World},
+};
 
 fn toy() -> Server<Toy> {
     Server::new(Toy(World::default()))

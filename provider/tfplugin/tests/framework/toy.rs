@@ -9,7 +9,7 @@ use std::{
 use tfplugin::{
     Changed, Diagnostic, Diagnostics, Done, Import, ImportId, Limits, Paths, Planned, Provider,
     Registration, Resource, Stage, Text, Timeouts, Value, all_unknown, importable, object,
-    resource, unknown_from,
+    unknown_from,
 };
 use tokio::{sync::Notify, time::Instant};
 
@@ -334,63 +334,6 @@ impl Import for ThingResource {
     }
 }
 
-/// Declared wrongly: a computed attribute in the input, a name on both sides.
-pub(crate) struct Faulty;
-
-object! {
-    /// Wrong.
-    pub(crate) struct FaultyInput: Effect {
-        /// Computed, but on the user's side.
-        Computed found: String => Nothing,
-        /// On both sides.
-        Optional both: String => Nothing,
-    }
-}
-
-object! {
-    /// Wrong.
-    pub(crate) struct FaultyOutput: Effect {
-        /// On both sides.
-        Computed both: String => Nothing,
-    }
-}
-
-impl Resource for Faulty {
-    const NAME: &'static str = "toy_faulty";
-    const REPLACES: Effect = Effect::Replace;
-    const IDENTITY: &'static [&'static str] = &["nothing"];
-
-    type Effect = Effect;
-    type Input = FaultyInput;
-    type Output = FaultyOutput;
-    type Context = World;
-
-    fn tells(_: Effect) -> &'static str {
-        ""
-    }
-
-    fn check(_: &FaultyInput, _: &Paths) -> Diagnostics {
-        Diagnostics::none()
-    }
-
-    fn plan(_: &Stage<'_, Self>) -> Planned<Self> {
-        panic!("as ordered")
-    }
-
-    async fn apply(
-        _: &World,
-        _: &Stage<'_, Self>,
-        _: Instant,
-        _: &mut Option<FaultyOutput>,
-    ) -> Done {
-        Ok(Diagnostics::none())
-    }
-
-    async fn read(_: &World, _: &FaultyInput, _: Instant, _: &mut Option<FaultyOutput>) -> Done {
-        Ok(Diagnostics::none())
-    }
-}
-
 object! {
     /// The toy provider.
     pub(crate) struct Config: Effect {
@@ -428,28 +371,5 @@ impl Provider for Toy {
 
     fn resources() -> Vec<Registration<World>> {
         vec![importable::<ThingResource>()]
-    }
-}
-
-/// A provider whose one resource is declared wrongly.
-pub(crate) struct FaultyToy;
-
-impl Provider for FaultyToy {
-    const ADDRESS: &'static str = "registry.terraform.io/test/faulty";
-
-    type Effect = Effect;
-    type Config = Config;
-    type Context = World;
-
-    fn check(_: &Config, _: &Paths) -> Diagnostics {
-        Diagnostics::none()
-    }
-
-    fn configure(&self, _: Config) -> Result<World, Diagnostics> {
-        Ok(World::default())
-    }
-
-    fn resources() -> Vec<Registration<World>> {
-        vec![resource::<Faulty>()]
     }
 }

@@ -1,0 +1,88 @@
+//! A provider whose one resource is declared wrongly and whose plan panics.
+
+use tfplugin::{
+    Diagnostics, Done, Paths, Planned, Provider, Registration, Resource, Stage, object, resource,
+};
+use tokio::time::Instant;
+
+use crate::toy::{Config, Effect, World};
+
+/// Declared wrongly: a computed attribute in the input, a name on both sides.
+pub(crate) struct Faulty;
+
+object! {
+    /// Wrong.
+    pub(crate) struct FaultyInput: Effect {
+        /// Computed, but on the user's side.
+        Computed found: String => Nothing,
+        /// On both sides.
+        Optional both: String => Nothing,
+    }
+}
+
+object! {
+    /// Wrong.
+    pub(crate) struct FaultyOutput: Effect {
+        /// On both sides.
+        Computed both: String => Nothing,
+    }
+}
+
+impl Resource for Faulty {
+    const NAME: &'static str = "toy_faulty";
+    const REPLACES: Effect = Effect::Replace;
+    const IDENTITY: &'static [&'static str] = &["nothing"];
+
+    type Effect = Effect;
+    type Input = FaultyInput;
+    type Output = FaultyOutput;
+    type Context = World;
+
+    fn tells(_: Effect) -> &'static str {
+        ""
+    }
+
+    fn check(_: &FaultyInput, _: &Paths) -> Diagnostics {
+        Diagnostics::none()
+    }
+
+    fn plan(_: &Stage<'_, Self>) -> Planned<Self> {
+        panic!("as ordered")
+    }
+
+    async fn apply(
+        _: &World,
+        _: &Stage<'_, Self>,
+        _: Instant,
+        _: &mut Option<FaultyOutput>,
+    ) -> Done {
+        Ok(Diagnostics::none())
+    }
+
+    async fn read(_: &World, _: &FaultyInput, _: Instant, _: &mut Option<FaultyOutput>) -> Done {
+        Ok(Diagnostics::none())
+    }
+}
+
+/// A provider whose one resource is declared wrongly.
+pub(crate) struct FaultyToy;
+
+impl Provider for FaultyToy {
+    const ADDRESS: &'static str = "registry.terraform.io/test/faulty";
+
+    type Effect = Effect;
+    type Config = Config;
+    type Context = World;
+
+    fn check(_: &Config, _: &Paths) -> Diagnostics {
+        Diagnostics::none()
+    }
+
+    fn configure(&self, _: Config) -> Result<World, Diagnostics> {
+        Ok(World::default())
+    }
+
+    fn resources() -> Vec<Registration<World>> {
+        vec![resource::<Faulty>()]
+    }
+}
