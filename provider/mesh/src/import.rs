@@ -269,19 +269,18 @@ fn carried_map<K: FromStr<Err: Display> + Ord, V: FromStr<Err: Display>>(
     notes: &mut Vec<String>,
     wanted: impl Fn(&K) -> bool,
 ) -> BTreeMap<K, V> {
-    let mut carried_over = BTreeMap::new();
+    let mut carried = BTreeMap::new();
     for (key, value) in found.as_object().into_iter().flatten() {
-        let name = key
-            .parse::<K>()
-            .map_err(|why| notes.push(format!("spec.{field}: {why}: it cannot be declared.")))
-            .ok();
-        let Some(name) = name.filter(&wanted) else {
-            continue;
-        };
-        carried_over
-            .extend(carried(&format!("{field}.{key}"), value, notes).map(|value| (name, value)));
+        match (
+            key.parse::<K>(),
+            parsed(&format!("spec.{field}.{key}"), value),
+        ) {
+            (Ok(key), Ok(value)) => drop(wanted(&key).then(|| carried.insert(key, value))),
+            (Err(why), _) => notes.push(format!("spec.{field}: {why}: it cannot be declared.")),
+            (_, Err(why)) => notes.push(format!("{why}: it cannot be declared.")),
+        }
     }
-    carried_over
+    carried
 }
 
 fn optional<T: FromStr<Err: Display>>(field: &str, value: &Value) -> Result<Option<T>, String> {

@@ -1,0 +1,302 @@
+use std::fmt::Write as _;
+
+use expect_test::{Expect, expect};
+use mesh::{Facts, Interception, Workload, render};
+use serde_json::json;
+
+use crate::sample::{facts, p, workload};
+
+/// The whole bundle as text.
+fn text(workload: &Workload, facts: &Facts) -> String {
+    let bundle = render(workload, facts).unwrap().bundle;
+    let mut text = String::new();
+    for file in &bundle.files {
+        let content = String::from_utf8(file.content.clone()).unwrap();
+        writeln!(
+            text,
+            "== {} {} {:o} {:?}\n{content}",
+            file.path, file.owner, file.mode, file.watch
+        )
+        .unwrap();
+    }
+    let owner = format!("{} {}", bundle.owner.uid, bundle.owner.id);
+    write!(
+        text,
+        "{} | {owner} | {:?} | {}",
+        bundle.identity, bundle.hosts_line, bundle.control_plane
+    )
+    .unwrap();
+    text
+}
+
+fn check(workload: &Workload, facts: &Facts, expected: &Expect) {
+    expected.assert_eq(&text(workload, facts));
+}
+
+/// The lines of `cluster.env` that begin with one of the names.
+fn env(workload: &Workload, facts: &Facts, names: &[&str]) -> String {
+    let text = text(workload, facts);
+    let lines = text.lines().filter(|line| {
+        names
+            .iter()
+            .any(|name| line.starts_with(&format!("{name}=")))
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn a_plain_workload() {
+    check(
+        &workload(),
+        &facts(),
+        &expect![[r#"
+        == /var/lib/istio/envoy/cluster.env root 644 Yes
+        CANONICAL_REVISION=v2
+        CANONICAL_SERVICE=ratings
+        ISTIO_INBOUND_PORTS='*'
+        ISTIO_LOCAL_EXCLUDE_PORTS=22,15090,15021,15020
+        ISTIO_METAJSON_LABELS='{"app":"ratings","mesh.vm/workload":"ratings-vm-1","service.istio.io/canonical-name":"ratings","service.istio.io/canonical-revision":"v2","version":"v2"}'
+        ISTIO_META_CLUSTER_ID=Kubernetes
+        ISTIO_META_MESH_ID=cluster.local
+        ISTIO_META_NETWORK=''
+        ISTIO_META_WORKLOAD_ENTRY=ratings-vm-1
+        ISTIO_META_WORKLOAD_NAME=ratings-vm-1
+        ISTIO_NAMESPACE=bookinfo
+        ISTIO_SERVICE=ratings-vm-1.bookinfo
+        ISTIO_SERVICE_CIDR='*'
+        ISTIO_SERVICE_EXCLUDE_CIDR=169.254.169.254/32,168.63.129.16/32
+        ISTIO_SVC_IP=203.0.113.7
+        POD_NAME=ratings-vm-1
+        POD_NAMESPACE=bookinfo
+        SERVICE_ACCOUNT=bookinfo-ratings
+        TRUST_DOMAIN=cluster.local
+
+        == /etc/istio/config/mesh istio-proxy 644 Yes
+        defaultConfig:
+          proxyMetadata:
+            CANONICAL_REVISION: v2
+            CANONICAL_SERVICE: ratings
+            ISTIO_METAJSON_LABELS: '{"app":"ratings","mesh.vm/workload":"ratings-vm-1","service.istio.io/canonical-name":"ratings","service.istio.io/canonical-revision":"v2","version":"v2"}'
+            ISTIO_META_CLUSTER_ID: Kubernetes
+            ISTIO_META_MESH_ID: cluster.local
+            ISTIO_META_NETWORK: ''
+            ISTIO_META_WORKLOAD_ENTRY: ratings-vm-1
+            ISTIO_META_WORKLOAD_NAME: ratings-vm-1
+            POD_NAME: ratings-vm-1
+            POD_NAMESPACE: bookinfo
+            SERVICE_ACCOUNT: bookinfo-ratings
+            TRUST_DOMAIN: cluster.local
+
+        == /etc/certs/root-cert.pem istio-proxy 644 No
+        -----BEGIN CERTIFICATE-----
+        MIIB
+        -----END CERTIFICATE-----
+
+        spiffe://cluster.local/ns/bookinfo/sa/bookinfo-ratings | 5f0c bookinfo/ratings-vm-1 | Some("10.99.0.2 istiod.istio-system.svc") | istiod.istio-system.svc:15012"#]],
+    );
+}
+
+#[test]
+fn a_revisioned_control_plane_that_is_known_by_name_only() {
+    let mut facts = facts();
+    facts.revision = "rev-1".into();
+    facts.control_plane.host = "istiod-rev-1.istio-system.svc".into();
+    facts.control_plane.address = None;
+    facts.entry_uid = None;
+    facts.mesh_config = json!({ "defaultConfig": {
+        "discoveryAddress": "istiod.istio-system.svc:15012",
+        "holdApplicationUntilProxyStarts": true,
+        "concurrency": 2,
+        "proxyMetadata": { "CUSTOM": "it's", "ISTIO_META_INTERCEPTION_MODE": "TPROXY", "no name": "x", "ISTIO_META_DNS_CAPTURE": "true" },
+    } });
+    check(
+        &workload(),
+        &facts,
+        &expect![[r#"
+        == /var/lib/istio/envoy/cluster.env root 644 Yes
+        CANONICAL_REVISION=v2
+        CANONICAL_SERVICE=ratings
+        CA_ADDR=istiod-rev-1.istio-system.svc:15012
+        CUSTOM='it'"'"'s'
+        ISTIO_INBOUND_PORTS='*'
+        ISTIO_LOCAL_EXCLUDE_PORTS=22,15090,15021,15020
+        ISTIO_METAJSON_LABELS='{"app":"ratings","mesh.vm/workload":"ratings-vm-1","service.istio.io/canonical-name":"ratings","service.istio.io/canonical-revision":"v2","version":"v2"}'
+        ISTIO_META_CLUSTER_ID=Kubernetes
+        ISTIO_META_DNS_CAPTURE=true
+        ISTIO_META_MESH_ID=cluster.local
+        ISTIO_META_NETWORK=''
+        ISTIO_META_WORKLOAD_ENTRY=ratings-vm-1
+        ISTIO_META_WORKLOAD_NAME=ratings-vm-1
+        ISTIO_NAMESPACE=bookinfo
+        ISTIO_SERVICE=ratings-vm-1.bookinfo
+        ISTIO_SERVICE_CIDR='*'
+        ISTIO_SERVICE_EXCLUDE_CIDR=169.254.169.254/32,168.63.129.16/32
+        ISTIO_SVC_IP=203.0.113.7
+        POD_NAME=ratings-vm-1
+        POD_NAMESPACE=bookinfo
+        SERVICE_ACCOUNT=bookinfo-ratings
+        TRUST_DOMAIN=cluster.local
+
+        == /etc/istio/config/mesh istio-proxy 644 Yes
+        defaultConfig:
+          concurrency: 2
+          discoveryAddress: istiod-rev-1.istio-system.svc:15012
+          holdApplicationUntilProxyStarts: true
+          proxyMetadata:
+            CANONICAL_REVISION: v2
+            CANONICAL_SERVICE: ratings
+            CUSTOM: it's
+            ISTIO_METAJSON_LABELS: '{"app":"ratings","mesh.vm/workload":"ratings-vm-1","service.istio.io/canonical-name":"ratings","service.istio.io/canonical-revision":"v2","version":"v2"}'
+            ISTIO_META_CLUSTER_ID: Kubernetes
+            ISTIO_META_DNS_CAPTURE: 'true'
+            ISTIO_META_MESH_ID: cluster.local
+            ISTIO_META_NETWORK: ''
+            ISTIO_META_WORKLOAD_ENTRY: ratings-vm-1
+            ISTIO_META_WORKLOAD_NAME: ratings-vm-1
+            POD_NAME: ratings-vm-1
+            POD_NAMESPACE: bookinfo
+            SERVICE_ACCOUNT: bookinfo-ratings
+            TRUST_DOMAIN: cluster.local
+            no name: x
+
+        == /etc/certs/root-cert.pem istio-proxy 644 No
+        -----BEGIN CERTIFICATE-----
+        MIIB
+        -----END CERTIFICATE-----
+
+        spiffe://cluster.local/ns/bookinfo/sa/bookinfo-ratings |  bookinfo/ratings-vm-1 | None | istiod-rev-1.istio-system.svc:15012"#]],
+    );
+}
+
+#[test]
+fn every_setting_of_the_proxy() {
+    let mut all = workload();
+    all.network = Some(p("gcp-vms"));
+    all.ports.insert(p("http"), p("9080"));
+    all.proxy.interception = Interception::None;
+    all.proxy.dns_capture = Some(false);
+    all.proxy.exclude_inbound_ports = vec![p("2222"), p("22"), p("9100")];
+    all.proxy.exclude_cidrs = vec![
+        p("10.1.0.0/16"),
+        p("10.2.0.1"),
+        p("168.63.129.16"),
+        p("fd00::1"),
+    ];
+    all.labels
+        .insert(p("service.istio.io/canonical-name"), p("stars"));
+    all.env.insert(
+        p("ISTIO_AGENT_FLAGS"),
+        "--log_output_level=debug --x='a b'".into(),
+    );
+    check(
+        &all,
+        &facts(),
+        &expect![[r#"
+        == /var/lib/istio/envoy/cluster.env root 644 Yes
+        CANONICAL_REVISION=v2
+        CANONICAL_SERVICE=stars
+        ISTIO_AGENT_FLAGS='--log_output_level=debug --x='"'"'a b'"'"''
+        ISTIO_CUSTOM_IP_TABLES=true
+        ISTIO_INBOUND_PORTS=9080
+        ISTIO_LOCAL_EXCLUDE_PORTS=22,15090,15021,15020,2222,9100
+        ISTIO_METAJSON_LABELS='{"app":"ratings","mesh.vm/workload":"ratings-vm-1","service.istio.io/canonical-name":"stars","service.istio.io/canonical-revision":"v2","version":"v2"}'
+        ISTIO_META_CLUSTER_ID=Kubernetes
+        ISTIO_META_DNS_CAPTURE=false
+        ISTIO_META_INTERCEPTION_MODE=NONE
+        ISTIO_META_MESH_ID=cluster.local
+        ISTIO_META_NETWORK=gcp-vms
+        ISTIO_META_POD_PORTS='[{"name":"http","containerPort":9080,"protocol":""}]'
+        ISTIO_META_WORKLOAD_ENTRY=ratings-vm-1
+        ISTIO_META_WORKLOAD_NAME=ratings-vm-1
+        ISTIO_NAMESPACE=bookinfo
+        ISTIO_SERVICE=ratings-vm-1.bookinfo
+        ISTIO_SERVICE_CIDR='*'
+        ISTIO_SERVICE_EXCLUDE_CIDR=169.254.169.254/32,168.63.129.16/32,10.1.0.0/16,10.2.0.1/32,fd00::1/128
+        ISTIO_SVC_IP=203.0.113.7
+        POD_NAME=ratings-vm-1
+        POD_NAMESPACE=bookinfo
+        SERVICE_ACCOUNT=bookinfo-ratings
+        TRUST_DOMAIN=cluster.local
+
+        == /etc/istio/config/mesh istio-proxy 644 Yes
+        defaultConfig:
+          proxyMetadata:
+            CANONICAL_REVISION: v2
+            CANONICAL_SERVICE: stars
+            ISTIO_AGENT_FLAGS: --log_output_level=debug --x='a b'
+            ISTIO_METAJSON_LABELS: '{"app":"ratings","mesh.vm/workload":"ratings-vm-1","service.istio.io/canonical-name":"stars","service.istio.io/canonical-revision":"v2","version":"v2"}'
+            ISTIO_META_CLUSTER_ID: Kubernetes
+            ISTIO_META_DNS_CAPTURE: 'false'
+            ISTIO_META_INTERCEPTION_MODE: NONE
+            ISTIO_META_MESH_ID: cluster.local
+            ISTIO_META_NETWORK: gcp-vms
+            ISTIO_META_POD_PORTS: '[{"name":"http","containerPort":9080,"protocol":""}]'
+            ISTIO_META_WORKLOAD_ENTRY: ratings-vm-1
+            ISTIO_META_WORKLOAD_NAME: ratings-vm-1
+            POD_NAME: ratings-vm-1
+            POD_NAMESPACE: bookinfo
+            SERVICE_ACCOUNT: bookinfo-ratings
+            TRUST_DOMAIN: cluster.local
+
+        == /etc/certs/root-cert.pem istio-proxy 644 No
+        -----BEGIN CERTIFICATE-----
+        MIIB
+        -----END CERTIFICATE-----
+
+        spiffe://cluster.local/ns/bookinfo/sa/bookinfo-ratings | 5f0c bookinfo/ratings-vm-1 | Some("10.99.0.2 istiod.istio-system.svc") | istiod.istio-system.svc:15012"#]],
+    );
+}
+
+#[test]
+fn a_vm_known_by_a_name_calls_itself_by_its_own_address() {
+    let mut named = workload();
+    named.address = Some(p("vm.example.com"));
+    assert_eq!(
+        env(&named, &facts(), &["ISTIO_SVC_IP"]),
+        "ISTIO_SVC_IP=10.99.1.10"
+    );
+    assert_eq!(
+        env(&workload(), &facts(), &["ISTIO_SVC_IP"]),
+        "ISTIO_SVC_IP=203.0.113.7"
+    );
+}
+
+#[test]
+fn certificates_from_elsewhere_and_an_ipv6_control_plane() {
+    let mut facts = facts();
+    facts.ca_address = Some("cert-manager-istio-csr.cert-manager.svc:443".into());
+    assert_eq!(
+        env(&workload(), &facts, &["CA_ADDR"]),
+        "CA_ADDR=cert-manager-istio-csr.cert-manager.svc:443"
+    );
+    facts.ca_address = None;
+    facts.control_plane.host = "fd00::2".into();
+    facts.control_plane.address = None;
+    assert_eq!(
+        env(&workload(), &facts, &["CA_ADDR"]),
+        "CA_ADDR='[fd00::2]:15012'"
+    );
+}
+
+#[test]
+fn services_and_what_is_only_in_objects_never_enter_the_bundle() {
+    let mut other = workload();
+    other.services.clear();
+    other.sidecar = None;
+    other.weight = Some(3);
+    other.locality = Some(p("r/z"));
+    other.annotations.insert("a.io/b".into(), "c".into());
+    assert_eq!(text(&other, &facts()), text(&workload(), &facts()));
+}
+
+#[test]
+fn the_trust_root_and_the_owner_are_no_part_of_the_digest_and_the_hosts_line_is() {
+    let digest = |facts: &Facts| render(&workload(), facts).unwrap().bundle.digest();
+    let mut other = facts();
+    other.root.0.insert_str(0, "-----BEGIN CERTIFICATE-----\n");
+    other.entry_uid = None;
+    assert_eq!(digest(&other), digest(&facts()));
+    other.control_plane.address = Some(p("10.99.0.3"));
+    assert_ne!(digest(&other), digest(&facts()));
+    assert_eq!(digest(&facts()).0.len(), 64);
+}

@@ -1,0 +1,81 @@
+use expect_test::{Expect, expect};
+use mesh::{Facts, Other, Pem, conflicts};
+
+use crate::sample::{facts, p, workload};
+
+fn other(id: &str, address: &str, network: Option<&str>) -> Other {
+    Other {
+        id: p(id),
+        address: p(address),
+        network: network.map(p),
+    }
+}
+
+fn check(facts: &Facts, others: &[Other], expected: &Expect) {
+    let problems = conflicts(&workload(), facts, others);
+    let lines: Vec<_> = problems
+        .iter()
+        .map(|found| format!("{} {}: {}", found.concerns[0], found.rule, found.text))
+        .collect();
+    expected.assert_eq(&lines.join("\n"));
+}
+
+#[test]
+fn a_healthy_cluster_has_no_conflict_and_the_own_entry_is_none() {
+    let mut by_name = facts();
+    by_name.control_plane.address = None;
+    check(
+        &by_name,
+        &[other("bookinfo/ratings-vm-1", "203.0.113.7", None)],
+        &expect![""],
+    );
+}
+
+#[test]
+fn an_account_that_nobody_may_look_at_is_not_missing() {
+    check(
+        &Facts {
+            service_account_exists: None,
+            ..facts()
+        },
+        &[],
+        &expect![""],
+    );
+}
+
+#[test]
+fn all_conflicts_are_told_at_once() {
+    let facts = Facts {
+        service_account_exists: Some(false),
+        root: Pem(String::new()),
+        ..facts()
+    };
+    let others = [
+        other("bookinfo/a", "203.0.113.7", Some("x")),
+        other("bookinfo/b", "10.99.1.10", None),
+    ];
+    check(
+        &facts,
+        &others,
+        &expect![[r"
+        service_account service-account-exists: There is no service account bookinfo-ratings in the namespace bookinfo, so istiod would give the VM no certificate. Create it, or name one that exists.
+        namespace trust-root-exists: The mesh's trust root in the namespace bookinfo holds no certificate, so the VM could not know istiod. istiod writes it: look whether it runs and whether it watches this namespace.
+        address address-taken: The address 203.0.113.7 already belongs to the WorkloadEntry bookinfo/a. istiod finds a VM by its address and could not tell the two apart. Use another address, or remove that entry first.
+        instance_ip address-taken: The address 10.99.1.10 already belongs to the WorkloadEntry bookinfo/b. istiod finds a VM by its address and could not tell the two apart. Use another address, or remove that entry first."]],
+    );
+}
+
+#[test]
+fn in_another_namespace_the_network_tells_addresses_apart() {
+    check(
+        &facts(),
+        &[other("shop/a", "203.0.113.7", Some("other"))],
+        &expect![""],
+    );
+    check(
+        &facts(),
+        &[other("shop/a", "203.0.113.7", None)],
+        &expect![[r"
+        address address-taken: The address 203.0.113.7 already belongs to the WorkloadEntry shop/a. istiod finds a VM by its address and could not tell the two apart. Use another address, or remove that entry first."]],
+    );
+}

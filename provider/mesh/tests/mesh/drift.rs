@@ -1,0 +1,446 @@
+use std::collections::BTreeMap;
+
+use expect_test::{Expect, expect};
+use mesh::{
+    Desired, Drift, Facts, Interception, Kind, ObservedObjects, ObservedVm, Seen, SeenRuntime,
+    UnitState, Watch, Workload, compare, render,
+};
+use serde_json::{Value, json};
+
+use crate::sample::{facts, p, workload};
+
+const ENV: &str = "/var/lib/istio/envoy/cluster.env";
+const MESH: &str = "/etc/istio/config/mesh";
+const ROOT: &str = "/etc/certs/root-cert.pem";
+
+/// What an API server and a VM hold when all is as it should be.
+fn observed(desired: &Desired) -> (ObservedObjects, ObservedVm) {
+    let mut objects = ObservedObjects::default();
+    for object in &desired.objects {
+        let mut whole = object.body.clone();
+        whole["metadata"]["uid"] = json!("u");
+        whole["status"] = json!({});
+        match object.kind {
+            Kind::WorkloadEntry => objects.entry = Some(whole),
+            Kind::ServiceEntry => drop(objects.services.insert(object.id.name.clone(), whole)),
+            Kind::Sidecar => objects.sidecar = Some(whole),
+        }
+    }
+    let bundle = &desired.bundle;
+    let files = bundle.files.iter().map(|file| {
+        let (owner, content) = (file.owner.to_owned(), file.content.clone());
+        (
+            file.path.clone(),
+            Seen::File {
+                owner,
+                mode: file.mode,
+                content,
+            },
+        )
+    });
+    let unit = UnitState {
+        active: "active".into(),
+        enabled: "enabled".into(),
+    };
+    let vm = ObservedVm {
+        machine_id: "m1".into(),
+        owner: Some(bundle.owner.clone()),
+        files: files.collect(),
+        hosts_lines: bundle.hosts_line.clone().into_iter().collect(),
+        runtime: SeenRuntime {
+            unit,
+            version: Some("1.31.0".into()),
+            ready: true,
+        },
+        certificate_not_after: Some(p("2030-01-01T00:00:00Z")),
+        chains: vec!["nft/nat".into()],
+        unfinished: None,
+        clock: p("2029-01-01T00:00:00Z"),
+    };
+    (objects, vm)
+}
+
+fn drift(
+    of: &Workload,
+    facts: &Facts,
+    change: impl FnOnce(&mut ObservedObjects, &mut ObservedVm),
+) -> Drift {
+    let desired = render(of, facts).unwrap();
+    let (mut objects, mut vm) = observed(&desired);
+    change(&mut objects, &mut vm);
+    compare(
+        &desired,
+        &objects,
+        Some(&vm),
+        Some("m1"),
+        p("2029-01-01T00:00:00Z"),
+    )
+}
+
+fn check_objects(change: impl FnOnce(&mut ObservedObjects), expected: &Expect) {
+    let drift = drift(&workload(), &facts(), |objects, _| change(objects));
+    assert_eq!(drift.vm, [""; 0]);
+    expected.assert_eq(&drift.objects.join("\n"));
+}
+
+fn check_vm(change: impl FnOnce(&mut ObservedVm), expected: &Expect) {
+    let drift = drift(&workload(), &facts(), |_, vm| change(vm));
+    assert_eq!(drift.objects, [""; 0]);
+    expected.assert_eq(&drift.vm.join("\n"));
+}
+
+fn edit(vm: &mut ObservedVm, path: &str, from: &str, to: &str) {
+    let Some(Seen::File { content, .. }) = vm.files.get_mut(path) else {
+        panic!("{path} is not there")
+    };
+    let text = String::from_utf8(content.clone()).unwrap();
+    assert!(text.contains(from), "{text}");
+    *content = text.replace(from, to).into_bytes();
+}
+
+#[test]
+fn what_is_as_it_should_be_is_no_drift() {
+    check_objects(|_| {}, &expect![""]);
+    check_vm(|_| {}, &expect![""]);
+}
+
+#[test]
+fn istiod_s_own_writes_and_fields_of_others_are_no_drift() {
+    let theirs = |objects: &mut ObservedObjects| {
+        let entry = objects.entry.as_mut().unwrap();
+        entry["metadata"]["annotations"]["istio.io/connectedAt"] = json!("2029-01-01T00:00:00Z");
+        entry["metadata"]["labels"]["team"] = json!("a");
+        entry["status"] = json!({ "conditions": [{ "type": "Healthy" }] });
+        entry["spec"]["weight"] = json!(7);
+        objects.services.insert(p("foreign"), json!({}));
+        let service = objects
+            .services
+            .get_mut(&p("ratings-vm-1-ratings"))
+            .unwrap();
+        service["spec"]["exportTo"] = json!(["*"]);
+        service["spec"]["ports"][0]["number"] = json!(9080.0);
+        service["spec"]["ports"][0]["x"] = json!(1);
+    };
+    check_objects(theirs, &expect![""]);
+}
+
+#[test]
+fn an_edited_object_shows_what_is_and_what_should_be() {
+    let edited = |objects: &mut ObservedObjects| {
+        let entry = objects.entry.as_mut().unwrap();
+        entry["spec"]["labels"]["version"] = json!("v9\u{1b}[31m");
+        entry["spec"]["serviceAccount"] = Value::Null;
+        entry["metadata"]["annotations"]["proxy.istio.io/health-checks-enabled"] = json!("true");
+        let service = objects
+            .services
+            .get_mut(&p("ratings-vm-1-ratings"))
+            .unwrap();
+        service["spec"]["hosts"] = json!(["ratings.vm.bookinfo", "more"]);
+        service["spec"]["ports"][0]["number"] = json!(80);
+    };
+    check_objects(
+        edited,
+        &expect![[r#"
+        WorkloadEntry bookinfo/ratings-vm-1: metadata.annotations.proxy.istio.io/health-checks-enabled 'true' -> 'false'
+        WorkloadEntry bookinfo/ratings-vm-1: spec.labels.version 'v9\u{1b}[31m' -> 'v2'
+        WorkloadEntry bookinfo/ratings-vm-1: spec.serviceAccount none -> 'bookinfo-ratings'
+        ServiceEntry bookinfo/ratings-vm-1-ratings: spec.hosts '["ratings.vm.bookinfo","more"]' -> '["ratings.vm.bookinfo"]'
+        ServiceEntry bookinfo/ratings-vm-1-ratings: spec.ports '[{"name":"http","number":80,"protocol":"HTTP","targetPort":9080}]' -> '[{"name":"http","number":9080,"protocol":"HTTP","targetPort":9080}]'"#]],
+    );
+}
+
+#[test]
+fn missing_objects_are_lines() {
+    check_objects(
+        |objects| *objects = ObservedObjects::default(),
+        &expect![[r"
+            WorkloadEntry bookinfo/ratings-vm-1 is missing
+            ServiceEntry bookinfo/ratings-vm-1-ratings is missing
+            Sidecar bookinfo/ratings-vm-1 is missing"]],
+    );
+}
+
+#[test]
+fn values_of_annotations_are_not_shown() {
+    let mut secret = workload();
+    secret
+        .annotations
+        .insert("a.io/key".into(), "c4nary".into());
+    let drift = drift(&secret, &facts(), |objects, _| {
+        objects.entry.as_mut().unwrap()["metadata"]["annotations"]["a.io/key"] = json!("other");
+    });
+    assert_eq!(
+        drift.objects,
+        ["WorkloadEntry bookinfo/ratings-vm-1: metadata.annotations.a.io/key differs"]
+    );
+}
+
+#[test]
+fn a_variable_edited_on_the_vm_is_a_line() {
+    check_vm(
+        |vm| {
+            edit(
+                vm,
+                ENV,
+                "ISTIO_INBOUND_PORTS='*'",
+                "ISTIO_INBOUND_PORTS='9080'",
+            );
+        },
+        &expect!["/var/lib/istio/envoy/cluster.env: ISTIO_INBOUND_PORTS '9080' -> '*'"],
+    );
+}
+
+#[test]
+fn files_compare_as_what_they_mean() {
+    check_vm(
+        |vm| {
+            edit(
+                vm,
+                ENV,
+                "POD_NAME=ratings-vm-1\n",
+                "# mine\n\nPOD_NAME=\"ratings-vm-1\"\n",
+            );
+            edit(
+                vm,
+                MESH,
+                "POD_NAME: ratings-vm-1",
+                "POD_NAME: 'ratings-vm-1'",
+            );
+        },
+        &expect![""],
+    );
+    let mut facts = facts();
+    facts.mesh_config = json!({ "defaultConfig": { "concurrency": 2, "drainDuration": "5s" } });
+    let same_number = drift(&workload(), &facts, |_, vm| {
+        edit(vm, MESH, "concurrency: 2", "concurrency: 2.0");
+    });
+    assert_eq!(same_number, Drift::default());
+}
+
+#[test]
+fn what_is_no_assignment_is_told_without_its_content() {
+    check_vm(
+        |vm| {
+            edit(vm, ENV, "POD_NAME=", "export S=c4nary\nPOD_NAME=");
+            edit(vm, MESH, "defaultConfig:", "defaultConfig: [c4nary");
+        },
+        &expect![[r"
+            /var/lib/istio/envoy/cluster.env: content differs
+            /etc/istio/config/mesh: content differs"]],
+    );
+}
+
+#[test]
+fn only_values_that_the_provider_computes_are_shown() {
+    let mut facts = facts();
+    facts.mesh_config = json!({ "defaultConfig": {
+        "discoveryAddress": "istiod.istio-system.svc:15012",
+        "tracing": { "token": "c4nary" },
+        "proxyMetadata": { "OF_MESH": "c4nary", "LOST": "c4nary" },
+    } });
+    let mut own = workload();
+    own.env.insert(p("OF_USER"), "c4nary".into());
+    let drift = drift(&own, &facts, |_, vm| {
+        for (name, path) in [
+            ("OF_MESH=c4nary", ENV),
+            ("OF_USER=c4nary", ENV),
+            ("OF_MESH: c4nary", MESH),
+            ("token: c4nary", MESH),
+        ] {
+            edit(vm, path, name, &name.replace("c4nary", "other-c4nary"));
+        }
+        edit(vm, ENV, "LOST=c4nary\n", "ADDED=c4nary\n");
+        edit(vm, ENV, "POD_NAME=ratings-vm-1", "POD_NAME=other");
+        edit(vm, MESH, "15012", "15010");
+    });
+    let lines = drift.vm.join("\n");
+    assert!(!lines.contains("c4nary"), "{lines}");
+    expect![[r"
+        /var/lib/istio/envoy/cluster.env: ADDED is not wanted
+        /var/lib/istio/envoy/cluster.env: LOST is missing
+        /var/lib/istio/envoy/cluster.env: OF_MESH differs
+        /var/lib/istio/envoy/cluster.env: OF_USER differs
+        /var/lib/istio/envoy/cluster.env: POD_NAME 'other' -> 'ratings-vm-1'
+        /etc/istio/config/mesh: defaultConfig.discoveryAddress 'istiod.istio-system.svc:15010' -> 'istiod.istio-system.svc:15012'
+        /etc/istio/config/mesh: defaultConfig.proxyMetadata.OF_MESH differs
+        /etc/istio/config/mesh: defaultConfig.tracing.token differs"]].assert_eq(&lines);
+}
+
+#[test]
+fn lines_are_bounded_in_number_and_length() {
+    let drift = drift(&workload(), &facts(), |_, vm| {
+        let long = "x".repeat(500);
+        let more: Vec<_> = (0..50).map(|n| format!("A{n}={long}\n")).collect();
+        edit(
+            vm,
+            ENV,
+            "POD_NAME=ratings-vm-1",
+            &format!("{}POD_NAME={long}", more.concat()),
+        );
+    });
+    assert_eq!(drift.vm.len(), 21);
+    assert_eq!(drift.vm[20], "and 31 more");
+    assert!(drift.vm.iter().all(|line| line.len() < 250));
+}
+
+#[test]
+fn owner_mode_and_presence_of_files() {
+    check_vm(
+        |vm| {
+            let Some(Seen::File { owner, mode, .. }) = vm.files.get_mut(ENV) else {
+                panic!()
+            };
+            (*owner, *mode) = ("istio-proxy".into(), 0o100_666);
+            vm.files.insert(MESH.into(), Seen::Missing);
+        },
+        &expect![[r"
+            /var/lib/istio/envoy/cluster.env: owner 'istio-proxy' -> 'root'
+            /var/lib/istio/envoy/cluster.env: mode 0666 -> 0644
+            /etc/istio/config/mesh is missing"]],
+    );
+}
+
+#[test]
+fn the_trust_root_that_the_agent_rewrote_is_no_drift() {
+    let root = |owner: &str, mode, content: &str| {
+        let seen = Seen::File {
+            owner: owner.to_owned(),
+            mode,
+            content: content.as_bytes().to_vec(),
+        };
+        move |vm: &mut ObservedVm| drop(vm.files.insert(ROOT.into(), seen))
+    };
+    let pem = "-----BEGIN CERTIFICATE-----\nnew\n-----END CERTIFICATE-----";
+    check_vm(root("istio-proxy", 0o600, pem), &expect![""]);
+    check_vm(
+        root("root", 0o600, ""),
+        &expect![[r"
+        /etc/certs/root-cert.pem: holds no certificate
+        /etc/certs/root-cert.pem: istio-proxy cannot read it"]],
+    );
+    let watched: Vec<_> = render(&workload(), &facts()).unwrap().bundle.files;
+    assert_eq!(
+        watched
+            .iter()
+            .filter(|file| file.watch == Watch::No)
+            .count(),
+        1
+    );
+}
+
+#[test]
+fn the_machine_its_owner_and_its_unit() {
+    check_vm(
+        |vm| {
+            vm.machine_id = "m2".into();
+            vm.owner = None;
+            vm.hosts_lines = vec!["10.99.0.9 istiod.istio-system.svc".into()];
+            vm.runtime.unit = UnitState {
+                active: "failed".into(),
+                enabled: "disabled".into(),
+            };
+            vm.unfinished = Some("start".into());
+            vm.certificate_not_after = Some(p("2028-01-01T00:00:00Z"));
+        },
+        &expect![[r"
+            a bootstrap stopped at the step start
+            another machine: its id is m2, it was m1
+            the mark of who owns the proxy is missing
+            /etc/hosts: '10.99.0.9 istiod.istio-system.svc' -> '10.99.0.2 istiod.istio-system.svc'
+            the unit istio is 'failed' -> 'active'
+            the unit istio is 'disabled' -> 'enabled'
+            the workload's certificate expired at 2028-01-01T00:00:00Z"]],
+    );
+    check_vm(
+        |vm| vm.runtime.unit = UnitState::default(),
+        &expect!["the unit istio is missing"],
+    );
+}
+
+#[test]
+fn what_a_bootstrap_does_not_repair_is_no_drift() {
+    check_vm(
+        |vm| {
+            vm.runtime.ready = false;
+            vm.runtime.unit.active = "activating".into();
+            vm.runtime.version = Some("1.30.0".into());
+            vm.machine_id = String::new();
+            vm.certificate_not_after = None;
+            vm.clock = p("2028-01-01T00:00:00Z");
+            vm.chains.clear();
+        },
+        &expect![""],
+    );
+}
+
+#[test]
+fn the_mark_tells_whose_proxy_it_is() {
+    let owner = |uid: &str, id: &str| mesh::Owner {
+        uid: uid.into(),
+        id: p(id),
+    };
+    check_vm(
+        |vm| vm.owner = Some(owner("1", "bookinfo/other")),
+        &expect!["the proxy belongs to bookinfo/other"],
+    );
+    check_vm(
+        |vm| vm.owner = Some(owner("1", "bookinfo/ratings-vm-1")),
+        &expect!["the proxy was bootstrapped for an earlier WorkloadEntry bookinfo/ratings-vm-1"],
+    );
+    let gone = Facts {
+        entry_uid: None,
+        ..facts()
+    };
+    let unknown_uid = drift(&workload(), &gone, |_, vm| {
+        vm.owner = Some(owner("1", "bookinfo/ratings-vm-1"));
+    });
+    assert_eq!(unknown_uid.vm, [""; 0]);
+}
+
+#[test]
+fn interception_is_as_declared() {
+    check_vm(
+        |vm| vm.chains = vec!["nft/raw".into()],
+        &expect!["no rules intercept traffic, and they should"],
+    );
+    let mut none = workload();
+    none.proxy.interception = Interception::None;
+    let left = drift(&none, &facts(), |_, _| {});
+    assert_eq!(
+        left.vm,
+        ["traffic is intercepted by rules in nft/nat, and should not be"]
+    );
+}
+
+#[test]
+fn a_changed_mesh_fact_is_drift_on_the_vm() {
+    let before = render(&workload(), &facts()).unwrap();
+    let (objects, vm) = observed(&before);
+    let mut now = facts();
+    now.cluster_id = "east".into();
+    now.control_plane.address = Some(p("10.99.0.3"));
+    let after = render(&workload(), &now).unwrap();
+    let drift = compare(
+        &after,
+        &objects,
+        Some(&vm),
+        Some("m1"),
+        p("2029-01-01T00:00:00Z"),
+    );
+    expect![[r"
+        /etc/hosts: '10.99.0.2 istiod.istio-system.svc' -> '10.99.0.3 istiod.istio-system.svc'
+        /var/lib/istio/envoy/cluster.env: ISTIO_META_CLUSTER_ID 'Kubernetes' -> 'east'
+        /etc/istio/config/mesh: defaultConfig.proxyMetadata.ISTIO_META_CLUSTER_ID 'Kubernetes' -> 'east'"]].assert_eq(&drift.vm.join("\n"));
+}
+
+#[test]
+fn a_vm_that_was_not_looked_at_has_no_drift() {
+    let desired = render(&workload(), &facts()).unwrap();
+    let (objects, _) = observed(&desired);
+    assert_eq!(
+        compare(&desired, &objects, None, None, p("2029-01-01T00:00:00Z")),
+        Drift::default()
+    );
+    let unread = drift(&workload(), &facts(), |_, vm| vm.files = BTreeMap::new());
+    assert!(unread.is_empty());
+}

@@ -1,0 +1,134 @@
+use expect_test::expect;
+use mesh::{Connection, Kind, ObservedObjects, Workload, render, workload_from_objects};
+use serde_json::json;
+
+use crate::sample::{facts, p, workload};
+
+/// The objects of a workload as an API server has them.
+pub(crate) fn objects(of: &Workload) -> ObservedObjects {
+    let mut objects = ObservedObjects::default();
+    for object in render(of, &facts()).unwrap().objects {
+        let mut whole = object.body;
+        whole["metadata"]["name"] = json!(object.id.name.as_str());
+        whole["metadata"]["namespace"] = json!(object.id.namespace.as_str());
+        match object.kind {
+            Kind::WorkloadEntry => objects.entry = Some(whole),
+            Kind::ServiceEntry => drop(objects.services.insert(object.id.name, whole)),
+            Kind::Sidecar => objects.sidecar = Some(whole),
+        }
+    }
+    objects
+}
+
+#[test]
+fn what_the_provider_wrote_comes_back_as_it_was_declared() {
+    let mut all = workload();
+    all.annotations.insert("a.io/b".into(), "c".into());
+    all.network = Some(p("gcp-vms"));
+    all.locality = Some(p("eu/a"));
+    all.weight = Some(3);
+    all.ports.insert(p("http"), p("9081"));
+    let http = all
+        .services
+        .get_mut(&p("ratings"))
+        .unwrap()
+        .ports
+        .get_mut(&p("http"))
+        .unwrap();
+    (http.target_port, http.app_port) = (Some(p("9081")), Some(p("8080")));
+    let mut found = objects(&all);
+    found.entry.as_mut().unwrap()["metadata"]["annotations"]["istio.io/connectedAt"] = json!("x");
+    let imported = workload_from_objects(&found).unwrap();
+    assert_eq!(imported.notes, [""; 0]);
+    assert_eq!(imported.workload, all);
+}
+
+#[test]
+fn an_entry_made_by_hand_is_carried_as_far_as_it_can_be_said() {
+    let found = ObservedObjects {
+        entry: Some(json!({
+            "metadata": { "namespace": "bookinfo", "name": "ratings", "annotations": { "kubectl.kubernetes.io/last-applied-configuration": "{}", "own": "x" } },
+            "spec": { "address": "10.0.0.7", "labels": { "app": "ratings", "bad label": "x" }, "locality": "a/b/c/d", "weight": 1 },
+        })),
+        services: [
+            (p("ratings-http"), json!({ "spec": { "workloadSelector": { "labels": { "app": "ratings" } }, "hosts": ["ratings.vm"], "ports": [{ "name": "http", "number": 80, "protocol": "http", "targetPort": 8080 }] } })),
+            (p("ratings-any"), json!({ "spec": { "workloadSelector": { "labels": { "app": "ratings" } }, "hosts": ["*"], "ports": [] } })),
+            (p("reviews"), json!({ "spec": { "workloadSelector": { "labels": { "app": "ratings" } }, "hosts": ["a"] } })),
+            (p("ratings-other"), json!({ "spec": { "workloadSelector": { "labels": { "app": "other" } }, "hosts": ["a"] } })),
+        ]
+        .into(),
+        sidecar: None,
+    };
+    let imported = workload_from_objects(&found).unwrap();
+    expect![[r#"
+        The entry names no service account: default is assumed.
+        spec.labels: "bad label" is not a label key: it is an optional DNS name and '/', then 1 to 63 letters, digits, '-', '_' and '.', beginning and ending with a letter or digit: it cannot be declared.
+        spec.locality: "a/b/c/d" is not a locality: it is region, region/zone or region/zone/subzone, each of letters, digits, '-', '_' and '.': it cannot be declared.
+        ServiceEntry bookinfo/ratings-any is left as it is: hosts: "*" is not a service host: it is a domain name, the first part of which may be '*' if others follow.
+        ServiceEntry bookinfo/reviews selects this workload and is left as it is: only one that is called ratings-<service> becomes a part of it."#]].assert_eq(&imported.notes.join("\n"));
+    let carried = imported.workload;
+    assert_eq!(
+        carried
+            .services
+            .keys()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>(),
+        ["http"]
+    );
+    assert_eq!(
+        carried.services[&p("http")].ports[&p("http")].target_port,
+        Some(p("8080"))
+    );
+    assert_eq!(
+        (
+            carried.weight,
+            carried.labels.len(),
+            carried.annotations.len()
+        ),
+        (Some(1), 1, 1)
+    );
+    assert_eq!(carried.service_account, p("default"));
+    // A plan can be made of it.
+    assert!(render(&carried, &facts()).is_ok());
+}
+
+#[test]
+fn listeners_that_follow_from_no_service_are_noted() {
+    let mut found = objects(&workload());
+    let ingress = &mut found.sidecar.as_mut().unwrap()["spec"]["ingress"];
+    ingress
+        .as_array_mut()
+        .unwrap()
+        .push(json!({ "port": { "number": 7 }, "defaultEndpoint": "unix:///x" }));
+    found.sidecar.as_mut().unwrap()["spec"]["egress"] =
+        json!([{ "port": { "number": 1 }, "hosts": ["./*"] }]);
+    let imported = workload_from_objects(&found).unwrap();
+    expect![[r"
+        Sidecar bookinfo/ratings-vm-1: the listener on 7 follows from no service.
+        Sidecar bookinfo/ratings-vm-1: only one egress listener without a port can be declared."]]
+    .assert_eq(&imported.notes.join("\n"));
+}
+
+#[test]
+fn what_istiod_registered_and_what_is_not_there_cannot_be_imported() {
+    let mut found = objects(&workload());
+    found.entry.as_mut().unwrap()["metadata"]["annotations"]["istio.io/autoRegistrationGroup"] =
+        json!("g");
+    assert_eq!(
+        workload_from_objects(&found).unwrap_err()[0].rule,
+        "importable"
+    );
+    assert_eq!(
+        workload_from_objects(&ObservedObjects::default()).unwrap_err()[0].rule,
+        "importable"
+    );
+}
+
+#[test]
+fn istiod_s_word_on_the_connection_is_read_from_the_entry() {
+    let entry = json!({ "metadata": { "annotations": { "istio.io/connectedAt": "t1", "istio.io/workloadController": "istiod-0" } } });
+    let connection = Connection::from_entry(&entry);
+    assert_eq!(connection.connected_at.as_deref(), Some("t1"));
+    assert_eq!(connection.controller.as_deref(), Some("istiod-0"));
+    assert_eq!(Connection::from_entry(&json!({})), Connection::default());
+}

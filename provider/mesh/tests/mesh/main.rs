@@ -1,0 +1,17 @@
+//! What the crate promises, as facts.
+#![expect(
+    clippy::unwrap_used,
+    clippy::too_many_lines,
+    reason = "a test that cannot go on panics; what is expected is long"
+)]
+
+mod bundle;
+mod change;
+mod conflicts;
+mod drift;
+mod import;
+mod names;
+mod objects;
+mod properties;
+mod sample;
+mod validate;

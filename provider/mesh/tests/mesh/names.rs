@@ -1,0 +1,140 @@
+use std::fmt::{Debug, Display};
+use std::str::FromStr;
+
+use mesh::{
+    Address, Cidr, EnvName, Host, HostPort, Id, LabelKey, LabelValue, Locality, Name, Namespace,
+    Network, Port, PortName, Protocol, Sha256, SpiffeId,
+};
+use proptest::prelude::*;
+
+fn check<T: FromStr<Err: Display> + Display + Debug>(good: &[&str], bad: &[&str]) {
+    for text in good {
+        let parsed = text.parse::<T>().map_err(|why| why.to_string()).unwrap();
+        assert_eq!(parsed.to_string(), *text);
+    }
+    for text in bad {
+        let why = text.parse::<T>().map(|_| text).unwrap_err().to_string();
+        assert!(why.contains(" is not ") && why.contains(": it "), "{why}");
+    }
+}
+
+#[test]
+fn kubernetes_names() {
+    let long = "a".repeat(64);
+    check::<Namespace>(
+        &["a", "a-1", &long[..63]],
+        &["", "A", "a.b", "-a", "a-", "a_b", &long, "ä"],
+    );
+    check::<Name>(
+        &["a", "a.b", "a-1.b"],
+        &["", "a..b", ".a", "a.", "A", &"a.".repeat(200)],
+    );
+    check::<LabelKey>(
+        &["app", "a.io/App_1", &long[..63]],
+        &["", "/a", "a/", "A.io/a", "a/b/c", &long],
+    );
+    check::<LabelValue>(&["", "v2", "V_2.x"], &["-a", "a b", "a\n", &long]);
+    check::<Id>(&["a/b.c"], &["a", "", "a/B", "A/b"]);
+    check::<SpiffeId>(
+        &["spiffe://td/ns/a/sa/b"],
+        &["spiffe:///ns/a/sa/b", "spiffe://td/ns/a", "td/ns/a/sa/b"],
+    );
+}
+
+#[test]
+fn istio_names() {
+    check::<Network>(&["gcp-vms", "a.b"], &["", "a b"]);
+    check::<Locality>(
+        &["r", "r/z", "eu-1/a/b"],
+        &["", "r//s", "/", "a/b/c/d", "a b"],
+    );
+    check::<PortName>(
+        &["http", "A-1", &"a".repeat(62)],
+        &["", "a_b", "-a", &"a".repeat(63)],
+    );
+    check::<Protocol>(&["TCP", "GRPC-WEB", "HTTP_PROXY"], &["", "ftp", "HTTP "]);
+    assert_eq!(
+        "grpc-web".parse::<Protocol>().unwrap().to_string(),
+        "GRPC-WEB"
+    );
+    check::<EnvName>(&["A", "_a1"], &["", "1a", "a-b", "a b", "A=1"]);
+    check::<Sha256>(
+        &[&"0a".repeat(32)],
+        &["", &"0A".repeat(32), &"0a".repeat(31)],
+    );
+}
+
+#[test]
+fn places_on_the_network() {
+    check::<Address>(
+        &["10.0.0.1", "fd00::1", "a.example", "istio.io.", "A-1"],
+        &["", "*.a", "1.2.3", "a:80", "a..b", "unix:///x"],
+    );
+    check::<Host>(
+        &["a", "*.a.b", "ratings.vm.bookinfo"],
+        &["", "*", "a.*", "*.", "*a.b", "a.1", &"a.".repeat(150)],
+    );
+    check::<Port>(
+        &["1", "65535"],
+        &["", "0", "65536", "-1", "+1", "01", "http"],
+    );
+    check::<Cidr>(
+        &["10.0.0.1", "10.0.0.0/8", "fd00::/128"],
+        &[
+            "",
+            "10.0.0.0/33",
+            "fd00::/129",
+            "a/8",
+            "10.0.0.0/",
+            "10.0.0.0/+8",
+        ],
+    );
+    check::<HostPort>(
+        &["a:1", "10.0.0.1:2", "[fd00::1]:3"],
+        &["", "a", "a:0", "fd00::1:3", "[10.0.0.1]:3", ":1"],
+    );
+}
+
+#[test]
+fn an_error_names_what_was_found_and_the_rule_and_stays_short() {
+    let why = "Book Info".parse::<Namespace>().unwrap_err().to_string();
+    assert_eq!(
+        why,
+        r#""Book Info" is not a namespace: it has 1 to 63 lower-case letters, digits and '-', and begins and ends with a letter or digit"#
+    );
+    assert!(
+        "x".repeat(10_000)
+            .parse::<Namespace>()
+            .unwrap_err()
+            .to_string()
+            .len()
+            < 250
+    );
+}
+
+fn round<T: FromStr<Err: Debug> + Display + PartialEq + Debug>(text: &str) {
+    if let Ok(value) = text.parse::<T>() {
+        assert_eq!(value.to_string().parse::<T>().unwrap(), value);
+    }
+}
+
+proptest! {
+    #[test]
+    fn what_is_written_reads_as_the_same(text in "[a-zA-Z0-9.:/*_\\[\\]-]{0,24}|[ -~]{0,8}|\\PC{0,8}|(HT|ht)TP2?|[0-9]{1,5}|[0-9]{1,3}(\\.[0-9]{1,2}){3}(/[0-9]{1,2})?|\\[[0-9a-f:]{2,9}\\]:[0-9]{2}|spiffe://[a-z]{1,4}/ns/[a-z]{1,3}/sa/[a-z.]{1,4}") {
+        round::<Namespace>(&text);
+        round::<Name>(&text);
+        round::<Id>(&text);
+        round::<LabelKey>(&text);
+        round::<LabelValue>(&text);
+        round::<Network>(&text);
+        round::<Locality>(&text);
+        round::<PortName>(&text);
+        round::<Protocol>(&text);
+        round::<Port>(&text);
+        round::<Address>(&text);
+        round::<Host>(&text);
+        round::<Cidr>(&text);
+        round::<HostPort>(&text);
+        round::<SpiffeId>(&text);
+    }
+}

@@ -1,0 +1,238 @@
+use expect_test::{Expect, expect};
+use mesh::{Manifest, Workload, render};
+
+use crate::sample::{facts, p, port, service, workload};
+
+fn text(objects: &[Manifest]) -> String {
+    let of = |object: &Manifest| {
+        let mut body = object.body.clone();
+        body.sort_all_objects();
+        let body = serde_yaml_ng::to_string(&body).unwrap();
+        format!("{} {}\n{body}", object.kind, object.id)
+    };
+    objects.iter().map(of).collect::<Vec<_>>().concat()
+}
+
+fn check(workload: &Workload, expected: &Expect) {
+    expected.assert_eq(&text(&render(workload, &facts()).unwrap().objects));
+}
+
+#[test]
+fn a_workload_is_an_entry_a_service_entry_and_a_sidecar() {
+    check(
+        &workload(),
+        &expect![[r"
+        WorkloadEntry bookinfo/ratings-vm-1
+        metadata:
+          annotations:
+            proxy.istio.io/health-checks-enabled: 'false'
+          labels:
+            app.kubernetes.io/managed-by: terraform-provider-mesh
+            mesh.vm/workload: ratings-vm-1
+        spec:
+          address: 203.0.113.7
+          labels:
+            app: ratings
+            mesh.vm/workload: ratings-vm-1
+            version: v2
+          serviceAccount: bookinfo-ratings
+        ServiceEntry bookinfo/ratings-vm-1-ratings
+        metadata:
+          labels:
+            app.kubernetes.io/managed-by: terraform-provider-mesh
+            mesh.vm/workload: ratings-vm-1
+        spec:
+          hosts:
+          - ratings.vm.bookinfo
+          location: MESH_INTERNAL
+          ports:
+          - name: http
+            number: 9080
+            protocol: HTTP
+            targetPort: 9080
+          resolution: STATIC
+          workloadSelector:
+            labels:
+              mesh.vm/workload: ratings-vm-1
+        Sidecar bookinfo/ratings-vm-1
+        metadata:
+          labels:
+            app.kubernetes.io/managed-by: terraform-provider-mesh
+            mesh.vm/workload: ratings-vm-1
+        spec:
+          egress:
+          - hosts:
+            - ./*
+            - istio-system/*
+          ingress:
+          - bind: 10.99.1.10
+            defaultEndpoint: 127.0.0.1:9080
+            port:
+              name: http
+              number: 9080
+              protocol: HTTP
+          workloadSelector:
+            labels:
+              mesh.vm/workload: ratings-vm-1
+    "]],
+    );
+}
+
+#[test]
+fn everything_that_may_be_said_is_in_the_objects() {
+    let mut all = workload();
+    all.address = Some(p("vm.example.com"));
+    all.annotations.insert("a.io/b".into(), "c".into());
+    all.network = Some(p("gcp-vms"));
+    all.locality = Some(p("eu/a"));
+    all.weight = Some(0);
+    all.ports.insert(p("grpc"), p("7001"));
+    let ratings = all.services.get_mut(&p("ratings")).unwrap();
+    ratings.addresses = vec![p("240.240.1.1")];
+    let http = ratings.ports.get_mut(&p("http")).unwrap();
+    (http.target_port, http.app_port) = (Some(p("9081")), Some(p("9082")));
+    ratings.ports.insert(
+        p("grpc"),
+        mesh::ServicePort {
+            protocol: p("grpc"),
+            ..port(7000)
+        },
+    );
+    all.services
+        .insert(p("admin"), service("admin.vm.bookinfo", 8080));
+    all.sidecar = Some(mesh::Sidecar {
+        egress_hosts: vec![],
+    });
+    check(
+        &all,
+        &expect![[r"
+        WorkloadEntry bookinfo/ratings-vm-1
+        metadata:
+          annotations:
+            a.io/b: c
+            proxy.istio.io/health-checks-enabled: 'false'
+          labels:
+            app.kubernetes.io/managed-by: terraform-provider-mesh
+            mesh.vm/workload: ratings-vm-1
+        spec:
+          address: vm.example.com
+          labels:
+            app: ratings
+            mesh.vm/workload: ratings-vm-1
+            version: v2
+          locality: eu/a
+          network: gcp-vms
+          ports:
+            grpc: 7001
+          serviceAccount: bookinfo-ratings
+          weight: 0
+        ServiceEntry bookinfo/ratings-vm-1-admin
+        metadata:
+          labels:
+            app.kubernetes.io/managed-by: terraform-provider-mesh
+            mesh.vm/workload: ratings-vm-1
+        spec:
+          hosts:
+          - admin.vm.bookinfo
+          location: MESH_INTERNAL
+          ports:
+          - name: http
+            number: 8080
+            protocol: HTTP
+            targetPort: 8080
+          resolution: DNS
+          workloadSelector:
+            labels:
+              mesh.vm/workload: ratings-vm-1
+        ServiceEntry bookinfo/ratings-vm-1-ratings
+        metadata:
+          labels:
+            app.kubernetes.io/managed-by: terraform-provider-mesh
+            mesh.vm/workload: ratings-vm-1
+        spec:
+          addresses:
+          - 240.240.1.1
+          hosts:
+          - ratings.vm.bookinfo
+          location: MESH_INTERNAL
+          ports:
+          - name: grpc
+            number: 7000
+            protocol: GRPC
+            targetPort: 7001
+          - name: http
+            number: 9080
+            protocol: HTTP
+            targetPort: 9081
+          resolution: DNS
+          workloadSelector:
+            labels:
+              mesh.vm/workload: ratings-vm-1
+        Sidecar bookinfo/ratings-vm-1
+        metadata:
+          labels:
+            app.kubernetes.io/managed-by: terraform-provider-mesh
+            mesh.vm/workload: ratings-vm-1
+        spec:
+          ingress:
+          - bind: 10.99.1.10
+            defaultEndpoint: 127.0.0.1:8080
+            port:
+              name: http
+              number: 8080
+              protocol: HTTP
+          - bind: 10.99.1.10
+            defaultEndpoint: 127.0.0.1:7001
+            port:
+              name: grpc
+              number: 7001
+              protocol: GRPC
+          - bind: 10.99.1.10
+            defaultEndpoint: 127.0.0.1:9082
+            port:
+              name: http
+              number: 9081
+              protocol: HTTP
+          workloadSelector:
+            labels:
+              mesh.vm/workload: ratings-vm-1
+    "]],
+    );
+}
+
+#[test]
+fn listeners_bind_nothing_of_their_own_where_the_address_is_the_machine_s() {
+    let mut direct = workload();
+    direct.instance_ip = Some(p("203.0.113.7"));
+    assert!(!text(&render(&direct, &facts()).unwrap().objects).contains("bind"));
+}
+
+#[test]
+fn a_workload_without_services_is_only_an_entry() {
+    let mut alone = workload();
+    alone.services.clear();
+    alone.sidecar = None;
+    let objects = render(&alone, &facts()).unwrap().objects;
+    assert_eq!(
+        objects
+            .iter()
+            .map(|object| object.kind.to_string())
+            .collect::<Vec<_>>(),
+        ["WorkloadEntry"]
+    );
+}
+
+#[test]
+fn a_withdrawn_entry_differs_only_in_the_annotation_that_takes_its_traffic_away() {
+    let desired = render(&workload(), &facts()).unwrap();
+    let mut withdrawn = desired.withdrawn();
+    let annotation =
+        &mut withdrawn[0].body["metadata"]["annotations"]["proxy.istio.io/health-checks-enabled"];
+    assert_eq!(annotation.take(), "true");
+    assert_eq!(
+        desired.entry().unwrap().body["metadata"]["annotations"]["proxy.istio.io/health-checks-enabled"],
+        "false"
+    );
+    *annotation = "false".into();
+    assert_eq!(withdrawn, desired.objects);
+}

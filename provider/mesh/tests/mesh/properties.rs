@@ -1,0 +1,126 @@
+//! What holds for every workload.
+
+use std::collections::BTreeMap;
+
+use mesh::{Facts, Sidecar, Workload, compare, render, validate, workload_from_objects};
+use proptest::prelude::*;
+use serde_json::json;
+
+use crate::import::objects;
+use crate::sample::{facts, p, service, workload};
+
+/// Reads `KEY=word` lines as a POSIX shell does, for words of plain characters and quotes.
+fn shell(text: &str) -> BTreeMap<String, String> {
+    let mut variables = BTreeMap::new();
+    let mut chars = text.chars().peekable();
+    while chars.peek().is_some() {
+        let key: String = chars.by_ref().take_while(|c| *c != '=').collect();
+        let (mut value, mut quote) = (String::new(), None);
+        for c in chars.by_ref() {
+            match (quote, c) {
+                (None, '\n') => break,
+                (None, '\'' | '"') => quote = Some(c),
+                (Some(open), c) if c == open => quote = None,
+                (Some('"'), '$' | '`' | '\\') => panic!("an expansion in {text}"),
+                (None, c) if " \t;&|<>()$`\\*?[]#~!{}\r".contains(c) => {
+                    panic!("{c:?} unquoted in {text}")
+                }
+                (_, c) => value.push(c),
+            }
+        }
+        variables.insert(key, value);
+    }
+    variables
+}
+
+prop_compose! {
+    fn any_workload()(
+        name in "[a-z][a-z0-9-]{0,8}[a-z0-9]",
+        address in prop_oneof![6 => Just("10.0.0.1"), 4 => Just("fd00::7"), 3 => Just("vm.example.com"), 1 => Just("0.0.0.0")],
+        instance_ip in proptest::option::of(prop_oneof![Just("10.0.0.1"), Just("10.0.0.2"), Just("::1")]),
+        labels in prop::collection::btree_map("[a-z]{1,3}(/[a-z]{1,3})?", "[a-z0-9]{0,4}", 0..4),
+        weight in proptest::option::of(any::<u32>()),
+        numbers in prop::collection::btree_map("[a-z]{1,3}", 1_u16.., 0..4),
+        app in proptest::option::of(1_u16..),
+        sidecar in proptest::option::of(prop::collection::vec("[a-z]{1,3}/\\*|\\./\\*\\.[a-z]{1,3}", 0..3)),
+        env in prop::collection::btree_map("[A-Z_]{1,6}", "\\PC{0,12}|[ -~]{0,12}", 0..4),
+        dns_capture in any::<Option<bool>>(),
+    ) -> Workload {
+        let mut any = workload();
+        any.id.name = p(&name);
+        any.address = Some(p(address));
+        any.instance_ip = instance_ip.map(p);
+        any.labels = labels.iter().map(|(key, value)| (p(key), p(value))).collect();
+        any.weight = weight;
+        any.services = numbers.iter().map(|(name, number)| (p(name), service(&format!("{name}.vm"), *number))).collect();
+        if let Some(first) = any.services.values_mut().next() {
+            first.ports.values_mut().for_each(|port| port.app_port = app.filter(|_| sidecar.is_some()).map(|app| app.try_into().unwrap()));
+        }
+        any.sidecar = sidecar.map(|egress_hosts| Sidecar { egress_hosts });
+        any.env = env.iter().map(|(key, value)| (p(key), value.clone())).collect();
+        any.proxy.dns_capture = dns_capture;
+        any
+    }
+}
+
+prop_compose! {
+    fn any_facts()(
+        metadata in prop::collection::btree_map("[A-Z_]{1,6}|[a-z ='\n]{1,4}", "\\PC{0,12}|[ -~\n]{0,12}", 0..4),
+        cluster_id in "[ -~]{0,8}",
+    ) -> Facts {
+        let mut any = facts();
+        any.mesh_config = json!({ "defaultConfig": { "proxyMetadata": metadata, "concurrency": 2 } });
+        any.cluster_id = cluster_id;
+        any
+    }
+}
+
+proptest! {
+    #[test]
+    fn a_shell_reads_from_cluster_env_what_the_mesh_config_says(workload in any_workload(), facts in any_facts()) {
+        let Ok(mesh::Desired { bundle, .. }) = render(&workload, &facts) else { return Ok(()) };
+        let read = shell(std::str::from_utf8(&bundle.files[0].content).unwrap());
+        let config: serde_json::Value = serde_yaml_ng::from_slice(&bundle.files[1].content).unwrap();
+        for (key, value) in config["defaultConfig"]["proxyMetadata"].as_object().unwrap() {
+            if key.parse::<mesh::EnvName>().is_ok() {
+                prop_assert_eq!(read.get(key).map(String::as_str), value.as_str());
+            } else {
+                prop_assert!(!read.contains_key(key));
+            }
+        }
+        prop_assert_eq!(&read["ISTIO_INBOUND_PORTS"], "*");
+    }
+
+    #[test]
+    fn rendering_twice_gives_the_same_and_what_was_rendered_has_no_drift(workload in any_workload(), facts in any_facts()) {
+        let desired = render(&workload, &facts);
+        prop_assert_eq!(&desired, &render(&workload, &facts));
+        let Ok(desired) = desired else {
+            prop_assert!(!validate(&workload).is_empty());
+            return Ok(());
+        };
+        let drift = compare(&desired, &objects(&workload), None, None, p("2029-01-01T00:00:00Z"));
+        prop_assert!(drift.is_empty(), "{drift:?}");
+    }
+
+    #[test]
+    fn the_digest_differs_if_and_only_if_a_watched_file_does(one in any_workload(), facts in any_facts(), other in any_workload()) {
+        let (Ok(one), Ok(other)) = (render(&one, &facts), render(&other, &facts)) else { return Ok(()) };
+        let watched = |of: &mesh::Desired| (of.bundle.files[..2].to_vec(), of.bundle.hosts_line.clone());
+        prop_assert_eq!(one.bundle.digest() == other.bundle.digest(), watched(&one) == watched(&other));
+    }
+
+    #[test]
+    fn an_imported_workload_renders_the_objects_that_it_was_read_from(workload in any_workload()) {
+        let Ok(desired) = render(&workload, &facts()) else { return Ok(()) };
+        let imported = workload_from_objects(&objects(&workload)).unwrap();
+        match render(&imported.workload, &facts()) {
+            Ok(again) => prop_assert_eq!(again.objects, desired.objects),
+            // The VM's own address is in no object unless a listener binds it.
+            Err(problems) => {
+                prop_assert_eq!(problems[0].rule, "fqdn-needs-instance-ip");
+                prop_assert!(imported.notes[0].contains(&problems[0].text));
+            }
+        }
+    }
+}

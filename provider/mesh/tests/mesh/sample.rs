@@ -1,0 +1,78 @@
+//! The workload of the tests, and what its cluster says.
+
+use std::collections::BTreeMap;
+
+use mesh::{
+    ControlPlane, Facts, Interception, Pem, Proxy, Runtime, Service, ServicePort, Sidecar, Workload,
+};
+use serde_json::json;
+
+/// Parses what a test knows to be right.
+pub(crate) fn p<T: std::str::FromStr<Err: std::fmt::Debug>>(text: &str) -> T {
+    text.parse().unwrap()
+}
+
+pub(crate) fn workload() -> Workload {
+    Workload {
+        id: p("bookinfo/ratings-vm-1"),
+        address: Some(p("203.0.113.7")),
+        instance_ip: Some(p("10.99.1.10")),
+        labels: BTreeMap::from([(p("app"), p("ratings")), (p("version"), p("v2"))]),
+        annotations: BTreeMap::new(),
+        service_account: p("bookinfo-ratings"),
+        network: None,
+        locality: None,
+        weight: None,
+        ports: BTreeMap::new(),
+        services: BTreeMap::from([(p("ratings"), service("ratings.vm.bookinfo", 9080))]),
+        sidecar: Some(Sidecar {
+            egress_hosts: vec!["./*".into(), "istio-system/*".into()],
+        }),
+        env: BTreeMap::new(),
+        proxy: Proxy {
+            runtime: Runtime::Systemd,
+            interception: Interception::Redirect,
+            install: None,
+            exclude_inbound_ports: vec![],
+            exclude_cidrs: vec![],
+            dns_capture: None,
+        },
+    }
+}
+
+pub(crate) fn service(host: &str, number: u16) -> Service {
+    Service {
+        hosts: vec![p(host)],
+        addresses: vec![],
+        ports: BTreeMap::from([(p("http"), port(number))]),
+    }
+}
+
+pub(crate) fn port(number: u16) -> ServicePort {
+    ServicePort {
+        number: number.try_into().unwrap(),
+        protocol: p("http"),
+        target_port: None,
+        app_port: None,
+    }
+}
+
+pub(crate) fn facts() -> Facts {
+    Facts {
+        istio_namespace: "istio-system".into(),
+        revision: "default".into(),
+        cluster_id: "Kubernetes".into(),
+        trust_domain: "cluster.local".into(),
+        mesh_id: "cluster.local".into(),
+        mesh_config: json!({ "trustDomain": "cluster.local", "defaultConfig": {} }),
+        root: Pem("-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n".into()),
+        control_plane: ControlPlane {
+            host: "istiod.istio-system.svc".into(),
+            port: 15012,
+            address: Some(p("10.99.0.2")),
+        },
+        ca_address: None,
+        service_account_exists: Some(true),
+        entry_uid: Some("5f0c".into()),
+    }
+}

@@ -1,0 +1,353 @@
+use expect_test::{Expect, expect};
+use mesh::{Install, Interception, Sidecar, Workload, render, validate};
+
+use crate::sample::{facts, p, port, service, workload};
+
+/// Breaks the sample and shows each problem as `rule: attribute, attribute`.
+fn check(change: impl FnOnce(&mut Workload), expected: &str) {
+    let mut broken = workload();
+    change(&mut broken);
+    let problems = validate(&broken);
+    let lines: Vec<_> = problems
+        .iter()
+        .map(|found| format!("{}: {}", found.rule, found.concerns.join(", ")))
+        .collect();
+    assert_eq!(lines.join("\n"), expected);
+    let sentences = problems
+        .iter()
+        .all(|found| found.text.ends_with('.') && found.text.len() > 40);
+    assert!(sentences, "{problems:#?}");
+    assert_eq!(
+        render(&broken, &facts()).err().unwrap_or_default(),
+        problems
+    );
+}
+
+/// Shows the text of the only problem.
+fn check_text(change: impl FnOnce(&mut Workload), expected: &Expect) {
+    let mut broken = workload();
+    change(&mut broken);
+    let texts: Vec<_> = validate(&broken)
+        .into_iter()
+        .map(|found| found.text)
+        .collect();
+    expected.assert_eq(&texts.join("\n"));
+}
+
+#[test]
+fn a_good_workload_has_no_problem() {
+    check(|_| {}, "");
+}
+
+#[test]
+fn the_address_is_one_that_reaches_the_machine() {
+    check(|w| w.address = None, "address-required: address");
+    check(
+        |w| w.address = Some(p("0.0.0.0")),
+        "address-of-one-machine: address",
+    );
+    check(
+        |w| w.instance_ip = Some(p("ff02::1")),
+        "address-of-one-machine: instance_ip",
+    );
+    let named = |w: &mut Workload| (w.address, w.instance_ip) = (Some(p("vm.example.com")), None);
+    check(named, "fqdn-needs-instance-ip: instance_ip, address");
+    check_text(
+        named,
+        &expect![
+            "The address is the name vm.example.com, and instance_ip is not set. The proxy must know an IP address of its own, since it is never looked up: set instance_ip to the one that the VM's interface has."
+        ],
+    );
+}
+
+#[test]
+fn the_proxy_s_id_has_two_parts() {
+    check(|w| w.id = p("bookinfo/a.b"), "name-is-label: name");
+    check(|w| w.id.name = p(&"a".repeat(64)), "name-is-label: name");
+}
+
+#[test]
+fn labels_and_annotations_of_others_are_theirs() {
+    check(
+        |w| drop(w.labels.insert(p("mesh.vm/workload"), p("x"))),
+        "label-is-ours: labels.mesh.vm/workload",
+    );
+    let annotations = |keys: &[(&str, usize)]| {
+        let keys: Vec<_> = keys
+            .iter()
+            .map(|&(key, size)| (key.to_owned(), "x".repeat(size)))
+            .collect();
+        move |w: &mut Workload| w.annotations.extend(keys)
+    };
+    check(annotations(&[("a.io/b", 9)]), "");
+    check(
+        annotations(&[
+            ("istio.io/dry-run", 1),
+            ("istio.io/connectedAt", 1),
+            ("proxy.istio.io/config", 1),
+        ]),
+        "annotation-reserved: annotations.istio.io/connectedAt, annotations\n\
+         annotation-reserved: annotations.istio.io/dry-run, annotations\n\
+         annotation-reserved: annotations.proxy.istio.io/config, annotations",
+    );
+    check(
+        annotations(&[("proxy.istio.io/health-checks-enabled", 4)]),
+        "annotation-reserved: annotations.proxy.istio.io/health-checks-enabled, annotations",
+    );
+    check(
+        annotations(&[("a b", 1)]),
+        "annotation-key: annotations.a b, annotations",
+    );
+    check(
+        annotations(&[("a", 200_000), ("b", 100_000)]),
+        "annotations-size: annotations",
+    );
+}
+
+#[test]
+fn counts_are_those_of_the_crd() {
+    let labels = |w: &mut Workload| {
+        w.labels
+            .extend((0..254).map(|n| (p(&format!("l{n}")), p("v"))));
+    };
+    check(labels, "too-many: labels");
+    let ports = |w: &mut Workload| {
+        w.services.clear();
+        w.ports
+            .extend((0..129).map(|n| (p(&format!("p{n}")), p("80"))));
+    };
+    check(ports, "too-many: ports");
+}
+
+#[test]
+fn variables_that_are_ours_are_set_by_attributes() {
+    for key in [
+        "ISTIO_SVC_IP",
+        "INSTANCE_IP",
+        "PROXY_GID",
+        "FORCE_IPTABLES_BINARY",
+        "ISTIO_META_NETWORK",
+        "POD_NAME",
+        "CA_ADDR",
+    ] {
+        check(
+            |w| drop(w.env.insert(p(key), "x".into())),
+            &format!("env-is-ours: env.{key}"),
+        );
+    }
+    check(
+        |w| drop(w.env.insert(p("A"), "x\ny".into())),
+        "env-value: env.A",
+    );
+    check_text(
+        |w| drop(w.env.insert(p("ISTIO_META_DNS_CAPTURE"), "true".into())),
+        &expect![
+            "ISTIO_META_DNS_CAPTURE is written by the provider. Set proxy.dns_capture instead."
+        ],
+    );
+}
+
+#[test]
+fn a_package_is_fetched_from_an_address() {
+    let url = |url: &str| {
+        let url = url.to_owned();
+        move |w: &mut Workload| {
+            w.proxy.install = Some(Install {
+                url,
+                sha256: p(&"0".repeat(64)),
+            });
+        }
+    };
+    for good in ["https://a/b.deb", "http://a/b", "file:///b.deb"] {
+        check(url(good), "");
+    }
+    for bad in [
+        "",
+        "https://",
+        "ftp://a",
+        "/b.deb",
+        "https://a/b c",
+        "https://a/\n",
+        "file://a",
+    ] {
+        check(url(bad), "install-url: proxy.install.url");
+    }
+}
+
+#[test]
+fn a_service_has_hosts_and_ports() {
+    check(
+        |w| w.services.values_mut().for_each(|s| s.hosts.clear()),
+        "hosts-required: services.ratings.hosts",
+    );
+    let no_ports = |w: &mut Workload| w.services.values_mut().for_each(|s| s.ports.clear());
+    check(no_ports, "ports-required: services.ratings.ports");
+    let long = "a".repeat(250);
+    let named = |w: &mut Workload| w.services = [(p(&long), service("a", 80))].into();
+    check(named, &format!("object-name: services.{long}"));
+    let many = |w: &mut Workload| {
+        w.services
+            .values_mut()
+            .for_each(|s| s.hosts = (0..257).map(|n| p(&format!("h{n}"))).collect());
+    };
+    check(many, "too-many: services.ratings.hosts");
+}
+
+#[test]
+fn several_hosts_need_a_protocol_that_says_which() {
+    let hosts = |protocol: &str| {
+        let protocol = p(protocol);
+        move |w: &mut Workload| {
+            let service = w.services.get_mut(&p("ratings")).unwrap();
+            service.hosts.push(p("b.example"));
+            service
+                .ports
+                .values_mut()
+                .for_each(|port| port.protocol = protocol);
+        }
+    };
+    for good in ["HTTP", "grpc", "TLS", "https"] {
+        check(hosts(good), "");
+    }
+    for bad in ["TCP", "mysql", "udp"] {
+        check(
+            hosts(bad),
+            "several-hosts: services.ratings.hosts, services.ratings.ports.http.protocol",
+        );
+    }
+}
+
+#[test]
+fn a_port_is_used_once() {
+    let numbers = |w: &mut Workload| {
+        let ports = &mut w.services.get_mut(&p("ratings")).unwrap().ports;
+        ports.insert(
+            p("other"),
+            mesh::ServicePort {
+                target_port: Some(p("9081")),
+                ..port(9080)
+            },
+        );
+    };
+    check(
+        numbers,
+        "port-numbers: services.ratings.ports.other.number, services.ratings.ports.http.number",
+    );
+    let targets = |w: &mut Workload| drop(w.services.insert(p("stars"), service("stars", 9080)));
+    check(
+        targets,
+        "same-port-twice: services.stars.ports.http.target_port, services.ratings.ports.http.target_port",
+    );
+    check_text(
+        targets,
+        &expect![
+            "services.ratings.ports.http and services.stars.ports.http both lead to port 9080 of the VM, and its proxy can tell only one service on a port. Give one of them another target_port."
+        ],
+    );
+}
+
+#[test]
+fn ports_lead_where_they_say() {
+    let http = |change: fn(&mut mesh::ServicePort)| {
+        move |w: &mut Workload| {
+            w.services
+                .values_mut()
+                .for_each(|s| s.ports.values_mut().for_each(change));
+        }
+    };
+    let both = |w: &mut Workload| {
+        http(|port| port.target_port = Some(p("9081")))(w);
+        w.ports.insert(p("http"), p("9082"));
+    };
+    check(
+        both,
+        "target-port-twice: services.ratings.ports.http.target_port, ports.http",
+    );
+    check(
+        http(|port| port.target_port = Some(p("15006"))),
+        "proxy-port: services.ratings.ports.http.target_port, services.ratings.ports.http.number\n\
+         proxy-port: services.ratings.ports.http.app_port, services.ratings.ports.http.number",
+    );
+    let no_sidecar = |w: &mut Workload| {
+        http(|port| port.app_port = Some(p("8080")))(w);
+        w.sidecar = None;
+    };
+    check(
+        no_sidecar,
+        "app-port-needs-sidecar: services.ratings.ports.http.app_port, sidecar",
+    );
+    check(
+        |w| w.ports.extend([(p("grpc"), p("1"))]),
+        "entry-port-unknown: ports.grpc, services",
+    );
+}
+
+#[test]
+fn without_interception_or_address_the_sidecar_carries_inbound_traffic() {
+    let no_interception =
+        |w: &mut Workload| (w.proxy.interception, w.sidecar) = (Interception::None, None);
+    check(
+        no_interception,
+        "interception-needs-sidecar: proxy.interception, sidecar, services",
+    );
+    let named = |w: &mut Workload| (w.address, w.sidecar) = (Some(p("vm.example.com")), None);
+    check(named, "fqdn-needs-sidecar: sidecar, address, services");
+    check(|w| w.proxy.interception = Interception::None, "");
+    check(|w| w.sidecar = None, "");
+}
+
+#[test]
+fn services_of_a_vm_known_by_name_are_resolved_by_dns() {
+    let named = |w: &mut Workload| {
+        w.address = Some(p("vm.example.com"));
+        let service = w.services.get_mut(&p("ratings")).unwrap();
+        service.hosts = vec![p("*.example.com")];
+        service.addresses = vec![p("240.0.0.0/24")];
+    };
+    check(
+        named,
+        "dns-without-wildcard: services.ratings.hosts, address\n\
+         dns-without-range: services.ratings.addresses, address",
+    );
+}
+
+#[test]
+fn a_sidecar_says_something_and_names_hosts_in_namespaces() {
+    let egress = |hosts: &[&str]| {
+        Some(Sidecar {
+            egress_hosts: hosts.iter().map(|&host| host.to_owned()).collect(),
+        })
+    };
+    check(
+        |w| w.sidecar = egress(&["*/*", "./a.b", "~/*", "ns/*.b"]),
+        "",
+    );
+    check(
+        |w| w.sidecar = egress(&["a.b", "A/b", "./", "./a.*"]),
+        &["egress-host: sidecar.egress_hosts"; 4].join("\n"),
+    );
+    let empty = |w: &mut Workload| {
+        w.services.clear();
+        w.sidecar = egress(&[]);
+    };
+    check(
+        empty,
+        "sidecar-empty: sidecar, services, sidecar.egress_hosts",
+    );
+}
+
+#[test]
+fn everything_wrong_is_told_at_once() {
+    let broken = |w: &mut Workload| {
+        w.address = None;
+        w.id = p("bookinfo/a.b");
+        w.env.insert(p("POD_NAME"), "x".into());
+        w.sidecar = None;
+        w.proxy.interception = Interception::None;
+    };
+    check(
+        broken,
+        "address-required: address\nname-is-label: name\nenv-is-ours: env.POD_NAME\n\
+         interception-needs-sidecar: proxy.interception, sidecar, services",
+    );
+}
