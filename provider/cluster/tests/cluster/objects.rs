@@ -63,12 +63,18 @@ async fn what_leaves_the_manifest_leaves_the_cluster() {
     let mut set = set_of(&id);
     set[0].body["spec"]["labels"]["version"] = json!("v1");
     cluster.apply(&set, Force::Never).await.unwrap();
+    cluster.observe(&id, &[]).await.unwrap();
     set[0].body["spec"]["labels"]
         .as_object_mut()
         .unwrap()
         .remove("version");
     set[1].body["spec"]["ports"].as_array_mut().unwrap().pop();
     cluster.apply(&set, Force::Never).await.unwrap();
+    let observed = cluster.observe(&id, &[]).await.unwrap().entry.unwrap();
+    assert_eq!(
+        observed["spec"], set[0].body["spec"],
+        "seen at once, though a list was shared just before"
+    );
     let spec = |plural| kubectl().get(&path(plural, &id)).unwrap()["spec"].clone();
     assert_eq!(
         spec("workloadentries")["labels"],

@@ -61,7 +61,11 @@ async fn the_example_role_allows_everything_that_is_done() {
     let (id, istio) = (workload(), workload());
     grant(&id, &istio);
     control_plane(&id, &istio);
+    // On a task of its own, as the provider does it: every call can move between threads.
+    tokio::spawn(everything(id, istio)).await.unwrap();
+}
 
+async fn everything(id: Id, istio: Id) {
     let cluster = as_account(id.namespace.as_str(), "terraform", istio.namespace.as_str()).await;
     let facts = cluster
         .facts(&id, &"ratings".parse().unwrap())
