@@ -7,6 +7,9 @@ mod provider;
 mod ssh;
 mod workload;
 
+#[cfg(test)]
+mod tests;
+
 use std::process::ExitCode;
 
 fn main() -> ExitCode {

@@ -12,7 +12,7 @@
 
 mod apply;
 mod bootstrap;
-mod convert;
+pub(crate) mod convert;
 mod delete;
 mod import;
 pub(crate) mod input;

@@ -1,0 +1,92 @@
+//! Bad input: each mistake is told at its attribute, all at once.
+
+use contract::UNKNOWN;
+use expect_test::{Expect, expect};
+use serde_json::{Value as Json, json};
+
+use super::{HOST_KEY, provider, usual, with};
+
+async fn check(config: Json, expected: Expect) {
+    let client = provider(&json!({})).await;
+    let resource = client.resource("mesh_vm_workload").unwrap();
+    let told = resource.validate(&config).await.unwrap();
+    let lines: String = told.diagnostics.iter().map(|told| format!("{told}\n")).collect();
+    expected.assert_eq(&lines);
+}
+
+#[tokio::test]
+async fn every_mistake_is_told_at_once() {
+    let config = json!({
+        "namespace": "Book Info",
+        "name": "a..b",
+        "address": "10.0.0.256",
+        "instance_ip": "here",
+        "labels": { "bad key!": "x", "version": "a value" },
+        "ports": { "http": 70000 },
+        "services": { "ratings": { "hosts": ["*"], "ports": { "http": { "number": 0, "protocol": "SPDY" } } } },
+        "ssh": { "host_key": "not a key", "port": 0 },
+        "proxy": { "interception": "magic", "install": { "url": "x", "sha256": "12" } },
+        "timeouts": { "create": "soon" },
+    });
+    check(config, expect![[r#"
+        Error: Invalid value at namespace: namespace: "Book Info" is not a namespace: it has 1 to 63 lower-case letters, digits and '-', and begins and ends with a letter or digit.
+        Error: Invalid value at name: name: "a..b" is not a Kubernetes name: it has 1 to 253 lower-case letters, digits, '-' and '.', and each part between dots begins and ends with a letter or digit.
+        Error: Invalid value at address: address: "10.0.0.256" is not an address: it is an IP address or a domain name without wildcard, port or scheme.
+        Error: Invalid value at instance_ip: instance_ip: invalid IP address syntax.
+        Error: Invalid key at labels.bad key!: "bad key!" is not a label key: it is an optional DNS name and '/', then 1 to 63 letters, digits, '-', '_' and '.', beginning and ending with a letter or digit
+        Error: Invalid value at labels.version: labels.version: "a value" is not a label value: it has at most 63 letters, digits, '-', '_' and '.', and begins and ends with a letter or digit.
+        Error: Invalid value at ports.http: ports.http: 70000 is not a whole number from 0 to 65535.
+        Error: Invalid value at services.ratings.hosts[0]: services.ratings.hosts[0]: "*" is not a service host: it is a domain name, the first part of which may be '*' if others follow.
+        Error: Invalid value at services.ratings.ports.http.number: services.ratings.ports.http.number: "0" is not a port: it is a whole number from 1 to 65535.
+        Error: Invalid value at services.ratings.ports.http.protocol: services.ratings.ports.http.protocol: "SPDY" is not a protocol: it is one of TCP, UDP, GRPC, GRPC-WEB, HTTP, HTTP_PROXY, HTTP2, HTTPS, TLS, MONGO, REDIS, MYSQL.
+        Error: Invalid value at ssh.port: ssh.port: "0" is not a port: it is a whole number from 1 to 65535.
+        Error: Invalid value at ssh.host_key: ssh.host_key: "not a key" is not a host key (Base64 encoding error: invalid Base64 encoding); give type and key as in /etc/ssh/ssh_host_ed25519_key.pub.
+        Error: Invalid value at proxy.interception: proxy.interception: "magic" is not an interception: it is "redirect" or "none".
+        Error: Invalid value at proxy.install.sha256: proxy.install.sha256: "12" is not a SHA-256 in hex: it has 64 digits and lower-case letters from a to f.
+        Error: Invalid value at timeouts.create: timeouts.create: "soon" is not a length of time; write it as "30s", "20m" or "1h30m".
+    "#]]).await;
+}
+
+#[tokio::test]
+async fn an_unknown_address_hides_no_other_mistake() {
+    let config = with(usual(), "/address", json!(UNKNOWN));
+    let config = with(config, "/services/ratings/ports/http", json!({ "number": 22, "protocol": "HTTP" }));
+    let mut config = config;
+    config["services"]["again"] = json!({ "hosts": ["again.vm"], "ports": { "web": { "number": 22, "protocol": "HTTP" } } });
+    check(config, expect![[r#"
+        Error: Invalid workload at services.ratings.ports.http.target_port: services.again.ports.web and services.ratings.ports.http both lead to port 22 of the VM, and its proxy can tell only one service on a port. Give one of them another target_port.
+
+        [same-port-twice]
+    "#]]).await;
+}
+
+#[tokio::test]
+async fn a_private_key_is_no_host_key() {
+    let key = "-----BEGIN OPENSSH PRIVATE KEY-----\nsecret\n-----END OPENSSH PRIVATE KEY-----\n";
+    check(with(usual(), "/ssh/host_key", json!(key)), expect![[r#"
+        Error: Invalid value at ssh.host_key: ssh.host_key: "…" is not a host key (this is a private key); give type and key as in /etc/ssh/ssh_host_ed25519_key.pub.
+    "#]]).await;
+}
+
+#[tokio::test]
+async fn identities_that_cannot_be_used_are_told_before_a_plan() {
+    let client = provider(&json!({})).await;
+    let block = json!({ "ssh": { "identities": {
+        "public": { "private_key": HOST_KEY },
+        "empty": { "private_key": "" },
+        "text": { "private_key": "hello" },
+    } } });
+    let told = client.configure(&block).await.unwrap();
+    let lines: String = told.diagnostics.iter().map(|told| format!("{told}\n")).collect();
+    expect![[r#"
+        Error: The SSH identity cannot be used at ssh.identities.empty.private_key: this is not a private key: it must begin with a line such as `-----BEGIN OPENSSH PRIVATE KEY-----`.
+
+        [ssh-identity]
+        Error: The SSH identity cannot be used at ssh.identities.public.private_key: this is a public key; give the private key, the file without .pub.
+
+        [ssh-identity]
+        Error: The SSH identity cannot be used at ssh.identities.text.private_key: this is not a private key: it must begin with a line such as `-----BEGIN OPENSSH PRIVATE KEY-----`.
+
+        [ssh-identity]
+    "#]].assert_eq(&lines);
+}

@@ -1,0 +1,115 @@
+//! The provider without any cluster or VM: rules, plans, bad input.
+
+mod input;
+mod plans;
+mod rules;
+
+use contract::{Client, Resource, State};
+use serde_json::{Value as Json, json};
+
+/// A provider in memory, with a block that can connect to nothing.
+async fn provider(block: &Json) -> Client {
+    let (near, far) = tokio::io::duplex(1 << 20);
+    tokio::spawn(tfplugin::serve_on(crate::provider::Mesh, far));
+    let client = Client::in_memory(near).await.unwrap();
+    client.configure(block).await.unwrap().ok().unwrap();
+    client
+}
+
+/// A workload in which every attribute is set.
+fn full() -> Json {
+    json!({
+        "namespace": "bookinfo",
+        "name": "ratings-vm-1",
+        "address": "203.0.113.5",
+        "instance_ip": "10.0.0.5",
+        "labels": { "app": "ratings", "version": "v1" },
+        "annotations": { "example.com/team": "books" },
+        "service_account": "bookinfo-ratings",
+        "network": "gcp-vms",
+        "locality": "europe/west1/b",
+        "weight": 10,
+        "ports": { "http": 9080 },
+        "env": { "ISTIO_AGENT_FLAGS": "--log_output_level=default:debug" },
+        "triggers": { "vm": "4711" },
+        "services": {
+            "ratings": {
+                "hosts": ["ratings.vm.bookinfo"],
+                "addresses": ["240.240.1.1"],
+                "ports": { "http": { "number": 9080, "protocol": "HTTP", "target_port": 9080, "app_port": 9081 } },
+            },
+        },
+        "sidecar": { "egress_hosts": ["./*"] },
+        "ssh": {
+            "host": "vm.example.com", "port": 22, "user": "ubuntu", "identity": "main", "host_key": HOST_KEY,
+            "host_ca": HOST_KEY, "known_hosts": "vm ssh-ed25519 AAAA", "insecure_ignore_host_key": false,
+            "bastion": {
+                "host": "bastion.example.com", "port": 22, "user": "jump", "host_key": HOST_KEY, "host_ca": HOST_KEY,
+                "known_hosts": "b ssh-ed25519 AAAA", "insecure_ignore_host_key": false,
+            },
+        },
+        "proxy": {
+            "runtime": "systemd", "interception": "redirect", "dns_capture": true,
+            "install": { "url": "https://packages.example.com/istio-sidecar.deb", "sha256": "a".repeat(64) },
+            "exclude_inbound_ports": [2222], "exclude_cidrs": ["10.1.0.0/16"],
+        },
+        "on_destroy": "clean",
+        "field_manager": { "force_conflicts": false },
+        "timeouts": { "create": "20m", "read": "1m", "update": "20m", "delete": "5m" },
+    })
+}
+
+/// A workload as most users write it.
+fn usual() -> Json {
+    json!({
+        "namespace": "bookinfo",
+        "name": "ratings-vm-1",
+        "address": "10.0.0.5",
+        "labels": { "app": "ratings", "version": "v1" },
+        "services": {
+            "ratings": {
+                "hosts": ["ratings.vm.bookinfo"],
+                "ports": { "http": { "number": 9080, "protocol": "HTTP" } },
+            },
+        },
+        "sidecar": {},
+        "ssh": { "user": "ubuntu", "host_key": HOST_KEY },
+    })
+}
+
+const HOST_KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILIG2T/B0l0gaqj3puu510tu9N1OkQ4znY3LYuEm5zCF";
+
+/// The state after a bootstrap of `config`, with what a refresh found.
+async fn state(resource: &Resource<'_>, config: &Json, drift: &Json) -> State {
+    let mut object = config.clone();
+    let output = json!({
+        "id": "bookinfo/ratings-vm-1",
+        "bundle_digest": "0123",
+        "last_bootstrap_reasons": ["created"],
+        "drift": drift,
+        "spiffe_id": "spiffe://cluster.local/ns/bookinfo/sa/default",
+        "machine_id": "4711",
+        "proxy_version": "1.31.0",
+        "bootstrapped_at": "2026-01-01T00:00:00Z",
+        "revision": "default",
+        "cluster_id": "Kubernetes",
+        "trust_domain": "cluster.local",
+        "control_plane": "istiod.istio-system.svc:15012",
+    });
+    for (name, value) in output.as_object().unwrap() {
+        object[name] = value.clone();
+    }
+    let value = resource.upgrade(0, &object).await.unwrap().ok().unwrap();
+    State { value, private: vec![], identity: None, tainted: false }
+}
+
+/// No drift.
+fn none() -> Json {
+    json!({ "objects": [], "vm": [] })
+}
+
+/// Replaces the value at a JSON pointer.
+fn with(mut object: Json, pointer: &str, value: Json) -> Json {
+    *object.pointer_mut(pointer).unwrap_or_else(|| panic!("nothing at {pointer}")) = value;
+    object
+}

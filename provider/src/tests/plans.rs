@@ -1,0 +1,199 @@
+//! Plans as text: a change of behaviour is a readable difference.
+
+use contract::UNKNOWN;
+use expect_test::{Expect, expect};
+use serde_json::{Value as Json, json};
+
+use super::{full, none, provider, state, usual, with};
+
+/// Plans a change from one configuration to another with the drift that a refresh found, and
+/// compares what the plan says of the output.
+async fn check(before: Json, drift: Json, after: Json, expected: Expect) {
+    let client = provider(&json!({})).await;
+    let resource = client.resource("mesh_vm_workload").unwrap();
+    let prior = state(&resource, &before, &drift).await;
+    let plan = resource.plan(Some(&prior), &after).await.unwrap().ok().unwrap();
+    let (old, new) = (prior.value.to_json(), plan.planned.to_json());
+    let mut text = format!("{:?}\n", plan.action);
+    for (name, new) in new.as_object().unwrap() {
+        if COMPUTED.contains(&name.as_str()) && *new != old[name] {
+            text.push_str(&format!("{name}: {} -> {new}\n", old[name]));
+        }
+    }
+    expected.assert_eq(&text);
+}
+
+const COMPUTED: [&str; 12] = [
+    "id",
+    "bundle_digest",
+    "last_bootstrap_reasons",
+    "drift",
+    "spiffe_id",
+    "machine_id",
+    "proxy_version",
+    "bootstrapped_at",
+    "revision",
+    "cluster_id",
+    "trust_domain",
+    "control_plane",
+];
+
+#[tokio::test]
+async fn no_change_plans_nothing() {
+    check(usual(), none(), usual(), expect![[r#"
+        NoOp
+    "#]]).await;
+}
+
+#[tokio::test]
+async fn a_label_change_rebootstraps_with_its_reason() {
+    check(usual(), none(), with(usual(), "/labels/version", json!("v2")), expect![[r#"
+        Update
+        bootstrapped_at: "2026-01-01T00:00:00Z" -> "<unknown until apply>"
+        bundle_digest: "0123" -> "<unknown until apply>"
+        cluster_id: "Kubernetes" -> "<unknown until apply>"
+        control_plane: "istiod.istio-system.svc:15012" -> "<unknown until apply>"
+        last_bootstrap_reasons: ["created"] -> ["labels.version: v1 -> v2"]
+        machine_id: "4711" -> "<unknown until apply>"
+        proxy_version: "1.31.0" -> "<unknown until apply>"
+        revision: "default" -> "<unknown until apply>"
+        spiffe_id: "spiffe://cluster.local/ns/bookinfo/sa/default" -> "<unknown until apply>"
+        trust_domain: "cluster.local" -> "<unknown until apply>"
+    "#]]).await;
+}
+
+#[tokio::test]
+async fn an_address_that_is_not_known_yet_hides_all_reasons() {
+    check(usual(), none(), with(usual(), "/address", json!(UNKNOWN)), expect![[r#"
+        Update
+        bootstrapped_at: "2026-01-01T00:00:00Z" -> "<unknown until apply>"
+        bundle_digest: "0123" -> "<unknown until apply>"
+        cluster_id: "Kubernetes" -> "<unknown until apply>"
+        control_plane: "istiod.istio-system.svc:15012" -> "<unknown until apply>"
+        last_bootstrap_reasons: ["created"] -> "<unknown until apply>"
+        machine_id: "4711" -> "<unknown until apply>"
+        proxy_version: "1.31.0" -> "<unknown until apply>"
+        revision: "default" -> "<unknown until apply>"
+        spiffe_id: "spiffe://cluster.local/ns/bookinfo/sa/default" -> "<unknown until apply>"
+        trust_domain: "cluster.local" -> "<unknown until apply>"
+    "#]]).await;
+}
+
+#[tokio::test]
+async fn a_service_changes_objects_only() {
+    let after = with(usual(), "/services/ratings/hosts", json!(["ratings.other"]));
+    check(usual(), none(), after, expect![[r#"
+        Update
+    "#]]).await;
+}
+
+#[tokio::test]
+async fn the_sidecar_changes_objects_only() {
+    check(usual(), none(), with(usual(), "/sidecar", json!({ "egress_hosts": ["./*"] })), expect![[r#"
+        Update
+    "#]]).await;
+}
+
+#[tokio::test]
+async fn drift_of_the_vm_rebootstraps() {
+    let drift = json!({ "objects": [], "vm": ["unit istio: active -> inactive"] });
+    check(usual(), drift, usual(), expect![[r#"
+        Update
+        bootstrapped_at: "2026-01-01T00:00:00Z" -> "<unknown until apply>"
+        bundle_digest: "0123" -> "<unknown until apply>"
+        cluster_id: "Kubernetes" -> "<unknown until apply>"
+        control_plane: "istiod.istio-system.svc:15012" -> "<unknown until apply>"
+        drift: {"objects":[],"vm":["unit istio: active -> inactive"]} -> {"objects":[],"vm":[]}
+        last_bootstrap_reasons: ["created"] -> ["drift: unit istio: active -> inactive"]
+        machine_id: "4711" -> "<unknown until apply>"
+        proxy_version: "1.31.0" -> "<unknown until apply>"
+        revision: "default" -> "<unknown until apply>"
+        spiffe_id: "spiffe://cluster.local/ns/bookinfo/sa/default" -> "<unknown until apply>"
+        trust_domain: "cluster.local" -> "<unknown until apply>"
+    "#]]).await;
+}
+
+#[tokio::test]
+async fn drift_of_objects_leaves_the_vm_alone() {
+    let drift = json!({ "objects": ["WorkloadEntry bookinfo/ratings-vm-1 is missing"], "vm": [] });
+    check(usual(), drift, usual(), expect![[r#"
+        Update
+        drift: {"objects":["WorkloadEntry bookinfo/ratings-vm-1 is missing"],"vm":[]} -> {"objects":[],"vm":[]}
+    "#]]).await;
+}
+
+#[tokio::test]
+async fn another_name_replaces() {
+    check(usual(), none(), with(usual(), "/name", json!("ratings-vm-2")), expect![[r#"
+        Replace
+        bootstrapped_at: "2026-01-01T00:00:00Z" -> "<unknown until apply>"
+        bundle_digest: "0123" -> "<unknown until apply>"
+        cluster_id: "Kubernetes" -> "<unknown until apply>"
+        control_plane: "istiod.istio-system.svc:15012" -> "<unknown until apply>"
+        id: "bookinfo/ratings-vm-1" -> "bookinfo/ratings-vm-2"
+        machine_id: "4711" -> "<unknown until apply>"
+        proxy_version: "1.31.0" -> "<unknown until apply>"
+        revision: "default" -> "<unknown until apply>"
+        spiffe_id: "spiffe://cluster.local/ns/bookinfo/sa/default" -> "<unknown until apply>"
+        trust_domain: "cluster.local" -> "<unknown until apply>"
+    "#]]).await;
+}
+
+#[tokio::test]
+async fn without_ssh_only_objects_are_left() {
+    check(usual(), none(), with(usual(), "/ssh", Json::Null), expect![[r#"
+        Update
+        bootstrapped_at: "2026-01-01T00:00:00Z" -> null
+        bundle_digest: "0123" -> null
+        cluster_id: "Kubernetes" -> "<unknown until apply>"
+        control_plane: "istiod.istio-system.svc:15012" -> "<unknown until apply>"
+        last_bootstrap_reasons: ["created"] -> []
+        machine_id: "4711" -> null
+        proxy_version: "1.31.0" -> null
+        revision: "default" -> "<unknown until apply>"
+        spiffe_id: "spiffe://cluster.local/ns/bookinfo/sa/default" -> "<unknown until apply>"
+        trust_domain: "cluster.local" -> "<unknown until apply>"
+    "#]]).await;
+}
+
+#[tokio::test]
+async fn a_credential_changes_the_state_only() {
+    check(usual(), none(), with(usual(), "/ssh/user", json!("root")), expect![[r#"
+        Update
+    "#]]).await;
+}
+
+#[tokio::test]
+async fn every_attribute_may_be_unknown() {
+    let client = provider(&json!({})).await;
+    let resource = client.resource("mesh_vm_workload").unwrap();
+    let names: Vec<String> = full().as_object().unwrap().keys().cloned().collect();
+    for name in names {
+        let config = with(full(), &format!("/{name}"), json!(UNKNOWN));
+        let valid = resource.validate(&config).await.unwrap();
+        assert!(valid.errors().is_empty(), "{name}: {:?}", valid.errors());
+        resource.plan(None, &config).await.unwrap().ok().unwrap_or_else(|error| panic!("{name}: {error}"));
+        let prior = state(&resource, &full(), &none()).await;
+        resource.plan(Some(&prior), &config).await.unwrap().ok().unwrap_or_else(|error| panic!("{name}: {error}"));
+    }
+}
+
+#[tokio::test]
+async fn a_plan_needs_no_provider_configuration() {
+    let block = json!({ "kubernetes": { "host": UNKNOWN }, "ssh": { "user": UNKNOWN } });
+    let client = provider(&block).await;
+    let resource = client.resource("mesh_vm_workload").unwrap();
+    let plan = resource.plan(None, &usual()).await.unwrap().ok().unwrap();
+    assert_eq!(plan.planned.to_json()["id"], "bookinfo/ratings-vm-1");
+}
+
+#[tokio::test]
+async fn a_refresh_with_an_unknown_provider_keeps_the_state_and_says_so() {
+    let client = provider(&json!({ "kubernetes": { "host": UNKNOWN } })).await;
+    let resource = client.resource("mesh_vm_workload").unwrap();
+    let prior = state(&resource, &usual(), &none()).await;
+    let read = resource.read(&prior).await.unwrap();
+    assert_eq!(read.diagnostics.len(), 1, "{:?}", read.diagnostics);
+    assert_eq!(read.diagnostics[0].summary, "The VM was not checked");
+    assert_eq!(read.ok().unwrap().value, prior.value);
+}

@@ -1,0 +1,181 @@
+//! The change rule of every attribute, proven against what is rendered.
+
+use std::collections::BTreeSet;
+
+use mesh::{ControlPlane, Effect, Facts, Pem};
+use serde_json::{Value as Json, json};
+use tfplugin::{Attribute, Diagnostics, Object, Path, Raw, Shape, Type};
+
+use super::{full, with};
+use crate::workload::convert;
+use crate::workload::input::WorkloadInput;
+
+/// For each leaf: another value that is allowed there.
+fn others() -> Vec<(&'static str, Json)> {
+    let key = json!("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBBSWrK4GvEEiBJ0SWSPpqCWVBgEuY3hJEuCLGOZ0QYk");
+    vec![
+        ("/namespace", json!("other")),
+        ("/name", json!("ratings-vm-2")),
+        ("/address", json!("203.0.113.6")),
+        ("/instance_ip", json!("10.0.0.6")),
+        ("/labels/version", json!("v2")),
+        ("/annotations/example.com~1team", json!("films")),
+        ("/service_account", json!("default")),
+        ("/network", json!("aws-vms")),
+        ("/locality", json!("europe/west1/c")),
+        ("/weight", json!(20)),
+        ("/ports/http", json!(9082)),
+        ("/env/ISTIO_AGENT_FLAGS", json!("--concurrency=1")),
+        ("/triggers/vm", json!("4712")),
+        ("/services/ratings/hosts", json!(["ratings.other"])),
+        ("/services/ratings/addresses", json!(["240.240.1.2"])),
+        ("/services/ratings/ports/http/number", json!(80)),
+        ("/services/ratings/ports/http/protocol", json!("GRPC")),
+        ("/services/ratings/ports/http/target_port", json!(9082)),
+        ("/services/ratings/ports/http/app_port", json!(9083)),
+        ("/sidecar/egress_hosts", json!(["*/*"])),
+        ("/ssh/host", json!("vm2.example.com")),
+        ("/ssh/port", json!(2222)),
+        ("/ssh/user", json!("root")),
+        ("/ssh/identity", json!("other")),
+        ("/ssh/host_key", key.clone()),
+        ("/ssh/host_ca", key.clone()),
+        ("/ssh/known_hosts", json!("")),
+        ("/ssh/insecure_ignore_host_key", json!(true)),
+        ("/ssh/bastion/host", json!("b2.example.com")),
+        ("/ssh/bastion/port", json!(2222)),
+        ("/ssh/bastion/user", json!("root")),
+        ("/ssh/bastion/host_key", key.clone()),
+        ("/ssh/bastion/host_ca", key),
+        ("/ssh/bastion/known_hosts", json!("")),
+        ("/ssh/bastion/insecure_ignore_host_key", json!(true)),
+        ("/proxy/runtime", Json::Null),
+        ("/proxy/interception", json!("none")),
+        ("/proxy/dns_capture", json!(false)),
+        ("/proxy/install/url", json!("https://packages.example.com/2.deb")),
+        ("/proxy/install/sha256", json!("b".repeat(64))),
+        ("/proxy/exclude_inbound_ports", json!([2223])),
+        ("/proxy/exclude_cidrs", json!(["10.2.0.0/16"])),
+        ("/on_destroy", json!("keep")),
+        ("/field_manager/force_conflicts", json!(true)),
+        ("/timeouts/create", json!("21m")),
+        ("/timeouts/read", json!("2m")),
+        ("/timeouts/update", json!("21m")),
+        ("/timeouts/delete", json!("6m")),
+    ]
+}
+
+/// What is not rendered but still asks for a bootstrap: the machine may be another one. The package
+/// and the only runtime there is are no files, and a coordinate is where the files go.
+const NOT_RENDERED: [&str; 5] = ["triggers", "ssh.host", "proxy.runtime", "proxy.install.url", "proxy.install.sha256"];
+
+#[test]
+fn every_leaf_has_another_value_to_try() {
+    let mut leaves = BTreeSet::new();
+    collect(&<WorkloadInput as Object<Effect>>::attributes(), "", &mut leaves);
+    let tried: BTreeSet<String> = others().iter().map(|(pointer, _)| attribute_path(pointer)).collect();
+    assert_eq!(leaves, tried);
+}
+
+#[test]
+fn the_rule_of_every_attribute_is_what_rendering_shows() {
+    for (pointer, other) in others() {
+        let before = sample(pointer);
+        let after = with(before.clone(), pointer, other);
+        let at = attribute_path(pointer);
+        let rule = rule(&<WorkloadInput as Object<Effect>>::attributes(), &at);
+        let (old, new) = (rendered(&before), rendered(&after));
+        let bundle_differs = old.bundle.digest() != new.bundle.digest();
+        let objects_differ = old.objects != new.objects;
+        let asks = rule >= Effect::Rebootstrap && !NOT_RENDERED.contains(&at.as_str());
+        assert_eq!(bundle_differs, asks, "{at}: the rule is {rule:?}, the bundle says otherwise");
+        assert!(!objects_differ || rule >= Effect::Objects, "{at}: the rule is {rule:?}, but the objects differ");
+        assert!(objects_differ || rule != Effect::Objects, "{at}: the rule is {rule:?}, but the objects are the same");
+    }
+}
+
+/// Returns the workload in which an attribute matters most.
+fn sample(pointer: &str) -> Json {
+    match pointer {
+        // Behind a name, the proxy must be told its own address.
+        "/instance_ip" => with(full(), "/address", json!("vm.example.com")),
+        // Both name the same port; only one of them may.
+        "/ports/http" => with(full(), "/services/ratings/ports/http/target_port", Json::Null),
+        "/services/ratings/ports/http/target_port" => with(full(), "/ports", Json::Null),
+        _ => full(),
+    }
+}
+
+fn rendered(config: &Json) -> mesh::Desired {
+    let raw = raw(config);
+    let mut problems = Diagnostics::none();
+    let input = <WorkloadInput as Shape<Effect>>::read(&raw, &Path::root(), &mut problems).unwrap();
+    assert!(problems.is_empty(), "{problems:?}");
+    mesh::render(&convert::workload(&input).unwrap(), &facts()).unwrap()
+}
+
+fn raw(json: &Json) -> Raw {
+    match json {
+        Json::Null => Raw::Null,
+        Json::Bool(value) => Raw::Bool(*value),
+        Json::Number(number) => Raw::Number(number.to_string().parse().unwrap()),
+        Json::String(text) => Raw::Text(text.clone()),
+        Json::Array(items) => Raw::List(items.iter().map(raw).collect()),
+        Json::Object(items) => Raw::Map(items.iter().map(|(key, item)| (key.clone(), raw(item))).collect()),
+    }
+}
+
+fn facts() -> Facts {
+    Facts {
+        istio_namespace: "istio-system".into(),
+        revision: "default".into(),
+        cluster_id: "Kubernetes".into(),
+        trust_domain: "cluster.local".into(),
+        mesh_id: "cluster.local".into(),
+        mesh_config: json!({ "defaultConfig": {} }),
+        root: Pem("-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n".into()),
+        control_plane: ControlPlane { host: "istiod.istio-system.svc".into(), port: 15012, address: None },
+        ca_address: None,
+        service_account_exists: Some(true),
+        entry_uid: None,
+    }
+}
+
+fn collect(attributes: &[Attribute<Effect>], at: &str, found: &mut BTreeSet<String>) {
+    for attribute in attributes {
+        let at = if at.is_empty() { attribute.name.to_owned() } else { format!("{at}.{}", attribute.name) };
+        match innermost(&attribute.ty) {
+            Type::Object(inner) => collect(inner, &at, found),
+            _ => _ = found.insert(at),
+        }
+    }
+}
+
+fn innermost(ty: &Type<Effect>) -> &Type<Effect> {
+    match ty {
+        Type::Map(inner) | Type::List(inner) | Type::Set(inner) => innermost(inner),
+        ty => ty,
+    }
+}
+
+/// Returns the attributes on the way of a pointer, without the keys of maps.
+fn attribute_path(pointer: &str) -> String {
+    let mut attributes = <WorkloadInput as Object<Effect>>::attributes();
+    let mut path = vec![];
+    for step in pointer.split('/').skip(1) {
+        let Some(attribute) = attributes.iter().find(|attribute| attribute.name == step) else { continue };
+        path.push(attribute.name);
+        let inner = innermost(&attribute.ty).clone();
+        attributes = if let Type::Object(inner) = inner { inner } else { vec![] };
+    }
+    path.join(".")
+}
+
+fn rule(attributes: &[Attribute<Effect>], at: &str) -> Effect {
+    let (name, rest) = at.split_once('.').unwrap_or((at, ""));
+    let attribute = attributes.iter().find(|attribute| attribute.name == name).unwrap();
+    match (innermost(&attribute.ty), rest) {
+        (Type::Object(inner), rest) if !rest.is_empty() => rule(inner, rest),
+        _ => attribute.effect,
+    }
+}
