@@ -23,9 +23,6 @@ DIRS="/etc/istio /etc/certs /var/log/istio /var/run/secrets /var/lib/istio $DROP
 STEPS='check stage keep stop install token place track start ready'
 READY=http://127.0.0.1:15021/healthz/ready
 p=${p:-}                                  # this program as it came: gzip, base64
-# How a worker begins: from the program and the data in the run's folder.
-# shellcheck disable=SC2016 # expanded by the worker
-BOOT='eval "$(base64 -d <"$1/program" | gzip -dc)"; "$2" "$1"'
 
 hook() { :; } # before each step; tests put their own in its place
 say() { printf '%s\n' "$*"; }
@@ -61,7 +58,7 @@ main() {
   mkdir -p "$R" && d=$(mktemp -d "$R/in.XXXXXX") && mkdir "$d/in" || die "cannot write to $R; it needs root"
   trap leave EXIT
   trap 'exit 1' HUP INT TERM
-  printf %s "$p" >"$d/program"
+  { printf %s "$p" | base64 -d | gzip -dc && printf '\n"$@"\n'; } >"$d/program" # a worker says what to call
   take || die 'the input is incomplete or /run is full'
   run=$(field run) verb=$(field verb)
   case $run in '' | *[!0-9a-f]*) die 'the input names no run' ;; esac
@@ -128,11 +125,12 @@ launch() {
   detach "mesh-vm-$run" work || { log "line $(b64 <"$d/launch")"; log 'report reverted'; log end; }
 }
 
-# Under logind with KillUserProcesses only a unit of its own outlives the session.
+# Under logind with KillUserProcesses only a unit of its own outlives the session. Plain words
+# only: systemd 252 spoils quotes, dollars and semicolons when it reloads a transient unit.
 detach() {
   if [ -d /run/systemd/system ]; then
-    systemd-run --quiet --collect --unit="$1" --property=TimeoutStopSec=5 /bin/sh -c "$BOOT" mesh-vm "$d" "$2" </dev/null >/dev/null 2>"$d/launch"
-  else setsid /bin/sh -c "$BOOT" mesh-vm "$d" "$2" </dev/null >/dev/null 2>&1 & fi
+    systemd-run --quiet --collect --unit="$1" --property=TimeoutStopSec=5 /bin/sh "$d/program" "$2" "$d" </dev/null >/dev/null 2>"$d/launch"
+  else setsid /bin/sh "$d/program" "$2" "$d" </dev/null >/dev/null 2>&1 & fi
 }
 
 # Finds a run again: its folder, or after a reboot its journal.
@@ -156,7 +154,7 @@ resume() {
 follow() {
   exec 3<"$d/log" 4<&0
   words <&4 &
-  words=$! part='' quiet=0 beat=0
+  words=$! part='' quiet=0 beat=0 mends=0
   while :; do
     if IFS= read -r text <&3; then
       text=$part$text part='' quiet=0
@@ -171,7 +169,11 @@ follow() {
     part=$part$text quiet=$((quiet + 1)) beat=$((beat + 1))
     [ $((beat % 5)) -ne 0 ] || say alive
     # Dead without an end: killed. The undoing needs a worker, too.
-    if [ "$quiet" -ge 25 ] && ! living; then quiet=-100; detach "mesh-vm-$run-again" mend; fi
+    if [ "$quiet" -ge 25 ] && ! living; then
+      [ "$mends" -lt 3 ] || { say 'report lost'; break; }
+      quiet=-100 mends=$((mends + 1))
+      detach "mesh-vm-$run-again" mend
+    fi
     pause
   done
   kill "$words" 2>/dev/null
@@ -179,7 +181,7 @@ follow() {
   return 0
 }
 
-decided() { [ -e "$d/commit" ] || [ -e "$d/revert" ] || grep -q '^end$' "$d/log"; }
+decided() { [ -e "$d/commit" ] || [ -e "$d/revert" ] || grep -qE '^(end|failed .*)$' "$d/log"; }
 living() {
   pid=$(cat "$d/pid" 2>/dev/null) && grep -q "$run" "/proc/$pid/cmdline" 2>/dev/null
 }
@@ -278,11 +280,12 @@ journal() {
 fail() {
   log "failed $1"
   case $1 in
-  start | ready) hop ;;
   check) ;;
+  start | ready) last_words ;;
   *) [ ! -s "$d/err" ] || lines <"$d/err" ;;
   esac
   undo
+  case $1 in start | ready) hop ;; esac
   finish reverted
 }
 
@@ -332,7 +335,7 @@ checks() {
   judge ports "${taken:+taken: }$taken" eval '[ -z "$taken" ] || systemctl -q is-active istio.service'
   host=$(field control-plane) port=${host##*:} host=${host%:*}
   if has hosts; then host=$(field hosts | cut -d ' ' -f 1); else
-    judge dns "$host is $(getent ahosts "$host" | awk 'NR == 1 { print $1 }')" eval 'getent ahosts "$host" >/dev/null'
+    judge dns "$host is $(getent ahosts "$host" | awk 'NR == 1 { print $1 }')" eval 'as_proxy getent ahosts "$host" >/dev/null'
   fi
   judge control-plane "$host port $port" reach "$host" "$port"
 }
@@ -341,10 +344,13 @@ checks() {
 # shellcheck disable=SC2016 # expanded by the inner shell
 sudo_ok() { MESH=1 setsid sudo -n -E -u "$1" sh -c '[ "$MESH" = 1 ]' </dev/null >/dev/null 2>&1; }
 
+# Interception leaves only this user's traffic alone.
+as_proxy() { if id istio-proxy >/dev/null 2>&1; then sudo -n -u istio-proxy "$@"; else "$@"; fi; }
+
 # shellcheck disable=SC2016 # expanded by bash
 reach() {
-  if have bash; then timeout 5 bash -c 'exec 3<>"/dev/tcp/$0/$1"' "$1" "$2" 2>/dev/null
-  elif have nc; then timeout 5 nc -z "$1" "$2" 2>/dev/null
+  if have bash; then as_proxy timeout 5 bash -c 'exec 3<>"/dev/tcp/$0/$1"' "$1" "$2" 2>/dev/null
+  elif have nc; then as_proxy timeout 5 nc -z "$1" "$2" 2>/dev/null
   else return 0; fi
 }
 
@@ -610,11 +616,10 @@ guard() {
     done
     say COMMIT
   } >"$S/guard"
-  new=$("iptables$backend-save" 2>/dev/null | grep -c '^:MESH_TRACK')
   sh -c "$(rules "iptables$backend")" || return 1
   sh -c "$(rules "ip6tables$backend")" 2>/dev/null
   grep -q 1 "$LOOSE" 2>/dev/null || { cat "$LOOSE" >"$S/loose" && say 1 >"$LOOSE"; } 2>/dev/null
-  [ "$new" -gt 0 ] || sleep 3 # now the kernel sees what is flowing
+  return 0
 }
 
 # The commands that put the guard's rules in place, ahead of Istio's; fit for a unit file.
@@ -653,7 +658,7 @@ do_start() {
     systemctl -q disable istio.service 2>/dev/null
     disarm
     systemd-run --quiet --collect --unit=mesh-vm-deadman --timer-property=AccuracySec=1s \
-      --on-active=$(($(field wait.ready) + $(field wait.verdict) + 30))s /bin/sh -c "$BOOT" mesh-vm "$d" mend || return 1
+      --on-active=$(($(field wait.ready) + $(field wait.verdict) + 30))s /bin/sh "$d/program" mend "$d" || return 1
   fi
   for f in istio.err.log istio.log; do wc -c <"/var/log/istio/$f" 2>/dev/null || say 0; done >"$d/sizes"
   systemctl daemon-reload && systemctl restart istio.service
@@ -677,17 +682,21 @@ do_ready() {
   done
 }
 
-hop() {
+last_words() {
   {
     journalctl -q -u istio.service -n 10 -o cat --no-pager 2>/dev/null
     { read -r size; tail -c "+$((size + 1))" /var/log/istio/istio.err.log; read -r size; tail -c "+$((size + 1))" /var/log/istio/istio.log; } <"$d/sizes" 2>/dev/null
   } >"$d/tail"
+  lines <"$d/tail"
+}
+
+# The way is looked at without the proxy's rules: they would answer for it.
+hop() {
   checks >"$d/checks" 2>/dev/null
+  awk '$3 == "bad" { print "bad " $2 " " $4 }' "$d/checks" >>"$d/log"
   at=$(clue)
   [ -n "$at" ] || at=$(awk '$3 == "bad" { print $2; exit }' "$d/checks")
   log "hop ${at:-unit}"
-  awk '$3 == "bad" { print "bad " $2 " " $4 }' "$d/checks" >>"$d/log"
-  lines <"$d/tail"
 }
 
 clue() {
