@@ -10,45 +10,33 @@ use std::process::Command;
 
 use bed::{Bed, HostKey, Options};
 
-/// What a bed may leave behind: network, mounts, and processes whose words name it.
-fn traces(name: &str) -> Vec<String> {
+/// Everything on this machine that is named after a bed or its network.
+fn traces(name: &str, network: &str) -> Vec<String> {
     let output = |program: &str, words: &[&str]| {
         String::from_utf8(Command::new(program).args(words).output().unwrap().stdout).unwrap()
     };
-    let mut traces: Vec<String> = output("ip", &["netns", "list"])
-        .lines()
-        .map(str::to_owned)
-        .collect();
-    traces.extend(
-        output("ip", &["-brief", "link"])
-            .lines()
-            .filter(|line| line.starts_with("mesh"))
-            .map(str::to_owned),
-    );
     let folder = format!("/var/lib/terraform-provider-mesh/{name}");
-    traces.extend(
-        fs::read_to_string("/proc/mounts")
-            .unwrap()
-            .lines()
-            .filter(|line| line.contains(&folder))
-            .map(str::to_owned),
-    );
-    traces.extend(
-        output("ps", &["-eo", "args"])
-            .lines()
-            .filter(|line| line.contains(&folder))
-            .map(str::to_owned),
-    );
-    traces.extend(fs::exists(&folder).unwrap().then_some(folder));
-    traces.sort();
-    traces
+    let links = [format!("meshbr{network} "), format!("mesh{network}-")];
+    let listings = [
+        output("ip", &["netns", "list"]),
+        output("ip", &["-brief", "link"]),
+        output("ps", &["-eo", "args"]),
+        fs::read_to_string("/proc/mounts").unwrap(),
+        output(
+            "find",
+            &["/run/systemd/nspawn", "/var/lib/terraform-provider-mesh"],
+        ),
+    ];
+    let lines = listings.iter().flat_map(|listing| listing.lines());
+    let ours =
+        lines.filter(|line| line.contains(&folder) || links.iter().any(|link| line.contains(link)));
+    ours.map(str::to_owned).collect()
 }
 
 #[test]
 fn a_bed_comes_up_works_and_leaves_nothing() {
     let name = "test";
     bed::down(name).unwrap();
-    let before = traces(name);
     let options = Options {
         name: name.into(),
         vms: 1,
@@ -75,8 +63,14 @@ fn a_bed_comes_up_works_and_leaves_nothing() {
     vm_is_as_described(&found);
     vm_survives_what_tests_do_to_it(&found);
 
+    let address = found.control_plane_address();
+    let network = address.split('.').nth(2).unwrap();
+    assert!(
+        traces(name, network).len() > 10,
+        "the bed is found by its traces"
+    );
     found.down().unwrap();
-    assert_eq!(traces(name), before);
+    assert_eq!(traces(name, network), [""; 0]);
 }
 
 fn pods_talk_over_mutual_tls(bed: &Bed) {
