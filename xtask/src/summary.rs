@@ -68,14 +68,12 @@ fn line(row: &Outcome, total: f64) -> String {
 
 fn slowest(mut tests: Vec<&Timed>) -> Vec<String> {
     tests.sort_by_key(|test| Reverse(test.took));
-    let mut lines = vec![String::from("\nslowest tests")];
-    lines.extend(
-        tests
-            .iter()
-            .take(10)
-            .map(|test| format!("{:>7.1}s {}", test.took.as_secs_f64(), test.name)),
-    );
-    lines
+    let title = (!tests.is_empty()).then(|| String::from("\nslowest tests"));
+    let line = |test: &&Timed| format!("{:>7.1}s {}", test.took.as_secs_f64(), test.name);
+    title
+        .into_iter()
+        .chain(tests.iter().take(10).map(line))
+        .collect()
 }
 
 #[cfg(test)]
