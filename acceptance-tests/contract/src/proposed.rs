@@ -122,7 +122,7 @@ mod tests {
         ]);
         let ty = schema::object(&attributes);
         let read = |json| crate::Value::from_json(json, &ty).unwrap();
-        let proposed = super::object(&attributes, &read(&prior), &read(&config)).to_json();
+        let proposed = super::object(&attributes, &read(prior), &read(config)).to_json();
         for (name, value) in expected.as_object().unwrap() {
             assert_eq!(&proposed[name], value, "{name} of {proposed}");
         }

@@ -1,14 +1,15 @@
-//! Types and values of Terraform, and their msgpack and JSON forms.
+//! Types and values of Terraform, and their JSON form.
 
 use std::collections::BTreeMap;
 use std::fmt::{Debug, Display};
 use std::ops::Index;
 
-use rmpv::Value as Msgpack;
 use serde_json::Value as Json;
 
 use crate::Path;
 use crate::number;
+
+mod msgpack;
 
 /// Stands for a value that is not known yet, where a configuration is given as JSON.
 pub const UNKNOWN: &str = "<unknown until apply>";
@@ -136,7 +137,7 @@ impl Value {
                 .map(|(name, item)| (name.clone(), item.to_json()))
                 .collect(),
             Self::Typed(ty, value) => {
-                serde_json::json!({ "type": raw(ty), "value": value.to_json() })
+                serde_json::json!({ "type": json_type(ty), "value": value.to_json() })
             }
         }
     }
@@ -193,108 +194,6 @@ impl Value {
             _ => return Err(Mismatch::new(&expected(ty), json)),
         })
     }
-
-    /// Returns the msgpack form.
-    pub fn to_msgpack(&self) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        // Writing to memory does not fail.
-        _ = rmpv::encode::write_value(&mut bytes, &self.msgpack());
-        bytes
-    }
-
-    fn msgpack(&self) -> Msgpack {
-        match self {
-            Self::Unknown => Msgpack::Ext(0, vec![0]),
-            Self::Null => Msgpack::Nil,
-            Self::Bool(value) => (*value).into(),
-            Self::Number(text) => number::msgpack(text),
-            Self::String(text) => text.as_str().into(),
-            Self::List(items) => Msgpack::Array(items.iter().map(Self::msgpack).collect()),
-            Self::Map(items) => Msgpack::Map(
-                items
-                    .iter()
-                    .map(|(name, item)| (name.as_str().into(), item.msgpack()))
-                    .collect(),
-            ),
-            Self::Typed(ty, value) => Msgpack::Array(vec![
-                Msgpack::Binary(ty.clone().into_bytes()),
-                value.msgpack(),
-            ]),
-        }
-    }
-
-    /// Reads a value of type `ty` from msgpack. Anything of an extension type is unknown.
-    ///
-    /// # Errors
-    /// [`Mismatch`] with the first place that does not fit the type, as Terraform does.
-    pub fn from_msgpack(mut bytes: &[u8], ty: &Type) -> Result<Self, Mismatch> {
-        let broken = |text: &str| Mismatch {
-            path: Path::default(),
-            text: text.to_owned(),
-        };
-        let raw = rmpv::decode::read_value(&mut bytes)
-            .map_err(|error| broken(&format!("not msgpack: {error}")))?;
-        if !bytes.is_empty() {
-            return Err(broken("bytes after the value"));
-        }
-        decode(&raw, ty)
-    }
-}
-
-fn decode(raw: &Msgpack, ty: &Type) -> Result<Value, Mismatch> {
-    Ok(match (ty, raw) {
-        (_, Msgpack::Nil) => Value::Null,
-        (_, Msgpack::Ext(..)) => Value::Unknown,
-        (Type::String, Msgpack::String(text)) => {
-            Value::String(text.as_str().unwrap_or_default().to_owned())
-        }
-        (Type::Bool, Msgpack::Boolean(value)) => Value::Bool(*value),
-        (
-            Type::Number,
-            Msgpack::Integer(_) | Msgpack::F64(_) | Msgpack::F32(_) | Msgpack::String(_),
-        ) => {
-            let text = raw.as_str().map_or_else(|| raw.to_string(), str::to_owned);
-            parse_number(&text)?
-        }
-        (Type::List(of), Msgpack::Array(items)) => {
-            Value::List(each(items, |item| decode(item, of))?)
-        }
-        (Type::Set(of), Msgpack::Array(items)) => set(each(items, |item| decode(item, of))?),
-        (Type::Tuple(of), Msgpack::Array(items)) if of.len() == items.len() => {
-            let mut types = of.iter();
-            Value::List(each(items, |item| {
-                types.next().map_or(Ok(Value::Null), |ty| decode(item, ty))
-            })?)
-        }
-        (Type::Map(of), Msgpack::Map(items)) => {
-            Value::Map(each_named(named(items)?, |item| decode(item, of))?)
-        }
-        (Type::Object(of), Msgpack::Map(items)) => {
-            let items: BTreeMap<_, _> = named(items)?.into_iter().collect();
-            if let Some(name) = of
-                .keys()
-                .chain(items.keys())
-                .find(|name| !of.contains_key(*name) || !items.contains_key(*name))
-            {
-                return Err(Mismatch::new("exactly the attributes of the schema", raw).below(name));
-            }
-            let typed = items
-                .into_iter()
-                .zip(of.values())
-                .map(|((name, item), ty)| (name, (item, ty)));
-            Value::Map(each_named(typed, |(item, ty)| decode(item, ty))?)
-        }
-        (Type::Dynamic, Msgpack::Array(parts)) if parts.len() == 2 => {
-            let text = parts[0]
-                .as_slice()
-                .map(String::from_utf8_lossy)
-                .ok_or_else(|| Mismatch::new("a type", &parts[0]))?;
-            let ty =
-                Type::from_json(&self::raw(&text)).ok_or_else(|| Mismatch::new("a type", &text))?;
-            Value::Typed(text.into_owned(), Box::new(decode(&parts[1], &ty)?))
-        }
-        _ => return Err(Mismatch::new(&expected(ty), raw)),
-    })
 }
 
 fn parse_number(text: &str) -> Result<Value, Mismatch> {
@@ -331,15 +230,7 @@ fn each_named<T>(
     items.into_iter().map(read).collect()
 }
 
-fn named(items: &[(Msgpack, Msgpack)]) -> Result<Vec<(String, &Msgpack)>, Mismatch> {
-    let named = items.iter().map(|(name, item)| {
-        let text = name.as_str().ok_or_else(|| Mismatch::new("a name", name))?;
-        Ok((text.to_owned(), item))
-    });
-    named.collect()
-}
-
-fn raw(ty: &str) -> Json {
+fn json_type(ty: &str) -> Json {
     serde_json::from_str(ty).unwrap_or_default()
 }
 
