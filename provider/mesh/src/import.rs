@@ -67,27 +67,22 @@ fn refused(text: &str) -> Vec<Problem> {
 fn from_entry(entry: &Value, notes: &mut Vec<String>) -> Result<Workload, Vec<Problem>> {
     let (metadata, spec) = (&entry["metadata"], &entry["spec"]);
     let name = |key: &str| metadata[key].as_str().unwrap_or_default();
-    let id: Id = format!("{}/{}", name("namespace"), name("name"))
-        .parse()
-        .map_err(|invalid: crate::names::Invalid| refused(&format!("{invalid}.")))?;
-    if spec["serviceAccount"].is_null() {
+    let id = Value::from(format!("{}/{}", name("namespace"), name("name")));
+    let mut account = spec["serviceAccount"].clone();
+    if account.is_null() {
         notes.push("The entry names no service account: default is assumed.".to_owned());
+        account = "default".into();
     }
-    let account = carried("serviceAccount", &spec["serviceAccount"], notes);
     Ok(Workload {
-        id,
+        id: parsed("metadata", &id).map_err(|why| refused(&format!("{why}.")))?,
         address: carried("address", &spec["address"], notes),
         instance_ip: None,
         labels: carried_map("labels", &spec["labels"], notes, |key: &LabelKey| {
             key.as_str() != WORKLOAD_LABEL
         }),
         annotations: annotations(&metadata["annotations"]),
-        service_account: match account {
-            Some(account) => account,
-            None => "default"
-                .parse()
-                .map_err(|invalid: crate::names::Invalid| refused(&invalid.to_string()))?,
-        },
+        service_account: parsed("spec.serviceAccount", &account)
+            .map_err(|why| refused(&format!("{why}.")))?,
         network: carried("network", &spec["network"], notes),
         locality: carried("locality", &spec["locality"], notes),
         weight: spec["weight"]

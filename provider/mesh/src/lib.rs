@@ -32,8 +32,8 @@ pub use drift::compare;
 pub use facts::{ControlPlane, Facts, Other, Pem};
 pub use import::{Imported, workload_from_objects};
 pub use names::{
-    Address, Cidr, EnvName, Fqdn, Host, HostPort, Id, Invalid, LabelKey, LabelValue, Locality,
-    Name, Namespace, Network, Port, PortName, Protocol, Sha256, SpiffeId,
+    Address, Cidr, EnvName, Fqdn, Host, Id, Invalid, LabelKey, LabelValue, Locality, Name,
+    Namespace, Network, Port, PortName, Protocol, Sha256, SpiffeId,
 };
 pub use objects::{service_entry_names, withdrawn};
 pub use observed::{Connection, ObservedObjects, ObservedVm, Seen, SeenRuntime, UnitState};

@@ -9,7 +9,7 @@ mod service;
 use std::fmt;
 use std::str::FromStr;
 
-pub use address::{Address, Cidr, Fqdn, Host, HostPort};
+pub use address::{Address, Cidr, Fqdn, Host};
 pub use service::{Port, PortName, Protocol};
 
 /// A text that is not what it should be: what was found, and the rule.

@@ -4,7 +4,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
-use super::{Invalid, Port, has_alphanumeric_ends, text};
+use super::{Invalid, has_alphanumeric_ends, text};
 
 text! {
     /// A fully qualified domain name, as Istio takes it: a final dot is allowed.
@@ -128,53 +128,6 @@ impl fmt::Display for Cidr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.address.fmt(f)?;
         self.length.map_or(Ok(()), |length| write!(f, "/{length}"))
-    }
-}
-
-/// A host and its port, written `host:port` or `[IPv6]:port`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct HostPort {
-    /// An IP address or a name.
-    pub host: Address,
-    /// The port.
-    pub port: Port,
-}
-
-impl FromStr for HostPort {
-    type Err = Invalid;
-
-    fn from_str(text: &str) -> Result<Self, Invalid> {
-        let invalid = || {
-            Invalid::new(
-                text,
-                "a host and port",
-                "it is host:port, and an IPv6 address is in brackets",
-            )
-        };
-        let (host, port) = text.rsplit_once(':').ok_or_else(invalid)?;
-        let inner = host
-            .strip_prefix('[')
-            .and_then(|host| host.strip_suffix(']'));
-        if inner.is_none() && host.contains(':') {
-            return Err(invalid());
-        }
-        let host = match inner {
-            Some(inner) => Address::Ip(IpAddr::V6(inner.parse().map_err(|_| invalid())?)),
-            None => host.parse()?,
-        };
-        Ok(Self {
-            host,
-            port: port.parse()?,
-        })
-    }
-}
-
-impl fmt::Display for HostPort {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.host {
-            Address::Ip(IpAddr::V6(ip)) => write!(f, "[{ip}]:{}", self.port),
-            host => write!(f, "{host}:{}", self.port),
-        }
     }
 }
 
