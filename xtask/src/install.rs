@@ -78,10 +78,10 @@ fn cli_config(mirror: &Path) -> String {
 provider_installation {{
   filesystem_mirror {{
     path    = "{mirror}"
-    include = ["*/vm-mesh/*"]
+    include = ["vm-mesh/*"]
   }}
   direct {{
-    exclude = ["*/vm-mesh/*"]
+    exclude = ["vm-mesh/*"]
   }}
 }}
 "#
@@ -129,5 +129,30 @@ mod tests {
         install(&new, &path).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "new");
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn terraform_installs_from_the_mirror_with_what_is_printed() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            fs::write(&path, text).unwrap();
+            path
+        };
+        let mirror = folder.path().join("mirror");
+        let path = mirror.join(place(HOSTS[0], env::consts::OS, env::consts::ARCH));
+        install(&write("binary", "not run by init"), &path).unwrap();
+        write("main.tf", &required_providers());
+        let init = std::process::Command::new("terraform")
+            .args(["init", "-no-color"])
+            .current_dir(folder.path())
+            .env(
+                "TF_CLI_CONFIG_FILE",
+                write("config.tfrc", &cli_config(&mirror)),
+            )
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&init.stderr);
+        assert!(init.status.success(), "{said}");
     }
 }
