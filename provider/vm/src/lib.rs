@@ -8,4 +8,6 @@ pub mod program;
 pub mod ssh;
 
 pub use error::{KeyError, VmError};
-pub use ssh::{AgentUse, Bastions, Credentials, Hop, HostKey, Identity, Session, Target, Trust, Wait};
+pub use ssh::{
+    AgentUse, Bastions, Credentials, Hop, HostKey, Identity, Session, Target, Trust, Wait,
+};

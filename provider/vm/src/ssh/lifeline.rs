@@ -1,7 +1,9 @@
 //! Child processes that end when we do, however we end.
 
 use std::ffi::OsStr;
+use std::fs::Permissions;
 use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
@@ -13,13 +15,14 @@ use tokio::process::{Child, ChildStderr, ChildStdin, Command};
 use crate::VmError;
 
 /// Starts `$2…` and ends it when standard input does: that pipe is ours, so the system closes it
-/// even when we are killed. `$1` is the folder that goes with it.
+/// even when we are killed. `$1` is the folder that goes with it. The shell gives up standard error,
+/// whose reader may be dead: telling of the child's end there would end it, too.
 const WATCHED: &str = r#"
 dir=$1; shift
 exec 3<&0 </dev/null
 "$@" 3<&- & child=$!
-(read -r _ <&3; kill "$child") >/dev/null 2>&1 & watcher=$!
-exec 3<&-
+(read -r _ <&3; kill "$child") 2>/dev/null & watcher=$!
+exec 3<&- 2>/dev/null
 wait "$child"; status=$?
 kill "$watcher" 2>/dev/null
 rm -rf -- "$dir"
@@ -112,9 +115,9 @@ pub(super) fn private_dir() -> Result<TempDir, VmError> {
             .iter()
             .all(|byte| plain(*byte));
     let base = if fits { base } else { PathBuf::from("/tmp") };
-    // Mode 0700 is what `tempfile` gives to folders.
     tempfile::Builder::new()
         .prefix("mesh-ssh-")
+        .permissions(Permissions::from_mode(0o700))
         .tempdir_in(base)
         .map_err(|source| VmError::Local {
             doing: "make a temporary folder",

@@ -183,7 +183,7 @@ fn identity(hop: &Hop, login: Login<'_>) -> Vec<String> {
 fn proxy_command(via: &Master) -> String {
     let socket = via.socket.display();
     format!(
-        "ProxyCommand=exec ssh -F none -S {socket} -o BatchMode=yes -o ProxyCommand=false -W '[%h]:%p' bastion"
+        "ProxyCommand=ssh -F none -S {socket} -o BatchMode=yes -o ProxyCommand=false -W '[%h]:%p' bastion"
     )
 }
 

@@ -114,11 +114,16 @@ fn offered(log: &[String]) -> String {
 
 /// Returns why there is no connection, in ssh's words.
 fn cause(log: &[String]) -> String {
-    let known = last(log, |line| {
-        !line.starts_with("debug") && KNOWN.iter().any(|words| line.contains(words))
-    });
-    let text = known.or_else(|| last(log, |line| !line.starts_with("debug") && !line.is_empty()));
-    let text = text.unwrap_or("the connection was closed");
+    let plain = |line: &str| !line.starts_with("debug") && !line.is_empty();
+    let known = KNOWN
+        .iter()
+        .find_map(|words| last(log, |line| plain(line) && line.contains(words)));
+    let text = known
+        .or_else(|| last(log, plain))
+        .unwrap_or("the connection was closed");
+    if text.contains(REFUSED_BY_BASTION) {
+        return "the bastion before it cannot open a connection to it".into();
+    }
     // `ssh: connect to host HOST port PORT: Connection refused`: host and port are in the error.
     let short = text
         .strip_prefix("ssh: connect to host ")
@@ -130,15 +135,17 @@ fn cause(log: &[String]) -> String {
         .collect()
 }
 
-/// Told in this order of preference only by where they stand: the last one in the log wins.
+const REFUSED_BY_BASTION: &str = "tdio forwarding request failed";
+
+/// The most telling words first: what follows from them is in the log, too.
 const KNOWN: [&str; 9] = [
+    REFUSED_BY_BASTION,
     "connect to host",
     "Could not resolve hostname",
-    "kex_exchange_identification",
-    "banner exchange",
     "Unable to negotiate",
     "Received disconnect",
-    "stdio forwarding failed",
+    "banner exchange",
+    "kex_exchange_identification",
     "Connection reset",
     "Connection timed out",
 ];

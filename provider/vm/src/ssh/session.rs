@@ -116,6 +116,18 @@ impl Session {
         self.master.is_alive()
     }
 
+    /// A broken connection first looks like a program that was killed: its channel closes, without
+    /// a status. Gives ssh a second to end.
+    async fn outlives_a_channel(&self) -> bool {
+        for _ in 0..20 {
+            if !self.is_alive() {
+                return false;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        true
+    }
+
     fn privilege(&self) -> Privilege {
         if self.master.user() == Some("root") {
             Privilege::Root
@@ -196,7 +208,7 @@ struct Patience {
 }
 
 /// A fresh VM accepts its user seconds after it accepts connections; a wrong key stays wrong.
-const LOGIN_PATIENCE: Duration = Duration::from_secs(60);
+const LOGIN_PATIENCE: Duration = Duration::from_mins(1);
 /// Six refused logins a minute stay below what usual guards against guessing count as an attack.
 const LOGIN_PAUSE: Duration = Duration::from_secs(12);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
@@ -306,7 +318,9 @@ impl<'a> Call<'a> {
         match status {
             Ok(Ok(status)) => failed(session, status.code(), lines),
             Ok(Err(openssh::Error::Remote(_))) => failed(session, Some(127), lines),
-            Ok(Err(openssh::Error::RemoteProcessTerminated)) if session.is_alive() => {
+            Ok(Err(openssh::Error::RemoteProcessTerminated))
+                if session.outlives_a_channel().await =>
+            {
                 session.remote(None, lines)
             }
             _ => session.dropped(),

@@ -2,20 +2,28 @@
 
 use std::fs;
 use std::net::TcpListener;
-use std::path::Path;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use vm::{AgentUse, Bastions, Credentials, Session, Target, VmError, Wait};
 
-use crate::bed::{HOST, Sshd, connect, descendants, free_port, identity, processes, runs, signal, target, until};
+use crate::bed::{
+    HOST, Sshd, connect, descendants, free_port, identity, processes, runs, signal, target, until,
+};
 
 #[tokio::test]
 async fn nothing_listening_is_an_error_at_once() {
     let sshd = Sshd::prepared("");
     let error = sshd.connect().await.unwrap_err();
-    let VmError::Connect { host, port, cause } = error else { panic!("{error:?}") };
-    assert_eq!((host.as_str(), port, cause.as_str()), (HOST, sshd.port, "Connection refused"));
+    let VmError::Connect { host, port, cause } = error else {
+        panic!("{error:?}")
+    };
+    assert_eq!(
+        (host.as_str(), port, cause.as_str()),
+        (HOST, sshd.port, "Connection refused")
+    );
 }
 
 #[tokio::test]
@@ -23,17 +31,28 @@ async fn a_name_that_does_not_resolve_is_told() {
     let sshd = Sshd::prepared("");
     let mut hop = sshd.target().vm;
     hop.host = "no-such-host.invalid".into();
-    let error = connect(&target(hop), &sshd.credentials()).await.unwrap_err();
-    assert!(matches!(&error, VmError::Connect { cause, .. } if cause.contains("resolve")), "{error:?}");
+    let error = connect(&target(hop), &sshd.credentials())
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(&error, VmError::Connect { cause, .. } if cause.contains("resolve")),
+        "{error:?}"
+    );
 }
 
 #[tokio::test]
 async fn a_host_that_says_nothing_is_given_up() {
     let sshd = Sshd::prepared("");
     let _silent = TcpListener::bind((HOST, sshd.port)).unwrap();
-    let target = Target { connect_timeout: Duration::from_secs(1), ..sshd.target() };
+    let target = Target {
+        connect_timeout: Duration::from_secs(1),
+        ..sshd.target()
+    };
     let error = connect(&target, &sshd.credentials()).await.unwrap_err();
-    assert!(matches!(&error, VmError::Connect { cause, .. } if cause.contains("timed out")), "{error:?}");
+    assert!(
+        matches!(&error, VmError::Connect { cause, .. } if cause.contains("timed out")),
+        "{error:?}"
+    );
 }
 
 #[tokio::test]
@@ -43,7 +62,7 @@ async fn a_vm_that_boots_is_waited_for() {
     let booting = TcpListener::bind((HOST, sshd.port)).unwrap();
     let (target, credentials) = (sshd.target(), sshd.credentials());
     let connecting = tokio::spawn(async move {
-        let wait = Wait::Until(Instant::now() + Duration::from_secs(60));
+        let wait = Wait::Until(Instant::now() + Duration::from_mins(1));
         Session::connect(&target, &credentials, &Bastions::default(), wait).await
     });
     let booting = tokio::task::spawn_blocking(move || {
@@ -61,11 +80,19 @@ async fn waiting_ends_in_time_with_the_last_cause_and_a_wrong_host_key_is_not_wa
     let (off, on) = (Sshd::prepared(""), Sshd::start());
     let attempt = |target: Target, wait| {
         let credentials = on.credentials();
-        async move { Session::connect(&target, &credentials, &Bastions::default(), wait).await.unwrap_err() }
+        async move {
+            Session::connect(&target, &credentials, &Bastions::default(), wait)
+                .await
+                .unwrap_err()
+        }
     };
-    let error = attempt(off.target(), Wait::Until(Instant::now() + Duration::from_secs(1))).await;
+    let error = attempt(
+        off.target(),
+        Wait::Until(Instant::now() + Duration::from_secs(1)),
+    )
+    .await;
     assert!(matches!(error, VmError::Connect { .. }), "{error:?}");
-    let hour = Wait::Until(Instant::now() + Duration::from_secs(3600));
+    let hour = Wait::Until(Instant::now() + Duration::from_hours(1));
     let error = attempt(target(on.hop(off.pinned("ed25519"))), hour).await;
     assert!(matches!(error, VmError::HostKey { .. }), "{error:?}");
 }
@@ -76,10 +103,13 @@ async fn a_user_whose_key_arrives_late_is_waited_for() {
     fs::write(sshd.path("authorized_keys"), "").unwrap();
     let (target, credentials) = (sshd.target(), sshd.credentials());
     let connecting = tokio::spawn(async move {
-        let wait = Wait::Until(Instant::now() + Duration::from_secs(60));
+        let wait = Wait::Until(Instant::now() + Duration::from_mins(1));
         Session::connect(&target, &credentials, &Bastions::default(), wait).await
     });
-    until("a refused login", || sshd.log().contains("Failed publickey") || sshd.log().contains("Connection closed")).await;
+    until("a refused login", || {
+        sshd.log().contains("Failed publickey") || sshd.log().contains("Connection closed")
+    })
+    .await;
     fs::copy(sshd.path("user.pub"), sshd.path("authorized_keys")).unwrap();
     connecting.await.unwrap().unwrap();
 }
@@ -96,12 +126,15 @@ async fn a_private_key_is_on_no_disk_and_in_no_process_list() {
     // One session stands, the other goes on trying: its agent holds the key.
     let session = sshd.connect().await.unwrap();
     let connecting = tokio::spawn(async move {
-        let wait = Wait::Until(Instant::now() + Duration::from_secs(600));
+        let wait = Wait::Until(Instant::now() + Duration::from_mins(10));
         Session::connect(&off, &credentials, &Bastions::default(), wait).await
     });
     let public = sshd.read("user.pub").split(' ').nth(1).unwrap().to_owned();
     until("the agent has the key", || search_files(&public) > 0).await;
     assert_eq!(search_files(&secret), 0);
+    assert!(folders().all(|dir| {
+        fs::metadata(dir).map_or(true, |dir| dir.permissions().mode() & 0o777 == 0o700)
+    }));
     for pid in processes() {
         for name in ["cmdline", "environ"] {
             // Some end while we look.
@@ -117,55 +150,110 @@ async fn a_private_key_is_on_no_disk_and_in_no_process_list() {
 #[tokio::test]
 async fn every_process_and_file_of_ours_goes_when_we_are_killed() {
     let way = [Sshd::start(), Sshd::start()];
-    fs::copy(way[0].path("authorized_keys"), way[1].path("authorized_keys")).unwrap();
+    fs::copy(
+        way[0].path("authorized_keys"),
+        way[1].path("authorized_keys"),
+    )
+    .unwrap();
     let home = tempfile::tempdir().unwrap();
-    let setting = format!("{}\n{}\n{}", way[0].path("user").display(), spell(&way[0]), spell(&way[1]));
-    let mut child = again("life::held_open", home.path()).env(HELD, setting).spawn().unwrap();
-    // One connection through a bastion, and an agent that waits for a host which is off.
-    until("two connections and an agent", || {
+    let setting = format!(
+        "{}\n{}\n{}",
+        way[0].path("user").display(),
+        spell(&way[0]),
+        spell(&way[1])
+    );
+    let mut child = again("life::held_open", home.path())
+        .env(HELD, setting)
+        .spawn()
+        .unwrap();
+    // Two connections, the way between them; an agent, and a login with its way that it serves.
+    until("all of them run", || {
         let names = descendants(child.id()).into_iter().filter_map(command_of);
-        let names: Vec<String> = names.filter(|name| name.starts_with("ssh")).collect();
-        home.path().join("ready").exists() && names.iter().any(|name| name == "ssh-agent") && names.len() >= 4
+        let ours = names.filter(|name| ["ssh", "ssh-agent"].contains(&name.as_str()));
+        home.path().join("ready").exists() && ours.count() == 6
     })
     .await;
     let family = descendants(child.id());
     child.kill().unwrap();
     child.wait().unwrap();
     until("they are gone", || family.iter().all(|pid| !runs(*pid))).await;
-    until("their files are gone", || fs::read_dir(home.path()).unwrap().count() == 1).await;
-    until("the hosts see nobody", || way.iter().all(|sshd| sshd.processes().len() == 1)).await;
+    let left = || {
+        fs::read_dir(home.path())
+            .unwrap()
+            .flatten()
+            .map(|entry| entry.file_name())
+    };
+    until("their files are gone", || left().eq(["ready"])).await;
+    until("the hosts see nobody", || {
+        way.iter().all(|sshd| sshd.processes().len() == 1)
+    })
+    .await;
 }
 
 /// Not a test by itself: the process that the test above kills.
 #[tokio::test]
 async fn held_open() {
-    let Ok(setting) = std::env::var(HELD) else { return };
+    let Ok(setting) = std::env::var(HELD) else {
+        return;
+    };
     let lines: Vec<&str> = setting.lines().collect();
     let credentials = identity(&fs::read_to_string(lines[0]).unwrap());
     let hop = |text: &str| {
         let (port, key) = text.split_once(' ').unwrap();
         let trust = vm::Trust::HostKey(key.parse().unwrap());
-        vm::Hop { host: HOST.into(), port: port.parse().unwrap(), user: None, trust }
+        vm::Hop {
+            host: HOST.into(),
+            port: port.parse().unwrap(),
+            user: None,
+            trust,
+        }
     };
-    let reached = Target { bastions: vec![hop(lines[1])], ..target(hop(lines[2])) };
-    let _held = Session::connect(&reached, &credentials, &Bastions::default(), Wait::Once).await.unwrap();
+    let reached = Target {
+        bastions: vec![hop(lines[1])],
+        ..target(hop(lines[2]))
+    };
+    let bastions = Bastions::default();
+    let _held = Session::connect(&reached, &credentials, &bastions, Wait::Once)
+        .await
+        .unwrap();
     fs::write(std::env::temp_dir().join("ready"), "").unwrap();
-    let mut off = reached;
-    off.vm.port = free_port();
-    let wait = Wait::Until(Instant::now() + Duration::from_secs(600));
-    let _ = Session::connect(&off, &credentials, &Bastions::default(), wait).await;
+    // It takes connections and says nothing.
+    let silent = TcpListener::bind((HOST, 0)).unwrap();
+    let mut off = Target {
+        connect_timeout: Duration::from_mins(10),
+        ..reached
+    };
+    off.vm.port = silent.local_addr().unwrap().port();
+    let _ = Session::connect(&off, &credentials, &bastions, Wait::Once).await;
 }
 
 #[tokio::test]
 async fn the_users_agent_is_asked_if_that_is_wanted() {
     let sshd = Sshd::start();
     let socket = sshd.path("users-agent");
-    let mut agent = Command::new("ssh-agent").arg("-D").arg("-a").arg(&socket).stdout(Stdio::null()).spawn().unwrap();
-    until("the agent listens", || std::os::unix::net::UnixStream::connect(&socket).is_ok()).await;
-    let added = Command::new("ssh-add").arg("-q").arg(sshd.path("user")).env("SSH_AUTH_SOCK", &socket).status();
+    let mut agent = Command::new("ssh-agent")
+        .arg("-D")
+        .arg("-a")
+        .arg(&socket)
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    until("the agent listens", || {
+        std::os::unix::net::UnixStream::connect(&socket).is_ok()
+    })
+    .await;
+    let added = Command::new("ssh-add")
+        .arg("-q")
+        .arg(sshd.path("user"))
+        .env("SSH_AUTH_SOCK", &socket)
+        .status();
     assert!(added.unwrap().success());
     let setting = spell(&sshd);
-    let mut child = again("life::asks_the_agent", sshd.dir.path()).env("SSH_AUTH_SOCK", &socket).env(ASKS, setting).spawn().unwrap();
+    let mut child = again("life::asks_the_agent", sshd.dir.path())
+        .env("SSH_AUTH_SOCK", &socket)
+        .env(ASKS, setting)
+        .spawn()
+        .unwrap();
     let status = child.wait().unwrap();
     signal("TERM", agent.id());
     agent.wait().unwrap();
@@ -176,12 +264,25 @@ async fn the_users_agent_is_asked_if_that_is_wanted() {
 /// Not a test by itself: the process with an agent that the test above starts.
 #[tokio::test]
 async fn asks_the_agent() {
-    let Ok(setting) = std::env::var(ASKS) else { return };
+    let Ok(setting) = std::env::var(ASKS) else {
+        return;
+    };
     let (port, key) = setting.split_once(' ').unwrap();
     let trust = vm::Trust::HostKey(key.parse().unwrap());
-    let hop = vm::Hop { host: HOST.into(), port: port.parse().unwrap(), user: None, trust };
-    assert!(matches!(connect(&target(hop.clone()), &Credentials::default()).await, Err(VmError::Auth { .. })));
-    let asking = Credentials { agent: AgentUse::User, ..Credentials::default() };
+    let hop = vm::Hop {
+        host: HOST.into(),
+        port: port.parse().unwrap(),
+        user: None,
+        trust,
+    };
+    assert!(matches!(
+        connect(&target(hop.clone()), &Credentials::default()).await,
+        Err(VmError::Auth { .. })
+    ));
+    let asking = Credentials {
+        agent: AgentUse::User,
+        ..Credentials::default()
+    };
     connect(&target(hop), &asking).await.unwrap();
 }
 
@@ -191,7 +292,9 @@ const ASKS: &str = "VM_TEST_ASKS_THE_AGENT";
 /// This test program, for one test only.
 fn again(test: &str, temporary: &Path) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args(["--exact", test, "--nocapture"]).env("TMPDIR", temporary);
+    command
+        .args(["--exact", test, "--nocapture"])
+        .env("TMPDIR", temporary);
     command.stdout(Stdio::null());
     command
 }
@@ -201,17 +304,30 @@ fn spell(sshd: &Sshd) -> String {
 }
 
 fn command_of(pid: u32) -> Option<String> {
-    Some(fs::read_to_string(format!("/proc/{pid}/comm")).ok()?.trim().to_owned())
+    Some(
+        fs::read_to_string(format!("/proc/{pid}/comm"))
+            .ok()?
+            .trim()
+            .to_owned(),
+    )
+}
+
+fn folders() -> impl Iterator<Item = PathBuf> {
+    let all = fs::read_dir(std::env::temp_dir()).unwrap().flatten();
+    let ours = all.filter(|entry| entry.file_name().to_string_lossy().starts_with("mesh-ssh-"));
+    ours.map(|entry| entry.path())
 }
 
 /// How many files of ours hold the text.
 fn search_files(text: &str) -> usize {
-    let ours = fs::read_dir(std::env::temp_dir()).unwrap().flatten();
-    let ours = ours.filter(|entry| entry.file_name().to_string_lossy().starts_with("mesh-ssh-"));
-    let files = ours.flat_map(|dir| fs::read_dir(dir.path()).into_iter().flatten().flatten());
-    files.filter(|file| fs::read(file.path()).is_ok_and(|content| contains(&content, text))).count()
+    let files = folders().flat_map(|dir| fs::read_dir(dir).into_iter().flatten().flatten());
+    files
+        .filter(|file| fs::read(file.path()).is_ok_and(|content| contains(&content, text)))
+        .count()
 }
 
 fn contains(content: &[u8], text: &str) -> bool {
-    content.windows(text.len()).any(|window| window == text.as_bytes())
+    content
+        .windows(text.len())
+        .any(|window| window == text.as_bytes())
 }

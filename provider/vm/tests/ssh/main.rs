@@ -1,5 +1,10 @@
 //! Sessions against real sshds on loopback, as whoever runs the tests.
 
+#![expect(
+    clippy::unwrap_used,
+    reason = "what a test stands on fails it by a panic"
+)]
+
 mod bastions;
 mod bed;
 mod identities;

@@ -30,8 +30,10 @@ async fn run(session: &Session, payload: &Payload) -> Result<Report, VmError> {
 async fn login_shells_banners_and_profiles_do_not_matter() {
     let noise = "Banner DIR/config\nForceCommand";
     for shell in ["/bin/sh", "/bin/bash", "/usr/bin/fish", "/usr/bin/tcsh"] {
-        let noisy = format!("{noise} printf 'hello\\n\\377 end 0 begin'; echo oops >&2; {shell} -c \"$SSH_ORIGINAL_COMMAND\"");
-        let sshd = Sshd::with(&noisy);
+        let command = format!(
+            "{noise} printf 'hello\\n\\377 end 0 begin'; echo oops >&2; {shell} -c \"$SSH_ORIGINAL_COMMAND\""
+        );
+        let sshd = Sshd::with(&command);
         let session = sshd.connect().await.unwrap();
         let report = run(&session, &call(":")).await;
         assert!(matches!(report, Ok(Report::Lost)), "{shell}: {report:?}");
@@ -43,8 +45,16 @@ async fn one_session_carries_many_calls_at_once() {
     let sshd = Sshd::start();
     let session = sshd.connect().await.unwrap();
     let payload = call(":");
-    let (a, b, c) = tokio::join!(run(&session, &payload), run(&session, &payload), run(&session, &payload));
-    assert!([a, b, c].iter().all(|report| matches!(report, Ok(Report::Lost))));
+    let (a, b, c) = tokio::join!(
+        run(&session, &payload),
+        run(&session, &payload),
+        run(&session, &payload)
+    );
+    assert!(
+        [a, b, c]
+            .iter()
+            .all(|report| matches!(report, Ok(Report::Lost)))
+    );
     assert_eq!(sshd.logins(), 1);
 }
 
@@ -53,8 +63,10 @@ async fn a_large_payload_passes_a_program_that_talks_first() {
     let sshd = Sshd::start();
     let session = sshd.connect().await.unwrap();
     // More both ways than any pipe or window holds.
-    let payload = call("head -c 5000000 /dev/zero | tr '\\0' 'x'").appending(&format!("# {}", noise(3_000_000)));
-    assert!(matches!(run(&session, &payload).await, Ok(Report::Lost)));
+    let payload = call("head -c 5000000 /dev/zero | tr '\\0' 'x'; echo")
+        .appending(&format!("\n# {}", noise(3_000_000)));
+    let report = run(&session, &payload).await;
+    assert!(matches!(report, Ok(Report::Lost)), "{report:?}");
 }
 
 #[tokio::test]
@@ -62,7 +74,10 @@ async fn the_token_is_minted_once_when_it_is_asked_for() {
     let sshd = Sshd::start();
     let session = sshd.connect().await.unwrap();
     let out = sshd.path("token");
-    let body = format!("echo 'want token'; read -r key value; printf %s \"$value\" | base64 -d >{}", out.display());
+    let body = format!(
+        "echo 'want token'; read -r key value; printf %s \"$value\" | base64 -d >{}",
+        out.display()
+    );
     let token = SecretString::from("s3cret $(id) '\n");
     let given = token.clone();
     let mint = move || ready(Ok::<_, Infallible>(given));
@@ -72,18 +87,33 @@ async fn the_token_is_minted_once_when_it_is_asked_for() {
 
     let refused = || ready(Err::<SecretString, _>("audience refused"));
     let error = session.run(&call(&body), refused, IDLE).await.unwrap_err();
-    assert!(matches!(&error, VmError::Token(cause) if cause.to_string() == "audience refused"), "{error:?}");
+    assert!(
+        matches!(&error, VmError::Token(cause) if cause.to_string() == "audience refused"),
+        "{error:?}"
+    );
 }
 
 #[tokio::test]
 async fn a_program_that_fails_is_told_with_status_and_last_lines() {
     let sshd = Sshd::start();
     let session = sshd.connect().await.unwrap();
-    let payload = result(RunId::generate()).appending("main() { echo to-stdout; echo to-stderr >&2; exit 3; }");
+    let payload = result(RunId::generate())
+        .appending("main() { echo to-stdout; echo to-stderr >&2; exit 3; }");
     let error = run(&session, &payload).await.unwrap_err();
-    let VmError::Remote { status, lines, .. } = error else { panic!("{error:?}") };
+    let VmError::Remote { status, lines, .. } = error else {
+        panic!("{error:?}")
+    };
     assert_eq!(status, Some(3));
-    assert!(lines.contains(&"to-stdout".into()) && lines.contains(&"to-stderr".into()), "{lines:?}");
+    assert!(
+        lines.contains(&"to-stdout".into()) && lines.contains(&"to-stderr".into()),
+        "{lines:?}"
+    );
+    let payload = result(RunId::generate()).appending("main() { kill -9 $$; }");
+    let error = run(&session, &payload).await.unwrap_err();
+    assert!(
+        matches!(error, VmError::Remote { status: None, .. }),
+        "{error:?}"
+    );
 }
 
 #[tokio::test]
@@ -91,7 +121,10 @@ async fn silence_is_an_error() {
     let sshd = Sshd::start();
     let session = sshd.connect().await.unwrap();
     let mint = || ready(Ok::<_, Infallible>(SecretString::from("unasked")));
-    let error = session.run(&call("sleep 600"), mint, Duration::from_secs(1)).await.unwrap_err();
+    let error = session
+        .run(&call("sleep 600"), mint, Duration::from_secs(1))
+        .await
+        .unwrap_err();
     assert!(matches!(error, VmError::Silent { .. }), "{error:?}");
 }
 
@@ -108,7 +141,7 @@ async fn a_broken_connection_is_an_error_and_not_a_hang() {
             signal("KILL", *pid);
         }
     };
-    let (report, ()) = tokio::join!(session.run(&payload, never, Duration::from_secs(600)), cut);
+    let (report, ()) = tokio::join!(session.run(&payload, never, Duration::from_mins(10)), cut);
     let error = report.unwrap_err();
     assert!(matches!(error, VmError::Dropped { .. }), "{error:?}");
     until("the session knows", || !session.is_alive()).await;
@@ -125,12 +158,19 @@ async fn a_sudo_that_asks_is_told_in_its_own_words() {
     open_to_others(&sshd);
     let mut target = sshd.target();
     target.vm.user = Some(name.clone());
-    let session = crate::bed::connect(&target, &sshd.credentials()).await.unwrap();
+    let session = crate::bed::connect(&target, &sshd.credentials())
+        .await
+        .unwrap();
     assert!(matches!(run(&session, &call(":")).await, Ok(Report::Lost)));
-    for words in ["sudo: a password is required", "sudo: sorry, you must have a tty to run sudo"] {
+    for words in [
+        "sudo: a password is required",
+        "sudo: sorry, you must have a tty to run sudo",
+    ] {
         sshd.script("bin/sudo", &format!("echo '{words}' >&2; exit 1"));
         let error = run(&session, &call(":")).await.unwrap_err();
-        let VmError::NoSudo { user, line, .. } = error else { panic!("{error:?}") };
+        let VmError::NoSudo { user, line, .. } = error else {
+            panic!("{error:?}")
+        };
         assert_eq!((user, line.as_str()), (name.clone(), words));
     }
 }
@@ -141,9 +181,22 @@ fn ordinary_user(passwd: &std::path::Path) -> (String, Vec<String>) {
         return (user(), vec!["/usr/sbin/sshd".into()]);
     }
     let known = std::fs::read_to_string("/etc/passwd").unwrap();
-    std::fs::write(passwd, format!("{known}mesh-test:x:61234:61234::/:/bin/sh\n")).unwrap();
+    std::fs::write(
+        passwd,
+        format!("{known}mesh-test:x:61234:61234::/:/bin/sh\n"),
+    )
+    .unwrap();
     let mount = "mount --bind \"$1\" /etc/passwd && shift && exec \"$@\"";
-    let command = ["unshare", "-m", "sh", "-c", mount, "sh", passwd.to_str().unwrap(), "/usr/sbin/sshd"];
+    let command = [
+        "unshare",
+        "-m",
+        "sh",
+        "-c",
+        mount,
+        "sh",
+        passwd.to_str().unwrap(),
+        "/usr/sbin/sshd",
+    ];
     ("mesh-test".into(), command.map(String::from).into())
 }
 
@@ -156,7 +209,9 @@ fn open_to_others(sshd: &Sshd) {
 fn noise(length: usize) -> String {
     let mut state = 1_u64;
     let next = |state: &mut u64| {
-        *state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        *state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
         char::from(b"abcdefghijklmnopqrstuvwxyzABCDEF"[usize::try_from(*state >> 59).unwrap()])
     };
     (0..length).map(|_| next(&mut state)).collect()

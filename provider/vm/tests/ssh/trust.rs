@@ -8,7 +8,7 @@ use crate::bed::{HOST, Sshd, connect, keygen, target};
 
 #[tokio::test]
 async fn a_pinned_key_of_any_type_is_accepted() {
-    let sshd = Sshd::start();
+    let sshd = Sshd::with("HostKey DIR/host_rsa");
     for kind in ["ed25519", "ecdsa", "rsa"] {
         let session = connect(&target(sshd.hop(sshd.pinned(kind))), &sshd.credentials()).await;
         assert!(session.is_ok(), "{kind}: {session:?}");
@@ -17,13 +17,31 @@ async fn a_pinned_key_of_any_type_is_accepted() {
 
 #[tokio::test]
 async fn a_wrong_host_key_is_refused_before_anything_of_ours_is_sent() {
-    let (sshd, other) = (Sshd::start(), Sshd::prepared(""));
+    let (sshd, other) = (
+        Sshd::with("HostKey DIR/host_rsa"),
+        Sshd::prepared("HostKey DIR/host_rsa"),
+    );
     for kind in ["ed25519", "ecdsa", "rsa"] {
-        let error = connect(&target(sshd.hop(other.pinned(kind))), &sshd.credentials()).await.unwrap_err();
-        let VmError::HostKey { host, expected, found } = error else { panic!("{kind}: {error:?}") };
+        let error = connect(&target(sshd.hop(other.pinned(kind))), &sshd.credentials())
+            .await
+            .unwrap_err();
+        let VmError::HostKey {
+            host,
+            expected,
+            found,
+        } = error
+        else {
+            panic!("{kind}: {error:?}")
+        };
         assert_eq!(host, HOST);
-        assert!(expected.ends_with(&fingerprint(&other, kind)), "{kind}: {expected}");
-        assert!(found.clone().unwrap().ends_with(&fingerprint(&sshd, kind)), "{kind}: {found:?}");
+        assert!(
+            expected.ends_with(&fingerprint(&other, kind)),
+            "{kind}: {expected}"
+        );
+        assert!(
+            found.clone().unwrap().ends_with(&fingerprint(&sshd, kind)),
+            "{kind}: {found:?}"
+        );
     }
     assert!(!sshd.log().contains("userauth-request"), "{}", sshd.log());
     // The same words are there when somebody does log in.
@@ -33,9 +51,12 @@ async fn a_wrong_host_key_is_refused_before_anything_of_ours_is_sent() {
 
 #[tokio::test]
 async fn a_pinned_type_that_the_host_does_not_have_is_a_wrong_key() {
-    let sshd = Sshd::with("HostKeyAlgorithms rsa-sha2-512");
+    let sshd = Sshd::with("HostKeyAlgorithms ecdsa-sha2-nistp256");
     let error = sshd.connect().await.unwrap_err();
-    assert!(matches!(&error, VmError::HostKey { found: Some(found), .. } if found.contains("rsa-sha2-512")), "{error:?}");
+    assert!(
+        matches!(&error, VmError::HostKey { found: Some(found), .. } if found.contains("ecdsa-sha2-nistp256")),
+        "{error:?}"
+    );
 }
 
 #[tokio::test]
@@ -61,7 +82,11 @@ async fn known_hosts_are_read_as_openssh_reads_them() {
         (format!("{plain}@revoked * {key}"), false),
         (String::new(), false),
     ] {
-        let session = connect(&target(sshd.hop(Trust::KnownHosts(text.clone()))), &sshd.credentials()).await;
+        let session = connect(
+            &target(sshd.hop(Trust::KnownHosts(text.clone()))),
+            &sshd.credentials(),
+        )
+        .await;
         match session {
             Ok(_) => assert!(trusted, "{text}"),
             Err(VmError::HostKey { .. }) => assert!(!trusted, "{text}"),
@@ -79,14 +104,27 @@ async fn a_host_certificate_counts_for_its_names_and_its_time_only() {
     ] {
         let sshd = certified(principal, validity);
         let ca = sshd.read("ca.pub");
-        for trust in [Trust::CertificateAuthority(ca.parse().unwrap()), Trust::KnownHosts(format!("@cert-authority * {ca}"))] {
+        for trust in [
+            Trust::CertificateAuthority(ca.parse().unwrap()),
+            Trust::KnownHosts(format!("@cert-authority * {ca}")),
+        ] {
             let session = connect(&target(sshd.hop(trust.clone())), &sshd.credentials()).await;
-            assert_eq!(session.is_ok(), trusted, "{principal} {validity} {trust:?}: {session:?}");
-            assert!(trusted || matches!(session, Err(VmError::HostKey { .. })), "{session:?}");
+            assert_eq!(
+                session.is_ok(),
+                trusted,
+                "{principal} {validity} {trust:?}: {session:?}"
+            );
+            assert!(
+                trusted || matches!(session, Err(VmError::HostKey { .. })),
+                "{session:?}"
+            );
         }
         let foreign = Trust::CertificateAuthority(sshd.read("user.pub").parse().unwrap());
         let session = connect(&target(sshd.hop(foreign)), &sshd.credentials()).await;
-        assert!(matches!(session, Err(VmError::HostKey { .. })), "{session:?}");
+        assert!(
+            matches!(session, Err(VmError::HostKey { .. })),
+            "{session:?}"
+        );
     }
 }
 
@@ -94,21 +132,29 @@ async fn a_host_certificate_counts_for_its_names_and_its_time_only() {
 async fn an_authority_does_not_vouch_for_a_host_without_certificate() {
     let sshd = Sshd::start();
     let own = Trust::CertificateAuthority(sshd.read("host_ed25519.pub").parse().unwrap());
-    let error = connect(&target(sshd.hop(own)), &sshd.credentials()).await.unwrap_err();
+    let error = connect(&target(sshd.hop(own)), &sshd.credentials())
+        .await
+        .unwrap_err();
     assert!(matches!(error, VmError::HostKey { .. }), "{error:?}");
 }
 
 #[tokio::test]
 async fn insecure_takes_any_key() {
     let sshd = Sshd::start();
-    connect(&target(sshd.hop(Trust::Insecure)), &sshd.credentials()).await.unwrap();
+    connect(&target(sshd.hop(Trust::Insecure)), &sshd.credentials())
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
 async fn a_configuration_file_is_obeyed_except_where_it_would_run_or_forward_something() {
     let sshd = Sshd::start();
     let dir = sshd.dir.path().display();
-    fs::write(sshd.path("known"), format!("[{HOST}]:{} {}", sshd.port, sshd.read("host_ed25519.pub"))).unwrap();
+    fs::write(
+        sshd.path("known"),
+        format!("[{HOST}]:{} {}", sshd.port, sshd.read("host_ed25519.pub")),
+    )
+    .unwrap();
     let config = format!(
         "Host alias\n HostName {HOST}\n Port {}\n UserKnownHostsFile {dir}/known\nHost *\n PermitLocalCommand yes\n \
          LocalCommand touch {dir}/ran\n RemoteCommand touch {dir}/ran\n ControlPath {dir}/control\n ControlMaster auto\n \
@@ -116,7 +162,10 @@ async fn a_configuration_file_is_obeyed_except_where_it_would_run_or_forward_som
         sshd.port,
     );
     fs::write(sshd.path("ssh_config"), config).unwrap();
-    let credentials = Credentials { config_file: Some(sshd.path("ssh_config")), ..sshd.credentials() };
+    let credentials = Credentials {
+        config_file: Some(sshd.path("ssh_config")),
+        ..sshd.credentials()
+    };
     let mut hop = sshd.hop(Trust::UserConfig);
     (hop.host, hop.port) = ("alias".into(), sshd.port);
     let session = connect(&target(hop), &credentials).await.unwrap();
@@ -132,9 +181,15 @@ async fn a_broken_configuration_file_is_told_with_its_line() {
     let sshd = Sshd::start();
     fs::write(sshd.path("ssh_config"), "Host *\n Nonsense yes\n").unwrap();
     for file in ["ssh_config", "absent"] {
-        let credentials = Credentials { config_file: Some(sshd.path(file)), ..sshd.credentials() };
+        let credentials = Credentials {
+            config_file: Some(sshd.path(file)),
+            ..sshd.credentials()
+        };
         let error = connect(&sshd.target(), &credentials).await.unwrap_err();
-        assert!(matches!(&error, VmError::Configuration { cause } if cause.contains(file)), "{error:?}");
+        assert!(
+            matches!(&error, VmError::Configuration { cause } if cause.contains(file)),
+            "{error:?}"
+        );
     }
 }
 
@@ -142,18 +197,34 @@ async fn a_broken_configuration_file_is_told_with_its_line() {
 async fn coordinates_that_ssh_could_take_for_options_are_refused() {
     let sshd = Sshd::start();
     let marker = sshd.path("ran");
-    let hosts = [format!("-oProxyCommand=touch {}", marker.display()), "a b".into(), "$(id)".into(), "u@h".into(), String::new()];
+    let hosts = [
+        format!("-oProxyCommand=touch {}", marker.display()),
+        "a b".into(),
+        "$(id)".into(),
+        "u@h".into(),
+        String::new(),
+    ];
     for host in hosts {
         let mut hop = sshd.hop(Trust::Insecure);
         hop.host.clone_from(&host);
-        let error = connect(&target(hop), &sshd.credentials()).await.unwrap_err();
-        assert!(matches!(error, VmError::Coordinate { what: "host", .. }), "{host}: {error:?}");
+        let error = connect(&target(hop), &sshd.credentials())
+            .await
+            .unwrap_err();
+        assert!(
+            matches!(error, VmError::Coordinate { what: "host", .. }),
+            "{host}: {error:?}"
+        );
     }
     for user in ["-oProxyCommand=id", "a b", "`id`", ""] {
         let mut hop = sshd.hop(Trust::Insecure);
         hop.user = Some(user.into());
-        let error = connect(&target(hop), &sshd.credentials()).await.unwrap_err();
-        assert!(matches!(error, VmError::Coordinate { what: "user", .. }), "{user}: {error:?}");
+        let error = connect(&target(hop), &sshd.credentials())
+            .await
+            .unwrap_err();
+        assert!(
+            matches!(error, VmError::Coordinate { what: "user", .. }),
+            "{user}: {error:?}"
+        );
     }
     assert!(!marker.exists());
 }
@@ -162,7 +233,18 @@ async fn coordinates_that_ssh_could_take_for_options_are_refused() {
 fn certified(principal: &str, validity: &str) -> Sshd {
     let mut sshd = Sshd::prepared("HostCertificate DIR/host_ed25519-cert.pub");
     keygen(&["-t", "ed25519", "-f", "ca"], sshd.dir.path());
-    let sign = ["-s", "ca", "-I", "vm", "-h", "-n", principal, "-V", validity, "host_ed25519.pub"];
+    let sign = [
+        "-s",
+        "ca",
+        "-I",
+        "vm",
+        "-h",
+        "-n",
+        principal,
+        "-V",
+        validity,
+        "host_ed25519.pub",
+    ];
     keygen(&sign, sshd.dir.path());
     assert!(sshd.launch(&["/usr/sbin/sshd"]), "{}", sshd.log());
     sshd
