@@ -10,8 +10,20 @@ mod workload;
 #[cfg(test)]
 mod tests;
 
+use std::io::Write as _;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    if std::env::args().skip(1).eq(["program"]) {
+        return program();
+    }
     tfplugin::serve(provider::Mesh)
+}
+
+/// Prints the program that runs on the VMs, for an operator's audit.
+fn program() -> ExitCode {
+    match std::io::stdout().write_all(vm::program::TEXT.as_bytes()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) => ExitCode::FAILURE,
+    }
 }

@@ -148,9 +148,13 @@ async fn connect(context: &Context, input: &WorkloadInput, wait: Wait) -> Result
 }
 
 impl<'a> Prepared<'a> {
-    /// Prepares an update. An entry without our mark was imported: it is taken over.
+    /// Prepares an update. An entry without our mark was imported: it is taken over. Fields that
+    /// others changed are taken back if the plan showed them: whoever applied it has agreed.
     async fn of_update(context: &'a Context, update: &Update<'_>) -> Result<Self, Diagnostics> {
         let mut prepared = Self::new(context, update.next).await?;
+        if !plan::drift(update.output).objects.is_empty() {
+            prepared.force = Force::Fields;
+        }
         let entry = prepared.observed.entry.as_ref();
         if entry.is_some_and(|entry| entry["metadata"]["labels"][mesh::objects::MANAGED_BY_LABEL] != mesh::objects::MANAGER) {
             prepared.force = Force::Adopt;
@@ -258,9 +262,19 @@ async fn go_back(
 ) -> Diagnostics {
     let mut told = error;
     let before = prepared.rendered(update.prior).map(|desired| desired.objects).unwrap_or_default();
-    match prepared.write(&before).await {
-        Ok(_) => *reached = None,
-        Err(error) => told.push(error),
+    let mut went_back = true;
+    for object in &before {
+        match prepared.cluster.apply(std::slice::from_ref(object), prepared.force).await {
+            // One that others hold was not written before either.
+            Ok(_) | Err(ClusterError::Conflict { .. } | ClusterError::Exists { .. }) => {}
+            Err(error) => {
+                went_back = false;
+                told.push(diagnose::cluster(&error));
+            }
+        }
+    }
+    if went_back {
+        *reached = None;
     }
     told
 }
