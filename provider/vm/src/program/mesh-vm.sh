@@ -10,91 +10,71 @@
 set -u
 umask 077
 export LC_ALL=C PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
-R=/run/mesh-vm                            # one folder for each run, on tmpfs: input, token, log
-S=/var/lib/istio/mesh                     # what outlives a reboot: owner, journal, the set before
-DROP=/etc/systemd/system/istio.service.d
-HOSTS=/etc/hosts
-CERTS=/etc/certs
-TOKEN=/var/run/secrets/tokens/istio-token
-BIN=/usr/local/bin
-LOOSE=/proc/sys/net/netfilter/nf_conntrack_tcp_loose
+R=/run/mesh-vm             # one folder for each run, on tmpfs: input, token, log
+S=/var/lib/istio/mesh      # what outlives a reboot: owner, journal, the set before, what was found
+DROP=/etc/systemd/system/istio.service.d HOSTS=/etc/hosts CERTS=/etc/certs BIN=/usr/local/bin
+TOKEN=/var/run/secrets/tokens/istio-token LOOSE=/proc/sys/net/netfilter/nf_conntrack_tcp_loose
 # What Istio's package and the agent make and no package manager takes away.
 DIRS="/etc/istio /etc/certs /var/log/istio /var/run/secrets /var/lib/istio $DROP"
 STEPS='check stage keep stop install token place track start ready'
-READY=http://127.0.0.1:15021/healthz/ready
-p=${p:-}                                  # this program as it came: gzip, base64
+p=${p:-}                   # this program as it came: gzip, base64
 
 hook() { :; } # before each step; tests put their own in its place
 say() { printf '%s\n' "$*"; }
+die() { say "mesh-vm: $*" >&2; exit 1; }
 have() { command -v "$1" >/dev/null 2>&1; }
 b64() { base64 | tr -d '\n'; }
 field() { cat "$d/in/$1" 2>/dev/null; }
 has() { [ -e "$d/in/$1" ]; }
 log() { say "$*" >>"$d/log"; }
-pause() { sleep 0.2 2>/dev/null || sleep 1; }
-die() { say "mesh-vm: $*" >&2; exit 1; }
 unit() { systemctl cat istio.service >/dev/null 2>&1; }
+pause() { sleep 0.2 2>/dev/null || sleep 1; }
+# await SECONDS COMMAND…: until it succeeds.
+await() { limit=$(($(date +%s) + $1)) && shift; until "$@"; do [ "$(date +%s)" -lt "$limit" ] || return 1; pause; done; }
 # Text for people: the last lines, bounded, without anything that looks like a token.
 lines() {
-  sed 's/eyJ[A-Za-z0-9_-]*[.][A-Za-z0-9_.-]*/[token]/g' | tail -n "${1:-20}" | cut -c 1-400 |
+  sed 's/eyJ[A-Za-z0-9_-]*[.][A-Za-z0-9_.-]*/[token]/g' | tail -n 20 | cut -c 1-400 |
     while IFS= read -r text; do log "line $(printf %s "$text" | b64)"; done
 }
 
 # --- input and verbs
-
 take() {
   while read -r key value; do
-    case $key in
-    end) return 0 ;;
-    '' | .* | *[!a-z0-9.-]*) return 1 ;;
-    esac
+    case $key in end) return 0 ;; '' | .* | *[!a-z0-9.-]*) return 1 ;; esac
     printf %s "$value" | base64 -d >"$d/in/$key" || return 1
   done
   return 1
 }
-
 main() {
   [ "$(command -v printf)" = printf ] || die 'this shell has no printf of its own: a secret would show in the process list'
-  mkdir -p "$R" && d=$(mktemp -d "$R/in.XXXXXX") && mkdir "$d/in" || die "cannot write to $R; it needs root"
-  trap leave EXIT
-  trap 'exit 1' HUP INT TERM
+  { mkdir -p "$R" && d=$(mktemp -d "$R/in.XXXXXX") && mkdir "$d/in"; } || die "cannot write to $R; it needs root"
+  trap leave EXIT && trap 'exit 1' HUP INT TERM
   { printf %s "$p" | base64 -d | gzip -dc && printf '\n"$@"\n'; } >"$d/program" # a worker says what to call
   take || die 'the input is incomplete or /run is full'
   run=$(field run) verb=$(field verb)
-  case $run in '' | *[!0-9a-f]*) die 'the input names no run' ;; esac
-  say '' # whatever a profile wrote before ends here
-  say "begin $run"
+  case $run in *[!0-9a-f]* | '') die 'the input names no run' ;; esac
+  say '' && say "begin $run" # whatever a profile wrote before ends with the empty line
   case $verb in
   observe | check) # its lines are long: a heartbeat must not fall into one
-    (while sleep 1; do say alive; done) &
+    (while sleep 1 >/dev/null 2>&1; do say alive; done) &
     "verb_$verb" >"$d/out"
-    kill "$!"
-    wait "$!" 2>/dev/null
-    cat "$d/out" ;;
+    kill "$!" && wait "$!" 2>/dev/null; cat "$d/out" ;;
   bootstrap | remove) launch && follow ;;
   result | commit | revert) resume && follow ;;
   *) die "unknown verb $verb" ;;
   esac
   say "end $run"
 }
-
-leave() {
-  case $d in "$R"/in.*) rm -rf "$d" ;; esac
-  rmdir "$R" 2>/dev/null
-}
-
+leave() { case $d in "$R"/in.*) rm -rf "$d" ;; esac; rmdir "$R" 2>/dev/null; }
 verb_check() { checks; say 'report checked'; }
-
 verb_observe() {
   say "clock $(date +%s)"
-  [ -r /etc/machine-id ] && say "machine $(b64 </etc/machine-id)"
-  [ -e "$S/owner" ] && say "owner $(b64 <"$S/owner")"
+  [ ! -e "$S/owner" ] || say "owner $(b64 <"$S/owner")"
   for f in "$d"/in/file.*.path; do
     [ -e "$f" ] || continue
     path=$(cat "$f")
-    if [ -f "$path" ]; then
-      say "file $(b64 <"$f") $(stat -L -c '%U %a' "$path") $(b64 <"$path")"
-    else say "file $(b64 <"$f") missing"; fi
+    if [ ! -f "$path" ]; then say "file $(b64 <"$f") missing"
+    else say "file $(b64 <"$f") $(stat -L -c '%U %a' "$path") $(b64 <"$path")"; fi
   done
   block | while IFS= read -r text; do say "hosts $(printf %s "$text" | b64)"; done
   unit && say "unit $(systemctl is-active istio.service) $(systemctl is-enabled istio.service 2>/dev/null)"
@@ -104,27 +84,22 @@ verb_observe() {
     "$tool-save" 2>/dev/null | awk -v t="$tool" 'BEGIN { sub(/^iptables-?/, "", t); sub(/^ip6tables-?/, "6", t) }
       /^[*]/ { table = substr($1, 2) } /^:ISTIO_/ && !seen[table]++ { print "chain " t "/" table }'
   done
-  [ -d "$S/run" ] && [ ! -e "$S/run/end" ] && say "unfinished $(tail -n 1 "$S/run/steps" 2>/dev/null || say begin)"
+  if [ -d "$S/run" ] && [ ! -e "$S/run/end" ]; then say "unfinished $(last_step)"; fi
   say 'report observed'
 }
-
-# What the proxy is: lines of `observe` and of a final bootstrap.
+# What the machine and its proxy are: lines of `observe` and of a final bootstrap.
 identity() {
+  [ ! -r /etc/machine-id ] || say "machine $(b64 </etc/machine-id)"
   v=$(version) && [ -n "$v" ] && say "version $(printf %s "$v" | b64)"
   # The first certificate only; the rest is the mesh's chain.
-  [ -r "$CERTS/cert-chain.pem" ] && say "certificate $(sed '/END CERT/q' "$CERTS/cert-chain.pem" | b64)"
-  return 0
+  [ ! -r "$CERTS/cert-chain.pem" ] || say "certificate $(sed '/END CERT/q' "$CERTS/cert-chain.pem" | b64)"
 }
 
 # --- a worker of its own, and following it
-
 launch() {
-  mv "$d" "$R/$run" || die "run $run exists already"
-  d=$R/$run
-  : >"$d/log"
-  detach "mesh-vm-$run" work || { log "line $(b64 <"$d/launch")"; log 'report reverted'; log end; }
+  { mv "$d" "$R/$run" && d=$R/$run && : >"$d/log"; } || die "run $run exists already"
+  detach "mesh-vm-$run" work || { lines <"$d/launch"; log 'report reverted'; log end; }
 }
-
 # Under logind with KillUserProcesses only a unit of its own outlives the session. Plain words
 # only: systemd 252 spoils quotes, dollars and semicolons when it reloads a transient unit.
 detach() {
@@ -132,194 +107,142 @@ detach() {
     systemd-run --quiet --collect --unit="$1" --property=TimeoutStopSec=5 /bin/sh "$d/program" "$2" "$d" </dev/null >/dev/null 2>"$d/launch"
   else setsid /bin/sh "$d/program" "$2" "$d" </dev/null >/dev/null 2>&1 & fi
 }
-
 # Finds a run again: its folder, or after a reboot its journal.
 resume() {
+  again=
   if [ -e "$R/$run/log" ]; then
-    rm -rf "$d"
-    d=$R/$run
-    [ "$verb" = revert ] && grep -q '^report committed' "$d/log" && : >"$d/log" && again=1
+    rm -rf "$d" && d=$R/$run
+    if [ "$verb" = revert ] && grep -q '^report committed' "$d/log"; then : >"$d/log"; again=1; fi
   elif [ "$(cat "$S/run/id" 2>/dev/null)" = "$run" ]; then
-    mv "$d" "$R/$run"
-    d=$R/$run again=1
-    : >"$d/log"
-  else
-    say 'report lost'
-    return 1
-  fi
+    mv "$d" "$R/$run" && d=$R/$run && : >"$d/log" && again=1
+  else say 'report lost' && return 1; fi
   [ "$verb" = result ] || : >"$d/$verb"
-  [ -z "${again:-}" ] || detach "mesh-vm-$run-again" mend
+  [ -z "$again" ] || detach "mesh-vm-$run-again" mend
 }
-
 follow() {
   exec 3<"$d/log" 4<&0
   words <&4 &
-  words=$! part='' quiet=0 beat=0 mends=0
+  words=$! part='' quiet=0 mends=0
   while :; do
     if IFS= read -r text <&3; then
       text=$part$text part='' quiet=0
       case $text in
       end) break ;;
       want*) [ -e "$d/token" ] || say "$text" ;;
-      'report awaits') if ! decided; then say "$text"; break; fi ;;
+      'report awaits') decided || { say "$text"; break; } ;;
       *) say "$text" ;;
       esac
       continue
     fi
-    part=$part$text quiet=$((quiet + 1)) beat=$((beat + 1))
-    [ $((beat % 5)) -ne 0 ] || say alive
+    part=$part$text quiet=$((quiet + 1))
+    [ $((quiet % 5)) -ne 0 ] || say alive
     # Dead without an end: killed. The undoing needs a worker, too.
-    if [ "$quiet" -ge 25 ] && ! living; then
-      [ "$mends" -lt 3 ] || { say 'report lost'; break; }
-      quiet=-100 mends=$((mends + 1))
+    if [ $((quiet % 100)) -eq 25 ] && ! living; then
+      mends=$((mends + 1))
+      if [ "$mends" -gt 3 ]; then say 'report lost' && break; fi
       detach "mesh-vm-$run-again" mend
     fi
     pause
   done
   kill "$words" 2>/dev/null
   if grep -q '^report removed' "$d/log"; then (exec 9>"$R/lock" && flock -n 9 && rm -rf "$R"); fi
-  return 0
 }
-
 decided() { [ -e "$d/commit" ] || [ -e "$d/revert" ] || grep -qE '^(end|failed .*)$' "$d/log"; }
-living() {
-  pid=$(cat "$d/pid" 2>/dev/null) && grep -q "$run" "/proc/$pid/cmdline" 2>/dev/null
-}
-
+living() { pid=$(cat "$d/pid" 2>/dev/null) && grep -q "$run" "/proc/$pid/cmdline" 2>/dev/null; }
 # What comes on standard input behind the data: the token, when it was asked for.
 words() {
   while read -r key value; do
-    [ "$key" = token ] || continue
-    printf %s "$value" | base64 -d >"$d/token.part" && mv "$d/token.part" "$d/token"
+    [ "$key" != token ] || { printf %s "$value" | base64 -d >"$d/token.part" && mv "$d/token.part" "$d/token"; }
   done
 }
 
 # --- the worker
-
 enter() {
-  d=$1 run=${1##*/} verb=$(field verb) failed=
+  d=$1 run=${1##*/} verb=$(field verb) patience=$(field wait.lock)
   say $$ >"$d/pid"
-  trap '' HUP
-  exec 9>"$R/lock"
-  n=0 limit=$(field wait.lock)
-  until flock -n 9; do
-    [ "$n" -lt "${limit:-30}" ] || finish "busy $(cat "$R/holder")"
-    n=$((n + 1))
-    sleep 1
-  done
+  trap '' HUP && exec 9>"$R/lock"
+  await "${patience:-30}" flock -n 9 || finish "busy $(cat "$R/holder")"
   say "$run ${verb:-undo}" >"$R/holder"
 }
-
 work() {
   enter "$1"
   for f in "$R"/*/log; do case $f in "$d"/*) ;; *) rm -rf "${f%/log}" ;; esac; done
-  if [ -d "$S/run" ] && [ ! -e "$S/run/end" ]; then undo; fi
-  "run_$verb"
+  [ -e "$S/run/end" ] || undo; "run_$verb"
 }
-
 # Ends what a worker could not: the dead man's timer, a reboot, a kill, a late `revert`.
 mend() {
   systemctl stop "mesh-vm-${1##*/}.service" 2>/dev/null
   enter "$1"
-  if [ "$(cat "$S/run/id" 2>/dev/null)" = "$run" ]; then
-    if [ -e "$S/run/end" ] && [ ! -e "$d/revert" ]; then committed; fi
-    rm -f "$S/run/end"
-    if [ -e "$d/awaits" ] || [ -e "$d/revert" ]; then fail verdict; fi
-    fail "$(tail -n 1 "$S/run/steps")"
-  fi
-  finish reverted
+  [ "$(cat "$S/run/id" 2>/dev/null)" = "$run" ] || finish reverted
+  if [ -e "$S/run/end" ] && [ ! -e "$d/revert" ]; then committed; fi
+  rm -f "$S/run/end"
+  if [ -e "$d/awaits" ] || [ -e "$d/revert" ]; then fail verdict; fi
+  fail "$(last_step)"
 }
-
-finish() {
-  rm -rf "$d/in" "$d/token"
-  log "report $*"
-  log end
-  exit 0
-}
-
+finish() { rm -rf "$d/in" "$d/token"; log "report $*" && log end; exit 0; }
 run_bootstrap() {
   if [ -e "$S/owner" ] && [ "$(namespace <"$S/owner")" != "$(field owner | namespace)" ]; then
     finish "foreign $(b64 <"$S/owner")" # a VM has one namespace
   fi
   for s in $STEPS; do step "$s" || fail "$s"; done
   if [ "$(field verdict)" = yes ]; then
-    : >"$d/awaits"
-    log 'report awaits'
-    n=0 limit=$(($(field wait.verdict) * 5))
-    until [ -e "$d/commit" ]; do
-      if [ -e "$d/revert" ] || [ "$n" -ge "$limit" ]; then fail verdict; fi
-      n=$((n + 1))
-      pause
-    done
+    : >"$d/awaits" && log 'report awaits'
+    await "$(field wait.verdict)" decided
+    [ -e "$d/commit" ] || fail verdict
   fi
   committed
 }
-
 namespace() { sed 's/^[^ ]* //; s:/.*::'; }
-
+last_step() { tail -n 1 "$S/run/steps" 2>/dev/null; }
 # The journal is written before the step: what it names may have happened.
 step() {
   log "step $1"
   if [ "$1" != check ]; then
-    [ -e "$S/run/id" ] && [ "$(cat "$S/run/id")" = "$run" ] || journal || return 1
+    [ "$(cat "$S/run/id" 2>/dev/null)" = "$run" ] || journal || return 1
     say "$1" >>"$S/run/steps" || return 1
   fi
-  hook "$1"
-  "do_$1" 2>"$d/err"
+  hook "$1"; "do_$1" 2>"$d/err"
 }
-
 journal() {
-  there=$(for f in $DIRS; do [ -e "$f" ] && say "$f"; done)
+  there=$(for f in $DIRS; do [ ! -e "$f" ] || say "$f"; done)
   rm -rf "$S/run"
   (umask 022 && mkdir -p "${S%/*}") && mkdir -p "$S/run" "$S/found" || return 1
   [ -e "$S/found/dirs" ] || say "$there" >"$S/found/dirs"
-  : >"$S/run/steps"
-  say "$run" >"$S/run/id"
+  : >"$S/run/steps" && say "$run" >"$S/run/id"
 }
-
 fail() {
   log "failed $1"
-  case $1 in
-  check) ;;
-  start | ready) last_words ;;
-  *) [ ! -s "$d/err" ] || lines <"$d/err" ;;
-  esac
+  case $1 in check) ;; start | ready) last_words ;; *) lines <"$d/err" ;; esac 2>/dev/null
   undo
   case $1 in start | ready) hop ;; esac
   finish reverted
 }
-
 undo() {
   [ -e "$S/run/steps" ] || return 0
-  for s in $(sed '1!G;h;$!d' "$S/run/steps"); do
+  sed '1!G;h;$!d' "$S/run/steps" >"$d/undo"
+  while read -r s <&5; do
     log "undo $s"
-    if have "undo_$s"; then "undo_$s" 2>"$d/err" || { log "line $(say "undoing $s failed" | b64)"; lines 5 <"$d/err"; }; fi
-  done
+    ! have "undo_$s" || "undo_$s" 2>"$d/err" || { say "undoing $s failed" >>"$d/err" && lines <"$d/err"; }
+  done 5<"$d/undo"
   rm -rf "$S/run" "$R/token-before"
   [ -e "$S/owner" ] || forget
 }
-
 committed() {
-  systemctl -q enable istio.service 2>/dev/null
-  disarm
+  systemctl -q enable istio.service 2>/dev/null; disarm
   say committed >"$S/run/end"
   rm -rf "$R/token-before" "$S/run/package"
-  [ -r /etc/machine-id ] && log "machine $(b64 </etc/machine-id)"
   identity >>"$d/log"
   finish committed
 }
 
 # --- checks: before a bootstrap, for a preflight, and to name the broken hop
-
 judge() {
-  name=$1 found=$2
-  shift 2
-  if "$@"; then set -- ok; else set -- bad; fi
-  say "check $name $1 $(printf %s "$found" | b64)"
+  name=$1 found=$2 && shift 2
+  if "$@"; then set -- ok; else set -- bad; fi; say "check $name $1 $(printf %s "$found" | b64)"
 }
-
+# shellcheck disable=SC2016 # `eval` expands them
 checks() {
-  lack=$(for f in awk cut flock grep install sed setsid sha256sum ss stat tail timeout; do have "$f" || printf '%s ' "$f"; done)
+  lack=$(for f in awk cmp cut flock grep install sed setsid sha256sum ss stat tail timeout; do have "$f" || printf '%s ' "$f"; done)
   judge tools "${lack:+missing: }$lack" [ -z "$lack" ]
   judge systemd "$(cat /proc/1/comm 2>/dev/null)" [ -d /run/systemd/system ]
   if has url && ! wanted; then need=400; else need=20; fi
@@ -330,63 +253,41 @@ checks() {
   judge sudo "$(sudo -V 2>/dev/null | head -n 1)" eval 'sudo_ok nobody || have setpriv'
   v=$(version)
   judge package "${v:-not installed}" eval '[ -n "$v" ] || { has url && fetcher; }'
-  if [ "$(field redirect)" = yes ]; then judge iptables "$(tools | tr '\n' ' ')" eval '[ -n "$(tools)" ] && have iptables'; fi
+  [ "$(field redirect)" != yes ] || judge iptables "$(tools | tr '\n' ' ')" eval '[ -n "$(tools)" ] && have iptables'
   taken=$(ss -Hltn | awk '{ sub(/.*:/, "", $4); print $4 }' | grep -xE '150(00|01|06|20|21|90)' | sort -u | tr '\n' ' ')
   judge ports "${taken:+taken: }$taken" eval '[ -z "$taken" ] || systemctl -q is-active istio.service'
   host=$(field control-plane) port=${host##*:} host=${host%:*}
-  if has hosts; then host=$(field hosts | cut -d ' ' -f 1); else
-    judge dns "$host is $(getent ahosts "$host" | awk 'NR == 1 { print $1 }')" eval 'as_proxy getent ahosts "$host" >/dev/null'
-  fi
+  if has hosts; then host=$(field hosts | cut -d ' ' -f 1)
+  else judge dns "$host" eval 'as_proxy getent ahosts "$host" >/dev/null'; fi
   judge control-plane "$host port $port" reach "$host" "$port"
 }
-
 # A sudo that drops the environment, or wants a terminal, keeps istio-start.sh from working.
 # shellcheck disable=SC2016 # expanded by the inner shell
 sudo_ok() { MESH=1 setsid sudo -n -E -u "$1" sh -c '[ "$MESH" = 1 ]' </dev/null >/dev/null 2>&1; }
-
 # Interception leaves only this user's traffic alone.
 as_proxy() { if id istio-proxy >/dev/null 2>&1; then sudo -n -u istio-proxy "$@"; else "$@"; fi; }
-
 # shellcheck disable=SC2016 # expanded by bash
 reach() {
   if have bash; then as_proxy timeout 5 bash -c 'exec 3<>"/dev/tcp/$0/$1"' "$1" "$2" 2>/dev/null
-  elif have nc; then as_proxy timeout 5 nc -z "$1" "$2" 2>/dev/null
-  else return 0; fi
+  elif have nc; then as_proxy timeout 5 nc -z "$1" "$2" 2>/dev/null; fi
 }
-
-fetcher() {
-  case $(field url) in
-  file://*) f=$(field url) && [ -r "${f#file://}" ] ;;
-  *) have curl || have wget ;;
-  esac
-}
-
+fetcher() { f=$(field url); case $f in file://*) [ -r "${f#file://}" ] ;; *) have curl || have wget ;; esac; }
 version() {
   if have dpkg-query; then dpkg-query -W -f '${db:Status-Status} ${Version}' istio-sidecar 2>/dev/null | sed -n 's/^installed //p'
   elif have rpm; then rpm -q --qf '%{VERSION}' istio-sidecar 2>/dev/null | grep -v ' '; fi
 }
-
-do_check() {
-  checks >"$d/checks"
-  if grep -q ' bad ' "$d/checks"; then
-    awk '$3 == "bad" { print "hop " $2; exit }' "$d/checks" >>"$d/log"
-    awk '$3 == "bad" { print "bad " $2 " " $4 }' "$d/checks" >>"$d/log"
-    return 1
-  fi
-}
+bad() { awk '$3 == "bad" { if (!n++ && first) print "hop " $2; print "bad " $2 " " $4 }' first="$1" "$d/checks" >>"$d/log"; }
+do_check() { checks >"$d/checks"; ! grep -q ' bad ' "$d/checks" || { bad 1 && return 1; }; }
 
 # --- stage: fetch the package, before anything stops
-
 wanted() { [ -n "$(version)" ] && [ "$(cat "$S/package" 2>/dev/null)" = "$(field sha256)" ]; }
-
 do_stage() {
   if ! has url || wanted; then return 0; fi
   u=$(field url) to=$S/run/package
   case $u in
   file://*) cp "${u#file://}" "$to" ;;
   http://* | https://*)
-    if have curl; then curl -fsSL --connect-timeout 10 --max-time 900 -o "$to" "$u"
-    else wget -q -T 30 -O "$to" "$u"; fi ;;
+    if have curl; then curl -fsSL --connect-timeout 10 --max-time 900 -o "$to" "$u"; else wget -q -T 30 -O "$to" "$u"; fi ;;
   *) say "cannot fetch ${u%%:*}: addresses" >&2 && false ;;
   esac || return 1
   sum=$(sha256sum <"$to" | cut -d ' ' -f 1)
@@ -394,44 +295,36 @@ do_stage() {
 }
 
 # --- keep: the last good set, and once what was there before us
-
 do_keep() {
   k=$S/run/keep
-  mkdir -p "$k"
-  rm -f "$R/token-before"
+  mkdir -p "$k" && rm -f "$R/token-before"
   [ ! -e "$TOKEN" ] || cp -a "$TOKEN" "$R/token-before" || return 1
   { systemctl is-active istio.service; systemctl is-enabled istio.service; } >"$S/run/unit" 2>/dev/null
   block >"$k/hosts"
-  {
-    for f in "$d"/in/file.*.path; do cat "$f" && say ''; done
-    say "$CERTS/key.pem" && say "$CERTS/cert-chain.pem" && say "$DROP/mesh.conf"
-    say "$S/owner" && say "$S/guard" && say "$S/bin/sudo"
-  } | sed '/^$/d' >"$S/run/paths"
-  while IFS= read -r path; do
-    remember "$k" "$path" && remember "$S/found" "$path" || return 1
-  done <"$S/run/paths"
-  modes >"$k/modes"
+  for f in "$d"/in/file.*.path; do
+    [ ! -e "$f" ] || { path=$(cat "$f") && remember "$k" "$path" && remember "$S/found" "$path"; } || return 1
+  done
+  for f in "$CERTS/key.pem" "$CERTS/cert-chain.pem" "$DROP/mesh.conf"; do
+    remember "$k" "$f" && remember "$S/found" "$f" || return 1
+  done
+  for f in owner guard bin/sudo; do remember "$k" "$S/$f" || return 1; done
+  for f in /var/lib/istio /var/lib/istio/envoy /var/lib/istio/envoy/*.env /etc/certs; do
+    [ ! -e "$f" ] || stat -c '%u:%g %a %n' "$f"
+  done >"$k/modes"
   [ -e "$S/found/modes" ] || cp "$k/modes" "$S/found/modes"
   if id istio-proxy >/dev/null 2>&1 && [ ! -e "$S/package" ]; then : >"$S/found/user"; fi
 }
-
-modes() {
-  for f in /var/lib/istio /var/lib/istio/envoy /var/lib/istio/envoy/*.env /etc/certs; do
-    [ ! -e "$f" ] || stat -c '%u:%g %a %n' "$f"
-  done
-}
-
+# remember SET PATH: the file, or that there was none.
 remember() {
   if grep -qxF "$2" "$1/paths" 2>/dev/null; then return 0; fi
   if [ -e "$2" ]; then mkdir -p "$1/set${2%/*}" && cp -a "$2" "$1/set$2" || return 1; fi
   say "$2" >>"$1/paths"
 }
-
 restore() {
   [ -e "$1/paths" ] || return 0
   while IFS= read -r path; do
-    if [ -e "$1/set$path" ]; then mkdir -p "${path%/*}" && cp -a "$1/set$path" "$path.mesh" && mv "$path.mesh" "$path"
-    else rm -f "$path"; fi
+    if [ ! -e "$1/set$path" ]; then rm -f "$path"; continue; fi
+    mkdir -p "${path%/*}" && cp -a "$1/set$path" "$path.mesh" && mv "$path.mesh" "$path"
   done <"$1/paths"
   [ ! -e "$1/modes" ] || while read -r who mode path; do
     [ ! -e "$path" ] || { chown "$who" "$path" && chmod "$mode" "$path"; }
@@ -439,26 +332,18 @@ restore() {
 }
 
 # --- stop: with the settings that started it still in place, else its rules stay
-
 do_stop() { halt; }
-halt() {
-  if unit; then systemctl stop istio.service || return 1; fi
-  sweep ISTIO_
-}
+halt() { if unit; then systemctl stop istio.service || return 1; fi; sweep ISTIO_; }
 undo_stop() {
   systemctl daemon-reload
-  if grep -qx enabled "$S/run/unit"; then systemctl -q enable istio.service; fi
-  if grep -qx active "$S/run/unit"; then systemctl restart istio.service; fi
+  ! grep -qx enabled "$S/run/unit" || systemctl -q enable istio.service
+  ! grep -qx active "$S/run/unit" || systemctl restart istio.service
 }
-
 tools() {
-  for f in iptables-nft iptables-legacy ip6tables-nft ip6tables-legacy; do have "$f-save" && say "$f"; done
-  if ! have iptables-nft-save && ! have iptables-legacy-save; then
-    for f in iptables ip6tables; do have "$f-save" && say "$f"; done
-  fi
-  return 0
+  for f in iptables-nft iptables-legacy ip6tables-nft ip6tables-legacy; do ! have "$f-save" || say "$f"; done
+  have iptables-nft-save || have iptables-legacy-save ||
+    for f in iptables ip6tables; do ! have "$f-save" || say "$f"; done
 }
-
 # Takes away every chain whose name begins with $1, and the jumps to it, in each backend.
 sweep() {
   for tool in $(tools); do
@@ -472,48 +357,34 @@ sweep() {
 }
 
 # --- install
-
 do_install() {
   if [ -e "$S/run/package" ]; then
-    if [ -n "$(version)" ]; then
+    if [ -z "$(version)" ]; then : >"$S/run/fresh" && : >"$S/installed"; else
       for f in envoy pilot-agent istio-start.sh; do remember "$S/run/keep" "$BIN/$f" || return 1; done
-      [ ! -e "$S/package" ] || cp "$S/package" "$S/run/package-before"
-    else : >"$S/run/fresh"; : >"$S/installed"; fi
-    field sha256 >"$S/package"
-    unpack || return 1
+    fi
+    remember "$S/run/keep" "$S/package" && field sha256 >"$S/package" && unpack || return 1
     rm -f "$S/run/package"
   fi
   own
 }
-
 # Another package manager may hold the lock on a fresh machine: wait for it, within bounds.
-unpack() {
-  n=0
-  until (
-    umask 022
-    exec 9>&- </dev/null
+unpack() { await 120 unpacked && return "$(cat "$d/code")"; }
+unpacked() {
+  (
+    umask 022 && exec 9>&- </dev/null
     if have dpkg; then DEBIAN_FRONTEND=noninteractive dpkg --force-confdef --force-confold -i "$S/run/package"
     else rpm -U --replacepkgs --oldpackage "$S/run/package"; fi
-  ) >"$d/out" 2>&1; do
-    if [ "$n" -ge 60 ] || ! grep -qi 'lock' "$d/out"; then cat "$d/out" >&2; return 1; fi
-    n=$((n + 1))
-    sleep 1
-  done
+  ) >"$d/out" 2>&1
+  say $? >"$d/code"
+  if [ "$(cat "$d/code")" != 0 ]; then ! grep -qi 'lock' "$d/out" && cat "$d/out" >&2; fi
 }
-
 # Root reads the settings, so a broken proxy must not be able to write them.
 own() {
   chown root:root /var/lib/istio /var/lib/istio/envoy && chmod 0755 /var/lib/istio /var/lib/istio/envoy || return 1
   for f in /var/lib/istio/envoy/*.env; do [ ! -f "$f" ] || { chown root:root "$f" && chmod 0644 "$f"; }; done
   install -d -o istio-proxy -g istio-proxy -m 0755 /var/lib/istio/proxy /etc/certs /var/log/istio
 }
-
-undo_install() {
-  if [ -e "$S/run/fresh" ]; then uninstall; return; fi
-  restore "$S/run/keep"
-  if [ -e "$S/run/package-before" ]; then cp "$S/run/package-before" "$S/package"; elif [ -e "$S/run/package" ]; then rm -f "$S/package"; fi
-}
-
+undo_install() { if [ -e "$S/run/fresh" ]; then uninstall; else restore "$S/run/keep"; fi; }
 uninstall() {
   if have dpkg; then dpkg --purge istio-sidecar; elif have rpm; then rpm -e istio-sidecar; fi >/dev/null 2>"$d/out" 9>&-
   if [ ! -e "$S/found/user" ] && id istio-proxy >/dev/null 2>&1; then
@@ -522,35 +393,24 @@ uninstall() {
   fi
   (umask 022 && mkdir -p "$BIN") # the package manager takes even that away, once it is empty
   rm -f "$S/installed" "$S/package" /etc/systemd/system/*.wants/istio.service
-  if unit; then say 'the package did not go away' >&2 && cat "$d/out" >&2 && return 1; fi
+  systemctl daemon-reload
+  ! unit || { say 'the package did not go away' >&2 && cat "$d/out" >&2 && return 1; }
 }
 
 # --- token, files, hosts line
-
 # An old key and certificate would beat the new token; the set before has them.
 do_token() {
   log 'want token'
-  n=0 limit=$(($(field wait.token) * 5))
-  until [ -s "$d/token" ]; do
-    [ "$n" -lt "$limit" ] || { say 'no token came' >&2 && return 1; }
-    n=$((n + 1))
-    pause
-  done
+  await "$(field wait.token)" [ -s "$d/token" ] || { say 'no token came' >&2 && return 1; }
   rm -f "$CERTS/key.pem" "$CERTS/cert-chain.pem"
   install -d -o istio-proxy -g istio-proxy -m 0755 "${TOKEN%/*/*}" &&
-    install -d -o istio-proxy -g istio-proxy -m 0700 "${TOKEN%/*}" &&
-    put "$d/token" "$TOKEN" istio-proxy 0600
+    install -d -o istio-proxy -g istio-proxy -m 0700 "${TOKEN%/*}" && put "$d/token" "$TOKEN" istio-proxy 0600
 }
-undo_token() {
-  restore "$S/run/keep"
-  if [ -e "$R/token-before" ]; then cp -a "$R/token-before" "$TOKEN"; else rm -f "$TOKEN"; fi
-}
-
+undo_token() { restore "$S/run/keep"; if [ -e "$R/token-before" ]; then cp -a "$R/token-before" "$TOKEN"; else rm -f "$TOKEN"; fi; }
 # put FILE PATH OWNER MODE: by a rename, so that nobody reads half of it.
 put() {
   (umask 022 && mkdir -p "${2%/*}") && cp "$1" "$2.mesh" && chown "$3:$3" "$2.mesh" && chmod "$4" "$2.mesh" && mv "$2.mesh" "$2"
 }
-
 do_place() {
   for f in "$d"/in/file.*.path; do
     [ -e "$f" ] || continue
@@ -560,11 +420,7 @@ do_place() {
   { ! has hosts || { field hosts && say ''; }; } | sed '/^$/d' >"$d/block"
   hosts "$d/block" && put "$d/in/owner" "$S/owner" root 0600
 }
-undo_place() {
-  restore "$S/run/keep"
-  [ ! -e "$S/run/keep/hosts" ] || hosts "$S/run/keep/hosts"
-}
-
+undo_place() { restore "$S/run/keep" && hosts "$S/run/keep/hosts"; }
 block() { sed -n '/^# BEGIN mesh-vm$/,/^# END mesh-vm$/p' "$HOSTS" | grep -v '^# '; }
 hosts() {
   block | cmp -s - "$1" && return 0
@@ -578,23 +434,18 @@ hosts() {
 }
 
 # --- track: the unit's drop-in; rules that keep what is connected connected
-
 do_track() {
   backend=
   if have iptables-legacy-save && iptables-legacy-save 2>/dev/null | grep -q '^-A'; then backend=-legacy
   elif have iptables-nft; then backend=-nft
   elif have iptables-legacy; then backend=-legacy; fi
-  if ! sudo_ok istio-proxy; then shim || return 1; fi
-  if [ "$(field redirect)" = yes ]; then guard || return 1; else rm -f "$S/guard" && sweep MESH_ || return 1; fi
+  sudo_ok istio-proxy || shim || return 1
+  if [ "$(field redirect)" = yes ]; then guard; else rm -f "$S/guard" && sweep MESH_; fi || return 1
   dropin >"$d/dropin" && put "$d/dropin" "$DROP/mesh.conf" root 0644
 }
-undo_track() {
-  restore "$S/run/keep"
-  [ -e "$S/guard" ] || sweep MESH_
-}
-
+undo_track() { restore "$S/run/keep" && { [ -e "$S/guard" ] || sweep MESH_; }; }
 dropin() {
-  say '[Unit]' && say 'Wants=network-online.target' && say 'After=network-online.target' && say '[Service]'
+  printf '%s\n' '[Unit]' 'Wants=network-online.target' 'After=network-online.target' '[Service]'
   # Without these the agent takes the user's number for the group's, and picks a backend anew each time.
   say "Environment=PROXY_UID=$(id -u istio-proxy) PROXY_GID=$(id -g istio-proxy)"
   [ -z "$backend" ] || say "Environment=FORCE_IPTABLES_BINARY=${backend#-}"
@@ -604,24 +455,19 @@ dropin() {
   say "ExecStartPre=-+/bin/sh -c '$(rules "ip6tables$backend")'"
   say "ExecStartPre=-+/bin/sh -c 'grep -q 1 $LOOSE || echo 1 >$LOOSE'"
 }
-
 # A connection that the kernel does not know yet is redirected in its middle, and dies, unless
 # only a SYN can be; sshd's own ports are never the proxy's.
 guard() {
   {
-    printf '%s\n' '*mangle' ':MESH_TRACK - [0:0]' '-A MESH_TRACK -m conntrack --ctstate NEW' COMMIT
-    printf '%s\n' '*nat' ':MESH_IN - [0:0]' ':MESH_OUT - [0:0]' '-A MESH_IN -p tcp ! --syn -j ACCEPT' '-A MESH_OUT -p tcp ! --syn -j ACCEPT'
-    for port in $(sshd_ports); do
-      printf '%s\n' "-A MESH_IN -p tcp --dport $port -j ACCEPT" "-A MESH_OUT -p tcp --sport $port -j ACCEPT"
-    done
+    printf '%s\n' '*mangle' ':MESH_TRACK - [0:0]' '-A MESH_TRACK -m conntrack --ctstate NEW' COMMIT '*nat' ':MESH_IN - [0:0]' \
+      ':MESH_OUT - [0:0]' '-A MESH_IN -p tcp ! --syn -j ACCEPT' '-A MESH_OUT -p tcp ! --syn -j ACCEPT'
+    for f in $(sshd_ports); do say "-A MESH_IN -p tcp --dport $f -j ACCEPT" && say "-A MESH_OUT -p tcp --sport $f -j ACCEPT"; done
     say COMMIT
   } >"$S/guard"
   sh -c "$(rules "iptables$backend")" || return 1
   sh -c "$(rules "ip6tables$backend")" 2>/dev/null
-  grep -q 1 "$LOOSE" 2>/dev/null || { cat "$LOOSE" >"$S/loose" && say 1 >"$LOOSE"; } 2>/dev/null
-  return 0
+  grep -q 1 "$LOOSE" 2>/dev/null || { cat "$LOOSE" >"$S/loose" && say 1 >"$LOOSE"; } 2>/dev/null || :
 }
-
 # The commands that put the guard's rules in place, ahead of Istio's; fit for a unit file.
 rules() {
   printf '%s' "$1-restore --noflush <$S/guard"
@@ -629,79 +475,55 @@ rules() {
     printf '%s' " && { $1 -w -t ${jump%% *} -C ${jump#* } 2>/dev/null || $1 -w -t ${jump%% *} -I ${jump#* }; }"
   done
 }
-
-# Configured, listening, and in use now: socket activation hides sshd behind systemd.
+# Configured, listening, and in use now: socket activation hides sshd behind systemd. High local
+# ports in use are the far ends of tunnels.
 sshd_ports() {
   {
     sshd -T 2>/dev/null | awk '$1 == "port" { print $2 }'
     systemctl show -p Listen ssh.socket sshd.socket 2>/dev/null | sed -n 's/.*:\([0-9]*\) (Stream).*/\1/p'
-    ss -Htanp | awk '/sshd|dropbear/ { sub(/.*:/, "", $4); print $4 }'
-  } | grep -x '[0-9]*' | sort -un | awk '$1 < 32768'
+    ss -Htanp | awk '/sshd|dropbear/ { sub(/.*:/, "", $4); if ($1 == "LISTEN" || $4 < 32768) print $4 }'
+  } | grep -x '[0-9]*' | sort -un
 }
-
 # Stands in for a sudo that drops the environment.
 shim() {
   have setpriv || { say 'sudo -E does not keep the environment and there is no setpriv' >&2 && return 1; }
-  mkdir -p "$S/bin"
-  cat >"$S/bin/sudo" <<'SHIM'
+  mkdir -p "$S/bin" && cat >"$S/bin/sudo" <<'SHIM' && chmod 0700 "$S/bin/sudo"
 #!/bin/sh
 while :; do case $1 in -E | -s) shift ;; -u) user=$2 && shift 2 ;; *) break ;; esac; done
 exec setpriv --reuid "$user" --regid "$(id -g "$user")" --init-groups "$@"
 SHIM
-  chmod 0700 "$S/bin/sudo"
 }
 
 # --- start, ready, and what broke
-
 do_start() {
   if [ "$(field verdict)" = yes ]; then
-    systemctl -q disable istio.service 2>/dev/null
-    disarm
+    systemctl -q disable istio.service 2>/dev/null; disarm
     systemd-run --quiet --collect --unit=mesh-vm-deadman --timer-property=AccuracySec=1s \
       --on-active=$(($(field wait.ready) + $(field wait.verdict) + 30))s /bin/sh "$d/program" mend "$d" || return 1
   fi
   for f in istio.err.log istio.log; do wc -c <"/var/log/istio/$f" 2>/dev/null || say 0; done >"$d/sizes"
   systemctl daemon-reload && systemctl restart istio.service
 }
-undo_start() {
-  disarm
-  halt
-  systemctl -q disable istio.service 2>/dev/null
-  return 0
-}
+undo_start() { disarm; systemctl -q disable istio.service 2>/dev/null; halt; }
 disarm() { systemctl stop mesh-vm-deadman.timer 2>/dev/null; }
-
-ready() { [ -x "$BIN/pilot-agent" ] && timeout 5 "$BIN/pilot-agent" wait --url "$READY" --timeoutSeconds 1 >/dev/null 2>&1; }
-
-# The old certificate was put away, so one that is there was issued to this start.
-do_ready() {
-  end=$(($(date +%s) + $(field wait.ready)))
-  until [ -s "$CERTS/cert-chain.pem" ] && ready; do
-    [ "$(date +%s)" -lt "$end" ] || return 1
-    sleep 1
-  done
+ready() {
+  [ -x "$BIN/pilot-agent" ] && timeout 5 "$BIN/pilot-agent" wait --url http://127.0.0.1:15021/healthz/ready --timeoutSeconds 1 >/dev/null 2>&1
 }
-
+do_ready() { await "$(field wait.ready)" certified; }
+# The old certificate was put away, so one that is there was issued to this start.
+certified() { [ -s "$CERTS/cert-chain.pem" ] && ready; }
 last_words() {
   {
-    journalctl -q -u istio.service -n 10 -o cat --no-pager 2>/dev/null
-    { read -r size; tail -c "+$((size + 1))" /var/log/istio/istio.err.log; read -r size; tail -c "+$((size + 1))" /var/log/istio/istio.log; } <"$d/sizes" 2>/dev/null
-  } >"$d/tail"
+    journalctl -q -u istio.service -n 10 -o cat --no-pager
+    { for f in istio.err.log istio.log; do read -r size && tail -c "+$((size + 1))" "/var/log/istio/$f"; done; } <"$d/sizes"
+  } >"$d/tail" 2>/dev/null
   lines <"$d/tail"
 }
-
 # The way is looked at without the proxy's rules: they would answer for it.
-hop() {
-  checks >"$d/checks" 2>/dev/null
-  awk '$3 == "bad" { print "bad " $2 " " $4 }' "$d/checks" >>"$d/log"
-  at=$(clue)
-  [ -n "$at" ] || at=$(awk '$3 == "bad" { print $2; exit }' "$d/checks")
-  log "hop ${at:-unit}"
-}
-
+hop() { checks >"$d/checks" 2>/dev/null; if clue; then bad ''; else bad 1; fi; }
 clue() {
   while IFS='=' read -r at pattern; do
-    if grep -qE "$pattern" "$d/tail"; then say "$at" && return; fi
+    if grep -qE "$pattern" "$d/tail"; then log "hop $at" && return; fi
   done <<'CLUES'
 clock=certificate has expired or is not yet valid
 tls-name=x509: certificate is (not )?valid for|cannot validate certificate for
@@ -711,49 +533,38 @@ token=Unauthenticated|authentication failure|istio-token: (no such|permission)
 dns=no such host|server misbehaving|lookup .*: i/o timeout
 control-plane=connection refused|i/o timeout|no route to host|network is unreachable|context deadline exceeded
 CLUES
+  return 1
 }
 
 # --- remove
-
 run_remove() {
   [ -e "$S/owner" ] || finish removed
-  [ "$(cut -d ' ' -f 2 <"$S/owner")" = "$(field owner | cut -d ' ' -f 2)" ] && same_uid || finish "foreign $(b64 <"$S/owner")"
-  log 'step stop'
-  hook stop
-  disarm
-  if unit; then systemctl -q disable istio.service 2>/dev/null; fi
-  { halt && sweep MESH_; } 2>"$d/err" || { lines <"$d/err"; log 'failed stop'; finish reverted; }
-  log 'step clean'
-  hook clean
-  : >"$d/block"
-  hosts "$d/block"
+  ours || finish "foreign $(b64 <"$S/owner")"
+  log 'step stop' && hook stop
+  systemctl -q disable istio.service 2>/dev/null; disarm
+  { halt && sweep MESH_; } 2>"$d/err" || { log 'failed stop' && lines <"$d/err" && finish reverted; }
+  log 'step clean' && hook clean
+  : >"$d/block" && hosts "$d/block"
   [ ! -e "$S/loose" ] || cat "$S/loose" >"$LOOSE" 2>/dev/null
-  cp "$S/owner" "$d/owner"
-  restore "$S/found"
-  rm -rf "${TOKEN%/*}"
-  put "$d/owner" "$S/owner" root 0600 # until all is done: so a second call goes on
-  log 'step uninstall'
-  hook uninstall
+  restore "$S/found"; rm -rf "${TOKEN%/*}"
+  log 'step uninstall' && hook uninstall
   [ ! -e "$S/installed" ] || uninstall 2>"$d/err" || lines <"$d/err"
-  systemctl daemon-reload
   systemctl reset-failed istio.service 2>/dev/null
   forget
-  for f in $gone "$S" "$R/token-before"; do [ ! -e "$f" ] && [ ! -h "$f" ] || log "left $(printf %s "$f" | b64)"; done
+  for f in $gone "$S" "$R/token-before"; do if [ -e "$f" ] || [ -h "$f" ]; then log "left $(printf %s "$f" | b64)"; fi; done
   finish removed
 }
-
-# An uid that one side does not know is no difference.
-same_uid() {
-  a=$(cut -d ' ' -f 1 <"$S/owner") b=$(field owner | cut -d ' ' -f 1)
-  [ "$a" = "$b" ] || [ -z "$a" ] || [ -z "$b" ]
+# A uid that one side does not know is no difference.
+ours() {
+  read -r theirs id <"$S/owner" # an empty uid leaves the id in its place
+  field owner >"$d/owner" && read -r uid mine <"$d/owner"
+  [ "${id:-$theirs}" = "${mine:-$uid}" ] && { [ "$theirs" = "$uid" ] || [ -z "$id" ] || [ -z "$mine" ]; }
 }
-
 # Takes away the folders that were not there before the first run.
 forget() {
   gone=
   for f in $DIRS; do grep -qxF "$f" "$S/found/dirs" 2>/dev/null || gone="$gone $f"; done
-  rm -rf "$S"
   # shellcheck disable=SC2086 # a list of words of ours
-  rm -rf $gone
+  rm -rf "$S" $gone
   systemctl daemon-reload 2>/dev/null
 }
