@@ -16,7 +16,7 @@ fn traces(name: &str, network: &str) -> Vec<String> {
         String::from_utf8(Command::new(program).args(words).output().unwrap().stdout).unwrap()
     };
     let folder = format!("/var/lib/terraform-provider-mesh/{name}");
-    let links = [format!("meshbr{network} "), format!("mesh{network}-")];
+    let prefixes = [format!("meshbr{network} "), format!("mesh{network}-")];
     let listings = [
         output("ip", &["netns", "list"]),
         output("ip", &["-brief", "link"]),
@@ -28,8 +28,9 @@ fn traces(name: &str, network: &str) -> Vec<String> {
         ),
     ];
     let lines = listings.iter().flat_map(|listing| listing.lines());
-    let ours =
-        lines.filter(|line| line.contains(&folder) || links.iter().any(|link| line.contains(link)));
+    let ours = lines.filter(|line| {
+        line.contains(&folder) || prefixes.iter().any(|prefix| line.contains(prefix))
+    });
     ours.map(str::to_owned).collect()
 }
 
