@@ -40,14 +40,22 @@ impl Context {
 
     /// Returns the cluster, connected.
     pub(crate) async fn cluster(&self) -> Result<&Cluster, Diagnostics> {
-        let settings = self.settings.as_ref().ok_or_else(|| unknown("kubernetes", "the cluster"))?;
+        let settings = self
+            .settings
+            .as_ref()
+            .ok_or_else(|| unknown("kubernetes", "the cluster"))?;
         let connect = || Cluster::connect(settings, &|name| std::env::var(name).ok());
-        self.cluster.get_or_try_init(connect).await.map_err(|error| diagnose::cluster(&error).into())
+        self.cluster
+            .get_or_try_init(connect)
+            .await
+            .map_err(|error| diagnose::cluster(&error).into())
     }
 
     /// Returns the defaults and credentials for VMs.
     pub(crate) fn ssh(&self) -> Result<&SshBlock, Diagnostics> {
-        self.ssh.as_ref().ok_or_else(|| unknown("ssh", "the VMs").into())
+        self.ssh
+            .as_ref()
+            .ok_or_else(|| unknown("ssh", "the VMs").into())
     }
 
     /// Tells whether the whole provider block is known.
@@ -91,7 +99,11 @@ fn settings(block: &ProviderBlock) -> Settings {
         insecure,
         exec,
     } = kubernetes;
-    let paths = config_paths.into_known().unwrap_or_default().into_iter().chain(config_path.into_known());
+    let paths = config_paths
+        .into_known()
+        .unwrap_or_default()
+        .into_iter()
+        .chain(config_path.into_known());
     Settings {
         config_paths: paths.map(PathBuf::from).collect(),
         config_context: config_context.into_known(),
@@ -115,7 +127,10 @@ fn settings(block: &ProviderBlock) -> Settings {
 fn istio(block: &IstioBlock) -> IstioSettings {
     let defaults = IstioSettings::default();
     IstioSettings {
-        namespace: block.namespace.known().map_or(defaults.namespace, |name| name.0.to_string()),
+        namespace: block
+            .namespace
+            .known()
+            .map_or(defaults.namespace, |name| name.0.to_string()),
         revision: block.revision.known().map(|name| name.0.to_string()),
         cluster_id: block.cluster_id.known().cloned(),
         control_plane_address: block.control_plane_address.known().map(|address| address.0),
@@ -127,7 +142,13 @@ fn exec(block: ExecBlock) -> Option<Exec> {
         api_version: block.api_version.into_known()?,
         command: block.command.into_known()?,
         args: block.args.into_known().unwrap_or_default(),
-        env: block.env.into_known().unwrap_or_default().into_iter().map(|(k, v)| (k, v.into_secret())).collect(),
+        env: block
+            .env
+            .into_known()
+            .unwrap_or_default()
+            .into_iter()
+            .map(|(k, v)| (k, v.into_secret()))
+            .collect(),
     })
 }
 

@@ -23,21 +23,50 @@ pub(crate) fn problems(problems: Vec<Problem>, unknown: &Paths) -> Diagnostics {
 }
 
 /// Tells why the cluster could not be used.
+#[expect(clippy::too_many_lines, reason = "a table: one row for each error")]
 pub(crate) fn cluster(error: &ClusterError) -> Diagnostic {
     use ClusterError as E;
     let (code, summary, next) = match error {
-        E::NoConfiguration => ("cluster-none", "No cluster is configured", "Set one of these."),
-        E::Settings(_) => ("cluster-settings", "The kubernetes block cannot be used", "Correct these attributes."),
-        E::Kubeconfig { .. } => ("cluster-kubeconfig", "The kubeconfig cannot be used", "Correct the file or the path."),
-        E::Credentials { .. } => ("cluster-credentials", "The cluster's credentials cannot be used", "Renew them."),
+        E::NoConfiguration => (
+            "cluster-none",
+            "No cluster is configured",
+            "Set one of these.",
+        ),
+        E::Settings(_) => (
+            "cluster-settings",
+            "The kubernetes block cannot be used",
+            "Correct these attributes.",
+        ),
+        E::Kubeconfig { .. } => (
+            "cluster-kubeconfig",
+            "The kubeconfig cannot be used",
+            "Correct the file or the path.",
+        ),
+        E::Credentials { .. } => (
+            "cluster-credentials",
+            "The cluster's credentials cannot be used",
+            "Renew them.",
+        ),
         E::Unreachable { .. } => (
             "cluster-unreachable",
             "The API server is not reachable",
             "Check its address, the route to it and, for an endpoint with another name, kubernetes.tls_server_name.",
         ),
-        E::Unauthorized { .. } => ("cluster-unauthorized", "The API server refuses the credentials", "Renew them."),
-        E::Forbidden { .. } => ("cluster-forbidden", "The API server forbids it", "Add the rule to the role:"),
-        E::NotFound { .. } => ("cluster-not-found", "An object of the mesh is missing", "Is Istio installed there?"),
+        E::Unauthorized { .. } => (
+            "cluster-unauthorized",
+            "The API server refuses the credentials",
+            "Renew them.",
+        ),
+        E::Forbidden { .. } => (
+            "cluster-forbidden",
+            "The API server forbids it",
+            "Add the rule to the role:",
+        ),
+        E::NotFound { .. } => (
+            "cluster-not-found",
+            "An object of the mesh is missing",
+            "Is Istio installed there?",
+        ),
         E::MissingCrd { .. } => (
             "cluster-no-istio",
             "The cluster does not know Istio's kinds",
@@ -49,44 +78,98 @@ pub(crate) fn cluster(error: &ClusterError) -> Diagnostic {
             "Leave them out of the configuration, let the owner give them up, or set field_manager.force_conflicts.",
         ),
         E::Exists { .. } => ("cluster-exists", "The object exists already", "Import it:"),
-        E::Invalid { .. } => ("cluster-invalid", "The API server refuses the object", "Correct the fields it names."),
-        E::Denied { .. } => ("cluster-denied", "An admission webhook refuses the object", "Correct what it names."),
-        E::Busy { .. } | E::Server { .. } => {
-            ("cluster-server", "The API server failed", "Apply again once it is healthy.")
-        }
-        E::Answer { .. } => ("cluster-answer", "The cluster's answer cannot be used", "Correct what it names."),
-        E::NotConnected { .. } => {
-            ("istiod-silent", "istiod has not reported the proxy", "Look at istiod's log for this proxy.")
-        }
+        E::Invalid { .. } => (
+            "cluster-invalid",
+            "The API server refuses the object",
+            "Correct the fields it names.",
+        ),
+        E::Denied { .. } => (
+            "cluster-denied",
+            "An admission webhook refuses the object",
+            "Correct what it names.",
+        ),
+        E::Busy { .. } | E::Server { .. } => (
+            "cluster-server",
+            "The API server failed",
+            "Apply again once it is healthy.",
+        ),
+        E::Answer { .. } => (
+            "cluster-answer",
+            "The cluster's answer cannot be used",
+            "Correct what it names.",
+        ),
+        E::NotConnected { .. } => (
+            "istiod-silent",
+            "istiod has not reported the proxy",
+            "Look at istiod's log for this proxy.",
+        ),
     };
-    Diagnostic::error(summary, coded(code, &format!("{}. {next}{}", chain(error), cluster_next(error))))
+    Diagnostic::error(
+        summary,
+        coded(
+            code,
+            &format!("{}. {next}{}", chain(error), cluster_next(error)),
+        ),
+    )
 }
 
 /// Returns what the next step names of the error itself.
 fn cluster_next(error: &ClusterError) -> String {
     match error {
-        ClusterError::Forbidden { .. } => error.missing_rule().map(|rule| format!("\n\n{rule}")).unwrap_or_default(),
+        ClusterError::Forbidden { .. } => error
+            .missing_rule()
+            .map(|rule| format!("\n\n{rule}"))
+            .unwrap_or_default(),
         ClusterError::Exists { import_id, .. } => {
             format!("\n\n  terraform import mesh_vm_workload.NAME {import_id}")
         }
         ClusterError::Invalid { causes, .. } => {
-            causes.iter().map(|cause| format!("\n  {}: {}", cause.field, cause.message)).collect()
+            let lines = causes
+                .iter()
+                .map(|cause| format!("{}: {}", cause.field, cause.message));
+            format!(
+                "
+  {}",
+                lines.collect::<Vec<_>>().join(
+                    "
+  "
+                )
+            )
         }
         _ => String::new(),
     }
 }
 
 /// Tells why a VM could not be used.
+#[expect(clippy::too_many_lines, reason = "a table: one row for each error")]
 pub(crate) fn vm(error: &VmError) -> Diagnostic {
     use VmError as E;
     let (code, summary, next, at) = match error.root() {
-        E::Coordinate { .. } => ("ssh-coordinate", "The VM's coordinates are not valid", "Correct them.", "ssh"),
-        E::OpenSsh { .. } => ("ssh-client", "OpenSSH's client is missing", "Install it where Terraform runs.", "ssh"),
-        E::Local { .. } => ("ssh-local", "The SSH connection cannot be set up", "Check this machine.", "ssh"),
+        E::Coordinate { .. } => (
+            "ssh-coordinate",
+            "The VM's coordinates are not valid",
+            "Correct them.",
+            "ssh",
+        ),
+        E::OpenSsh { .. } => (
+            "ssh-client",
+            "OpenSSH's client is missing",
+            "Install it where Terraform runs.",
+            "ssh",
+        ),
+        E::Local { .. } => (
+            "ssh-local",
+            "The SSH connection cannot be set up",
+            "Check this machine.",
+            "ssh",
+        ),
         E::Key(error) => return key(error),
-        E::Configuration { .. } => {
-            ("ssh-config", "OpenSSH refuses its configuration", "Correct the file of ssh.config_file.", "ssh")
-        }
+        E::Configuration { .. } => (
+            "ssh-config",
+            "OpenSSH refuses its configuration",
+            "Correct the file of ssh.config_file.",
+            "ssh",
+        ),
         E::Connect { .. } => (
             "ssh-connect",
             "The VM is not reachable over SSH",
@@ -111,20 +194,45 @@ pub(crate) fn vm(error: &VmError) -> Diagnostic {
             "Log in as root, or allow the user `NOPASSWD: /bin/sh` in sudoers.",
             "ssh.user",
         ),
-        E::Silent { .. } | E::Dropped { .. } => {
-            ("ssh-lost", "The connection to the VM was lost", "Apply again: what had begun is found and finished.", "ssh")
-        }
-        E::Token(_) => ("token", "The VM's token cannot be had", "See the cause.", "service_account"),
-        E::Remote { .. } => ("vm-program", "The program on the VM failed", "See its last lines.", "ssh"),
-        E::Bastion { .. } => ("ssh-bastion", "The bastion cannot be passed", "See the cause.", "ssh.bastion"),
+        E::Silent { .. } | E::Dropped { .. } => (
+            "ssh-lost",
+            "The connection to the VM was lost",
+            "Apply again: what had begun is found and finished.",
+            "ssh",
+        ),
+        E::Token(_) => (
+            "token",
+            "The VM's token cannot be had",
+            "See the cause.",
+            "service_account",
+        ),
+        E::Remote { .. } => (
+            "vm-program",
+            "The program on the VM failed",
+            "See its last lines.",
+            "ssh",
+        ),
+        E::Bastion { .. } => (
+            "ssh-bastion",
+            "The bastion cannot be passed",
+            "See the cause.",
+            "ssh.bastion",
+        ),
     };
-    let at = if matches!(error, E::Bastion { .. }) { "ssh.bastion" } else { at };
+    let at = if matches!(error, E::Bastion { .. }) {
+        "ssh.bastion"
+    } else {
+        at
+    };
     Diagnostic::error(summary, coded(code, &format!("{}. {next}", chain(error)))).at(at)
 }
 
 /// Tells why an identity cannot be used. Shows nothing of it.
 pub(crate) fn key(error: &KeyError) -> Diagnostic {
-    Diagnostic::error("The SSH identity cannot be used", coded("ssh-identity", &format!("{}.", chain(error))))
+    Diagnostic::error(
+        "The SSH identity cannot be used",
+        coded("ssh-identity", &format!("{}.", chain(error))),
+    )
 }
 
 /// Ends a text with its code, which is the anchor in the troubleshooting guide.

@@ -19,7 +19,11 @@ impl Provider for Mesh {
     type Context = Context;
 
     fn check(config: &ProviderBlock, unknown: &Paths) -> Diagnostics {
-        config.ssh.known().map(|ssh| identities(ssh, unknown)).unwrap_or_default()
+        config
+            .ssh
+            .known()
+            .map(|ssh| identities(ssh, unknown))
+            .unwrap_or_default()
     }
 
     fn configure(&self, config: ProviderBlock) -> Result<Context, Diagnostics> {
@@ -38,7 +42,9 @@ fn identities(block: &SshBlock, unknown: &Paths) -> Diagnostics {
     named
         .filter(|(name, _)| !unknown.is_unknown(at(name)))
         .filter_map(|(name, identity)| {
-            ssh::parse_identity(identity).err().map(|error| diagnose::key(&error).at(at(name).name("private_key")))
+            ssh::parse_identity(identity)
+                .err()
+                .map(|error| diagnose::key(&error).at(at(name).name("private_key")))
         })
         .collect()
 }

@@ -23,25 +23,58 @@ pub(crate) struct Way {
 
 impl Way {
     /// Finds the way: what the resource leaves open comes from the provider block.
-    pub(crate) fn new(ssh: &SshInput, address: Option<&Address>, block: &SshBlock) -> Result<Self, Diagnostics> {
+    pub(crate) fn new(
+        ssh: &SshInput,
+        address: Option<&Address>,
+        block: &SshBlock,
+    ) -> Result<Self, Diagnostics> {
         let mut problems = Diagnostics::none();
-        let host = ssh.host.known().cloned().or_else(|| address.map(ToString::to_string));
-        let user = ssh.user.known().or(block.user.known()).cloned().unwrap_or_else(|| "root".into());
+        let host = ssh
+            .host
+            .known()
+            .cloned()
+            .or_else(|| address.map(ToString::to_string));
+        let user = ssh
+            .user
+            .known()
+            .or(block.user.known())
+            .cloned()
+            .unwrap_or_else(|| "root".into());
         let trust = trust(&own_proofs(ssh), block);
-        let bastions = bastion(ssh, block).map(|bastion| hop(bastion, &user, block)).transpose();
+        let bastions = bastion(ssh, block)
+            .map(|bastion| hop(bastion, &user, block))
+            .transpose();
         let credentials = credentials(ssh.identity.known(), block);
         match (host, trust, bastions, credentials) {
             (Some(host), Ok(trust), Ok(bastion), Ok(credentials)) => {
-                let port = port(&ssh.port).or(port(&block.port)).unwrap_or(22);
-                let vm = Hop { host, port, user: Some(user), trust };
+                let port = port(ssh.port).or(port(block.port)).unwrap_or(22);
+                let vm = Hop {
+                    host,
+                    port,
+                    user: Some(user),
+                    trust,
+                };
                 let bastions = bastion.into_iter().collect();
-                return Ok(Self { target: Target { vm, bastions, connect_timeout: timeout(block) }, credentials });
+                return Ok(Self {
+                    target: Target {
+                        vm,
+                        bastions,
+                        connect_timeout: timeout(block),
+                    },
+                    credentials,
+                });
             }
             (host, trust, bastions, credentials) => {
                 if host.is_none() {
-                    problems.push(Diagnostic::error("The VM's address is missing", "Set ssh.host.").at("ssh.host"));
+                    problems.push(
+                        Diagnostic::error("The VM's address is missing", "Set ssh.host.")
+                            .at("ssh.host"),
+                    );
                 }
-                [trust.err(), bastions.err(), credentials.err()].into_iter().flatten().for_each(|p| problems.push(p));
+                [trust.err(), bastions.err(), credentials.err()]
+                    .into_iter()
+                    .flatten()
+                    .for_each(|p| problems.push(p));
             }
         }
         Err(problems)
@@ -114,8 +147,14 @@ fn hop(bastion: &BastionInput, user: &str, block: &SshBlock) -> Result<Hop, Diag
     };
     Ok(Hop {
         host: bastion.host.known().cloned().unwrap_or_default(),
-        port: port(&bastion.port).unwrap_or(22),
-        user: Some(bastion.user.known().cloned().unwrap_or_else(|| user.to_owned())),
+        port: port(bastion.port).unwrap_or(22),
+        user: Some(
+            bastion
+                .user
+                .known()
+                .cloned()
+                .unwrap_or_else(|| user.to_owned()),
+        ),
         trust: trust(&proofs, block)?,
     })
 }
@@ -123,8 +162,14 @@ fn hop(bastion: &BastionInput, user: &str, block: &SshBlock) -> Result<Hop, Diag
 fn credentials(name: Option<&String>, block: &SshBlock) -> Result<Credentials, Diagnostic> {
     let identities = block.identities.known();
     let identity = match name.or(block.identity.known()) {
-        Some(name) => Some(identities.and_then(|all| all.get(name)).ok_or_else(|| no_such_identity(name, block))?),
-        None => identities.filter(|all| all.len() == 1).and_then(|all| all.values().next()),
+        Some(name) => Some(
+            identities
+                .and_then(|all| all.get(name))
+                .ok_or_else(|| no_such_identity(name, block))?,
+        ),
+        None => identities
+            .filter(|all| all.len() == 1)
+            .and_then(|all| all.values().next()),
     };
     let several = identities.is_some_and(|all| all.len() > 1) && identity.is_none();
     if several {
@@ -136,18 +181,37 @@ fn credentials(name: Option<&String>, block: &SshBlock) -> Result<Credentials, D
     }
     let use_agent = block.agent.known().copied().unwrap_or(identity.is_none());
     Ok(Credentials {
-        identity: identity.map(parse_identity).transpose().map_err(|error| crate::diagnose::key(&error))?,
-        agent: if use_agent { AgentUse::User } else { AgentUse::Never },
+        identity: identity
+            .map(parse_identity)
+            .transpose()
+            .map_err(|error| crate::diagnose::key(&error))?,
+        agent: if use_agent {
+            AgentUse::User
+        } else {
+            AgentUse::Never
+        },
         config_file: block.config_file.known().map(PathBuf::from),
     })
 }
 
 fn no_such_identity(name: &str, block: &SshBlock) -> Diagnostic {
-    let known: Vec<&str> = block.identities.known().into_iter().flatten().map(|(name, _)| name.as_str()).collect();
-    let listed = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+    let known: Vec<&str> = block
+        .identities
+        .known()
+        .into_iter()
+        .flatten()
+        .map(|(name, _)| name.as_str())
+        .collect();
+    let listed = if known.is_empty() {
+        "none".to_owned()
+    } else {
+        known.join(", ")
+    };
     Diagnostic::error(
         "There is no such SSH identity",
-        format!("The provider block's ssh.identities has no {name:?}; it has: {listed}. Add it there."),
+        format!(
+            "The provider block's ssh.identities has no {name:?}; it has: {listed}. Add it there."
+        ),
     )
     .at("ssh.identity")
 }
@@ -160,10 +224,15 @@ pub(crate) fn parse_identity(block: &IdentityBlock) -> Result<Identity, vm::KeyE
     Identity::parse(&key, secret(&block.passphrase).as_ref(), certificate)
 }
 
-fn port(value: &Value<PortNumber>) -> Option<u16> {
+fn port(value: Value<PortNumber>) -> Option<u16> {
     value.known().map(|port| Port::get(port.0))
 }
 
 fn timeout(block: &SshBlock) -> Duration {
-    Duration::from_secs(block.connect_timeout.known().map_or(10, |seconds| u64::from(*seconds)))
+    Duration::from_secs(
+        block
+            .connect_timeout
+            .known()
+            .map_or(10, |seconds| u64::from(*seconds)),
+    )
 }

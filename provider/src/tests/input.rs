@@ -10,7 +10,11 @@ async fn check(config: Json, expected: Expect) {
     let client = provider(&json!({})).await;
     let resource = client.resource("mesh_vm_workload").unwrap();
     let told = resource.validate(&config).await.unwrap();
-    let lines: String = told.diagnostics.iter().map(|told| format!("{told}\n")).collect();
+    let lines: String = told
+        .diagnostics
+        .iter()
+        .map(|told| format!("{told}\n"))
+        .collect();
     expected.assert_eq(&lines);
 }
 
@@ -50,9 +54,14 @@ async fn every_mistake_is_told_at_once() {
 #[tokio::test]
 async fn an_unknown_address_hides_no_other_mistake() {
     let config = with(usual(), "/address", json!(UNKNOWN));
-    let config = with(config, "/services/ratings/ports/http", json!({ "number": 22, "protocol": "HTTP" }));
+    let config = with(
+        config,
+        "/services/ratings/ports/http",
+        json!({ "number": 22, "protocol": "HTTP" }),
+    );
     let mut config = config;
-    config["services"]["again"] = json!({ "hosts": ["again.vm"], "ports": { "web": { "number": 22, "protocol": "HTTP" } } });
+    config["services"]["again"] =
+        json!({ "hosts": ["again.vm"], "ports": { "web": { "number": 22, "protocol": "HTTP" } } });
     check(config, expect![[r#"
         Error: Invalid workload at services.ratings.ports.http.target_port: services.again.ports.web and services.ratings.ports.http both lead to port 22 of the VM, and its proxy can tell only one service on a port. Give one of them another target_port.
 
@@ -77,7 +86,11 @@ async fn identities_that_cannot_be_used_are_told_before_a_plan() {
         "text": { "private_key": "hello" },
     } } });
     let told = client.configure(&block).await.unwrap();
-    let lines: String = told.diagnostics.iter().map(|told| format!("{told}\n")).collect();
+    let lines: String = told
+        .diagnostics
+        .iter()
+        .map(|told| format!("{told}\n"))
+        .collect();
     expect![[r#"
         Error: The SSH identity cannot be used at ssh.identities.empty.private_key: this is not a private key: it must begin with a line such as `-----BEGIN OPENSSH PRIVATE KEY-----`.
 

@@ -77,7 +77,8 @@ fn usual() -> Json {
     })
 }
 
-const HOST_KEY: &str = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILIG2T/B0l0gaqj3puu510tu9N1OkQ4znY3LYuEm5zCF";
+const HOST_KEY: &str =
+    "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILIG2T/B0l0gaqj3puu510tu9N1OkQ4znY3LYuEm5zCF";
 
 /// The state after a bootstrap of `config`, with what a refresh found.
 async fn state(resource: &Resource<'_>, config: &Json, drift: &Json) -> State {
@@ -100,7 +101,12 @@ async fn state(resource: &Resource<'_>, config: &Json, drift: &Json) -> State {
         object[name] = value.clone();
     }
     let value = resource.upgrade(0, &object).await.unwrap().ok().unwrap();
-    State { value, private: vec![], identity: None, tainted: false }
+    State {
+        value,
+        private: vec![],
+        identity: None,
+        tainted: false,
+    }
 }
 
 /// No drift.
@@ -110,6 +116,8 @@ fn none() -> Json {
 
 /// Replaces the value at a JSON pointer.
 fn with(mut object: Json, pointer: &str, value: Json) -> Json {
-    *object.pointer_mut(pointer).unwrap_or_else(|| panic!("nothing at {pointer}")) = value;
+    *object
+        .pointer_mut(pointer)
+        .unwrap_or_else(|| panic!("nothing at {pointer}")) = value;
     object
 }

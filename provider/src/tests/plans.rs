@@ -12,7 +12,12 @@ async fn check(before: Json, drift: Json, after: Json, expected: Expect) {
     let client = provider(&json!({})).await;
     let resource = client.resource("mesh_vm_workload").unwrap();
     let prior = state(&resource, &before, &drift).await;
-    let plan = resource.plan(Some(&prior), &after).await.unwrap().ok().unwrap();
+    let plan = resource
+        .plan(Some(&prior), &after)
+        .await
+        .unwrap()
+        .ok()
+        .unwrap();
     let (old, new) = (prior.value.to_json(), plan.planned.to_json());
     let mut text = format!("{:?}\n", plan.action);
     for (name, new) in new.as_object().unwrap() {
@@ -40,14 +45,24 @@ const COMPUTED: [&str; 12] = [
 
 #[tokio::test]
 async fn no_change_plans_nothing() {
-    check(usual(), none(), usual(), expect![[r#"
+    check(
+        usual(),
+        none(),
+        usual(),
+        expect![[r#"
         NoOp
-    "#]]).await;
+    "#]],
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn a_label_change_rebootstraps_with_its_reason() {
-    check(usual(), none(), with(usual(), "/labels/version", json!("v2")), expect![[r#"
+    check(
+        usual(),
+        none(),
+        with(usual(), "/labels/version", json!("v2")),
+        expect![[r#"
         Update
         bootstrapped_at: "2026-01-01T00:00:00Z" -> "<unknown until apply>"
         bundle_digest: "0123" -> "<unknown until apply>"
@@ -59,12 +74,18 @@ async fn a_label_change_rebootstraps_with_its_reason() {
         revision: "default" -> "<unknown until apply>"
         spiffe_id: "spiffe://cluster.local/ns/bookinfo/sa/default" -> "<unknown until apply>"
         trust_domain: "cluster.local" -> "<unknown until apply>"
-    "#]]).await;
+    "#]],
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn an_address_that_is_not_known_yet_hides_all_reasons() {
-    check(usual(), none(), with(usual(), "/address", json!(UNKNOWN)), expect![[r#"
+    check(
+        usual(),
+        none(),
+        with(usual(), "/address", json!(UNKNOWN)),
+        expect![[r#"
         Update
         bootstrapped_at: "2026-01-01T00:00:00Z" -> "<unknown until apply>"
         bundle_digest: "0123" -> "<unknown until apply>"
@@ -76,28 +97,46 @@ async fn an_address_that_is_not_known_yet_hides_all_reasons() {
         revision: "default" -> "<unknown until apply>"
         spiffe_id: "spiffe://cluster.local/ns/bookinfo/sa/default" -> "<unknown until apply>"
         trust_domain: "cluster.local" -> "<unknown until apply>"
-    "#]]).await;
+    "#]],
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn a_service_changes_objects_only() {
     let after = with(usual(), "/services/ratings/hosts", json!(["ratings.other"]));
-    check(usual(), none(), after, expect![[r#"
+    check(
+        usual(),
+        none(),
+        after,
+        expect![[r#"
         Update
-    "#]]).await;
+    "#]],
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn the_sidecar_changes_objects_only() {
-    check(usual(), none(), with(usual(), "/sidecar", json!({ "egress_hosts": ["./*"] })), expect![[r#"
+    check(
+        usual(),
+        none(),
+        with(usual(), "/sidecar", json!({ "egress_hosts": ["./*"] })),
+        expect![[r#"
         Update
-    "#]]).await;
+    "#]],
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn drift_of_the_vm_rebootstraps() {
     let drift = json!({ "objects": [], "vm": ["unit istio: active -> inactive"] });
-    check(usual(), drift, usual(), expect![[r#"
+    check(
+        usual(),
+        drift,
+        usual(),
+        expect![[r#"
         Update
         bootstrapped_at: "2026-01-01T00:00:00Z" -> "<unknown until apply>"
         bundle_digest: "0123" -> "<unknown until apply>"
@@ -110,7 +149,9 @@ async fn drift_of_the_vm_rebootstraps() {
         revision: "default" -> "<unknown until apply>"
         spiffe_id: "spiffe://cluster.local/ns/bookinfo/sa/default" -> "<unknown until apply>"
         trust_domain: "cluster.local" -> "<unknown until apply>"
-    "#]]).await;
+    "#]],
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -124,7 +165,11 @@ async fn drift_of_objects_leaves_the_vm_alone() {
 
 #[tokio::test]
 async fn another_name_replaces() {
-    check(usual(), none(), with(usual(), "/name", json!("ratings-vm-2")), expect![[r#"
+    check(
+        usual(),
+        none(),
+        with(usual(), "/name", json!("ratings-vm-2")),
+        expect![[r#"
         Replace
         bootstrapped_at: "2026-01-01T00:00:00Z" -> "<unknown until apply>"
         bundle_digest: "0123" -> "<unknown until apply>"
@@ -136,12 +181,18 @@ async fn another_name_replaces() {
         revision: "default" -> "<unknown until apply>"
         spiffe_id: "spiffe://cluster.local/ns/bookinfo/sa/default" -> "<unknown until apply>"
         trust_domain: "cluster.local" -> "<unknown until apply>"
-    "#]]).await;
+    "#]],
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn without_ssh_only_objects_are_left() {
-    check(usual(), none(), with(usual(), "/ssh", Json::Null), expect![[r#"
+    check(
+        usual(),
+        none(),
+        with(usual(), "/ssh", Json::Null),
+        expect![[r#"
         Update
         bootstrapped_at: "2026-01-01T00:00:00Z" -> null
         bundle_digest: "0123" -> null
@@ -153,14 +204,22 @@ async fn without_ssh_only_objects_are_left() {
         revision: "default" -> "<unknown until apply>"
         spiffe_id: "spiffe://cluster.local/ns/bookinfo/sa/default" -> "<unknown until apply>"
         trust_domain: "cluster.local" -> "<unknown until apply>"
-    "#]]).await;
+    "#]],
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn a_credential_changes_the_state_only() {
-    check(usual(), none(), with(usual(), "/ssh/user", json!("root")), expect![[r#"
+    check(
+        usual(),
+        none(),
+        with(usual(), "/ssh/user", json!("root")),
+        expect![[r#"
         Update
-    "#]]).await;
+    "#]],
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -172,9 +231,19 @@ async fn every_attribute_may_be_unknown() {
         let config = with(full(), &format!("/{name}"), json!(UNKNOWN));
         let valid = resource.validate(&config).await.unwrap();
         assert!(valid.errors().is_empty(), "{name}: {:?}", valid.errors());
-        resource.plan(None, &config).await.unwrap().ok().unwrap_or_else(|error| panic!("{name}: {error}"));
+        resource
+            .plan(None, &config)
+            .await
+            .unwrap()
+            .ok()
+            .unwrap_or_else(|error| panic!("{name}: {error}"));
         let prior = state(&resource, &full(), &none()).await;
-        resource.plan(Some(&prior), &config).await.unwrap().ok().unwrap_or_else(|error| panic!("{name}: {error}"));
+        resource
+            .plan(Some(&prior), &config)
+            .await
+            .unwrap()
+            .ok()
+            .unwrap_or_else(|error| panic!("{name}: {error}"));
     }
 }
 

@@ -12,7 +12,8 @@ use crate::workload::input::WorkloadInput;
 
 /// For each leaf: another value that is allowed there.
 fn others() -> Vec<(&'static str, Json)> {
-    let key = json!("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBBSWrK4GvEEiBJ0SWSPpqCWVBgEuY3hJEuCLGOZ0QYk");
+    let key =
+        json!("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBBSWrK4GvEEiBJ0SWSPpqCWVBgEuY3hJEuCLGOZ0QYk");
     vec![
         ("/namespace", json!("other")),
         ("/name", json!("ratings-vm-2")),
@@ -52,7 +53,10 @@ fn others() -> Vec<(&'static str, Json)> {
         ("/proxy/runtime", Json::Null),
         ("/proxy/interception", json!("none")),
         ("/proxy/dns_capture", json!(false)),
-        ("/proxy/install/url", json!("https://packages.example.com/2.deb")),
+        (
+            "/proxy/install/url",
+            json!("https://packages.example.com/2.deb"),
+        ),
         ("/proxy/install/sha256", json!("b".repeat(64))),
         ("/proxy/exclude_inbound_ports", json!([2223])),
         ("/proxy/exclude_cidrs", json!(["10.2.0.0/16"])),
@@ -67,13 +71,26 @@ fn others() -> Vec<(&'static str, Json)> {
 
 /// What is not rendered but still asks for a bootstrap: the machine may be another one. The package
 /// and the only runtime there is are no files, and a coordinate is where the files go.
-const NOT_RENDERED: [&str; 5] = ["triggers", "ssh.host", "proxy.runtime", "proxy.install.url", "proxy.install.sha256"];
+const NOT_RENDERED: [&str; 5] = [
+    "triggers",
+    "ssh.host",
+    "proxy.runtime",
+    "proxy.install.url",
+    "proxy.install.sha256",
+];
 
 #[test]
 fn every_leaf_has_another_value_to_try() {
     let mut leaves = BTreeSet::new();
-    collect(&<WorkloadInput as Object<Effect>>::attributes(), "", &mut leaves);
-    let tried: BTreeSet<String> = others().iter().map(|(pointer, _)| attribute_path(pointer)).collect();
+    collect(
+        &<WorkloadInput as Object<Effect>>::attributes(),
+        "",
+        &mut leaves,
+    );
+    let tried: BTreeSet<String> = others()
+        .iter()
+        .map(|(pointer, _)| attribute_path(pointer))
+        .collect();
     assert_eq!(leaves, tried);
 }
 
@@ -88,9 +105,18 @@ fn the_rule_of_every_attribute_is_what_rendering_shows() {
         let bundle_differs = old.bundle.digest() != new.bundle.digest();
         let objects_differ = old.objects != new.objects;
         let asks = rule >= Effect::Rebootstrap && !NOT_RENDERED.contains(&at.as_str());
-        assert_eq!(bundle_differs, asks, "{at}: the rule is {rule:?}, the bundle says otherwise");
-        assert!(!objects_differ || rule >= Effect::Objects, "{at}: the rule is {rule:?}, but the objects differ");
-        assert!(objects_differ || rule != Effect::Objects, "{at}: the rule is {rule:?}, but the objects are the same");
+        assert_eq!(
+            bundle_differs, asks,
+            "{at}: the rule is {rule:?}, the bundle says otherwise"
+        );
+        assert!(
+            !objects_differ || rule >= Effect::Objects,
+            "{at}: the rule is {rule:?}, but the objects differ"
+        );
+        assert!(
+            objects_differ || rule != Effect::Objects,
+            "{at}: the rule is {rule:?}, but the objects are the same"
+        );
     }
 }
 
@@ -100,7 +126,11 @@ fn sample(pointer: &str) -> Json {
         // Behind a name, the proxy must be told its own address.
         "/instance_ip" => with(full(), "/address", json!("vm.example.com")),
         // Both name the same port; only one of them may.
-        "/ports/http" => with(full(), "/services/ratings/ports/http/target_port", Json::Null),
+        "/ports/http" => with(
+            full(),
+            "/services/ratings/ports/http/target_port",
+            Json::Null,
+        ),
         "/services/ratings/ports/http/target_port" => with(full(), "/ports", Json::Null),
         _ => full(),
     }
@@ -121,7 +151,12 @@ fn raw(json: &Json) -> Raw {
         Json::Number(number) => Raw::Number(number.to_string().parse().unwrap()),
         Json::String(text) => Raw::Text(text.clone()),
         Json::Array(items) => Raw::List(items.iter().map(raw).collect()),
-        Json::Object(items) => Raw::Map(items.iter().map(|(key, item)| (key.clone(), raw(item))).collect()),
+        Json::Object(items) => Raw::Map(
+            items
+                .iter()
+                .map(|(key, item)| (key.clone(), raw(item)))
+                .collect(),
+        ),
     }
 }
 
@@ -134,7 +169,11 @@ fn facts() -> Facts {
         mesh_id: "cluster.local".into(),
         mesh_config: json!({ "defaultConfig": {} }),
         root: Pem("-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n".into()),
-        control_plane: ControlPlane { host: "istiod.istio-system.svc".into(), port: 15012, address: None },
+        control_plane: ControlPlane {
+            host: "istiod.istio-system.svc".into(),
+            port: 15012,
+            address: None,
+        },
         ca_address: None,
         service_account_exists: Some(true),
         entry_uid: None,
@@ -143,7 +182,11 @@ fn facts() -> Facts {
 
 fn collect(attributes: &[Attribute<Effect>], at: &str, found: &mut BTreeSet<String>) {
     for attribute in attributes {
-        let at = if at.is_empty() { attribute.name.to_owned() } else { format!("{at}.{}", attribute.name) };
+        let at = if at.is_empty() {
+            attribute.name.to_owned()
+        } else {
+            format!("{at}.{}", attribute.name)
+        };
         match innermost(&attribute.ty) {
             Type::Object(inner) => collect(inner, &at, found),
             _ => _ = found.insert(at),
@@ -163,17 +206,26 @@ fn attribute_path(pointer: &str) -> String {
     let mut attributes = <WorkloadInput as Object<Effect>>::attributes();
     let mut path = vec![];
     for step in pointer.split('/').skip(1) {
-        let Some(attribute) = attributes.iter().find(|attribute| attribute.name == step) else { continue };
+        let Some(attribute) = attributes.iter().find(|attribute| attribute.name == step) else {
+            continue;
+        };
         path.push(attribute.name);
         let inner = innermost(&attribute.ty).clone();
-        attributes = if let Type::Object(inner) = inner { inner } else { vec![] };
+        attributes = if let Type::Object(inner) = inner {
+            inner
+        } else {
+            vec![]
+        };
     }
     path.join(".")
 }
 
 fn rule(attributes: &[Attribute<Effect>], at: &str) -> Effect {
     let (name, rest) = at.split_once('.').unwrap_or((at, ""));
-    let attribute = attributes.iter().find(|attribute| attribute.name == name).unwrap();
+    let attribute = attributes
+        .iter()
+        .find(|attribute| attribute.name == name)
+        .unwrap();
     match (innermost(&attribute.ty), rest) {
         (Type::Object(inner), rest) if !rest.is_empty() => rule(inner, rest),
         _ => attribute.effect,

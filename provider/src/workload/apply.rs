@@ -24,7 +24,7 @@ use crate::diagnose;
 use crate::ssh::Way;
 
 /// How long istiod may take to report a proxy that is ready.
-const CONNECTED: Duration = Duration::from_secs(60);
+const CONNECTED: Duration = Duration::from_mins(1);
 
 /// An update, as the framework hands it over.
 pub(super) struct Update<'a> {
@@ -58,11 +58,28 @@ pub(super) async fn create(
     if let Err(error) = prepared.withdraw().await {
         return Err(take_back(&prepared, error.into(), reached).await);
     }
-    let commit = if redirects(next) { Commit::OnVerdict } else { Commit::OnReady };
+    let commit = if redirects(next) {
+        Commit::OnVerdict
+    } else {
+        Commit::OnReady
+    };
     let bootstrap = prepared.bootstrap(context, &way, commit, deadline);
     match bootstrap.run(session).await {
-        Ok(done) => joined(&prepared, &Connection::default(), &done, vec!["created".into()], deadline, reached).await,
-        Err(Failure { vm: Left::Untouched, error }) => Err(take_back(&prepared, error, reached).await),
+        Ok(done) => {
+            joined(
+                &prepared,
+                &Connection::default(),
+                &done,
+                vec!["created".into()],
+                deadline,
+                reached,
+            )
+            .await
+        }
+        Err(Failure {
+            vm: Left::Untouched,
+            error,
+        }) => Err(take_back(&prepared, error, reached).await),
         Err(Failure { error, .. }) => Err(error),
     }
 }
@@ -81,7 +98,14 @@ pub(super) async fn update(
             Ok(Diagnostics::none())
         }
         Effect::Rebootstrap | Effect::Replace if !update.next.ssh.is_null() => {
-            rebootstrap(context, update, change.reasons.unwrap_or_default(), deadline, reached).await
+            rebootstrap(
+                context,
+                update,
+                change.reasons.unwrap_or_default(),
+                deadline,
+                reached,
+            )
+            .await
         }
         _ => objects(context, update, deadline, reached).await,
     }
@@ -102,7 +126,10 @@ async fn objects(
         warnings.append(delete::leave(context, update, &prepared, deadline).await);
         *reached = Some(without_vm(told(&prepared, vec![])));
     } else {
-        *reached = Some(WorkloadOutput { drift: drift_output(Drift::default()), ..update.output.clone() });
+        *reached = Some(WorkloadOutput {
+            drift: drift_output(Drift::default()),
+            ..update.output.clone()
+        });
     }
     Ok(warnings)
 }
@@ -115,35 +142,65 @@ async fn rebootstrap(
     deadline: Instant,
     reached: &mut Option<WorkloadOutput>,
 ) -> Done {
-    let wait = if may_be_new(update) { Wait::Until(deadline.into_std()) } else { Wait::Once };
+    let wait = if may_be_new(update) {
+        Wait::Until(deadline.into_std())
+    } else {
+        Wait::Once
+    };
     let Some((way, session)) = connect(context, update.next, wait).await? else {
-        return Err(Diagnostic::error("The VM cannot be bootstrapped", "ssh is not set.").at("ssh").into());
+        return Err(
+            Diagnostic::error("The VM cannot be bootstrapped", "ssh is not set.")
+                .at("ssh")
+                .into(),
+        );
     };
     let mut prepared = Prepared::of_update(context, update).await?;
-    let before = prepared.observed.entry.as_ref().map(cluster::connection).unwrap_or_default();
-    *reached = Some(WorkloadOutput { drift: drift_output(unfinished()), ..update.output.clone() });
+    let before = prepared
+        .observed
+        .entry
+        .as_ref()
+        .map(cluster::connection)
+        .unwrap_or_default();
+    *reached = Some(WorkloadOutput {
+        drift: drift_output(unfinished()),
+        ..update.output.clone()
+    });
     if let Err(error) = prepared.withdraw().await {
         return Err(go_back(&prepared, update, error.into(), reached).await);
     }
     let bootstrap = prepared.bootstrap(context, &way, commit(update), deadline);
     match bootstrap.run(session).await {
         Ok(done) => {
-            let mut warnings = joined(&prepared, &before, &done, reasons, deadline, reached).await?;
+            let mut warnings =
+                joined(&prepared, &before, &done, reasons, deadline, reached).await?;
             prepared.prune(update.prior).await?;
             warnings.append(delete::leave(context, update, &prepared, deadline).await);
             Ok(warnings)
         }
-        Err(Failure { vm: Left::Unknown, error }) => Err(error),
+        Err(Failure {
+            vm: Left::Unknown,
+            error,
+        }) => Err(error),
         Err(Failure { error, .. }) => Err(go_back(&prepared, update, error, reached).await),
     }
 }
 
 /// Connects to the VM if there is one: before anything is written, so that a wrong key changes nothing.
-async fn connect(context: &Context, input: &WorkloadInput, wait: Wait) -> Result<Option<(Way, Session)>, Diagnostics> {
-    let Some(ssh) = input.ssh.known() else { return Ok(None) };
+async fn connect(
+    context: &Context,
+    input: &WorkloadInput,
+    wait: Wait,
+) -> Result<Option<(Way, Session)>, Diagnostics> {
+    let Some(ssh) = input.ssh.known() else {
+        return Ok(None);
+    };
+    tracing::info!("connecting to the VM");
     let address = input.address.known().map(|address| &address.0);
     let way = Way::new(ssh, address, context.ssh()?)?;
-    let session = way.connect(context, wait).await.map_err(|error| diagnose::vm(&error))?;
+    let session = way
+        .connect(context, wait)
+        .await
+        .map_err(|error| diagnose::vm(&error))?;
     Ok(Some((way, session)))
 }
 
@@ -156,36 +213,71 @@ impl<'a> Prepared<'a> {
             prepared.force = Force::Fields;
         }
         let entry = prepared.observed.entry.as_ref();
-        if entry.is_some_and(|entry| entry["metadata"]["labels"][mesh::objects::MANAGED_BY_LABEL] != mesh::objects::MANAGER) {
+        if entry.is_some_and(|entry| {
+            entry["metadata"]["labels"][mesh::objects::MANAGED_BY_LABEL] != mesh::objects::MANAGER
+        }) {
             prepared.force = Force::Adopt;
         }
         Ok(prepared)
     }
 
     async fn write(&self, objects: &[Manifest]) -> Result<Vec<cluster::Applied>, Diagnostic> {
-        self.cluster.apply(objects, self.force).await.map_err(|error| diagnose::cluster(&error))
+        self.cluster
+            .apply(objects, self.force)
+            .await
+            .map_err(|error| diagnose::cluster(&error))
     }
 
     /// Writes the objects with an entry that takes no traffic; the entry's uid marks the VM.
     async fn withdraw(&mut self) -> Result<(), Diagnostic> {
+        tracing::info!(id = %self.workload.id, "writing the objects, with the entry withdrawn");
         let applied = self.write(&self.desired.withdrawn()).await?;
-        if let Some(entry) = applied.into_iter().find(|applied| applied.kind == Kind::WorkloadEntry) {
+        if let Some(entry) = applied
+            .into_iter()
+            .find(|applied| applied.kind == Kind::WorkloadEntry)
+        {
             self.desired.bundle.owner.uid.clone_from(&entry.uid);
             self.facts.entry_uid = Some(entry.uid);
         }
         Ok(())
     }
 
-    fn bootstrap<'b>(&'b self, context: &'b Context, way: &'b Way, commit: Commit, deadline: Instant) -> Bootstrap<'b> {
-        Bootstrap { context, cluster: self.cluster, way, bundle: &self.desired.bundle, commit, deadline }
+    fn bootstrap<'b>(
+        &'b self,
+        context: &'b Context,
+        way: &'b Way,
+        commit: Commit,
+        deadline: Instant,
+    ) -> Bootstrap<'b> {
+        Bootstrap {
+            context,
+            cluster: self.cluster,
+            way,
+            bundle: &self.desired.bundle,
+            commit,
+            deadline,
+        }
     }
 
     /// Deletes the objects that the prior input asked for and this one does not.
     async fn prune(&self, prior: &WorkloadInput) -> Result<(), Diagnostic> {
-        let wanted = |id: &(Kind, mesh::Id)| self.desired.objects.iter().any(|o| (o.kind, &o.id) == (id.0, &id.1));
-        let before = self.rendered(prior).map(|desired| desired.objects).unwrap_or_default();
-        let stale = before.into_iter().map(|object| (object.kind, object.id)).filter(|id| !wanted(id));
-        self.delete(stale).await.map_err(|error| diagnose::cluster(&error))
+        let wanted = |id: &(Kind, mesh::Id)| {
+            self.desired
+                .objects
+                .iter()
+                .any(|o| (o.kind, &o.id) == (id.0, &id.1))
+        };
+        let before = self
+            .rendered(prior)
+            .map(|desired| desired.objects)
+            .unwrap_or_default();
+        let stale = before
+            .into_iter()
+            .map(|object| (object.kind, object.id))
+            .filter(|id| !wanted(id));
+        self.delete(stale)
+            .await
+            .map_err(|error| diagnose::cluster(&error))
     }
 
     /// Renders another input of the same workload with the same facts.
@@ -193,8 +285,17 @@ impl<'a> Prepared<'a> {
         mesh::render(&convert::workload(input)?, &self.facts).ok()
     }
 
-    pub(super) async fn delete(&self, objects: impl Iterator<Item = (Kind, mesh::Id)>) -> Result<(), ClusterError> {
-        let doomed: Vec<_> = objects.map(|(kind, id)| Doomed { kind, id, uid: None }).collect();
+    pub(super) async fn delete(
+        &self,
+        objects: impl Iterator<Item = (Kind, mesh::Id)>,
+    ) -> Result<(), ClusterError> {
+        let doomed: Vec<_> = objects
+            .map(|(kind, id)| Doomed {
+                kind,
+                id,
+                uid: None,
+            })
+            .collect();
         self.cluster.delete(&doomed).await
     }
 }
@@ -215,11 +316,22 @@ async fn joined(
         bootstrapped_at: Value::Known(Timestamp::now().to_string()),
         ..told(prepared, reasons)
     };
-    let withdrawn = Drift { objects: vec!["WorkloadEntry: it takes no traffic yet".into()], vm: vec![] };
-    *reached = Some(WorkloadOutput { drift: drift_output(withdrawn), ..bootstrapped.clone() });
+    let withdrawn = Drift {
+        objects: vec!["WorkloadEntry: it takes no traffic yet".into()],
+        vm: vec![],
+    };
+    *reached = Some(WorkloadOutput {
+        drift: drift_output(withdrawn),
+        ..bootstrapped.clone()
+    });
     let mut warnings = Diagnostics::none();
+    tracing::info!(id = %prepared.workload.id, "the proxy is ready; waiting for istiod to report it");
     let until = deadline.min(Instant::now() + CONNECTED);
-    match prepared.cluster.connected(&prepared.workload.id, before, until).await {
+    match prepared
+        .cluster
+        .connected(&prepared.workload.id, before, until)
+        .await
+    {
         Ok(_) => {}
         Err(error @ ClusterError::NotConnected { .. }) => {
             let told = diagnose::cluster(&error);
@@ -233,11 +345,18 @@ async fn joined(
 }
 
 /// Takes back what a create wrote while the VM is as it was: no state is left, so nothing is tainted.
-async fn take_back(prepared: &Prepared<'_>, error: Diagnostics, reached: &mut Option<WorkloadOutput>) -> Diagnostics {
+async fn take_back(
+    prepared: &Prepared<'_>,
+    error: Diagnostics,
+    reached: &mut Option<WorkloadOutput>,
+) -> Diagnostics {
     let mut told = error;
     let mut taken_back = true;
     for object in prepared.desired.objects.iter().rev() {
-        match prepared.delete([(object.kind, object.id.clone())].into_iter()).await {
+        match prepared
+            .delete([(object.kind, object.id.clone())].into_iter())
+            .await
+        {
             // One that is not ours was never written.
             Ok(()) | Err(ClusterError::Exists { .. }) => {}
             Err(error) => {
@@ -261,10 +380,17 @@ async fn go_back(
     reached: &mut Option<WorkloadOutput>,
 ) -> Diagnostics {
     let mut told = error;
-    let before = prepared.rendered(update.prior).map(|desired| desired.objects).unwrap_or_default();
+    let before = prepared
+        .rendered(update.prior)
+        .map(|desired| desired.objects)
+        .unwrap_or_default();
     let mut went_back = true;
     for object in &before {
-        match prepared.cluster.apply(std::slice::from_ref(object), prepared.force).await {
+        match prepared
+            .cluster
+            .apply(std::slice::from_ref(object), prepared.force)
+            .await
+        {
             // One that others hold was not written before either.
             Ok(_) | Err(ClusterError::Conflict { .. } | ClusterError::Exists { .. }) => {}
             Err(error) => {
@@ -296,11 +422,17 @@ fn exists(prepared: &Prepared<'_>) -> Diagnostic {
 
 /// What the state says until the work is done.
 fn begun(prepared: &Prepared<'_>, drift: Drift) -> WorkloadOutput {
-    WorkloadOutput { drift: drift_output(drift), ..told(prepared, vec!["created".into()]) }
+    WorkloadOutput {
+        drift: drift_output(drift),
+        ..told(prepared, vec!["created".into()])
+    }
 }
 
 fn unfinished() -> Drift {
-    Drift { objects: vec![], vm: vec!["the bootstrap was not finished".into()] }
+    Drift {
+        objects: vec![],
+        vm: vec!["the bootstrap was not finished".into()],
+    }
 }
 
 /// Returns the output as far as the facts tell it.
@@ -320,14 +452,20 @@ pub(super) fn told(prepared: &Prepared<'_>, reasons: Vec<String>) -> WorkloadOut
 }
 
 fn redirects(input: &WorkloadInput) -> bool {
-    convert::workload(input).is_some_and(|workload| workload.proxy.interception == Interception::Redirect)
+    convert::workload(input)
+        .is_some_and(|workload| workload.proxy.interception == Interception::Redirect)
 }
 
 /// The verdict over a new connection costs a login: only rules that may be new on the VM need it.
 fn commit(update: &Update<'_>) -> Commit {
     let same_machine = !may_be_new(update) && plan::drift(update.output).vm.is_empty();
-    let had_rules = redirects(update.prior) && !update.output.bundle_digest.is_null() && same_machine;
-    if redirects(update.next) && !had_rules { Commit::OnVerdict } else { Commit::OnReady }
+    let had_rules =
+        redirects(update.prior) && !update.output.bundle_digest.is_null() && same_machine;
+    if redirects(update.next) && !had_rules {
+        Commit::OnVerdict
+    } else {
+        Commit::OnReady
+    }
 }
 
 /// Whether another machine may answer now, one that is perhaps still booting.

@@ -19,7 +19,7 @@ use crate::ssh::Way;
 pub(super) const IDLE: Duration = Duration::from_secs(15);
 
 /// Istio's shortest token that outlives a slow installation.
-const TOKEN: Duration = Duration::from_secs(3600);
+const TOKEN: Duration = Duration::from_hours(1);
 
 /// What a VM runs on after a bootstrap.
 pub(super) struct Bootstrapped {
@@ -58,8 +58,18 @@ impl Bootstrap<'_> {
     /// Bootstraps the VM over the session, which ends with it.
     pub(super) async fn run(&self, session: Session) -> Result<Bootstrapped, Failure> {
         let run = RunId::generate();
-        let patience = Patience { lock: self.left().min(Patience::default().lock), ..Patience::default() };
-        let payload = program::bootstrap(self.bundle, run.clone(), self.commit, patience, Timestamp::now());
+        let patience = Patience {
+            lock: self.left().min(Patience::default().lock),
+            ..Patience::default()
+        };
+        tracing::info!(%run, commit = ?self.commit, "bootstrapping the VM");
+        let payload = program::bootstrap(
+            self.bundle,
+            run.clone(),
+            self.commit,
+            patience,
+            Timestamp::now(),
+        );
         match self.carry(session, &payload).await? {
             Report::AwaitsVerdict(run) => self.confirm(&run).await,
             report => ended(report),
@@ -73,15 +83,29 @@ impl Bootstrap<'_> {
             let lost = match outcome {
                 Ok(report) => return Ok(report),
                 Err(error) if is_lost(&error) && !self.left().is_zero() => error,
-                Err(error @ VmError::Token(_)) => return Err(self.without_token(payload.run(), &error).await),
-                Err(error) => return Err(Failure { vm: left_by(&error), error: diagnose::vm(&error).into() }),
+                Err(error @ VmError::Token(_)) => {
+                    return Err(self.without_token(payload.run(), &error).await);
+                }
+                Err(error) => {
+                    return Err(Failure {
+                        vm: left_by(&error),
+                        error: diagnose::vm(&error).into(),
+                    });
+                }
             };
             tracing::warn!(error = %lost, run = %payload.run(), "the connection was lost; asking for the result");
             let result = program::result(payload.run().clone());
-            outcome = match self.way.connect(self.context, Wait::Until(self.deadline.into_std())).await {
+            outcome = match self
+                .way
+                .connect(self.context, Wait::Until(self.deadline.into_std()))
+                .await
+            {
                 Ok(session) => self.send(session, &result).await,
                 Err(error) => {
-                    return Err(Failure { vm: Left::Unknown, error: diagnose::vm(&error).into() });
+                    return Err(Failure {
+                        vm: Left::Unknown,
+                        error: diagnose::vm(&error).into(),
+                    });
                 }
             };
         }
@@ -96,13 +120,23 @@ impl Bootstrap<'_> {
     /// Mints the token: asked for by the VM when all else is ready.
     async fn token(&self) -> Result<SecretString, cluster::ClusterError> {
         let ttl = TOKEN.max(self.left());
-        self.cluster.mint(&self.bundle.identity, ttl).await.map(|token| token.secret)
+        self.cluster
+            .mint(&self.bundle.identity, ttl)
+            .await
+            .map(|token| token.secret)
     }
 
     /// Confirms over a new connection that the rules lock nobody out; without that the VM reverts.
     async fn confirm(&self, run: &RunId) -> Result<Bootstrapped, Failure> {
-        let until = self.deadline.min(Instant::now() + Patience::default().verdict);
-        match self.way.connect(self.context, Wait::Until(until.into_std())).await {
+        tracing::info!(%run, "confirming over a new connection that the new rules lock nobody out");
+        let until = self
+            .deadline
+            .min(Instant::now() + Patience::default().verdict);
+        match self
+            .way
+            .connect(self.context, Wait::Until(until.into_std()))
+            .await
+        {
             Ok(session) => ended(self.carry(session, &program::commit(run.clone())).await?),
             Err(error) => {
                 let mut told = Diagnostics::from(Diagnostic::error(
@@ -114,7 +148,10 @@ impl Bootstrap<'_> {
                     ),
                 ));
                 told.push(diagnose::vm(&error));
-                Err(Failure { vm: Left::Reverted, error: told })
+                Err(Failure {
+                    vm: Left::Reverted,
+                    error: told,
+                })
             }
         }
     }
@@ -123,7 +160,10 @@ impl Bootstrap<'_> {
     async fn without_token(&self, run: &RunId, error: &VmError) -> Failure {
         let error = diagnose::vm(error).into();
         let Ok(session) = self.way.connect(self.context, Wait::Once).await else {
-            return Failure { vm: Left::Unknown, error };
+            return Failure {
+                vm: Left::Unknown,
+                error,
+            };
         };
         let vm = match self.send(session, &program::result(run.clone())).await {
             Ok(Report::Reverted { .. }) => Left::Reverted,
@@ -139,19 +179,39 @@ impl Bootstrap<'_> {
 }
 
 fn is_lost(error: &VmError) -> bool {
-    matches!(error, VmError::Silent { .. } | VmError::Dropped { .. } | VmError::Remote { status: None, .. })
+    matches!(
+        error,
+        VmError::Silent { .. } | VmError::Dropped { .. } | VmError::Remote { status: None, .. }
+    )
 }
 
 fn left_by(error: &VmError) -> Left {
-    if is_lost(error) || matches!(error, VmError::Remote { .. }) { Left::Unknown } else { Left::Untouched }
+    if is_lost(error) || matches!(error, VmError::Remote { .. }) {
+        Left::Unknown
+    } else {
+        Left::Untouched
+    }
 }
 
 fn ended(report: Report) -> Result<Bootstrapped, Failure> {
     let (vm, error) = match report {
-        Report::Committed { version, machine_id, .. } => return Ok(Bootstrapped { machine_id, version }),
+        Report::Committed {
+            version,
+            machine_id,
+            ..
+        } => {
+            return Ok(Bootstrapped {
+                machine_id,
+                version,
+            });
+        }
         Report::Reverted { step, hop, lines } => {
             // Both only look: nothing was changed that had to be taken back.
-            let vm = if matches!(step.as_str(), "check" | "stage") { Left::Untouched } else { Left::Reverted };
+            let vm = if matches!(step.as_str(), "check" | "stage") {
+                Left::Untouched
+            } else {
+                Left::Reverted
+            };
             (vm, reverted(&step, hop.as_deref(), &lines))
         }
         Report::Foreign(owner) => (Left::Untouched, foreign(&owner)),
@@ -159,7 +219,10 @@ fn ended(report: Report) -> Result<Bootstrapped, Failure> {
         Report::Lost => (Left::Untouched, lost()),
         other => (Left::Unknown, unexpected(&other)),
     };
-    Err(Failure { vm, error: error.into() })
+    Err(Failure {
+        vm,
+        error: error.into(),
+    })
 }
 
 fn reverted(step: &str, hop: Option<&str>, lines: &[String]) -> Diagnostic {
@@ -169,7 +232,9 @@ fn reverted(step: &str, hop: Option<&str>, lines: &[String]) -> Diagnostic {
         format!("The VM could not be bootstrapped: {}", hop.unwrap_or(step)),
         diagnose::coded(
             "vm-reverted",
-            &format!("The step \"{step}\" failed at {cause}; the VM is as it was before. {next}{said}"),
+            &format!(
+                "The step \"{step}\" failed at {cause}; the VM is as it was before. {next}{said}"
+            ),
         ),
     )
     .at("ssh")
@@ -178,15 +243,42 @@ fn reverted(step: &str, hop: Option<&str>, lines: &[String]) -> Diagnostic {
 /// Returns what a hop is, and what to do about it.
 fn hint(hop: &str) -> (&str, &str) {
     match hop {
-        "dns" => ("the name of the control plane", "Set istio.control_plane_address, or let the VM's DNS know it."),
-        "control-plane" => ("the connection to istiod", "Open port 15012 from the VM to the control plane."),
-        "tls-name" => ("the name in istiod's certificate", "Set istio.revision, or the name that the certificate has."),
-        "trust-root" => ("the mesh's trust root", "Look at the ConfigMap istio-ca-root-cert of the namespace."),
-        "clock" => ("the VM's clock", "Synchronize it: certificates are valid in time only."),
-        "token" => ("the token", "Look whether istiod may review tokens, and at its audience."),
-        "service-account" => ("the service account", "Look whether it exists in the workload's namespace."),
-        "sudo" => ("sudo", "Allow the user to run commands as root and as istio-proxy without a password or terminal."),
-        "package" | "install" => ("the package", "Set proxy.install, or install Istio's package on the VM."),
+        "dns" => (
+            "the name of the control plane",
+            "Set istio.control_plane_address, or let the VM's DNS know it.",
+        ),
+        "control-plane" => (
+            "the connection to istiod",
+            "Open port 15012 from the VM to the control plane.",
+        ),
+        "tls-name" => (
+            "the name in istiod's certificate",
+            "Set istio.revision, or the name that the certificate has.",
+        ),
+        "trust-root" => (
+            "the mesh's trust root",
+            "Look at the ConfigMap istio-ca-root-cert of the namespace.",
+        ),
+        "clock" => (
+            "the VM's clock",
+            "Synchronize it: certificates are valid in time only.",
+        ),
+        "token" => (
+            "the token",
+            "Look whether istiod may review tokens, and at its audience.",
+        ),
+        "service-account" => (
+            "the service account",
+            "Look whether it exists in the workload's namespace.",
+        ),
+        "sudo" => (
+            "sudo",
+            "Allow the user to run commands as root and as istio-proxy without a password or terminal.",
+        ),
+        "package" | "install" => (
+            "the package",
+            "Set proxy.install, or install Istio's package on the VM.",
+        ),
         "disk" => ("the disk", "Make room on the VM."),
         other => (other, "See the lines below."),
     }
@@ -208,7 +300,10 @@ pub(super) fn foreign(owner: &mesh::Owner) -> Diagnostic {
 pub(super) fn busy(run: &str, verb: &str) -> Diagnostic {
     Diagnostic::error(
         "Another run works on the VM",
-        diagnose::coded("vm-busy", &format!("The run {run} ({verb}) did not end in time. Apply again when it has.")),
+        diagnose::coded(
+            "vm-busy",
+            &format!("The run {run} ({verb}) did not end in time. Apply again when it has."),
+        ),
     )
     .at("ssh.host")
 }
@@ -216,7 +311,10 @@ pub(super) fn busy(run: &str, verb: &str) -> Diagnostic {
 fn lost() -> Diagnostic {
     Diagnostic::error(
         "The VM forgot the bootstrap",
-        diagnose::coded("vm-lost", "It was restarted before anything was changed. Apply again."),
+        diagnose::coded(
+            "vm-lost",
+            "It was restarted before anything was changed. Apply again.",
+        ),
     )
     .at("ssh")
 }
@@ -227,6 +325,9 @@ pub(super) fn unexpected(report: &Report) -> Diagnostic {
     let kind = kind.split([' ', '(', '{']).next().unwrap_or_default();
     Diagnostic::error(
         "The VM's answer does not fit",
-        diagnose::coded("vm-answer", &format!("The program answered {kind}. Please report this.")),
+        diagnose::coded(
+            "vm-answer",
+            &format!("The program answered {kind}. Please report this."),
+        ),
     )
 }

@@ -8,7 +8,9 @@ use mesh::names::{Id, Name};
 use mesh::{Install, Interception, Proxy, Runtime, Service, ServicePort, Sidecar, Workload};
 use tfplugin::{Text, Value};
 
-use super::input::{InstallInput, ProxyInput, ServiceInput, ServicePortInput, SidecarInput, WorkloadInput};
+use super::input::{
+    InstallInput, ProxyInput, ServiceInput, ServicePortInput, SidecarInput, WorkloadInput,
+};
 use super::leaf::PortNumber;
 
 /// Returns the workload; `None` while its namespace or name is unknown.
@@ -23,21 +25,41 @@ pub(crate) fn workload(input: &WorkloadInput) -> Option<Workload> {
         network: text(&input.network),
         locality: text(&input.locality),
         weight: input.weight.known().copied(),
-        ports: input.ports.known().into_iter().flatten().map(|(name, port)| (name.0.clone(), port.0)).collect(),
+        ports: input
+            .ports
+            .known()
+            .into_iter()
+            .flatten()
+            .map(|(name, port)| (name.0.clone(), port.0))
+            .collect(),
         services: services(&input.services),
         sidecar: input.sidecar.known().map(sidecar),
-        env: input.env.known().into_iter().flatten().map(|(name, value)| (name.0.clone(), value.clone())).collect(),
+        env: input
+            .env
+            .known()
+            .into_iter()
+            .flatten()
+            .map(|(name, value)| (name.0.clone(), value.clone()))
+            .collect(),
         proxy: proxy(input.proxy.known().unwrap_or(&ProxyInput::default())),
     })
 }
 
 /// Returns namespace and name; `None` while one is unknown.
 pub(crate) fn id(input: &WorkloadInput) -> Option<Id> {
-    Some(Id { namespace: text(&input.namespace)?, name: text(&input.name)? })
+    Some(Id {
+        namespace: text(&input.namespace)?,
+        name: text(&input.name)?,
+    })
 }
 
 fn services(input: &Value<BTreeMap<Text<Name>, ServiceInput>>) -> BTreeMap<Name, Service> {
-    input.known().into_iter().flatten().map(|(name, service)| (name.0.clone(), self::service(service))).collect()
+    input
+        .known()
+        .into_iter()
+        .flatten()
+        .map(|(name, service)| (name.0.clone(), self::service(service)))
+        .collect()
 }
 
 fn service(input: &ServiceInput) -> Service {
@@ -56,15 +78,17 @@ fn service(input: &ServiceInput) -> Service {
 
 fn service_port(input: &ServicePortInput) -> Option<ServicePort> {
     Some(ServicePort {
-        number: port(&input.number)?,
+        number: port(input.number)?,
         protocol: text(&input.protocol)?,
-        target_port: port(&input.target_port),
-        app_port: port(&input.app_port),
+        target_port: port(input.target_port),
+        app_port: port(input.app_port),
     })
 }
 
 fn sidecar(input: &SidecarInput) -> Sidecar {
-    Sidecar { egress_hosts: input.egress_hosts.known().cloned().unwrap_or_default() }
+    Sidecar {
+        egress_hosts: input.egress_hosts.known().cloned().unwrap_or_default(),
+    }
 }
 
 fn proxy(input: &ProxyInput) -> Proxy {
@@ -72,28 +96,47 @@ fn proxy(input: &ProxyInput) -> Proxy {
         runtime: text(&input.runtime).unwrap_or(Runtime::Systemd),
         interception: text(&input.interception).unwrap_or(Interception::Redirect),
         install: input.install.known().and_then(install),
-        exclude_inbound_ports: input.exclude_inbound_ports.known().into_iter().flatten().map(|port| port.0).collect(),
+        exclude_inbound_ports: input
+            .exclude_inbound_ports
+            .known()
+            .into_iter()
+            .flatten()
+            .map(|port| port.0)
+            .collect(),
         exclude_cidrs: list(&input.exclude_cidrs),
         dns_capture: input.dns_capture.known().copied(),
     }
 }
 
 fn install(input: &InstallInput) -> Option<Install> {
-    Some(Install { url: input.url.known()?.clone(), sha256: text(&input.sha256)? })
+    Some(Install {
+        url: input.url.known()?.clone(),
+        sha256: text(&input.sha256)?,
+    })
 }
 
 fn text<T: Clone>(value: &Value<Text<T>>) -> Option<T> {
     value.known().map(|text| text.0.clone())
 }
 
-fn port(value: &Value<PortNumber>) -> Option<mesh::Port> {
+fn port(value: Value<PortNumber>) -> Option<mesh::Port> {
     value.known().map(|port| port.0)
 }
 
 fn list<T: Clone>(value: &Value<Vec<Text<T>>>) -> Vec<T> {
-    value.known().into_iter().flatten().map(|text| text.0.clone()).collect()
+    value
+        .known()
+        .into_iter()
+        .flatten()
+        .map(|text| text.0.clone())
+        .collect()
 }
 
 fn texts<K: Clone + Ord, V: Clone>(value: &Value<BTreeMap<Text<K>, Text<V>>>) -> BTreeMap<K, V> {
-    value.known().into_iter().flatten().map(|(key, text)| (key.0.clone(), text.0.clone())).collect()
+    value
+        .known()
+        .into_iter()
+        .flatten()
+        .map(|(key, text)| (key.0.clone(), text.0.clone()))
+        .collect()
 }

@@ -32,50 +32,97 @@ pub(super) async fn delete(
     reached: &mut Option<WorkloadOutput>,
 ) -> Done {
     let cluster = context.cluster().await?;
-    let workload = convert::workload(prior).ok_or_else(|| Diagnostic::error("The state is incomplete", "It names no workload."))?;
+    let workload = convert::workload(prior)
+        .ok_or_else(|| Diagnostic::error("The state is incomplete", "It names no workload."))?;
     let names = mesh::service_entry_names(&workload);
-    let observed = cluster.observe(&workload.id, &names).await.map_err(|error| diagnose::cluster(&error))?;
+    let observed = cluster
+        .observe(&workload.id, &names)
+        .await
+        .map_err(|error| diagnose::cluster(&error))?;
     let mut warnings = Diagnostics::none();
     if let Some(ssh) = touched(prior, output) {
-        let owner = Owner { uid: uid(&observed), id: workload.id.clone() };
+        let owner = Owner {
+            uid: uid(&observed),
+            id: workload.id.clone(),
+        };
         let until = deadline.checked_sub(FOR_OBJECTS).unwrap_or(deadline);
         warnings.append(clean(context, ssh, workload.address.as_ref(), &owner, until).await?);
     }
     let doomed = doomed(&observed, &workload);
-    cluster.delete(&doomed).await.map_err(|error| diagnose::cluster(&error))?;
+    cluster
+        .delete(&doomed)
+        .await
+        .map_err(|error| diagnose::cluster(&error))?;
     *reached = None;
     Ok(warnings)
 }
 
 /// Cleans the VM that an update leaves, as far as it can: the new one is in place already.
-pub(super) async fn leave(context: &Context, update: &Update<'_>, prepared: &Prepared<'_>, deadline: Instant) -> Diagnostics {
-    let Some(ssh) = touched(update.prior, update.output) else { return Diagnostics::none() };
+pub(super) async fn leave(
+    context: &Context,
+    update: &Update<'_>,
+    prepared: &Prepared<'_>,
+    deadline: Instant,
+) -> Diagnostics {
+    let Some(ssh) = touched(update.prior, update.output) else {
+        return Diagnostics::none();
+    };
     let host = |input: &WorkloadInput| {
         let ssh = input.ssh.known()?;
-        ssh.host.known().cloned().or_else(|| input.address.known().map(|address| address.0.to_string()))
+        ssh.host
+            .known()
+            .cloned()
+            .or_else(|| input.address.known().map(|address| address.0.to_string()))
     };
     if host(update.prior) == host(update.next) {
         return Diagnostics::none();
     }
-    let owner = Owner { uid: prepared.facts.entry_uid.clone().unwrap_or_default(), id: prepared.workload.id.clone() };
-    let address = update.prior.address.known().map(|address| address.0.clone());
+    let owner = Owner {
+        uid: prepared.facts.entry_uid.clone().unwrap_or_default(),
+        id: prepared.workload.id.clone(),
+    };
+    let address = update
+        .prior
+        .address
+        .known()
+        .map(|address| address.0.clone());
     // Not waited for: an address that moved to another machine never answers again.
     match clean_now(context, ssh, address.as_ref(), &owner, Wait::Once, deadline).await {
         Ok(warnings) => warnings,
-        Err(told) => told.into_iter().map(|told| left_behind(&told.detail)).collect(),
+        Err(told) => told
+            .into_iter()
+            .map(|told| left_behind(&told.detail))
+            .collect(),
     }
 }
 
 /// Returns where the VM is, if we ever changed it and are to clean it.
 fn touched<'a>(prior: &'a WorkloadInput, output: &WorkloadOutput) -> Option<&'a SshInput> {
-    let keep = prior.on_destroy.known().is_some_and(|choice| choice.0 == OnDestroy::Keep);
+    let keep = prior
+        .on_destroy
+        .known()
+        .is_some_and(|choice| choice.0 == OnDestroy::Keep);
     let touched = !output.machine_id.is_null() || !plan::drift(output).vm.is_empty();
     prior.ssh.known().filter(|_| touched && !keep)
 }
 
 /// Cleans the VM; one that does not answer until then is left behind with a warning.
-async fn clean(context: &Context, ssh: &SshInput, address: Option<&Address>, owner: &Owner, until: Instant) -> Done {
-    clean_now(context, ssh, address, owner, Wait::Until(until.into_std()), until).await
+async fn clean(
+    context: &Context,
+    ssh: &SshInput,
+    address: Option<&Address>,
+    owner: &Owner,
+    until: Instant,
+) -> Done {
+    clean_now(
+        context,
+        ssh,
+        address,
+        owner,
+        Wait::Until(until.into_std()),
+        until,
+    )
+    .await
 }
 
 async fn clean_now(
@@ -90,16 +137,23 @@ async fn clean_now(
     match way.connect(context, wait).await {
         Ok(session) => removed(remove(context, &way, session, owner, until).await),
         Err(error) => match error.root() {
-            VmError::Connect { .. } | VmError::HostKey { .. } | VmError::Silent { .. } | VmError::Dropped { .. } => {
-                Ok(left_behind(&diagnose::vm(&error).detail).into())
-            }
+            VmError::Connect { .. }
+            | VmError::HostKey { .. }
+            | VmError::Silent { .. }
+            | VmError::Dropped { .. } => Ok(left_behind(&diagnose::vm(&error).detail).into()),
             _ => Err(without_credential(diagnose::vm(&error).into())),
         },
     }
 }
 
 /// Removes the proxy; asks for the result where the connection was lost.
-async fn remove(context: &Context, way: &Way, session: Session, owner: &Owner, until: Instant) -> Result<Report, VmError> {
+async fn remove(
+    context: &Context,
+    way: &Way,
+    session: Session,
+    owner: &Owner,
+    until: Instant,
+) -> Result<Report, VmError> {
     let run = RunId::generate();
     let payload = program::remove(owner, run.clone(), Patience::default());
     let never = || async { Err::<secrecy::SecretString, _>("a removal needs no token") };
@@ -119,10 +173,17 @@ async fn remove(context: &Context, way: &Way, session: Session, owner: &Owner, u
 fn removed(outcome: Result<Report, VmError>) -> Done {
     match outcome {
         Ok(Report::Removed { left }) if left.is_empty() => Ok(Diagnostics::none()),
-        Ok(Report::Removed { left }) => Ok(left_behind(&format!("These paths could not be removed: {}.", left.join(", "))).into()),
+        Ok(Report::Removed { left }) => Ok(left_behind(&format!(
+            "These paths could not be removed: {}.",
+            left.join(", ")
+        ))
+        .into()),
         Ok(Report::Foreign(owner)) => Ok(Diagnostic::warning(
             "The VM belongs to another workload",
-            diagnose::coded("vm-foreign", &format!("Its proxy is that of {} and was left alone.", owner.id)),
+            diagnose::coded(
+                "vm-foreign",
+                &format!("Its proxy is that of {} and was left alone.", owner.id),
+            ),
         )
         .into()),
         Ok(Report::Busy { run, verb }) => Err(busy(&run, &verb).into()),
@@ -136,7 +197,10 @@ fn removed(outcome: Result<Report, VmError>) -> Done {
 fn left_behind(cause: &str) -> Diagnostic {
     Diagnostic::warning(
         "The VM was not cleaned",
-        diagnose::coded("vm-left", &format!("{cause}\n\nIf the machine still exists, a proxy may still run on it.")),
+        diagnose::coded(
+            "vm-left",
+            &format!("{cause}\n\nIf the machine still exists, a proxy may still run on it."),
+        ),
     )
 }
 
@@ -155,7 +219,10 @@ fn without_credential(told: Diagnostics) -> Diagnostics {
 }
 
 fn uid(observed: &ObservedObjects) -> String {
-    let uid = observed.entry.as_ref().and_then(|entry| entry["metadata"]["uid"].as_str());
+    let uid = observed
+        .entry
+        .as_ref()
+        .and_then(|entry| entry["metadata"]["uid"].as_str());
     uid.unwrap_or_default().to_owned()
 }
 
@@ -163,10 +230,26 @@ fn uid(observed: &ObservedObjects) -> String {
 fn doomed(observed: &ObservedObjects, workload: &Workload) -> Vec<cluster::Doomed> {
     let id = &workload.id;
     let uid = |object: &serde_json::Value| object["metadata"]["uid"].as_str().map(str::to_owned);
-    let named = |name: &mesh::Name| mesh::Id { namespace: id.namespace.clone(), name: name.clone() };
-    let entry = observed.entry.iter().map(|o| (mesh::Kind::WorkloadEntry, id.clone(), uid(o)));
-    let services = observed.services.iter().map(|(name, o)| (mesh::Kind::ServiceEntry, named(name), uid(o)));
-    let sidecar = observed.sidecar.iter().filter(|_| workload.sidecar.is_some());
+    let named = |name: &mesh::Name| mesh::Id {
+        namespace: id.namespace.clone(),
+        name: name.clone(),
+    };
+    let entry = observed
+        .entry
+        .iter()
+        .map(|o| (mesh::Kind::WorkloadEntry, id.clone(), uid(o)));
+    let services = observed
+        .services
+        .iter()
+        .map(|(name, o)| (mesh::Kind::ServiceEntry, named(name), uid(o)));
+    let sidecar = observed
+        .sidecar
+        .iter()
+        .filter(|_| workload.sidecar.is_some());
     let sidecar = sidecar.map(|o| (mesh::Kind::Sidecar, id.clone(), uid(o)));
-    entry.chain(services).chain(sidecar).map(|(kind, id, uid)| cluster::Doomed { kind, id, uid }).collect()
+    entry
+        .chain(services)
+        .chain(sidecar)
+        .map(|(kind, id, uid)| cluster::Doomed { kind, id, uid })
+        .collect()
 }

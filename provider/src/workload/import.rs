@@ -13,7 +13,10 @@ use crate::context::Context;
 use crate::diagnose;
 
 /// Imports the workload that an id or an identity names.
-pub(super) async fn import(context: &Context, id: &ImportId) -> Result<(WorkloadInput, WorkloadOutput), Diagnostics> {
+pub(super) async fn import(
+    context: &Context,
+    id: &ImportId,
+) -> Result<(WorkloadInput, WorkloadOutput), Diagnostics> {
     let id = parse(id)?;
     let cluster = context.cluster().await?;
     let told = |error| diagnose::cluster(&error);
@@ -22,7 +25,8 @@ pub(super) async fn import(context: &Context, id: &ImportId) -> Result<(Workload
     if observed.entry.is_none() {
         return Err(missing(&id).into());
     }
-    let imported = mesh::workload_from_objects(&observed).map_err(|p| diagnose::problems(p, &Paths::default()))?;
+    let imported = mesh::workload_from_objects(&observed)
+        .map_err(|p| diagnose::problems(p, &Paths::default()))?;
     for note in &imported.notes {
         tracing::warn!(%id, "{note}");
     }
@@ -38,14 +42,20 @@ fn parse(id: &ImportId) -> Result<Id, Diagnostic> {
         }
     };
     text.parse().map_err(|error| {
-        Diagnostic::error("The import id does not fit", format!("It must be namespace/name: {error}."))
+        Diagnostic::error(
+            "The import id does not fit",
+            format!("It must be namespace/name: {error}."),
+        )
     })
 }
 
 fn missing(id: &Id) -> Diagnostic {
     Diagnostic::error(
         "There is nothing to import",
-        diagnose::coded("import-missing", &format!("There is no WorkloadEntry {id}. Check namespace and name.")),
+        diagnose::coded(
+            "import-missing",
+            &format!("There is no WorkloadEntry {id}. Check namespace and name."),
+        ),
     )
 }
 
@@ -57,15 +67,40 @@ fn input(workload: Workload) -> WorkloadInput {
         name: Value::Known(Text(workload.id.name)),
         address: workload.address.map(Text).into(),
         instance_ip: workload.instance_ip.map(Text).into(),
-        labels: some(workload.labels.into_iter().map(|(key, value)| (Text(key), Text(value))).collect()),
+        labels: some(
+            workload
+                .labels
+                .into_iter()
+                .map(|(key, value)| (Text(key), Text(value)))
+                .collect(),
+        ),
         annotations: some(workload.annotations),
-        service_account: Some(Text(workload.service_account)).filter(|_| !default_account).into(),
+        service_account: Some(Text(workload.service_account))
+            .filter(|_| !default_account)
+            .into(),
         network: workload.network.map(Text).into(),
         locality: workload.locality.map(Text).into(),
         weight: workload.weight.into(),
-        ports: some(workload.ports.into_iter().map(|(name, port)| (Text(name), PortNumber(port))).collect()),
-        services: some(workload.services.into_iter().map(|(name, of)| (Text(name), service(of))).collect()),
-        sidecar: workload.sidecar.map(|sidecar| SidecarInput { egress_hosts: list(sidecar.egress_hosts) }).into(),
+        ports: some(
+            workload
+                .ports
+                .into_iter()
+                .map(|(name, port)| (Text(name), PortNumber(port)))
+                .collect(),
+        ),
+        services: some(
+            workload
+                .services
+                .into_iter()
+                .map(|(name, of)| (Text(name), service(of)))
+                .collect(),
+        ),
+        sidecar: workload
+            .sidecar
+            .map(|sidecar| SidecarInput {
+                egress_hosts: list(sidecar.egress_hosts),
+            })
+            .into(),
         proxy: proxy(workload.proxy.interception),
         ..WorkloadInput::default()
     }
@@ -86,11 +121,17 @@ fn service(service: Service) -> ServiceInput {
     ServiceInput {
         hosts: Value::Known(service.hosts.into_iter().map(Text).collect()),
         addresses: list(service.addresses.into_iter().map(Text).collect()),
-        ports: Value::Known(service.ports.into_iter().map(|(name, of)| (Text(name), port(of))).collect()),
+        ports: Value::Known(
+            service
+                .ports
+                .into_iter()
+                .map(|(name, of)| (Text(name), port(&of)))
+                .collect(),
+        ),
     }
 }
 
-fn port(port: ServicePort) -> ServicePortInput {
+fn port(port: &ServicePort) -> ServicePortInput {
     ServicePortInput {
         number: Value::Known(PortNumber(port.number)),
         protocol: Value::Known(Text(port.protocol)),
@@ -100,9 +141,17 @@ fn port(port: ServicePort) -> ServicePortInput {
 }
 
 fn some<K: Ord, V>(map: BTreeMap<K, V>) -> Value<BTreeMap<K, V>> {
-    if map.is_empty() { Value::Null } else { Value::Known(map) }
+    if map.is_empty() {
+        Value::Null
+    } else {
+        Value::Known(map)
+    }
 }
 
 fn list<T>(items: Vec<T>) -> Value<Vec<T>> {
-    if items.is_empty() { Value::Null } else { Value::Known(items) }
+    if items.is_empty() {
+        Value::Null
+    } else {
+        Value::Known(items)
+    }
 }

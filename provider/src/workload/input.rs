@@ -5,7 +5,8 @@ use std::net::IpAddr;
 
 use mesh::Effect;
 use mesh::names::{
-    Address, Cidr, EnvName, Host, LabelKey, LabelValue, Locality, Name, Namespace, Network, PortName, Protocol, Sha256,
+    Address, Cidr, EnvName, Host, LabelKey, LabelValue, Locality, Name, Namespace, Network,
+    PortName, Protocol, Sha256,
 };
 use mesh::{Interception, Runtime};
 use tfplugin::{Text, Timeouts, object};

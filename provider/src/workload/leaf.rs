@@ -19,7 +19,9 @@ impl<E> Shape<E> for PortNumber {
         let number = <u16 as Shape<E>>::read(raw, at, problems)?;
         Port::try_from(number)
             .map(Self)
-            .map_err(|err| problems.push(Diagnostic::error("Invalid value", format!("{at}: {err}.")).at(at)))
+            .map_err(|err| {
+                problems.push(Diagnostic::error("Invalid value", format!("{at}: {err}.")).at(at));
+            })
             .ok()
     }
 

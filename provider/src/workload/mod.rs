@@ -54,7 +54,9 @@ impl Resource for VmWorkload {
     }
 
     fn check(input: &WorkloadInput, unknown: &Paths) -> Diagnostics {
-        convert::workload(input).map(|workload| diagnose::problems(mesh::validate(&workload), unknown)).unwrap_or_default()
+        convert::workload(input)
+            .map(|workload| diagnose::problems(mesh::validate(&workload), unknown))
+            .unwrap_or_default()
     }
 
     fn plan(stage: &Stage<'_, Self>) -> Planned<Self> {
@@ -69,11 +71,23 @@ impl Resource for VmWorkload {
     ) -> Done {
         match stage {
             Stage::Create { next } => apply::create(context, next, deadline, reached).await,
-            Stage::Update { prior, output, next, edits } => {
-                let update = apply::Update { prior, output, next, edits };
+            Stage::Update {
+                prior,
+                output,
+                next,
+                edits,
+            } => {
+                let update = apply::Update {
+                    prior,
+                    output,
+                    next,
+                    edits,
+                };
                 apply::update(context, &update, deadline, reached).await
             }
-            Stage::Delete { prior, output } => delete::delete(context, prior, output, deadline, reached).await,
+            Stage::Delete { prior, output } => {
+                delete::delete(context, prior, output, deadline, reached).await
+            }
         }
     }
 

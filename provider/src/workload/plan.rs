@@ -13,7 +13,12 @@ use super::output::{DriftOutput, WorkloadOutput};
 pub(crate) fn plan(stage: &Stage<'_, VmWorkload>) -> Planned<VmWorkload> {
     match stage {
         Stage::Create { next } => Planned::new(created(next)),
-        Stage::Update { prior, output, next, edits } => Planned::new(updated(prior, output, next, edits)),
+        Stage::Update {
+            prior,
+            output,
+            next,
+            edits,
+        } => Planned::new(updated(prior, output, next, edits)),
         Stage::Delete { prior, output } => deleted(prior, output),
     }
 }
@@ -27,36 +32,64 @@ pub(crate) fn change(
 ) -> Change {
     let mut edits: Vec<Edit> = edits.iter().map(edit).collect();
     if prior.ssh.is_null() != next.ssh.is_null() {
-        let text = if next.ssh.is_null() { "removed" } else { "added" };
-        edits.push(Edit { at: "ssh".into(), effect: Effect::Rebootstrap, text: Some(text.into()) });
+        let text = if next.ssh.is_null() {
+            "removed"
+        } else {
+            "added"
+        };
+        edits.push(Edit {
+            at: "ssh".into(),
+            effect: Effect::Rebootstrap,
+            text: Some(text.into()),
+        });
     }
     mesh::decide(&edits, &drift(output))
 }
 
 /// Returns the drift that the state holds.
 pub(crate) fn drift(output: &WorkloadOutput) -> Drift {
-    let Some(drift) = output.drift.known() else { return Drift::default() };
+    let Some(drift) = output.drift.known() else {
+        return Drift::default();
+    };
     let lines = |value: &Value<Vec<String>>| value.known().cloned().unwrap_or_default();
-    Drift { objects: lines(&drift.objects), vm: lines(&drift.vm) }
+    Drift {
+        objects: lines(&drift.objects),
+        vm: lines(&drift.vm),
+    }
 }
 
 /// Returns the drift as the state holds it.
 pub(crate) fn drift_output(drift: Drift) -> Value<DriftOutput> {
-    Value::Known(DriftOutput { objects: Value::Known(drift.objects), vm: Value::Known(drift.vm) })
+    Value::Known(DriftOutput {
+        objects: Value::Known(drift.objects),
+        vm: Value::Known(drift.vm),
+    })
 }
 
 fn edit(changed: &Changed<Effect>) -> Edit {
-    Edit { at: changed.at.to_string(), effect: changed.effect, text: changed.text() }
+    Edit {
+        at: changed.at.to_string(),
+        effect: changed.effect,
+        text: changed.text(),
+    }
 }
 
 fn created(next: &WorkloadInput) -> WorkloadOutput {
     let output = WorkloadOutput {
         id: convert::id(next).map_or(Value::Unknown, |id| Value::Known(id.to_string())),
         drift: drift_output(Drift::default()),
-        last_bootstrap_reasons: Value::Known(if next.ssh.is_null() { vec![] } else { vec!["created".into()] }),
+        last_bootstrap_reasons: Value::Known(if next.ssh.is_null() {
+            vec![]
+        } else {
+            vec!["created".into()]
+        }),
         ..all_unknown::<Effect, _>()
     };
-    if next.ssh.is_null() { without_vm(output) } else { output }
+    if next.ssh.is_null() {
+        without_vm(output)
+    } else {
+        output
+    }
 }
 
 fn updated(
@@ -95,7 +128,12 @@ pub(crate) fn without_vm(output: WorkloadOutput) -> WorkloadOutput {
 /// Tells what the destroy will leave behind, where the diff cannot show it.
 fn deleted(prior: &WorkloadInput, output: &WorkloadOutput) -> Planned<VmWorkload> {
     let mut planned = Planned::new(output.clone());
-    if prior.on_destroy.known().is_some_and(|choice| choice.0 == OnDestroy::Keep) && !prior.ssh.is_null() {
+    if prior
+        .on_destroy
+        .known()
+        .is_some_and(|choice| choice.0 == OnDestroy::Keep)
+        && !prior.ssh.is_null()
+    {
         planned.diagnostics.push(
             Diagnostic::warning(
                 "The VM is left as it is",

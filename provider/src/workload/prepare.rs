@@ -22,7 +22,10 @@ pub(super) struct Prepared<'a> {
 
 impl<'a> Prepared<'a> {
     /// Asks the cluster, and tells everything that stands against the workload at once.
-    pub(super) async fn new(context: &'a Context, input: &WorkloadInput) -> Result<Self, Diagnostics> {
+    pub(super) async fn new(
+        context: &'a Context,
+        input: &WorkloadInput,
+    ) -> Result<Self, Diagnostics> {
         let cluster = context.cluster().await?;
         let workload = convert::workload(input).ok_or_else(incomplete)?;
         let names: Vec<_> = mesh::service_entry_names(&workload);
@@ -42,15 +45,30 @@ impl<'a> Prepared<'a> {
             }
         };
         let force = force(input);
-        Ok(Self { cluster, workload, facts, observed, desired, force })
+        Ok(Self {
+            cluster,
+            workload,
+            facts,
+            observed,
+            desired,
+            force,
+        })
     }
 }
 
 fn incomplete() -> Diagnostics {
-    tfplugin::Diagnostic::error("The workload is incomplete", "namespace and name are not known.").into()
+    tfplugin::Diagnostic::error(
+        "The workload is incomplete",
+        "namespace and name are not known.",
+    )
+    .into()
 }
 
 fn force(input: &WorkloadInput) -> Force {
-    let forced = input.field_manager.known().and_then(|manager| manager.force_conflicts.known()) == Some(&true);
+    let forced = input
+        .field_manager
+        .known()
+        .and_then(|manager| manager.force_conflicts.known())
+        == Some(&true);
     if forced { Force::Fields } else { Force::Never }
 }
