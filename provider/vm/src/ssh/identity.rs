@@ -6,6 +6,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use ssh_key::private::Ed25519Keypair;
 use ssh_key::{LineEnding, PrivateKey};
 
+use super::sealed;
 use crate::KeyError;
 
 /// A private key that OpenSSH's agent takes, with its certificate if there is one.
@@ -90,15 +91,15 @@ fn openssh(
     text: &SecretString,
     passphrase: Option<&SecretString>,
 ) -> Result<SecretString, KeyError> {
-    let key = PrivateKey::from_openssh(text.expose_secret()).map_err(|error| damaged(&error))?;
-    if !key.is_encrypted() {
-        return Ok(text.clone());
+    match PrivateKey::from_openssh(text.expose_secret()) {
+        Ok(key) if key.is_encrypted() => {
+            let passphrase = passphrase.ok_or(KeyError::Encrypted)?;
+            sealed::open(&key, passphrase)
+        }
+        Ok(_) => Ok(text.clone()),
+        Err(_) if sealed::is_whole(text.expose_secret()) => Ok(text.clone()),
+        Err(error) => Err(damaged(&error)),
     }
-    let passphrase = passphrase.ok_or(KeyError::Encrypted)?;
-    let open = key
-        .decrypt(passphrase.expose_secret())
-        .map_err(|_| KeyError::Passphrase)?;
-    written(&open)
 }
 
 fn written(key: &PrivateKey) -> Result<SecretString, KeyError> {

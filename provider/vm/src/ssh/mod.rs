@@ -11,10 +11,12 @@
 
 mod agent;
 mod bastions;
+mod call;
 mod identity;
 mod lifeline;
 mod master;
 mod refusal;
+mod sealed;
 mod session;
 mod trust;
 

@@ -1,23 +1,17 @@
 //! A session on a VM: connect, then one exec per call of the remote program.
 
-use std::collections::VecDeque;
 use std::error::Error;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use openssh::{ChildStdin, Stdio};
-use secrecy::{ExposeSecret as _, SecretString};
-use tokio::io::{
-    AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader,
-};
-use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use secrecy::SecretString;
 
 use super::agent::Agent;
+use super::call::{Call, Ended, Status};
 use super::master::{Login, Master};
 use super::{Bastions, Credentials, Hop, Target, Wait};
 use crate::VmError;
-use crate::program::{Event, Payload, Privilege, Reader, Report, command, token_line};
+use crate::program::{Event, Payload, Privilege, Report, token_line};
 
 /// An open connection to a VM. Several calls may run on it, also at once. Dropping it ends it.
 #[derive(Debug)]
@@ -75,31 +69,24 @@ impl Session {
         F: Future<Output = Result<SecretString, E>>,
         E: Into<Box<dyn Error + Send + Sync>>,
     {
-        let mut call = Call::start(self, payload).await?;
+        let call = Call::start(&self.ssh, self.privilege(), payload).await;
+        let mut call = call.ok_or_else(|| self.dropped())?;
         let mut mint = Some(mint);
         loop {
-            let Some(line) = tokio::time::timeout(idle, call.next_line())
-                .await
-                .map_err(|_| VmError::Silent {
-                    host: self.host.clone(),
-                    idle,
-                })?
-            else {
-                return Err(call.ended(self, idle).await);
-            };
-            match call.reader.feed(&line) {
-                Event::Finished(report) => return Ok(report),
-                Event::Malformed(why) => return Err(self.remote(None, vec![why])),
-                Event::WantsToken => {
+            let heard = tokio::time::timeout(idle, call.hear()).await;
+            match heard.map_err(|_| self.silent(idle))? {
+                Some(Event::Finished(report)) => return Ok(report),
+                Some(Event::WantsToken) => {
                     let Some(mint) = mint.take() else {
                         return Err(self.remote(None, vec!["it asked for the token twice".into()]));
                     };
                     let token = mint().await.map_err(|error| VmError::Token(error.into()))?;
                     call.say(token_line(&token)).await;
                 }
-                Event::Begun => call.begun = true,
-                Event::Ignored if !call.begun => call.noise.push(&line),
-                Event::Ignored | Event::Heartbeat | Event::Step(_) => {}
+                Some(Event::Malformed(_)) | None => {
+                    return Err(self.failed(call.ended(idle).await).await);
+                }
+                Some(Event::Begun | Event::Ignored | Event::Heartbeat | Event::Step(_)) => {}
             }
         }
     }
@@ -134,6 +121,28 @@ impl Session {
         } else {
             Privilege::Sudo
         }
+    }
+
+    async fn failed(&self, end: Ended) -> VmError {
+        let status = match end.status {
+            Status::Exited(status) => status,
+            Status::Vanished if self.outlives_a_channel().await => None,
+            Status::Vanished | Status::Cut => return self.dropped(),
+        };
+        let sudo = end.lines.iter().rev().find(|line| line.contains("sudo"));
+        match sudo {
+            Some(line) if !end.begun && self.privilege() == Privilege::Sudo => VmError::NoSudo {
+                host: self.host.clone(),
+                user: self.master.user().unwrap_or_default().into(),
+                line: line.clone(),
+            },
+            _ => self.remote(status, end.lines),
+        }
+    }
+
+    fn silent(&self, idle: Duration) -> VmError {
+        let host = self.host.clone();
+        VmError::Silent { host, idle }
     }
 
     fn remote(&self, status: Option<i32>, lines: Vec<String>) -> VmError {
@@ -243,148 +252,5 @@ impl Patience {
         tokio::time::sleep(pause).await;
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);
         Ok(())
-    }
-}
-
-/// One running exec.
-struct Call<'a> {
-    child: openssh::Child<&'a openssh::Session>,
-    stdout: BufReader<openssh::ChildStdout>,
-    input: mpsc::Sender<SecretString>,
-    /// Writes to standard input and reads standard error; ends with the call.
-    tasks: JoinSet<Tail>,
-    reader: Reader,
-    begun: bool,
-    noise: Tail,
-}
-
-impl<'a> Call<'a> {
-    async fn start(session: &'a Session, payload: &Payload) -> Result<Self, VmError> {
-        let mut exec = session.ssh.raw_command(command(session.privilege()));
-        let exec = exec
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let mut child = exec.spawn().await.map_err(|error| {
-            tracing::debug!(%error, "cannot open a channel");
-            session.dropped()
-        })?;
-        let streams = (
-            child.stdin().take(),
-            child.stdout().take(),
-            child.stderr().take(),
-        );
-        let (Some(stdin), Some(stdout), Some(stderr)) = streams else {
-            return Err(session.dropped());
-        };
-        let (input, said) = mpsc::channel(1);
-        let mut tasks = JoinSet::new();
-        tasks.spawn(write(stdin, payload.stdin(), said));
-        tasks.spawn(listen(BufReader::new(stderr)));
-        let reader = Reader::new(payload.run());
-        let stdout = BufReader::new(stdout);
-        Ok(Self {
-            child,
-            stdout,
-            input,
-            tasks,
-            reader,
-            begun: false,
-            noise: Tail::default(),
-        })
-    }
-
-    async fn next_line(&mut self) -> Option<String> {
-        next_line(&mut self.stdout).await
-    }
-
-    async fn say(&self, line: SecretString) {
-        // If nobody reads any more, the end of standard output tells.
-        let _ = self.input.send(line).await;
-    }
-
-    /// Returns the error for an exec that ended before its answer.
-    async fn ended(mut self, session: &Session, idle: Duration) -> VmError {
-        drop(self.input);
-        let status = tokio::time::timeout(idle, self.child.wait()).await;
-        let heard = async {
-            while let Some(tail) = self.tasks.join_next().await {
-                self.noise.0.extend(tail.unwrap_or_default().0);
-            }
-        };
-        // Whoever the program left behind may hold standard error open.
-        let _ = tokio::time::timeout(Duration::from_secs(1), heard).await;
-        let lines = Vec::from(self.noise.0);
-        match status {
-            Ok(Ok(status)) => failed(session, status.code(), lines),
-            Ok(Err(openssh::Error::Remote(_))) => failed(session, Some(127), lines),
-            Ok(Err(openssh::Error::RemoteProcessTerminated))
-                if session.outlives_a_channel().await =>
-            {
-                session.remote(None, lines)
-            }
-            _ => session.dropped(),
-        }
-    }
-}
-
-fn failed(session: &Session, status: Option<i32>, lines: Vec<String>) -> VmError {
-    let sudo = lines.iter().rev().find(|line| line.contains("sudo"));
-    match sudo {
-        Some(line) if session.privilege() == Privilege::Sudo => VmError::NoSudo {
-            host: session.host.clone(),
-            user: session.master.user().unwrap_or_default().into(),
-            line: line.clone(),
-        },
-        _ => session.remote(status, lines),
-    }
-}
-
-/// Writes what is said until nobody has anything to say, then closes standard input.
-async fn write(
-    mut stdin: ChildStdin,
-    first: Vec<u8>,
-    mut said: mpsc::Receiver<SecretString>,
-) -> Tail {
-    let mut open = stdin.write_all(&first).await.is_ok();
-    while let Some(line) = said.recv().await {
-        open = open
-            && stdin
-                .write_all(line.expose_secret().as_bytes())
-                .await
-                .is_ok();
-    }
-    Tail::default()
-}
-
-async fn listen(mut stderr: impl AsyncBufRead + Unpin) -> Tail {
-    let mut tail = Tail::default();
-    while let Some(line) = next_line(&mut stderr).await {
-        tail.push(&line);
-    }
-    tail
-}
-
-/// Returns the next line; one of more than 4 MiB comes in pieces, which no reader understands.
-async fn next_line(stream: &mut (impl AsyncBufRead + Unpin)) -> Option<String> {
-    let mut line = Vec::new();
-    let read = stream.take(4 << 20).read_until(b'\n', &mut line).await;
-    read.is_ok_and(|read| read > 0).then(|| {
-        String::from_utf8_lossy(&line)
-            .trim_end_matches(['\r', '\n'])
-            .to_owned()
-    })
-}
-
-/// The last lines of what was said besides the answer.
-#[derive(Debug, Default)]
-struct Tail(VecDeque<String>);
-
-impl Tail {
-    fn push(&mut self, line: &str) {
-        if self.0.len() == 20 {
-            self.0.pop_front();
-        }
-        self.0.push_back(line.chars().take(300).collect());
     }
 }

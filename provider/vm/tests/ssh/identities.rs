@@ -61,9 +61,14 @@ async fn foreign_line_ends_and_a_lost_last_one_do_no_harm() {
 #[tokio::test]
 async fn an_encrypted_key_logs_in_with_its_passphrase() {
     let sshd = Sshd::start();
-    for form in [["-t", "ed25519"], ["-b", "2048"]] {
+    let forms = [
+        ["-t", "ed25519", "-Z", "aes256-ctr"],
+        ["-t", "ed25519", "-Z", "aes256-gcm@openssh.com"],
+        ["-b", "2048", "-Z", "aes128-cbc"],
+    ];
+    for (at, form) in forms.into_iter().enumerate() {
         let form = [&form[..], &["-a", "1", "-N", "open sesame"]].concat();
-        let key = SecretString::from(authorized(&sshd, form[1], &form));
+        let key = SecretString::from(authorized(&sshd, &format!("key{at}"), &form));
         let passphrase = SecretString::from("open sesame");
         let identity = Identity::parse(&key, Some(&passphrase), None).unwrap();
         let credentials = Credentials {
@@ -78,6 +83,21 @@ async fn an_encrypted_key_logs_in_with_its_passphrase() {
         );
         assert_eq!(Identity::parse(&key, None, None), Err(KeyError::Encrypted));
     }
+}
+
+#[tokio::test]
+async fn a_key_whose_number_is_short_logs_in() {
+    let sshd = Sshd::start();
+    authorize(&sshd, SHORT_PUBLIC);
+    connect(&sshd.target(), &identity(SHORT)).await.unwrap();
+    let passphrase = SecretString::from("open sesame");
+    let key = SecretString::from(SHORT_ENCRYPTED);
+    let identity = Identity::parse(&key, Some(&passphrase), None).unwrap();
+    let credentials = Credentials {
+        identity: Some(identity),
+        ..Credentials::default()
+    };
+    connect(&sshd.target(), &credentials).await.unwrap();
 }
 
 #[tokio::test]
@@ -209,3 +229,30 @@ fn authorize(sshd: &Sshd, public: &str) {
     let keys = format!("{}{public}\n", sshd.read("authorized_keys"));
     fs::write(sshd.path("authorized_keys"), keys).unwrap();
 }
+
+/// An ECDSA key made for this test: its number has 31 bytes instead of 32.
+const SHORT: &str = "\
+-----BEGIN OPENSSH PRIVATE KEY-----
+b3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQAAAAAAAAABAAAAaAAAABNlY2RzYS
+1zaGEyLW5pc3RwMjU2AAAACG5pc3RwMjU2AAAAQQRqZYD6JA9nBdovlrn97+57+h8+bjhN
+78swmUIPvqWwm+KYni+/hpZRf/WDeI0czcZOFCkTvOOoy7OE9ZcCgmYBAAAAoEOP3vdDj9
+73AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAABBBGplgPokD2cF2i+W
+uf3v7nv6Hz5uOE3vyzCZQg++pbCb4pieL7+GllF/9YN4jRzNxk4UKRO846jLs4T1lwKCZg
+EAAAAfbRNCJWWG2vHtn4i99H/vFwKkqx531U5GdioBSRAJmgAAAAVzaG9ydAECAwQ=
+-----END OPENSSH PRIVATE KEY-----
+";
+
+/// The same, encrypted.
+const SHORT_ENCRYPTED: &str = "\
+-----BEGIN OPENSSH PRIVATE KEY-----
+b3BlbnNzaC1rZXktdjEAAAAACmFlczI1Ni1jdHIAAAAGYmNyeXB0AAAAGAAAABBWe2/QVq
+JaKemjLvrMnyzMAAAAAQAAAAEAAABoAAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlz
+dHAyNTYAAABBBGplgPokD2cF2i+Wuf3v7nv6Hz5uOE3vyzCZQg++pbCb4pieL7+GllF/9Y
+N4jRzNxk4UKRO846jLs4T1lwKCZgEAAACgN08QZ2ceNehLitfnBZuyRUlyuIW29mBxkmEF
+bDGEhzeW+UQg+pgi8osRAXixIdyJfEYKXFLLGd2powS728nbRh51Ss5dRavVBkZd7WNZw4
+nutj9LtJ/XtI9YRgnY5jsTZAOFQA44uD7eNz3bVzpo0Vu3ss0YZszaLGh7xXd/WIfMR83+
+UWZO1gY4mnoxZdcisW0whlYjq4GohVAZWMMH8Q==
+-----END OPENSSH PRIVATE KEY-----
+";
+
+const SHORT_PUBLIC: &str = "ecdsa-sha2-nistp256 AAAAE2VjZHNhLXNoYTItbmlzdHAyNTYAAAAIbmlzdHAyNTYAAABBBGplgPokD2cF2i+Wuf3v7nv6Hz5uOE3vyzCZQg++pbCb4pieL7+GllF/9YN4jRzNxk4UKRO846jLs4T1lwKCZgE=";

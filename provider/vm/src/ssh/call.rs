@@ -1,0 +1,168 @@
+//! One exec of the remote program: its streams, as lines and events.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use openssh::{ChildStdin, Stdio};
+use secrecy::{ExposeSecret as _, SecretString};
+use tokio::io::{
+    AsyncBufRead, AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader,
+};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use crate::program::{Event, Payload, Privilege, Reader, command};
+
+/// One running exec.
+pub(super) struct Call<'a> {
+    child: openssh::Child<&'a openssh::Session>,
+    stdout: BufReader<openssh::ChildStdout>,
+    input: mpsc::Sender<SecretString>,
+    /// Writes to standard input and reads standard error; ends with the call.
+    tasks: JoinSet<Tail>,
+    reader: Reader,
+    begun: bool,
+    noise: Tail,
+}
+
+impl<'a> Call<'a> {
+    /// Starts the program; `None` if there is no connection any more.
+    pub(super) async fn start(
+        ssh: &'a openssh::Session,
+        privilege: Privilege,
+        payload: &Payload,
+    ) -> Option<Self> {
+        let mut exec = ssh.raw_command(command(privilege));
+        let exec = exec
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let mut child = exec.spawn().await.ok()?;
+        let stdin = child.stdin().take()?;
+        let stdout = BufReader::new(child.stdout().take()?);
+        let stderr = BufReader::new(child.stderr().take()?);
+        let (input, said) = mpsc::channel(1);
+        let mut tasks = JoinSet::new();
+        tasks.spawn(write(stdin, payload.stdin(), said));
+        tasks.spawn(listen(stderr));
+        let reader = Reader::new(payload.run());
+        Some(Self {
+            child,
+            stdout,
+            input,
+            tasks,
+            reader,
+            begun: false,
+            noise: Tail::default(),
+        })
+    }
+
+    /// Returns what the next line means; `None` after the last one.
+    pub(super) async fn hear(&mut self) -> Option<Event> {
+        let line = next_line(&mut self.stdout).await?;
+        let event = self.reader.feed(&line);
+        match &event {
+            Event::Begun => self.begun = true,
+            Event::Ignored if !self.begun => self.noise.push(&line),
+            Event::Malformed(why) => self.noise.push(why),
+            _ => {}
+        }
+        Some(event)
+    }
+
+    pub(super) async fn say(&self, line: SecretString) {
+        // If nobody reads any more, the end of standard output tells.
+        let _ = self.input.send(line).await;
+    }
+
+    /// Waits for the end of an exec that gave no answer, for `idle` at most.
+    pub(super) async fn ended(mut self, idle: Duration) -> Ended {
+        drop(self.input);
+        let status = tokio::time::timeout(idle, self.child.wait()).await;
+        let heard = async {
+            while let Some(tail) = self.tasks.join_next().await {
+                self.noise.0.extend(tail.unwrap_or_default().0);
+            }
+        };
+        // Whoever the program left behind may hold standard error open.
+        let _ = tokio::time::timeout(Duration::from_secs(1), heard).await;
+        let status = match status {
+            Ok(Ok(status)) => Status::Exited(status.code()),
+            Ok(Err(openssh::Error::Remote(_))) => Status::Exited(Some(127)),
+            Ok(Err(openssh::Error::RemoteProcessTerminated)) => Status::Vanished,
+            _ => Status::Cut,
+        };
+        Ended {
+            status,
+            begun: self.begun,
+            lines: self.noise.0.into(),
+        }
+    }
+}
+
+/// How an exec ended that gave no answer.
+pub(super) struct Ended {
+    pub(super) status: Status,
+    /// Whether the program itself was heard.
+    pub(super) begun: bool,
+    /// The last lines of all else that was heard, standard error's at the end.
+    pub(super) lines: Vec<String>,
+}
+
+/// What is known of an exec's end.
+pub(super) enum Status {
+    Exited(Option<i32>),
+    /// Its channel closed: a signal, or the first sign of a broken connection.
+    Vanished,
+    /// With the connection.
+    Cut,
+}
+
+/// Writes what is said until nobody has anything to say, then closes standard input.
+async fn write(
+    mut stdin: ChildStdin,
+    first: Vec<u8>,
+    mut said: mpsc::Receiver<SecretString>,
+) -> Tail {
+    let mut open = stdin.write_all(&first).await.is_ok();
+    while let Some(line) = said.recv().await {
+        open = open
+            && stdin
+                .write_all(line.expose_secret().as_bytes())
+                .await
+                .is_ok();
+    }
+    Tail::default()
+}
+
+async fn listen(mut stderr: impl AsyncBufRead + Unpin) -> Tail {
+    let mut tail = Tail::default();
+    while let Some(line) = next_line(&mut stderr).await {
+        tail.push(&line);
+    }
+    tail
+}
+
+/// Returns the next line; one of more than 4 MiB comes in pieces, which no reader understands.
+async fn next_line(stream: &mut (impl AsyncBufRead + Unpin)) -> Option<String> {
+    let mut line = Vec::new();
+    let read = stream.take(4 << 20).read_until(b'\n', &mut line).await;
+    read.is_ok_and(|read| read > 0).then(|| {
+        String::from_utf8_lossy(&line)
+            .trim_end_matches(['\r', '\n'])
+            .to_owned()
+    })
+}
+
+/// The last lines of what was said besides the answer.
+#[derive(Debug, Default)]
+struct Tail(VecDeque<String>);
+
+impl Tail {
+    fn push(&mut self, line: &str) {
+        if self.0.len() == 20 {
+            self.0.pop_front();
+        }
+        self.0.push_back(line.chars().take(300).collect());
+    }
+}
