@@ -8,7 +8,6 @@ use tokio::time::Instant;
 use vm::program::{self, Patience, Report, RunId};
 use vm::{Session, VmError, Wait};
 
-use super::apply::Update;
 use super::bootstrap::{IDLE, busy, unexpected};
 use super::convert;
 use super::input::{SshInput, WorkloadInput};
@@ -16,6 +15,7 @@ use super::leaf::OnDestroy;
 use super::output::WorkloadOutput;
 use super::plan;
 use super::prepare::Prepared;
+use super::update::Update;
 use crate::context::Context;
 use crate::diagnose;
 use crate::ssh::Way;

@@ -10,17 +10,19 @@
 //!
 //! **Invariant**: nothing computed enters an input, and no output reaches `render`.
 
-mod apply;
 mod bootstrap;
 pub(crate) mod convert;
+mod create;
 mod delete;
 mod import;
 pub(crate) mod input;
+mod join;
 pub(crate) mod leaf;
 mod output;
 mod plan;
 mod prepare;
 mod read;
+mod update;
 
 use mesh::Effect;
 use tfplugin::{Diagnostics, Done, Import, ImportId, Paths, Planned, Resource, Stage};
@@ -70,20 +72,20 @@ impl Resource for VmWorkload {
         reached: &mut Option<WorkloadOutput>,
     ) -> Done {
         match stage {
-            Stage::Create { next } => apply::create(context, next, deadline, reached).await,
+            Stage::Create { next } => create::create(context, next, deadline, reached).await,
             Stage::Update {
                 prior,
                 output,
                 next,
                 edits,
             } => {
-                let update = apply::Update {
+                let update = update::Update {
                     prior,
                     output,
                     next,
                     edits,
                 };
-                apply::update(context, &update, deadline, reached).await
+                update::update(context, &update, deadline, reached).await
             }
             Stage::Delete { prior, output } => {
                 delete::delete(context, prior, output, deadline, reached).await

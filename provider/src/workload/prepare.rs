@@ -1,13 +1,18 @@
-//! What must be known before anything is written: the facts, the conflicts, and what should be.
+//! What must be known before anything is written (the facts, the conflicts, what should be), and
+//! the writing of it.
 
-use cluster::{Cluster, Force};
-use mesh::{Desired, Facts, ObservedObjects, Workload};
-use tfplugin::{Diagnostics, Paths};
+use cluster::{Cluster, ClusterError, Doomed, Force};
+use mesh::{Desired, Facts, Kind, Manifest, ObservedObjects, Workload};
+use tfplugin::{Diagnostic, Diagnostics, Paths};
+use tokio::time::Instant;
+use vm::program::Commit;
 
+use super::bootstrap::Bootstrap;
 use super::convert;
 use super::input::WorkloadInput;
 use crate::context::Context;
 use crate::diagnose;
+use crate::ssh::Way;
 
 /// A workload, ready to be written.
 pub(super) struct Prepared<'a> {
@@ -56,8 +61,91 @@ impl<'a> Prepared<'a> {
     }
 }
 
+impl Prepared<'_> {
+    pub(super) async fn write(
+        &self,
+        objects: &[Manifest],
+    ) -> Result<Vec<cluster::Applied>, Diagnostic> {
+        self.cluster
+            .apply(objects, self.force)
+            .await
+            .map_err(|error| diagnose::cluster(&error))
+    }
+
+    /// Writes the objects with an entry that takes no traffic; the entry's uid marks the VM.
+    pub(super) async fn withdraw(&mut self) -> Result<(), Diagnostic> {
+        tracing::info!(id = %self.workload.id, "writing the objects, with the entry withdrawn");
+        let applied = self.write(&self.desired.withdrawn()).await?;
+        if let Some(entry) = applied
+            .into_iter()
+            .find(|applied| applied.kind == Kind::WorkloadEntry)
+        {
+            self.desired.bundle.owner.uid.clone_from(&entry.uid);
+            self.facts.entry_uid = Some(entry.uid);
+        }
+        Ok(())
+    }
+
+    pub(super) fn bootstrap<'b>(
+        &'b self,
+        context: &'b Context,
+        way: &'b Way,
+        commit: Commit,
+        deadline: Instant,
+    ) -> Bootstrap<'b> {
+        Bootstrap {
+            context,
+            cluster: self.cluster,
+            way,
+            bundle: &self.desired.bundle,
+            commit,
+            deadline,
+        }
+    }
+
+    /// Deletes the objects that the prior input asked for and this one does not.
+    pub(super) async fn prune(&self, prior: &WorkloadInput) -> Result<(), Diagnostic> {
+        let wanted = |id: &(Kind, mesh::Id)| {
+            self.desired
+                .objects
+                .iter()
+                .any(|o| (o.kind, &o.id) == (id.0, &id.1))
+        };
+        let before = self
+            .rendered(prior)
+            .map(|desired| desired.objects)
+            .unwrap_or_default();
+        let stale = before
+            .into_iter()
+            .map(|object| (object.kind, object.id))
+            .filter(|id| !wanted(id));
+        self.delete(stale)
+            .await
+            .map_err(|error| diagnose::cluster(&error))
+    }
+
+    /// Renders another input of the same workload with the same facts.
+    pub(super) fn rendered(&self, input: &WorkloadInput) -> Option<Desired> {
+        mesh::render(&convert::workload(input)?, &self.facts).ok()
+    }
+
+    pub(super) async fn delete(
+        &self,
+        objects: impl Iterator<Item = (Kind, mesh::Id)>,
+    ) -> Result<(), ClusterError> {
+        let doomed: Vec<_> = objects
+            .map(|(kind, id)| Doomed {
+                kind,
+                id,
+                uid: None,
+            })
+            .collect();
+        self.cluster.delete(&doomed).await
+    }
+}
+
 fn incomplete() -> Diagnostics {
-    tfplugin::Diagnostic::error(
+    Diagnostic::error(
         "The workload is incomplete",
         "namespace and name are not known.",
     )

@@ -7,10 +7,10 @@ use tokio::time::Instant;
 use vm::program::{self, Report};
 use vm::{VmError, Wait};
 
-use super::apply::told;
 use super::bootstrap::{IDLE, unexpected};
 use super::convert;
 use super::input::WorkloadInput;
+use super::join::told;
 use super::leaf::CheckOnRefresh;
 use super::output::WorkloadOutput;
 use super::plan::{drift, drift_output};

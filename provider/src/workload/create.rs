@@ -1,0 +1,120 @@
+//! Create: objects, then the VM, then istiod's word, then the entry in its final form.
+//!
+//! The state is written ahead of the work: whatever cuts it off, an unfinished bootstrap is a line
+//! of drift.
+
+use cluster::ClusterError;
+use mesh::{Connection, Drift};
+use tfplugin::{Diagnostic, Diagnostics, Done};
+use tokio::time::Instant;
+use vm::Wait;
+use vm::program::Commit;
+
+use super::bootstrap::{Failure, Left};
+use super::input::WorkloadInput;
+use super::join::{connect, joined, redirects, told, unfinished};
+use super::output::WorkloadOutput;
+use super::plan::{drift_output, without_vm};
+use super::prepare::Prepared;
+use crate::context::Context;
+use crate::diagnose;
+
+/// Creates the workload.
+pub(super) async fn create(
+    context: &Context,
+    next: &WorkloadInput,
+    deadline: Instant,
+    reached: &mut Option<WorkloadOutput>,
+) -> Done {
+    let vm = connect(context, next, Wait::Until(deadline.into_std())).await?;
+    let mut prepared = Prepared::new(context, next).await?;
+    if prepared.observed.entry.is_some() {
+        return Err(exists(&prepared).into());
+    }
+    let Some((way, session)) = vm else {
+        *reached = Some(begun(&prepared, Drift::default()));
+        if let Err(error) = prepared.write(&prepared.desired.objects).await {
+            return Err(take_back(&prepared, error.into(), reached).await);
+        }
+        *reached = Some(without_vm(told(&prepared, vec![])));
+        return Ok(Diagnostics::none());
+    };
+    *reached = Some(begun(&prepared, unfinished()));
+    if let Err(error) = prepared.withdraw().await {
+        return Err(take_back(&prepared, error.into(), reached).await);
+    }
+    let commit = if redirects(next) {
+        Commit::OnVerdict
+    } else {
+        Commit::OnReady
+    };
+    let bootstrap = prepared.bootstrap(context, &way, commit, deadline);
+    match bootstrap.run(session).await {
+        Ok(done) => {
+            joined(
+                &prepared,
+                &Connection::default(),
+                &done,
+                vec!["created".into()],
+                deadline,
+                reached,
+            )
+            .await
+        }
+        Err(Failure {
+            vm: Left::Untouched,
+            error,
+        }) => Err(take_back(&prepared, error, reached).await),
+        Err(Failure { error, .. }) => Err(error),
+    }
+}
+
+/// Takes back what a create wrote while the VM is as it was: no state is left, so nothing is tainted.
+async fn take_back(
+    prepared: &Prepared<'_>,
+    error: Diagnostics,
+    reached: &mut Option<WorkloadOutput>,
+) -> Diagnostics {
+    let mut told = error;
+    let mut taken_back = true;
+    for object in prepared.desired.objects.iter().rev() {
+        match prepared
+            .delete([(object.kind, object.id.clone())].into_iter())
+            .await
+        {
+            // One that is not ours was never written.
+            Ok(()) | Err(ClusterError::Exists { .. }) => {}
+            Err(error) => {
+                taken_back = false;
+                told.push(diagnose::cluster(&error));
+            }
+        }
+    }
+    if taken_back {
+        *reached = None;
+    }
+    told
+}
+
+fn exists(prepared: &Prepared<'_>) -> Diagnostic {
+    let id = &prepared.workload.id;
+    Diagnostic::error(
+        "The workload exists already",
+        diagnose::coded(
+            "workload-exists",
+            &format!(
+                "There is a WorkloadEntry {id} already. If it is this VM's, import it:\n\n  \
+                 terraform import mesh_vm_workload.NAME {id}\n\nelse choose another name."
+            ),
+        ),
+    )
+    .at("name")
+}
+
+/// What the state says until the work is done.
+fn begun(prepared: &Prepared<'_>, drift: Drift) -> WorkloadOutput {
+    WorkloadOutput {
+        drift: drift_output(drift),
+        ..told(prepared, vec!["created".into()])
+    }
+}

@@ -1,0 +1,114 @@
+//! What create and update share: the way to the VM, and the last steps once it runs on its bundle.
+
+use std::time::Duration;
+
+use cluster::ClusterError;
+use jiff::Timestamp;
+use mesh::{Connection, Drift, Interception};
+use tfplugin::{Diagnostic, Diagnostics, Done, Value};
+use tokio::time::Instant;
+use vm::{Session, Wait};
+
+use super::bootstrap::Bootstrapped;
+use super::convert;
+use super::input::WorkloadInput;
+use super::output::WorkloadOutput;
+use super::plan::drift_output;
+use super::prepare::Prepared;
+use crate::context::Context;
+use crate::diagnose;
+use crate::ssh::Way;
+
+/// How long istiod may take to report a proxy that is ready.
+const CONNECTED: Duration = Duration::from_mins(1);
+
+/// Connects to the VM if there is one: before anything is written, so that a wrong key changes nothing.
+pub(super) async fn connect(
+    context: &Context,
+    input: &WorkloadInput,
+    wait: Wait,
+) -> Result<Option<(Way, Session)>, Diagnostics> {
+    let Some(ssh) = input.ssh.known() else {
+        return Ok(None);
+    };
+    tracing::info!("connecting to the VM");
+    let address = input.address.known().map(|address| &address.0);
+    let way = Way::new(ssh, address, context.ssh()?)?;
+    let session = way
+        .connect(context, wait)
+        .await
+        .map_err(|error| diagnose::vm(&error))?;
+    Ok(Some((way, session)))
+}
+
+/// The VM runs on the bundle: waits for istiod's word and gives the entry its final form.
+pub(super) async fn joined(
+    prepared: &Prepared<'_>,
+    before: &Connection,
+    done: &Bootstrapped,
+    reasons: Vec<String>,
+    deadline: Instant,
+    reached: &mut Option<WorkloadOutput>,
+) -> Done {
+    let bootstrapped = WorkloadOutput {
+        bundle_digest: Value::Known(prepared.desired.bundle.digest().to_string()),
+        machine_id: Value::Known(done.machine_id.clone()),
+        proxy_version: done.version.clone().into(),
+        bootstrapped_at: Value::Known(Timestamp::now().to_string()),
+        ..told(prepared, reasons)
+    };
+    let withdrawn = Drift {
+        objects: vec!["WorkloadEntry: it takes no traffic yet".into()],
+        vm: vec![],
+    };
+    *reached = Some(WorkloadOutput {
+        drift: drift_output(withdrawn),
+        ..bootstrapped.clone()
+    });
+    let mut warnings = Diagnostics::none();
+    tracing::info!(id = %prepared.workload.id, "the proxy is ready; waiting for istiod to report it");
+    let until = deadline.min(Instant::now() + CONNECTED);
+    match prepared
+        .cluster
+        .connected(&prepared.workload.id, before, until)
+        .await
+    {
+        Ok(_) => {}
+        Err(error @ ClusterError::NotConnected { .. }) => {
+            let told = diagnose::cluster(&error);
+            warnings.push(Diagnostic::warning(told.summary, told.detail));
+        }
+        Err(error) => return Err(diagnose::cluster(&error).into()),
+    }
+    prepared.write(&prepared.desired.objects[..1]).await?;
+    *reached = Some(bootstrapped);
+    Ok(warnings)
+}
+
+pub(super) fn unfinished() -> Drift {
+    Drift {
+        objects: vec![],
+        vm: vec!["the bootstrap was not finished".into()],
+    }
+}
+
+/// Returns the output as far as the facts tell it.
+pub(super) fn told(prepared: &Prepared<'_>, reasons: Vec<String>) -> WorkloadOutput {
+    let (facts, bundle) = (&prepared.facts, &prepared.desired.bundle);
+    WorkloadOutput {
+        id: Value::Known(prepared.workload.id.to_string()),
+        last_bootstrap_reasons: Value::Known(reasons),
+        drift: drift_output(Drift::default()),
+        spiffe_id: Value::Known(bundle.identity.to_string()),
+        revision: Value::Known(facts.revision.clone()),
+        cluster_id: Value::Known(facts.cluster_id.clone()),
+        trust_domain: Value::Known(facts.trust_domain.clone()),
+        control_plane: Value::Known(bundle.control_plane.clone()),
+        ..WorkloadOutput::default()
+    }
+}
+
+pub(super) fn redirects(input: &WorkloadInput) -> bool {
+    convert::workload(input)
+        .is_some_and(|workload| workload.proxy.interception == Interception::Redirect)
+}

@@ -1,0 +1,198 @@
+//! Update in place: the objects alone, or the objects and the VM together.
+
+use cluster::{ClusterError, Force};
+use mesh::{Drift, Effect};
+use tfplugin::{Changed, Diagnostic, Diagnostics, Done};
+use tokio::time::Instant;
+use vm::Wait;
+use vm::program::Commit;
+
+use super::bootstrap::{Failure, Left};
+use super::delete;
+use super::input::WorkloadInput;
+use super::join::{connect, joined, redirects, told, unfinished};
+use super::output::WorkloadOutput;
+use super::plan::{self, drift_output, without_vm};
+use super::prepare::Prepared;
+use crate::context::Context;
+use crate::diagnose;
+
+/// An update, as the framework hands it over.
+pub(super) struct Update<'a> {
+    pub(super) prior: &'a WorkloadInput,
+    pub(super) output: &'a WorkloadOutput,
+    pub(super) next: &'a WorkloadInput,
+    pub(super) edits: &'a [Changed<Effect>],
+}
+
+/// Updates the workload in place.
+pub(super) async fn update(
+    context: &Context,
+    update: &Update<'_>,
+    deadline: Instant,
+    reached: &mut Option<WorkloadOutput>,
+) -> Done {
+    let change = plan::change(update.prior, update.output, update.next, update.edits);
+    match change.effect {
+        Effect::Nothing => {
+            *reached = Some(update.output.clone());
+            Ok(Diagnostics::none())
+        }
+        Effect::Rebootstrap | Effect::Replace if !update.next.ssh.is_null() => {
+            rebootstrap(
+                context,
+                update,
+                change.reasons.unwrap_or_default(),
+                deadline,
+                reached,
+            )
+            .await
+        }
+        _ => objects(context, update, deadline, reached).await,
+    }
+}
+
+/// Writes the objects only: no connection to the VM is opened, except to one that is left.
+async fn objects(
+    context: &Context,
+    update: &Update<'_>,
+    deadline: Instant,
+    reached: &mut Option<WorkloadOutput>,
+) -> Done {
+    let prepared = Prepared::of_update(context, update).await?;
+    prepared.write(&prepared.desired.objects).await?;
+    prepared.prune(update.prior).await?;
+    let mut warnings = Diagnostics::none();
+    if update.next.ssh.is_null() {
+        warnings.append(delete::leave(context, update, &prepared, deadline).await);
+        *reached = Some(without_vm(told(&prepared, vec![])));
+    } else {
+        *reached = Some(WorkloadOutput {
+            drift: drift_output(Drift::default()),
+            ..update.output.clone()
+        });
+    }
+    Ok(warnings)
+}
+
+/// Bootstraps the VM again, with the entry withdrawn meanwhile.
+async fn rebootstrap(
+    context: &Context,
+    update: &Update<'_>,
+    reasons: Vec<String>,
+    deadline: Instant,
+    reached: &mut Option<WorkloadOutput>,
+) -> Done {
+    let wait = if may_be_new(update) {
+        Wait::Until(deadline.into_std())
+    } else {
+        Wait::Once
+    };
+    let Some((way, session)) = connect(context, update.next, wait).await? else {
+        return Err(
+            Diagnostic::error("The VM cannot be bootstrapped", "ssh is not set.")
+                .at("ssh")
+                .into(),
+        );
+    };
+    let mut prepared = Prepared::of_update(context, update).await?;
+    let before = prepared
+        .observed
+        .entry
+        .as_ref()
+        .map(cluster::connection)
+        .unwrap_or_default();
+    *reached = Some(WorkloadOutput {
+        drift: drift_output(unfinished()),
+        ..update.output.clone()
+    });
+    if let Err(error) = prepared.withdraw().await {
+        return Err(go_back(&prepared, update, error.into(), reached).await);
+    }
+    let bootstrap = prepared.bootstrap(context, &way, commit(update), deadline);
+    match bootstrap.run(session).await {
+        Ok(done) => {
+            let mut warnings =
+                joined(&prepared, &before, &done, reasons, deadline, reached).await?;
+            prepared.prune(update.prior).await?;
+            warnings.append(delete::leave(context, update, &prepared, deadline).await);
+            Ok(warnings)
+        }
+        Err(Failure {
+            vm: Left::Unknown,
+            error,
+        }) => Err(error),
+        Err(Failure { error, .. }) => Err(go_back(&prepared, update, error, reached).await),
+    }
+}
+
+impl<'a> Prepared<'a> {
+    /// Prepares an update. An entry without our mark was imported: it is taken over. Fields that
+    /// others changed are taken back if the plan showed them: whoever applied it has agreed.
+    async fn of_update(context: &'a Context, update: &Update<'_>) -> Result<Self, Diagnostics> {
+        let mut prepared = Self::new(context, update.next).await?;
+        if !plan::drift(update.output).objects.is_empty() {
+            prepared.force = Force::Fields;
+        }
+        let entry = prepared.observed.entry.as_ref();
+        if entry.is_some_and(|entry| {
+            entry["metadata"]["labels"][mesh::objects::MANAGED_BY_LABEL] != mesh::objects::MANAGER
+        }) {
+            prepared.force = Force::Adopt;
+        }
+        Ok(prepared)
+    }
+}
+
+/// Gives the objects the form of the prior input again, since the VM runs on that. The prior state
+/// then stays as it was, so that the next plan asks for the same change.
+async fn go_back(
+    prepared: &Prepared<'_>,
+    update: &Update<'_>,
+    error: Diagnostics,
+    reached: &mut Option<WorkloadOutput>,
+) -> Diagnostics {
+    let mut told = error;
+    let before = prepared
+        .rendered(update.prior)
+        .map(|desired| desired.objects)
+        .unwrap_or_default();
+    let mut went_back = true;
+    for object in &before {
+        match prepared
+            .cluster
+            .apply(std::slice::from_ref(object), prepared.force)
+            .await
+        {
+            // One that others hold was not written before either.
+            Ok(_) | Err(ClusterError::Conflict { .. } | ClusterError::Exists { .. }) => {}
+            Err(error) => {
+                went_back = false;
+                told.push(diagnose::cluster(&error));
+            }
+        }
+    }
+    if went_back {
+        *reached = None;
+    }
+    told
+}
+
+/// The verdict over a new connection costs a login: only rules that may be new on the VM need it.
+fn commit(update: &Update<'_>) -> Commit {
+    let same_machine = !may_be_new(update) && plan::drift(update.output).vm.is_empty();
+    let had_rules =
+        redirects(update.prior) && !update.output.bundle_digest.is_null() && same_machine;
+    if redirects(update.next) && !had_rules {
+        Commit::OnVerdict
+    } else {
+        Commit::OnReady
+    }
+}
+
+/// Whether another machine may answer now, one that is perhaps still booting.
+fn may_be_new(update: &Update<'_>) -> bool {
+    let (prior, next) = (update.prior, update.next);
+    let host = |input: &WorkloadInput| input.ssh.known().and_then(|ssh| ssh.host.known().cloned());
+    prior.triggers != next.triggers || prior.address != next.address || host(prior) != host(next)
+}
