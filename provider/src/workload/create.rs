@@ -26,11 +26,12 @@ pub(super) async fn create(
     deadline: Instant,
     reached: &mut Option<WorkloadOutput>,
 ) -> Done {
-    let vm = connect(context, next, Wait::Until(deadline.into_std())).await?;
+    // What stands against the workload is told before a machine that is still booting is waited for.
     let mut prepared = Prepared::new(context, next).await?;
     if prepared.observed.entry.is_some() {
         return Err(exists(&prepared).into());
     }
+    let vm = connect(context, next, Wait::Until(deadline.into_std())).await?;
     let Some((way, session)) = vm else {
         *reached = Some(begun(&prepared, Drift::default()));
         if let Err(error) = prepared.write(&prepared.desired.objects).await {

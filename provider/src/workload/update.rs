@@ -83,6 +83,7 @@ async fn rebootstrap(
     deadline: Instant,
     reached: &mut Option<WorkloadOutput>,
 ) -> Done {
+    let mut prepared = Prepared::of_update(context, update).await?;
     let wait = if may_be_new(update) {
         Wait::Until(deadline.into_std())
     } else {
@@ -95,7 +96,6 @@ async fn rebootstrap(
                 .into(),
         );
     };
-    let mut prepared = Prepared::of_update(context, update).await?;
     let before = prepared
         .observed
         .entry
