@@ -29,7 +29,7 @@ resource "mesh_vm_workload" "ratings" {
 
   proxy = {
     install = {
-      url    = "https://storage.googleapis.com/istio-release/releases/1.27.3/deb/istio-sidecar.deb"
+      url    = "https://packages.example.com/istio-sidecar.deb"
       sha256 = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
     }
   }
