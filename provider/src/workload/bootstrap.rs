@@ -226,7 +226,7 @@ fn ended(report: Report) -> Result<Bootstrapped, Failure> {
 }
 
 fn reverted(step: &str, hop: Option<&str>, lines: &[String]) -> Diagnostic {
-    let (cause, next) = hop.map_or(("the VM itself", "See the lines below."), hint);
+    let (cause, next) = hint(hop.unwrap_or(step));
     let said: String = lines.iter().map(|line| format!("\n  {line}")).collect();
     Diagnostic::error(
         format!("The VM could not be bootstrapped: {}", hop.unwrap_or(step)),
@@ -278,6 +278,14 @@ fn hint(hop: &str) -> (&str, &str) {
         "package" | "install" => (
             "the package",
             "Set proxy.install, or install Istio's package on the VM.",
+        ),
+        "stage" => (
+            "the package",
+            "Check proxy.install's url and sha256, and that the VM reaches that address.",
+        ),
+        "ports" => (
+            "the proxy's own ports",
+            "Stop what listens on them on the VM.",
         ),
         "disk" => ("the disk", "Make room on the VM."),
         other => (other, "See the lines below."),

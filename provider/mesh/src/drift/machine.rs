@@ -35,15 +35,18 @@ pub(super) fn compare(
 }
 
 /// An entry that was made anew has another uid, and istiod does not report on it until the proxy
-/// connects again. No entry, no uid: that is a line of the objects.
+/// connects again: a missing entry is repaired with a bootstrap, in one apply.
 fn owner(desired: &Owner, seen: Option<&Owner>, lines: &mut Lines) {
+    let id = &desired.id;
     match seen {
         None => lines.push("the mark of who owns the proxy is missing".to_owned()),
         Some(seen) if seen.id != desired.id => {
             lines.push(format!("the proxy belongs to {}", seen.id));
         }
-        Some(seen) if !desired.uid.is_empty() && seen.uid != desired.uid => {
-            let id = &desired.id;
+        Some(_) if desired.uid.is_empty() => {
+            lines.push(format!("the proxy has no WorkloadEntry {id} to report to"));
+        }
+        Some(seen) if seen.uid != desired.uid => {
             lines.push(format!(
                 "the proxy was bootstrapped for an earlier WorkloadEntry {id}"
             ));

@@ -391,10 +391,13 @@ fn the_mark_tells_whose_proxy_it_is() {
         entry_uid: None,
         ..facts()
     };
-    let unknown_uid = drift(&workload(), &gone, |_, vm| {
+    let without_entry = drift(&workload(), &gone, |_, vm| {
         vm.owner = Some(owner("1", "bookinfo/ratings-vm-1"));
     });
-    assert_eq!(unknown_uid.vm, [""; 0]);
+    assert_eq!(
+        without_entry.vm,
+        ["the proxy has no WorkloadEntry bookinfo/ratings-vm-1 to report to"]
+    );
 }
 
 #[test]
