@@ -308,6 +308,8 @@ do_keep() {
     remember "$k" "$f" && remember "$S/found" "$f" || return 1
   done
   for f in owner guard bin/sudo; do remember "$k" "$S/$f" || return 1; done
+  for f in log/istio/istio.log log/istio/istio.err.log lib/istio/proxy/grpc-bootstrap.json lib/istio/proxy/envoy-rev.json lib/istio/proxy/XDS; do
+    remember "$S/found" "/var/$f" || return 1; done
   for f in /var/lib/istio /var/lib/istio/envoy /var/lib/istio/envoy/*.env /etc/certs; do
     [ ! -e "$f" ] || stat -c '%u:%g %a %n' "$f"
   done >"$k/modes"
@@ -562,8 +564,7 @@ ours() {
 }
 # Takes away the folders that were not there before the first run.
 forget() {
-  gone=
-  for f in $DIRS; do grep -qxF "$f" "$S/found/dirs" 2>/dev/null || gone="$gone $f"; done
+  gone=; for f in $DIRS; do grep -qxF "$f" "$S/found/dirs" 2>/dev/null || gone="$gone $f"; done
   # shellcheck disable=SC2086 # a list of words of ours
   rm -rf "$S" $gone
   systemctl daemon-reload 2>/dev/null

@@ -1,0 +1,173 @@
+//! The reader takes what the program says, whatever stands around it, and panics at nothing.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use mesh::Seen;
+use proptest::prelude::*;
+use vm::program::{self, Event, Reader, Report, RunId};
+
+use crate::stage::bundle;
+
+fn run() -> RunId {
+    "0123456789abcdef0123456789abcdef".parse().unwrap()
+}
+
+/// Feeds lines and returns what became of the last.
+fn read(lines: &str) -> Event {
+    let mut reader = Reader::new(&run());
+    lines.lines().map(|line| reader.feed(line)).last().unwrap()
+}
+
+fn answer(lines: &str) -> Report {
+    match read(&format!("begin {}\n{lines}\nend {}", run(), run())) {
+        Event::Finished(report) => report,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn banners_and_other_runs_are_no_answer() {
+    let other = "fedcba9876543210fedcba9876543210";
+    let noise = format!(
+        "Welcome!\nalive\nwant token\nstep stop\nreport removed\nend {}\nbegin {other}\nreport lost",
+        run()
+    );
+    let mut reader = Reader::new(&run());
+    for line in noise.lines() {
+        assert_eq!(reader.feed(line), Event::Ignored, "{line}");
+    }
+    assert_eq!(reader.feed(&format!("begin {}\r\n", run())), Event::Begun);
+    assert_eq!(reader.feed("alive"), Event::Heartbeat);
+    assert_eq!(reader.feed("step install"), Event::Step("install".into()));
+    assert_eq!(reader.feed("want token"), Event::WantsToken);
+    assert_eq!(reader.feed(&format!("end {other}")), Event::Ignored);
+    assert_eq!(reader.feed("report removed"), Event::Ignored);
+    assert_eq!(
+        reader.feed(&format!("end {}", run())),
+        Event::Finished(Report::Removed { left: vec![] })
+    );
+}
+
+#[test]
+fn an_answer_without_a_report_is_malformed() {
+    let malformed = |lines: &str| {
+        matches!(
+            read(&format!("begin {}\n{lines}\nend {}", run(), run())),
+            Event::Malformed(_)
+        )
+    };
+    assert!(malformed("alive"));
+    assert!(malformed("report nonsense"));
+    assert!(malformed("report observed"), "an observation has the time");
+    assert!(malformed("clock 1\nfile !! root 644\nreport observed"));
+    assert!(malformed("report foreign !!"));
+}
+
+#[test]
+fn the_first_failure_is_the_reason_and_bad_checks_come_first() {
+    let text = |text: &str| STANDARD.encode(text);
+    let lines = format!(
+        "failed ready\nline {}\nundo start\nhop token\nbad clock {}\nfailed other\nreport reverted",
+        text("last words"),
+        text("90 seconds")
+    );
+    let lines_wanted = vec!["clock: 90 seconds".to_owned(), "last words".to_owned()];
+    let wanted = Report::Reverted {
+        step: "ready".into(),
+        hop: Some("token".into()),
+        lines: lines_wanted,
+    };
+    assert_eq!(answer(&lines), wanted);
+}
+
+#[test]
+fn a_check_that_fails_has_a_hint() {
+    let Report::Checked(checks) = answer("check clock bad OTA=\ncheck disk ok\nreport checked")
+    else {
+        panic!()
+    };
+    assert_eq!(
+        (
+            checks[0].name.as_str(),
+            checks[0].ok,
+            checks[0].found.as_str()
+        ),
+        ("clock", false, "90")
+    );
+    assert!(checks[0].hint.contains("NTP") && checks[1].ok);
+}
+
+/// Self-signed, by `openssl ca -selfsign -enddate 20300102030405Z`.
+const UTC_TIME: &str = include_str!("until-2030.pem");
+const GENERALIZED_TIME: &str = include_str!("until-2060.pem");
+
+#[test]
+fn the_end_of_a_certificate_is_read_in_both_forms() {
+    let end = |pem: &str| {
+        let lines = format!(
+            "machine {}\ncertificate {}\nreport committed",
+            STANDARD.encode("abc\n"),
+            STANDARD.encode(pem)
+        );
+        let Report::Committed {
+            machine_id,
+            certificate_not_after,
+            ..
+        } = answer(&lines)
+        else {
+            panic!()
+        };
+        assert_eq!(machine_id, "abc");
+        certificate_not_after.map(|at| at.to_string())
+    };
+    assert_eq!(end(UTC_TIME).as_deref(), Some("2030-01-02T03:04:05Z"));
+    assert_eq!(
+        end(GENERALIZED_TIME).as_deref(),
+        Some("2060-01-02T03:04:05Z")
+    );
+    assert_eq!(
+        end("-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"),
+        None
+    );
+}
+
+proptest! {
+    #[test]
+    fn no_line_makes_the_reader_panic(lines in prop::collection::vec("(file|check|clock|report|owner|certificate|end|begin|bad|line)? ?[ -~]{0,40}", 0..30)) {
+        let mut reader = Reader::new(&run());
+        reader.feed(&format!("begin {}", run()));
+        for line in &lines {
+            reader.feed(line);
+        }
+        reader.feed(&format!("end {}", run()));
+    }
+
+    #[test]
+    fn no_bytes_in_a_certificate_make_the_reader_panic(der in prop::collection::vec(any::<u8>(), 0..200), at in 0_usize..200, byte: u8) {
+        let real = UTC_TIME.lines().filter(|line| !line.starts_with('-')).collect::<String>();
+        let mut bent = STANDARD.decode(real).unwrap();
+        if let Some(place) = bent.get_mut(at) {
+            *place = byte;
+        }
+        for der in [der, bent] {
+            let pem = format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----", STANDARD.encode(der));
+            answer(&format!("certificate {}\nreport committed", STANDARD.encode(pem)));
+        }
+    }
+
+    #[test]
+    fn what_is_observed_comes_through_unchanged(path in "/[ -~]{1,30}", content in prop::collection::vec(any::<u8>(), 0..300), mode in 0_u32..0o7777) {
+        let lines = format!("clock 1700000000\nfile {} root {mode:o} {}\nreport observed", STANDARD.encode(&path), STANDARD.encode(&content));
+        let Report::Observed(vm) = answer(&lines) else { panic!() };
+        prop_assert_eq!(&vm.files[&path], &Seen::File { owner: "root".into(), mode, content });
+    }
+
+    #[test]
+    fn a_payload_is_lines_of_plain_words(control_plane in ".{0,40}", hosts in ".{0,40}") {
+        let bundle = mesh::Bundle { control_plane, hosts_line: Some(hosts), ..bundle(vec![]) };
+        let stdin = String::from_utf8(program::check(&bundle, jiff::Timestamp::UNIX_EPOCH).stdin()).unwrap();
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"+/=.- ".contains(&byte);
+        prop_assert!(stdin.lines().all(|line| line.bytes().all(plain)));
+        prop_assert!(stdin.ends_with("\nend\n"));
+    }
+}

@@ -1,0 +1,12 @@
+//! The remote program under three shells, without root, and the reader of its answer.
+
+#![expect(
+    clippy::unwrap_used,
+    reason = "the helpers of tests are no tests to the lint"
+)]
+
+mod answers;
+mod inputs;
+mod parts;
+mod runs;
+mod stage;

@@ -1,0 +1,195 @@
+//! Single parts of the program, each under three shells.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
+
+use expect_test::expect;
+use vm::program;
+
+use crate::stage::{SHELLS, Stage};
+
+#[test]
+fn shellcheck_finds_nothing() {
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/src/program/mesh-vm.sh");
+    let output = Command::new("shellcheck")
+        .args(["-s", "sh", script])
+        .output();
+    let output = output
+        .unwrap_or_else(|err| panic!("install shellcheck (apt-get install shellcheck): {err}"));
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stdout)
+    );
+}
+
+#[test]
+fn the_remote_command_is_free_of_what_login_shells_disagree_on() {
+    for privilege in [program::Privilege::Root, program::Privilege::Sudo] {
+        let command = program::command(privilege);
+        let (before, rest) = command.split_once('\'').unwrap();
+        assert_eq!(rest.matches('\'').count(), 1, "{command}");
+        assert!(
+            !before.contains(['$', '"', '\\', '!']) && !rest.contains(['!', '\\']),
+            "{command}"
+        );
+    }
+}
+
+/// What iptables-save prints with Istio's chains, ours, and those of others.
+const SAVED: &str = "# Generated
+*nat
+:PREROUTING ACCEPT [0:0]
+:DOCKER - [0:0]
+:ISTIO_INBOUND - [0:0]
+:ISTIO_IN_REDIRECT - [0:0]
+:MESH_IN - [0:0]
+-A PREROUTING -j MESH_IN
+-A PREROUTING -p tcp -j ISTIO_INBOUND
+-A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER
+-A ISTIO_INBOUND -p tcp -j ISTIO_IN_REDIRECT
+-A ISTIO_IN_REDIRECT -p tcp -j REDIRECT --to-ports 15006
+COMMIT
+*filter
+:INPUT ACCEPT [0:0]
+-A INPUT -j ACCEPT
+COMMIT
+*mangle
+:ISTIO_DIVERT - [0:0]
+-A ISTIO_DIVERT -j MARK --set-xmark 0x539/0xffffffff
+COMMIT
+";
+
+#[test]
+fn a_sweep_takes_istios_chains_and_leaves_all_others() {
+    for shell in SHELLS {
+        let stage = Stage::new(shell);
+        for (name, text) in [
+            ("save", "cat \"$0.text\"\n"),
+            ("restore", "cat >\"$0.got\"\n"),
+        ] {
+            let path = stage.path(&format!("iptables-nft-{name}"));
+            fs::write(&path, format!("#!/bin/sh\n{text}")).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        }
+        fs::write(stage.path("iptables-nft-save.text"), SAVED).unwrap();
+        stage.part("PATH=$d:$PATH; tools() { say iptables-nft; }; sweep ISTIO_");
+        let got = fs::read_to_string(stage.path("iptables-nft-restore.got")).unwrap();
+        expect![[r#"
+            *nat
+            -D PREROUTING -p tcp -j ISTIO_INBOUND
+            -F ISTIO_INBOUND
+            -F ISTIO_IN_REDIRECT
+            -X ISTIO_INBOUND
+            -X ISTIO_IN_REDIRECT
+            COMMIT
+            *mangle
+            -F ISTIO_DIVERT
+            -X ISTIO_DIVERT
+            COMMIT
+        "#]]
+        .assert_eq(&got);
+    }
+}
+
+#[test]
+fn the_guard_lets_no_connection_be_taken_in_its_middle_nor_any_of_sshds() {
+    for shell in SHELLS {
+        let stage = Stage::new(shell);
+        fs::create_dir_all(stage.path("lib/mesh")).unwrap();
+        let own = "sshd_ports() { say 22; say 2222; }; sh() { say \"$2\"; }; id() { case $1 in -u) say 998 ;; *) say 997 ;; esac; }
+            backend=-nft; guard; cat \"$S/guard\"; dropin";
+        let said = stage
+            .part(own)
+            .replace(stage.root.path().to_str().unwrap(), "ROOT");
+        expect![[r#"
+            iptables-nft-restore --noflush <ROOT/lib/mesh/guard && { iptables-nft -w -t mangle -C OUTPUT -j MESH_TRACK 2>/dev/null || iptables-nft -w -t mangle -I OUTPUT -j MESH_TRACK; } && { iptables-nft -w -t nat -C OUTPUT -j MESH_OUT 2>/dev/null || iptables-nft -w -t nat -I OUTPUT -j MESH_OUT; } && { iptables-nft -w -t nat -C PREROUTING -j MESH_IN 2>/dev/null || iptables-nft -w -t nat -I PREROUTING -j MESH_IN; }
+        "#]]
+        .assert_eq(&format!("{}\n", said.lines().next().unwrap()));
+        let rules: Vec<&str> = said
+            .lines()
+            .filter(|line| line.starts_with("-A") || line.starts_with("Environment"))
+            .collect();
+        expect![[r#"
+            [
+                "-A MESH_TRACK -m conntrack --ctstate NEW",
+                "-A MESH_IN -p tcp ! --syn -j ACCEPT",
+                "-A MESH_OUT -p tcp ! --syn -j ACCEPT",
+                "-A MESH_IN -p tcp --dport 22 -j ACCEPT",
+                "-A MESH_OUT -p tcp --sport 22 -j ACCEPT",
+                "-A MESH_IN -p tcp --dport 2222 -j ACCEPT",
+                "-A MESH_OUT -p tcp --sport 2222 -j ACCEPT",
+                "Environment=PROXY_UID=998 PROXY_GID=997",
+                "Environment=FORCE_IPTABLES_BINARY=nft",
+            ]
+        "#]]
+        .assert_debug_eq(&rules);
+    }
+}
+
+#[test]
+fn the_proxys_last_lines_name_the_broken_hop() {
+    let cases = [
+        ("lookup istiod on 10.0.0.2:53: no such host", "dns"),
+        (
+            "dial tcp 10.0.0.1:15012: connect: connection refused",
+            "control-plane",
+        ),
+        (
+            "tls: failed to verify certificate: x509: certificate is valid for a, not b",
+            "tls-name",
+        ),
+        (
+            "x509: certificate signed by unknown authority",
+            "trust-root",
+        ),
+        (
+            "x509: certificate has expired or is not yet valid: current time",
+            "clock",
+        ),
+        (
+            "code = Unauthenticated desc = request authenticate failure",
+            "token",
+        ),
+        (
+            "code = PermissionDenied desc = service account x not allowed",
+            "service-account",
+        ),
+    ];
+    for shell in SHELLS {
+        let stage = Stage::new(shell);
+        for (line, hop) in cases {
+            fs::write(
+                stage.path("tail"),
+                format!("info starting\nerror {line}\ninfo retrying\n"),
+            )
+            .unwrap();
+            fs::write(stage.path("log"), "").unwrap();
+            stage.part("clue");
+            assert_eq!(
+                fs::read_to_string(stage.path("log")).unwrap(),
+                format!("hop {hop}\n"),
+                "{shell}: {line}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_bad_clock_is_told_from_a_good_one() {
+    for shell in SHELLS {
+        let stage = Stage::new(shell);
+        fs::create_dir(stage.path("in")).unwrap();
+        fs::write(stage.path("in/control-plane"), "127.0.0.1:1").unwrap();
+        for (now, verdict) in [("1000", "bad"), ("$(date +%s)", "ok")] {
+            let said = stage.part(&format!(
+                "printf %s \"{now}\" >\"$d/in/now\"; checks 2>/dev/null"
+            ));
+            assert!(
+                said.contains(&format!("check clock {verdict} ")),
+                "{shell}: {said}"
+            );
+        }
+    }
+}

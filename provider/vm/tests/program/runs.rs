@@ -1,0 +1,323 @@
+//! A run goes on alone, ends new or old, and can be asked for its end.
+
+use std::fs;
+
+use jiff::Timestamp;
+use mesh::Bundle;
+use vm::program::{self, Commit, Patience, Payload, Report, RunId};
+
+use crate::stage::{SHELLS, Stage, bundle, file, owner, patience};
+
+/// Three steps that write down what is done and undone.
+const STEPS: &str = "STEPS='alpha beta gamma'
+did() { say \"$*\" >>\"$S/../did\"; }
+do_alpha() { did alpha; }; do_beta() { did beta; }; do_gamma() { did gamma; }
+undo_alpha() { did undo alpha; }; undo_beta() { did undo beta; }; undo_gamma() { did undo gamma; }
+";
+
+fn begin(run: &RunId, commit: Commit, patience: Patience) -> Payload {
+    program::bootstrap(
+        &bundle(vec![]),
+        run.clone(),
+        commit,
+        patience,
+        Timestamp::UNIX_EPOCH,
+    )
+}
+
+fn did(stage: &Stage) -> String {
+    fs::read_to_string(stage.path("lib/did"))
+        .unwrap()
+        .replace('\n', ", ")
+}
+
+/// Runs a bootstrap with `own` as last word; what is reported, and what was done.
+fn run(shell: &'static str, commit: Commit, patience: Patience, own: &str) -> (Report, String) {
+    let stage = Stage::new(shell);
+    let mut call = stage.call(
+        begin(&RunId::generate(), commit, patience),
+        &format!("{STEPS}\n{own}"),
+    );
+    (call.report(), did(&stage))
+}
+
+#[test]
+fn a_failing_step_undoes_all_before_it_and_says_why() {
+    for shell in SHELLS {
+        let own = "do_beta() { did beta; say 'no space, eyJhbGciOi.secret.sig' >&2; return 1; }";
+        let (report, did) = run(shell, Commit::OnReady, patience(), own);
+        let Report::Reverted { step, hop, lines } = report else {
+            panic!("{shell}: {report:?}")
+        };
+        assert_eq!((step.as_str(), hop), ("beta", None), "{shell}");
+        assert_eq!(lines, ["no space, [token]"], "{shell}");
+        assert_eq!(did, "alpha, beta, undo beta, undo alpha, ", "{shell}");
+    }
+}
+
+#[test]
+fn a_worker_that_is_killed_is_undone_by_who_follows() {
+    let killed = |shell: &'static str| {
+        let own = "hook() { if [ \"$1\" = gamma ]; then kill -9 $$; fi; }";
+        let (report, did) = run(shell, Commit::OnReady, patience(), own);
+        assert!(
+            matches!(&report, Report::Reverted { step, .. } if step == "gamma"),
+            "{shell}: {report:?}"
+        );
+        assert_eq!(
+            did, "alpha, beta, undo gamma, undo beta, undo alpha, ",
+            "{shell}"
+        );
+    };
+    std::thread::scope(|scope| {
+        SHELLS
+            .map(|shell| scope.spawn(move || killed(shell)))
+            .map(|thread| thread.join().unwrap())
+    });
+}
+
+#[test]
+fn a_cut_connection_does_not_stop_the_run_and_its_end_can_be_asked_for() {
+    for shell in SHELLS {
+        let stage = Stage::new(shell);
+        let id = RunId::generate();
+        let own = format!("{STEPS}\ndo_beta() {{ await 60 [ -e \"$S/../go\" ]; }}");
+        let mut call = stage.call(begin(&id, Commit::OnReady, patience()), &own);
+        call.until("beta");
+        call.cut();
+        fs::write(stage.path("lib/go"), "").unwrap();
+        let report = stage.call(program::result(id.clone()), &own).report();
+        assert!(
+            matches!(report, Report::Committed { .. }),
+            "{shell}: {report:?}"
+        );
+        let again = stage.call(program::result(id), &own).report();
+        assert_eq!(again, report, "{shell}");
+    }
+}
+
+#[test]
+fn a_new_connection_commits_and_silence_reverts() {
+    for shell in SHELLS {
+        let stage = Stage::new(shell);
+        let id = RunId::generate();
+        let report = stage
+            .call(begin(&id, Commit::OnVerdict, patience()), STEPS)
+            .report();
+        assert_eq!(report, Report::AwaitsVerdict(id.clone()), "{shell}");
+        let asked = stage.call(program::result(id.clone()), STEPS).report();
+        assert_eq!(asked, Report::AwaitsVerdict(id.clone()), "{shell}");
+        let report = stage.call(program::commit(id), STEPS).report();
+        assert!(
+            matches!(report, Report::Committed { .. }),
+            "{shell}: {report:?}"
+        );
+
+        let id = RunId::generate();
+        let short = Patience {
+            verdict: std::time::Duration::ZERO,
+            ..patience()
+        };
+        stage
+            .call(begin(&id, Commit::OnVerdict, short), STEPS)
+            .report();
+        let report = stage.call(program::result(id), STEPS).report();
+        assert!(
+            matches!(&report, Report::Reverted { step, .. } if step == "verdict"),
+            "{shell}: {report:?}"
+        );
+    }
+}
+
+#[test]
+fn revert_takes_back_a_run_that_awaits_and_one_that_is_final() {
+    for shell in SHELLS {
+        for commit in [Commit::OnVerdict, Commit::OnReady] {
+            let stage = Stage::new(shell);
+            let id = RunId::generate();
+            stage.call(begin(&id, commit, patience()), STEPS).report();
+            let report = stage.call(program::revert(id), STEPS).report();
+            assert!(
+                matches!(&report, Report::Reverted { step, .. } if step == "verdict"),
+                "{shell}: {report:?}"
+            );
+            assert!(
+                did(&stage).ends_with("undo gamma, undo beta, undo alpha, "),
+                "{shell}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_dead_run_is_seen_and_undone_before_the_next() {
+    for shell in SHELLS {
+        let stage = Stage::new(shell);
+        let own = format!("{STEPS}\nhook() {{ if [ \"$1\" = beta ]; then kill -9 $$; fi; }}");
+        let mut call = stage.call(begin(&RunId::generate(), Commit::OnReady, patience()), &own);
+        call.until("beta");
+        call.cut();
+        let Report::Observed(vm) = stage.call(program::observe(&bundle(vec![])), "").report()
+        else {
+            panic!("{shell}: not observed")
+        };
+        assert_eq!(vm.unfinished.as_deref(), Some("beta"), "{shell}");
+        let report = stage
+            .call(
+                begin(&RunId::generate(), Commit::OnReady, patience()),
+                STEPS,
+            )
+            .report();
+        assert!(
+            matches!(report, Report::Committed { .. }),
+            "{shell}: {report:?}"
+        );
+        assert_eq!(
+            did(&stage),
+            "alpha, undo beta, undo alpha, alpha, beta, gamma, ",
+            "{shell}"
+        );
+    }
+}
+
+#[test]
+fn who_waits_too_long_is_told_who_is_busy() {
+    for shell in SHELLS {
+        let stage = Stage::new(shell);
+        let (first, second) = (RunId::generate(), RunId::generate());
+        let own = format!("{STEPS}\ndo_beta() {{ await 60 [ -e \"$S/../go\" ]; }}");
+        let mut call = stage.call(begin(&first, Commit::OnReady, patience()), &own);
+        call.until("beta");
+        let none = Patience {
+            lock: std::time::Duration::ZERO,
+            ..patience()
+        };
+        let report = stage
+            .call(begin(&second, Commit::OnReady, none), STEPS)
+            .report();
+        assert_eq!(
+            report,
+            Report::Busy {
+                run: first.to_string(),
+                verb: "bootstrap".into()
+            },
+            "{shell}"
+        );
+        fs::write(stage.path("lib/go"), "").unwrap();
+        assert!(matches!(call.report(), Report::Committed { .. }), "{shell}");
+    }
+}
+
+#[test]
+fn a_run_that_nobody_knows_is_lost() {
+    for shell in SHELLS {
+        let stage = Stage::new(shell);
+        assert_eq!(
+            stage.call(program::result(RunId::generate()), "").report(),
+            Report::Lost,
+            "{shell}"
+        );
+    }
+}
+
+#[test]
+fn a_file_and_the_hosts_line_come_back_when_a_later_step_fails() {
+    for shell in SHELLS {
+        let stage = Stage::new(shell);
+        let place = |content: &[u8], hosts: &str, own: &str| {
+            let bundle = Bundle {
+                hosts_line: Some(hosts.into()),
+                ..bundle(vec![file(&stage.path("placed"), content)])
+            };
+            let payload = program::bootstrap(
+                &bundle,
+                RunId::generate(),
+                Commit::OnReady,
+                patience(),
+                Timestamp::UNIX_EPOCH,
+            );
+            stage
+                .call(
+                    payload,
+                    &format!("STEPS='keep stop place last'; do_last() {{ {own}; }}"),
+                )
+                .report()
+        };
+        assert!(
+            matches!(
+                place(b"old", "10.0.0.1 istiod", "true"),
+                Report::Committed { .. }
+            ),
+            "{shell}"
+        );
+        assert!(
+            matches!(
+                place(b"new", "10.0.0.2 istiod", "false"),
+                Report::Reverted { .. }
+            ),
+            "{shell}"
+        );
+        assert_eq!(fs::read(stage.path("placed")).unwrap(), b"old", "{shell}");
+        let hosts = fs::read_to_string(stage.path("hosts")).unwrap();
+        assert_eq!(
+            hosts, "127.0.0.1 localhost\n# BEGIN mesh-vm\n10.0.0.1 istiod\n# END mesh-vm\n",
+            "{shell}"
+        );
+    }
+}
+
+#[test]
+fn another_namespace_and_another_owner_are_left_alone() {
+    for shell in SHELLS {
+        let stage = Stage::new(shell);
+        let payload = || begin(&RunId::generate(), Commit::OnReady, patience());
+        stage.call(payload(), "STEPS='keep place'").report();
+        let theirs = owner("uid-1", "bookinfo/ratings");
+        let other = Bundle {
+            owner: owner("uid-2", "shop/cart"),
+            ..bundle(vec![])
+        };
+        let taken = program::bootstrap(
+            &other,
+            RunId::generate(),
+            Commit::OnReady,
+            patience(),
+            Timestamp::UNIX_EPOCH,
+        );
+        assert_eq!(
+            stage.call(taken, "STEPS='keep place'").report(),
+            Report::Foreign(theirs.clone()),
+            "{shell}"
+        );
+
+        for stranger in [
+            owner("uid-1", "bookinfo/reviews"),
+            owner("uid-2", "bookinfo/ratings"),
+        ] {
+            let report = stage
+                .call(
+                    program::remove(&stranger, RunId::generate(), patience()),
+                    "",
+                )
+                .report();
+            assert_eq!(
+                report,
+                Report::Foreign(theirs.clone()),
+                "{shell}: {stranger:?}"
+            );
+        }
+        // An owner whose uid is not known any more is the owner by name.
+        let report = stage
+            .call(
+                program::remove(
+                    &owner("", "bookinfo/ratings"),
+                    RunId::generate(),
+                    patience(),
+                ),
+                "",
+            )
+            .report();
+        assert_eq!(report, Report::Removed { left: vec![] }, "{shell}");
+        assert!(!stage.path("lib/mesh").exists(), "{shell}");
+    }
+}

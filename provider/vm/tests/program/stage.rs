@@ -1,0 +1,232 @@
+//! A place where the program runs without root: its folders below a temporary one, its steps
+//! replaced by harmless ones, its input and output in the test's hands.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use mesh::{Bundle, File, Install, Interception, Owner, Proxy, Runtime, Watch};
+use secrecy::ExposeSecret as _;
+use tempfile::TempDir;
+use vm::program::{self, Event, Patience, Payload, Privilege, Reader, Report};
+
+/// The shells that the program must run in, as words of a command line.
+pub(crate) const SHELLS: [&str; 3] = ["dash", "bash", "busybox sh"];
+
+/// What stands in for the steps that need root and systemd.
+const HARMLESS: &str = r#"
+systemctl() { :; }
+unit() { false; }
+ready() { false; }
+version() { :; }
+tools() { :; }
+put() { mkdir -p "${2%/*}" && cp "$1" "$2" && chmod "$4" "$2"; }
+install() { for f; do :; done; mkdir -p "$f"; }
+do_check() { :; }
+do_stop() { :; }
+undo_stop() { :; }
+committed() { say committed >"$S/run/end" && finish committed; }
+"#;
+
+/// One machine's stand-in.
+pub(crate) struct Stage {
+    shell: &'static str,
+    /// Everything that the program writes is below.
+    pub(crate) root: TempDir,
+}
+
+impl Stage {
+    pub(crate) fn new(shell: &'static str) -> Self {
+        let root = tempfile::tempdir().unwrap();
+        fs::write(root.path().join("hosts"), "127.0.0.1 localhost\n").unwrap();
+        Self { shell, root }
+    }
+
+    pub(crate) fn path(&self, below: &str) -> PathBuf {
+        self.root.path().join(below)
+    }
+
+    /// What is appended to the program: the folders, harmless steps, then the test's own text.
+    fn text(&self, own: &str) -> String {
+        let root = self.root.path().display();
+        let shell = self.shell;
+        format!(
+            "R={root}/run S={root}/lib/mesh HOSTS={root}/hosts CERTS={root}/certs BIN={root}/bin\n\
+             DROP={root}/drop TOKEN={root}/secrets/tokens/istio-token DIRS=\"$CERTS $DROP ${{TOKEN%/*/*}}\"\n\
+             detach() {{ setsid {shell} \"$d/program\" \"$2\" \"$d\" </dev/null >/dev/null 2>&1 & }}\n\
+             {HARMLESS}\n{own}\n"
+        )
+    }
+
+    /// Starts a call; `own` is shell text that has the last word.
+    pub(crate) fn call(&self, payload: Payload, own: &str) -> Call {
+        let payload = payload.appending(&self.text(own));
+        let mut call = self.start();
+        call.stdin(&payload.stdin());
+        call.reader = Some(Reader::new(payload.run()));
+        call
+    }
+
+    /// Starts the constant command with nothing on its standard input yet.
+    pub(crate) fn start(&self) -> Call {
+        // The login shell is the one under test, and the shell that it starts is, too.
+        let command = program::command(Privilege::Root).replace("/bin/sh", self.shell);
+        let mut words = self.shell.split(' ');
+        let child = Command::new(words.next().unwrap())
+            .args(words)
+            .args(["-c", &command])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn();
+        let child = child.unwrap_or_else(|err| panic!("{} is needed: {err}", self.shell));
+        Call {
+            child,
+            reader: None,
+        }
+    }
+
+    /// Runs a part of the program: the functions are there, `own` calls them.
+    pub(crate) fn part(&self, own: &str) -> String {
+        let text = format!(
+            "{}\n{}",
+            program::TEXT,
+            self.text(&format!("d={}\n{own}", self.root.path().display()))
+        );
+        let mut words = self.shell.split(' ');
+        let output = Command::new(words.next().unwrap())
+            .args(words)
+            .args(["-c", &text])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}: {output:?}", self.shell);
+        String::from_utf8(output.stdout).unwrap()
+    }
+}
+
+/// A call that is going on.
+pub(crate) struct Call {
+    pub(crate) child: Child,
+    reader: Option<Reader>,
+}
+
+impl Call {
+    pub(crate) fn stdin(&mut self, bytes: &[u8]) {
+        let stdin = self.child.stdin.as_mut().unwrap();
+        stdin.write_all(bytes).and_then(|()| stdin.flush()).unwrap();
+    }
+
+    /// Returns the next event that is not [`Event::Ignored`] nor a heartbeat.
+    pub(crate) fn next(&mut self) -> Event {
+        let mut line = Vec::new();
+        loop {
+            line.clear();
+            let mut byte = [0];
+            let stdout = self.child.stdout.as_mut().unwrap();
+            while stdout.read(&mut byte).unwrap() == 1 && byte != *b"\n" {
+                line.push(byte[0]);
+            }
+            assert!(
+                !line.is_empty() || byte == *b"\n",
+                "the program ended early: {}",
+                self.stderr()
+            );
+            match self
+                .reader
+                .as_mut()
+                .unwrap()
+                .feed(&String::from_utf8_lossy(&line))
+            {
+                Event::Ignored | Event::Heartbeat => {}
+                event => return event,
+            }
+        }
+    }
+
+    /// Answers a wish for the token and returns the report.
+    pub(crate) fn report(&mut self) -> Report {
+        loop {
+            match self.next() {
+                Event::Finished(report) => return report,
+                Event::WantsToken => self.stdin(
+                    program::token_line(&TOKEN.into())
+                        .expose_secret()
+                        .as_bytes(),
+                ),
+                Event::Malformed(why) => panic!("{why}"),
+                _ => {}
+            }
+        }
+    }
+
+    /// Waits until it begins this step.
+    pub(crate) fn until(&mut self, step: &str) {
+        while self.next() != Event::Step(step.into()) {}
+    }
+
+    /// Cuts the connection.
+    pub(crate) fn cut(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Returns what it wrote to standard error until its end.
+    pub(crate) fn stderr(&mut self) -> String {
+        drop(self.child.stdin.take());
+        let lines = BufReader::new(self.child.stderr.take().unwrap()).lines();
+        lines.map_while(Result::ok).collect::<Vec<_>>().join("\n")
+    }
+}
+
+/// What a test sends as token.
+pub(crate) const TOKEN: &str = "eyJhbGciOi.canary-of-the-token.c2ln";
+
+/// A bundle with these files.
+pub(crate) fn bundle(files: Vec<File>) -> Bundle {
+    Bundle {
+        files,
+        proxy: Proxy {
+            runtime: Runtime::Systemd,
+            interception: Interception::Redirect,
+            install: None::<Install>,
+            exclude_inbound_ports: Vec::new(),
+            exclude_cidrs: Vec::new(),
+            dns_capture: None,
+        },
+        identity: "spiffe://cluster.local/ns/bookinfo/sa/ratings"
+            .parse()
+            .unwrap(),
+        owner: owner("uid-1", "bookinfo/ratings"),
+        hosts_line: Some("10.0.0.1 istiod.istio-system.svc".into()),
+        control_plane: "istiod.istio-system.svc:15012".into(),
+    }
+}
+
+pub(crate) fn owner(uid: &str, id: &str) -> Owner {
+    Owner {
+        uid: uid.into(),
+        id: id.parse().unwrap(),
+    }
+}
+
+pub(crate) fn file(path: &Path, content: &[u8]) -> File {
+    File {
+        path: path.to_str().unwrap().into(),
+        owner: "root",
+        mode: 0o640,
+        content: content.to_vec(),
+        watch: Watch::Yes,
+    }
+}
+
+/// Waits that never decide a test, but end a broken one.
+pub(crate) fn patience() -> Patience {
+    let long = std::time::Duration::from_secs(60);
+    Patience {
+        lock: long,
+        token: long,
+        ready: long,
+        verdict: long,
+    }
+}
