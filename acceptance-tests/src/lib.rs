@@ -1,3 +1,13 @@
-//! Scenarios on the real bed.
+//! What scenarios on the real bed are written with: the bed, the real `terraform`, and a look at a VM.
 
 pub mod delay;
+
+mod failure;
+mod look;
+mod terraform;
+mod world;
+
+pub use failure::{Done, Failure, Result};
+pub use look::{Listing, listing, proxy_metadata};
+pub use terraform::{Plan, Run, Terraform};
+pub use world::{Scenario, VARIABLE, wait_for};

@@ -17,7 +17,11 @@ use crate::tools::{self, Bed};
 /// What one row may take before it is ended; a row that hangs must not hang CI.
 const LIMIT_SECONDS: &str = "1800";
 /// Scenarios spend most of their time waiting.
-const SCENARIOS_AT_ONCE: usize = 8;
+const SCENARIOS_AT_ONCE: usize = 6;
+/// The bed that the scenarios share: the rows bring it up and take it down.
+const BED: &str = "acceptance";
+/// Tells the scenarios which bed it is.
+const BED_VARIABLE: &str = "MESH_BED";
 
 struct Row {
     name: &'static str,
@@ -89,10 +93,23 @@ fn rows(bed: Bed) -> Vec<Row> {
             "acceptance",
             "cargo test -p bed -p acceptance-tests --no-fail-fast",
         );
+        // A run that was ended by force has left its bed.
+        rows.push(row(
+            "bed down before",
+            "cargo xtask testbed down --name acceptance",
+        ));
+        rows.push(row(
+            "bed up",
+            "cargo xtask testbed up --name acceptance --vms 8 --pods 1",
+        ));
         rows.push(Row {
             threads: SCENARIOS_AT_ONCE,
             ..acceptance
         });
+        rows.push(row(
+            "bed down",
+            "cargo xtask testbed down --name acceptance",
+        ));
     }
     rows
 }
@@ -153,6 +170,7 @@ impl Row {
         timeout.args(words).current_dir(root());
         timeout
             .env("RUST_TEST_THREADS", self.threads.to_string())
+            .env(BED_VARIABLE, BED)
             .env("CARGO_TERM_COLOR", "never");
         timeout
     }

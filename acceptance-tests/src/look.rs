@@ -1,0 +1,72 @@
+//! What a VM looks like from inside: its files, users, units and rules, and its proxy.
+
+use std::collections::BTreeSet;
+
+use bed::Machine;
+use serde_json::Value;
+
+use crate::{Failure, Result};
+
+/// A line for each file, user, group, unit and rule of a machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listing(BTreeSet<String>);
+
+/// What changes by itself: logs, caches, what systemd and the package manager keep of their work.
+/// The package manager's own record of a package that is gone is not ours to remove.
+const LIST: &str = r#"
+set -e
+find / -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /run -o -path /tmp -o -path /var/tmp \
+  -o -path /var/log/journal -o -path /var/log/dpkg.log -o -path /var/log/apt -o -path /var/log/alternatives.log \
+  -o -path /var/log/lastlog -o -path /var/log/wtmp -o -path /var/log/btmp \
+  -o -path /var/lib/dpkg -o -path /var/lib/systemd -o -path /var/cache \
+  -o -path /var/lib/private -o -path /home/ubuntu/.cache -o -path '/etc/*-' -o -path /etc/.pwd.lock \) -prune -o -printf '%p %M %u:%g\n' | sed 's/^/file /'
+find /run -maxdepth 2 \( -path '/run/systemd/*' -o -path '/run/log/*' -o -path '/run/user/*' -o -path '/run/udev/*' \
+  -o -path '/run/sshd*' -o -path '/run/sudo*' -o -path '/run/credentials*' -o -path '/run/lock/*' \
+  -o -path '/run/xtables.lock' \) -prune -o -printf '%p %M %u:%g\n' | sed 's/^/file /'
+find /tmp /var/tmp -mindepth 1 -not -path '*systemd-private*' | sed 's/^/file /'
+find /etc -xdev -type f -not -path '/etc/*-' -not -path /etc/ld.so.cache -not -path /etc/.pwd.lock -print0 | xargs -0 sha256sum | sed 's/^/content /'
+sed 's/^/user /' /etc/passwd
+sed 's/^/group /' /etc/group
+systemctl list-unit-files --no-legend --no-pager | awk '{ print "unit " $1 " " $2 }'
+systemctl list-units --all --no-legend --no-pager --plain --type=service,timer,socket | awk '$1 ~ /istio|mesh/ { print "active " $0 }'
+for tool in iptables-nft iptables-legacy ip6tables-nft ip6tables-legacy; do
+  $tool-save 2>/dev/null | grep -E '^(-A|:[A-Z]+_)' | sed "s/^/rule $tool /" || true
+done
+ps -eo comm= | grep -E 'envoy|pilot-agent' | sed 's/^/process /' || true
+dpkg-query -W -f 'package ${Package} ${db:Status-Status}\n' 2>/dev/null | grep -E 'installed|config-files|half' || true
+"#;
+
+/// Lists a machine.
+///
+/// # Errors
+/// It is off, or a tool fails.
+pub fn listing(machine: &Machine) -> Result<Listing> {
+    Ok(Listing(
+        machine.shell(LIST)?.lines().map(str::to_owned).collect(),
+    ))
+}
+
+impl Listing {
+    /// Returns what is here and not there as `+ …`, and what is there and not here as `- …`.
+    pub fn since(&self, before: &Self) -> Vec<String> {
+        let more = self.0.difference(&before.0).map(|line| format!("+ {line}"));
+        let less = before.0.difference(&self.0).map(|line| format!("- {line}"));
+        more.chain(less).collect()
+    }
+}
+
+/// Returns the node metadata that the running proxy of a machine gives to istiod.
+///
+/// # Errors
+/// The proxy's admin port on the machine does not answer.
+pub fn proxy_metadata(machine: &Machine) -> Result<Value> {
+    let answer = machine.curl("http://127.0.0.1:15000/server_info", &[])?;
+    if answer.status != 200 {
+        return Err(Failure::new(format!(
+            "the proxy's admin port answers {}: {}",
+            answer.status, answer.body
+        )));
+    }
+    let info: Value = serde_json::from_str(&answer.body)?;
+    Ok(info["node"]["metadata"].clone())
+}

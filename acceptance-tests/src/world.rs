@@ -1,0 +1,205 @@
+//! The bed that `cargo xtask test` brought up, and what a scenario owns of it: a namespace and a VM.
+
+use std::env;
+use std::fmt::Debug;
+use std::ops::Deref;
+use std::process;
+use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use bed::{Bed, HostKey, Vm};
+
+use crate::{Done, Failure, Result};
+
+/// The environment variable that names the bed.
+pub const VARIABLE: &str = "MESH_BED";
+/// The service account of the VMs' workloads, in each scenario's namespace.
+const ACCOUNT: &str = "bookinfo-ratings";
+/// Tells a later process that the VM is not fresh.
+const USED: &str = "/var/cache/a-scenario-was-here";
+
+/// What all scenarios of the process share.
+struct World {
+    bed: Bed,
+    free: Mutex<Vec<usize>>,
+    freed: Condvar,
+}
+
+/// A scenario's own part of the bed: dropping it gives the VM back, which is then built anew.
+pub struct Scenario {
+    world: &'static World,
+    /// Its namespace, with the service accounts `default` and `bookinfo-ratings`.
+    pub namespace: String,
+    /// Its VM, as it was installed, with the application `ratings` running.
+    pub vm: Vm,
+    number: usize,
+}
+
+impl Deref for Scenario {
+    type Target = Bed;
+
+    fn deref(&self) -> &Bed {
+        &self.world.bed
+    }
+}
+
+impl Scenario {
+    /// Makes the namespace `NAME-PID` and waits for a VM that is free.
+    pub fn begin(name: &str) -> Result<Self> {
+        let world = world()?;
+        let namespace = format!("{name}-{}", process::id());
+        let kubectl = world.bed.kubectl();
+        kubectl.create_namespace(&namespace, &[ACCOUNT])?;
+        let root = format!("/api/v1/namespaces/{namespace}/configmaps/istio-ca-root-cert");
+        wait_for("istiod's root certificate in the namespace", 30, || {
+            kubectl.find(&root).map(|found| found.is_some())
+        })?;
+        let number = world.take();
+        let vm = world.bed.vms[number].clone();
+        let mut scenario = Self {
+            world,
+            namespace,
+            vm,
+            number,
+        };
+        scenario.vm = fresh(&scenario.vm)?;
+        Ok(scenario)
+    }
+
+    /// Returns the API server's path of an object of this namespace, e.g. `object("workloadentries", "ratings")`.
+    pub fn object(&self, plural: &str, name: &str) -> String {
+        format!(
+            "/apis/networking.istio.io/v1/namespaces/{}/{plural}/{name}",
+            self.namespace
+        )
+    }
+
+    /// Returns the kind and name of each Istio object in the namespace, e.g. `WorkloadEntry/ratings`.
+    pub fn objects(&self) -> Result<Vec<String>> {
+        let kinds = "workloadentries,serviceentries,sidecars";
+        let list = self.kubectl().call(
+            &[
+                "get",
+                kinds,
+                "--namespace",
+                &self.namespace,
+                "--output=json",
+            ],
+            b"",
+        )?;
+        let list: serde_json::Value = serde_json::from_str(&list)?;
+        let items = list["items"].as_array().cloned().unwrap_or_default();
+        let name = |item: &serde_json::Value| {
+            format!(
+                "{}/{}",
+                item["kind"].as_str().unwrap_or("?"),
+                item["metadata"]["name"].as_str().unwrap_or("?")
+            )
+        };
+        Ok(items.iter().map(name).collect())
+    }
+}
+
+impl Drop for Scenario {
+    fn drop(&mut self) {
+        let kinds = "workloadentries,serviceentries,sidecars";
+        // What stays would only be in the way of people who look: each run has namespaces of its own.
+        let _ = self.kubectl().call(
+            &["delete", kinds, "--all", "--namespace", &self.namespace],
+            b"",
+        );
+        let (world, number) = (self.world, self.number);
+        thread::spawn(move || {
+            // One that does not come up is seen by the next scenario, which says why.
+            let _ = world.bed.vms[number].rebuild(HostKey::Same);
+            world.give_back(number);
+        });
+    }
+}
+
+impl World {
+    fn take(&self) -> usize {
+        let mut free = self.lock();
+        loop {
+            if !free.is_empty() {
+                return free.remove(0);
+            }
+            free = self
+                .freed
+                .wait(free)
+                .unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn give_back(&self, number: usize) {
+        self.lock().push(number);
+        self.freed.notify_one();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<usize>> {
+        // A panic of another scenario does not touch the list.
+        self.free.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn world() -> Result<&'static World> {
+    static WORLD: OnceLock<std::result::Result<World, String>> = OnceLock::new();
+    WORLD.get_or_init(attach).as_ref().map_err(Failure::new)
+}
+
+fn attach() -> std::result::Result<World, String> {
+    let name = env::var(VARIABLE).map_err(|_| {
+        format!(
+            "{VARIABLE} does not name a bed. `cargo xtask test` runs everything; for these tests alone:\n  \
+             cargo xtask testbed up --name work --vms 6\n  {VARIABLE}=work cargo test -p acceptance-tests"
+        )
+    })?;
+    let bed = Bed::attach(&name).map_err(|error| error.chain())?;
+    if bed.vms.is_empty() || bed.pods.is_empty() {
+        return Err(format!("the bed `{name}` needs a VM and a pod at least"));
+    }
+    let free = Mutex::new((0..bed.vms.len()).collect());
+    Ok(World {
+        bed,
+        free,
+        freed: Condvar::new(),
+    })
+}
+
+/// Returns the VM, up, without a trace of an earlier scenario and with the application running.
+fn fresh(vm: &Vm) -> Result<Vm> {
+    if !vm.is_on() || vm.read(USED).is_ok() {
+        vm.rebuild(HostKey::Same)?;
+    }
+    vm.wait_until_up()?;
+    vm.write(USED, b"")?;
+    vm.shell("systemctl start ratings")?;
+    let mut vm = vm.clone();
+    vm.host_key = vm.host_key()?;
+    Ok(vm)
+}
+
+/// Asks again and again until the answer is yes; an error counts as no and is told at the end.
+///
+/// # Errors
+/// It is still no after that many seconds.
+pub fn wait_for<E: Debug>(
+    what: &str,
+    seconds: u64,
+    mut holds: impl FnMut() -> std::result::Result<bool, E>,
+) -> Done {
+    let end = Instant::now() + Duration::from_secs(seconds);
+    loop {
+        let last = holds();
+        if matches!(last, Ok(true)) {
+            return Ok(());
+        }
+        if Instant::now() > end {
+            return Err(Failure::new(format!(
+                "{what}: not after {seconds} s, at last {last:?}"
+            )));
+        }
+        thread::sleep(Duration::from_millis(100));
+    }
+}

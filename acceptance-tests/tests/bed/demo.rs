@@ -1,0 +1,53 @@
+//! The way of the talk: from a configuration to calls over mutual TLS.
+
+use acceptance_tests::{Done, Scenario, Terraform, wait_for};
+use bed::Machine;
+
+use crate::WORKLOAD;
+
+/// The mesh is STRICT, the application listens on 127.0.0.1 only, and the address is not known at plan.
+#[test]
+fn a_vm_made_in_the_same_apply_and_the_pods_call_each_other_over_mutual_tls() -> Done {
+    let scenario = Scenario::begin("demo")?;
+    let terraform = Terraform::new(&scenario, "workload")?;
+    let plan = terraform.plan(&[])?;
+    let unknown = &plan.change(WORKLOAD)["after_unknown"];
+    assert_eq!(unknown["address"], true, "{unknown:#}");
+    terraform.apply_saved(&plan)?;
+
+    let vm_id = format!(
+        "spiffe://cluster.local/ns/{}/sa/bookinfo-ratings",
+        scenario.namespace
+    );
+    assert_eq!(terraform.state(WORKLOAD)?["spiffe_id"], vm_id.as_str());
+    let pod = &scenario.pods[0];
+    let pod_id = pod.spiffe_id();
+    call(
+        pod,
+        &format!("http://ratings.vm.{}:9080/ratings/7", scenario.namespace),
+        &pod_id,
+        &vm_id,
+    )?;
+    call(
+        &scenario.vm,
+        &format!("http://{}.{}:9080/hello", pod.name, pod.namespace),
+        &vm_id,
+        &pod_id,
+    )
+}
+
+/// Calls until the caller's proxy has heard of the other side, and looks at who saw whom.
+pub(crate) fn call(from: &Machine, url: &str, caller: &str, answerer: &str) -> Done {
+    wait_for(&format!("{} calls {url}", from.name), 20, || {
+        let answer = from.curl(url, &[]).map_err(|error| error.chain())?;
+        let seen = [format!("URI={caller}"), format!("By={answerer}")];
+        if answer.status == 200 && !seen.iter().all(|part| answer.body.contains(part)) {
+            return Err(format!("{seen:?} are not in {}", answer.body));
+        }
+        if answer.status == 200 {
+            Ok(true)
+        } else {
+            Err(format!("{} {}", answer.status, answer.body))
+        }
+    })
+}
