@@ -39,6 +39,9 @@ pub enum Error {
     /// Something else than a handshake line.
     #[error("the plugin printed {0:?} instead of a handshake line")]
     Handshake(String),
+    /// The plugin never wrote what was waited for.
+    #[error("the plugin's log never held {0:?}")]
+    Silent(String),
     /// No connection with the plugin.
     #[error("cannot connect with the plugin")]
     Connect(#[source] io::Error),

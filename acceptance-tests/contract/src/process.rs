@@ -4,7 +4,6 @@ use std::ffi::OsStr;
 use std::io;
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -15,6 +14,7 @@ use proto::plugin::grpc_controller_client::GrpcControllerClient;
 use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, BufReader, DuplexStream};
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
+use tokio::sync::watch;
 use tokio::time::timeout;
 use tonic::transport::{Channel, Endpoint};
 
@@ -26,7 +26,7 @@ pub const COOKIE: (&str, &str) = (
     "TF_PLUGIN_MAGIC_COOKIE",
     "d602bf8f470bc67ca7faa0386276bbdd4330efaf76d1a219cb4d6991ca9872b2",
 );
-/// How long Terraform waits for the handshake line.
+/// How long Terraform waits for the handshake line, and we for a line of the log.
 const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Where a plugin listens.
@@ -80,7 +80,7 @@ pub struct Process {
     child: Child,
     /// How it answered its start.
     pub handshake: Handshake,
-    log: Arc<Mutex<String>>,
+    log: watch::Sender<String>,
 }
 
 impl Process {
@@ -110,9 +110,9 @@ impl Process {
             .stderr(Stdio::piped())
             .kill_on_drop(true);
         let mut child = command.spawn().map_err(Error::Start)?;
-        let log = Arc::default();
+        let log = watch::Sender::default();
         if let Some(stderr) = child.stderr.take() {
-            tokio::spawn(collect(stderr, Arc::clone(&log)));
+            tokio::spawn(collect(stderr, log.clone()));
         }
         let mut line = String::new();
         let mut stdout = BufReader::new(
@@ -128,7 +128,7 @@ impl Process {
             .map_err(Error::Start)?;
         let handshake = Handshake::parse(&line)?;
         // Kept open and read, as Terraform does.
-        tokio::spawn(collect(stdout.into_inner(), Arc::clone(&log)));
+        tokio::spawn(collect(stdout.into_inner(), log.clone()));
         Ok(Self {
             child,
             handshake,
@@ -169,10 +169,19 @@ impl Process {
 
     /// Returns what the plugin wrote so far, other than the handshake line.
     pub fn log(&self) -> String {
-        self.log
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.log.borrow().clone()
+    }
+
+    /// Waits until the plugin has written `text`, other than in the handshake line.
+    ///
+    /// # Errors
+    /// [`Error::Silent`] after a minute.
+    pub async fn logged(&self, text: &str) -> Result<(), Error> {
+        let mut log = self.log.subscribe();
+        match timeout(PATIENCE, log.wait_for(|log| log.contains(text))).await {
+            Ok(Ok(_)) => Ok(()),
+            _ => Err(Error::Silent(text.to_owned())),
+        }
     }
 
     /// Returns the id of the process; none if it has ended.
@@ -205,12 +214,13 @@ impl Process {
     }
 }
 
-async fn collect(from: impl AsyncRead + Unpin, log: Arc<Mutex<String>>) {
+async fn collect(from: impl AsyncRead + Unpin, log: watch::Sender<String>) {
     let mut lines = BufReader::new(from).lines();
     while let Ok(Some(line)) = lines.next_line().await {
-        let mut log = log.lock().unwrap_or_else(PoisonError::into_inner);
-        log.push_str(&line);
-        log.push('\n');
+        log.send_modify(|log| {
+            log.push_str(&line);
+            log.push('\n');
+        });
     }
 }
 

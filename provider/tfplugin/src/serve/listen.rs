@@ -43,14 +43,14 @@ impl Place {
     }
 }
 
-/// The address of a listener, as in the handshake line.
+/// The address of a listener, as in the handshake line. Dropping it removes the socket's file.
 #[derive(Debug)]
 pub(super) enum Address {
     /// A port on the loopback address.
     Tcp(SocketAddr),
     /// A socket in the file system.
     #[cfg(unix)]
-    Unix(PathBuf),
+    Unix(tempfile::TempPath),
 }
 
 impl Address {
@@ -74,18 +74,14 @@ impl fmt::Display for Address {
     }
 }
 
-/// A bound socket. Dropping it removes the socket's file.
+/// A bound socket.
 #[derive(Debug)]
 pub(super) enum Listener {
     /// A port on the loopback address.
     Tcp(TcpListener),
     /// A socket in the file system.
     #[cfg(unix)]
-    Unix {
-        socket: tokio::net::UnixListener,
-        #[expect(dead_code, reason = "dropping it removes the file")]
-        file: tempfile::TempPath,
-    },
+    Unix(tokio::net::UnixListener),
 }
 
 impl Listener {
@@ -140,8 +136,7 @@ impl Listener {
         restrict(&file, place.group.as_deref())?;
         listener.set_nonblocking(true).map_err(failed)?;
         let socket = tokio::net::UnixListener::from_std(listener).map_err(failed)?;
-        let address = Address::Unix(file.to_path_buf());
-        Ok((Self::Unix { socket, file }, address))
+        Ok((Self::Unix(socket), Address::Unix(file)))
     }
 
     /// Waits for the next client.
@@ -149,7 +144,7 @@ impl Listener {
         Ok(match self {
             Self::Tcp(listener) => Connection::new(listener.accept().await?.0),
             #[cfg(unix)]
-            Self::Unix { socket, .. } => Connection::new(socket.accept().await?.0),
+            Self::Unix(socket) => Connection::new(socket.accept().await?.0),
         })
     }
 }
@@ -250,18 +245,16 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_socket_lies_in_the_wanted_directory_and_goes_with_the_listener() {
+    async fn the_socket_lies_in_the_wanted_directory_and_goes_with_its_address() {
         let directory = tempfile::tempdir().unwrap();
-        let (listener, address) = Listener::bind(&place(directory.path(), None)).unwrap();
-        let Address::Unix(socket) = address else {
-            panic!("{address}")
-        };
+        let (_listener, address) = Listener::bind(&place(directory.path(), None)).unwrap();
+        let socket = PathBuf::from(address.to_string());
         assert_eq!(socket.parent(), Some(directory.path()));
         assert_eq!(
             socket.metadata().unwrap().permissions().mode() & 0o777,
             0o600
         );
-        drop(listener);
+        drop(address);
         assert!(!socket.exists());
     }
 

@@ -183,9 +183,10 @@ fn reattach(provider: &str, address: &Address) -> String {
     format!("TF_REATTACH_PROVIDERS='{attached}'")
 }
 
+/// Writes in one piece: who has read it may close its end.
 fn print(line: &str) -> Result<(), ServeError> {
     let mut out = io::stdout().lock();
-    writeln!(out, "{line}")
+    out.write_all(format!("{line}\n").as_bytes())
         .and_then(|()| out.flush())
         .map_err(ServeError::Print)
 }
@@ -211,7 +212,6 @@ fn connections(listener: Listener, tls: Option<Tls>, exit: CancellationToken) ->
             }
         }
     };
-    // The listener, and with it the socket's file, goes with this task.
     tokio::spawn(async move { exit.run_until_cancelled(accept).await });
     receiver
 }
