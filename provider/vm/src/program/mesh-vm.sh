@@ -12,7 +12,7 @@ umask 077
 export LC_ALL=C PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 R=/run/mesh-vm             # one folder for each run, on tmpfs: input, token, log
 S=/var/lib/istio/mesh      # what outlives a reboot: owner, journal, the set before, what was found
-DROP=/etc/systemd/system/istio.service.d HOSTS=/etc/hosts CERTS=/etc/certs BIN=/usr/local/bin
+DROP=/etc/systemd/system/istio.service.d HOSTS=/etc/hosts CERTS=/etc/certs BIN=/usr/local/bin LOG=/var/log/istio
 TOKEN=/var/run/secrets/tokens/istio-token LOOSE=/proc/sys/net/netfilter/nf_conntrack_tcp_loose
 # What Istio's package and the agent make and no package manager takes away.
 DIRS="/etc/istio /etc/certs /var/log/istio /var/run/secrets /var/lib/istio $DROP"
@@ -128,7 +128,7 @@ follow() {
       text=$part$text part='' quiet=0
       case $text in
       end) break ;;
-      want*) [ -e "$d/token" ] || say "$text" ;;
+      want*) answered || say "$text" ;;
       'report awaits') decided || { say "$text"; break; } ;;
       *) say "$text" ;;
       esac
@@ -138,8 +138,7 @@ follow() {
     [ $((quiet % 5)) -ne 0 ] || say alive
     # Dead without an end: killed. The undoing needs a worker, too.
     if [ $((quiet % 100)) -eq 25 ] && ! living; then
-      mends=$((mends + 1))
-      if [ "$mends" -gt 3 ]; then say 'report lost' && break; fi
+      mends=$((mends + 1)); [ "$mends" -le 3 ] || { say 'report lost'; break; }
       detach "mesh-vm-$run-again" mend
     fi
     pause
@@ -224,15 +223,13 @@ undo() {
     log "undo $s"
     ! have "undo_$s" || "undo_$s" 2>"$d/err" || { say "undoing $s failed" >>"$d/err" && lines <"$d/err"; }
   done 5<"$d/undo"
-  rm -rf "$S/run" "$R/token-before"
-  [ -e "$S/owner" ] || forget
+  rm -rf "$S/run" "$R/token-before"; [ -e "$S/owner" ] || forget
 }
 committed() {
   systemctl -q enable istio.service 2>/dev/null; disarm
   say committed >"$S/run/end"
   rm -rf "$R/token-before" "$S/run/package"
-  identity >>"$d/log"
-  finish committed
+  identity >>"$d/log"; finish committed
 }
 
 # --- checks: before a bootstrap, for a preflight, and to name the broken hop
@@ -384,7 +381,7 @@ unpacked() {
 own() {
   chown root:root /var/lib/istio /var/lib/istio/envoy && chmod 0755 /var/lib/istio /var/lib/istio/envoy || return 1
   for f in /var/lib/istio/envoy/*.env; do [ ! -f "$f" ] || { chown root:root "$f" && chmod 0644 "$f"; }; done
-  install -d -o istio-proxy -g istio-proxy -m 0755 /var/lib/istio/proxy /etc/certs /var/log/istio
+  install -d -o istio-proxy -g istio-proxy -m 0755 /var/lib/istio/proxy /etc/certs "$LOG"
 }
 undo_install() { if [ -e "$S/run/fresh" ]; then uninstall; else restore "$S/run/keep"; fi; }
 uninstall() {
@@ -403,11 +400,13 @@ uninstall() {
 # An old key and certificate would beat the new token; the set before has them.
 do_token() {
   log 'want token'
-  await "$(field wait.token)" [ -s "$d/token" ] || { say 'no token came' >&2 && return 1; }
+  await "$(field wait.token)" answered
+  [ -s "$d/token" ] || { say 'no token came' >&2 && return 1; }
   rm -f "$CERTS/key.pem" "$CERTS/cert-chain.pem"
   install -d -o istio-proxy -g istio-proxy -m 0755 "${TOKEN%/*/*}" &&
     install -d -o istio-proxy -g istio-proxy -m 0700 "${TOKEN%/*}" && put "$d/token" "$TOKEN" istio-proxy 0600
 }
+answered() { [ -s "$d/token" ] || [ -e "$d/revert" ]; }
 undo_token() { restore "$S/run/keep"; if [ -e "$R/token-before" ]; then cp -a "$R/token-before" "$TOKEN"; else rm -f "$TOKEN"; fi; }
 # put FILE PATH OWNER MODE: by a rename, so that nobody reads half of it.
 put() {
@@ -503,7 +502,7 @@ do_start() {
     systemd-run --quiet --collect --unit=mesh-vm-deadman --timer-property=AccuracySec=1s \
       --on-active=$(($(field wait.ready) + $(field wait.verdict) + 30))s /bin/sh "$d/program" mend "$d" || return 1
   fi
-  for f in istio.err.log istio.log; do wc -c <"/var/log/istio/$f" 2>/dev/null || say 0; done >"$d/sizes"
+  for f in istio.err.log istio.log; do wc -c <"$LOG/$f" 2>/dev/null || say 0; done >"$d/sizes"
   systemctl daemon-reload && systemctl restart istio.service
 }
 undo_start() { disarm; systemctl -q disable istio.service 2>/dev/null; halt; }
@@ -514,11 +513,14 @@ ready() {
 do_ready() { await "$(field wait.ready)" certified; }
 # The old certificate was put away, so one that is there was issued to this start.
 certified() { [ -s "$CERTS/cert-chain.pem" ] && ready; }
+# Of the proxy's log since the start: complaints, each once, whatever its time. Never its
+# configuration, which it prints as YAML: the mesh's own secrets might be in it.
 last_words() {
   {
     journalctl -q -u istio.service -n 10 -o cat --no-pager
-    { for f in istio.err.log istio.log; do read -r size && tail -c "+$((size + 1))" "/var/log/istio/$f"; done; } <"$d/sizes"
-  } >"$d/tail" 2>/dev/null
+    { for f in istio.err.log istio.log; do read -r size && tail -c "+$((size + 1))" "$LOG/$f"; done; } <"$d/sizes"
+  } 2>/dev/null | awk '{ text = $0; sub(/^[^ \t]*[ \t]*/, "", text) } 
+    !/\tinfo\t|COMMAND=/ && !/^ *[A-Za-z_-]+:/ && tolower(text) ~ /warn|err|crit|fatal|panic|fail|denied|not found/ && !seen[text]++' >"$d/tail"
   lines <"$d/tail"
 }
 # The way is looked at without the proxy's rules: they would answer for it.
@@ -532,6 +534,7 @@ tls-name=x509: certificate is (not )?valid for|cannot validate certificate for
 trust-root=signed by unknown authority
 service-account=PermissionDenied|not authorized
 token=Unauthenticated|authentication failure|istio-token: (no such|permission)
+ports=cannot bind|address already in use
 dns=no such host|server misbehaving|lookup .*: i/o timeout
 control-plane=connection refused|i/o timeout|no route to host|network is unreachable|context deadline exceeded
 CLUES
@@ -549,8 +552,7 @@ run_remove() {
   : >"$d/block" && hosts "$d/block"
   [ ! -e "$S/loose" ] || cat "$S/loose" >"$LOOSE" 2>/dev/null
   restore "$S/found"; rm -rf "${TOKEN%/*}"
-  log 'step uninstall' && hook uninstall
-  [ ! -e "$S/installed" ] || uninstall 2>"$d/err" || lines <"$d/err"
+  log 'step uninstall' && hook uninstall; [ ! -e "$S/installed" ] || uninstall 2>"$d/err" || lines <"$d/err"
   systemctl reset-failed istio.service 2>/dev/null
   forget
   for f in $gone "$S" "$R/token-before"; do if [ -e "$f" ] || [ -h "$f" ]; then log "left $(printf %s "$f" | b64)"; fi; done

@@ -137,6 +137,10 @@ fn the_proxys_last_lines_name_the_broken_hop() {
             "control-plane",
         ),
         (
+            "lds: cannot bind '127.0.0.1:443': Permission denied",
+            "ports",
+        ),
+        (
             "tls: failed to verify certificate: x509: certificate is valid for a, not b",
             "tls-name",
         ),
@@ -173,6 +177,28 @@ fn the_proxys_last_lines_name_the_broken_hop() {
                 "{shell}: {line}"
             );
         }
+    }
+}
+
+#[test]
+fn the_proxys_last_words_are_its_complaints_and_never_its_configuration() {
+    let log = "2026-11-22T23:00:00.1Z\tinfo\tstarting, errors: none
+    SECRET_ERROR_KEY: canary-of-the-mesh
+2026-11-22T23:00:01.1Z\twarn\tnot ready
+2026-11-22T23:00:02.1Z\twarn\tnot ready
+/usr/local/bin/envoy: libc.so.6: version `GLIBC_9' not found
+";
+    for shell in SHELLS {
+        let stage = Stage::new(shell);
+        fs::write(stage.path("istio.err.log"), format!("old error\n{log}")).unwrap();
+        fs::write(stage.path("istio.log"), "").unwrap();
+        fs::write(stage.path("sizes"), "10\n0\n").unwrap();
+        let said = stage.part("LOG=$d; journalctl() { :; }; lines() { cat; }; last_words");
+        expect![[r"
+            2026-11-22T23:00:01.1Z	warn	not ready
+            /usr/local/bin/envoy: libc.so.6: version `GLIBC_9' not found
+        "]]
+        .assert_eq(&said);
     }
 }
 

@@ -222,7 +222,7 @@ pub(crate) fn file(path: &Path, content: &[u8]) -> File {
 
 /// Waits that never decide a test, but end a broken one.
 pub(crate) fn patience() -> Patience {
-    let long = std::time::Duration::from_secs(60);
+    let long = std::time::Duration::from_mins(1);
     Patience {
         lock: long,
         token: long,
