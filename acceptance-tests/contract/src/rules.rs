@@ -347,3 +347,101 @@ fn write_only(attributes: &Attributes, value: &Value, at: &Path) -> Checked {
         }
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value as Json, json};
+
+    use super::*;
+    use crate::schema;
+    use crate::testing::{attribute, nested, schema_of};
+
+    fn attributes() -> Attributes {
+        let item = || vec![attribute("key", "required"), attribute("seen", "computed")];
+        schema_of(vec![
+            nested("list", 2, "optional", item()),
+            nested("set", 3, "optional", item()),
+            nested("map", 4, "optional", item()),
+        ])
+    }
+
+    fn check(prior: &Json, config: &Json, planned: &Json) -> Result<(), Violation> {
+        let attributes = attributes();
+        let ty = schema::object(&attributes);
+        let read = |json| Value::from_json(json, &ty).unwrap();
+        plan(&attributes, &read(prior), &read(config), &read(planned))
+    }
+
+    fn item(key: &str, seen: &str) -> Json {
+        json!({ "key": key, "seen": seen })
+    }
+
+    #[test]
+    fn elements_of_nested_attributes_may_add_what_is_computed_and_nothing_else() {
+        let config = json!({ "list": [{"key": "a"}], "set": [{"key": "a"}, {"key": "b"}], "map": {"x": {"key": "a"}} });
+        let good = json!({
+            "list": [item("a", "1")], "set": [item("b", "2"), item("a", "1")], "map": {"x": item("a", "1")},
+        });
+        assert_eq!(check(&json!(null), &config, &good), Ok(()));
+        let cases = [
+            (
+                "list",
+                json!([item("b", "1")]),
+                Rule::ConfigEcho,
+                "list[0].key",
+            ),
+            (
+                "list",
+                json!([item("a", "1"), item("a", "2")]),
+                Rule::Count,
+                "list",
+            ),
+            ("list", json!(null), Rule::Existence, "list"),
+            ("set", json!([item("a", "1")]), Rule::Count, "set"),
+            (
+                "set",
+                json!([item("a", "1"), item("c", "1")]),
+                Rule::ConfigEcho,
+                "set",
+            ),
+            ("map", json!({"y": item("a", "1")}), Rule::Count, "map.x"),
+            (
+                "map",
+                json!({"x": item("b", "1")}),
+                Rule::ConfigEcho,
+                "map.x.key",
+            ),
+        ];
+        for (name, planned, rule, path) in cases {
+            let mut wrong = good.clone();
+            wrong[name] = planned;
+            let violation = check(&json!(null), &config, &wrong).unwrap_err();
+            assert_eq!(
+                (violation.rule, violation.path.to_string().as_str()),
+                (rule, path)
+            );
+        }
+    }
+
+    #[test]
+    fn a_prior_value_may_be_planned_instead_of_what_is_configured() {
+        let prior = json!({ "list": [item("A", "1")] });
+        let config = json!({ "list": [{"key": "a"}] });
+        assert_eq!(check(&prior, &config, &prior), Ok(()));
+        assert_eq!(
+            check(&prior, &json!({}), &prior).unwrap_err().rule,
+            Rule::ConfigEcho
+        );
+    }
+
+    #[test]
+    fn a_set_that_held_the_unknown_may_shrink_and_not_grow_others() {
+        let set = Type::Set(Box::new(Type::String));
+        let read = |json| Value::from_json(&json, &set).unwrap();
+        let planned = read(json!(["a", crate::UNKNOWN]));
+        let compare = |json| compatible(&set, &planned, &read(json), Rule::Result);
+        assert_eq!(compare(json!(["a", "b"])), Ok(()));
+        assert_eq!(compare(json!(["a"])), Ok(()));
+        assert!(compare(json!(["b"])).is_err(), "a is lost");
+    }
+}

@@ -325,3 +325,73 @@ pub(crate) fn with_blocks(attributes: &Attributes, value: Value) -> Value {
     }
     Value::Map(all)
 }
+
+#[cfg(test)]
+mod tests {
+    use proto::tfplugin6::Schema;
+
+    use super::*;
+    use crate::testing::{attribute, nested, wire_schema};
+
+    #[test]
+    fn a_schema_that_terraform_would_not_load_is_refused_with_the_place() {
+        let typeless = |name| wire::schema::Attribute {
+            r#type: Vec::new(),
+            ..attribute(name, "required")
+        };
+        let both = wire::schema::Attribute {
+            r#type: b"\"string\"".to_vec(),
+            ..nested("a", 1, "optional", vec![])
+        };
+        let cases = [
+            (vec![attribute("a", "")], "a: must be required"),
+            (
+                vec![attribute("a", "required computed")],
+                "a: must be required",
+            ),
+            (vec![attribute("A-b", "required")], "A-b: names consist of"),
+            (
+                vec![attribute("a", "required"), attribute("a", "optional")],
+                "a: two attributes",
+            ),
+            (vec![typeless("a")], "a: invalid type"),
+            (vec![both], "a: both a type and a nested type"),
+            (
+                vec![nested("a", 9, "optional", vec![])],
+                "a: invalid nesting",
+            ),
+            (
+                vec![attribute("a", "computed write_only")],
+                "a: a write-only attribute",
+            ),
+            (
+                vec![nested(
+                    "a",
+                    3,
+                    "optional",
+                    vec![attribute("b", "optional write_only")],
+                )],
+                "a.b: a write-only attribute",
+            ),
+        ];
+        for (attributes, expected) in cases {
+            let violation = read(Some(&wire_schema(attributes)), &Path::default()).unwrap_err();
+            let told = violation.to_string();
+            assert_eq!(violation.rule, Rule::Schema);
+            assert!(told.starts_with(&format!("Schema at {expected}")), "{told}");
+        }
+        assert!(read(None, &Path::default()).is_err(), "no schema");
+        assert!(
+            read(Some(&Schema::default()), &Path::default()).is_err(),
+            "no block"
+        );
+        let negative = Schema {
+            version: -1,
+            ..wire_schema(vec![])
+        };
+        assert!(
+            read(Some(&negative), &Path::default()).is_err(),
+            "a negative version"
+        );
+    }
+}
