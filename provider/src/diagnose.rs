@@ -77,7 +77,7 @@ pub(crate) fn cluster(error: &ClusterError) -> Diagnostic {
             "Another owner holds these fields",
             "Leave them out of the configuration, let the owner give them up, or set field_manager.force_conflicts.",
         ),
-        E::Exists { .. } => ("cluster-exists", "The object exists already", "Import it:"),
+        E::Exists { .. } => ("cluster-exists", "The object exists already", ""),
         E::Invalid { .. } => (
             "cluster-invalid",
             "The API server refuses the object",
@@ -120,9 +120,13 @@ fn cluster_next(error: &ClusterError) -> String {
             .missing_rule()
             .map(|rule| format!("\n\n{rule}"))
             .unwrap_or_default(),
-        ClusterError::Exists { import_id, .. } => {
-            format!("\n\n  terraform import mesh_vm_workload.NAME {import_id}")
+        ClusterError::Exists { call, import_id } if call.resource.kind == "WorkloadEntry" => {
+            format!("Import it:\n\n  terraform import mesh_vm_workload.NAME {import_id}")
         }
+        ClusterError::Exists { call, .. } => format!(
+            "Delete that {}, or give the workload or the service another name.",
+            call.resource.kind
+        ),
         ClusterError::Invalid { causes, .. } => {
             let lines = causes
                 .iter()
@@ -224,6 +228,14 @@ pub(crate) fn vm(error: &VmError) -> Diagnostic {
     } else {
         at
     };
+    let rule = match error.root() {
+        E::Token(source) => source.downcast_ref().and_then(ClusterError::missing_rule),
+        _ => None,
+    };
+    let next = rule.map_or_else(
+        || next.to_owned(),
+        |rule| format!("Add the rule to the role:\n\n{rule}"),
+    );
     Diagnostic::error(summary, coded(code, &format!("{}. {next}", chain(error)))).at(at)
 }
 

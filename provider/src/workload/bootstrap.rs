@@ -156,7 +156,7 @@ impl Bootstrap<'_> {
         }
     }
 
-    /// Waits until the VM has taken back what it did before it asked for the token.
+    /// Tells the VM that no token comes, and waits until it has taken back what it did so far.
     async fn without_token(&self, run: &RunId, error: &VmError) -> Failure {
         let error = diagnose::vm(error).into();
         let Ok(session) = self.way.connect(self.context, Wait::Once).await else {
@@ -165,7 +165,7 @@ impl Bootstrap<'_> {
                 error,
             };
         };
-        let vm = match self.send(session, &program::result(run.clone())).await {
+        let vm = match self.send(session, &program::revert(run.clone())).await {
             Ok(Report::Reverted { .. }) => Left::Reverted,
             Ok(Report::Lost) => Left::Untouched,
             _ => Left::Unknown,

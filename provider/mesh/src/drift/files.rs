@@ -133,6 +133,8 @@ fn leaves(document: &Value) -> Values {
                     .map_or_else(|| number.to_string(), |number| number.to_string());
                 leaves.insert(at.to_owned(), text);
             }
+            // An empty document sets nothing.
+            Value::Null if at.is_empty() => {}
             other => drop(leaves.insert(at.to_owned(), other.to_string())),
         }
     }
