@@ -5,12 +5,14 @@ use std::process::ExitCode;
 mod bench;
 mod cargo;
 mod codegen;
+mod demo;
 mod docs;
 mod examples;
 mod install;
 mod libtest;
 mod page;
 mod summary;
+mod terraform;
 mod test;
 mod testbed;
 #[cfg(test)]
@@ -19,6 +21,7 @@ mod tools;
 
 const USAGE: &str = "usage: cargo xtask COMMAND
 
+  demo [--keep]         examples/talk-demo on a real mesh, step by step; --keep: leaves it up
   test [--unit]         runs everything that must hold; --unit: what needs neither root nor the bed
   install [--dir DIR]   puts the release binary where `terraform init` finds it, or into a mirror
   testbed up|exec|status|down
@@ -31,6 +34,7 @@ fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let result = match args.as_slice() {
+        ["demo", rest @ ..] => demo::run(rest),
         ["test", rest @ ..] => test::run(rest),
         ["install", rest @ ..] => install::run(rest),
         ["testbed", rest @ ..] => testbed::run(rest).map_err(Into::into),

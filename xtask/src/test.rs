@@ -41,7 +41,7 @@ pub(crate) fn run(args: &[&str]) -> Result<(), Box<dyn Error>> {
         _ => return Err("usage: cargo xtask test [--unit]".into()),
     };
     let mut out = io::stdout();
-    let outcomes = match tools::provide(bed) {
+    let outcomes = match tools::provide(&tools::UNIT, bed) {
         Ok(()) => rows(bed)
             .iter()
             .map(|row| row.run(&mut out))

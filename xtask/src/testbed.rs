@@ -74,11 +74,24 @@ fn up(flags: &Flags) -> Result<(), String> {
         vms: flags.vms,
         pods: flags.pods,
     };
+    let (bed, provider) = bring_up(&options, Profile::Dev)?;
+    say(&bed.document().to_string())?;
+    provider.map_err(|error| format!("the bed is up, but without a provider: {error}"))
+}
+
+/// Brings a bed up and builds the provider for it, whose failure is the second part of the answer.
+///
+/// # Errors
+/// The bed does not come up.
+pub(crate) fn bring_up(
+    options: &Options,
+    profile: Profile,
+) -> Result<(Bed, Result<(), String>), String> {
     // Beside each other: neither needs the other.
     let (bed, provider) = thread::scope(|scope| {
         let provider =
-            scope.spawn(|| provider_binary(Profile::Dev).map_err(|error| error.to_string()));
-        let bed = Bed::up(&options).map_err(|error| error.chain());
+            scope.spawn(move || provider_binary(profile).map_err(|error| error.to_string()));
+        let bed = Bed::up(options).map_err(|error| error.chain());
         eprintln!("testbed: waiting for cargo to build the provider, if it still does");
         (
             bed,
@@ -89,8 +102,7 @@ fn up(flags: &Flags) -> Result<(), String> {
     });
     let mut bed = bed?;
     let used = provider.and_then(|binary| bed.use_provider(&binary).map_err(|error| error.chain()));
-    say(&bed.document().to_string())?;
-    used.map_err(|error| format!("the bed is up, but without a provider: {error}"))
+    Ok((bed, used))
 }
 
 fn exec(name: &str, machine: &str, words: &[&str]) -> Result<(), String> {

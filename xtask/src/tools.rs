@@ -1,12 +1,12 @@
-//! The programs that tests call: installed where that is possible, else named. The bed sees to its own.
+//! The programs that tests and demo call: installed where that is possible, else named. The bed sees to its own.
 
 use std::env;
 use std::error::Error;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-/// Programs with the Debian package that has them.
-const UNIT: [(&str, &str); 7] = [
+/// Programs that tests call, with the Debian package that has them.
+pub(crate) const UNIT: [(&str, &str); 7] = [
     ("shellcheck", "shellcheck"),
     ("dash", "dash"),
     ("busybox", "busybox"),
@@ -33,12 +33,12 @@ pub(crate) enum Bed {
     Spared,
 }
 
-/// Sees to it that everything is there that the rows need.
+/// Sees to it that these programs are there, each with its package, and what Debian has not.
 ///
 /// # Errors
 /// Names everything that is missing at once, and the command that installs it.
-pub(crate) fn provide(bed: Bed) -> Result<(), Box<dyn Error>> {
-    let packages: Vec<&str> = UNIT
+pub(crate) fn provide(programs: &[(&str, &str)], bed: Bed) -> Result<(), Box<dyn Error>> {
+    let packages: Vec<&str> = programs
         .iter()
         .filter(|(program, _)| !is_there(program))
         .map(|(_, package)| *package)
@@ -55,7 +55,8 @@ pub(crate) fn provide(bed: Bed) -> Result<(), Box<dyn Error>> {
     }
     if bed == Bed::Needed && !is_root() {
         left.push(
-            "the bed needs root: run this as root, or only the unit tests with --unit".into(),
+            "the bed needs root: run this as root (of the tests, `--unit` runs those that need no bed)"
+                .into(),
         );
     }
     if left.is_empty() {

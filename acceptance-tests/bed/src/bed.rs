@@ -54,7 +54,7 @@ impl Bed {
         let (folder, subnet) = place::claim(&options.name)?;
         let started = Plan::make(options, folder.clone(), subnet).and_then(|plan| plan.carry_out());
         started.map_err(|error| {
-            let advice = format!("what came up is left for a look, logs are in {}; then run `cargo xtask testbed down`", folder.display());
+            let advice = format!("what came up is left for a look, logs are in {}; then run `cargo xtask testbed down --name {}`", folder.display(), options.name);
             Error::Refused(format!("{}\n{advice}", error.chain()))
         })
     }

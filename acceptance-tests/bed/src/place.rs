@@ -44,7 +44,7 @@ pub(crate) fn claim(name: &str) -> Result<(PathBuf, Subnet)> {
     let folder = folder(name);
     if runs(&folder) {
         return Err(Error::Refused(format!(
-            "a bed `{name}` is up already: `cargo xtask testbed status` tells, `down` ends it, `up --name NAME` makes another"
+            "a bed `{name}` is up already: `cargo xtask testbed status --name {name}` tells, `cargo xtask testbed down --name {name}` ends it"
         )));
     }
     down(name)?;

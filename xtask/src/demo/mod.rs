@@ -1,0 +1,130 @@
+//! `cargo xtask demo [--keep]`: a VM joins a real mesh, step by step, for people who watch.
+//!
+//! Everything shown is what the programs said, cut to what matters; and everything is checked, so
+//! that a demo that ends well has proven what it shows.
+
+mod scenes;
+mod show;
+
+use std::error::Error;
+use std::time::Instant;
+
+use acceptance_tests::{Failure, Result};
+use bed::{Bed, Options};
+
+use crate::cargo::{Profile, root};
+use crate::terraform::Terraform;
+use crate::testbed::bring_up;
+use crate::tools;
+use show::{say, title};
+
+/// The demo's bed; others may run beside it.
+const BED: &str = "demo";
+
+/// Brings the bed up, plays the demo, takes the bed down.
+///
+/// # Errors
+/// An unknown argument, something that is missing on this machine, or what did not come out as it should.
+pub(crate) fn run(args: &[&str]) -> std::result::Result<(), Box<dyn Error>> {
+    let keep = match args {
+        [] => false,
+        ["--keep"] => true,
+        _ => return Err("usage: cargo xtask demo [--keep]".into()),
+    };
+    let start = Instant::now();
+    tools::provide(&[], tools::Bed::Needed)?;
+    let bed = up()?;
+    let played = play(&bed);
+    if keep {
+        say(&by_hand(&bed));
+    } else {
+        eprintln!("demo: taking the bed down");
+        bed.down().map_err(|error| error.chain())?;
+    }
+    played.map_err(|error| format!("demo: failed: {error}"))?;
+    say(&format!(
+        "demo: ok, all as it should be, in {} s",
+        start.elapsed().as_secs()
+    ));
+    Ok(())
+}
+
+fn up() -> std::result::Result<Bed, String> {
+    let options = Options {
+        name: BED.into(),
+        vms: 1,
+        pods: 1,
+    };
+    let (bed, provider) = bring_up(&options, Profile::Dev)?;
+    if let Err(error) = provider {
+        bed.down().map_err(|error| error.chain())?;
+        return Err(error);
+    }
+    Ok(bed)
+}
+
+/// Plays the scenes in their order.
+fn play(bed: &Bed) -> Result<()> {
+    let (Some(vm), Some(pod)) = (bed.vms.first(), bed.pods.first()) else {
+        return Err(Failure::new("the bed has no VM or no pod"));
+    };
+    let example = root().join("examples/talk-demo");
+    let terraform = Terraform::new(&example, bed.folder().join("talk-demo"), bed, vm)?;
+    let mut stage = scenes::Stage {
+        bed,
+        vm,
+        pod,
+        terraform,
+    };
+    title("Before: a mesh with strict mutual TLS, a pod in it, and a VM that is not");
+    let before = stage.before()?;
+    title("terraform plan: the VM is made in the same apply, so its address is not known yet");
+    stage.first_plan()?;
+    title("terraform apply");
+    stage.apply("the VM is a member")?;
+    title("Pod and VM call each other over mutual TLS");
+    stage.calls()?;
+    title("terraform plan, again");
+    stage.nothing_to_do()?;
+    title("A label changes: the plan tells that the VM is bootstrapped again, and why");
+    stage.relabel()?;
+    title("Drift, on the VM and in the cluster: the plan shows each line, apply repairs");
+    stage.drift()?;
+    title("terraform destroy: nothing is left");
+    stage.destroy(&before)
+}
+
+/// Returns how to go on by hand.
+fn by_hand(bed: &Bed) -> String {
+    let root = root().display();
+    let folder = bed.folder().join("talk-demo");
+    let config = bed.document()["terraform_cli_config"]
+        .as_str()
+        .unwrap_or_default();
+    let kubectl = bed.kubectl();
+    format!(
+        "
+== The bed is left up. To go on by hand:
+
+    cd {folder}
+    export TF_CLI_CONFIG_FILE={config}
+    export KUBECONFIG={kubeconfig}
+    terraform apply
+    terraform apply -var version_label=v3
+    terraform destroy
+
+    {kubectl} --namespace bookinfo get workloadentry,serviceentry,sidecar
+
+  In {root}:
+
+    cargo xtask testbed exec --name {BED} vm-1 -- systemctl status istio
+    cargo xtask testbed exec --name {BED} vm-1 -- bash
+    cargo xtask testbed exec --name {BED} pod-1 -- curl --silent http://ratings.vm.bookinfo:9080/ratings/7
+    cargo xtask testbed exec --name {BED} vm-1 -- curl --silent http://pod-1.bookinfo:9080/hello
+    cargo xtask testbed down --name {BED}     # takes everything down
+",
+        folder = folder.display(),
+        kubeconfig = kubectl.kubeconfig().display(),
+        kubectl = kubectl.binary().display(),
+    )
+}
