@@ -74,7 +74,7 @@ impl Handshake {
     }
 }
 
-/// A running plugin. Dropping it kills it.
+/// A running plugin. Dropping it kills it, and removes the socket that it then cannot remove.
 #[derive(Debug)]
 pub struct Process {
     child: Child,
@@ -211,6 +211,15 @@ impl Process {
     /// [`Error::Start`] if it cannot be waited for.
     pub async fn wait(&mut self) -> Result<ExitStatus, Error> {
         self.child.wait().await.map_err(Error::Start)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if let (Some(_), Address::Unix(socket)) = (self.child.id(), &self.handshake.address) {
+            // It may be gone with a plugin that is just ending.
+            _ = std::fs::remove_file(socket);
+        }
     }
 }
 
