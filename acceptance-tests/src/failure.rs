@@ -48,3 +48,9 @@ impl From<serde_json::Error> for Failure {
         Self(error.to_string())
     }
 }
+
+impl From<contract::Error> for Failure {
+    fn from(error: contract::Error) -> Self {
+        Self(error.to_string())
+    }
+}

@@ -1,0 +1,199 @@
+//! A `mesh_vm_workload` as Terraform keeps it, with the provider played by `contract`: each command is a
+//! process of its own, as Terraform's are, at a fraction of the time.
+
+use contract::{Action, Answer, Client, Diagnostic, Plan, Resource, Severity, State, Value};
+use serde_json::{Value as Json, json};
+
+use crate::{Done, Failure, Result, Scenario};
+
+const TYPE: &str = "mesh_vm_workload";
+/// Name of each scenario's workload.
+pub const NAME: &str = "ratings-vm";
+
+/// A workload of a scenario, and its state.
+pub struct Workload {
+    binary: String,
+    /// The provider block.
+    pub block: Json,
+    /// The configuration.
+    pub config: Json,
+    /// What Terraform would keep; none if there is nothing to keep.
+    pub state: Option<State>,
+}
+
+impl Workload {
+    /// Returns the workload of a scenario's VM: a service `ratings.vm.NAMESPACE`, a Sidecar, and the bed's package.
+    pub fn new(scenario: &Scenario) -> Result<Self> {
+        let vm = &scenario.vm;
+        let key = std::fs::read_to_string(&vm.private_key_path)?;
+        let (url, sha256) = scenario.package();
+        let binary = scenario.document()["provider_binary"].as_str();
+        Ok(Self {
+            binary: binary
+                .ok_or_else(|| Failure::new("the bed has no provider"))?
+                .to_owned(),
+            block: json!({
+                "kubernetes": { "config_path": scenario.kubectl().kubeconfig() },
+                "istio": { "control_plane_address": scenario.control_plane_address() },
+                "ssh": { "user": vm.user, "identities": { "bed": { "private_key": key } }, "connect_timeout": 5 },
+            }),
+            config: json!({
+                "namespace": scenario.namespace,
+                "name": NAME,
+                "address": vm.address.to_string(),
+                "labels": { "app": "ratings", "version": "v1" },
+                "service_account": "bookinfo-ratings",
+                "services": { "ratings": {
+                    "hosts": [format!("ratings.vm.{}", scenario.namespace)],
+                    "ports": { "http": { "number": 9080, "protocol": "HTTP" } },
+                } },
+                "sidecar": { "egress_hosts": ["*/*"] },
+                "ssh": { "host_key": vm.host_key },
+                "proxy": { "install": { "url": url, "sha256": sha256 } },
+                "timeouts": { "create": "90s", "update": "90s", "delete": "60s" },
+            }),
+            state: None,
+        })
+    }
+
+    /// Starts the provider and configures it.
+    pub async fn provider(&self) -> Result<Client> {
+        let trace = [("TF_LOG", "TRACE"), ("TF_LOG_PROVIDER", "TRACE")];
+        let client = Client::launch(&self.binary, &trace).await?;
+        client.configure(&self.block).await?.ok()?;
+        Ok(client)
+    }
+
+    /// Refreshes the state and returns what the provider says.
+    pub async fn refresh(&mut self) -> Result<Vec<Diagnostic>> {
+        let client = self.provider().await?;
+        self.refresh_by(&client.resource(TYPE)?).await
+    }
+
+    /// Plans from the state as it is.
+    pub async fn plan(&self) -> Result<Plan> {
+        let client = self.provider().await?;
+        let resource = client.resource(TYPE)?;
+        Ok(resource
+            .plan(self.state.as_ref(), &self.config)
+            .await?
+            .ok()?)
+    }
+
+    /// Refreshes, plans and applies, as `terraform apply` does, and returns what the provider says.
+    pub async fn apply(&mut self) -> Result<Vec<Diagnostic>> {
+        let client = self.provider().await?;
+        self.apply_by(&client).await
+    }
+
+    /// Does the same with a provider that runs.
+    pub async fn apply_by(&mut self, client: &Client) -> Result<Vec<Diagnostic>> {
+        let resource = client.resource(TYPE)?;
+        let mut told = self.refresh_by(&resource).await?;
+        let plan = resource.plan(self.state.as_ref(), &self.config).await?;
+        told.extend(plan.diagnostics);
+        if let Some(plan) = plan.value {
+            told.extend(self.keep(resource.apply(&plan, &self.config).await?));
+        }
+        Ok(told)
+    }
+
+    /// Applies, which has to succeed without a word, and plans again, which has to plan nothing.
+    pub async fn converge(&mut self) -> Done {
+        let told = self.apply().await?;
+        if !told.is_empty() {
+            return Err(Failure::new(format!("the apply says {}", texts(&told))));
+        }
+        self.refresh().await?;
+        let drift = [self.drift("objects"), self.drift("vm")].concat();
+        let action = self.plan().await?.action;
+        if action == Action::NoOp {
+            Ok(())
+        } else {
+            Err(Failure::new(format!(
+                "{action:?} after the apply; drift {drift:?}"
+            )))
+        }
+    }
+
+    /// Destroys, and returns what the provider says.
+    pub async fn destroy(&mut self) -> Result<Vec<Diagnostic>> {
+        let client = self.provider().await?;
+        let resource = client.resource(TYPE)?;
+        let Some(state) = self.state.clone() else {
+            return Ok(vec![]);
+        };
+        Ok(self.keep(resource.destroy(&state).await?))
+    }
+
+    /// Returns the lines of drift in the state, of the `objects` or of the `vm`.
+    pub fn drift(&self, side: &str) -> Vec<String> {
+        let lines = self.state.as_ref().map(|state| &state.value["drift"][side]);
+        let Some(Value::List(lines)) = lines else {
+            return vec![];
+        };
+        let text = |line: &Value| match line {
+            Value::String(line) => line.clone(),
+            other => format!("{other:?}"),
+        };
+        lines.iter().map(text).collect()
+    }
+
+    async fn refresh_by(&mut self, resource: &Resource<'_>) -> Result<Vec<Diagnostic>> {
+        match self.state.clone() {
+            // Terraform goes on with the state it had when a read fails; here the read must not.
+            Some(state) => {
+                let tainted = state.tainted;
+                let told = self.keep(resource.read(&state).await?);
+                if let Some(state) = &mut self.state {
+                    state.tainted = tainted;
+                }
+                Ok(told)
+            }
+            None => Ok(vec![]),
+        }
+    }
+
+    fn keep(&mut self, answer: Answer<State>) -> Vec<Diagnostic> {
+        self.state = answer.value;
+        answer.diagnostics
+    }
+}
+
+/// Looks whether an error with that code, which holds all the words, is the only one.
+pub fn fails(told: &[Diagnostic], code: &str, words: &[&str]) -> Done {
+    let errors: Vec<_> = told
+        .iter()
+        .filter(|one| one.severity == Severity::Error)
+        .collect();
+    let [error] = errors[..] else {
+        return Err(Failure::new(format!(
+            "not one error but {}: {}",
+            errors.len(),
+            texts(told)
+        )));
+    };
+    holds(error, code, words)
+}
+
+/// Looks whether a diagnostic has that code and holds all the words.
+pub fn holds(told: &Diagnostic, code: &str, words: &[&str]) -> Done {
+    let text = told.to_string();
+    let missing: Vec<_> = std::iter::once(format!("[{code}]"))
+        .chain(words.iter().map(|&word| word.to_owned()))
+        .filter(|word| !text.contains(word))
+        .collect();
+    if missing.is_empty() {
+        Ok(())
+    } else {
+        Err(Failure::new(format!("{missing:?} not in: {text}")))
+    }
+}
+
+/// Returns diagnostics as text.
+pub fn texts(told: &[Diagnostic]) -> String {
+    told.iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join("\n")
+}
