@@ -4,6 +4,7 @@ mod block;
 mod context;
 mod diagnose;
 mod provider;
+mod report;
 mod ssh;
 mod workload;
 

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use vm::program::{self, Patience, Report, RunId};
 use vm::{Session, VmError, Wait};
 
-use super::bootstrap::{IDLE, busy, unexpected};
+use super::bootstrap::IDLE;
 use super::convert;
 use super::input::{SshInput, WorkloadInput};
 use super::leaf::OnDestroy;
@@ -18,6 +18,7 @@ use super::prepare::Prepared;
 use super::update::Update;
 use crate::context::Context;
 use crate::diagnose;
+use crate::report::{busy, unexpected};
 use crate::ssh::Way;
 
 /// What is left of the time for the objects, after a VM that does not answer.

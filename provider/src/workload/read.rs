@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use vm::program::{self, Report};
 use vm::{VmError, Wait};
 
-use super::bootstrap::{IDLE, unexpected};
+use super::bootstrap::IDLE;
 use super::convert;
 use super::input::WorkloadInput;
 use super::join::told;
@@ -17,6 +17,7 @@ use super::plan::{drift, drift_output};
 use super::prepare::Prepared;
 use crate::context::Context;
 use crate::diagnose;
+use crate::report::unexpected;
 use crate::ssh::Way;
 
 /// Summary of the one warning about a VM that could not be looked at: constant, so that Terraform groups them.

@@ -1,0 +1,121 @@
+//! What the remote program reports, as diagnostics: which hop failed, and what to do about it.
+
+use tfplugin::Diagnostic;
+use vm::program::Report;
+
+use crate::diagnose::coded;
+
+pub(crate) fn reverted(step: &str, hop: Option<&str>, lines: &[String]) -> Diagnostic {
+    let (cause, next) = hint(hop.unwrap_or(step));
+    let said: String = lines.iter().map(|line| format!("\n  {line}")).collect();
+    Diagnostic::error(
+        format!("The VM could not be bootstrapped: {}", hop.unwrap_or(step)),
+        coded(
+            "vm-reverted",
+            &format!(
+                "The step \"{step}\" failed at {cause}; the VM is as it was before. {next}{said}"
+            ),
+        ),
+    )
+    .at("ssh")
+}
+
+/// Returns what a hop is, and what to do about it.
+fn hint(hop: &str) -> (&str, &str) {
+    match hop {
+        "dns" => (
+            "the name of the control plane",
+            "Set istio.control_plane_address, or let the VM's DNS know it.",
+        ),
+        "control-plane" => (
+            "the connection to istiod",
+            "Open port 15012 from the VM to the control plane.",
+        ),
+        "tls-name" => (
+            "the name in istiod's certificate",
+            "Set istio.revision, or the name that the certificate has.",
+        ),
+        "trust-root" => (
+            "the mesh's trust root",
+            "Look at the ConfigMap istio-ca-root-cert of the namespace.",
+        ),
+        "clock" => (
+            "the VM's clock",
+            "Synchronize it: certificates are valid in time only.",
+        ),
+        "token" => (
+            "the token",
+            "Look whether istiod may review tokens, and at its audience.",
+        ),
+        "service-account" => (
+            "the service account",
+            "Look whether it exists in the workload's namespace.",
+        ),
+        "sudo" => (
+            "sudo",
+            "Allow the user to run commands as root and as istio-proxy without a password or terminal.",
+        ),
+        "package" | "install" => (
+            "the package",
+            "Set proxy.install, or install Istio's package on the VM.",
+        ),
+        "stage" => (
+            "the package",
+            "Check proxy.install's url and sha256, and that the VM reaches that address.",
+        ),
+        "ports" => (
+            "the proxy's own ports",
+            "Stop what listens on them on the VM.",
+        ),
+        "disk" => ("the disk", "Make room on the VM."),
+        other => (other, "See the lines below."),
+    }
+}
+
+/// Tells that the VM belongs to another workload.
+pub(crate) fn foreign(owner: &mesh::Owner) -> Diagnostic {
+    Diagnostic::error(
+        "The VM belongs to another workload",
+        coded(
+            "vm-foreign",
+            &format!("Its proxy was bootstrapped for {}. Destroy that workload first, or name another VM.", owner.id),
+        ),
+    )
+    .at("ssh.host")
+}
+
+/// Tells that somebody else works on the VM.
+pub(crate) fn busy(run: &str, verb: &str) -> Diagnostic {
+    Diagnostic::error(
+        "Another run works on the VM",
+        coded(
+            "vm-busy",
+            &format!("The run {run} ({verb}) did not end in time. Apply again when it has."),
+        ),
+    )
+    .at("ssh.host")
+}
+
+pub(crate) fn lost() -> Diagnostic {
+    Diagnostic::error(
+        "The VM forgot the bootstrap",
+        coded(
+            "vm-lost",
+            "It was restarted before anything was changed. Apply again.",
+        ),
+    )
+    .at("ssh")
+}
+
+/// Tells of an answer to another question.
+pub(crate) fn unexpected(report: &Report) -> Diagnostic {
+    let kind = format!("{report:?}");
+    let kind = kind.split([' ', '(', '{']).next().unwrap_or_default();
+    Diagnostic::error(
+        "The VM's answer does not fit",
+        coded(
+            "vm-answer",
+            &format!("The program answered {kind}. Please report this."),
+        ),
+    )
+}
