@@ -10,8 +10,13 @@ variable "machine" {
   type        = string
   default     = "first"
 }
+variable "machine_address" {
+  description = "What pods dial, where that is not where sshd is; known after the apply only."
+  type        = string
+  default     = null
+}
 variable "address" {
-  description = "What pods dial, where that is not where sshd is."
+  description = "The same, known to the plan."
   type        = string
   default     = null
 }
@@ -33,14 +38,14 @@ variable "timeouts" {
 }
 
 resource "terraform_data" "machine" {
-  input            = { address = coalesce(var.address, var.vm.address) }
+  input            = { address = coalesce(var.machine_address, var.vm.address) }
   triggers_replace = var.machine
 }
 
 resource "mesh_vm_workload" "ratings" {
   namespace       = var.namespace
   name            = "ratings"
-  address         = terraform_data.machine.output.address
+  address         = var.address != null ? var.address : terraform_data.machine.output.address
   service_account = "bookinfo-ratings"
   labels          = var.labels
   triggers        = var.triggers

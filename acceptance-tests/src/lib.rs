@@ -5,9 +5,10 @@ pub mod delay;
 mod failure;
 mod look;
 mod terraform;
+pub mod workload;
 mod world;
 
 pub use failure::{Done, Failure, Result};
-pub use look::{Listing, listing, proxy_metadata};
+pub use look::{Listing, listing, proxy};
 pub use terraform::{Plan, Run, Terraform};
 pub use world::{Scenario, VARIABLE, wait_for};

@@ -22,13 +22,13 @@ find / -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /run -o -path /
   -o -path /var/lib/private -o -path /home/ubuntu/.cache -o -path '/etc/*-' -o -path /etc/.pwd.lock \) -prune -o -printf '%p %M %u:%g\n' | sed 's/^/file /'
 find /run -maxdepth 2 \( -path '/run/systemd/*' -o -path '/run/log/*' -o -path '/run/user/*' -o -path '/run/udev/*' \
   -o -path '/run/sshd*' -o -path '/run/sudo*' -o -path '/run/credentials*' -o -path '/run/lock/*' \
-  -o -path '/run/xtables.lock' \) -prune -o -printf '%p %M %u:%g\n' | sed 's/^/file /'
+  -o -path /run/xtables.lock -o -path /run/motd.dynamic \) -prune -o -printf '%p %M %u:%g\n' | sed 's/^/file /'
 find /tmp /var/tmp -mindepth 1 -not -path '*systemd-private*' | sed 's/^/file /'
 find /etc -xdev -type f -not -path '/etc/*-' -not -path /etc/ld.so.cache -not -path /etc/.pwd.lock -print0 | xargs -0 sha256sum | sed 's/^/content /'
 sed 's/^/user /' /etc/passwd
 sed 's/^/group /' /etc/group
 systemctl list-unit-files --no-legend --no-pager | awk '{ print "unit " $1 " " $2 }'
-systemctl list-units --all --no-legend --no-pager --plain --type=service,timer,socket | awk '$1 ~ /istio|mesh/ { print "active " $0 }'
+systemctl list-units --all --no-legend --no-pager --plain --type=service,timer,socket | awk '$1 ~ /istio|mesh/ && $2 != "not-found" { print "active " $0 }'
 for tool in iptables-nft iptables-legacy ip6tables-nft ip6tables-legacy; do
   $tool-save 2>/dev/null | grep -E '^(-A|:[A-Z]+_)' | sed "s/^/rule $tool /" || true
 done
@@ -55,11 +55,11 @@ impl Listing {
     }
 }
 
-/// Returns the node metadata that the running proxy of a machine gives to istiod.
+/// Returns how the running proxy of a machine introduces itself to istiod: `id`, `metadata`.
 ///
 /// # Errors
 /// The proxy's admin port on the machine does not answer.
-pub fn proxy_metadata(machine: &Machine) -> Result<Value> {
+pub fn proxy(machine: &Machine) -> Result<Value> {
     let answer = machine.curl("http://127.0.0.1:15000/server_info", &[])?;
     if answer.status != 200 {
         return Err(Failure::new(format!(
@@ -68,5 +68,5 @@ pub fn proxy_metadata(machine: &Machine) -> Result<Value> {
         )));
     }
     let info: Value = serde_json::from_str(&answer.body)?;
-    Ok(info["node"]["metadata"].clone())
+    Ok(info["node"].clone())
 }

@@ -15,29 +15,39 @@ fn a_vm_made_in_the_same_apply_and_the_pods_call_each_other_over_mutual_tls() ->
     assert_eq!(unknown["address"], true, "{unknown:#}");
     terraform.apply_saved(&plan)?;
 
-    let vm_id = format!(
+    assert_eq!(terraform.state(WORKLOAD)?["spiffe_id"], vm_id(&scenario));
+    call_vm(&scenario)?;
+    can_call_pod(&scenario)
+}
+
+/// Returns who the VM is in the mesh.
+fn vm_id(scenario: &Scenario) -> String {
+    format!(
         "spiffe://cluster.local/ns/{}/sa/bookinfo-ratings",
         scenario.namespace
-    );
-    assert_eq!(terraform.state(WORKLOAD)?["spiffe_id"], vm_id.as_str());
-    let pod = &scenario.pods[0];
-    let pod_id = pod.spiffe_id();
-    call(
-        pod,
-        &format!("http://ratings.vm.{}:9080/ratings/7", scenario.namespace),
-        &pod_id,
-        &vm_id,
-    )?;
-    call(
-        &scenario.vm,
-        &format!("http://{}.{}:9080/hello", pod.name, pod.namespace),
-        &vm_id,
-        &pod_id,
     )
 }
 
+/// A pod calls the application on the VM; each sees the other's SPIFFE id.
+pub(crate) fn call_vm(scenario: &Scenario) -> Done {
+    let url = format!("http://ratings.vm.{}:9080/ratings/7", scenario.namespace);
+    call(
+        &scenario.pods[0],
+        &url,
+        &scenario.pods[0].spiffe_id(),
+        &vm_id(scenario),
+    )
+}
+
+/// The VM calls a pod; each sees the other's SPIFFE id.
+pub(crate) fn can_call_pod(scenario: &Scenario) -> Done {
+    let pod = &scenario.pods[0];
+    let url = format!("http://{}.{}:9080/hello", pod.name, pod.namespace);
+    call(&scenario.vm, &url, &vm_id(scenario), &pod.spiffe_id())
+}
+
 /// Calls until the caller's proxy has heard of the other side, and looks at who saw whom.
-pub(crate) fn call(from: &Machine, url: &str, caller: &str, answerer: &str) -> Done {
+fn call(from: &Machine, url: &str, caller: &str, answerer: &str) -> Done {
     wait_for(&format!("{} calls {url}", from.name), 20, || {
         let answer = from.curl(url, &[]).map_err(|error| error.chain())?;
         let seen = [format!("URI={caller}"), format!("By={answerer}")];

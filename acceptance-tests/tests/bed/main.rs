@@ -2,7 +2,27 @@
 //!
 //! They need root and a bed: `cargo xtask test` brings one up; alone, see the message that they fail with.
 
+mod changes;
+mod connections;
 mod demo;
+mod destroy;
+mod drift;
+mod failures;
+mod hostile;
+mod import;
+mod interrupted;
+mod machine;
+mod quiet;
+mod secrets;
+mod unknown;
+
+use acceptance_tests::Result;
+use bed::Machine;
 
 /// The workload of `scenarios/workload.tf`.
 const WORKLOAD: &str = "mesh_vm_workload.ratings";
+
+/// Returns the id of the last run on a VM, and since when its proxy runs: both change with each bootstrap.
+fn vm_state(vm: &Machine) -> Result<String> {
+    Ok(vm.shell("cat /var/lib/istio/mesh/run/id; systemctl show --property=ExecMainStartTimestampMonotonic istio")?)
+}

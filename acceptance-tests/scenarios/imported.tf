@@ -1,0 +1,27 @@
+# A workload that was made by hand, as its objects say it, and imported by a block.
+
+import {
+  to = mesh_vm_workload.ratings
+  id = "${var.namespace}/${var.name}"
+}
+
+variable "name" {
+  type    = string
+  default = "ratings"
+}
+
+resource "mesh_vm_workload" "ratings" {
+  namespace       = var.namespace
+  name            = var.name
+  address         = var.vm.address
+  service_account = "bookinfo-ratings"
+  labels          = { app = "ratings", version = "v1" }
+
+  services = {
+    http = {
+      hosts = ["ratings.vm.${var.namespace}"]
+      ports = { http = { number = 9080, protocol = "HTTP" } }
+    }
+  }
+  sidecar = { egress_hosts = ["./*", "istio-system/*"] }
+}

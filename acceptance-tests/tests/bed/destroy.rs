@@ -1,0 +1,40 @@
+//! A destroy takes away what the workload brought, and nothing else.
+
+use acceptance_tests::{Done, Scenario, Terraform, listing};
+use serde_json::json;
+
+#[test]
+fn a_destroyed_workload_leaves_the_vm_and_the_namespace_as_they_were() -> Done {
+    let scenario = Scenario::begin("destroyed")?;
+    let mut terraform = Terraform::new(&scenario, "workload")?;
+    let before = listing(&scenario.vm)?;
+    terraform.apply()?;
+    assert!(
+        listing(&scenario.vm)?.since(&before).len() > 20,
+        "the listing sees what a bootstrap brings"
+    );
+    // A second bootstrap must not take the first one's work for what was there before.
+    terraform.set("labels", json!({"app": "ratings", "version": "v2"}))?;
+    terraform.apply()?;
+    terraform.destroy()?;
+    assert_eq!(scenario.objects()?, [""; 0]);
+    assert_eq!(listing(&scenario.vm)?.since(&before), [""; 0]);
+    Ok(())
+}
+
+#[test]
+fn a_vm_that_is_off_does_not_keep_its_objects() -> Done {
+    let scenario = Scenario::begin("off")?;
+    let mut terraform = Terraform::new(&scenario, "workload")?;
+    terraform.set("timeouts", json!({"delete": "15s"}))?;
+    terraform.apply()?;
+    scenario.vm.kill()?;
+    let run = terraform.destroy()?;
+    assert!(
+        run.words().contains("Warning: The VM was not cleaned"),
+        "{}",
+        run.output
+    );
+    assert_eq!(scenario.objects()?, [""; 0]);
+    Ok(())
+}

@@ -1,0 +1,97 @@
+//! Machines that come and go behind a workload.
+
+use std::thread;
+
+use acceptance_tests::{Done, Failure, Scenario, Terraform, wait_for};
+use bed::HostKey;
+use serde_json::json;
+
+use crate::WORKLOAD;
+use crate::demo::{call_vm, can_call_pod};
+
+/// The machine is switched on only while the apply waits for it.
+#[test]
+fn a_vm_replaced_behind_its_address_is_bootstrapped_in_the_same_apply_while_it_boots() -> Done {
+    let scenario = Scenario::begin("rebuilt")?;
+    let mut terraform = Terraform::new(&scenario, "workload")?;
+    terraform.set("triggers", json!({"vm": "i-1"}))?;
+    terraform.apply()?;
+    let first = terraform.state(WORKLOAD)?;
+
+    scenario.vm.kill()?;
+    terraform.set("triggers", json!({"vm": "i-2"}))?;
+    let plan = terraform.plan(&["-refresh=false"])?;
+    let reasons = json!(["triggers.vm: i-1 -> i-2"]);
+    assert_eq!(
+        plan.change(WORKLOAD)["after"]["last_bootstrap_reasons"],
+        reasons,
+        "{}",
+        plan.text
+    );
+    thread::scope(|scope| {
+        let apply = scope.spawn(|| terraform.apply_saved(&plan));
+        wait_for("the apply runs", 20, || {
+            let lock = terraform.path().join(".terraform.tfstate.lock.info");
+            Ok::<_, ()>(lock.exists())
+        })?;
+        scenario.vm.rebuild(HostKey::Same)?;
+        apply
+            .join()
+            .map_err(|_| Failure::new("the apply panicked"))?
+    })?;
+    let second = terraform.state(WORKLOAD)?;
+    assert_ne!(second["machine_id"], first["machine_id"]);
+    assert_eq!(
+        second["machine_id"],
+        scenario.vm.read("/etc/machine-id")?.trim()
+    );
+    scenario.vm.wait_until_up()?;
+    scenario.vm.shell("systemctl start ratings")?;
+    call_vm(&scenario)?;
+    can_call_pod(&scenario)
+}
+
+#[test]
+fn the_proxy_of_a_new_name_stays_when_the_old_name_is_destroyed_after_it() -> Done {
+    let scenario = Scenario::begin("replaced")?;
+    let mut terraform = Terraform::new(&scenario, "replaced")?;
+    terraform.apply()?;
+    terraform.set("name", "ratings-green")?;
+    let plan = terraform.plan(&[])?;
+    assert_eq!(
+        plan.change(WORKLOAD)["actions"],
+        json!(["create", "delete"]),
+        "{}",
+        plan.text
+    );
+    let run = terraform.apply_saved(&plan)?;
+    assert!(
+        run.words().contains("Its proxy is that of"),
+        "{}",
+        run.output
+    );
+
+    let objects = [
+        "ServiceEntry/ratings-green-http",
+        "Sidecar/ratings-green",
+        "WorkloadEntry/ratings-green",
+    ];
+    let mut found = scenario.objects()?;
+    found.sort();
+    assert_eq!(found, objects);
+    assert!(
+        scenario
+            .vm
+            .read("/var/lib/istio/mesh/owner")?
+            .contains("/ratings-green")
+    );
+    assert_eq!(
+        acceptance_tests::proxy(&scenario.vm)?["metadata"]["WORKLOAD_ENTRY"],
+        "ratings-green"
+    );
+    call_vm(&scenario)?;
+    can_call_pod(&scenario)?;
+    let plan = terraform.plan(&[])?;
+    assert!(plan.is_empty(), "{}", plan.text);
+    Ok(())
+}
