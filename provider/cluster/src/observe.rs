@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use mesh::objects::{MANAGED_BY_LABEL, MANAGER};
 use mesh::{Connection, Id, Kind, Name, Namespace, ObservedObjects, Other};
 use serde_json::Value;
 
@@ -144,5 +145,6 @@ fn other(namespace: &Namespace, name: &str, entry: &Value) -> Option<Other> {
         network: entry["spec"]["network"]
             .as_str()
             .and_then(|network| network.parse().ok()),
+        ours: entry["metadata"]["labels"][MANAGED_BY_LABEL] == MANAGER,
     })
 }

@@ -42,8 +42,13 @@ fn no_root(workload: &Workload) -> Problem {
 
 /// istiod finds a proxy's entry by IP address: within a namespace two with the same are not told
 /// apart, whatever their name or network. Across namespaces the network tells them apart.
+///
+/// An entry of ours in the same namespace is no obstacle: with `create_before_destroy` and a new
+/// name the old one goes right after, and the VM is taken over by the bootstrap. Where it stays by
+/// mistake, its next plan says that the proxy belongs to another workload.
 fn taken(workload: &Workload, other: &Other) -> Option<Problem> {
-    if other.id.namespace != workload.id.namespace && other.network != workload.network {
+    let near = other.id.namespace == workload.id.namespace;
+    if near && other.ours || !near && other.network != workload.network {
         return None;
     }
     let address = &other.address;

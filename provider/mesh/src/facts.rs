@@ -55,4 +55,6 @@ pub struct Other {
     pub address: Address,
     /// The network it is on; `None`: that of the cluster.
     pub network: Option<Network>,
+    /// Whether this provider wrote it.
+    pub ours: bool,
 }

@@ -8,6 +8,7 @@ fn other(id: &str, address: &str, network: Option<&str>) -> Other {
         id: p(id),
         address: p(address),
         network: network.map(p),
+        ours: false,
     }
 }
 
@@ -75,6 +76,21 @@ fn in_another_namespace_the_network_tells_addresses_apart() {
     check(
         &facts(),
         &[other("shop/a", "203.0.113.7", None)],
+        &expect![[r"
+        address address-taken: The address 203.0.113.7 already belongs to the WorkloadEntry shop/a. istiod finds a VM by its address and could not tell the two apart. Use another address, or remove that entry first."]],
+    );
+}
+
+#[test]
+fn an_entry_of_ours_in_the_namespace_may_be_replaced_before_it_is_destroyed() {
+    let ours = |id| Other {
+        ours: true,
+        ..other(id, "203.0.113.7", None)
+    };
+    check(&facts(), &[ours("bookinfo/ratings-vm-0")], &expect![""]);
+    check(
+        &facts(),
+        &[ours("shop/a")],
         &expect![[r"
         address address-taken: The address 203.0.113.7 already belongs to the WorkloadEntry shop/a. istiod finds a VM by its address and could not tell the two apart. Use another address, or remove that entry first."]],
     );
