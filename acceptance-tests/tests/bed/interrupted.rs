@@ -1,0 +1,167 @@
+//! Whatever cuts a bootstrap off, the VM ends old or new, nothing is forgotten, and the next apply converges.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use acceptance_tests::workload::{Workload, texts};
+use acceptance_tests::{Done, Failure, Result, Scenario, wait_for};
+use bed::Machine;
+use contract::Severity;
+use serde_json::json;
+
+/// Gives the tests time to come in between.
+const SLOW: &str = "[Service]\nExecStartPre=/bin/sleep 6\n";
+const DROP_IN: &str = "/etc/systemd/system/istio.service.d/test.conf";
+const LOST: &str = "the connection was lost";
+
+#[tokio::test]
+async fn a_stop_ends_a_create_at_once_and_the_next_apply_converges() -> Done {
+    let scenario = Scenario::begin("stop-create")?;
+    let mut workload = Workload::new(&scenario)?;
+    workload.config["timeouts"] = json!({"create": "4m", "update": "4m", "delete": "4m"});
+    scenario.vm.write(DROP_IN, SLOW.as_bytes())?;
+    stopped(&scenario, &mut workload).await?;
+    assert!(workload.state.as_ref().is_some_and(|state| state.tainted));
+    scenario.vm.shell(&format!("rm {DROP_IN}"))?;
+    workload.converge().await
+}
+
+#[tokio::test]
+async fn a_stop_ends_a_bootstrap_at_once_and_the_next_apply_converges() -> Done {
+    let scenario = Scenario::begin("stop")?;
+    let mut workload = joined(&scenario).await?;
+    workload.config["labels"]["version"] = json!("v2");
+    stopped(&scenario, &mut workload).await?;
+    workload.converge().await?;
+    runs_on(&scenario.vm, "v2")
+}
+
+/// The VM needs nobody to end what it has begun.
+#[tokio::test]
+async fn a_killed_provider_leaves_a_vm_that_ends_by_itself() -> Done {
+    let scenario = Scenario::begin("killed")?;
+    let mut workload = joined(&scenario).await?;
+    workload.config["labels"]["version"] = json!("v2");
+    let provider = workload.provider().await?;
+    let pid = provider.process().and_then(contract::Process::id);
+    let kill = async {
+        at_start(&scenario.vm).await?;
+        Command::new("kill")
+            .args(["-KILL", &pid.unwrap_or_default().to_string()])
+            .status()?;
+        Ok::<_, Failure>(())
+    };
+    let before = workload.state.clone();
+    let (applied, killed) = tokio::join!(workload.apply_by(&provider), kill);
+    killed?;
+    assert!(applied.is_err(), "{:?}", applied.map(|told| texts(&told)));
+    // Terraform writes the state of before when a plugin dies.
+    workload.state = before;
+    wait_for("the VM ends its run", 60, || {
+        scenario
+            .vm
+            .exec(&["test", "-e", "/var/lib/istio/mesh/run/end"])
+            .map(|output| output.success())
+    })?;
+    workload.converge().await?;
+    runs_on(&scenario.vm, "v2")
+}
+
+#[tokio::test]
+async fn a_killed_ssh_session_is_taken_up_again() -> Done {
+    let scenario = Scenario::begin("session")?;
+    let mut workload = joined(&scenario).await?;
+    let cut = async {
+        at_start(&scenario.vm).await?;
+        let sessions = scenario
+            .vm
+            .shell("pgrep -f 'sshd: ubuntu' | xargs --no-run-if-empty kill -KILL && echo killed")?;
+        assert_eq!(sessions, "killed\n");
+        Ok(())
+    };
+    taken_up(&scenario, &mut workload, cut).await
+}
+
+#[tokio::test]
+async fn a_cut_link_is_noticed_by_the_silence_and_the_run_taken_up_again() -> Done {
+    let scenario = Scenario::begin("cut")?;
+    let mut workload = joined(&scenario).await?;
+    let cut = async {
+        at_start(&scenario.vm).await?;
+        Ok(scenario.vm.cut()?)
+    };
+    taken_up(&scenario, &mut workload, cut).await
+}
+
+/// Bootstraps again while `cut` breaks the connection; the link is whole again when the provider has noticed.
+async fn taken_up(
+    scenario: &Scenario,
+    workload: &mut Workload,
+    cut: impl Future<Output = Done>,
+) -> Done {
+    workload.config["labels"]["version"] = json!("v2");
+    let provider = workload.provider().await?;
+    let process = provider
+        .process()
+        .ok_or_else(|| Failure::new("no process"))?;
+    let meanwhile = async {
+        cut.await?;
+        process.logged(LOST).await?;
+        Ok::<_, Failure>(scenario.vm.restore()?)
+    };
+    let (told, restored) = tokio::join!(workload.apply_by(&provider), meanwhile);
+    restored?;
+    assert_eq!(texts(&told?), "");
+    runs_on(&scenario.vm, "v2")?;
+    workload.converge().await
+}
+
+/// Stops the provider while the VM starts its proxy: the apply ends before the VM does.
+async fn stopped(scenario: &Scenario, workload: &mut Workload) -> Done {
+    let provider = workload.provider().await?;
+    let stop = async {
+        at_start(&scenario.vm).await?;
+        Ok::<_, Failure>(provider.stop().await?)
+    };
+    let (told, stopped) = tokio::join!(workload.apply_by(&provider), stop);
+    stopped?;
+    let goes_on = scenario
+        .vm
+        .exec(&["test", "-e", "/var/lib/istio/mesh/run/end"])?;
+    assert!(!goes_on.success(), "the provider waited for the VM");
+    let told = told?;
+    assert!(
+        told.iter().any(|one| one.severity == Severity::Error),
+        "{}",
+        texts(&told)
+    );
+    assert_eq!(workload.drift("vm"), ["the bootstrap was not finished"]);
+    Ok(())
+}
+
+/// Joins the VM to the mesh; its proxy starts slowly from then on.
+async fn joined(scenario: &Scenario) -> Result<Workload> {
+    let mut workload = Workload::new(scenario)?;
+    workload.converge().await?;
+    scenario.vm.write(DROP_IN, SLOW.as_bytes())?;
+    Ok(workload)
+}
+
+/// Waits until a run on the VM starts the proxy.
+async fn at_start(vm: &Machine) -> Done {
+    let end = Instant::now() + Duration::from_mins(1);
+    let look = "if [ ! -e /var/lib/istio/mesh/run/end ]; then tail -n 1 /var/lib/istio/mesh/run/steps 2>/dev/null; fi; true";
+    while vm.shell(look)? != "start\n" {
+        if Instant::now() > end {
+            return Err(Failure::new("no run reaches the step start"));
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    Ok(())
+}
+
+fn runs_on(vm: &Machine, version: &str) -> Done {
+    let labels = &acceptance_tests::proxy(vm)?["metadata"]["LABELS"];
+    assert_eq!(labels["version"], version, "{labels:#}");
+    Ok(())
+}

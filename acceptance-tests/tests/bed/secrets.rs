@@ -1,0 +1,181 @@
+//! No secret is anywhere but where it is used: searched for with the real `terraform` and its whole trace.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use acceptance_tests::{Done, Failure, Result, Scenario, Terraform};
+use serde_json::Value as Json;
+
+/// The provider block with every credential given as a value.
+const PROVIDER: &str = r#"
+provider "mesh" {
+  kubernetes = {
+    host                   = HOST
+    cluster_ca_certificate = file("FOLDER/ca.crt")
+    client_certificate     = file("FOLDER/admin.crt")
+    client_key             = file("FOLDER/admin.key")
+  }
+  istio = { control_plane_address = var.control_plane_address }
+  ssh = {
+    user       = var.user
+    identity   = "bed"
+    identities = { bed = { private_key = file(var.private_key_path) } }
+  }
+}
+"#;
+/// Every token of the API server begins so: `{"alg":` in base64.
+const TOKEN: &str = "eyJhbGci";
+
+#[test]
+fn no_secret_is_in_state_plan_log_process_list_or_readable_file() -> Done {
+    let scenario = Scenario::begin("secrets")?;
+    let terraform = Terraform::new(&scenario, "workload")?;
+    let needles = use_values(&scenario, &terraform)?;
+    scenario.vm.shell("touch /tmp/before")?;
+    let watch = Watch::begin(needles.clone());
+    let plan = terraform.plan(&[])?;
+    let log = terraform.path().join("trace.log");
+    let mut apply = terraform.command(&["apply", "-input=false", "saved.plan"]);
+    let traced = apply
+        .env("TF_LOG", "TRACE")
+        .env("TF_LOG_PATH", &log)
+        .stdin(Stdio::null())
+        .output()?;
+    assert!(
+        traced.status.success(),
+        "{}",
+        String::from_utf8_lossy(&traced.stderr)
+    );
+    let seen = watch.end()?;
+    assert!(seen.is_empty(), "in the process list: {seen:?}");
+
+    let trace = fs::read_to_string(&log)?;
+    assert!(
+        trace.contains("mesh_vm_workload.ratings"),
+        "there is no trace"
+    );
+    let members = archive(&terraform, "saved.plan")?;
+    assert!(members.contains("ratings"), "the plan file was not read");
+    let state = fs::read_to_string(terraform.path().join("terraform.tfstate"))?;
+    let said = [traced.stdout, traced.stderr].concat();
+    let texts = [
+        ("state", state),
+        ("plan", plan.json.to_string()),
+        ("plan file", members),
+        ("trace", trace),
+        ("output", String::from_utf8_lossy(&said).into_owned()),
+    ];
+    for (what, text) in texts {
+        for needle in &needles {
+            assert!(!text.contains(needle.as_str()), "{needle} is in the {what}");
+        }
+    }
+    on_the_vm(&scenario, &needles)
+}
+
+/// Exchanges the provider block, and returns a line of each key, and how a token begins.
+fn use_values(scenario: &Scenario, terraform: &Terraform) -> Result<Vec<String>> {
+    let folder = scenario.folder().join("cluster");
+    let kubeconfig: Json =
+        serde_json::from_str(&fs::read_to_string(scenario.kubectl().kubeconfig())?)?;
+    let host = &kubeconfig["clusters"][0]["cluster"]["server"];
+    let given = fs::read_to_string(terraform.path().join("provider.tf"))?;
+    let (head, _) = given
+        .split_once("provider \"mesh\"")
+        .ok_or_else(|| Failure::new("provider.tf has no provider block"))?;
+    let block = PROVIDER
+        .replace("HOST", &host.to_string())
+        .replace("FOLDER", &folder.display().to_string());
+    terraform.write("provider.tf", &format!("{head}{block}"))?;
+    let line = |path: std::path::PathBuf| -> Result<String> {
+        let text = fs::read_to_string(path)?;
+        text.lines()
+            .nth(2)
+            .map(str::to_owned)
+            .ok_or_else(|| Failure::new("a key of one line"))
+    };
+    Ok(vec![
+        line(scenario.vm.private_key_path.clone())?,
+        line(folder.join("admin.key"))?,
+        TOKEN.to_owned(),
+    ])
+}
+
+/// Only root and the proxy's user can read the token, and nothing else holds it.
+fn on_the_vm(scenario: &Scenario, needles: &[String]) -> Done {
+    let vm = &scenario.vm;
+    let token = "/var/run/secrets/tokens/istio-token";
+    assert!(vm.read(token)?.starts_with(TOKEN));
+    assert_eq!(
+        vm.shell(&format!(
+            "stat -c '%a %U' {token} {}",
+            "/var/run/secrets/tokens"
+        ))?,
+        "600 istio-proxy\n700 istio-proxy\n"
+    );
+    assert_eq!(vm.shell("stat -c %a /etc/certs/key.pem")?, "600\n");
+    for needle in needles {
+        let find = format!(
+            "find / \\( -path /proc -o -path /sys -o -path /dev -o -path /var/log/journal \\) -prune -o -type f -newer /tmp/before \
+             -size -20M -exec grep -l -F -e {needle} {{}} + | sort; journalctl --quiet --no-pager | grep -F -c -e {needle}; true"
+        );
+        let holders = vm.shell(&find)?;
+        let allowed = if needle == TOKEN {
+            format!("/run/secrets/tokens/istio-token\n0\n")
+        } else {
+            "0\n".to_owned()
+        };
+        assert_eq!(holders, allowed, "{needle}");
+    }
+    Ok(())
+}
+
+/// Reads every member of a zip archive as text.
+fn archive(terraform: &Terraform, name: &str) -> Result<String> {
+    let read = "import sys, zipfile\nz = zipfile.ZipFile(sys.argv[1])\nfor n in z.namelist(): sys.stdout.buffer.write(z.read(n))";
+    let output = std::process::Command::new("python3")
+        .args(["-c", read])
+        .arg(terraform.path().join(name))
+        .output()?;
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// Looks at arguments and environment of every process, those on the VMs included, again and again.
+struct Watch {
+    stop: Arc<AtomicBool>,
+    thread: thread::JoinHandle<BTreeSet<String>>,
+}
+
+impl Watch {
+    fn begin(needles: Vec<String>) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = stop.clone();
+        let thread = thread::spawn(move || {
+            let mut seen = BTreeSet::new();
+            while !stopped.load(Ordering::Relaxed) {
+                for process in fs::read_dir("/proc").into_iter().flatten().flatten() {
+                    for part in ["cmdline", "environ"] {
+                        let text = fs::read(process.path().join(part)).unwrap_or_default();
+                        let text = String::from_utf8_lossy(&text);
+                        if needles.iter().any(|needle| text.contains(needle.as_str())) {
+                            seen.insert(format!("{part}: {text}"));
+                        }
+                    }
+                }
+            }
+            seen
+        });
+        Self { stop, thread }
+    }
+
+    fn end(self) -> Result<BTreeSet<String>> {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread
+            .join()
+            .map_err(|_| Failure::new("the watch panicked"))
+    }
+}
