@@ -16,7 +16,7 @@ mod quiet;
 mod secrets;
 mod unknown;
 
-use acceptance_tests::Result;
+use acceptance_tests::{Done, Result, wait_for};
 use bed::Machine;
 
 /// The workload of `scenarios/workload.tf`.
@@ -25,4 +25,12 @@ const WORKLOAD: &str = "mesh_vm_workload.ratings";
 /// Returns the id of the last run on a VM, and since when its proxy runs: both change with each bootstrap.
 fn vm_state(vm: &Machine) -> Result<String> {
     Ok(vm.shell("cat /var/lib/istio/mesh/run/id; systemctl show --property=ExecMainStartTimestampMonotonic istio")?)
+}
+
+/// Waits until the proxy of a VM is ready.
+fn ready(vm: &Machine) -> Done {
+    wait_for("the proxy is ready", 60, || {
+        let answer = vm.curl("http://127.0.0.1:15021/healthz/ready", &[]);
+        answer.map(|answer| answer.status == 200)
+    })
 }
