@@ -95,3 +95,30 @@ fn the_proxy_of_a_new_name_stays_when_the_old_name_is_destroyed_after_it() -> Do
     assert!(plan.is_empty(), "{}", plan.text);
     Ok(())
 }
+
+#[test]
+fn a_new_name_that_cannot_be_bootstrapped_leaves_the_old_name_its_traffic() -> Done {
+    let scenario = Scenario::begin("not-replaced")?;
+    let mut terraform = Terraform::new(&scenario, "replaced")?;
+    terraform.apply()?;
+    let before = terraform.state(WORKLOAD)?;
+    let (url, sha256) = scenario.package();
+    terraform.set("name", "ratings-green")?;
+    terraform.set("package", json!({"url": url, "sha256": "0".repeat(64)}))?;
+    let words = terraform.try_apply()?.failure()?;
+    assert!(words.contains("the package has SHA-256"), "{words}");
+
+    assert_eq!(terraform.state(WORKLOAD)?, before);
+    assert!(
+        scenario
+            .vm
+            .read("/var/lib/istio/mesh/owner")?
+            .contains("/ratings-blue")
+    );
+    call_vm(&scenario)?;
+    terraform.set("name", "ratings-blue")?;
+    terraform.set("package", json!({"url": url, "sha256": sha256}))?;
+    let plan = terraform.plan(&[])?;
+    assert!(plan.is_empty(), "{}", plan.text);
+    Ok(())
+}

@@ -2,6 +2,7 @@
 
 use crate::change::Problem;
 use crate::facts::{Facts, Other};
+use crate::names::Id;
 use crate::workload::Workload;
 
 /// Returns what stands against the workload in this cluster. `others` may hold entries of any
@@ -14,6 +15,18 @@ pub fn conflicts(workload: &Workload, facts: &Facts, others: &[Other]) -> Vec<Pr
         .filter(|other| other.id != workload.id)
         .filter_map(|other| taken(workload, other));
     account.into_iter().chain(root).chain(taken).collect()
+}
+
+/// Returns the entries whose VM the workload takes over: those of ours in its namespace with its
+/// address. While they take traffic, istiod gives their labels to the VM's new proxy, too.
+pub fn replaced<'a>(workload: &Workload, others: &'a [Other]) -> Vec<&'a Id> {
+    let near = |other: &&Other| {
+        other.ours
+            && other.id.namespace == workload.id.namespace
+            && other.id != workload.id
+            && workload.address.as_ref() == Some(&other.address)
+    };
+    others.iter().filter(near).map(|other| &other.id).collect()
 }
 
 fn no_account(workload: &Workload) -> Problem {

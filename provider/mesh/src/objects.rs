@@ -51,6 +51,25 @@ pub fn withdrawn(entry: &Manifest) -> Manifest {
     entry
 }
 
+/// Returns an observed entry as a manifest that changes nothing, so that [`withdrawn`] of it changes
+/// one annotation only. istiod's own annotations are left out.
+pub fn as_it_is(id: &Id, entry: &Value) -> Manifest {
+    let metadata = &entry["metadata"];
+    let mut annotations = metadata["annotations"]
+        .as_object()
+        .cloned()
+        .unwrap_or_default();
+    annotations.retain(|key, _| !key.starts_with("istio.io/"));
+    Manifest {
+        kind: Kind::WorkloadEntry,
+        id: id.clone(),
+        body: json!({
+            "metadata": { "labels": metadata["labels"], "annotations": annotations },
+            "spec": entry["spec"],
+        }),
+    }
+}
+
 /// Returns the names of the `ServiceEntry` objects of a workload.
 pub fn service_entry_names(workload: &Workload) -> Vec<Name> {
     workload

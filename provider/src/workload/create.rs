@@ -66,7 +66,12 @@ pub(super) async fn create(
             vm: Left::Untouched,
             error,
         }) => Err(take_back(&prepared, error, reached).await),
-        Err(Failure { error, .. }) => Err(error),
+        Err(Failure { vm, mut error }) => {
+            if vm == Left::Reverted {
+                prepared.readmit(&mut error).await;
+            }
+            Err(error)
+        }
     }
 }
 
@@ -77,6 +82,7 @@ async fn take_back(
     reached: &mut Option<WorkloadOutput>,
 ) -> Diagnostics {
     let mut told = error;
+    prepared.readmit(&mut told).await;
     let mut taken_back = true;
     for object in prepared.desired.objects.iter().rev() {
         match prepared

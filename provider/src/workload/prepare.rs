@@ -21,6 +21,8 @@ pub(super) struct Prepared<'a> {
     pub(super) facts: Facts,
     pub(super) observed: ObservedObjects,
     pub(super) desired: Desired,
+    /// Entries, as they are, of workloads of ours that had the VM until now.
+    pub(super) replaced: Vec<Manifest>,
     /// How conflicts with other owners of a field are treated.
     pub(super) force: Force,
 }
@@ -49,6 +51,7 @@ impl<'a> Prepared<'a> {
                 return Err(diagnose::problems(problems, &Paths::default()));
             }
         };
+        let replaced = entries(cluster, &mesh::replaced(&workload, &others)).await?;
         let force = force(input);
         Ok(Self {
             cluster,
@@ -56,9 +59,21 @@ impl<'a> Prepared<'a> {
             facts,
             observed,
             desired,
+            replaced,
             force,
         })
     }
+}
+
+/// Returns entries as they are.
+async fn entries(cluster: &Cluster, ids: &[&mesh::Id]) -> Result<Vec<Manifest>, Diagnostic> {
+    let mut entries = vec![];
+    for id in ids {
+        let observed = cluster.observe(id, &[]).await;
+        let entry = observed.map_err(|error| diagnose::cluster(&error))?.entry;
+        entries.extend(entry.map(|entry| mesh::as_it_is(id, &entry)));
+    }
+    Ok(entries)
 }
 
 impl Prepared<'_> {
@@ -72,8 +87,11 @@ impl Prepared<'_> {
             .map_err(|error| diagnose::cluster(&error))
     }
 
-    /// Writes the objects with an entry that takes no traffic; the entry's uid marks the VM.
+    /// Writes the objects with an entry that takes no traffic; the entry's uid marks the VM. Nor
+    /// does the entry of a workload take any whose VM this one takes over.
     pub(super) async fn withdraw(&mut self) -> Result<(), Diagnostic> {
+        let replaced: Vec<Manifest> = self.replaced.iter().map(mesh::withdrawn).collect();
+        self.write(&replaced).await?;
         tracing::info!(id = %self.workload.id, "writing the objects, with the entry withdrawn");
         let applied = self.write(&self.desired.withdrawn()).await?;
         if let Some(entry) = applied
@@ -84,6 +102,13 @@ impl Prepared<'_> {
             self.facts.entry_uid = Some(entry.uid);
         }
         Ok(())
+    }
+
+    /// Lets the workload have its traffic back whose VM was not taken over after all.
+    pub(super) async fn readmit(&self, told: &mut Diagnostics) {
+        if let Err(error) = self.write(&self.replaced).await {
+            told.push(error);
+        }
     }
 
     pub(super) fn bootstrap<'b>(

@@ -107,6 +107,7 @@ impl<'a> Prepared<'a> {
             facts,
             observed,
             desired,
+            replaced: vec![],
             force: cluster::Force::Never,
         })
     }

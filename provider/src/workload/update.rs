@@ -153,6 +153,7 @@ async fn go_back(
     reached: &mut Option<WorkloadOutput>,
 ) -> Diagnostics {
     let mut told = error;
+    prepared.readmit(&mut told).await;
     let before = prepared
         .rendered(update.prior)
         .map(|desired| desired.objects)

@@ -1,5 +1,5 @@
 use expect_test::{Expect, expect};
-use mesh::{Facts, Other, Pem, conflicts};
+use mesh::{Facts, Other, Pem, conflicts, replaced};
 
 use crate::sample::{facts, p, workload};
 
@@ -87,11 +87,36 @@ fn an_entry_of_ours_in_the_namespace_may_be_replaced_before_it_is_destroyed() {
         ours: true,
         ..other(id, "203.0.113.7", None)
     };
-    check(&facts(), &[ours("bookinfo/ratings-vm-0")], &expect![""]);
+    let others = [
+        ours("bookinfo/ratings-vm-0"),
+        ours("shop/a"),
+        ours("bookinfo/ratings-vm-1"),
+        other("bookinfo/b", "203.0.113.7", None),
+    ];
+    check(&facts(), &others[..1], &expect![""]);
+    assert_eq!(replaced(&workload(), &others), [&others[0].id]);
     check(
         &facts(),
         &[ours("shop/a")],
         &expect![[r"
         address address-taken: The address 203.0.113.7 already belongs to the WorkloadEntry shop/a. istiod finds a VM by its address and could not tell the two apart. Use another address, or remove that entry first."]],
     );
+}
+
+#[test]
+fn an_entry_as_it_is_loses_only_what_istiod_wrote() {
+    let entry = serde_json::json!({
+        "metadata": {
+            "labels": { "a": "b" }, "resourceVersion": "7", "managedFields": [],
+            "annotations": { "istio.io/connectedAt": "now", "proxy.istio.io/health-checks-enabled": "false" },
+        },
+        "spec": { "address": "203.0.113.7", "weight": 3 },
+        "status": {},
+    });
+    let written = mesh::as_it_is(&p("bookinfo/a"), &entry).body;
+    let expected = serde_json::json!({
+        "metadata": { "labels": { "a": "b" }, "annotations": { "proxy.istio.io/health-checks-enabled": "false" } },
+        "spec": { "address": "203.0.113.7", "weight": 3 },
+    });
+    assert_eq!(written, expected);
 }
