@@ -1,7 +1,7 @@
-//! `cargo xtask bench`: how long the release binary takes to start, and what it needs.
+//! How long the binary takes to start, and what it needs then.
 //!
 //! Terraform starts a provider several times per command, so its start counts. Figures of a process
-//! that only prints a line stand beside it: on a slow or busy machine the ratio still tells something.
+//! that only prints a line stand beside it: on a slow or busy machine they tell what the machine costs.
 
 use std::error::Error;
 use std::fs;
@@ -12,69 +12,30 @@ use std::time::{Duration, Instant};
 
 use contract::{COOKIE, ClientCertificate};
 
-use crate::cargo::{Profile, provider_binary};
-
 const STARTS: usize = 20;
 
 /// A process at its first line on stdout.
-struct Start {
-    took: Duration,
+pub(super) struct Start {
+    pub(super) took: Duration,
     /// Resident memory.
-    kib: u64,
+    pub(super) kib: u64,
 }
 
-/// Measures and prints.
+/// Starts of the provider and of a process that does nothing.
+pub(super) struct Starts {
+    pub(super) provider: Start,
+    pub(super) trivial: Start,
+}
+
+/// Measures the binary of a provider.
 ///
 /// # Errors
-/// An unknown argument, a build that fails, a provider that prints no handshake line.
-#[expect(clippy::print_stdout, reason = "the figures are this command's answer")]
-pub(crate) fn run(args: &[&str]) -> Result<(), Box<dyn Error>> {
-    if !args.is_empty() {
-        return Err("usage: cargo xtask bench".into());
-    }
-    let binary = provider_binary(Profile::Release)?;
-    let provider = median(|sockets| launch(&binary, sockets))?;
-    let trivial = median(|_| Ok(trivial()))?;
-    println!("median of {STARTS} starts        provider   trivial   ratio");
-    println!(
-        "{}",
-        line(
-            "until handshake line, ms",
-            1000.0,
-            provider.took.as_secs_f64(),
-            trivial.took.as_secs_f64()
-        )
-    );
-    println!(
-        "{}",
-        line(
-            "memory there, MB",
-            1.0 / 1024.0,
-            kib(&provider),
-            kib(&trivial)
-        )
-    );
-    println!("{:<26}{:>10.1}", "release binary, MB", size(&binary)?);
-    Ok(())
-}
-
-fn line(name: &str, unit: f64, provider: f64, trivial: f64) -> String {
-    format!(
-        "{name:<26}{:>10.1}{:>10.1}{:>8.1}",
-        provider * unit,
-        trivial * unit,
-        provider / trivial
-    )
-}
-
-#[expect(clippy::cast_precision_loss, reason = "shown with one digit")]
-fn kib(start: &Start) -> f64 {
-    start.kib as f64
-}
-
-#[expect(clippy::cast_precision_loss, reason = "shown with one digit")]
-fn size(binary: &Path) -> io::Result<f64> {
-    Ok(fs::metadata(binary)?.len() as f64 / 1024.0 / 1024.0)
+/// It cannot be started, or prints no handshake line.
+pub(super) fn measure(binary: &Path) -> Result<Starts, Box<dyn Error>> {
+    Ok(Starts {
+        provider: median(|sockets| launch(binary, sockets))?,
+        trivial: median(|_| Ok(trivial()))?,
+    })
 }
 
 /// Returns the command as Terraform starts it: with the cookie, and a certificate that asks for mutual TLS.
@@ -122,13 +83,13 @@ fn start(mut command: Command) -> Result<Start, Box<dyn Error>> {
         .stderr(Stdio::inherit());
     let begin = Instant::now();
     let mut child = command.spawn()?;
-    let measured = measure(&mut child, begin);
+    let measured = observe(&mut child, begin);
     child.kill()?;
     child.wait()?;
     measured
 }
 
-fn measure(child: &mut Child, begin: Instant) -> Result<Start, Box<dyn Error>> {
+fn observe(child: &mut Child, begin: Instant) -> Result<Start, Box<dyn Error>> {
     let mut line = String::new();
     BufReader::new(child.stdout.as_mut().ok_or("stdout is not a pipe")?).read_line(&mut line)?;
     let took = begin.elapsed();

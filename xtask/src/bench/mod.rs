@@ -1,0 +1,136 @@
+//! `cargo xtask bench`: figures of the release binary, beside what the design wants them to be.
+//!
+//! Nothing fails here: how long something takes is the machine's affair, too.
+
+mod round_trips;
+mod start;
+
+use std::error::Error;
+use std::fs;
+use std::time::{Duration, Instant};
+
+use bed::{Bed, Options};
+
+use crate::cargo::{Profile, provider_binary};
+use crate::tools;
+
+/// The bed of this command; others may run beside it.
+const BED: &str = "bench";
+
+/// A line of the table.
+struct Figure {
+    name: &'static str,
+    value: f64,
+    target: &'static str,
+}
+
+/// Measures and prints.
+///
+/// # Errors
+/// An unknown argument, a build or a bed that fails, a provider that does not work.
+#[expect(clippy::print_stdout, reason = "the figures are this command's answer")]
+pub(crate) fn run(args: &[&str]) -> Result<(), Box<dyn Error>> {
+    if !args.is_empty() {
+        return Err("usage: cargo xtask bench".into());
+    }
+    tools::provide(&[], tools::Bed::Needed)?;
+    let binary = provider_binary(Profile::Release)?;
+    let mut figures = of_start(&start::measure(&binary)?);
+    figures.push(figure(
+        "release binary, MB",
+        megabytes(fs::metadata(&binary)?.len()),
+        "",
+    ));
+    let begin = Instant::now();
+    let mut bed = up()?;
+    figures.push(figure(
+        "bed up (1 VM, 1 pod), s",
+        begin.elapsed().as_secs_f64(),
+        "15 when warm",
+    ));
+    let measured = bed
+        .use_provider(&binary)
+        .map_err(Into::into)
+        .and_then(|()| round_trips::measure(&bed));
+    bed.down().map_err(|error| error.chain())?;
+    figures.extend(of_round_trips(
+        &measured.map_err(|error| error.to_string())?,
+    ));
+    println!("{:<60}   target, at most", "");
+    for figure in figures {
+        println!("{}", line(&figure));
+    }
+    Ok(())
+}
+
+fn up() -> Result<Bed, String> {
+    let options = Options {
+        name: BED.into(),
+        vms: 1,
+        pods: 1,
+    };
+    Bed::up(&options).map_err(|error| error.chain())
+}
+
+fn of_start(starts: &start::Starts) -> Vec<Figure> {
+    let (provider, trivial) = (&starts.provider, &starts.trivial);
+    vec![
+        figure("start until handshake, ms", millis(provider.took), "10"),
+        figure(
+            "  of a process that prints a line",
+            millis(trivial.took),
+            "",
+        ),
+        figure(
+            "memory at the handshake, MB",
+            megabytes(provider.kib * 1024),
+            "12",
+        ),
+        figure(
+            "  of a process that prints a line",
+            megabytes(trivial.kib * 1024),
+            "",
+        ),
+    ]
+}
+
+fn of_round_trips(trips: &round_trips::RoundTrips) -> Vec<Figure> {
+    vec![
+        figure(
+            "round trips of a bootstrap with new NAT rules",
+            trips.create,
+            "20",
+        ),
+        figure("round trips of a bootstrap again", trips.again, "10"),
+        figure("round trips of a refresh", trips.refresh, "10"),
+        figure("apply of a new workload without delay, s", trips.apply, ""),
+    ]
+}
+
+fn figure(name: &'static str, value: f64, target: &'static str) -> Figure {
+    Figure {
+        name,
+        value,
+        target,
+    }
+}
+
+fn line(figure: &Figure) -> String {
+    let Figure {
+        name,
+        value,
+        target,
+    } = figure;
+    format!("{name:<52}{value:>8.1}   {target}")
+        .trim_end()
+        .to_owned()
+}
+
+fn millis(time: Duration) -> f64 {
+    time.as_secs_f64() * 1000.0
+}
+
+#[expect(clippy::cast_precision_loss, reason = "shown with one digit")]
+fn megabytes(bytes: u64) -> f64 {
+    bytes as f64 / 1024.0 / 1024.0
+}

@@ -1,0 +1,123 @@
+//! How often a VM that is far away is waited for: the slope of a duration over the delay of the way.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use acceptance_tests::{Failure, Result, delay::forward};
+use bed::{Bed, Vm};
+use tempfile::TempDir;
+
+use crate::cargo::root;
+use crate::terraform::Terraform;
+
+/// What a round trip takes longer on the long way.
+const LONGER: Duration = Duration::from_millis(300);
+/// The two ways take turns, so that a busy machine does not look like a long way.
+const REPEATS: usize = 3;
+
+/// Where sshd is reached is not where pods reach the VM: the way goes through the forwarder.
+const OVERRIDE: &str = r#"
+resource "mesh_vm_workload" "ratings" {
+  ssh = {
+    host     = "127.0.0.1"
+    host_key = var.host_key
+  }
+}
+"#;
+
+/// From the quickest of several.
+pub(super) struct RoundTrips {
+    /// Of a bootstrap of a fresh VM: its new rules are confirmed over a second connection.
+    pub(super) create: f64,
+    /// Of a bootstrap again, of a VM that has the rules.
+    pub(super) again: f64,
+    /// Of a refresh.
+    pub(super) refresh: f64,
+    /// Seconds that the creation takes without delay.
+    pub(super) apply: f64,
+}
+
+/// What is measured on each way.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Step {
+    Create,
+    Refresh,
+    Again,
+}
+
+type Durations = BTreeMap<Step, Vec<f64>>;
+
+/// Measures with the first VM of a bed that has a provider.
+///
+/// # Errors
+/// The bed has no VM, or Terraform's own words.
+pub(super) fn measure(bed: &Bed) -> Result<RoundTrips> {
+    let vm = bed
+        .vms
+        .first()
+        .ok_or_else(|| Failure::new("the bed has no VM"))?;
+    let mut short = Way::new(bed, vm, Duration::ZERO)?;
+    let mut long = Way::new(bed, vm, LONGER)?;
+    let (mut quick, mut slow) = (Durations::new(), Durations::new());
+    for repeat in 1..=REPEATS {
+        eprintln!("bench: bootstraps and refreshes, {repeat} of {REPEATS}");
+        short.walk(&mut quick)?;
+        long.walk(&mut slow)?;
+    }
+    let slope = |step| (quickest(&slow, step) - quickest(&quick, step)) / LONGER.as_secs_f64();
+    Ok(RoundTrips {
+        create: slope(Step::Create),
+        again: slope(Step::Again),
+        refresh: slope(Step::Refresh),
+        apply: quickest(&quick, Step::Create),
+    })
+}
+
+/// A configuration whose VM is reached over a way of a certain length.
+struct Way {
+    terraform: Terraform,
+    _folder: TempDir,
+}
+
+impl Way {
+    fn new(bed: &Bed, vm: &Vm, round_trip: Duration) -> Result<Self> {
+        let sshd = SocketAddr::new(vm.address.into(), vm.ssh_port);
+        let forwarder = forward(sshd, round_trip / 2)?;
+        let folder = TempDir::new()?;
+        let example = root().join("examples/talk-demo");
+        let mut terraform = Terraform::new(&example, folder.path().into(), bed, vm)?;
+        fs::write(folder.path().join("override.tf"), OVERRIDE)?;
+        terraform.set("ssh_port", forwarder.port())?;
+        Ok(Self {
+            terraform,
+            _folder: folder,
+        })
+    }
+
+    /// Creates, refreshes, changes and destroys the workload.
+    fn walk(&mut self, durations: &mut Durations) -> Result<()> {
+        let mut note = |step: Step, took: Duration| {
+            durations.entry(step).or_default().push(took.as_secs_f64());
+        };
+        self.terraform.set("version_label", "v1")?;
+        self.terraform.plan()?;
+        note(Step::Create, self.terraform.apply_saved()?.1);
+        let begin = Instant::now();
+        if let Some(plan) = self.terraform.plan()? {
+            return Err(Failure::new(format!("the plan should be empty:\n{plan}")));
+        }
+        note(Step::Refresh, begin.elapsed());
+        self.terraform.set("version_label", "v2")?;
+        self.terraform.plan()?;
+        note(Step::Again, self.terraform.apply_saved()?.1);
+        self.terraform.destroy().map(drop)
+    }
+}
+
+/// Whatever else the machine does only adds: the quickest tells most.
+fn quickest(durations: &Durations, step: Step) -> f64 {
+    let all = durations.get(&step).into_iter().flatten();
+    all.copied().fold(f64::INFINITY, f64::min)
+}
