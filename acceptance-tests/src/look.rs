@@ -22,7 +22,7 @@ find / -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /run -o -path /
   -o -path /var/lib/private -o -path /home/ubuntu/.cache -o -path '/etc/*-' -o -path /etc/.pwd.lock \) -prune -o -printf '%p %M %u:%g\n' | sed 's/^/file /'
 find /run -maxdepth 2 \( -path '/run/systemd/*' -o -path '/run/log/*' -o -path '/run/user/*' -o -path '/run/udev/*' \
   -o -path '/run/sshd*' -o -path '/run/sudo*' -o -path '/run/credentials*' -o -path '/run/lock/*' \
-  -o -path /run/xtables.lock -o -path /run/motd.dynamic \) -prune -o -printf '%p %M %u:%g\n' | sed 's/^/file /'
+  -o -path /run/xtables.lock -o -path /run/motd.dynamic -o -path /run/agetty.reload \) -prune -o -printf '%p %M %u:%g\n' | sed 's/^/file /'
 find /tmp /var/tmp -mindepth 1 -not -path '*systemd-private*' | sed 's/^/file /'
 find /etc -xdev -type f -not -path '/etc/*-' -not -path /etc/ld.so.cache -not -path /etc/.pwd.lock -print0 | xargs -0 sha256sum | sed 's/^/content /'
 sed 's/^/user /' /etc/passwd

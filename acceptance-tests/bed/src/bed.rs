@@ -46,6 +46,7 @@ impl Bed {
     /// Refuses when a bed of this name runs.
     pub fn up(options: &Options) -> Result<Self> {
         host::require_root()?;
+        host::raise_limits()?;
         if options.vms > MOST || options.pods > MOST {
             return Err(Error::Refused(format!(
                 "a bed has room for {MOST} VMs and {MOST} pods"

@@ -28,6 +28,9 @@ const NEEDED: [(&str, &str); 12] = [
     ("pip3", "python3-pip"),
 ];
 
+/// Enough for several beds with all the machines that they have room for.
+const INSTANCES: u32 = 8192;
+
 /// Says whether this process may make network namespaces and mounts.
 pub(crate) fn require_root() -> Result<()> {
     let own = fs::metadata("/proc/self").map_err(Error::io("look at /proc/self"))?;
@@ -37,6 +40,17 @@ pub(crate) fn require_root() -> Result<()> {
     Err(Error::Refused(
         "the bed makes network namespaces and mounts: run this as root".into(),
     ))
+}
+
+/// Allows as many inotify instances as machines need: each systemd takes some twenty, a system often
+/// allows 128, and beyond that a machine ends at once. The limit stays raised.
+pub(crate) fn raise_limits() -> Result<()> {
+    let path = Path::new("/proc/sys/fs/inotify/max_user_instances");
+    let now = fs::read_to_string(path).map_err(Error::at("read", path))?;
+    if now.trim().parse().is_ok_and(|limit: u32| limit < INSTANCES) {
+        fs::write(path, INSTANCES.to_string()).map_err(Error::at("write", path))?;
+    }
+    Ok(())
 }
 
 /// Returns the Debian packages that are missing, each once.
