@@ -65,7 +65,8 @@ fn hint(hop: &str) -> (&str, &str) {
         ),
         "ports" => (
             "the proxy's own ports",
-            "Stop what listens on them on the VM.",
+            "Stop what listens on them on the VM. With interception \"none\" the proxy also listens on 127.0.0.1 for \
+             each service that sidecar.egress_hosts lets in: name fewer, or none by \"~/*\".",
         ),
         "disk" => ("the disk", "Make room on the VM."),
         other => (other, "See the lines below."),

@@ -92,6 +92,8 @@ async fn without_interception_pods_reach_the_application_and_no_rule_is_written(
     let scenario = Scenario::begin("no-rules")?;
     let mut workload = Workload::new(&scenario)?;
     workload.config["proxy"]["interception"] = json!("none");
+    // For what it may call, the proxy would listen on 127.0.0.1 too, where the application is.
+    workload.config["sidecar"]["egress_hosts"] = json!(["~/*"]);
     workload.converge().await?;
     let rules = scenario.vm.shell("iptables-save; ip6tables-save")?;
     assert!(

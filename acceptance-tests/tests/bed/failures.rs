@@ -173,7 +173,7 @@ async fn a_cluster_that_cannot_be_used_is_told_with_its_cause() -> Done {
         (
             json!({"config_path": empty.kubeconfig()}),
             "cluster-no-istio",
-            vec!["WorkloadEntry", "custom resource definitions"],
+            vec!["networking.istio.io/v1", "custom resource definitions"],
         ),
     ];
     for (kubernetes, code, words) in cases {

@@ -1,6 +1,6 @@
 //! What the user writes reaches the VM and the objects as data, never as words of a shell.
 
-use acceptance_tests::workload::{NAME, Workload};
+use acceptance_tests::workload::{NAME, Workload, fails};
 use acceptance_tests::{Done, Failure, Scenario};
 use contract::Severity;
 use serde_json::{Value as Json, json};
@@ -28,27 +28,26 @@ async fn hostile_strings_arrive_as_they_were_written() -> Done {
     let scenario = Scenario::begin("hostile")?;
     let mut workload = Workload::new(&scenario)?;
     for (at, text) in strings().into_iter().enumerate() {
-        workload.config["env"][format!("HOSTILE_{at}")] = json!(text);
+        // Another line of the environment would be another variable.
+        if !text.contains(char::is_control) {
+            workload.config["env"][format!("HOSTILE_{at}")] = json!(text);
+        }
         workload.config["annotations"][format!("example.com/hostile-{at}")] = json!(text);
         workload.config["triggers"][&text] = json!(text);
     }
     workload.config["labels"]["example.com/Odd_key.1"] = json!("Odd_value.-1");
     workload.converge().await?;
-    unmarked(&scenario)?;
 
-    let entry = scenario
-        .kubectl()
-        .get(&scenario.object("workloadentries", NAME))?;
-    assert_eq!(
-        entry["spec"]["labels"]["example.com/Odd_key.1"],
-        "Odd_value.-1"
-    );
+    let path = scenario.object("workloadentries", NAME);
+    let entry = scenario.kubectl().get(&path)?;
     for (at, text) in strings().into_iter().enumerate() {
-        assert_eq!(
-            entry["metadata"]["annotations"][format!("example.com/hostile-{at}")],
-            json!(text)
-        );
-        let sourced = format!(". /var/lib/istio/envoy/cluster.env; printf %s \"$HOSTILE_{at}\"");
+        let annotation = format!("example.com/hostile-{at}");
+        assert_eq!(entry["metadata"]["annotations"][annotation], json!(text));
+        if text.contains(char::is_control) {
+            continue;
+        }
+        let name = format!("HOSTILE_{at}");
+        let sourced = format!(". /var/lib/istio/envoy/cluster.env; printf %s \"${name}\"");
         for shell in ["dash", "bash"] {
             let output = scenario.vm.exec(&[shell, "-c", &sourced])?;
             assert_eq!(output.stdout, text, "{shell}: {}", output.stderr);
@@ -56,7 +55,25 @@ async fn hostile_strings_arrive_as_they_were_written() -> Done {
     }
     let labels = &acceptance_tests::proxy(&scenario.vm)?["metadata"]["LABELS"];
     assert_eq!(labels["example.com/Odd_key.1"], "Odd_value.-1");
+    assert_eq!(
+        entry["spec"]["labels"]["example.com/Odd_key.1"],
+        "Odd_value.-1"
+    );
     unmarked(&scenario)
+}
+
+#[tokio::test]
+async fn a_variable_of_several_lines_is_refused_with_its_path() -> Done {
+    let scenario = Scenario::begin("hostile-lines")?;
+    for text in strings() {
+        let mut workload = Workload::new(&scenario)?;
+        if text.contains(char::is_control) {
+            workload.config["env"]["LINES"] = json!(text);
+            fails(&workload.apply().await?, "env-value", &["env.LINES"])?;
+            assert!(workload.state.is_none());
+        }
+    }
+    Ok(())
 }
 
 /// Names and addresses have a form: what does not fit is refused with its path, before anything is written.

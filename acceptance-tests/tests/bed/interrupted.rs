@@ -73,9 +73,9 @@ async fn a_killed_ssh_session_is_taken_up_again() -> Done {
     let mut workload = joined(&scenario).await?;
     let cut = async {
         at_start(&scenario.vm).await?;
-        let sessions = scenario
-            .vm
-            .shell("pgrep -f 'sshd: ubuntu' | xargs --no-run-if-empty kill -KILL && echo killed")?;
+        let sessions = scenario.vm.shell(
+            "pgrep -f '[s]shd: ubuntu' | xargs --no-run-if-empty kill -KILL && echo killed",
+        )?;
         assert_eq!(sessions, "killed\n");
         Ok(())
     };
