@@ -75,7 +75,10 @@ fn rows(bed: Bed) -> Vec<Row> {
     };
     let mut rows = vec![
         row("format", "cargo fmt --all --check"),
-        row("examples", "terraform fmt -check -diff -recursive examples"),
+        row(
+            "examples",
+            "terraform fmt -check -diff -recursive examples acceptance-tests/scenarios",
+        ),
         row(
             "lints",
             "cargo clippy --workspace --all-targets -- --deny=warnings",

@@ -1,5 +1,9 @@
 //! The way of the talk: from a configuration to calls over mutual TLS.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
 use acceptance_tests::{Done, Scenario, Terraform, wait_for};
 use bed::Machine;
 
@@ -17,7 +21,24 @@ fn a_vm_made_in_the_same_apply_and_the_pods_call_each_other_over_mutual_tls() ->
 
     assert_eq!(terraform.state(WORKLOAD)?["spiffe_id"], vm_id(&scenario));
     call_vm(&scenario)?;
-    can_call_pod(&scenario)
+    can_call_pod(&scenario)?;
+    refuses_strangers(&scenario)
+}
+
+/// Nobody reaches the application but through the VM's proxy, and that wants a certificate.
+fn refuses_strangers(scenario: &Scenario) -> Done {
+    let listeners = scenario
+        .vm
+        .shell("ss -Hltn sport = :9080 | awk '{ print $4 }'")?;
+    assert_eq!(listeners.trim(), "127.0.0.1:9080");
+    let mut stranger = TcpStream::connect((scenario.vm.address, 9080))?;
+    stranger.set_read_timeout(Some(Duration::from_secs(20)))?;
+    stranger.write_all(b"GET / HTTP/1.0\r\n\r\n")?;
+    let mut answer = Vec::new();
+    // The proxy resets the connection or closes it.
+    let _ = stranger.read_to_end(&mut answer);
+    assert_eq!(String::from_utf8_lossy(&answer), "");
+    Ok(())
 }
 
 /// Returns who the VM is in the mesh.
