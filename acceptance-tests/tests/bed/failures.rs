@@ -306,6 +306,18 @@ async fn a_conflict_that_no_line_showed_names_owner_and_field() -> Done {
         )?;
         assert_eq!(workload.drift("objects"), [""; 0]);
     }
+    // A line for one field is no leave to take another.
+    let edit = json!({"spec": {"labels": {"version": "v9"}}});
+    let entry = format!("workloadentry/{NAME}");
+    scenario
+        .kubectl()
+        .patch(&scenario.namespace, &entry, &edit, &[])?;
+    fails(
+        &workload.apply().await?,
+        "cluster-conflict",
+        &[".spec.labels.color", "canary"],
+    )?;
+    assert_eq!(workload.drift("objects").len(), 1);
     assert_eq!(crate::vm_state(&scenario.vm)?, bootstrapped);
     workload.config["field_manager"] = json!({"force_conflicts": true});
     workload.converge().await

@@ -9,6 +9,8 @@ mod objects;
 
 use jiff::Timestamp;
 
+pub use objects::shows;
+
 use crate::change::Drift;
 use crate::desired::Desired;
 use crate::observed::{ObservedObjects, ObservedVm};

@@ -25,6 +25,9 @@ pub(super) struct Prepared<'a> {
     pub(super) replaced: Vec<Manifest>,
     /// How conflicts with other owners of a field are treated.
     pub(super) force: Force,
+    /// Lines of drift that the plan showed: what they name is taken back from other owners, since
+    /// whoever applied the plan has agreed.
+    pub(super) agreed: Vec<String>,
 }
 
 impl<'a> Prepared<'a> {
@@ -61,6 +64,7 @@ impl<'a> Prepared<'a> {
             desired,
             replaced,
             force,
+            agreed: vec![],
         })
     }
 }
@@ -81,10 +85,30 @@ impl Prepared<'_> {
         &self,
         objects: &[Manifest],
     ) -> Result<Vec<cluster::Applied>, Diagnostic> {
-        self.cluster
-            .apply(objects, self.force)
-            .await
-            .map_err(|error| diagnose::cluster(&error))
+        let mut applied = Vec::with_capacity(objects.len());
+        for object in objects {
+            let written = self.write_one(object).await;
+            applied.extend(written.map_err(|error| diagnose::cluster(&error))?);
+        }
+        Ok(applied)
+    }
+
+    /// Writes an object, and again with force where every conflict was agreed to.
+    pub(super) async fn write_one(
+        &self,
+        object: &Manifest,
+    ) -> Result<Vec<cluster::Applied>, ClusterError> {
+        let only = std::slice::from_ref(object);
+        match self.cluster.apply(only, self.force).await {
+            Err(ClusterError::Conflict { fields, .. })
+                if fields
+                    .iter()
+                    .all(|held| mesh::drift::shows(&self.agreed, object, &held.field)) =>
+            {
+                self.cluster.apply(only, Force::Fields).await
+            }
+            done => done,
+        }
     }
 
     /// Writes the objects with an entry that takes no traffic; the entry's uid marks the VM. Nor

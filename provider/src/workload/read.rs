@@ -109,6 +109,7 @@ impl<'a> Prepared<'a> {
             desired,
             replaced: vec![],
             force: cluster::Force::Never,
+            agreed: vec![],
         })
     }
 }

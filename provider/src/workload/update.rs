@@ -131,9 +131,7 @@ impl<'a> Prepared<'a> {
     /// others changed are taken back if the plan showed them: whoever applied it has agreed.
     async fn of_update(context: &'a Context, update: &Update<'_>) -> Result<Self, Diagnostics> {
         let mut prepared = Self::new(context, update.next).await?;
-        if !plan::drift(update.output).objects.is_empty() {
-            prepared.force = Force::Fields;
-        }
+        prepared.agreed = plan::drift(update.output).objects;
         let entry = prepared.observed.entry.as_ref();
         if entry.is_some_and(|entry| {
             entry["metadata"]["labels"][mesh::objects::MANAGED_BY_LABEL] != mesh::objects::MANAGER
@@ -160,11 +158,7 @@ async fn go_back(
         .unwrap_or_default();
     let mut went_back = true;
     for object in &before {
-        match prepared
-            .cluster
-            .apply(std::slice::from_ref(object), prepared.force)
-            .await
-        {
+        match prepared.write_one(object).await {
             // One that others hold was not written before either.
             Ok(_) | Err(ClusterError::Conflict { .. } | ClusterError::Exists { .. }) => {}
             Err(error) => {

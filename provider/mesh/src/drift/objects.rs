@@ -9,7 +9,7 @@ use crate::observed::ObservedObjects;
 
 pub(super) fn compare(objects: &[Manifest], observed: &ObservedObjects, lines: &mut Lines) {
     for manifest in objects {
-        let title = format!("{} {}", manifest.kind, manifest.id);
+        let title = title(manifest);
         let seen = match manifest.kind {
             Kind::WorkloadEntry => observed.entry.as_ref(),
             Kind::ServiceEntry => observed.services.get(&manifest.id.name),
@@ -20,6 +20,24 @@ pub(super) fn compare(objects: &[Manifest], observed: &ObservedObjects, lines: &
             None => lines.push(format!("{title} is missing")),
         }
     }
+}
+
+/// Tells whether one of the lines shows that a field of an object differs, or what is below it.
+/// `field` is named as the API server does in a conflict, e.g. `.spec.weight`.
+pub fn shows(lines: &[String], object: &Manifest, field: &str) -> bool {
+    let title = format!("{}: ", title(object));
+    let field = field.trim_start_matches('.');
+    let below = |path: &str, above: &str| {
+        let rest = path.strip_prefix(above);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+    };
+    let told = lines.iter().filter_map(|line| line.strip_prefix(&title));
+    told.filter_map(|told| told.split(' ').next())
+        .any(|path| below(path, field) || below(field, path))
+}
+
+fn title(object: &Manifest) -> String {
+    format!("{} {}", object.kind, object.id)
 }
 
 /// Adds a line for each field of `desired` that `seen` lacks or has otherwise.

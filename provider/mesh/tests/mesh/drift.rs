@@ -447,3 +447,32 @@ fn a_vm_that_was_not_looked_at_has_no_drift() {
     let unread = drift(&workload(), &facts(), |_, vm| vm.files = BTreeMap::new());
     assert!(unread.is_empty());
 }
+
+/// Only what a plan showed may be taken back from another owner.
+#[test]
+fn a_line_shows_its_own_field_and_no_other() {
+    let desired = render(&workload(), &facts()).unwrap();
+    let (mut objects, vm) = observed(&desired);
+    let entry = objects.entry.as_mut().unwrap();
+    entry["spec"]["labels"]["app"] = json!("other");
+    objects
+        .services
+        .values_mut()
+        .for_each(|service| service["spec"]["hosts"] = json!(["a.b"]));
+    let now = p("2029-01-01T00:00:00Z");
+    let lines = compare(&desired, &objects, Some(&vm), Some("m1"), now).objects;
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    let [entry, service] = [&desired.objects[0], &desired.objects[1]];
+    for (object, field, shown) in [
+        (entry, ".spec.labels.app", true),
+        (entry, ".spec.labels.application", false),
+        (entry, ".spec.labels", true),
+        (entry, ".spec.weight", false),
+        (entry, ".spec.hosts", false),
+        (service, ".spec.hosts", true),
+        (service, ".spec.hosts[0]", true),
+        (service, ".spec.labels.app", false),
+    ] {
+        assert_eq!(mesh::drift::shows(&lines, object, field), shown, "{field}");
+    }
+}
