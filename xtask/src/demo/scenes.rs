@@ -148,16 +148,15 @@ impl Stage<'_> {
         quote(&done(&output));
         say(&format!("\n  gone after {:.1} s\n", took.as_secs_f32()));
         let left = self.kubectl(&["get", KINDS, "--namespace", NAMESPACE, "--output=name"])?;
-        say(&format!("    objects: {}", or_none(&left)));
         check(left.trim().is_empty(), "objects are left")?;
         let traces = self.vm.shell(TRACES)?;
         say(&format!(
-            "    Istio's files, rules, user and units on the VM: {}",
+            "\n  Istio's files, rules, user and units on the VM: {}",
             or_none(&traces)
         ));
         let differences = listing(self.vm)?.since(before).join("\n");
         say(&format!(
-            "    all files, users, units, rules and packages of the VM, compared with before: {}",
+            "  All files, users, units, rules and packages of the VM, compared with before: {}",
             or_none(&differences)
         ));
         check(
@@ -179,7 +178,7 @@ impl Stage<'_> {
     fn kubectl(&self, args: &[&str]) -> Result<String> {
         say(&format!("  $ kubectl {}", args.join(" ")));
         let output = self.bed.kubectl().call(args, b"")?;
-        quote(&output);
+        quote(or_none(&output));
         Ok(output)
     }
 }
