@@ -12,6 +12,7 @@ mod hostile;
 mod import;
 mod interrupted;
 mod machine;
+mod people;
 mod quiet;
 mod secrets;
 mod unknown;

@@ -125,7 +125,7 @@ fn on_the_vm(scenario: &Scenario, needles: &[String]) -> Done {
         );
         let holders = vm.shell(&find)?;
         let allowed = if needle == TOKEN {
-            format!("/run/secrets/tokens/istio-token\n0\n")
+            "/run/secrets/tokens/istio-token\n0\n".to_owned()
         } else {
             "0\n".to_owned()
         };
