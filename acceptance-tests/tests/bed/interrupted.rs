@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use acceptance_tests::workload::{Workload, texts};
 use acceptance_tests::{Done, Failure, Result, Scenario, wait_for};
 use bed::Machine;
-use contract::Severity;
+use contract::{Client, Severity};
 use serde_json::json;
 
 /// Gives the tests time to come in between.
@@ -43,16 +43,9 @@ async fn a_killed_provider_leaves_a_vm_that_ends_by_itself() -> Done {
     let mut workload = joined(&scenario).await?;
     workload.config["labels"]["version"] = json!("v2");
     let provider = workload.provider().await?;
-    let pid = provider.process().and_then(contract::Process::id);
-    let kill = async {
-        at_start(&scenario.vm).await?;
-        Command::new("kill")
-            .args(["-KILL", &pid.unwrap_or_default().to_string()])
-            .status()?;
-        Ok::<_, Failure>(())
-    };
     let before = workload.state.clone();
-    let (applied, killed) = tokio::join!(workload.apply_by(&provider), kill);
+    let (applied, killed) =
+        tokio::join!(workload.apply_by(&provider), kill(&scenario.vm, &provider));
     killed?;
     assert!(applied.is_err(), "{:?}", applied.map(|told| texts(&told)));
     // Terraform writes the state of before when a plugin dies.
@@ -65,6 +58,24 @@ async fn a_killed_provider_leaves_a_vm_that_ends_by_itself() -> Done {
     })?;
     workload.converge().await?;
     runs_on(&scenario.vm, "v2")
+}
+
+/// Terraform keeps no state of a create whose plugin died: the objects that it left are no obstacle.
+#[tokio::test]
+async fn a_killed_create_is_begun_again_by_the_next_apply() -> Done {
+    let scenario = Scenario::begin("killed-create")?;
+    let mut workload = Workload::new(&scenario)?;
+    workload.config["timeouts"]["create"] = json!("4m");
+    scenario.vm.write(DROP_IN, SLOW.as_bytes())?;
+    let provider = workload.provider().await?;
+    let (applied, killed) =
+        tokio::join!(workload.apply_by(&provider), kill(&scenario.vm, &provider));
+    killed?;
+    assert!(applied.is_err(), "{:?}", applied.map(|told| texts(&told)));
+    assert!(workload.state.is_none());
+    assert_eq!(scenario.objects()?.len(), 3);
+    scenario.vm.shell(&format!("rm {DROP_IN}"))?;
+    workload.converge().await
 }
 
 #[tokio::test]
@@ -145,6 +156,17 @@ async fn joined(scenario: &Scenario) -> Result<Workload> {
     workload.converge().await?;
     scenario.vm.write(DROP_IN, SLOW.as_bytes())?;
     Ok(workload)
+}
+
+/// Kills the provider while the VM starts its proxy.
+async fn kill(vm: &Machine, provider: &Client) -> Done {
+    at_start(vm).await?;
+    let process = provider.process().and_then(contract::Process::id);
+    let process = process.ok_or_else(|| Failure::new("no process"))?;
+    Command::new("kill")
+        .args(["-KILL", &process.to_string()])
+        .status()?;
+    Ok(())
 }
 
 /// Waits until a run on the VM starts the proxy.

@@ -35,7 +35,7 @@ pub use names::{
     Address, Cidr, EnvName, Fqdn, Host, Id, Invalid, LabelKey, LabelValue, Locality, Name,
     Namespace, Network, Port, PortName, Protocol, Sha256, SpiffeId,
 };
-pub use objects::{as_it_is, service_entry_names, withdrawn};
+pub use objects::{as_it_is, is_unfinished, service_entry_names, withdrawn};
 pub use observed::{Connection, ObservedObjects, ObservedVm, Seen, SeenRuntime, UnitState};
 pub use render::render;
 pub use validate::validate;

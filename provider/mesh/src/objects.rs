@@ -51,6 +51,14 @@ pub fn withdrawn(entry: &Manifest) -> Manifest {
     entry
 }
 
+/// Tells whether an observed entry is what a killed create of the same VM left behind: ours, at the
+/// same address, and still without traffic. No state knows of it.
+pub fn is_unfinished(desired: &Manifest, entry: &Value) -> bool {
+    entry["metadata"]["labels"][MANAGED_BY_LABEL] == MANAGER
+        && entry["metadata"]["annotations"][HEALTH_CHECKS] == "true"
+        && entry["spec"]["address"] == desired.body["spec"]["address"]
+}
+
 /// Returns an observed entry as a manifest that changes nothing, so that [`withdrawn`] of it changes
 /// one annotation only. istiod's own annotations are left out.
 pub fn as_it_is(id: &Id, entry: &Value) -> Manifest {

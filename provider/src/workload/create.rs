@@ -4,7 +4,7 @@
 //! of drift.
 
 use cluster::ClusterError;
-use mesh::{Connection, Drift};
+use mesh::Drift;
 use tfplugin::{Diagnostic, Diagnostics, Done};
 use tokio::time::Instant;
 use vm::Wait;
@@ -28,9 +28,11 @@ pub(super) async fn create(
 ) -> Done {
     // What stands against the workload is told before a machine that is still booting is waited for.
     let mut prepared = Prepared::new(context, next).await?;
-    if prepared.observed.entry.is_some() {
+    let entry = prepared.observed.entry.as_ref();
+    if entry.is_some_and(|entry| !mesh::is_unfinished(&prepared.desired.objects[0], entry)) {
         return Err(exists(&prepared).into());
     }
+    let before = entry.map(cluster::connection).unwrap_or_default();
     let vm = connect(context, next, Wait::Until(deadline.into_std())).await?;
     let Some((way, session)) = vm else {
         *reached = Some(begun(&prepared, Drift::default()));
@@ -54,7 +56,7 @@ pub(super) async fn create(
         Ok(done) => {
             joined(
                 &prepared,
-                &Connection::default(),
+                &before,
                 &done,
                 vec!["created".into()],
                 deadline,

@@ -1,5 +1,6 @@
 use expect_test::{Expect, expect};
 use mesh::{Manifest, Workload, render};
+use serde_json::{Value, json};
 
 use crate::sample::{facts, p, port, service, workload};
 
@@ -235,4 +236,20 @@ fn a_withdrawn_entry_differs_only_in_the_annotation_that_takes_its_traffic_away(
     );
     *annotation = "false".into();
     assert_eq!(withdrawn, desired.objects);
+}
+
+#[test]
+fn only_an_entry_of_ours_without_traffic_is_left_by_a_killed_create() {
+    let desired = render(&workload(), &facts()).unwrap();
+    let entry = &desired.objects[0];
+    let withdrawn = desired.withdrawn()[0].body.clone();
+    let with = |change: fn(&mut Value)| {
+        let mut seen = withdrawn.clone();
+        change(&mut seen);
+        mesh::is_unfinished(entry, &seen)
+    };
+    assert!(with(|_| {}));
+    assert!(!mesh::is_unfinished(entry, &entry.body));
+    assert!(!with(|seen| seen["spec"]["address"] = json!("10.9.9.9")));
+    assert!(!with(|seen| seen["metadata"]["labels"] = json!({})));
 }
