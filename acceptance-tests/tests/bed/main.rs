@@ -3,6 +3,7 @@
 //! They need root and a bed: `cargo xtask test` brings one up; alone, see the message that they fail with.
 
 mod changes;
+mod cluster;
 mod connections;
 mod demo;
 mod destroy;
