@@ -111,9 +111,8 @@ fn by_hand(bed: &Bed) -> String {
     export KUBECONFIG={kubeconfig}
     terraform apply
     terraform apply -var version_label=v3
-    terraform destroy
-
     {kubectl} --namespace bookinfo get workloadentry,serviceentry,sidecar
+    terraform destroy     # when you have seen enough
 
   In {root}:
 
