@@ -68,6 +68,10 @@ fn hint(hop: &str) -> (&str, &str) {
             "Stop what listens on them on the VM. With interception \"none\" the proxy also listens on 127.0.0.1 for \
              each service that sidecar.egress_hosts lets in: name fewer, or none by \"~/*\".",
         ),
+        "verdict" => (
+            "the new rules, through which no new SSH connection came in time",
+            "Add sshd's port to proxy.exclude_inbound_ports if it is an unusual one.",
+        ),
         "disk" => ("the disk", "Make room on the VM."),
         other => (other, "See the lines below."),
     }
