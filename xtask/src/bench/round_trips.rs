@@ -1,4 +1,9 @@
 //! How often a VM that is far away is waited for: the slope of a duration over the delay of the way.
+//!
+//! OpenSSH needs ten for one call on a new connection: seven until it is logged in (TCP with the
+//! server's greeting 1.5, algorithms 0.5, keys, service, the method "none", the offer of a key, the
+//! signature), then channel, exec, and the input with its answer, since the server takes no input
+//! before the exec. A bootstrap asks for its token besides; what follows it overlaps with istiod.
 
 use std::collections::BTreeMap;
 use std::fs;
