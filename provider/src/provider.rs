@@ -22,7 +22,14 @@ impl Provider for Mesh {
         config
             .ssh
             .known()
-            .map(|ssh| identities(ssh, unknown))
+            .map(|ssh| {
+                let mut told = identities(ssh, unknown);
+                let bastion = ssh.bastion.known();
+                told.extend(
+                    bastion.and_then(|bastion| ssh::unverified_bastion(bastion, "ssh.bastion")),
+                );
+                told
+            })
             .unwrap_or_default()
     }
 

@@ -103,3 +103,25 @@ async fn identities_that_cannot_be_used_are_told_before_a_plan() {
         [ssh-identity]
     "#]].assert_eq(&lines);
 }
+
+#[tokio::test]
+async fn a_host_key_that_is_not_verified_warns() {
+    let mut config = usual();
+    config["ssh"] = json!({ "insecure_ignore_host_key": true });
+    check(config, expect![[r#"
+        Warning: Host keys are not verified at ssh.insecure_ignore_host_key: Whoever stands between here and the host can read the VM's token and run programs as root. Give its key by host_key, host_ca or known_hosts.
+
+        [ssh-insecure]
+    "#]]).await;
+}
+
+#[tokio::test]
+async fn a_leaf_that_does_not_parse_is_told_once() {
+    check(
+        with(usual(), "/address", json!("10.0.0.300")),
+        expect![[r#"
+            Error: Invalid value at address: address: "10.0.0.300" is not an address: it is an IP address or a domain name without wildcard, port or scheme.
+        "#]],
+    )
+    .await;
+}

@@ -266,3 +266,36 @@ async fn a_refresh_with_an_unknown_provider_keeps_the_state_and_says_so() {
     assert_eq!(read.diagnostics[0].summary, "The VM was not checked");
     assert_eq!(read.ok().unwrap().value, prior.value);
 }
+
+#[tokio::test]
+async fn reasons_show_no_value_that_may_be_secret() {
+    let before = super::full();
+    let after = with(
+        before.clone(),
+        "/env/ISTIO_AGENT_FLAGS",
+        json!("--token=secret"),
+    );
+    let after = with(after, "/triggers/vm", json!("secret"));
+    let client = provider(&json!({})).await;
+    let resource = client.resource("mesh_vm_workload").unwrap();
+    let prior = state(&resource, &before, &none()).await;
+    let plan = resource
+        .plan(Some(&prior), &after)
+        .await
+        .unwrap()
+        .ok()
+        .unwrap();
+    assert_eq!(
+        plan.planned.to_json()["last_bootstrap_reasons"],
+        json!(["env.ISTIO_AGENT_FLAGS: changed", "triggers.vm: changed"])
+    );
+}
+
+#[tokio::test]
+async fn ssh_that_turns_out_unset_keeps_its_plan() {
+    let client = provider(&json!({})).await;
+    let resource = client.resource("mesh_vm_workload").unwrap();
+    let unknown = with(usual(), "/ssh", json!(UNKNOWN));
+    let plan = resource.plan(None, &unknown).await.unwrap().ok().unwrap();
+    assert!(!plan.planned["last_bootstrap_reasons"].is_known());
+}

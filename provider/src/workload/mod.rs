@@ -29,7 +29,7 @@ use tfplugin::{Diagnostics, Done, Import, ImportId, Paths, Planned, Resource, St
 use tokio::time::Instant;
 
 use crate::context::Context;
-use crate::diagnose;
+use crate::{diagnose, ssh};
 use input::WorkloadInput;
 use output::WorkloadOutput;
 
@@ -56,9 +56,11 @@ impl Resource for VmWorkload {
     }
 
     fn check(input: &WorkloadInput, unknown: &Paths) -> Diagnostics {
-        convert::workload(input)
+        let mut told = convert::workload(input)
             .map(|workload| diagnose::problems(mesh::validate(&workload), unknown))
-            .unwrap_or_default()
+            .unwrap_or_default();
+        told.append(input.ssh.known().map(ssh::unverified).unwrap_or_default());
+        told
     }
 
     fn plan(stage: &Stage<'_, Self>) -> Planned<Self> {

@@ -66,11 +66,25 @@ pub(crate) fn drift_output(drift: Drift) -> Value<DriftOutput> {
     })
 }
 
+/// Attributes whose values the user may hold secret. Terraform hides a sensitive value in its own
+/// attribute, but not in the reasons that are computed of it.
+const PRIVATE: [&str; 3] = ["env", "triggers", "proxy.install.url"];
+
 fn edit(changed: &Changed<Effect>) -> Edit {
+    let at = changed.at.to_string();
+    let is_private = PRIVATE.iter().any(|private| {
+        at.strip_prefix(private)
+            .is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_'))
+    });
+    let text = changed.text();
     Edit {
-        at: changed.at.to_string(),
+        text: if is_private {
+            text.map(|_| "changed".into())
+        } else {
+            text
+        },
         effect: changed.effect,
-        text: changed.text(),
+        at,
     }
 }
 
@@ -78,11 +92,7 @@ fn created(next: &WorkloadInput) -> WorkloadOutput {
     let output = WorkloadOutput {
         id: convert::id(next).map_or(Value::Unknown, |id| Value::Known(id.to_string())),
         drift: drift_output(Drift::default()),
-        last_bootstrap_reasons: Value::Known(if next.ssh.is_null() {
-            vec![]
-        } else {
-            vec!["created".into()]
-        }),
+        last_bootstrap_reasons: next.ssh.as_ref().map(|_| vec!["created".into()]),
         ..all_unknown::<Effect, _>()
     };
     if next.ssh.is_null() {
@@ -102,11 +112,16 @@ fn updated(
     if change.effect == Effect::Nothing {
         return output.clone();
     }
+    if next.ssh.is_null() {
+        // Without a VM, each apply tells the facts of that day.
+        let planned = unknown_from(output, &Effect::Rebootstrap);
+        return without_vm(WorkloadOutput {
+            drift: drift_output(Drift::default()),
+            ..planned
+        });
+    }
     let mut planned = unknown_from(output, &change.effect.min(Effect::Rebootstrap));
     planned.drift = drift_output(Drift::default());
-    if next.ssh.is_null() {
-        return without_vm(planned);
-    }
     if change.effect >= Effect::Rebootstrap {
         planned.last_bootstrap_reasons = change.reasons.map_or(Value::Unknown, Value::Known);
     }

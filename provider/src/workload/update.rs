@@ -115,7 +115,10 @@ async fn rebootstrap(
             let mut warnings =
                 joined(&prepared, &before, &done, reasons, deadline, reached).await?;
             prepared.prune(update.prior).await?;
-            warnings.append(delete::leave(context, update, &prepared, deadline).await);
+            // The same machine under another name is not left: what would be cleaned is the new proxy.
+            if update.output.machine_id.known() != Some(&done.machine_id) {
+                warnings.append(delete::leave(context, update, &prepared, deadline).await);
+            }
             Ok(warnings)
         }
         Err(Failure {

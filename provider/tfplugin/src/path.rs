@@ -5,7 +5,7 @@ use std::{
     fmt::{self, Display, Formatter},
 };
 
-use crate::{Kind, Raw};
+use crate::{Diagnostics, Kind, Raw};
 
 /// One step of a [`Path`].
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -205,6 +205,14 @@ impl Paths {
         let mut found = vec![];
         collect(raw, &Path::root(), &mut found);
         Self(found)
+    }
+
+    /// Adds what was told already: a value with a problem reads as unknown.
+    #[must_use]
+    pub fn with_told(mut self, told: &Diagnostics) -> Self {
+        let paths = told.iter().filter_map(|told| told.at.as_ref());
+        self.0.extend(paths.map(Path::flat));
+        self
     }
 
     /// Tells whether the value at the path, something around it or something in it is unknown.

@@ -166,7 +166,8 @@ impl<R: Resource> Served<R::Context> for Typed<R> {
             );
         }
         if let Some(input) = R::Input::read(config, &Path::root(), &mut told) {
-            told.append(R::check(&input, &Paths::unknown_in(config)));
+            let unknown = Paths::unknown_in(config).with_told(&told);
+            told.append(R::check(&input, &unknown));
         }
         told
     }

@@ -18,7 +18,8 @@ impl<P: Provider> Server<P> {
         let raw = convert::read(request.config.as_ref(), &self.config)?;
         let (config, mut told) = read_config::<P>(raw.clone());
         if let Some(config) = config {
-            told.append(P::check(&config, &Paths::unknown_in(&raw)));
+            let unknown = Paths::unknown_in(&raw).with_told(&told);
+            told.append(P::check(&config, &unknown));
         }
         Ok(telling(
             wire::validate_provider_config::Response::default(),
