@@ -88,7 +88,7 @@ impl Way {
 
 /// Warns of each hop whose host key is not verified: on every command, since nothing else shows it.
 pub(crate) fn unverified(ssh: &SshInput) -> Diagnostics {
-    let vm = unverified_hop(&ssh.insecure_ignore_host_key, "ssh");
+    let vm = unverified_hop(ssh.insecure_ignore_host_key, "ssh");
     let bastion = ssh.bastion.known();
     let bastion = bastion.and_then(|bastion| unverified_bastion(bastion, "ssh.bastion"));
     vm.into_iter().chain(bastion).collect()
@@ -96,10 +96,10 @@ pub(crate) fn unverified(ssh: &SshInput) -> Diagnostics {
 
 /// Warns of a bastion whose host key is not verified.
 pub(crate) fn unverified_bastion(bastion: &BastionInput, at: &str) -> Option<Diagnostic> {
-    unverified_hop(&bastion.insecure_ignore_host_key, at)
+    unverified_hop(bastion.insecure_ignore_host_key, at)
 }
 
-fn unverified_hop(insecure: &Value<bool>, at: &str) -> Option<Diagnostic> {
+fn unverified_hop(insecure: Value<bool>, at: &str) -> Option<Diagnostic> {
     (insecure.known() == Some(&true)).then(|| {
         let detail = "Whoever stands between here and the host can read the VM's token and run programs as root. \
                       Give its key by host_key, host_ca or known_hosts.";
