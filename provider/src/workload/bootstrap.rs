@@ -13,7 +13,7 @@ use vm::{Session, VmError, Wait};
 
 use crate::context::Context;
 use crate::diagnose;
-use crate::report::{busy, foreign, lost, reverted, unexpected};
+use crate::report::{busy, foreign, halfway, lost, reverted, unexpected};
 use crate::ssh::Way;
 
 /// The program is heard from each second: after this silence the connection counts as lost.
@@ -138,7 +138,13 @@ impl Bootstrap<'_> {
             .connect(self.context, Wait::Until(until.into_std()))
             .await
         {
-            Ok(session) => ended(self.carry(session, &program::commit(run.clone())).await?),
+            Ok(session) => match self.carry(session, &program::commit(run.clone())).await? {
+                // The connection was lost before the VM had read it.
+                Report::AwaitsVerdict(run) if Instant::now() < until => {
+                    Box::pin(self.confirm(&run)).await
+                }
+                report => ended(report),
+            },
             Err(error) => {
                 let mut told = Diagnostics::from(Diagnostic::error(
                     "The VM could not be reached through the new rules",
@@ -207,8 +213,8 @@ fn ended(report: Report) -> Result<Bootstrapped, Failure> {
             });
         }
         Report::Reverted { step, hop, lines } => {
-            // Both only look: nothing was changed that had to be taken back.
-            let vm = if matches!(step.as_str(), "check" | "stage") {
+            // These look and put copies aside: nothing was changed that had to be taken back.
+            let vm = if matches!(step.as_str(), "launch" | "check" | "stage" | "keep") {
                 Left::Untouched
             } else {
                 Left::Reverted
@@ -218,6 +224,7 @@ fn ended(report: Report) -> Result<Bootstrapped, Failure> {
         Report::Foreign(owner) => (Left::Untouched, foreign(&owner)),
         Report::Busy { run, verb } => (Left::Untouched, busy(&run, &verb)),
         Report::Lost => (Left::Untouched, lost()),
+        Report::Halfway { step } => (Left::Unknown, halfway(&step)),
         other => (Left::Unknown, unexpected(&other)),
     };
     Err(Failure {

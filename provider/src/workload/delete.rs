@@ -18,7 +18,7 @@ use super::prepare::Prepared;
 use super::update::Update;
 use crate::context::Context;
 use crate::diagnose;
-use crate::report::{busy, unexpected};
+use crate::report::{busy, halfway, not_removed, unexpected};
 use crate::ssh::Way;
 
 /// What is left of the time for the objects, after a VM that does not answer.
@@ -137,17 +137,24 @@ async fn clean_now(
     let way = Way::new(ssh, address, context.ssh()?).map_err(without_credential)?;
     match way.connect(context, wait).await {
         Ok(session) => removed(remove(context, &way, session, owner, until).await),
-        Err(error) => match error.root() {
-            VmError::Connect { .. }
-            | VmError::HostKey { .. }
-            | VmError::Silent { .. }
-            | VmError::Dropped { .. } => Ok(left_behind(&diagnose::vm(&error).detail).into()),
-            _ => Err(without_credential(diagnose::vm(&error).into())),
-        },
+        Err(error) if is_away(&error) => Ok(left_behind(&diagnose::vm(&error).detail).into()),
+        Err(error) => Err(without_credential(diagnose::vm(&error).into())),
     }
 }
 
-/// Removes the proxy; asks for the result where the connection was lost.
+/// Whether the machine that was ours does not answer, or no longer, or another one answers.
+fn is_away(error: &VmError) -> bool {
+    matches!(
+        error.root(),
+        VmError::Connect { .. }
+            | VmError::HostKey { .. }
+            | VmError::Silent { .. }
+            | VmError::Dropped { .. }
+    )
+}
+
+/// Removes the proxy. It goes on alone where the connection is lost; a VM that was restarted
+/// meanwhile knows nothing of it, and it begins anew.
 async fn remove(
     context: &Context,
     way: &Way,
@@ -156,18 +163,20 @@ async fn remove(
     until: Instant,
 ) -> Result<Report, VmError> {
     let run = RunId::generate();
-    let payload = program::remove(owner, run.clone(), Patience::default());
+    let begin = || program::remove(owner, run.clone(), Patience::default());
     let never = || async { Err::<secrecy::SecretString, _>("a removal needs no token") };
-    let outcome = session.run(&payload, never, IDLE).await;
-    session.close().await;
-    match outcome {
-        Err(VmError::Silent { .. } | VmError::Dropped { .. }) => {
-            let session = way.connect(context, Wait::Until(until.into_std())).await?;
-            let outcome = session.run(&program::result(run), never, IDLE).await;
-            session.close().await;
-            outcome
-        }
-        outcome => outcome,
+    let (mut session, mut payload) = (session, begin());
+    loop {
+        let outcome = session.run(&payload, never, IDLE).await;
+        session.close().await;
+        payload = match outcome {
+            Err(VmError::Silent { .. } | VmError::Dropped { .. }) if Instant::now() < until => {
+                program::result(run.clone())
+            }
+            Ok(Report::Lost) if payload.verb() == "result" => begin(),
+            outcome => return outcome,
+        };
+        session = way.connect(context, Wait::Until(until.into_std())).await?;
     }
 }
 
@@ -190,7 +199,10 @@ fn removed(outcome: Result<Report, VmError>) -> Done {
         Ok(Report::Busy { run, verb }) => Err(busy(&run, &verb).into()),
         // It was rebuilt or cleaned already: nothing of ours is on it.
         Ok(Report::Lost) => Ok(Diagnostics::none()),
+        Ok(Report::Reverted { step, lines, .. }) => Err(not_removed(&step, &lines).into()),
+        Ok(Report::Halfway { step }) => Err(halfway(&step).into()),
         Ok(other) => Err(unexpected(&other).into()),
+        Err(error) if is_away(&error) => Ok(left_behind(&diagnose::vm(&error).detail).into()),
         Err(error) => Err(diagnose::vm(&error).into()),
     }
 }
