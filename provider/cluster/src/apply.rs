@@ -1,6 +1,6 @@
 //! Writes and removes the mesh objects.
 
-use mesh::{Id, Kind, Manifest};
+use mesh::{Id, Kind, Manifest, Name};
 use serde_json::{Value, json};
 
 use crate::call::{Call, Resource, Verb};
@@ -38,6 +38,8 @@ pub struct Doomed {
     pub kind: Kind,
     /// Namespace and name.
     pub id: Id,
+    /// The workload that it is deleted for: what carries the mark of another one stays.
+    pub workload: Name,
     /// Its uid, where it is known to be ours without carrying our label (an imported one).
     pub uid: Option<String>,
 }
@@ -63,7 +65,7 @@ impl Cluster {
         let Manifest { kind, id, .. } = manifest;
         let call = call(Verb::Patch, *kind, id);
         if force != Force::Adopt {
-            self.refuse_foreign(&call, *kind, id).await?;
+            self.refuse_foreign(&call, manifest).await?;
         }
         let query = match force {
             Force::Never => format!("fieldManager={MANAGER}&fieldValidation=Strict"),
@@ -89,9 +91,14 @@ impl Cluster {
         })
     }
 
-    async fn refuse_foreign(&self, apply: &Call, kind: Kind, id: &Id) -> Result<(), ClusterError> {
-        match self.get(&call(Verb::Get, kind, id)).await? {
-            Some(object) if !is_ours(&object) => Err(foreign(apply.clone(), id)),
+    async fn refuse_foreign(&self, apply: &Call, manifest: &Manifest) -> Result<(), ClusterError> {
+        let Manifest { kind, id, body } = manifest;
+        let other = |object: &Value| match (mesh::belongs_to(object), mesh::belongs_to(body)) {
+            (Some(is), Some(shall)) => is != shall,
+            _ => !is_ours(object),
+        };
+        match self.get(&call(Verb::Get, *kind, id)).await? {
+            Some(object) if other(&object) => Err(foreign(apply.clone(), id)),
             _ => Ok(()),
         }
     }
@@ -99,24 +106,23 @@ impl Cluster {
     /// Deletes objects in their order. One that is absent is fine; one that neither carries our
     /// label nor has the known uid is an error and stays.
     pub async fn delete(&self, doomed: &[Doomed]) -> Result<(), ClusterError> {
-        for Doomed { kind, id, uid } in doomed {
-            self.delete_one(*kind, id, uid.as_deref()).await?;
+        for one in doomed {
+            self.delete_one(one).await?;
         }
         Ok(())
     }
 
-    async fn delete_one(
-        &self,
-        kind: Kind,
-        id: &Id,
-        known: Option<&str>,
-    ) -> Result<(), ClusterError> {
+    async fn delete_one(&self, doomed: &Doomed) -> Result<(), ClusterError> {
+        let Doomed { kind, id, .. } = doomed;
+        let kind = *kind;
         let Some(object) = self.get(&call(Verb::Get, kind, id)).await? else {
             return Ok(());
         };
         let call = call(Verb::Delete, kind, id);
         let uid = uid(&object);
-        if !is_ours(&object) && (uid.is_none() || uid != known) {
+        let of_another = mesh::belongs_to(&object).is_some_and(|of| of != doomed.workload.as_str());
+        let known = uid.is_some() && uid == doomed.uid.as_deref();
+        if of_another || !is_ours(&object) && !known {
             return Err(foreign(call, id));
         }
         // Only this very object: one made anew in the meantime stays.
@@ -168,7 +174,7 @@ fn uid(object: &Value) -> Option<&str> {
 
 /// Whether we made an object or took it over: by its label, or, where somebody removed that, by
 /// what the API server remembers of server-side applies.
-fn is_ours(object: &Value) -> bool {
+pub fn is_ours(object: &Value) -> bool {
     let metadata = &object["metadata"];
     let managers = metadata["managedFields"].as_array().into_iter().flatten();
     metadata["labels"][MANAGED_BY_LABEL] == MANAGER

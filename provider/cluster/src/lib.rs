@@ -26,7 +26,7 @@ mod shared;
 mod token;
 mod wait;
 
-pub use apply::{Applied, Doomed, Force};
+pub use apply::{Applied, Doomed, Force, is_ours};
 pub use call::{Call, Resource, Verb};
 pub use connect::Cluster;
 pub use error::{Cause, ClusterError, FieldCause, FieldConflict, SettingProblem};

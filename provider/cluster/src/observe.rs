@@ -30,8 +30,8 @@ pub fn connection(entry: &Value) -> Connection {
 }
 
 impl Cluster {
-    /// Reads the objects of a workload: the entry, the sidecar of the same name, and the
-    /// `ServiceEntry` objects `services`.
+    /// Reads the objects of a workload: the entry, the sidecar of the same name, the
+    /// `ServiceEntry` objects `services`, and all others that carry the workload's mark.
     ///
     /// Workloads that are read at about the same time share one LIST per kind and namespace, at
     /// most 2 s old; what is not in it is asked for by itself before it counts as absent.
@@ -50,15 +50,20 @@ impl Cluster {
                 self.object(Kind::ServiceEntry, &of(name)).await?,
             ))
         }));
-        let (entry, sidecar, found) = tokio::try_join!(
+        let (entry, sidecar, found, all) = tokio::try_join!(
             self.object(Kind::WorkloadEntry, id),
             self.object(Kind::Sidecar, id),
-            found
+            found,
+            self.listing(Kind::ServiceEntry, &id.namespace)
         )?;
-        let services = found
+        let marked = all
+            .iter()
+            .filter(|(_, object)| mesh::belongs_to(object) == Some(id.name.as_str()))
+            .filter_map(|(name, object)| Some((name.parse().ok()?, object.clone())));
+        let found = found
             .into_iter()
-            .filter_map(|(name, object)| Some((name, object?)))
-            .collect();
+            .filter_map(|(name, object)| Some((name, object?)));
+        let services = marked.chain(found).collect();
         Ok(ObservedObjects {
             entry,
             services,

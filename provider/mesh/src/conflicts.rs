@@ -3,6 +3,8 @@
 use crate::change::Problem;
 use crate::facts::{Facts, Other};
 use crate::names::Id;
+use crate::objects::{belongs_to, service_entry_name};
+use crate::observed::ObservedObjects;
 use crate::workload::Workload;
 
 /// Returns what stands against the workload in this cluster. `others` may hold entries of any
@@ -15,6 +17,27 @@ pub fn conflicts(workload: &Workload, facts: &Facts, others: &[Other]) -> Vec<Pr
         .filter(|other| other.id != workload.id)
         .filter_map(|other| taken(workload, other));
     account.into_iter().chain(root).chain(taken).collect()
+}
+
+/// Returns the services whose `ServiceEntry` another workload of ours has: `a` with the service
+/// `b-c` and `a-b` with the service `c` make the same name.
+pub fn taken_services(workload: &Workload, observed: &ObservedObjects) -> Vec<Problem> {
+    let own = &workload.id;
+    let taken = workload.services.keys().filter_map(|service| {
+        let name = service_entry_name(&own.name, service)?;
+        let other = belongs_to(observed.services.get(&name)?)?;
+        let text = format!(
+            "The ServiceEntry {}/{name} already belongs to the workload {other}: both names put together are the \
+             same. Give this service another name.",
+            own.namespace
+        );
+        (other != own.name.as_str()).then(|| Problem {
+            concerns: vec![format!("services.{service}")],
+            rule: "service-entry-taken",
+            text,
+        })
+    });
+    taken.collect()
 }
 
 /// Returns the entries whose VM the workload takes over: those of ours in its namespace with its

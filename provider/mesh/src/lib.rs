@@ -26,7 +26,7 @@ pub mod validate;
 pub mod workload;
 
 pub use change::{Change, Drift, Edit, Effect, Problem, decide};
-pub use conflicts::{conflicts, replaced};
+pub use conflicts::{conflicts, replaced, taken_services};
 pub use desired::{Bundle, Desired, Digest, File, Kind, Manifest, Owner, Watch};
 pub use drift::compare;
 pub use facts::{ControlPlane, Facts, Other, Pem};
@@ -35,7 +35,9 @@ pub use names::{
     Address, Cidr, EnvName, Fqdn, Host, Id, Invalid, LabelKey, LabelValue, Locality, Name,
     Namespace, Network, Port, PortName, Protocol, Sha256, SpiffeId,
 };
-pub use objects::{as_it_is, is_unfinished, service_entry_names, withdrawn};
+pub use objects::{
+    as_it_is, belongs_to, is_unfinished, object_ids, service_entry_names, withdrawn,
+};
 pub use observed::{Connection, ObservedObjects, ObservedVm, Seen, SeenRuntime, UnitState};
 pub use render::render;
 pub use validate::validate;

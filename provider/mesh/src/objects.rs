@@ -78,6 +78,27 @@ pub fn as_it_is(id: &Id, entry: &Value) -> Manifest {
     }
 }
 
+/// Returns the name of the workload of ours that an observed object belongs to, by its labels.
+pub fn belongs_to(object: &Value) -> Option<&str> {
+    let labels = &object["metadata"]["labels"];
+    let of = labels[WORKLOAD_LABEL].as_str();
+    of.filter(|_| labels[MANAGED_BY_LABEL] == MANAGER)
+}
+
+/// Returns what a workload's objects are, without what is in them.
+pub fn object_ids(workload: &Workload) -> Vec<(Kind, Id)> {
+    let id = |name| Id {
+        namespace: workload.id.namespace.clone(),
+        name,
+    };
+    let services = service_entry_names(workload).into_iter();
+    let sidecar = workload.sidecar.as_ref();
+    std::iter::once((Kind::WorkloadEntry, workload.id.clone()))
+        .chain(services.map(|name| (Kind::ServiceEntry, id(name))))
+        .chain(sidecar.map(|_| (Kind::Sidecar, workload.id.clone())))
+        .collect()
+}
+
 /// Returns the names of the `ServiceEntry` objects of a workload.
 pub fn service_entry_names(workload: &Workload) -> Vec<Name> {
     workload

@@ -5,18 +5,51 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::desired::Owner;
-use crate::names::Name;
+use crate::desired::{Kind, Owner};
+use crate::names::{Id, Name};
+use crate::objects::belongs_to;
 
 /// The objects of one workload as the API server has them; `None` or absent: `NotFound`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ObservedObjects {
     /// The whole `WorkloadEntry`.
     pub entry: Option<Value>,
-    /// Whole `ServiceEntry` objects by name.
+    /// Whole `ServiceEntry` objects by name: those asked for, and all that carry the workload's mark.
     pub services: BTreeMap<Name, Value>,
     /// The whole `Sidecar`.
     pub sidecar: Option<Value>,
+}
+
+impl ObservedObjects {
+    /// Returns an object; `name` tells only services apart.
+    pub fn get(&self, kind: Kind, name: &Name) -> Option<&Value> {
+        match kind {
+            Kind::WorkloadEntry => self.entry.as_ref(),
+            Kind::ServiceEntry => self.services.get(name),
+            Kind::Sidecar => self.sidecar.as_ref(),
+        }
+    }
+
+    /// Returns the objects that carry the mark of a workload of ours, whether or not it still asks
+    /// for them.
+    pub fn marked<'a>(&'a self, id: &'a Id) -> impl Iterator<Item = (Kind, Id)> + 'a {
+        let all = self
+            .services
+            .iter()
+            .map(|(name, object)| (Kind::ServiceEntry, name, object))
+            .chain(
+                self.entry
+                    .iter()
+                    .map(|o| (Kind::WorkloadEntry, &id.name, o)),
+            )
+            .chain(self.sidecar.iter().map(|o| (Kind::Sidecar, &id.name, o)));
+        all.filter(|(_, _, object)| belongs_to(object) == Some(id.name.as_str()))
+            .map(|(kind, name, _)| {
+                let name = name.clone();
+                let namespace = id.namespace.clone();
+                (kind, Id { namespace, name })
+            })
+    }
 }
 
 /// What istiod itself says of the proxy, from the entry's annotations.

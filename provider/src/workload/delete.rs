@@ -1,8 +1,10 @@
 //! Destroy: the VM first, then the objects. And leaving a VM that is no longer the workload's.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use mesh::{Address, ObservedObjects, Owner, Workload};
+use cluster::Doomed;
+use mesh::{Address, Kind, ObservedObjects, Owner, Workload};
 use tfplugin::{Diagnostic, Diagnostics, Done};
 use tokio::time::Instant;
 use vm::program::{self, Patience, Report, RunId};
@@ -49,11 +51,14 @@ pub(super) async fn delete(
         let until = deadline.checked_sub(FOR_OBJECTS).unwrap_or(deadline);
         warnings.append(clean(context, ssh, workload.address.as_ref(), &owner, until).await?);
     }
-    let doomed = doomed(&observed, &workload);
+    let (doomed, foreign) = doomed(&observed, &workload);
     cluster
         .delete(&doomed)
         .await
         .map_err(|error| diagnose::cluster(&error))?;
+    for of in &foreign {
+        warnings.push(not_ours(of));
+    }
     *reached = None;
     Ok(warnings)
 }
@@ -239,30 +244,51 @@ fn uid(observed: &ObservedObjects) -> String {
     uid.unwrap_or_default().to_owned()
 }
 
-/// Returns what is to be deleted, the entry last among equals: first nobody calls, then nobody is called.
-fn doomed(observed: &ObservedObjects, workload: &Workload) -> Vec<cluster::Doomed> {
-    let id = &workload.id;
-    let uid = |object: &serde_json::Value| object["metadata"]["uid"].as_str().map(str::to_owned);
-    let named = |name: &mesh::Name| mesh::Id {
-        namespace: id.namespace.clone(),
-        name: name.clone(),
-    };
-    let entry = observed
+/// Returns what is to be deleted, in an order in which first nobody calls and then nobody is called,
+/// and what stays since it is not ours. After an import without an apply, nothing carries our mark
+/// yet: then what the state names is ours.
+fn doomed(observed: &ObservedObjects, workload: &Workload) -> (Vec<Doomed>, Vec<(Kind, mesh::Id)>) {
+    let imported = observed
         .entry
-        .iter()
-        .map(|o| (mesh::Kind::WorkloadEntry, id.clone(), uid(o)));
-    let services = observed
-        .services
-        .iter()
-        .map(|(name, o)| (mesh::Kind::ServiceEntry, named(name), uid(o)));
-    let sidecar = observed
-        .sidecar
-        .iter()
-        .filter(|_| workload.sidecar.is_some());
-    let sidecar = sidecar.map(|o| (mesh::Kind::Sidecar, id.clone(), uid(o)));
-    entry
-        .chain(services)
-        .chain(sidecar)
-        .map(|(kind, id, uid)| cluster::Doomed { kind, id, uid })
-        .collect()
+        .as_ref()
+        .is_some_and(|entry| !cluster::is_ours(entry));
+    let ids: BTreeSet<_> = mesh::object_ids(workload)
+        .into_iter()
+        .chain(observed.marked(&workload.id))
+        .collect();
+    let (mut doomed, mut foreign) = (vec![], vec![]);
+    for (kind, id) in ids {
+        let Some(object) = observed.get(kind, &id.name) else {
+            continue;
+        };
+        let ours = match mesh::belongs_to(object) {
+            Some(of) => of == workload.id.name.as_str(),
+            None => imported || cluster::is_ours(object),
+        };
+        if ours {
+            let uid = object["metadata"]["uid"].as_str().map(str::to_owned);
+            doomed.push(Doomed {
+                kind,
+                id,
+                workload: workload.id.name.clone(),
+                uid: uid.filter(|_| imported),
+            });
+        } else {
+            foreign.push((kind, id));
+        }
+    }
+    (doomed, foreign)
+}
+
+fn not_ours((kind, id): &(Kind, mesh::Id)) -> Diagnostic {
+    Diagnostic::warning(
+        "An object was not deleted",
+        diagnose::coded(
+            "object-foreign",
+            &format!(
+                "The {kind} {id} does not carry this workload's mark: somebody else made it, so it stays. If \
+                 nobody needs it, delete it with kubectl."
+            ),
+        ),
+    )
 }

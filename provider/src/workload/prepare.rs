@@ -23,6 +23,8 @@ pub(super) struct Prepared<'a> {
     pub(super) desired: Desired,
     /// Entries, as they are, of workloads of ours that had the VM until now.
     pub(super) replaced: Vec<Manifest>,
+    /// Objects of an import that no apply has taken over yet, with the uid of each.
+    pub(super) imported: Vec<(Kind, mesh::Id, String)>,
     /// How conflicts with other owners of a field are treated.
     pub(super) force: Force,
     /// Lines of drift that the plan showed: what they name is taken back from other owners, since
@@ -47,6 +49,7 @@ impl<'a> Prepared<'a> {
         )
         .map_err(|error| diagnose::cluster(&error))?;
         let mut problems = mesh::conflicts(&workload, &facts, &others);
+        problems.extend(mesh::taken_services(&workload, &observed));
         let desired = match mesh::render(&workload, &facts) {
             Ok(desired) if problems.is_empty() => desired,
             rendered => {
@@ -63,6 +66,7 @@ impl<'a> Prepared<'a> {
             observed,
             desired,
             replaced,
+            imported: vec![],
             force,
             agreed: vec![],
         })
@@ -99,7 +103,11 @@ impl Prepared<'_> {
         object: &Manifest,
     ) -> Result<Vec<cluster::Applied>, ClusterError> {
         let only = std::slice::from_ref(object);
-        match self.cluster.apply(only, self.force).await {
+        let force = match self.imported_uid(object.kind, &object.id) {
+            Some(_) => Force::Adopt,
+            None => self.force,
+        };
+        match self.cluster.apply(only, force).await {
             Err(ClusterError::Conflict { fields, .. })
                 if fields
                     .iter()
@@ -152,7 +160,26 @@ impl Prepared<'_> {
         }
     }
 
-    /// Deletes the objects that the prior input asked for and this one does not.
+    /// Notes which objects of the prior input were imported and never written: each stands on its
+    /// own, since an apply may have stopped after some of them.
+    pub(super) fn note_imported(&mut self, prior: &WorkloadInput) {
+        let prior = convert::workload(prior);
+        let ids = prior.as_ref().map(mesh::object_ids).unwrap_or_default();
+        let imported = ids.into_iter().filter_map(|(kind, id)| {
+            let object = self.observed.get(kind, &id.name)?;
+            let uid = object["metadata"]["uid"].as_str()?.to_owned();
+            (!cluster::is_ours(object)).then_some((kind, id, uid))
+        });
+        self.imported = imported.collect();
+    }
+
+    fn imported_uid(&self, kind: Kind, id: &mesh::Id) -> Option<&String> {
+        let found = self.imported.iter().find(|of| (of.0, &of.1) == (kind, id));
+        found.map(|(_, _, uid)| uid)
+    }
+
+    /// Deletes the objects that the prior input asked for, or that carry the workload's mark, and
+    /// that this input does not ask for.
     pub(super) async fn prune(&self, prior: &WorkloadInput) -> Result<(), Diagnostic> {
         let wanted = |id: &(Kind, mesh::Id)| {
             self.desired
@@ -160,13 +187,11 @@ impl Prepared<'_> {
                 .iter()
                 .any(|o| (o.kind, &o.id) == (id.0, &id.1))
         };
-        let before = self
-            .rendered(prior)
-            .map(|desired| desired.objects)
-            .unwrap_or_default();
+        let prior = convert::workload(prior);
+        let before = prior.as_ref().map(mesh::object_ids).unwrap_or_default();
         let stale = before
             .into_iter()
-            .map(|object| (object.kind, object.id))
+            .chain(self.observed.marked(&self.workload.id))
             .filter(|id| !wanted(id));
         self.delete(stale)
             .await
@@ -184,9 +209,10 @@ impl Prepared<'_> {
     ) -> Result<(), ClusterError> {
         let doomed: Vec<_> = objects
             .map(|(kind, id)| Doomed {
+                uid: self.imported_uid(kind, &id).cloned(),
+                workload: self.workload.id.name.clone(),
                 kind,
                 id,
-                uid: None,
             })
             .collect();
         self.cluster.delete(&doomed).await

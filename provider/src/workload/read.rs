@@ -108,6 +108,7 @@ impl<'a> Prepared<'a> {
             observed,
             desired,
             replaced: vec![],
+        imported: vec![],
             force: cluster::Force::Never,
             agreed: vec![],
         })

@@ -1,6 +1,6 @@
 //! Update in place: the objects alone, or the objects and the VM together.
 
-use cluster::{ClusterError, Force};
+use cluster::ClusterError;
 use mesh::{Drift, Effect};
 use tfplugin::{Changed, Diagnostic, Diagnostics, Done};
 use tokio::time::Instant;
@@ -130,17 +130,12 @@ async fn rebootstrap(
 }
 
 impl<'a> Prepared<'a> {
-    /// Prepares an update. An entry without our mark was imported: it is taken over. Fields that
+    /// Prepares an update. An object without our mark was imported: it is taken over. Fields that
     /// others changed are taken back if the plan showed them: whoever applied it has agreed.
     async fn of_update(context: &'a Context, update: &Update<'_>) -> Result<Self, Diagnostics> {
         let mut prepared = Self::new(context, update.next).await?;
         prepared.agreed = plan::drift(update.output).objects;
-        let entry = prepared.observed.entry.as_ref();
-        if entry.is_some_and(|entry| {
-            entry["metadata"]["labels"][mesh::objects::MANAGED_BY_LABEL] != mesh::objects::MANAGER
-        }) {
-            prepared.force = Force::Adopt;
-        }
+        prepared.note_imported(update.prior);
         Ok(prepared)
     }
 }
@@ -164,6 +159,23 @@ async fn go_back(
         match prepared.write_one(object).await {
             // One that others hold was not written before either.
             Ok(_) | Err(ClusterError::Conflict { .. } | ClusterError::Exists { .. }) => {}
+            Err(error) => {
+                went_back = false;
+                told.push(diagnose::cluster(&error));
+            }
+        }
+    }
+    let added = prepared.desired.objects.iter().rev().filter(|added| {
+        let same = |object: &mesh::Manifest| (object.kind, &object.id) == (added.kind, &added.id);
+        !before.is_empty()
+            && !before.iter().any(same)
+            && prepared.observed.get(added.kind, &added.id.name).is_none()
+    });
+    for object in added {
+        let gone = [(object.kind, object.id.clone())].into_iter();
+        match prepared.delete(gone).await {
+            // One that is not ours was never written.
+            Ok(()) | Err(ClusterError::Exists { .. }) => {}
             Err(error) => {
                 went_back = false;
                 told.push(diagnose::cluster(&error));

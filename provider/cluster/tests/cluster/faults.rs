@@ -164,7 +164,7 @@ async fn a_hundred_workloads_share_one_list_per_kind() {
         all.into_iter()
             .all(|observed| observed.unwrap().entry.is_some())
     );
-    assert_eq!(requests.load(Ordering::SeqCst), 2);
+    assert_eq!(requests.load(Ordering::SeqCst), 3);
 }
 
 #[tokio::test]

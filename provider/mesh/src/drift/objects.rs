@@ -4,20 +4,22 @@
 use serde_json::Value;
 
 use super::line::Lines;
-use crate::desired::{Kind, Manifest};
+use crate::desired::Manifest;
 use crate::observed::ObservedObjects;
 
 pub(super) fn compare(objects: &[Manifest], observed: &ObservedObjects, lines: &mut Lines) {
     for manifest in objects {
         let title = title(manifest);
-        let seen = match manifest.kind {
-            Kind::WorkloadEntry => observed.entry.as_ref(),
-            Kind::ServiceEntry => observed.services.get(&manifest.id.name),
-            Kind::Sidecar => observed.sidecar.as_ref(),
-        };
-        match seen {
+        match observed.get(manifest.kind, &manifest.id.name) {
             Some(seen) => fields(&format!("{title}:"), "", &manifest.body, seen, lines),
             None => lines.push(format!("{title} is missing")),
+        }
+    }
+    // The entry, which has the workload's name, is always the first.
+    let marked = objects.first().map(|entry| observed.marked(&entry.id));
+    for (kind, id) in marked.into_iter().flatten() {
+        if !objects.iter().any(|of| (of.kind, &of.id) == (kind, &id)) {
+            lines.push(format!("{kind} {id} is not wanted any more"));
         }
     }
 }

@@ -1,5 +1,6 @@
 use expect_test::{Expect, expect};
-use mesh::{Facts, Other, Pem, conflicts, replaced};
+use mesh::{Facts, ObservedObjects, Other, Pem, conflicts, replaced, taken_services};
+use serde_json::json;
 
 use crate::sample::{facts, p, workload};
 
@@ -119,4 +120,23 @@ fn an_entry_as_it_is_loses_only_what_istiod_wrote() {
         "spec": { "address": "203.0.113.7", "weight": 3 },
     });
     assert_eq!(written, expected);
+}
+
+#[test]
+fn a_service_entry_of_another_workload_with_the_same_name_is_a_conflict() {
+    for (owner, is_taken) in [("ratings-vm-1", false), ("ratings", true)] {
+        let labels = json!({ "app.kubernetes.io/managed-by": "terraform-provider-mesh", "mesh.vm/workload": owner });
+        let object = json!({ "metadata": { "labels": labels } });
+        let observed = ObservedObjects {
+            services: [(p("ratings-vm-1-ratings"), object)].into(),
+            ..ObservedObjects::default()
+        };
+        let problems = taken_services(&workload(), &observed);
+        let at: Vec<_> = problems
+            .iter()
+            .map(|of| (of.concerns[0].as_str(), of.rule))
+            .collect();
+        let expected = [("services.ratings", "service-entry-taken")];
+        assert_eq!(at, &expected[..usize::from(is_taken)], "of {owner}");
+    }
 }

@@ -125,6 +125,23 @@ fn istiod_s_own_writes_and_fields_of_others_are_no_drift() {
 }
 
 #[test]
+fn a_service_that_nobody_asks_for_any_more_is_drift_where_it_is_this_workload_s() {
+    let marked = |of: &str| json!({ "metadata": { "labels": { "app.kubernetes.io/managed-by": "terraform-provider-mesh", "mesh.vm/workload": of } } });
+    let left = |objects: &mut ObservedObjects| {
+        objects
+            .services
+            .insert(p("ratings-vm-1-old"), marked("ratings-vm-1"));
+        objects
+            .services
+            .insert(p("ratings-vm-1-b-c"), marked("ratings-vm-1-b"));
+    };
+    check_objects(
+        left,
+        &expect!["ServiceEntry bookinfo/ratings-vm-1-old is not wanted any more"],
+    );
+}
+
+#[test]
 fn an_edited_object_shows_what_is_and_what_should_be() {
     let edited = |objects: &mut ObservedObjects| {
         let entry = objects.entry.as_mut().unwrap();
