@@ -112,6 +112,38 @@ pub(crate) fn lost() -> Diagnostic {
     .at("ssh")
 }
 
+/// Tells that a run died, and its undoing, too.
+pub(crate) fn halfway(step: &str) -> Diagnostic {
+    Diagnostic::error(
+        "The VM is changed in part",
+        coded(
+            "vm-halfway",
+            &format!(
+                "The run died in the step \"{step}\", and so did each attempt to undo it. Look what kills the \
+                 program on the VM (memory, disk), then apply again: the next run undoes it first."
+            ),
+        ),
+    )
+    .at("ssh")
+}
+
+/// Tells that the proxy could not be removed.
+pub(crate) fn not_removed(step: &str, lines: &[String]) -> Diagnostic {
+    let at = if step.is_empty() { "start" } else { step };
+    let said: String = lines.iter().map(|line| format!("\n  {line}")).collect();
+    Diagnostic::error(
+        "The proxy could not be removed from the VM",
+        coded(
+            "vm-not-removed",
+            &format!(
+                "The removal stopped at the step \"{at}\". Mend on the VM what is said below and destroy again; to \
+                 leave the VM as it is, set on_destroy = \"keep\", apply, and destroy.{said}"
+            ),
+        ),
+    )
+    .at("ssh")
+}
+
 /// Tells of an answer to another question.
 pub(crate) fn unexpected(report: &Report) -> Diagnostic {
     let kind = format!("{report:?}");

@@ -9,6 +9,7 @@ mod objects;
 
 use jiff::Timestamp;
 
+pub use machine::without_entry;
 pub use objects::shows;
 
 use crate::change::Drift;

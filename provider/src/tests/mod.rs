@@ -1,5 +1,6 @@
 //! The provider without any cluster or VM: rules, plans, bad input.
 
+mod findings;
 mod input;
 mod plans;
 mod rules;

@@ -85,10 +85,13 @@ pub(super) async fn joined(
     Ok(warnings)
 }
 
+/// The line of drift that stands until a bootstrap has ended well.
+pub(super) const UNFINISHED: &str = "the bootstrap was not finished";
+
 pub(super) fn unfinished() -> Drift {
     Drift {
         objects: vec![],
-        vm: vec!["the bootstrap was not finished".into()],
+        vm: vec![UNFINISHED.into()],
     }
 }
 

@@ -1,14 +1,17 @@
 //! Read: how the cluster and the VM differ from what should be. It writes nothing.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
-use mesh::{Drift, ObservedVm};
-use tfplugin::{Diagnostic, Diagnostics, Done, Paths};
-use tokio::time::Instant;
+use mesh::{Drift, ObservedObjects, ObservedVm, Problem, Workload};
+use tfplugin::{Diagnostic, Diagnostics, Done, Value};
+use tokio::time::{Instant, timeout_at};
 use vm::program::{self, Report};
 use vm::{VmError, Wait};
 
 use super::bootstrap::IDLE;
 use super::convert;
+use super::findings;
 use super::input::WorkloadInput;
 use super::join::told;
 use super::leaf::CheckOnRefresh;
@@ -22,12 +25,18 @@ use crate::ssh::Way;
 
 /// Summary of the one warning about a VM that could not be looked at: constant, so that Terraform groups them.
 const UNCHECKED: &str = "The VM was not checked";
+/// Summary of the one warning about a mesh that is not there, constant, too.
+const NO_MESH: &str = "The workload was not checked against the mesh";
+/// Summary of the warnings about what stands against the workload by now.
+const CONFLICT: &str = "The workload is in conflict with the cluster";
+/// What is left of a Read's time for its answer.
+const FOR_ANSWER: Duration = Duration::from_secs(3);
 
 /// Reads the workload.
 pub(super) async fn read(
     context: &Context,
     input: &WorkloadInput,
-    _deadline: Instant,
+    deadline: Instant,
     reached: &mut Option<WorkloadOutput>,
 ) -> Done {
     if !context.is_known() {
@@ -39,39 +48,101 @@ pub(super) async fn read(
     let Some(before) = reached.clone() else {
         return Ok(Diagnostics::none());
     };
-    let prepared = Prepared::of_read(context, input).await?;
-    let vm_touched = !before.machine_id.is_null() || !drift(&before).vm.is_empty();
-    let observed = &prepared.observed;
-    if observed.entry.is_none()
-        && observed.services.is_empty()
-        && observed.sidecar.is_none()
-        && !vm_touched
-    {
+    let cluster = context.cluster().await?;
+    let workload =
+        convert::workload(input).ok_or_else(|| Diagnostic::error("The state is incomplete", ""))?;
+    let names = mesh::service_entry_names(&workload);
+    let observed = cluster
+        .observe(&workload.id, &names)
+        .await
+        .map_err(|error| diagnose::cluster(&error))?;
+    // Before the facts: a workload whose namespace is gone has none.
+    if findings::is_gone(&observed, &before) {
         *reached = None;
         return Ok(Diagnostics::none());
     }
-    let mut warnings = Diagnostics::none();
-    let seen = match look(context, input, &prepared).await {
-        Ok(seen) => seen,
-        Err(why) => {
-            warnings.push(unchecked(&why.detail));
-            None
+    let known = tokio::try_join!(
+        cluster.facts(&workload.id, &workload.service_account),
+        cluster.others(&workload.id.namespace),
+    );
+    let (facts, others) = match known {
+        Ok(known) => known,
+        Err(error) if error.is_not_found() => {
+            *reached = Some(undecided(before, &workload, &observed, &[]));
+            let told = diagnose::cluster(&error);
+            return Ok(Diagnostic::warning(NO_MESH, told.detail).into());
+        }
+        Err(error) => return Err(diagnose::cluster(&error).into()),
+    };
+    let mut warnings = against(mesh::conflicts(&workload, &facts, &others));
+    let desired = match mesh::render(&workload, &facts) {
+        Ok(desired) => desired,
+        Err(problems) => {
+            *reached = Some(undecided(before, &workload, &observed, &problems));
+            return Ok(warnings);
         }
     };
-    let machine = before.machine_id.known().map(String::as_str);
-    let now = Timestamp::now();
+    let prepared = Prepared {
+        cluster,
+        workload,
+        facts,
+        observed,
+        desired,
+        replaced: vec![],
+        force: cluster::Force::Never,
+        agreed: vec![],
+    };
+    let until = deadline.checked_sub(FOR_ANSWER).unwrap_or(deadline);
+    let seen = timeout_at(until, look(context, input, &prepared)).await;
+    let seen = seen.unwrap_or_else(|_| Err(silent()));
+    let seen = seen.unwrap_or_else(|why| {
+        warnings.push(unchecked(&why.detail));
+        None
+    });
+    let found = compare(&prepared, &before, seen.as_ref());
+    *reached = Some(outcome(&prepared, before, found));
+    Ok(warnings)
+}
+
+/// Returns how all that was seen differs from what should be.
+fn compare(prepared: &Prepared<'_>, before: &WorkloadOutput, seen: Option<&ObservedVm>) -> Drift {
+    let (id, observed) = (&prepared.workload.id, &prepared.observed);
     let mut found = mesh::compare(
         &prepared.desired,
         observed,
-        seen.as_ref().filter(|_| vm_touched),
-        machine,
-        now,
+        seen.filter(|_| findings::is_touched(before)),
+        before.machine_id.known().map(String::as_str),
+        Timestamp::now(),
     );
     if seen.is_none() {
-        found.vm = drift(&before).vm;
+        found.vm = drift(before).vm;
     }
-    *reached = Some(outcome(&prepared, before, found));
-    Ok(warnings)
+    findings::complete_vm(&mut found.vm, before, id, observed, seen.is_some());
+    found
+}
+
+/// Returns the output of a workload of which it is not known what should be.
+fn undecided(
+    before: WorkloadOutput,
+    workload: &Workload,
+    observed: &ObservedObjects,
+    problems: &[Problem],
+) -> WorkloadOutput {
+    let mut found = findings::without_desired(&before, workload, observed, problems);
+    findings::complete_vm(&mut found.vm, &before, &workload.id, observed, false);
+    WorkloadOutput {
+        id: Value::Known(workload.id.to_string()),
+        drift: drift_output(found),
+        ..before
+    }
+}
+
+/// No drift: an apply could not repair it, and says it again as an error.
+fn against(problems: Vec<Problem>) -> Diagnostics {
+    let told = problems
+        .into_iter()
+        .map(|problem| Diagnostic::warning(CONFLICT, diagnose::coded(problem.rule, &problem.text)));
+    told.collect()
 }
 
 /// Returns the output with the drift found; what an import left open comes from the facts.
@@ -84,35 +155,6 @@ fn outcome(prepared: &Prepared<'_>, before: WorkloadOutput, found: Drift) -> Wor
         };
     }
     WorkloadOutput { drift, ..before }
-}
-
-impl<'a> Prepared<'a> {
-    /// Prepares a read: what stands against the workload by now is drift of its objects at most.
-    async fn of_read(context: &'a Context, input: &WorkloadInput) -> Result<Self, Diagnostics> {
-        let cluster = context.cluster().await?;
-        let workload = convert::workload(input)
-            .ok_or_else(|| Diagnostic::error("The state is incomplete", ""))?;
-        let names = mesh::service_entry_names(&workload);
-        let (facts, observed) = tokio::try_join!(
-            cluster.facts(&workload.id, &workload.service_account),
-            cluster.observe(&workload.id, &names),
-        )
-        .map_err(|error| diagnose::cluster(&error))?;
-        let rendered = mesh::render(&workload, &facts);
-        let desired =
-            rendered.map_err(|problems| diagnose::problems(problems, &Paths::default()))?;
-        Ok(Self {
-            cluster,
-            workload,
-            facts,
-            observed,
-            desired,
-            replaced: vec![],
-        imported: vec![],
-            force: cluster::Force::Never,
-            agreed: vec![],
-        })
-    }
 }
 
 /// Looks at the VM; `None` if there is none or the user wants no look.
@@ -153,6 +195,10 @@ fn first(told: Diagnostics) -> Diagnostic {
     told.into_iter()
         .next()
         .unwrap_or_else(|| Diagnostic::error(UNCHECKED, ""))
+}
+
+fn silent() -> Diagnostic {
+    Diagnostic::error(UNCHECKED, "It did not answer in the time of timeouts.read.")
 }
 
 fn unchecked(why: &str) -> Diagnostic {

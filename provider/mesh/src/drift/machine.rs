@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 use super::line::{Lines, plain};
 use crate::desired::{Bundle, Owner};
+use crate::names::Id;
 use crate::observed::{ObservedVm, UnitState};
 use crate::workload::{Interception, Runtime};
 
@@ -44,7 +45,7 @@ fn owner(desired: &Owner, seen: Option<&Owner>, lines: &mut Lines) {
             lines.push(format!("the proxy belongs to {}", seen.id));
         }
         Some(_) if desired.uid.is_empty() => {
-            lines.push(format!("the proxy has no WorkloadEntry {id} to report to"));
+            lines.push(without_entry(id));
         }
         Some(seen) if seen.uid != desired.uid => {
             lines.push(format!(
@@ -53,6 +54,11 @@ fn owner(desired: &Owner, seen: Option<&Owner>, lines: &mut Lines) {
         }
         Some(_) => {}
     }
+}
+
+/// Returns the line of a proxy whose entry is gone: true of a VM that was not looked at, too.
+pub fn without_entry(id: &Id) -> String {
+    format!("the proxy has no WorkloadEntry {id} to report to")
 }
 
 fn hosts(desired: Option<&String>, seen: &[String], lines: &mut Lines) {

@@ -57,6 +57,7 @@ impl Answer {
                 verb: word(2),
             }),
             "lost" => Ok(Report::Lost),
+            "halfway" => Ok(Report::Halfway { step: word(1) }),
             other => Err(format!("unknown report {other:?}")),
         }
     }

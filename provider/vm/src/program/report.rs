@@ -49,6 +49,12 @@ pub enum Report {
         /// Its verb.
         verb: String,
     },
+    /// The run died, and whatever was to undo it died, too: the VM is changed in part. The next run
+    /// undoes it first.
+    Halfway {
+        /// The step at which it died; empty where it had begun none.
+        step: String,
+    },
     /// The VM knows nothing of the run: it rebooted before the run changed anything.
     Lost,
 }

@@ -77,6 +77,20 @@ fn a_worker_that_is_killed_is_undone_by_who_follows() {
 }
 
 #[test]
+fn a_run_whose_undoing_dies_too_is_told_from_one_that_changed_nothing() {
+    // Nothing answers for the dead worker; the pauses are short, for there are hundreds.
+    let own = "hook() { if [ \"$1\" = gamma ]; then kill -9 $$; fi; }
+        mend() { :; }
+        pause() { sleep 0.02; }";
+    for shell in SHELLS {
+        let (report, did) = run(shell, Commit::OnReady, patience(), own);
+        let step = "gamma".into();
+        assert_eq!(report, Report::Halfway { step }, "{shell}");
+        assert_eq!(did, "alpha, beta, ", "{shell}");
+    }
+}
+
+#[test]
 fn a_cut_connection_does_not_stop_the_run_and_its_end_can_be_asked_for() {
     for shell in SHELLS {
         let stage = Stage::new(shell);

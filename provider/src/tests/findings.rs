@@ -1,0 +1,108 @@
+//! What a Read keeps and tells where not everything can be compared.
+
+use mesh::{ObservedObjects, Problem, Workload};
+use serde_json::json;
+use tfplugin::Value;
+
+use crate::workload::convert;
+use crate::workload::findings::{complete_vm, is_gone, without_desired};
+use crate::workload::input::WorkloadInput;
+use crate::workload::output::{DriftOutput, WorkloadOutput};
+
+const UNFINISHED: &str = "the bootstrap was not finished";
+const ORPHAN: &str = "the proxy has no WorkloadEntry bookinfo/ratings to report to";
+
+/// An output of a VM that was bootstrapped, or of none, with lines of drift of the VM.
+fn output(machine: Option<&str>, vm: &[&str]) -> WorkloadOutput {
+    WorkloadOutput {
+        machine_id: machine.map(str::to_owned).into(),
+        drift: Value::Known(DriftOutput {
+            objects: Value::Known(vec![]),
+            vm: Value::Known(vm.iter().map(|&line| line.to_owned()).collect()),
+        }),
+        ..WorkloadOutput::default()
+    }
+}
+
+fn workload() -> Workload {
+    let input = WorkloadInput {
+        namespace: Value::Known(tfplugin::Text("bookinfo".parse().unwrap())),
+        name: Value::Known(tfplugin::Text("ratings".parse().unwrap())),
+        ..WorkloadInput::default()
+    };
+    convert::workload(&input).unwrap()
+}
+
+fn with_entry() -> ObservedObjects {
+    ObservedObjects {
+        entry: Some(json!({})),
+        ..ObservedObjects::default()
+    }
+}
+
+#[test]
+fn a_workload_is_gone_only_with_all_its_objects_and_an_untouched_vm() {
+    let none = ObservedObjects::default();
+    assert!(is_gone(&none, &output(None, &[])));
+    assert!(!is_gone(&with_entry(), &output(None, &[])));
+    assert!(!is_gone(&none, &output(Some("4711"), &[])));
+    assert!(!is_gone(&none, &output(None, &[UNFINISHED])));
+}
+
+#[test]
+fn what_cannot_be_rendered_is_told_as_missing_objects_and_broken_rules() {
+    let problems: Vec<_> = (0..50)
+        .map(|number| Problem {
+            concerns: vec![],
+            rule: "labels",
+            text: format!("rule {number} is\nbroken"),
+        })
+        .collect();
+    let none = ObservedObjects::default();
+    let found = without_desired(&output(None, &[]), &workload(), &none, &problems);
+    assert_eq!(
+        found.objects[..2],
+        [
+            "WorkloadEntry bookinfo/ratings is missing",
+            "rule 0 is broken"
+        ]
+    );
+    assert_eq!(found.objects.len(), 20);
+    let found = without_desired(&output(None, &[]), &workload(), &with_entry(), &[]);
+    assert!(found.objects.is_empty());
+}
+
+#[test]
+fn an_unfinished_bootstrap_stays_told_even_where_no_difference_is_seen() {
+    let id = workload().id;
+    for (before, wanted) in [(UNFINISHED, vec![UNFINISHED]), ("the unit is gone", vec![])] {
+        let mut lines = vec![];
+        complete_vm(
+            &mut lines,
+            &output(Some("4711"), &[before]),
+            &id,
+            &with_entry(),
+            true,
+        );
+        assert_eq!(lines, wanted);
+    }
+}
+
+#[test]
+fn a_deleted_entry_is_told_of_a_vm_that_was_not_looked_at() {
+    let id = workload().id;
+    let none = ObservedObjects::default();
+    for (machine, observed, seen, wanted) in [
+        (Some("4711"), &none, false, vec![ORPHAN]),
+        // Looked at, the comparison tells it.
+        (Some("4711"), &none, true, vec![]),
+        (Some("4711"), &with_entry(), false, vec![]),
+        (None, &none, false, vec![]),
+    ] {
+        let mut lines = vec![];
+        let before = output(machine, &[]);
+        complete_vm(&mut lines, &before, &id, observed, seen);
+        complete_vm(&mut lines, &before, &id, observed, seen);
+        assert_eq!(lines, wanted);
+    }
+}

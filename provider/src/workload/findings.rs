@@ -1,0 +1,101 @@
+//! What a Read makes of what it saw where not everything can be compared: pure.
+
+use mesh::names::Id;
+use mesh::{Drift, Kind, ObservedObjects, Problem, Workload};
+
+use super::join::UNFINISHED;
+use super::output::WorkloadOutput;
+use super::plan::drift;
+
+/// Lines that state keeps of one cause.
+const MOST: usize = 20;
+/// Characters of a line.
+const LONGEST: usize = 400;
+
+/// Whether the VM was changed by us, as far as the state knows.
+pub(crate) fn is_touched(output: &WorkloadOutput) -> bool {
+    !output.machine_id.is_null() || !drift(output).vm.is_empty()
+}
+
+/// Whether nothing is left of a workload: no object, and no VM that was ever changed.
+pub(crate) fn is_gone(observed: &ObservedObjects, output: &WorkloadOutput) -> bool {
+    let absent =
+        observed.entry.is_none() && observed.services.is_empty() && observed.sidecar.is_none();
+    absent && !is_touched(output)
+}
+
+/// Returns the drift of a workload of which it is not known what should be: what was known before,
+/// what is missing, and why nothing can be rendered.
+pub(crate) fn without_desired(
+    output: &WorkloadOutput,
+    workload: &Workload,
+    observed: &ObservedObjects,
+    problems: &[Problem],
+) -> Drift {
+    let before = drift(output);
+    let why = problems.iter().map(|problem| plain(&problem.text));
+    let mut objects = before.objects;
+    for line in missing(workload, observed).chain(why).take(MOST) {
+        add(&mut objects, line);
+    }
+    Drift {
+        objects,
+        vm: before.vm,
+    }
+}
+
+/// Completes the lines about a VM by what no comparison tells. `seen` is whether it was looked at.
+///
+/// Whether an unfinished bootstrap did all of its work, only another one can tell. And an entry
+/// that is made anew has another uid than the mark on the VM, which only a bootstrap renews.
+pub(crate) fn complete_vm(
+    lines: &mut Vec<String>,
+    output: &WorkloadOutput,
+    id: &Id,
+    observed: &ObservedObjects,
+    seen: bool,
+) {
+    if drift(output).vm.iter().any(|line| line == UNFINISHED) {
+        add(lines, UNFINISHED.to_owned());
+    }
+    if !seen && observed.entry.is_none() && is_touched(output) {
+        add(lines, mesh::drift::without_entry(id));
+    }
+}
+
+/// Returns a line for each object that the workload asks for and the cluster does not have.
+fn missing<'a>(
+    workload: &'a Workload,
+    observed: &'a ObservedObjects,
+) -> impl Iterator<Item = String> + 'a {
+    let id = &workload.id;
+    let entry = observed
+        .entry
+        .is_none()
+        .then(|| (Kind::WorkloadEntry, id.name.clone()));
+    let services = mesh::service_entry_names(workload)
+        .into_iter()
+        .filter(|name| !observed.services.contains_key(name))
+        .map(|name| (Kind::ServiceEntry, name));
+    let sidecar = (workload.sidecar.is_some() && observed.sidecar.is_none())
+        .then(|| (Kind::Sidecar, id.name.clone()));
+    entry
+        .into_iter()
+        .chain(services)
+        .chain(sidecar)
+        .map(|(kind, name)| format!("{kind} {}/{name} is missing", id.namespace))
+}
+
+fn add(lines: &mut Vec<String>, line: String) {
+    if !lines.contains(&line) {
+        lines.push(line);
+    }
+}
+
+/// Returns a text that may quote the user, shortened and on one line.
+fn plain(text: &str) -> String {
+    text.chars()
+        .take(LONGEST)
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
+}
