@@ -89,6 +89,7 @@ pub(super) async fn read(
         observed,
         desired,
         replaced: vec![],
+        imported: vec![],
         force: cluster::Force::Never,
         agreed: vec![],
     };
