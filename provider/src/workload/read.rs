@@ -61,6 +61,22 @@ pub(super) async fn read(
         *reached = None;
         return Ok(Diagnostics::none());
     }
+    let (output, warnings) =
+        refreshed(context, input, deadline, before, workload, observed).await?;
+    *reached = Some(output);
+    Ok(warnings)
+}
+
+/// Returns the output with what differs now, as far as that can be told.
+async fn refreshed(
+    context: &Context,
+    input: &WorkloadInput,
+    deadline: Instant,
+    before: WorkloadOutput,
+    workload: Workload,
+    observed: ObservedObjects,
+) -> Result<(WorkloadOutput, Diagnostics), Diagnostics> {
+    let cluster = context.cluster().await?;
     let known = tokio::try_join!(
         cluster.facts(&workload.id, &workload.service_account),
         cluster.others(&workload.id.namespace),
@@ -68,9 +84,9 @@ pub(super) async fn read(
     let (facts, others) = match known {
         Ok(known) => known,
         Err(error) if error.is_not_found() => {
-            *reached = Some(undecided(before, &workload, &observed, &[]));
-            let told = diagnose::cluster(&error);
-            return Ok(Diagnostic::warning(NO_MESH, told.detail).into());
+            let warning = Diagnostic::warning(NO_MESH, diagnose::cluster(&error).detail);
+            let output = undecided(before, &workload, &observed, &[]);
+            return Ok((output, warning.into()));
         }
         Err(error) => return Err(diagnose::cluster(&error).into()),
     };
@@ -78,8 +94,8 @@ pub(super) async fn read(
     let desired = match mesh::render(&workload, &facts) {
         Ok(desired) => desired,
         Err(problems) => {
-            *reached = Some(undecided(before, &workload, &observed, &problems));
-            return Ok(warnings);
+            let output = undecided(before, &workload, &observed, &problems);
+            return Ok((output, warnings));
         }
     };
     let prepared = Prepared {
@@ -101,8 +117,7 @@ pub(super) async fn read(
         None
     });
     let found = compare(&prepared, &before, seen.as_ref());
-    *reached = Some(outcome(&prepared, before, found));
-    Ok(warnings)
+    Ok((outcome(&prepared, before, found), warnings))
 }
 
 /// Returns how all that was seen differs from what should be.
