@@ -98,7 +98,7 @@ identity() {
 # --- a worker of its own, and following it
 launch() {
   { mv "$d" "$R/$run" && d=$R/$run && : >"$d/log"; } || die "run $run exists already"
-  detach "mesh-vm-$run" work || { log 'step launch'; log 'failed launch'; lines <"$d/launch"; log 'report reverted'; log end; }
+  detach "mesh-vm-$run" work || { lines <"$d/launch"; log 'report reverted'; log end; }
 }
 # Under logind with KillUserProcesses only a unit of its own outlives the session. Plain words
 # only: systemd 252 spoils quotes, dollars and semicolons when it reloads a transient unit.
@@ -166,8 +166,7 @@ enter() {
 work() {
   enter "$1"
   for f in "$R"/*/log; do case $f in "$d"/*) ;; *) rm -rf "${f%/log}" ;; esac; done
-  [ -e "$S/run/end" ] || undo || [ "$verb" = remove ] || finish "halfway $(last_step)"
-  "run_$verb"
+  [ -e "$S/run/end" ] || undo; "run_$verb"
 }
 # Ends what a worker could not: the dead man's timer, a reboot, a kill, a late `revert`.
 mend() {
@@ -185,15 +184,13 @@ run_bootstrap() {
     finish "foreign $(b64 <"$S/owner")" # a VM has one namespace
   fi
   for s in $STEPS; do step "$s" || fail "$s"; done
-  if verdict; then
+  if [ "$(field verdict)" = yes ]; then
     : >"$d/awaits" && log 'report awaits'
     await "$(field wait.verdict)" decided
     [ -e "$d/commit" ] || fail verdict
   fi
   committed
 }
-# Rules that are new here need the dead man, whatever the provider believes this VM has.
-verdict() { [ "$(field verdict)" = yes ] || { [ "$(field redirect)" = yes ] && [ ! -e "$S/run/keep/set$S/guard" ]; }; }
 namespace() { sed 's/^[^ ]* //; s:/.*::'; }
 last_step() { tail -n 1 "$S/run/steps" 2>/dev/null; }
 # The journal is written before the step: what it names may have happened.
@@ -215,19 +212,17 @@ journal() {
 fail() {
   log "failed $1"
   case $1 in check) ;; start | ready) last_words ;; *) lines <"$d/err" ;; esac 2>/dev/null
-  undo || finish "halfway $1"
+  undo
   case $1 in start | ready) hop ;; esac
   finish reverted
 }
 undo() {
   [ -e "$S/run/steps" ] || return 0
-  left=
   sed '1!G;h;$!d' "$S/run/steps" >"$d/undo"
   while read -r s <&5; do
     log "undo $s"
-    ! have "undo_$s" || "undo_$s" 2>"$d/err" || { say "undoing $s failed" >>"$d/err" && lines <"$d/err"; left=1; }
+    ! have "undo_$s" || "undo_$s" 2>"$d/err" || { say "undoing $s failed" >>"$d/err" && lines <"$d/err"; }
   done 5<"$d/undo"
-  [ -z "$left" ] || return 1 # the journal and the set before stay for the next run
   rm -rf "$S/run" "$R/token-before"; [ -e "$S/owner" ] || forget
 }
 committed() {
@@ -326,16 +321,13 @@ remember() {
 }
 restore() {
   [ -e "$1/paths" ] || return 0
-  lost=0
   while IFS= read -r path; do
-    if [ ! -e "$1/set$path" ]; then rm -f "$path" || lost=1; continue; fi
-    # Others own some of the folders: what lies there under our name may be a link of theirs.
-    mkdir -p "${path%/*}" && rm -rf "$path.mesh" && cp -a "$1/set$path" "$path.mesh" && mv "$path.mesh" "$path" || lost=1
+    if [ ! -e "$1/set$path" ]; then rm -f "$path"; continue; fi
+    mkdir -p "${path%/*}" && cp -a "$1/set$path" "$path.mesh" && mv "$path.mesh" "$path"
   done <"$1/paths"
   [ ! -e "$1/modes" ] || while read -r who mode path; do
-    [ ! -e "$path" ] || [ -h "$path" ] || { chown "$who" "$path" && chmod "$mode" "$path"; } || lost=1
+    [ ! -e "$path" ] || { chown "$who" "$path" && chmod "$mode" "$path"; }
   done <"$1/modes"
-  return "$lost"
 }
 
 # --- stop: with the settings that started it still in place, else its rules stay
@@ -388,15 +380,12 @@ unpacked() {
 # Root reads the settings, so a broken proxy must not be able to write them.
 own() {
   chown root:root /var/lib/istio /var/lib/istio/envoy && chmod 0755 /var/lib/istio /var/lib/istio/envoy || return 1
-  for f in /var/lib/istio/envoy/*.env; do [ ! -f "$f" ] || [ -h "$f" ] || { chown root:root "$f" && chmod 0644 "$f"; }; done
+  for f in /var/lib/istio/envoy/*.env; do [ ! -f "$f" ] || { chown root:root "$f" && chmod 0644 "$f"; }; done
   install -d -o istio-proxy -g istio-proxy -m 0755 /var/lib/istio/proxy /etc/certs "$LOG"
 }
 undo_install() { if [ -e "$S/run/fresh" ]; then uninstall; else restore "$S/run/keep"; fi; }
-purged() {
-  if have dpkg; then dpkg --purge istio-sidecar; elif have rpm; then rpm -e istio-sidecar; fi >/dev/null 2>"$d/out" 9>&- || ! grep -qi 'lock' "$d/out"
-}
 uninstall() {
-  await 120 purged && [ -z "$(version)" ] || { say 'the package did not go away' >&2 && cat "$d/out" >&2; return 1; }
+  if have dpkg; then dpkg --purge istio-sidecar; elif have rpm; then rpm -e istio-sidecar; fi >/dev/null 2>"$d/out" 9>&-
   if [ ! -e "$S/found/user" ] && id istio-proxy >/dev/null 2>&1; then
     if have userdel; then userdel istio-proxy; else deluser istio-proxy; fi >/dev/null 2>&1
     if have groupdel; then groupdel istio-proxy; else delgroup istio-proxy; fi >/dev/null 2>&1
@@ -418,10 +407,10 @@ do_token() {
     install -d -o istio-proxy -g istio-proxy -m 0700 "${TOKEN%/*}" && put "$d/token" "$TOKEN" istio-proxy 0600
 }
 answered() { [ -s "$d/token" ] || [ -e "$d/revert" ]; }
-undo_token() { if [ -e "$R/token-before" ]; then rm -f "$TOKEN" && cp -a "$R/token-before" "$TOKEN"; else rm -f "$TOKEN"; fi && restore "$S/run/keep"; }
+undo_token() { restore "$S/run/keep"; if [ -e "$R/token-before" ]; then cp -a "$R/token-before" "$TOKEN"; else rm -f "$TOKEN"; fi; }
 # put FILE PATH OWNER MODE: by a rename, so that nobody reads half of it.
 put() {
-  (umask 022 && mkdir -p "${2%/*}") && rm -rf "$2.mesh" && install -o "$3" -g "$3" -m "$4" "$1" "$2.mesh" && [ ! -d "$2" ] && mv -f "$2.mesh" "$2"
+  (umask 022 && mkdir -p "${2%/*}") && cp "$1" "$2.mesh" && chown "$3:$3" "$2.mesh" && chmod "$4" "$2.mesh" && mv "$2.mesh" "$2"
 }
 do_place() {
   for f in "$d"/in/file.*.path; do
@@ -438,9 +427,7 @@ hosts() {
   block | cmp -s - "$1" && return 0
   cp -a "$HOSTS" "$HOSTS.mesh" || return 1
   {
-    # A block without its end is not ours to cut: only its mark goes. A last line gets its newline.
-    awk '/^# BEGIN mesh-vm$/ { n = NR } { l[NR] = $0 } /^# END mesh-vm$/ && n { for (i = n; i <= NR; i++) delete l[i]; n = 0 }
-      END { for (i = 1; i <= NR; i++) if (i in l && l[i] != "# BEGIN mesh-vm") print l[i] }' "$HOSTS"
+    sed '/^# BEGIN mesh-vm$/,/^# END mesh-vm$/d' "$HOSTS"
     [ ! -s "$1" ] || { say '# BEGIN mesh-vm' && cat "$1" && say '# END mesh-vm'; }
   } >"$HOSTS.mesh" || return 1
   # A bind mount cannot be renamed over.
@@ -510,7 +497,7 @@ SHIM
 
 # --- start, ready, and what broke
 do_start() {
-  if verdict; then
+  if [ "$(field verdict)" = yes ]; then
     systemctl -q disable istio.service 2>/dev/null; disarm
     systemd-run --quiet --collect --unit=mesh-vm-deadman --timer-property=AccuracySec=1s \
       --on-active=$(($(field wait.ready) + $(field wait.verdict) + 30))s /bin/sh "$d/program" mend "$d" || return 1
@@ -565,7 +552,7 @@ run_remove() {
   : >"$d/block" && hosts "$d/block"
   [ ! -e "$S/loose" ] || cat "$S/loose" >"$LOOSE" 2>/dev/null
   restore "$S/found"; rm -rf "${TOKEN%/*}"
-  log 'step uninstall' && hook uninstall; [ ! -e "$S/installed" ] || uninstall 2>"$d/err" || { log 'failed uninstall' && lines <"$d/err" && finish reverted; }
+  log 'step uninstall' && hook uninstall; [ ! -e "$S/installed" ] || uninstall 2>"$d/err" || lines <"$d/err"
   systemctl reset-failed istio.service 2>/dev/null
   forget
   for f in $gone "$S" "$R/token-before"; do if [ -e "$f" ] || [ -h "$f" ]; then log "left $(printf %s "$f" | b64)"; fi; done
