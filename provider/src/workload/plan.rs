@@ -112,16 +112,11 @@ fn updated(
     if change.effect == Effect::Nothing {
         return output.clone();
     }
-    if next.ssh.is_null() {
-        // Without a VM, each apply tells the facts of that day.
-        let planned = unknown_from(output, &Effect::Rebootstrap);
-        return without_vm(WorkloadOutput {
-            drift: drift_output(Drift::default()),
-            ..planned
-        });
-    }
     let mut planned = unknown_from(output, &change.effect.min(Effect::Rebootstrap));
     planned.drift = drift_output(Drift::default());
+    if next.ssh.is_null() {
+        return without_vm(planned);
+    }
     if change.effect >= Effect::Rebootstrap {
         planned.last_bootstrap_reasons = change.reasons.map_or(Value::Unknown, Value::Known);
     }

@@ -48,7 +48,7 @@ pub(super) async fn update(
             )
             .await
         }
-        _ => objects(context, update, deadline, reached).await,
+        effect => objects(context, update, effect, deadline, reached).await,
     }
 }
 
@@ -56,6 +56,7 @@ pub(super) async fn update(
 async fn objects(
     context: &Context,
     update: &Update<'_>,
+    effect: Effect,
     deadline: Instant,
     reached: &mut Option<WorkloadOutput>,
 ) -> Done {
@@ -65,13 +66,17 @@ async fn objects(
     let mut warnings = Diagnostics::none();
     if update.next.ssh.is_null() {
         warnings.append(delete::leave(context, update, &prepared, deadline).await);
-        *reached = Some(without_vm(told(&prepared, vec![])));
-    } else {
-        *reached = Some(WorkloadOutput {
-            drift: drift_output(Drift::default()),
-            ..update.output.clone()
-        });
     }
+    // What the plan kept as it was must come out as it was.
+    let output = if effect >= Effect::Rebootstrap {
+        without_vm(told(&prepared, vec![]))
+    } else {
+        update.output.clone()
+    };
+    *reached = Some(WorkloadOutput {
+        drift: drift_output(Drift::default()),
+        ..output
+    });
     Ok(warnings)
 }
 
