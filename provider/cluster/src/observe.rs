@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use mesh::objects::{MANAGED_BY_LABEL, MANAGER};
-use mesh::{Connection, Id, Kind, Name, Namespace, ObservedObjects, Other};
+use mesh::{Id, Kind, Name, Namespace, ObservedObjects, Other};
 use serde_json::Value;
 
 use crate::call::{Call, Resource, Verb};
@@ -14,20 +14,6 @@ use crate::send::unsendable;
 
 /// Objects of one kind and namespace by name.
 pub(crate) type Listing = BTreeMap<String, Value>;
-
-/// Returns what istiod itself says of the proxy, from the annotations of its entry.
-pub fn connection(entry: &Value) -> Connection {
-    let annotation = |key: &str| {
-        entry["metadata"]["annotations"][key]
-            .as_str()
-            .map(str::to_owned)
-    };
-    Connection {
-        connected_at: annotation("istio.io/connectedAt"),
-        disconnected_at: annotation("istio.io/disconnectedAt"),
-        controller: annotation("istio.io/workloadController"),
-    }
-}
 
 impl Cluster {
     /// Reads the objects of a workload: the entry, the sidecar of the same name, the

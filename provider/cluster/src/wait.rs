@@ -11,7 +11,6 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 use crate::call::{Call, Resource, Verb};
 use crate::connect::Cluster;
 use crate::error::{ClusterError, refused, unanswered};
-use crate::observe::connection;
 use crate::send::unsendable;
 
 /// How long one watch may last; the server is asked to end it then.
@@ -62,7 +61,7 @@ impl Cluster {
                 .get(&call(Verb::Get))
                 .await?
                 .ok_or_else(|| gone(call(Verb::Get)))?;
-            *last = connection(&entry);
+            *last = Connection::from_entry(&entry);
             if is_new(last, before) {
                 return Ok(last.clone());
             }
@@ -99,7 +98,7 @@ impl Cluster {
         while let Ok(Some(event)) = events.try_next().await {
             match event {
                 WatchEvent::Added(entry) | WatchEvent::Modified(entry) => {
-                    *last = connection(&entry);
+                    *last = Connection::from_entry(&entry);
                 }
                 WatchEvent::Deleted(_) => return Err(gone(call)),
                 WatchEvent::Bookmark(_) => continue,

@@ -32,7 +32,7 @@ pub(super) async fn create(
     if entry.is_some_and(|entry| !mesh::is_unfinished(&prepared.desired.objects[0], entry)) {
         return Err(exists(&prepared).into());
     }
-    let before = entry.map(cluster::connection).unwrap_or_default();
+    let before = entry.map(mesh::Connection::from_entry).unwrap_or_default();
     let vm = connect(context, next, Wait::Until(deadline.into_std())).await?;
     let Some((way, session)) = vm else {
         *reached = Some(begun(&prepared, Drift::default()));

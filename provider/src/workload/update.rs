@@ -105,7 +105,7 @@ async fn rebootstrap(
         .observed
         .entry
         .as_ref()
-        .map(cluster::connection)
+        .map(mesh::Connection::from_entry)
         .unwrap_or_default();
     *reached = Some(WorkloadOutput {
         drift: drift_output(unfinished()),
