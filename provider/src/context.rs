@@ -27,11 +27,9 @@ pub(crate) struct Context {
 impl Context {
     /// Makes the context; nothing is connected, and what is unknown fails at its first use.
     pub(crate) fn new(block: &ProviderBlock) -> Self {
-        let known = |raw: tfplugin::Raw| !raw.has_unknown();
-        let cluster_known = known(write(&block.kubernetes)) && known(write(&block.istio));
-        let ssh_known = known(write(&block.ssh));
+        let ssh_known = !write(&block.ssh).has_unknown();
         Self {
-            settings: cluster_known.then(|| settings(block)),
+            settings: settings_if_known(block),
             cluster: OnceCell::new(),
             ssh: ssh_known.then(|| block.ssh.known().cloned().unwrap_or_default()),
             bastions: Bastions::default(),
@@ -44,7 +42,7 @@ impl Context {
             .settings
             .as_ref()
             .ok_or_else(|| unknown("kubernetes", "the cluster"))?;
-        let connect = || Cluster::connect(settings, &|name| std::env::var(name).ok());
+        let connect = || Cluster::connect(settings, &environment);
         self.cluster
             .get_or_try_init(connect)
             .await
@@ -62,6 +60,17 @@ impl Context {
     pub(crate) fn is_known(&self) -> bool {
         self.settings.is_some() && self.ssh.is_some()
     }
+}
+
+/// Returns what the block says of the cluster; `None` while something of it is unknown.
+pub(crate) fn settings_if_known(block: &ProviderBlock) -> Option<Settings> {
+    let unknown = write(&block.kubernetes).has_unknown() || write(&block.istio).has_unknown();
+    (!unknown).then(|| settings(block))
+}
+
+/// Reads one variable of this process's environment.
+pub(crate) fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }
 
 fn write<T: tfplugin::Shape<Effect>>(value: &Value<T>) -> tfplugin::Raw {

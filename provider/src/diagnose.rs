@@ -4,7 +4,7 @@ use std::error::Error;
 
 use cluster::ClusterError;
 use mesh::Problem;
-use tfplugin::{Diagnostic, Diagnostics, Paths};
+use tfplugin::{Diagnostic, Diagnostics, Path, Paths};
 use vm::{KeyError, VmError};
 
 /// Tells what is wrong with a workload; what concerns unknown values is dropped.
@@ -37,7 +37,7 @@ pub(crate) fn cluster(error: &ClusterError) -> Diagnostic {
             "The kubernetes block cannot be used",
             "Correct these attributes.",
         ),
-        E::Kubeconfig { .. } => (
+        E::Kubeconfig { .. } | E::NoKubeconfig { .. } => (
             "cluster-kubeconfig",
             "The kubeconfig cannot be used",
             "Correct the file or the path.",
@@ -111,6 +111,32 @@ pub(crate) fn cluster(error: &ClusterError) -> Diagnostic {
             &format!("{}. {next}{}", chain(error), cluster_next(error)),
         ),
     )
+}
+
+/// Tells what is wrong with the provider's `kubernetes` block, each problem at its attribute; what
+/// concerns the files is told at `files`. A file that is missing may be made in the same apply.
+pub(crate) fn kubernetes_block(error: &ClusterError, files: &'static str) -> Diagnostics {
+    let at = |attribute: &'static str| Path::root().name("kubernetes").name(attribute);
+    match error {
+        ClusterError::Settings(problems) => problems
+            .iter()
+            .map(|problem| {
+                let text = coded("cluster-settings", &format!("{problem}."));
+                Diagnostic::error("The kubernetes block cannot be used", text)
+                    .at(at(problem.attribute))
+            })
+            .collect(),
+        ClusterError::NoKubeconfig { .. } => {
+            let text = format!("{error}. It must be there when the apply needs the cluster.");
+            Diagnostic::warning(
+                "The kubeconfig is not there yet",
+                coded("cluster-kubeconfig", &text),
+            )
+            .at(at(files))
+            .into()
+        }
+        other => cluster(other).at(at(files)).into(),
+    }
 }
 
 /// Returns what the next step names of the error itself.

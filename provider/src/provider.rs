@@ -4,7 +4,7 @@ use mesh::Effect;
 use tfplugin::{Diagnostics, Path, Paths, Provider, Registration, importable};
 
 use crate::block::{ProviderBlock, SshBlock};
-use crate::context::Context;
+use crate::context::{self, Context};
 use crate::workload::VmWorkload;
 use crate::{diagnose, ssh};
 
@@ -19,18 +19,15 @@ impl Provider for Mesh {
     type Context = Context;
 
     fn check(config: &ProviderBlock, unknown: &Paths) -> Diagnostics {
-        config
-            .ssh
-            .known()
-            .map(|ssh| {
-                let mut told = identities(ssh, unknown);
-                let bastion = ssh.bastion.known();
-                told.extend(
-                    bastion.and_then(|bastion| ssh::unverified_bastion(bastion, "ssh.bastion")),
-                );
-                told
-            })
-            .unwrap_or_default()
+        let mut told = cluster(config);
+        if let Some(ssh) = config.ssh.known() {
+            told.extend(identities(ssh, unknown));
+            let bastion = ssh.bastion.known();
+            told.extend(
+                bastion.and_then(|bastion| ssh::unverified_bastion(bastion, "ssh.bastion")),
+            );
+        }
+        told
     }
 
     fn configure(&self, config: ProviderBlock) -> Result<Context, Diagnostics> {
@@ -39,6 +36,23 @@ impl Provider for Mesh {
 
     fn resources() -> Vec<Registration<Context>> {
         vec![importable::<VmWorkload>()]
+    }
+}
+
+/// Checks what the block says of the cluster, without asking it.
+fn cluster(config: &ProviderBlock) -> Diagnostics {
+    let settings = context::settings_if_known(config);
+    let checked = settings.map(|settings| cluster::check(&settings, &context::environment));
+    let block = config.kubernetes.known();
+    let several = block.is_some_and(|block| block.config_paths.known().is_some());
+    let attribute = if several {
+        "config_paths"
+    } else {
+        "config_path"
+    };
+    match checked {
+        Some(Err(error)) => diagnose::kubernetes_block(&error, attribute),
+        _ => Diagnostics::default(),
     }
 }
 

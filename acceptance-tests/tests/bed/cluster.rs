@@ -75,12 +75,7 @@ async fn a_cluster_that_cannot_be_used_is_told_with_its_cause() -> Done {
         (
             json!({"config_path": "/nowhere/kubeconfig"}),
             "cluster-kubeconfig",
-            vec!["/nowhere/kubeconfig", "No such file"],
-        ),
-        (
-            json!({"config_path": "/etc/passwd"}),
-            "cluster-kubeconfig",
-            vec!["/etc/passwd", "no valid kubeconfig"],
+            vec!["/nowhere/kubeconfig", "does not exist"],
         ),
         (
             json!({"config_path": empty.kubeconfig()}),

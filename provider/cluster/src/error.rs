@@ -37,6 +37,12 @@ pub enum ClusterError {
         /// What is wrong; never a part of the file.
         reason: String,
     },
+    /// A kubeconfig is not there; it may still come, from another resource of the same apply.
+    #[error("kubeconfig {} does not exist", path.display())]
+    NoKubeconfig {
+        /// Which file.
+        path: PathBuf,
+    },
     /// The credentials cannot be had: plugin, token file, client certificate.
     #[error("the credentials for the cluster cannot be used: {reason}")]
     Credentials {

@@ -1,5 +1,6 @@
 //! Kubeconfigs: which one, and the one cluster and user that the settings choose of it.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
@@ -16,6 +17,23 @@ use crate::settings::{Environment, Exec, Settings, problems};
 /// What names the kubeconfig that is made of the settings alone.
 const OWN: &str = "terraform";
 const POD: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+
+/// Finds out what shows of wrong settings without asking anybody.
+///
+/// Files that only the environment names are not looked at: an apply may run in another one.
+///
+/// # Errors
+/// [`ClusterError::Settings`], [`ClusterError::Kubeconfig`], [`ClusterError::NoKubeconfig`].
+pub fn check(settings: &Settings, environment: Environment<'_>) -> Result<(), ClusterError> {
+    let problems = problems(settings);
+    if !problems.is_empty() {
+        return Err(ClusterError::Settings(problems));
+    }
+    if settings.config_paths.is_empty() {
+        return Ok(());
+    }
+    selected(settings, environment).map(drop)
+}
 
 /// Returns a kubeconfig of exactly one cluster, user and context, and the file it comes from.
 pub(crate) fn selected(
@@ -103,6 +121,11 @@ fn expanded(path: &Path, home: Option<&str>) -> PathBuf {
 /// which may be a key, so only the place is told.
 pub(crate) fn unusable(path: &Path, error: &KubeconfigError) -> ClusterError {
     let reason = match error {
+        KubeconfigError::ReadConfig(source, _) if source.kind() == ErrorKind::NotFound => {
+            return ClusterError::NoKubeconfig {
+                path: path.to_owned(),
+            };
+        }
         KubeconfigError::ReadConfig(source, _) => format!("it cannot be read: {source}"),
         KubeconfigError::Parse(error) => match error.location() {
             Some(at) => format!(

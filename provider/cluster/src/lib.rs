@@ -30,5 +30,6 @@ pub use apply::{Applied, Doomed, Force, is_ours};
 pub use call::{Call, Resource, Verb};
 pub use connect::Cluster;
 pub use error::{Cause, ClusterError, FieldCause, FieldConflict, SettingProblem};
+pub use kubeconfig::check;
 pub use settings::{Environment, Exec, IstioSettings, Settings};
 pub use token::Token;

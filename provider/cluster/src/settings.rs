@@ -104,6 +104,8 @@ pub(crate) fn problems(settings: &Settings) -> Vec<SettingProblem> {
         .map(ExposeSecret::expose_secret);
     let proxy = settings.proxy_url.as_ref().map(ExposeSecret::expose_secret);
     let one_of = |left: bool, right: bool| left != right;
+    let host = settings.host.as_deref().unwrap_or_default();
+    let host = format!("is {host:?}, which is no URL such as https://192.0.2.1:6443");
     let certificate = "is no PEM certificate: give its text, e.g. by file(\"ca.pem\"), decoded where it was base64";
     let rules = [
         (
@@ -140,7 +142,7 @@ pub(crate) fn problems(settings: &Settings) -> Vec<SettingProblem> {
         (
             settings.host.as_deref().is_some_and(|host| !is_url(host)),
             "host",
-            "is no URL such as https://192.0.2.1:6443",
+            &host,
         ),
         (
             proxy.is_some_and(|url| !url.starts_with("http") || !is_url(url)),

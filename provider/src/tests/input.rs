@@ -4,7 +4,7 @@ use contract::UNKNOWN;
 use expect_test::{Expect, expect};
 use serde_json::{Value as Json, json};
 
-use super::{HOST_KEY, provider, usual, with};
+use super::{provider, usual, with};
 
 async fn check(config: Json, expected: Expect) {
     let client = provider(&json!({})).await;
@@ -75,33 +75,6 @@ async fn a_private_key_is_no_host_key() {
     check(with(usual(), "/ssh/host_key", json!(key)), expect![[r#"
         Error: Invalid value at ssh.host_key: ssh.host_key: "…" is not a host key (this is a private key); give type and key as in /etc/ssh/ssh_host_ed25519_key.pub.
     "#]]).await;
-}
-
-#[tokio::test]
-async fn identities_that_cannot_be_used_are_told_before_a_plan() {
-    let client = provider(&json!({})).await;
-    let block = json!({ "ssh": { "identities": {
-        "public": { "private_key": HOST_KEY },
-        "empty": { "private_key": "" },
-        "text": { "private_key": "hello" },
-    } } });
-    let told = client.configure(&block).await.unwrap();
-    let lines: String = told
-        .diagnostics
-        .iter()
-        .map(|told| format!("{told}\n"))
-        .collect();
-    expect![[r#"
-        Error: The SSH identity cannot be used at ssh.identities.empty.private_key: this is not a private key: it must begin with a line such as `-----BEGIN OPENSSH PRIVATE KEY-----`.
-
-        [ssh-identity]
-        Error: The SSH identity cannot be used at ssh.identities.public.private_key: this is a public key; give the private key, the file without .pub.
-
-        [ssh-identity]
-        Error: The SSH identity cannot be used at ssh.identities.text.private_key: this is not a private key: it must begin with a line such as `-----BEGIN OPENSSH PRIVATE KEY-----`.
-
-        [ssh-identity]
-    "#]].assert_eq(&lines);
 }
 
 #[tokio::test]

@@ -1,5 +1,6 @@
 //! The provider without any cluster or VM: rules, plans, bad input.
 
+mod block;
 mod findings;
 mod input;
 mod plans;
@@ -10,11 +11,16 @@ use serde_json::{Value as Json, json};
 
 /// A provider in memory, with a block that can connect to nothing.
 async fn provider(block: &Json) -> Client {
-    let (near, far) = tokio::io::duplex(1 << 20);
-    tokio::spawn(tfplugin::serve_on(crate::provider::Mesh, far));
-    let client = Client::in_memory(near).await.unwrap();
+    let client = in_memory().await;
     client.configure(block).await.unwrap().ok().unwrap();
     client
+}
+
+/// A provider in memory, not configured yet.
+async fn in_memory() -> Client {
+    let (near, far) = tokio::io::duplex(1 << 20);
+    tokio::spawn(tfplugin::serve_on(crate::provider::Mesh, far));
+    Client::in_memory(near).await.unwrap()
 }
 
 /// A workload in which every attribute is set.

@@ -248,7 +248,6 @@ async fn a_file_that_does_not_fit_is_named_with_what_it_has() {
     let cases = [
         (context, "it has no context three; it has one, two"),
         (user, "it has no user carol; it has alice, bob"),
-        (at("missing"), "it cannot be read: No such file"),
         (at("broken"), "it is no valid kubeconfig (line 1, column"),
         (
             at("empty"),
@@ -267,6 +266,17 @@ async fn a_file_that_does_not_fit_is_named_with_what_it_has() {
         );
         assert!(!format!("{error:?}").contains("very-secret"), "{error:?}");
     }
+}
+
+#[tokio::test]
+async fn a_file_that_is_not_there_is_told_apart() {
+    let missing = from_file(std::path::Path::new("/nowhere/kubeconfig"));
+    let error = made(&missing, &[]).await.unwrap_err();
+    let path = missing.config_paths.into_iter().next().unwrap();
+    assert!(
+        matches!(&error, ClusterError::NoKubeconfig { path: of } if *of == path),
+        "{error}"
+    );
 }
 
 #[tokio::test]

@@ -1,0 +1,135 @@
+//! The provider block: what is wrong with it is told before anything is planned with it.
+
+use std::fs;
+use std::path::Path;
+
+use expect_test::{Expect, expect};
+use serde_json::{Value as Json, json};
+
+use super::{HOST_KEY, in_memory};
+
+/// Configures a provider with the block; `folder` in what it says becomes FOLDER.
+async fn check(block: Json, folder: &Path, expected: Expect) {
+    let told = in_memory().await.configure(&block).await.unwrap();
+    let lines: String = told
+        .diagnostics
+        .iter()
+        .map(|told| format!("{told}\n"))
+        .collect();
+    expected.assert_eq(&lines.replace(folder.to_str().unwrap(), "FOLDER"));
+}
+
+#[tokio::test]
+async fn identities_that_cannot_be_used_are_told_before_a_plan() {
+    let block = json!({ "ssh": { "identities": {
+        "public": { "private_key": HOST_KEY },
+        "empty": { "private_key": "" },
+        "text": { "private_key": "hello" },
+    } } });
+    check(block, Path::new("FOLDER"), expect![[r#"
+        Error: The SSH identity cannot be used at ssh.identities.empty.private_key: this is not a private key: it must begin with a line such as `-----BEGIN OPENSSH PRIVATE KEY-----`.
+
+        [ssh-identity]
+        Error: The SSH identity cannot be used at ssh.identities.public.private_key: this is a public key; give the private key, the file without .pub.
+
+        [ssh-identity]
+        Error: The SSH identity cannot be used at ssh.identities.text.private_key: this is not a private key: it must begin with a line such as `-----BEGIN OPENSSH PRIVATE KEY-----`.
+
+        [ssh-identity]
+    "#]]).await;
+}
+
+#[tokio::test]
+async fn every_attribute_of_the_kubernetes_block_that_does_not_fit_is_told_before_a_plan() {
+    let block = json!({ "kubernetes": {
+        "host": "ftp://k8s.example.com", "cluster_ca_certificate": "LS0tLS1CRUdJTg==", "client_certificate": "x",
+        "username": "operator",
+    } });
+    check(block, Path::new("FOLDER"), expect![[r#"
+        Error: The kubernetes block cannot be used at kubernetes.cluster_ca_certificate: kubernetes.cluster_ca_certificate is no PEM certificate: give its text, e.g. by file("ca.pem"), decoded where it was base64.
+
+        [cluster-settings]
+        Error: The kubernetes block cannot be used at kubernetes.client_certificate: kubernetes.client_certificate is no PEM certificate: give its text, e.g. by file("ca.pem"), decoded where it was base64.
+
+        [cluster-settings]
+        Error: The kubernetes block cannot be used at kubernetes.client_certificate: kubernetes.client_certificate and client_key must be set together.
+
+        [cluster-settings]
+        Error: The kubernetes block cannot be used at kubernetes.username: kubernetes.username and password must be set together.
+
+        [cluster-settings]
+        Error: The kubernetes block cannot be used at kubernetes.host: kubernetes.host is "ftp://k8s.example.com", which is no URL such as https://192.0.2.1:6443.
+
+        [cluster-settings]
+    "#]]).await;
+}
+
+#[tokio::test]
+async fn a_kubeconfig_that_cannot_be_used_is_told_before_a_plan() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    fs::write(at("text"), "clusters: {{ secret").unwrap();
+    fs::write(at("empty"), "").unwrap();
+    let context = "contexts: [{ name: prod, context: { cluster: prod } }]";
+    fs::write(
+        at("dangling"),
+        format!("current-context: prod\n{context}\n"),
+    )
+    .unwrap();
+    let cases = [
+        (
+            json!({ "config_path": at("text") }),
+            expect![[r#"
+            Error: The kubeconfig cannot be used at kubernetes.config_path: kubeconfig FOLDER/text cannot be used: it is no valid kubeconfig (line 1, column 11). Correct the file or the path.
+
+            [cluster-kubeconfig]
+        "#]],
+        ),
+        (
+            json!({ "config_path": folder.path() }),
+            expect![[r#"
+            Error: The kubeconfig cannot be used at kubernetes.config_path: kubeconfig FOLDER cannot be used: it cannot be read: Is a directory (os error 21). Correct the file or the path.
+
+            [cluster-kubeconfig]
+        "#]],
+        ),
+        (
+            json!({ "config_paths": [at("empty")] }),
+            expect![[r#"
+            Error: The kubeconfig cannot be used at kubernetes.config_paths: kubeconfig FOLDER/empty cannot be used: it has no current context: set kubernetes.config_context; it has none at all. Correct the file or the path.
+
+            [cluster-kubeconfig]
+        "#]],
+        ),
+        (
+            json!({ "config_path": at("dangling") }),
+            expect![[r#"
+            Error: The kubeconfig cannot be used at kubernetes.config_path: kubeconfig FOLDER/dangling cannot be used: it has no cluster prod; it has none at all. Correct the file or the path.
+
+            [cluster-kubeconfig]
+        "#]],
+        ),
+        (
+            json!({ "config_path": at("dangling"), "config_context": "test" }),
+            expect![[r#"
+                Error: The kubeconfig cannot be used at kubernetes.config_path: kubeconfig FOLDER/dangling cannot be used: it has no context test; it has prod. Correct the file or the path.
+
+                [cluster-kubeconfig]
+            "#]],
+        ),
+    ];
+    for (kubernetes, expected) in cases {
+        check(json!({ "kubernetes": kubernetes }), folder.path(), expected).await;
+    }
+}
+
+#[tokio::test]
+async fn a_kubeconfig_that_may_still_be_made_is_no_error_before_a_plan() {
+    let folder = tempfile::tempdir().unwrap();
+    let block = json!({ "kubernetes": { "config_path": folder.path().join("later") } });
+    check(block, folder.path(), expect![[r#"
+        Warning: The kubeconfig is not there yet at kubernetes.config_path: kubeconfig FOLDER/later does not exist. It must be there when the apply needs the cluster.
+
+        [cluster-kubeconfig]
+    "#]]).await;
+}
