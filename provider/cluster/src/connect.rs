@@ -7,8 +7,9 @@ use kube::{Client, Config};
 use mesh::{Kind, Namespace};
 use serde_json::Value;
 
-use crate::error::{ClusterError, SettingProblem, credentials};
+use crate::error::{ClusterError, SettingProblem};
 use crate::observe::Listing;
+use crate::refusal::credentials;
 use crate::settings::{Environment, IstioSettings, Settings};
 use crate::shared::Shared;
 use crate::{kubeconfig, proxy};

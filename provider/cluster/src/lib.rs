@@ -20,6 +20,7 @@ mod facts;
 mod kubeconfig;
 mod observe;
 mod proxy;
+mod refusal;
 mod send;
 mod settings;
 mod shared;

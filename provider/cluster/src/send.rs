@@ -10,7 +10,8 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::call::{Call, Verb};
 use crate::connect::Cluster;
-use crate::error::{ClusterError, refused, unanswered};
+use crate::error::ClusterError;
+use crate::refusal::{refused, unanswered};
 
 /// How long one request may take, the waits that the server asks for included. API servers
 /// themselves end a request after 60 s.

@@ -10,7 +10,8 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::call::{Call, Resource, Verb};
 use crate::connect::Cluster;
-use crate::error::{ClusterError, refused, unanswered};
+use crate::error::ClusterError;
+use crate::refusal::{refused, unanswered};
 use crate::send::unsendable;
 
 /// How long one watch may last; the server is asked to end it then.

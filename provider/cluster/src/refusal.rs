@@ -1,0 +1,179 @@
+//! What an answer of the API server means that is no success, and what no answer means.
+
+use kube::client::AuthError;
+use kube::core::Status;
+
+use crate::call::Call;
+use crate::error::{ClusterError, FieldCause, FieldConflict};
+
+/// Returns what a refusal of the API server means.
+pub(crate) fn refused(server: &str, call: Call, code: u16, status: Status) -> ClusterError {
+    let message = if status.message.is_empty() {
+        status.reason.clone()
+    } else {
+        status.message.clone()
+    };
+    if is_denial(&message) {
+        return ClusterError::Denied { call, message };
+    }
+    match code {
+        401 => ClusterError::Unauthorized {
+            server: server.into(),
+            call,
+        },
+        403 => ClusterError::Forbidden { call, message },
+        404 if names_an_object(&status) => ClusterError::NotFound { call, message },
+        404 => {
+            let (kind, version) = (call.resource.kind, call.resource.api_version());
+            ClusterError::MissingCrd {
+                call,
+                kind,
+                version,
+            }
+        }
+        409 if !field_conflicts(&status).is_empty() => ClusterError::Conflict {
+            fields: field_conflicts(&status),
+            call,
+        },
+        _ if matches!(code, 400 | 422) || is_unknown_field(&message) => ClusterError::Invalid {
+            causes: field_causes(status),
+            call,
+            message,
+        },
+        _ => ClusterError::Server {
+            call,
+            status: code,
+            message,
+        },
+    }
+}
+
+/// Admission has no reason of its own in a Status: only these words tell it from RBAC and schema.
+fn is_denial(message: &str) -> bool {
+    message.starts_with("admission webhook ") || message.contains("denied request:")
+}
+
+/// Server-side apply answers 500 to a field that the schema does not have.
+fn is_unknown_field(message: &str) -> bool {
+    message.starts_with("failed to create typed patch object")
+}
+
+/// A 404 for a path that is not served comes without details.
+fn names_an_object(status: &Status) -> bool {
+    status
+        .details
+        .as_ref()
+        .is_some_and(|details| !details.name.is_empty())
+}
+
+fn field_conflicts(status: &Status) -> Vec<FieldConflict> {
+    let causes = status.details.iter().flat_map(|details| &details.causes);
+    causes
+        .filter(|cause| cause.reason == "FieldManagerConflict")
+        .map(|cause| FieldConflict {
+            owner: owner(&cause.message),
+            field: cause.field.clone(),
+        })
+        .collect()
+}
+
+/// Reads the manager out of `conflict with "NAME" using networking.istio.io/v1`; it stands
+/// nowhere else.
+fn owner(message: &str) -> String {
+    message.split('"').nth(1).unwrap_or(message).to_owned()
+}
+
+fn field_causes(status: Status) -> Vec<FieldCause> {
+    let causes = status
+        .details
+        .map(|details| details.causes)
+        .unwrap_or_default();
+    causes
+        .into_iter()
+        .map(|cause| FieldCause {
+            field: cause.field,
+            message: cause.message,
+        })
+        .collect()
+}
+
+/// Returns what a request without an answer means.
+pub(crate) fn unanswered(server: &str, call: Call, error: kube::Error) -> ClusterError {
+    match error {
+        kube::Error::Service(source) => match source.downcast::<AuthError>() {
+            Ok(auth) => credentials(&auth),
+            Err(source) => ClusterError::Unreachable {
+                server: server.into(),
+                call,
+                source,
+            },
+        },
+        kube::Error::Auth(auth) => credentials(&auth),
+        other => ClusterError::Unreachable {
+            server: server.into(),
+            call,
+            source: other.into(),
+        },
+    }
+}
+
+/// Returns what is wrong with the credentials, without what a plugin printed on stdout or was
+/// given in its environment: both may hold a token.
+pub(crate) fn credentials(error: &AuthError) -> ClusterError {
+    let reason = match error {
+        AuthError::AuthExecRun { out, .. } => {
+            format!(
+                "the exec plugin ended with {}: {}",
+                out.status,
+                last_line(&out.stderr)
+            )
+        }
+        AuthError::AuthExecParse(_) => "the exec plugin did not print an ExecCredential".into(),
+        AuthError::InvalidBearerToken(_) => {
+            "the token holds characters that a header cannot carry".into()
+        }
+        AuthError::InvalidBasicAuth(_) => {
+            "username or password hold characters that a header cannot carry".into()
+        }
+        other => other.to_string(),
+    };
+    ClusterError::Credentials { reason }
+}
+
+fn last_line(stderr: &[u8]) -> String {
+    let text = String::from_utf8_lossy(stderr);
+    text.lines()
+        .rev()
+        .find(|line| !line.trim().is_empty())
+        .unwrap_or("no message")
+        .chars()
+        .take(300)
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use mesh::Kind;
+    use serde_json::json;
+
+    use super::*;
+    use crate::call::{Resource, Verb};
+
+    /// istiod's webhook answers 400 without a reason, Gatekeeper 403: only the words tell.
+    #[test]
+    fn a_webhook_that_denies_is_neither_schema_nor_rbac() {
+        let message = "admission webhook \"validation.istio.io\" denied the request: configuration is invalid: \
+                       domain name \"a..b\" invalid";
+        for code in [400, 403] {
+            let status =
+                serde_json::from_value(json!({ "message": message, "code": code })).unwrap();
+            let call = Call::new(Verb::Patch, Resource::of(Kind::ServiceEntry), "ns", "a");
+            let error = refused("https://x", call, code, status);
+            assert_eq!(
+                error.to_string(),
+                format!("cannot apply ServiceEntry ns/a: {message}")
+            );
+            assert!(matches!(error, ClusterError::Denied { .. }), "{error:?}");
+        }
+    }
+}
