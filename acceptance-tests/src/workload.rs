@@ -116,6 +116,20 @@ impl Workload {
         }
     }
 
+    /// Imports by `namespace/name`, and returns what the provider says.
+    pub async fn import(&mut self, id: &str) -> Result<Vec<Diagnostic>> {
+        let client = self.provider().await?;
+        let answer = client.resource(TYPE)?.import(id).await?;
+        Ok(self.keep(answer))
+    }
+
+    /// Imports by an identity such as `{"namespace": …, "name": …}`, and returns what the provider says.
+    pub async fn import_identity(&mut self, identity: &Json) -> Result<Vec<Diagnostic>> {
+        let client = self.provider().await?;
+        let answer = client.resource(TYPE)?.import_identity(identity).await?;
+        Ok(self.keep(answer))
+    }
+
     /// Destroys, and returns what the provider says.
     pub async fn destroy(&mut self) -> Result<Vec<Diagnostic>> {
         let client = self.provider().await?;

@@ -1,6 +1,7 @@
 //! Workloads that were made by hand.
 
-use acceptance_tests::{Done, Scenario, Terraform};
+use acceptance_tests::workload::{NAME, Workload, fails, texts};
+use acceptance_tests::{Done, Result, Scenario, Terraform};
 use serde_json::{Value, json};
 
 use crate::WORKLOAD;
@@ -130,5 +131,121 @@ fn an_id_that_names_nothing_is_told_and_leaves_no_state() -> Done {
         assert!(words.contains(told), "{words}");
     }
     assert_eq!(terraform.state(WORKLOAD)?, Value::Null);
+    Ok(())
+}
+
+/// A workload without SSH of which one entry, service and Sidecar were made by `kubectl create`, with
+/// selectors over the entry's own labels, and the weight set by a canary controller.
+fn made_by_kubectl(scenario: &Scenario) -> Result<Workload> {
+    let mut workload = Workload::new(scenario)?;
+    workload.config["ssh"] = Value::Null;
+    let mut objects = by_hand(scenario);
+    let labels = json!({"app": "ratings", "version": "v1", "tier": "backend"});
+    for (object, name) in objects.as_array_mut().into_iter().flatten().zip([
+        NAME.to_owned(),
+        format!("{NAME}-ratings"),
+        NAME.to_owned(),
+    ]) {
+        object["metadata"]["name"] = json!(name);
+        object["metadata"]["annotations"] = json!({"example.com/team": "books"});
+        if object["kind"] == "WorkloadEntry" {
+            object["spec"]["labels"] = labels.clone();
+        }
+        scenario
+            .kubectl()
+            .call(&["create", "-f", "-"], object.to_string().as_bytes())?;
+    }
+    let canary = json!({"apiVersion": "networking.istio.io/v1", "kind": "WorkloadEntry",
+        "metadata": {"namespace": scenario.namespace, "name": NAME}, "spec": {"weight": 7}});
+    scenario.kubectl().call(
+        &[
+            "apply",
+            "--server-side",
+            "--field-manager=canary",
+            "-f",
+            "-",
+        ],
+        canary.to_string().as_bytes(),
+    )?;
+    Ok(workload)
+}
+
+#[tokio::test]
+async fn what_a_configuration_leaves_out_of_an_imported_workload_is_removed_and_others_keep_theirs()
+-> Done {
+    let scenario = Scenario::begin("import-kubectl")?;
+    let mut workload = made_by_kubectl(&scenario)?;
+    let get = |plural: &str, name: &str| scenario.kubectl().get(&scenario.object(plural, name));
+    let told = workload
+        .import(&format!("{}/{NAME}", scenario.namespace))
+        .await?;
+    assert!(told.is_empty(), "{}", texts(&told));
+    workload.converge().await?;
+
+    let mark = json!({"mesh.vm/workload": NAME});
+    let entry = get("workloadentries", NAME)?;
+    assert_eq!(
+        entry["spec"]["labels"],
+        json!({"app": "ratings", "version": "v1", "mesh.vm/workload": NAME})
+    );
+    assert_eq!(
+        entry["metadata"]["annotations"]["example.com/team"],
+        Value::Null
+    );
+    assert_eq!(entry["spec"]["weight"], 7, "the canary controller's");
+    for (plural, name) in [
+        ("serviceentries", format!("{NAME}-ratings")),
+        ("sidecars", NAME.to_owned()),
+    ] {
+        let selector = &get(plural, &name)?["spec"]["workloadSelector"]["labels"];
+        assert_eq!(*selector, mark, "{plural}");
+    }
+
+    // From now on it is as if the provider had made it.
+    workload.config["labels"] = json!({"app": "ratings"});
+    workload.converge().await?;
+    assert_eq!(
+        get("workloadentries", NAME)?["spec"]["labels"],
+        json!({"app": "ratings", "mesh.vm/workload": NAME})
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_workload_is_imported_by_its_identity() -> Done {
+    let scenario = Scenario::begin("import-identity")?;
+    let mut workload = made_by_kubectl(&scenario)?;
+    let identity = json!({"namespace": scenario.namespace, "name": NAME});
+    let told = workload.import_identity(&identity).await?;
+    assert!(told.is_empty(), "{}", texts(&told));
+    workload.converge().await?;
+
+    let nobody = json!({"namespace": scenario.namespace, "name": "nobody"});
+    fails(
+        &workload.import_identity(&nobody).await?,
+        "import-missing",
+        &[&format!("{}/nobody", scenario.namespace)],
+    )
+}
+
+#[tokio::test]
+async fn an_entry_that_istiod_made_is_refused_with_the_reason() -> Done {
+    let scenario = Scenario::begin("import-registered")?;
+    let mut workload = made_by_kubectl(&scenario)?;
+    let registered =
+        json!({"metadata": {"annotations": {"istio.io/autoRegistrationGroup": "group"}}});
+    let entry = format!("workloadentry/{NAME}");
+    scenario
+        .kubectl()
+        .patch(&scenario.namespace, &entry, &registered, &[])?;
+    let told = workload
+        .import(&format!("{}/{NAME}", scenario.namespace))
+        .await?;
+    fails(
+        &told,
+        "importable",
+        &["istiod made this WorkloadEntry", "group"],
+    )?;
+    assert!(workload.state.is_none());
     Ok(())
 }

@@ -9,15 +9,16 @@ use crate::error::ClusterError;
 use crate::send::unsendable;
 use mesh::objects::{MANAGED_BY_LABEL, MANAGER};
 
-/// Whose fields and objects an apply may take over.
+/// How often an adoption begins anew because others write at the same time.
+const ATTEMPTS: usize = 5;
+
+/// Whose fields an apply may take over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Force {
     /// None: another owner of a field, or a foreign object of the same name, is an error.
     Never,
     /// Fields of other owners (`field_manager.force_conflicts`); a foreign object is an error.
     Fields,
-    /// Fields and whole objects: the first apply after an import.
-    Adopt,
 }
 
 /// An object as it was written.
@@ -62,33 +63,77 @@ impl Cluster {
     }
 
     async fn apply_one(&self, manifest: &Manifest, force: Force) -> Result<Applied, ClusterError> {
-        let Manifest { kind, id, .. } = manifest;
-        let call = call(Verb::Patch, *kind, id);
-        if force != Force::Adopt {
-            self.refuse_foreign(&call, manifest).await?;
+        let call = call(Verb::Patch, manifest.kind, &manifest.id);
+        self.refuse_foreign(&call, manifest).await?;
+        let written = self.write(&call, manifest, force).await?;
+        if let Some(patch) = mesh::leftover(manifest, &written) {
+            self.clear(&call, manifest, &patch).await?;
         }
-        let query = match force {
-            Force::Never => format!("fieldManager={MANAGER}&fieldValidation=Strict"),
-            Force::Fields | Force::Adopt => {
-                format!("fieldManager={MANAGER}&fieldValidation=Strict&force=true")
+        applied(call, manifest, &written)
+    }
+
+    /// Takes an imported object over: applies the manifest with force, removes what `prior`, the
+    /// object as the import declared it, has and the manifest has not, and ends the ownership that
+    /// others share in fields of ours. Fields that are not ours stay with their owners.
+    pub async fn adopt(
+        &self,
+        manifest: &Manifest,
+        prior: Option<&Manifest>,
+    ) -> Result<Applied, ClusterError> {
+        let call = call(Verb::Patch, manifest.kind, &manifest.id);
+        let mut attempts = 0;
+        loop {
+            let written = self.write(&call, manifest, Force::Fields).await?;
+            let Some(patch) = mesh::adoption(manifest, prior, &written) else {
+                return applied(call, manifest, &written);
+            };
+            attempts += 1;
+            match self.clear(&call, manifest, &patch).await {
+                // Somebody, such as istiod, wrote in between: once more, with what is there now.
+                Err(ClusterError::Server { status: 409, .. }) if attempts < ATTEMPTS => {}
+                cleared => return cleared.and_then(|()| applied(call, manifest, &written)),
             }
+        }
+    }
+
+    async fn write(
+        &self,
+        call: &Call,
+        manifest: &Manifest,
+        force: Force,
+    ) -> Result<Value, ClusterError> {
+        let forced = match force {
+            Force::Never => "",
+            Force::Fields => "&force=true",
         };
+        let query = format!("fieldManager={MANAGER}&fieldValidation=Strict{forced}");
         let request = call.request_with(&query, "application/apply-patch+yaml", &whole(manifest));
         let written = self
-            .send(&call, request.map_err(|error| unsendable(&call, &error))?)
-            .await?;
-        self.listings().forget(&(*kind, id.namespace.clone()));
-        let uid = uid(&written)
-            .ok_or_else(|| ClusterError::Answer {
-                call,
-                reason: "the answer holds no uid".into(),
-            })?
-            .to_owned();
-        Ok(Applied {
-            kind: *kind,
-            id: id.clone(),
-            uid,
-        })
+            .send(call, request.map_err(|error| unsendable(call, &error))?)
+            .await;
+        self.forget(manifest);
+        written
+    }
+
+    /// Sends a merge patch.
+    async fn clear(
+        &self,
+        call: &Call,
+        manifest: &Manifest,
+        patch: &Value,
+    ) -> Result<(), ClusterError> {
+        let query = format!("fieldManager={MANAGER}");
+        let request = call.request_with(&query, "application/merge-patch+json", patch);
+        let done = self
+            .send(call, request.map_err(|error| unsendable(call, &error))?)
+            .await;
+        self.forget(manifest);
+        done.map(drop)
+    }
+
+    fn forget(&self, manifest: &Manifest) {
+        let namespace = manifest.id.namespace.clone();
+        self.listings().forget(&(manifest.kind, namespace));
     }
 
     async fn refuse_foreign(&self, apply: &Call, manifest: &Manifest) -> Result<(), ClusterError> {
@@ -138,6 +183,18 @@ impl Cluster {
             _ => Ok(()),
         }
     }
+}
+
+fn applied(call: Call, manifest: &Manifest, written: &Value) -> Result<Applied, ClusterError> {
+    let uid = uid(written).ok_or_else(|| ClusterError::Answer {
+        call,
+        reason: "the answer holds no uid".into(),
+    })?;
+    Ok(Applied {
+        kind: manifest.kind,
+        id: manifest.id.clone(),
+        uid: uid.to_owned(),
+    })
 }
 
 fn call(verb: Verb, kind: Kind, id: &Id) -> Call {

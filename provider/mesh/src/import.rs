@@ -30,11 +30,12 @@ pub fn workload_from_objects(objects: &ObservedObjects) -> Result<Imported, Vec<
         .entry
         .as_ref()
         .ok_or_else(|| refused("There is no WorkloadEntry of that name to import."))?;
-    if !entry["metadata"]["annotations"]["istio.io/autoRegistrationGroup"].is_null() {
-        return Err(refused(
-            "istiod made this WorkloadEntry when a VM of a WorkloadGroup registered itself, and removes it by itself. \
-             It cannot be managed here.",
-        ));
+    let group = &entry["metadata"]["annotations"]["istio.io/autoRegistrationGroup"];
+    if let Some(group) = group.as_str() {
+        return Err(refused(&format!(
+            "istiod made this WorkloadEntry when a VM of the WorkloadGroup {group} registered itself, and removes it \
+             by itself. It cannot be managed here.",
+        )));
     }
     let mut notes = Vec::new();
     let mut workload = from_entry(entry, &mut notes)?;

@@ -18,6 +18,7 @@ pub mod desired;
 pub mod drift;
 pub mod facts;
 pub mod import;
+pub mod leftover;
 pub mod names;
 pub mod objects;
 pub mod observed;
@@ -31,12 +32,13 @@ pub use desired::{Bundle, Desired, Digest, File, Kind, Manifest, Owner, Watch};
 pub use drift::compare;
 pub use facts::{ControlPlane, Facts, Other, Pem};
 pub use import::{Imported, workload_from_objects};
+pub use leftover::{adoption, leftover};
 pub use names::{
     Address, Cidr, EnvName, Fqdn, Host, Id, Invalid, LabelKey, LabelValue, Locality, Name,
     Namespace, Network, Port, PortName, Protocol, Sha256, SpiffeId,
 };
 pub use objects::{
-    as_it_is, belongs_to, is_unfinished, object_ids, service_entry_names, withdrawn,
+    as_it_is, belongs_to, declared, is_unfinished, object_ids, service_entry_names, withdrawn,
 };
 pub use observed::{Connection, ObservedObjects, ObservedVm, Seen, SeenRuntime, UnitState};
 pub use render::render;

@@ -42,6 +42,12 @@ pub(crate) fn objects(workload: &Workload, address: &Address) -> Vec<Manifest> {
     objects
 }
 
+/// Returns the objects that a workload declares; none without an address.
+pub fn declared(workload: &Workload) -> Vec<Manifest> {
+    let address = workload.address.as_ref();
+    address.map_or_else(Vec::new, |address| objects(workload, address))
+}
+
 /// Returns an entry that takes no traffic, with the listeners of its VM left as they are: for the
 /// time before the proxy is ready, around a bootstrap, and before a destroy.
 #[must_use]

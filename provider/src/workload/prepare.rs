@@ -23,13 +23,22 @@ pub(super) struct Prepared<'a> {
     pub(super) desired: Desired,
     /// Entries, as they are, of workloads of ours that had the VM until now.
     pub(super) replaced: Vec<Manifest>,
-    /// Objects of an import that no apply has taken over yet, with the uid of each.
-    pub(super) imported: Vec<(Kind, mesh::Id, String)>,
+    /// Objects of an import that no apply has taken over yet.
+    pub(super) imported: Vec<Imported>,
     /// How conflicts with other owners of a field are treated.
     pub(super) force: Force,
     /// Lines of drift that the plan showed: what they name is taken back from other owners, since
     /// whoever applied the plan has agreed.
     pub(super) agreed: Vec<String>,
+}
+
+/// An object of an import that no apply has taken over yet.
+pub(super) struct Imported {
+    kind: Kind,
+    id: mesh::Id,
+    uid: String,
+    /// As the import declared it.
+    declared: Option<Manifest>,
 }
 
 impl<'a> Prepared<'a> {
@@ -102,12 +111,12 @@ impl Prepared<'_> {
         &self,
         object: &Manifest,
     ) -> Result<Vec<cluster::Applied>, ClusterError> {
+        if let Some(imported) = self.imported(object.kind, &object.id) {
+            let adopted = self.cluster.adopt(object, imported.declared.as_ref()).await;
+            return adopted.map(|applied| vec![applied]);
+        }
         let only = std::slice::from_ref(object);
-        let force = match self.imported_uid(object.kind, &object.id) {
-            Some(_) => Force::Adopt,
-            None => self.force,
-        };
-        match self.cluster.apply(only, force).await {
+        match self.cluster.apply(only, self.force).await {
             Err(ClusterError::Conflict { fields, .. })
                 if fields
                     .iter()
@@ -165,17 +174,25 @@ impl Prepared<'_> {
     pub(super) fn note_imported(&mut self, prior: &WorkloadInput) {
         let prior = convert::workload(prior);
         let ids = prior.as_ref().map(mesh::object_ids).unwrap_or_default();
+        let declared = prior.as_ref().map(mesh::declared).unwrap_or_default();
         let imported = ids.into_iter().filter_map(|(kind, id)| {
             let object = self.observed.get(kind, &id.name)?;
             let uid = object["metadata"]["uid"].as_str()?.to_owned();
-            (!cluster::is_ours(object)).then_some((kind, id, uid))
+            let same = |of: &&Manifest| (of.kind, &of.id) == (kind, &id);
+            let declared = declared.iter().find(same).cloned();
+            (!cluster::is_ours(object)).then_some(Imported {
+                kind,
+                id,
+                uid,
+                declared,
+            })
         });
         self.imported = imported.collect();
     }
 
-    fn imported_uid(&self, kind: Kind, id: &mesh::Id) -> Option<&String> {
-        let found = self.imported.iter().find(|of| (of.0, &of.1) == (kind, id));
-        found.map(|(_, _, uid)| uid)
+    fn imported(&self, kind: Kind, id: &mesh::Id) -> Option<&Imported> {
+        let mut all = self.imported.iter();
+        all.find(|of| (of.kind, &of.id) == (kind, id))
     }
 
     /// Deletes the objects that the prior input asked for, or that carry the workload's mark, and
@@ -209,7 +226,7 @@ impl Prepared<'_> {
     ) -> Result<(), ClusterError> {
         let doomed: Vec<_> = objects
             .map(|(kind, id)| Doomed {
-                uid: self.imported_uid(kind, &id).cloned(),
+                uid: self.imported(kind, &id).map(|of| of.uid.clone()),
                 workload: self.workload.id.name.clone(),
                 kind,
                 id,

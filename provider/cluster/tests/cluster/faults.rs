@@ -157,7 +157,7 @@ async fn a_hundred_workloads_share_one_list_per_kind() {
     })
     .await;
     let set: Vec<_> = ids.iter().flat_map(|id| [entry(id), crate::bed::manifest(mesh::Kind::Sidecar, id, &json!({ "workloadSelector": { "labels": { "vm": id.name.as_str() } }, "egress": [{ "hosts": ["./*"] }] }))]).collect();
-    cluster.apply(&set, Force::Adopt).await.unwrap();
+    cluster.apply(&set, Force::Never).await.unwrap();
     requests.store(0, Ordering::SeqCst);
     let all = futures::future::join_all(ids.iter().map(|id| cluster.observe(id, &[]))).await;
     assert!(

@@ -4,7 +4,7 @@ use cluster::{ClusterError, Doomed, Force};
 use mesh::{Id, Kind, Manifest};
 use serde_json::{Value, json};
 
-use crate::bed::{cluster, entry, kubectl, manifest, path, workload};
+use crate::bed::{cluster, cluster_behind, entry, kubectl, manifest, path, workload};
 
 fn set_of(id: &Id) -> Vec<Manifest> {
     let selector = json!({ "labels": { "app": "ratings" } });
@@ -139,9 +139,112 @@ async fn a_foreign_object_is_refused_with_its_import_id_until_it_is_adopted() {
     let address =
         || kubectl().get(&path("workloadentries", &id)).unwrap()["spec"]["address"].clone();
     assert_eq!(address(), "192.0.2.9", "it is untouched");
-    cluster.apply(&[entry(&id)], Force::Adopt).await.unwrap();
+    cluster.adopt(&entry(&id), None).await.unwrap();
     assert_eq!(address(), "192.0.2.1");
     cluster.apply(&[entry(&id)], Force::Never).await.unwrap();
+}
+
+/// What `kubectl create` makes of the manifest, with more labels and a selector of its own.
+fn made_by_hand(manifest: &Manifest) -> Value {
+    let mut object = manifest.body.clone();
+    object["apiVersion"] = json!("networking.istio.io/v1");
+    object["kind"] = json!(manifest.kind.to_string());
+    object["metadata"] = json!({ "namespace": manifest.id.namespace.as_str(), "name": manifest.id.name.as_str(),
+        "annotations": { "example.com/team": "books" } });
+    object
+}
+
+#[tokio::test]
+async fn what_is_adopted_is_ours_alone_and_what_others_set_stays() {
+    let (cluster, id) = (cluster().await, workload());
+    let mut prior = entry(&id);
+    prior.body["spec"]["labels"]["version"] = json!("v1");
+    prior.body["spec"]["ports"] = json!({ "http": 9080 });
+    prior.body["spec"]["weight"] = json!(7);
+    kubectl()
+        .call(
+            &["create", "-f", "-"],
+            made_by_hand(&prior).to_string().as_bytes(),
+        )
+        .unwrap();
+    let spec = || kubectl().get(&path("workloadentries", &id)).unwrap()["spec"].clone();
+    let mut next = entry(&id);
+    next.body["spec"]["labels"]["tier"] = json!("backend");
+    cluster.adopt(&next, Some(&prior)).await.unwrap();
+    let mut left = next.body["spec"].clone();
+    left["weight"] = json!(7);
+    assert_eq!(spec(), left, "an unset weight is not ours");
+
+    // An ordinary apply removes what was adopted: nobody else owns it.
+    next.body["spec"]["labels"] = json!({ "tier": "backend" });
+    cluster.apply(&[next], Force::Never).await.unwrap();
+    assert_eq!(spec()["labels"], json!({ "tier": "backend" }));
+    let metadata = kubectl().get(&path("workloadentries", &id)).unwrap()["metadata"].clone();
+    assert_eq!(metadata["annotations"]["example.com/team"], "books");
+}
+
+#[tokio::test]
+async fn a_selector_is_ours_alone_whoever_adds_to_it() {
+    let (cluster, id) = (cluster().await, workload());
+    let [_, service, sidecar] = <[Manifest; 3]>::try_from(set_of(&id)).unwrap();
+    for (object, plural) in [(service, "serviceentries"), (sidecar, "sidecars")] {
+        let mut theirs = made_by_hand(&object);
+        theirs["spec"]["workloadSelector"]["labels"] = json!({ "version": "v1" });
+        kubectl().apply(&theirs).unwrap();
+        let labels = || {
+            kubectl().get(&path(plural, &id)).unwrap()["spec"]["workloadSelector"]["labels"].clone()
+        };
+        cluster.adopt(&object, None).await.unwrap();
+        assert_eq!(labels(), json!({ "app": "ratings" }));
+
+        kubectl().apply(&theirs).unwrap();
+        assert_eq!(labels()["version"], "v1");
+        cluster.apply(&[object], Force::Never).await.unwrap();
+        assert_eq!(labels(), json!({ "app": "ratings" }));
+    }
+}
+
+#[tokio::test]
+async fn an_adoption_goes_on_when_somebody_writes_meanwhile() {
+    let id = workload();
+    kubectl().apply(&foreign_entry(&id)).unwrap();
+    let other = id.clone();
+    let once = std::sync::atomic::AtomicBool::new(true);
+    let cluster = cluster_behind(move |request| {
+        let patch =
+            &request.headers()[http::header::CONTENT_TYPE] == "application/merge-patch+json";
+        if patch && once.swap(false, std::sync::atomic::Ordering::SeqCst) {
+            let more = json!({ "metadata": { "annotations": { "istio.io/connectedAt": "now" } } });
+            let name = format!("workloadentry/{}", other.name);
+            kubectl()
+                .patch(other.namespace.as_str(), &name, &more, &[])
+                .unwrap();
+        }
+        None
+    })
+    .await;
+    let mut prior = entry(&id);
+    prior.body["spec"]["labels"]["version"] = json!("v1");
+    cluster.adopt(&entry(&id), Some(&prior)).await.unwrap();
+    let written = kubectl().get(&path("workloadentries", &id)).unwrap();
+    assert_eq!(
+        written["metadata"]["annotations"]["istio.io/connectedAt"],
+        "now"
+    );
+    let owner = |entry: &Value| {
+        entry["manager"] == OTHER && !entry["fieldsV1"]["f:spec"]["f:address"].is_null()
+    };
+    let managers = written["metadata"]["managedFields"]
+        .as_array()
+        .cloned()
+        .unwrap();
+    assert!(!managers.iter().any(owner), "{managers:?}");
+    assert!(
+        managers
+            .iter()
+            .any(|entry| entry["manager"] == "kubectl-patch"),
+        "the writer's share is not lost: {managers:?}"
+    );
 }
 
 #[tokio::test]

@@ -122,10 +122,7 @@ async fn everything(id: Id, istio: Id) {
 async fn a_right_that_is_missing_is_named_as_a_rule() {
     let id = workload();
     let cluster = as_account(id.namespace.as_str(), "ratings", "istio-system").await;
-    let error = cluster
-        .apply(&[entry(&id)], Force::Adopt)
-        .await
-        .unwrap_err();
+    let error = cluster.adopt(&entry(&id), None).await.unwrap_err();
     assert!(matches!(error, ClusterError::Forbidden { .. }), "{error:?}");
     assert_eq!(
         error.missing_rule().unwrap(),

@@ -11,7 +11,10 @@ pub(super) fn compare(objects: &[Manifest], observed: &ObservedObjects, lines: &
     for manifest in objects {
         let title = title(manifest);
         match observed.get(manifest.kind, &manifest.id.name) {
-            Some(seen) => fields(&format!("{title}:"), "", &manifest.body, seen, lines),
+            Some(seen) => {
+                fields(&format!("{title}:"), "", &manifest.body, seen, lines);
+                selector(&title, &manifest.body, seen, lines);
+            }
             None => lines.push(format!("{title} is missing")),
         }
     }
@@ -67,6 +70,24 @@ fn fields(title: &str, at: &str, desired: &Value, seen: &Value, lines: &mut Line
             shown(seen).as_deref(),
             shown(desired).as_deref(),
         ),
+    }
+}
+
+/// Adds a line for each label of a selector that is not ours: with one too many it selects nothing.
+fn selector(title: &str, desired: &Value, seen: &Value, lines: &mut Lines) {
+    let labels = |of: &'_ Value| {
+        of["spec"]["workloadSelector"]["labels"]
+            .as_object()
+            .cloned()
+    };
+    let Some(wanted) = labels(desired) else {
+        return;
+    };
+    for (key, value) in labels(seen).into_iter().flatten() {
+        if !wanted.contains_key(&key) {
+            let at = format!("{title}: spec.workloadSelector.labels.{key}");
+            lines.changed(&at, shown(&value).as_deref(), None);
+        }
     }
 }
 

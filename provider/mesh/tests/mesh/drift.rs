@@ -167,6 +167,20 @@ fn an_edited_object_shows_what_is_and_what_should_be() {
 }
 
 #[test]
+fn a_selector_with_one_label_too_many_is_drift() {
+    let more = |objects: &mut ObservedObjects| {
+        let service = objects.services.get_mut(&p("ratings-vm-1-ratings"));
+        service.unwrap()["spec"]["workloadSelector"]["labels"]["app"] = json!("ratings");
+    };
+    check_objects(
+        more,
+        &expect![
+            "ServiceEntry bookinfo/ratings-vm-1-ratings: spec.workloadSelector.labels.app 'ratings' -> none"
+        ],
+    );
+}
+
+#[test]
 fn missing_objects_are_lines() {
     check_objects(
         |objects| *objects = ObservedObjects::default(),

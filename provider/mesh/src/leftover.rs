@@ -1,0 +1,102 @@
+//! What a server-side apply leaves behind that must go.
+//!
+//! An apply merges maps and removes only what nobody else owns. Two things need more: a selector,
+//! which selects nothing with one label too many, and an object that is taken over by an import,
+//! where whoever made it stays an owner of every field.
+
+use serde_json::{Map, Value, json};
+
+use crate::desired::Manifest;
+use crate::objects::MANAGER;
+
+/// Returns the merge patch that makes the selector of a written object ours alone; `None` if it is.
+pub fn leftover(object: &Manifest, written: &Value) -> Option<Value> {
+    surplus(&with_selector(json!({}), written), &object.body)
+}
+
+/// Returns the merge patch that completes an adoption; `None` if nothing is left to do. `prior` is
+/// the object as the import declared it: what it has and `object` has not, the plan has shown as
+/// removed. Fields that are ours get no second owner, so that a later removal removes them; fields
+/// that are not ours stay with their owners.
+///
+/// The patch holds the resource version, since it is made of what others wrote, too.
+pub fn adoption(object: &Manifest, prior: Option<&Manifest>, written: &Value) -> Option<Value> {
+    let mut before = prior.map_or_else(|| json!({}), |prior| prior.body.clone());
+    if let Some(spec) = before["spec"].as_object_mut() {
+        // An unset weight is somebody else's, such as a canary controller's.
+        spec.remove("weight");
+    }
+    let gone = surplus(&with_selector(before, written), &object.body);
+    let owners = sole_owner(&written["metadata"]["managedFields"]);
+    if gone.is_none() && owners.is_none() {
+        return None;
+    }
+    let mut patch = gone.unwrap_or_else(|| json!({}));
+    patch["metadata"]["resourceVersion"] = written["metadata"]["resourceVersion"].clone();
+    if let Some(owners) = owners {
+        patch["metadata"]["managedFields"] = owners;
+    }
+    Some(patch)
+}
+
+fn with_selector(mut object: Value, written: &Value) -> Value {
+    let selector = &written["spec"]["workloadSelector"];
+    if selector.is_object() {
+        object["spec"]["workloadSelector"] = selector.clone();
+    }
+    object
+}
+
+/// Returns a null for each key of `is` that `wanted` lacks.
+fn surplus(is: &Value, wanted: &Value) -> Option<Value> {
+    let (is, wanted) = (is.as_object()?, wanted.as_object()?);
+    let nulls = is.iter().filter_map(|(key, value)| {
+        let null = match wanted.get(key) {
+            None => Some(Value::Null),
+            Some(wanted) => surplus(value, wanted),
+        };
+        Some((key.clone(), null?))
+    });
+    let nulls: Map<_, _> = nulls.collect();
+    (!nulls.is_empty()).then(|| nulls.into())
+}
+
+/// Returns the owners of fields (`metadata.managedFields`) without those that others share with us;
+/// `None` if they share none.
+fn sole_owner(managers: &Value) -> Option<Value> {
+    let managers = managers.as_array()?;
+    let is_ours = |entry: &Value| entry["manager"] == MANAGER && entry["operation"] == "Apply";
+    let ours = &managers.iter().find(|entry| is_ours(entry))?["fieldsV1"];
+    let mut kept = Vec::new();
+    for entry in managers {
+        // A subresource is its controller's alone.
+        if is_ours(entry)
+            || entry["subresource"]
+                .as_str()
+                .is_some_and(|of| !of.is_empty())
+        {
+            kept.push(entry.clone());
+        } else if let Some(fields) = without(&entry["fieldsV1"], ours) {
+            let mut entry = entry.clone();
+            entry["fieldsV1"] = fields;
+            kept.push(entry);
+        }
+    }
+    (&kept != managers).then(|| kept.into())
+}
+
+/// Returns a tree of fields without the leaves of another one; `None` if nothing is left. `.` stands
+/// for a map itself, which goes with the last of its keys.
+fn without(fields: &Value, taken: &Value) -> Option<Value> {
+    let (fields, taken) = (fields.as_object()?, taken.as_object()?);
+    let rest = fields.iter().filter_map(|(key, below)| {
+        let rest = match taken.get(key) {
+            None => Some(below.clone()),
+            Some(leaf) if leaf.as_object().is_none_or(Map::is_empty) => None,
+            Some(taken) => without(below, taken),
+        };
+        Some((key.clone(), rest?))
+    });
+    let rest: Map<_, _> = rest.collect();
+    rest.keys().any(|key| key != ".").then(|| rest.into())
+}
