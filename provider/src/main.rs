@@ -7,6 +7,7 @@ mod provider;
 mod report;
 mod ssh;
 mod workload;
+mod writer;
 
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,6 @@
 //! Writes and removes the mesh objects.
 
-use mesh::{Id, Kind, Manifest, Name};
+use mesh::{Id, Kind, Manifest, Mark};
 use serde_json::{Value, json};
 
 use crate::call::{Call, Resource, Verb};
@@ -39,8 +39,8 @@ pub struct Doomed {
     pub kind: Kind,
     /// Namespace and name.
     pub id: Id,
-    /// The workload that it is deleted for: what carries the mark of another one stays.
-    pub workload: Name,
+    /// What it is deleted for: an object that carries another mark stays.
+    pub mark: Mark,
     /// Its uid, where it is known to be ours without carrying our label (an imported one).
     pub uid: Option<String>,
 }
@@ -138,7 +138,7 @@ impl Cluster {
 
     async fn refuse_foreign(&self, apply: &Call, manifest: &Manifest) -> Result<(), ClusterError> {
         let Manifest { kind, id, body } = manifest;
-        let other = |object: &Value| match (mesh::belongs_to(object), mesh::belongs_to(body)) {
+        let other = |object: &Value| match (Mark::of(object), Mark::of(body)) {
             (Some(is), Some(shall)) => is != shall,
             _ => !is_ours(object),
         };
@@ -165,7 +165,7 @@ impl Cluster {
         };
         let call = call(Verb::Delete, kind, id);
         let uid = uid(&object);
-        let of_another = mesh::belongs_to(&object).is_some_and(|of| of != doomed.workload.as_str());
+        let of_another = Mark::of(&object).is_some_and(|of| of != doomed.mark);
         let known = uid.is_some() && uid == doomed.uid.as_deref();
         if of_another || !is_ours(&object) && !known {
             return Err(foreign(call, id));

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use mesh::objects::{MANAGED_BY_LABEL, MANAGER};
-use mesh::{Id, Kind, Name, Namespace, ObservedObjects, Other};
+use mesh::{Id, Kind, Mark, Name, Namespace, ObservedObjects, Other};
 use serde_json::Value;
 
 use crate::call::{Call, Resource, Verb};
@@ -44,7 +44,7 @@ impl Cluster {
         )?;
         let marked = all
             .iter()
-            .filter(|(_, object)| mesh::belongs_to(object) == Some(id.name.as_str()))
+            .filter(|(_, object)| Mark::of(object) == Some(Mark::Workload(id.name.clone())))
             .filter_map(|(name, object)| Some((name.parse().ok()?, object.clone())));
         let found = found
             .into_iter()

@@ -2,8 +2,9 @@
 
 use crate::change::Problem;
 use crate::facts::{Facts, Other};
+use crate::mark::Mark;
 use crate::names::Id;
-use crate::objects::{belongs_to, service_entry_name};
+use crate::objects::service_entry_name;
 use crate::observed::ObservedObjects;
 use crate::workload::Workload;
 
@@ -25,13 +26,13 @@ pub fn taken_services(workload: &Workload, observed: &ObservedObjects) -> Vec<Pr
     let own = &workload.id;
     let taken = workload.services.keys().filter_map(|service| {
         let name = service_entry_name(&own.name, service)?;
-        let other = belongs_to(observed.services.get(&name)?)?;
+        let other = Mark::of(observed.services.get(&name)?)?;
         let text = format!(
-            "The ServiceEntry {}/{name} already belongs to the workload {other}: both names put together are the \
+            "The ServiceEntry {}/{name} already belongs to the {other}: both names put together are the \
              same. Give this service another name.",
             own.namespace
         );
-        (other != own.name.as_str()).then(|| Problem {
+        (other != Mark::Workload(own.name.clone())).then(|| Problem {
             concerns: vec![format!("services.{service}")],
             rule: "service-entry-taken",
             text,

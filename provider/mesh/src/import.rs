@@ -8,8 +8,9 @@ use std::str::FromStr;
 use serde_json::{Map, Value};
 
 use crate::change::Problem;
+use crate::mark::WORKLOAD_LABEL;
 use crate::names::{Id, LabelKey, Name, Port, PortName};
-use crate::objects::{HEALTH_CHECKS, WORKLOAD_LABEL};
+use crate::objects::HEALTH_CHECKS;
 use crate::observed::ObservedObjects;
 use crate::workload::{Interception, Proxy, Runtime, Service, ServicePort, Sidecar, Workload};
 

@@ -19,6 +19,7 @@ pub mod drift;
 pub mod facts;
 pub mod import;
 pub mod leftover;
+pub mod mark;
 pub mod names;
 pub mod objects;
 pub mod observed;
@@ -33,13 +34,12 @@ pub use drift::compare;
 pub use facts::{ControlPlane, Facts, Other, Pem};
 pub use import::{Imported, workload_from_objects};
 pub use leftover::{adoption, leftover};
+pub use mark::Mark;
 pub use names::{
     Address, Cidr, EnvName, Fqdn, Host, Id, Invalid, LabelKey, LabelValue, Locality, Name,
     Namespace, Network, Port, PortName, Protocol, Sha256, SpiffeId,
 };
-pub use objects::{
-    as_it_is, belongs_to, declared, is_unfinished, object_ids, service_entry_names, withdrawn,
-};
+pub use objects::{as_it_is, declared, is_unfinished, object_ids, service_entry_names, withdrawn};
 pub use observed::{Connection, ObservedObjects, ObservedVm, Seen, SeenRuntime, UnitState};
 pub use render::render;
 pub use validate::validate;

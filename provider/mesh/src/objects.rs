@@ -9,12 +9,9 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use crate::desired::{Kind, Manifest};
+use crate::mark::WORKLOAD_LABEL;
 use crate::names::{Address, Id, Name, PortName};
 use crate::workload::{Service, ServicePort, Sidecar, Workload};
-
-/// Label of the entry by which its services and its Sidecar select it. Every object carries it, so
-/// that one list finds what belongs to a workload.
-pub const WORKLOAD_LABEL: &str = "mesh.vm/workload";
 
 /// Label that says who writes an object; its value is [`MANAGER`].
 pub const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
@@ -82,13 +79,6 @@ pub fn as_it_is(id: &Id, entry: &Value) -> Manifest {
             "spec": entry["spec"],
         }),
     }
-}
-
-/// Returns the name of the workload of ours that an observed object belongs to, by its labels.
-pub fn belongs_to(object: &Value) -> Option<&str> {
-    let labels = &object["metadata"]["labels"];
-    let of = labels[WORKLOAD_LABEL].as_str();
-    of.filter(|_| labels[MANAGED_BY_LABEL] == MANAGER)
 }
 
 /// Returns what a workload's objects are, without what is in them.
@@ -249,11 +239,11 @@ fn listener(workload: &Workload, address: &Address, name: &PortName, port: &Serv
 }
 
 fn selector(workload: &Workload) -> Value {
-    json!({ "labels": { WORKLOAD_LABEL: workload.id.name.as_str() } })
+    workload.mark().selector()
 }
 
 fn manifest(workload: &Workload, kind: Kind, name: Name, spec: Value) -> Manifest {
-    let labels = json!({ MANAGED_BY_LABEL: MANAGER, WORKLOAD_LABEL: workload.id.name.as_str() });
+    let labels = workload.mark().labels();
     let id = Id {
         namespace: workload.id.namespace.clone(),
         name,

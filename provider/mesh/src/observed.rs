@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::desired::{Kind, Owner};
+use crate::mark::Mark;
 use crate::names::{Id, Name};
-use crate::objects::belongs_to;
 
 /// The objects of one workload as the API server has them; `None` or absent: `NotFound`.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -30,8 +30,7 @@ impl ObservedObjects {
         }
     }
 
-    /// Returns the objects that carry the mark of a workload of ours, whether or not it still asks
-    /// for them.
+    /// Returns the objects that carry a mark of ours, whether or not they are still asked for.
     pub fn marked<'a>(&'a self, id: &'a Id) -> impl Iterator<Item = (Kind, Id)> + 'a {
         let all = self
             .services
@@ -43,7 +42,7 @@ impl ObservedObjects {
                     .map(|o| (Kind::WorkloadEntry, &id.name, o)),
             )
             .chain(self.sidecar.iter().map(|o| (Kind::Sidecar, &id.name, o)));
-        all.filter(|(_, _, object)| belongs_to(object) == Some(id.name.as_str()))
+        all.filter(|(_, _, object)| Mark::of(object) == Some(Mark::Workload(id.name.clone())))
             .map(|(kind, name, _)| {
                 let name = name.clone();
                 let namespace = id.namespace.clone();

@@ -9,8 +9,9 @@ use std::net::IpAddr;
 
 use crate::bundle::{environment, owns};
 use crate::change::Problem;
+use crate::mark::WORKLOAD_LABEL;
 use crate::names::{Address, EnvName, LabelKey, is_dns_label};
-use crate::objects::{HEALTH_CHECKS, WORKLOAD_LABEL};
+use crate::objects::HEALTH_CHECKS;
 use crate::workload::{Install, Workload};
 
 /// The API server's limit over all annotations of an object, keys and values, in bytes.

@@ -5,6 +5,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
+use crate::mark::Mark;
 use crate::names::{
     Address, Cidr, EnvName, Host, Id, Invalid, LabelKey, LabelValue, Locality, Name, Network, Port,
     PortName, Protocol, Sha256,
@@ -44,6 +45,11 @@ pub struct Workload {
 }
 
 impl Workload {
+    /// Returns the mark of its objects.
+    pub fn mark(&self) -> Mark {
+        Mark::Workload(self.id.name.clone())
+    }
+
     /// Returns where the VM's proxy takes traffic of a service's port. Istio prefers the entry's
     /// port of that name to the service's own target.
     pub fn target(&self, name: &PortName, port: &ServicePort) -> Port {

@@ -88,6 +88,7 @@ async fn take_back(
     let mut taken_back = true;
     for object in prepared.desired.objects.iter().rev() {
         match prepared
+            .writer
             .delete([(object.kind, object.id.clone())].into_iter())
             .await
         {

@@ -1,10 +1,8 @@
 //! Destroy: the VM first, then the objects. And leaving a VM that is no longer the workload's.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
-use cluster::Doomed;
-use mesh::{Address, Kind, ObservedObjects, Owner, Workload};
+use mesh::{Address, ObservedObjects, Owner};
 use tfplugin::{Diagnostic, Diagnostics, Done};
 use tokio::time::Instant;
 use vm::program::{self, Patience, Report, RunId};
@@ -22,6 +20,7 @@ use crate::context::Context;
 use crate::diagnose;
 use crate::report::{busy, halfway, not_removed, unexpected};
 use crate::ssh::Way;
+use crate::writer;
 
 /// What is left of the time for the objects, after a VM that does not answer.
 const FOR_OBJECTS: Duration = Duration::from_secs(10);
@@ -51,13 +50,17 @@ pub(super) async fn delete(
         let until = deadline.checked_sub(FOR_OBJECTS).unwrap_or(deadline);
         warnings.append(clean(context, ssh, workload.address.as_ref(), &owner, until).await?);
     }
-    let (doomed, foreign) = doomed(&observed, &workload);
+    let mark = workload.mark();
+    let ids = mesh::object_ids(&workload)
+        .into_iter()
+        .chain(observed.marked(&workload.id));
+    let (doomed, foreign) = writer::doomed(&mark, ids, &observed, is_imported(&observed));
     cluster
         .delete(&doomed)
         .await
         .map_err(|error| diagnose::cluster(&error))?;
     for of in &foreign {
-        warnings.push(not_ours(of));
+        warnings.push(writer::not_ours(&mark, of));
     }
     *reached = None;
     Ok(warnings)
@@ -244,51 +247,8 @@ fn uid(observed: &ObservedObjects) -> String {
     uid.unwrap_or_default().to_owned()
 }
 
-/// Returns what is to be deleted, in an order in which first nobody calls and then nobody is called,
-/// and what stays since it is not ours. After an import without an apply, nothing carries our mark
-/// yet: then what the state names is ours.
-fn doomed(observed: &ObservedObjects, workload: &Workload) -> (Vec<Doomed>, Vec<(Kind, mesh::Id)>) {
-    let imported = observed
-        .entry
-        .as_ref()
-        .is_some_and(|entry| !cluster::is_ours(entry));
-    let ids: BTreeSet<_> = mesh::object_ids(workload)
-        .into_iter()
-        .chain(observed.marked(&workload.id))
-        .collect();
-    let (mut doomed, mut foreign) = (vec![], vec![]);
-    for (kind, id) in ids {
-        let Some(object) = observed.get(kind, &id.name) else {
-            continue;
-        };
-        let ours = match mesh::belongs_to(object) {
-            Some(of) => of == workload.id.name.as_str(),
-            None => imported || cluster::is_ours(object),
-        };
-        if ours {
-            let uid = object["metadata"]["uid"].as_str().map(str::to_owned);
-            doomed.push(Doomed {
-                kind,
-                id,
-                workload: workload.id.name.clone(),
-                uid: uid.filter(|_| imported),
-            });
-        } else {
-            foreign.push((kind, id));
-        }
-    }
-    (doomed, foreign)
-}
-
-fn not_ours((kind, id): &(Kind, mesh::Id)) -> Diagnostic {
-    Diagnostic::warning(
-        "An object was not deleted",
-        diagnose::coded(
-            "object-foreign",
-            &format!(
-                "The {kind} {id} does not carry this workload's mark: somebody else made it, so it stays. If \
-                 nobody needs it, delete it with kubectl."
-            ),
-        ),
-    )
+/// After an import without an apply, nothing carries our mark yet: then what the state names is ours.
+fn is_imported(observed: &ObservedObjects) -> bool {
+    let entry = observed.entry.as_ref();
+    entry.is_some_and(|entry| !cluster::is_ours(entry))
 }

@@ -1,7 +1,7 @@
 //! What must be known before anything is written (the facts, the conflicts, what should be), and
 //! the writing of it.
 
-use cluster::{Cluster, ClusterError, Doomed, Force};
+use cluster::Cluster;
 use mesh::{Desired, Facts, Kind, Manifest, ObservedObjects, Workload};
 use tfplugin::{Diagnostic, Diagnostics, Paths};
 use tokio::time::Instant;
@@ -13,6 +13,7 @@ use super::input::WorkloadInput;
 use crate::context::Context;
 use crate::diagnose;
 use crate::ssh::Way;
+use crate::writer::Writer;
 
 /// A workload, ready to be written.
 pub(super) struct Prepared<'a> {
@@ -23,22 +24,8 @@ pub(super) struct Prepared<'a> {
     pub(super) desired: Desired,
     /// Entries, as they are, of workloads of ours that had the VM until now.
     pub(super) replaced: Vec<Manifest>,
-    /// Objects of an import that no apply has taken over yet.
-    pub(super) imported: Vec<Imported>,
-    /// How conflicts with other owners of a field are treated.
-    pub(super) force: Force,
-    /// Lines of drift that the plan showed: what they name is taken back from other owners, since
-    /// whoever applied the plan has agreed.
-    pub(super) agreed: Vec<String>,
-}
-
-/// An object of an import that no apply has taken over yet.
-pub(super) struct Imported {
-    kind: Kind,
-    id: mesh::Id,
-    uid: String,
-    /// As the import declared it.
-    declared: Option<Manifest>,
+    /// Writes the objects.
+    pub(super) writer: Writer<'a>,
 }
 
 impl<'a> Prepared<'a> {
@@ -67,7 +54,8 @@ impl<'a> Prepared<'a> {
             }
         };
         let replaced = entries(cluster, &mesh::replaced(&workload, &others)).await?;
-        let force = force(input);
+        let mark = workload.mark();
+        let writer = Writer::new(cluster, mark, &input.field_manager);
         Ok(Self {
             cluster,
             workload,
@@ -75,9 +63,7 @@ impl<'a> Prepared<'a> {
             observed,
             desired,
             replaced,
-            imported: vec![],
-            force,
-            agreed: vec![],
+            writer,
         })
     }
 }
@@ -98,34 +84,7 @@ impl Prepared<'_> {
         &self,
         objects: &[Manifest],
     ) -> Result<Vec<cluster::Applied>, Diagnostic> {
-        let mut applied = Vec::with_capacity(objects.len());
-        for object in objects {
-            let written = self.write_one(object).await;
-            applied.extend(written.map_err(|error| diagnose::cluster(&error))?);
-        }
-        Ok(applied)
-    }
-
-    /// Writes an object, and again with force where every conflict was agreed to.
-    pub(super) async fn write_one(
-        &self,
-        object: &Manifest,
-    ) -> Result<Vec<cluster::Applied>, ClusterError> {
-        if let Some(imported) = self.imported(object.kind, &object.id) {
-            let adopted = self.cluster.adopt(object, imported.declared.as_ref()).await;
-            return adopted.map(|applied| vec![applied]);
-        }
-        let only = std::slice::from_ref(object);
-        match self.cluster.apply(only, self.force).await {
-            Err(ClusterError::Conflict { fields, .. })
-                if fields
-                    .iter()
-                    .all(|held| mesh::drift::shows(&self.agreed, object, &held.field)) =>
-            {
-                self.cluster.apply(only, Force::Fields).await
-            }
-            done => done,
-        }
+        self.writer.write(objects).await
     }
 
     /// Writes the objects with an entry that takes no traffic; the entry's uid marks the VM. Nor
@@ -169,70 +128,29 @@ impl Prepared<'_> {
         }
     }
 
-    /// Notes which objects of the prior input were imported and never written: each stands on its
-    /// own, since an apply may have stopped after some of them.
+    /// Notes which objects of the prior input were imported and never written.
     pub(super) fn note_imported(&mut self, prior: &WorkloadInput) {
-        let prior = convert::workload(prior);
-        let ids = prior.as_ref().map(mesh::object_ids).unwrap_or_default();
-        let declared = prior.as_ref().map(mesh::declared).unwrap_or_default();
-        let imported = ids.into_iter().filter_map(|(kind, id)| {
-            let object = self.observed.get(kind, &id.name)?;
-            let uid = object["metadata"]["uid"].as_str()?.to_owned();
-            let same = |of: &&Manifest| (of.kind, &of.id) == (kind, &id);
-            let declared = declared.iter().find(same).cloned();
-            (!cluster::is_ours(object)).then_some(Imported {
-                kind,
-                id,
-                uid,
-                declared,
-            })
-        });
-        self.imported = imported.collect();
-    }
-
-    fn imported(&self, kind: Kind, id: &mesh::Id) -> Option<&Imported> {
-        let mut all = self.imported.iter();
-        all.find(|of| (of.kind, &of.id) == (kind, id))
+        let Some(prior) = convert::workload(prior) else {
+            return;
+        };
+        let declared = mesh::declared(&prior);
+        let ids = mesh::object_ids(&prior);
+        self.writer.note_imported(ids, &declared, &self.observed);
     }
 
     /// Deletes the objects that the prior input asked for, or that carry the workload's mark, and
     /// that this input does not ask for.
     pub(super) async fn prune(&self, prior: &WorkloadInput) -> Result<(), Diagnostic> {
-        let wanted = |id: &(Kind, mesh::Id)| {
-            self.desired
-                .objects
-                .iter()
-                .any(|o| (o.kind, &o.id) == (id.0, &id.1))
-        };
         let prior = convert::workload(prior);
         let before = prior.as_ref().map(mesh::object_ids).unwrap_or_default();
-        let stale = before
-            .into_iter()
-            .chain(self.observed.marked(&self.workload.id))
-            .filter(|id| !wanted(id));
-        self.delete(stale)
-            .await
-            .map_err(|error| diagnose::cluster(&error))
+        let marked = self.observed.marked(&self.workload.id);
+        let before = before.into_iter().chain(marked);
+        self.writer.prune(before, &self.desired.objects).await
     }
 
     /// Renders another input of the same workload with the same facts.
     pub(super) fn rendered(&self, input: &WorkloadInput) -> Option<Desired> {
         mesh::render(&convert::workload(input)?, &self.facts).ok()
-    }
-
-    pub(super) async fn delete(
-        &self,
-        objects: impl Iterator<Item = (Kind, mesh::Id)>,
-    ) -> Result<(), ClusterError> {
-        let doomed: Vec<_> = objects
-            .map(|(kind, id)| Doomed {
-                uid: self.imported(kind, &id).map(|of| of.uid.clone()),
-                workload: self.workload.id.name.clone(),
-                kind,
-                id,
-            })
-            .collect();
-        self.cluster.delete(&doomed).await
     }
 }
 
@@ -242,13 +160,4 @@ fn incomplete() -> Diagnostics {
         "namespace and name are not known.",
     )
     .into()
-}
-
-fn force(input: &WorkloadInput) -> Force {
-    let forced = input
-        .field_manager
-        .known()
-        .and_then(|manager| manager.force_conflicts.known())
-        == Some(&true);
-    if forced { Force::Fields } else { Force::Never }
 }

@@ -22,6 +22,7 @@ use crate::context::Context;
 use crate::diagnose;
 use crate::report::unexpected;
 use crate::ssh::Way;
+use crate::writer::Writer;
 
 /// Summary of the one warning about a VM that could not be looked at: constant, so that Terraform groups them.
 const UNCHECKED: &str = "The VM was not checked";
@@ -99,15 +100,13 @@ async fn refreshed(
         }
     };
     let prepared = Prepared {
+        writer: Writer::new(cluster, workload.mark(), &Value::Null),
         cluster,
         workload,
         facts,
         observed,
         desired,
         replaced: vec![],
-        imported: vec![],
-        force: cluster::Force::Never,
-        agreed: vec![],
     };
     let until = deadline.checked_sub(FOR_ANSWER).unwrap_or(deadline);
     let seen = timeout_at(until, look(context, input, &prepared)).await;

@@ -139,7 +139,7 @@ impl<'a> Prepared<'a> {
     /// others changed are taken back if the plan showed them: whoever applied it has agreed.
     async fn of_update(context: &'a Context, update: &Update<'_>) -> Result<Self, Diagnostics> {
         let mut prepared = Self::new(context, update.next).await?;
-        prepared.agreed = plan::drift(update.output).objects;
+        prepared.writer.agreed = plan::drift(update.output).objects;
         prepared.note_imported(update.prior);
         Ok(prepared)
     }
@@ -161,7 +161,7 @@ async fn go_back(
         .unwrap_or_default();
     let mut went_back = true;
     for object in &before {
-        match prepared.write_one(object).await {
+        match prepared.writer.write_one(object).await {
             // One that others hold was not written before either.
             Ok(_) | Err(ClusterError::Conflict { .. } | ClusterError::Exists { .. }) => {}
             Err(error) => {
@@ -178,7 +178,7 @@ async fn go_back(
     });
     for object in added {
         let gone = [(object.kind, object.id.clone())].into_iter();
-        match prepared.delete(gone).await {
+        match prepared.writer.delete(gone).await {
             // One that is not ours was never written.
             Ok(()) | Err(ClusterError::Exists { .. }) => {}
             Err(error) => {

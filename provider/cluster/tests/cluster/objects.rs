@@ -270,7 +270,7 @@ async fn only_what_is_ours_is_deleted() {
         [Doomed {
             kind: Kind::WorkloadEntry,
             id: id.clone(),
-            workload: id.name.clone(),
+            mark: mesh::Mark::Workload(id.name.clone()),
             uid,
         }]
     };

@@ -112,7 +112,7 @@ async fn everything(id: Id, istio: Id) {
     let doomed = set.map(|manifest| Doomed {
         kind: manifest.kind,
         id: manifest.id,
-        workload: id.name.clone(),
+        mark: mesh::Mark::Workload(id.name.clone()),
         uid: None,
     });
     cluster.delete(&doomed).await.unwrap();

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::facts::Facts;
+use crate::mark::WORKLOAD_LABEL;
 use crate::names::{Cidr, EnvName};
-use crate::objects::WORKLOAD_LABEL;
 use crate::workload::{Interception, Workload};
 
 pub(crate) const EXCLUDE_PORTS: &str = "ISTIO_LOCAL_EXCLUDE_PORTS";

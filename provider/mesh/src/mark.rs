@@ -1,0 +1,71 @@
+//! Whose an object of ours is, by its labels.
+
+use std::fmt;
+
+use serde_json::{Value, json};
+
+use crate::names::Name;
+use crate::objects::{MANAGED_BY_LABEL, MANAGER};
+
+/// What an object belongs to. Its label and name stand on every object, so that one list finds what
+/// belongs together, and in the selectors.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Mark {
+    /// One VM.
+    Workload(Name),
+    /// What several VMs share.
+    Fleet(Name),
+}
+
+impl Mark {
+    /// Returns the label that bears the name.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::Workload(_) => WORKLOAD_LABEL,
+            Self::Fleet(_) => FLEET_LABEL,
+        }
+    }
+
+    /// Returns the name of the workload or the fleet.
+    pub fn name(&self) -> &Name {
+        match self {
+            Self::Workload(name) | Self::Fleet(name) => name,
+        }
+    }
+
+    /// Reads the mark of an observed object; `None` if it is not ours, or nobody's any more.
+    pub fn of(object: &Value) -> Option<Self> {
+        let labels = &object["metadata"]["labels"];
+        if labels[MANAGED_BY_LABEL] != MANAGER {
+            return None;
+        }
+        let name = |label: &str| labels[label].as_str()?.parse().ok();
+        let workload = name(WORKLOAD_LABEL).map(Self::Workload);
+        workload.or_else(|| name(FLEET_LABEL).map(Self::Fleet))
+    }
+
+    /// Returns the labels of the object itself.
+    pub(crate) fn labels(&self) -> Value {
+        json!({ MANAGED_BY_LABEL: MANAGER, self.label(): self.name().as_str() })
+    }
+
+    /// Returns what selects the entries that carry the label.
+    pub(crate) fn selector(&self) -> Value {
+        json!({ "labels": { self.label(): self.name().as_str() } })
+    }
+}
+
+impl fmt::Display for Mark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Workload(name) => write!(f, "workload {name}"),
+            Self::Fleet(name) => write!(f, "fleet {name}"),
+        }
+    }
+}
+
+/// Label of the entry by which its own services and its own Sidecar select it.
+pub const WORKLOAD_LABEL: &str = "mesh.vm/workload";
+
+/// Label of an entry by which the services and the Sidecar of its fleet select it.
+pub const FLEET_LABEL: &str = "mesh.vm/fleet";
