@@ -67,10 +67,15 @@ fn compare(pages: &[Page], folder: &Path) -> Result<(), Box<dyn Error>> {
         |(path, text): &&Page| fs::read_to_string(folder.join(path)).ok().as_deref() != Some(text);
     let stale = pages.iter().filter(is_stale);
     let mut wrong: Vec<String> = stale.map(|(path, _)| path.clone()).collect();
-    for entry in fs::read_dir(folder.join("resources"))? {
-        let path = format!("resources/{}", entry?.file_name().display());
-        if !pages.iter().any(|(known, _)| *known == path) {
-            wrong.push(format!("{path}, of a resource that does not exist"));
+    for kind in ["resources", "data-sources"] {
+        if !folder.join(kind).exists() {
+            continue;
+        }
+        for entry in fs::read_dir(folder.join(kind))? {
+            let path = format!("{kind}/{}", entry?.file_name().display());
+            if !pages.iter().any(|(known, _)| *known == path) {
+                wrong.push(format!("{path}, of a type that does not exist"));
+            }
         }
     }
     if wrong.is_empty() {
@@ -83,7 +88,7 @@ fn compare(pages: &[Page], folder: &Path) -> Result<(), Box<dyn Error>> {
     .into())
 }
 
-/// Returns a page for the provider and one for each resource.
+/// Returns a page for the provider and one for each resource and data source.
 fn pages(schema: &Response) -> Result<Vec<Page>, Box<dyn Error>> {
     let provider = schema
         .provider
@@ -103,13 +108,28 @@ fn pages(schema: &Response) -> Result<Vec<Page>, Box<dyn Error>> {
             configuration: self::example(&format!("{folder}/resource.tf"))?,
             import: Some(self::example(&format!("{folder}/import.sh"))?),
         };
-        let file = name.strip_prefix("mesh_").unwrap_or(name);
+        let file = file(name);
         pages.push((
             format!("resources/{file}.md"),
             page(name, "Resource", schema, &example),
         ));
     }
+    for (name, schema) in &schema.data_source_schemas {
+        let example = Example {
+            configuration: self::example(&format!("data-sources/{name}/data-source.tf"))?,
+            import: None,
+        };
+        let file = file(name);
+        pages.push((
+            format!("data-sources/{file}.md"),
+            page(name, "Data Source", schema, &example),
+        ));
+    }
     Ok(pages)
+}
+
+fn file(name: &str) -> &str {
+    name.strip_prefix("mesh_").unwrap_or(name)
 }
 
 fn example(path: &str) -> Result<String, String> {
@@ -135,7 +155,7 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(
-            error.contains("new.md") && error.contains("vm.md, of a resource"),
+            error.contains("new.md") && error.contains("vm.md, of a type"),
             "{error}"
         );
     }

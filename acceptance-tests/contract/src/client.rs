@@ -11,7 +11,7 @@ use tokio::io::DuplexStream;
 use tonic::transport::Channel;
 use wire::provider_client::ProviderClient;
 
-use crate::play::Resource;
+use crate::play::{DataSource, Resource};
 use crate::schema::{self, Attributes};
 use crate::{ClientCertificate, Mismatch, Path, Process, Rule, Type, Value, Violation, process};
 
@@ -27,8 +27,8 @@ pub enum Error {
     /// A configuration does not fit the schema: Terraform would not have sent it.
     #[error("the configuration does not fit the schema")]
     Config(#[from] Mismatch),
-    /// The schema has no such resource type.
-    #[error("the provider has no resource type {0}")]
+    /// The schema has no such type.
+    #[error("the provider has no type {0}")]
     NoSuchType(String),
     /// A call failed, instead of answering with diagnostics.
     #[error("a call failed with {0}")]
@@ -260,6 +260,11 @@ impl Client {
             .resource_schemas
             .keys()
             .try_for_each(|name| client.resource(name).map(drop))?;
+        client
+            .schema
+            .data_source_schemas
+            .keys()
+            .try_for_each(|name| client.data_source(name).map(drop))?;
         Ok(client)
     }
 
@@ -341,6 +346,20 @@ impl Client {
             attributes,
             identity,
         ))
+    }
+
+    /// Returns a data source, to be played.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchType`]; [`Error::Broken`] if Terraform would not load its schema.
+    pub fn data_source(&self, name: &str) -> Result<DataSource<'_>, Error> {
+        let found = self
+            .schema
+            .data_source_schemas
+            .get(name)
+            .ok_or_else(|| Error::NoSuchType(name.to_owned()))?;
+        let at = Path::default().then(&name.to_owned());
+        Ok(DataSource::new(self, name, schema::read(Some(found), &at)?))
     }
 
     /// Tells the provider that the user wants to stop.

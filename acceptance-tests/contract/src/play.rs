@@ -8,8 +8,11 @@ use crate::schema::{self, Attributes};
 use crate::{Client, Error, Path, Rule, Type, Value, Violation};
 
 mod apply;
+mod data_source;
 mod plan;
 mod read;
+
+pub use data_source::DataSource;
 
 /// What Terraform keeps about a resource.
 #[derive(Clone, Debug, PartialEq)]

@@ -9,6 +9,7 @@
 //! **Invariant**: no input panics. Broken bytes, faults of a resource and panics in it become diagnostics.
 
 mod change;
+mod data_source;
 mod diagnostic;
 mod edits;
 mod object;
@@ -26,6 +27,7 @@ mod value;
 mod wire;
 mod work;
 
+pub use data_source::{DataRegistration, DataSource, Found, data_source};
 pub use diagnostic::{Diagnostic, Diagnostics, Done, Severity};
 pub use edits::{Changed, edits};
 pub use object::{Attribute, Mode, Object, Shape, Type, all_unknown, field, kind_of, unknown_from};

@@ -1,6 +1,6 @@
 //! The provider trait: what the author of a provider writes.
 
-use crate::{Diagnostics, Object, Paths, Registration};
+use crate::{DataRegistration, Diagnostics, Object, Paths, Registration};
 
 /// A provider.
 pub trait Provider: Send + Sync + 'static {
@@ -22,4 +22,9 @@ pub trait Provider: Send + Sync + 'static {
 
     /// Returns the resources that are served.
     fn resources() -> Vec<Registration<Self::Context>>;
+
+    /// Returns the data sources that are served.
+    fn data_sources() -> Vec<DataRegistration<Self::Context>> {
+        vec![]
+    }
 }

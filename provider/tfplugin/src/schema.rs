@@ -5,13 +5,15 @@ use proto::tfplugin6::{
     schema::{Attribute as WireAttribute, Block, Object as WireObject, object::NestingMode},
 };
 
-use crate::{Attribute, Mode, Object, Resource, Type};
+use crate::{Attribute, Mode, Object, Type};
 
-/// Returns the schema of a resource: input and output side by side.
-pub(crate) fn of_resource<R: Resource>() -> wire::Schema {
-    let input = attributes(&R::Input::attributes(), R::tells);
-    let output = attributes(&R::Output::attributes(), R::tells);
-    schema(R::Input::DOC, input.into_iter().chain(output).collect())
+/// Returns the schema of a resource or a data source: input and output side by side.
+pub(crate) fn of_sides<E: Copy, I: Object<E>, O: Object<E>>(
+    tells: fn(E) -> &'static str,
+) -> wire::Schema {
+    let input = attributes(&I::attributes(), tells);
+    let output = attributes(&O::attributes(), tells);
+    schema(I::DOC, input.into_iter().chain(output).collect())
 }
 
 /// Returns the schema of a provider block.
@@ -28,11 +30,10 @@ pub(crate) fn markdown(doc: &str) -> String {
     lines.join("\n").trim().to_owned()
 }
 
-/// Returns what is wrong with the declarations of a resource; nothing if it was tested once.
-pub(crate) fn faults<R: Resource>() -> Vec<String> {
-    let (input, output) = (R::Input::attributes(), R::Output::attributes());
+/// Returns what is wrong with the declarations of two sides; nothing if they were tested once.
+pub(crate) fn faults<E>(input: &[Attribute<E>], output: &[Attribute<E>]) -> Vec<String> {
     let mut faults = vec![];
-    for (computed, declared) in [(false, &input), (true, &output)] {
+    for (computed, declared) in [(false, input), (true, output)] {
         let mut wrong = vec![];
         not_of(computed, declared, "", &mut wrong);
         faults.extend(
@@ -47,14 +48,23 @@ pub(crate) fn faults<R: Resource>() -> Vec<String> {
     faults.extend(
         shared.map(|attribute| format!("`{}` is in the input and in the output", attribute.name)),
     );
+    faults
+}
+
+/// Returns what is wrong with the names that make an identity.
+pub(crate) fn faults_of_identity<E>(
+    identity: &[&'static str],
+    input: &[Attribute<E>],
+) -> Vec<String> {
     let is_text = |name: &str| {
         input
             .iter()
             .any(|attribute| attribute.name == name && matches!(attribute.ty, Type::Text))
     };
-    let strange = R::IDENTITY.iter().filter(|name| !is_text(name));
-    faults.extend(strange.map(|name| format!("the identity `{name}` is no text of the input")));
-    faults
+    let strange = identity.iter().filter(|name| !is_text(name));
+    strange
+        .map(|name| format!("the identity `{name}` is no text of the input"))
+        .collect()
 }
 
 fn not_of<E>(computed: bool, attributes: &[Attribute<E>], at: &str, wrong: &mut Vec<String>) {

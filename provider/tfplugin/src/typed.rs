@@ -9,9 +9,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     Attribute, Diagnostic, Diagnostics, ImportId, Kind, Object, Path, Paths, Planned, Raw,
-    Resource, Shape, Stage, edits,
-    object::kind_of,
-    schema,
+    Resource, Shape, Stage, edits, schema,
     served::{PlannedChange, Served},
     work::{Work, within},
 };
@@ -32,10 +30,37 @@ pub(crate) struct Typed<R: Resource> {
     import: Option<Importer<R>>,
 }
 
+/// The two sides of a state.
 pub(crate) struct StateShape<E> {
     pub(crate) input: Vec<Attribute<E>>,
+    /// Names of what the provider finds out.
     output: Vec<&'static str>,
-    kind: Kind,
+    pub(crate) kind: Kind,
+}
+
+impl<E> StateShape<E> {
+    pub(crate) fn new(input: Vec<Attribute<E>>, output: &[Attribute<E>]) -> Self {
+        let both = input.iter().chain(output);
+        let kinds = both.map(|attribute| (attribute.name.to_owned(), attribute.ty.kind()));
+        Self {
+            kind: Kind::Object(kinds.collect()),
+            input,
+            output: output.iter().map(|attribute| attribute.name).collect(),
+        }
+    }
+
+    /// Tells every attribute that the user wrote and only the provider can.
+    pub(crate) fn read_only(&self, config: &Raw) -> Diagnostics {
+        let written = self.output.iter();
+        let written = written.filter(|name| *config.get(name) != Raw::Null);
+        let tell = |name: &&'static str| {
+            let detail = format!(
+                "`{name}` is found out by the provider and cannot be set. Remove it from the configuration."
+            );
+            Diagnostic::error("Invalid Configuration for Read-Only Attribute", detail).at(*name)
+        };
+        written.map(tell).collect()
+    }
 }
 
 /// What a state or a plan means; `None` for null.
@@ -50,23 +75,8 @@ impl<R: Resource> Typed<R> {
     }
 
     pub(crate) fn shape(&self) -> &StateShape<R::Effect> {
-        self.shape.get_or_init(|| {
-            let (input, output) = (R::Input::attributes(), R::Output::attributes());
-            let (Kind::Object(mut kinds), Kind::Object(more)) = (kind_of(&input), kind_of(&output))
-            else {
-                return StateShape {
-                    input,
-                    output: vec![],
-                    kind: Kind::Dynamic,
-                };
-            };
-            kinds.extend(more);
-            StateShape {
-                input,
-                output: output.iter().map(|attribute| attribute.name).collect(),
-                kind: Kind::Object(kinds),
-            }
-        })
+        self.shape
+            .get_or_init(|| StateShape::new(R::Input::attributes(), &R::Output::attributes()))
     }
 
     /// Reads both sides of a state.
@@ -128,11 +138,14 @@ impl<R: Resource> Served<R::Context> for Typed<R> {
     }
 
     fn schema(&self) -> wire::Schema {
-        schema::of_resource::<R>()
+        schema::of_sides::<R::Effect, R::Input, R::Output>(R::tells)
     }
 
     fn faults(&self) -> Vec<String> {
-        schema::faults::<R>()
+        let (input, output) = (R::Input::attributes(), R::Output::attributes());
+        let mut faults = schema::faults(&input, &output);
+        faults.extend(schema::faults_of_identity(R::IDENTITY, &input));
+        faults
     }
 
     fn identity(&self) -> Vec<(&'static str, String)> {
@@ -150,21 +163,7 @@ impl<R: Resource> Served<R::Context> for Typed<R> {
     }
 
     fn validate(&self, config: &Raw) -> Diagnostics {
-        let mut told = Diagnostics::none();
-        for name in self
-            .shape()
-            .output
-            .iter()
-            .filter(|name| *config.get(name) != Raw::Null)
-        {
-            let detail = format!(
-                "`{name}` is found out by the provider and cannot be set. Remove it from the configuration."
-            );
-            told.push(
-                Diagnostic::error("Invalid Configuration for Read-Only Attribute", detail)
-                    .at(*name),
-            );
-        }
+        let mut told = self.shape().read_only(config);
         if let Some(input) = R::Input::read(config, &Path::root(), &mut told) {
             let unknown = Paths::unknown_in(config).with_told(&told);
             told.append(R::check(&input, &unknown));

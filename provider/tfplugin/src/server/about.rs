@@ -24,6 +24,7 @@ impl<P: Provider> Server<P> {
         wire::get_metadata::Response {
             server_capabilities: Some(CAPABILITIES),
             resources: self.resources.keys().map(name).collect(),
+            data_sources: self.data_sources.keys().map(name).collect(),
             ..Default::default()
         }
     }
@@ -33,6 +34,11 @@ impl<P: Provider> Server<P> {
             provider: Some(schema::of_config::<P::Effect, P::Config>()),
             server_capabilities: Some(CAPABILITIES),
             resource_schemas: self.each(|resource| resource.schema()),
+            data_source_schemas: self
+                .data_sources
+                .iter()
+                .map(|(name, source)| ((*name).to_owned(), source.schema()))
+                .collect(),
             ..Default::default()
         };
         telling(reply, self.faults(), &self.config)
@@ -59,14 +65,14 @@ impl<P: Provider> Server<P> {
     }
 
     fn faults(&self) -> Diagnostics {
-        let faulty = self.resources.values().flat_map(|resource| {
-            let tell = |fault| {
-                Diagnostic::error(
-                    "Faulty schema",
-                    format!("{}: {fault}. Report it.", resource.name()),
-                )
-            };
-            resource.faults().into_iter().map(tell)
+        let resources = self.resources.values();
+        let resources = resources.map(|resource| (resource.name(), resource.faults()));
+        let sources = self.data_sources.values();
+        let sources = sources.map(|source| (source.name(), source.faults()));
+        let faulty = resources.chain(sources).flat_map(|(name, faults)| {
+            faults.into_iter().map(move |fault| {
+                Diagnostic::error("Faulty schema", format!("{name}: {fault}. Report it."))
+            })
         });
         faulty.collect()
     }

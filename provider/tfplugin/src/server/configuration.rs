@@ -63,6 +63,20 @@ impl<P: Provider> Server<P> {
             resource.kind(),
         ))
     }
+
+    pub(super) fn validate_data(
+        &self,
+        request: &wire::validate_data_resource_config::Request,
+    ) -> Result<wire::validate_data_resource_config::Response, Failure> {
+        let source = self.data_source(&request.type_name)?;
+        let config = convert::read(request.config.as_ref(), source.kind())?;
+        let told = source.validate(&config);
+        Ok(telling(
+            wire::validate_data_resource_config::Response::default(),
+            told,
+            source.kind(),
+        ))
+    }
 }
 
 /// Reads a provider block. Terraform sends null for one that is not there: it counts as empty.

@@ -91,6 +91,21 @@ impl<P: Provider> Server<P> {
         Ok(telling(reply, told, resource.kind()))
     }
 
+    pub(super) async fn read_data(
+        &self,
+        request: wire::read_data_source::Request,
+    ) -> Result<wire::read_data_source::Response, Failure> {
+        let source = self.data_source(&request.type_name)?;
+        let config = convert::read(request.config.as_ref(), source.kind())?;
+        let context = self.context()?;
+        let (state, told) = source.read(&context, &config, self.stop.token()).await;
+        let reply = wire::read_data_source::Response {
+            state: Some(convert::write(&state)),
+            ..Default::default()
+        };
+        Ok(telling(reply, told, source.kind()))
+    }
+
     pub(super) async fn import(
         &self,
         request: wire::import_resource_state::Request,

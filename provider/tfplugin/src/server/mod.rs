@@ -17,7 +17,10 @@ use std::{
 use proto::tfplugin6::{self as wire, provider_server};
 use tonic::{Request, Response, Status};
 
-use crate::{Diagnostic, Kind, Object, Provider, object::kind_of, serve::Stop, served::Served};
+use crate::{
+    Diagnostic, Kind, Object, Provider, data_source::ServedData, object::kind_of, serve::Stop,
+    served::Served,
+};
 use answer::answer;
 
 /// A provider as Terraform calls it.
@@ -25,6 +28,7 @@ pub struct Server<P: Provider> {
     provider: P,
     config: Kind,
     resources: BTreeMap<&'static str, Arc<dyn Served<P::Context>>>,
+    data_sources: BTreeMap<&'static str, Arc<dyn ServedData<P::Context>>>,
     /// Set by each configuration; one process may get several while it is debugged.
     context: RwLock<Option<Arc<P::Context>>>,
     stop: Stop,
@@ -36,10 +40,14 @@ impl<P: Provider> Server<P> {
         let resources = P::resources()
             .into_iter()
             .map(|registered| (registered.0.name(), registered.0));
+        let data_sources = P::data_sources()
+            .into_iter()
+            .map(|registered| (registered.0.name(), registered.0));
         Self {
             provider,
             config: kind_of(&P::Config::attributes()),
             resources: resources.collect(),
+            data_sources: data_sources.collect(),
             context: RwLock::default(),
             stop: Stop::default(),
         }
@@ -47,14 +55,12 @@ impl<P: Provider> Server<P> {
 
     fn resource(&self, name: &str) -> Result<&dyn Served<P::Context>, Diagnostic> {
         let found = self.resources.get(name).map(|resource| &**resource);
-        found.ok_or_else(|| {
-            let known: Vec<_> = self.resources.keys().copied().collect();
-            let detail = format!(
-                "This version of the provider has no `{name}`. It has: {}.",
-                known.join(", ")
-            );
-            Diagnostic::error("Unknown resource type", detail)
-        })
+        found.ok_or_else(|| unknown_type("Unknown resource type", name, self.resources.keys()))
+    }
+
+    fn data_source(&self, name: &str) -> Result<&dyn ServedData<P::Context>, Diagnostic> {
+        let found = self.data_sources.get(name).map(|source| &**source);
+        found.ok_or_else(|| unknown_type("Unknown data source", name, self.data_sources.keys()))
     }
 
     fn context(&self) -> Result<Arc<P::Context>, Diagnostic> {
@@ -68,6 +74,19 @@ impl<P: Provider> Server<P> {
             Diagnostic::error("Provider is not configured", detail)
         })
     }
+}
+
+fn unknown_type<'a>(
+    summary: &str,
+    name: &str,
+    known: impl Iterator<Item = &'a &'static str>,
+) -> Diagnostic {
+    let known: Vec<_> = known.copied().collect();
+    let detail = format!(
+        "This version of the provider has no `{name}`. It has: {}.",
+        known.join(", ")
+    );
+    Diagnostic::error(summary, detail)
 }
 
 type Reply<T> = Result<Response<T>, Status>;
@@ -145,6 +164,23 @@ impl<P: Provider> provider_server::Provider for Server<P> {
             self.validate(&request.into_inner())
         })
         .await
+    }
+
+    async fn validate_data_resource_config(
+        &self,
+        request: Request<wire::validate_data_resource_config::Request>,
+    ) -> Reply<wire::validate_data_resource_config::Response> {
+        answer("ValidateDataResourceConfig", async {
+            self.validate_data(&request.into_inner())
+        })
+        .await
+    }
+
+    async fn read_data_source(
+        &self,
+        request: Request<wire::read_data_source::Request>,
+    ) -> Reply<wire::read_data_source::Response> {
+        answer("ReadDataSource", self.read_data(request.into_inner())).await
     }
 
     async fn upgrade_resource_state(

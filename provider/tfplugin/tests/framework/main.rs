@@ -7,6 +7,7 @@
     reason = "test code: a panic is a failed test, and tables are long"
 )]
 
+mod data_sources;
 mod declarations;
 mod failures;
 mod faulty;

@@ -7,9 +7,9 @@ use std::{
 };
 
 use tfplugin::{
-    Changed, Diagnostic, Diagnostics, Done, Import, ImportId, Limits, Paths, Planned, Provider,
-    Registration, Resource, Stage, Text, Timeouts, Value, all_unknown, importable, object,
-    unknown_from,
+    Changed, DataRegistration, DataSource, Diagnostic, Diagnostics, Done, Found, Import, ImportId,
+    Limits, Paths, Planned, Provider, Registration, Resource, Stage, Text, Timeouts, Value,
+    all_unknown, data_source, importable, object, unknown_from,
 };
 use tokio::{sync::Notify, time::Instant};
 
@@ -335,6 +335,72 @@ impl Import for ThingResource {
 }
 
 object! {
+    /// Looks for things.
+    pub(crate) struct SearchInput: Effect {
+        /// The letters that a name begins with.
+        Required prefix: Text<Name> => Nothing,
+        /// What goes wrong: `read`, `panic` or `warn`.
+        Optional fault: String => Nothing,
+    }
+}
+
+object! {
+    /// What was found.
+    pub(crate) struct SearchOutput: Effect {
+        /// Names of the things.
+        Computed names: Vec<String> => Nothing,
+        /// Nobody's.
+        Computed nothing: String => Nothing,
+    }
+}
+
+pub(crate) struct Search;
+
+impl DataSource for Search {
+    const NAME: &'static str = "toy_search";
+
+    type Effect = Effect;
+    type Input = SearchInput;
+    type Output = SearchOutput;
+    type Context = World;
+
+    fn check(input: &SearchInput, unknown: &Paths) -> Diagnostics {
+        let odd = input.fault.known().filter(|fault| *fault == "odd");
+        odd.filter(|_| !unknown.is_unknown("prefix"))
+            .map(|_| Diagnostic::error("Odd fault", "Choose another.").at("fault"))
+            .into_iter()
+            .collect()
+    }
+
+    async fn read(
+        world: &World,
+        input: &SearchInput,
+        _: Instant,
+    ) -> Result<Found<SearchOutput>, Diagnostics> {
+        let fault = input.fault.known().map(String::as_str);
+        assert!(fault != Some("panic"), "as ordered");
+        if fault == Some("read") {
+            return Err(Diagnostic::error("Failed", "As ordered.")
+                .at("fault")
+                .into());
+        }
+        let prefix = input.prefix.known().map(|text| text.0.to_string());
+        let prefix = prefix.unwrap_or_default();
+        let things = world.things().clone();
+        let names = things.into_keys();
+        let names: Vec<_> = names.filter(|name| name.starts_with(&prefix)).collect();
+        let mut found = Found::new(SearchOutput {
+            names: names.into(),
+            nothing: Value::Unknown,
+        });
+        if fault == Some("warn") {
+            found.diagnostics = Diagnostic::warning("A warning", "As ordered.").into();
+        }
+        Ok(found)
+    }
+}
+
+object! {
     /// The toy provider.
     pub(crate) struct Config: Effect {
         /// Which world: only `earth` exists.
@@ -371,5 +437,9 @@ impl Provider for Toy {
 
     fn resources() -> Vec<Registration<World>> {
         vec![importable::<ThingResource>()]
+    }
+
+    fn data_sources() -> Vec<DataRegistration<World>> {
+        vec![data_source::<Search>()]
     }
 }

@@ -1,0 +1,99 @@
+//! A data source, played as Terraform plays it.
+
+use proto::tfplugin6 as wire;
+use serde_json::Value as Json;
+
+use super::{broken, deferred};
+use crate::client::{Answer, capabilities, decode, encode, failed};
+use crate::schema::{self, Attributes};
+use crate::{Client, Error, Rule, Type, Value, rules};
+
+/// A data source of a provider.
+#[derive(Debug)]
+pub struct DataSource<'a> {
+    client: &'a Client,
+    name: String,
+    attributes: Attributes,
+    ty: Type,
+}
+
+impl<'a> DataSource<'a> {
+    pub(crate) fn new(client: &'a Client, name: &str, attributes: Attributes) -> Self {
+        Self {
+            client,
+            name: name.to_owned(),
+            ty: schema::object(&attributes),
+            attributes,
+        }
+    }
+
+    /// Validates a configuration.
+    ///
+    /// # Errors
+    /// [`Error::Config`], [`Error::Call`].
+    pub async fn validate(&self, config: &Json) -> Result<Answer<()>, Error> {
+        self.validate_value(&self.config(config)?).await
+    }
+
+    /// Validates and reads; what is configured comes back as it was, and all of it is known.
+    ///
+    /// # Errors
+    /// [`Error::Config`], [`Error::Call`], [`Error::Broken`].
+    pub async fn read(&self, config: &Json) -> Result<Answer<Value>, Error> {
+        let config = self.config(config)?;
+        let valid = self.validate_value(&config).await?;
+        if valid.value.is_none() {
+            return Ok(Answer {
+                value: None,
+                diagnostics: valid.diagnostics,
+            });
+        }
+        let request = wire::read_data_source::Request {
+            type_name: self.name.clone(),
+            config: Some(encode(&config)),
+            client_capabilities: Some(capabilities()),
+            ..Default::default()
+        };
+        let response = self
+            .client
+            .raw()
+            .read_data_source(request)
+            .await?
+            .into_inner();
+        deferred(response.deferred)?;
+        if failed(&response.diagnostics) {
+            return Ok(Answer::new(None, &response.diagnostics));
+        }
+        let value = decode(response.state.as_ref(), &self.ty)?;
+        if value == Value::Null {
+            let text = "a data source gave neither a value nor an error";
+            return Err(broken(Rule::Existence, text));
+        }
+        rules::state(&self.attributes, &value)?;
+        rules::plan(&self.attributes, &Value::Null, &config, &value)?;
+        Ok(Answer::new(Some(value), &response.diagnostics))
+    }
+
+    fn config(&self, config: &Json) -> Result<Value, Error> {
+        let value = schema::with_blocks(&self.attributes, Value::from_json(config, &self.ty)?);
+        schema::required(&self.attributes, &value)?;
+        Ok(value)
+    }
+
+    async fn validate_value(&self, config: &Value) -> Result<Answer<()>, Error> {
+        let request = wire::validate_data_resource_config::Request {
+            type_name: self.name.clone(),
+            config: Some(encode(config)),
+        };
+        let response = self
+            .client
+            .raw()
+            .validate_data_resource_config(request)
+            .await?
+            .into_inner();
+        Ok(Answer::new(
+            (!failed(&response.diagnostics)).then_some(()),
+            &response.diagnostics,
+        ))
+    }
+}
