@@ -51,11 +51,30 @@ resource "mesh_vm_workload" "leaves" {
           protocol    = local.later.text
           target_port = local.later.number
           app_port    = local.later.number
+          app_address = local.later.text
+          bind        = local.later.text
+          capture     = local.later.text
         }
+      }
+      export_to         = [local.later.text]
+      subject_alt_names = [local.later.text]
+      object_name       = local.later.text
+    }
+  }
+  sidecar = {
+    name             = local.later.text
+    egress_hosts     = [local.later.text]
+    outbound_traffic = local.later.text
+    egress_listeners = {
+      mysql = {
+        bind     = local.later.text
+        port     = local.later.number
+        protocol = local.later.text
+        hosts    = [local.later.text]
+        capture  = local.later.text
       }
     }
   }
-  sidecar = { egress_hosts = [local.later.text] }
   ssh = {
     host                     = local.later.text
     port                     = local.later.number

@@ -16,32 +16,43 @@ use crate::send::unsendable;
 pub(crate) type Listing = BTreeMap<String, Value>;
 
 impl Cluster {
-    /// Reads the objects of a workload: the entry, the sidecar of the same name, the
-    /// `ServiceEntry` objects `services`, and all others that carry the workload's mark.
+    /// Reads the objects of a workload: the entry, the `wanted`, and all others that carry the
+    /// workload's mark.
     ///
     /// Workloads that are read at about the same time share one LIST per kind and namespace, at
     /// most 2 s old; what is not in it is asked for by itself before it counts as absent.
     pub async fn observe(
         &self,
         id: &Id,
-        services: &[Name],
+        wanted: &[(Kind, Id)],
     ) -> Result<ObservedObjects, ClusterError> {
-        let of = |name: &Name| Id {
-            namespace: id.namespace.clone(),
-            name: name.clone(),
-        };
-        let found = futures::future::try_join_all(services.iter().map(|name| async {
-            Ok::<_, ClusterError>((
-                name.clone(),
-                self.object(Kind::ServiceEntry, &of(name)).await?,
-            ))
-        }));
-        let (entry, sidecar, found, all) = tokio::try_join!(
+        let (entry, services, sidecars) = tokio::try_join!(
             self.object(Kind::WorkloadEntry, id),
-            self.object(Kind::Sidecar, id),
-            found,
-            self.listing(Kind::ServiceEntry, &id.namespace)
+            self.objects_of(Kind::ServiceEntry, id, wanted),
+            self.objects_of(Kind::Sidecar, id, wanted),
         )?;
+        Ok(ObservedObjects {
+            entry,
+            services,
+            sidecars,
+        })
+    }
+
+    /// Reads the objects of a kind by name: those that are wanted and those that carry the mark.
+    async fn objects_of(
+        &self,
+        kind: Kind,
+        id: &Id,
+        wanted: &[(Kind, Id)],
+    ) -> Result<BTreeMap<Name, Value>, ClusterError> {
+        let ids = wanted
+            .iter()
+            .filter(|(of, _)| *of == kind)
+            .map(|(_, id)| id);
+        let found = futures::future::try_join_all(ids.map(|id| async {
+            Ok::<_, ClusterError>((id.name.clone(), self.object(kind, id).await?))
+        }));
+        let (found, all) = tokio::try_join!(found, self.listing(kind, &id.namespace))?;
         let marked = all
             .iter()
             .filter(|(_, object)| Mark::of(object) == Some(Mark::Workload(id.name.clone())))
@@ -49,12 +60,7 @@ impl Cluster {
         let found = found
             .into_iter()
             .filter_map(|(name, object)| Some((name, object?)));
-        let services = marked.chain(found).collect();
-        Ok(ObservedObjects {
-            entry,
-            services,
-            sidecar,
-        })
+        Ok(marked.chain(found).collect())
     }
 
     /// Reads the other entries of a namespace, for `mesh::conflicts`.
@@ -66,13 +72,22 @@ impl Cluster {
             .collect())
     }
 
-    /// Returns the names of all `ServiceEntry` objects in the workload's namespace, for an import.
-    pub async fn service_entries(&self, id: &Id) -> Result<Vec<Name>, ClusterError> {
-        let services = self.listing(Kind::ServiceEntry, &id.namespace).await?;
-        Ok(services
-            .keys()
-            .filter_map(|name| name.parse().ok())
-            .collect())
+    /// Returns all objects in the workload's namespace that may select it, for an import.
+    pub async fn selecting(&self, id: &Id) -> Result<Vec<(Kind, Id)>, ClusterError> {
+        let (services, sidecars) = tokio::try_join!(
+            self.listing(Kind::ServiceEntry, &id.namespace),
+            self.listing(Kind::Sidecar, &id.namespace),
+        )?;
+        let of = |kind| {
+            move |name: &String| {
+                let namespace = id.namespace.clone();
+                let name = name.parse().ok()?;
+                Some((kind, Id { namespace, name }))
+            }
+        };
+        let services = services.keys().filter_map(of(Kind::ServiceEntry));
+        let sidecars = sidecars.keys().filter_map(of(Kind::Sidecar));
+        Ok(services.chain(sidecars).collect())
     }
 
     /// Reads one object by way of the shared LIST.

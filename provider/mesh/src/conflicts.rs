@@ -24,8 +24,8 @@ pub fn conflicts(workload: &Workload, facts: &Facts, others: &[Other]) -> Vec<Pr
 /// `b-c` and `a-b` with the service `c` make the same name.
 pub fn taken_services(workload: &Workload, observed: &ObservedObjects) -> Vec<Problem> {
     let own = &workload.id;
-    let taken = workload.services.keys().filter_map(|service| {
-        let name = service_entry_name(&own.name, service)?;
+    let taken = workload.services.iter().filter_map(|(service, of)| {
+        let name = service_entry_name(&own.name, service, of)?;
         let other = Mark::of(observed.services.get(&name)?)?;
         let text = format!(
             "The ServiceEntry {}/{name} already belongs to the {other}: both names put together are the \

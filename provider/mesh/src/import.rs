@@ -1,18 +1,20 @@
 //! A workload as it would have been declared, from objects that are in the cluster.
 
+mod service_entry;
+mod sidecar;
+
 use std::collections::BTreeMap;
 use std::fmt::Display;
-use std::net::IpAddr;
 use std::str::FromStr;
 
 use serde_json::{Map, Value};
 
 use crate::change::Problem;
-use crate::mark::WORKLOAD_LABEL;
-use crate::names::{Id, LabelKey, Name, Port, PortName};
+use crate::mark::{Mark, WORKLOAD_LABEL};
+use crate::names::{Id, LabelKey, Name, PortName};
 use crate::objects::HEALTH_CHECKS;
 use crate::observed::ObservedObjects;
-use crate::workload::{Interception, Proxy, Runtime, Service, ServicePort, Sidecar, Workload};
+use crate::workload::{Interception, Proxy, Runtime, Workload};
 
 /// What was found in the cluster, as a declaration.
 #[derive(Clone, Debug, PartialEq)]
@@ -23,9 +25,9 @@ pub struct Imported {
     pub notes: Vec<String>,
 }
 
-/// Reads a workload from its entry, the `ServiceEntry` objects that are called
-/// `<workload>-<service>` and select it, and the `Sidecar` of its name. The entry may have been
-/// made by hand. Fails if there is none, or if istiod made it.
+/// Reads a workload from its entry, and from those `ServiceEntry` objects and the `Sidecar` that
+/// select it and either carry its mark or are called `<workload>-<service>` and as the workload.
+/// The entry may have been made by hand. Fails if there is none, or if istiod made it.
 pub fn workload_from_objects(objects: &ObservedObjects) -> Result<Imported, Vec<Problem>> {
     let entry = objects
         .entry
@@ -41,13 +43,14 @@ pub fn workload_from_objects(objects: &ObservedObjects) -> Result<Imported, Vec<
     let mut notes = Vec::new();
     let mut workload = from_entry(entry, &mut notes)?;
     let labels = entry_labels(entry);
-    workload.services = services(&workload.id, &labels, &objects.services, &mut notes);
-    if let Some(sidecar) = objects
-        .sidecar
-        .as_ref()
-        .filter(|sidecar| selects(sidecar, &labels))
-    {
-        add_sidecar(&mut workload, sidecar, &mut notes);
+    workload.services =
+        service_entry::services(&workload.id, &labels, &objects.services, &mut notes);
+    let own = |(name, object): &(&Name, &Value)| {
+        let is_named = **name == workload.id.name;
+        (is_named || is_marked(&workload.id, object)) && selects(object, &labels)
+    };
+    if let Some((name, sidecar)) = objects.sidecars.iter().find(own) {
+        sidecar::add(&mut workload, name, sidecar, &mut notes);
     }
     if let Some(problem) = crate::validate(&workload).first() {
         notes.push(format!(
@@ -130,6 +133,11 @@ fn entry_labels(entry: &Value) -> Map<String, Value> {
     labels
 }
 
+/// Whether the provider wrote the object for this workload, whatever its name.
+fn is_marked(workload: &Id, object: &Value) -> bool {
+    Mark::of(object) == Some(Mark::Workload(workload.name.clone()))
+}
+
 fn selects(object: &Value, labels: &Map<String, Value>) -> bool {
     let selector = object["spec"]["workloadSelector"]["labels"].as_object();
     selector.is_some_and(|wanted| {
@@ -138,114 +146,6 @@ fn selects(object: &Value, labels: &Map<String, Value>) -> bool {
                 .iter()
                 .all(|(key, value)| labels.get(key) == Some(value))
     })
-}
-
-fn services(
-    workload: &Id,
-    labels: &Map<String, Value>,
-    objects: &BTreeMap<Name, Value>,
-    notes: &mut Vec<String>,
-) -> BTreeMap<Name, Service> {
-    let mut services = BTreeMap::new();
-    for (name, object) in objects.iter().filter(|(_, object)| selects(object, labels)) {
-        let title = format!("ServiceEntry {}/{name}", workload.namespace);
-        let short = name
-            .as_str()
-            .strip_prefix(workload.name.as_str())
-            .and_then(|rest| rest.strip_prefix('-'));
-        match (short.and_then(|short| short.parse::<Name>().ok()), service(&object["spec"])) {
-            (Some(short), Ok(service)) => drop(services.insert(short, service)),
-            (None, _) => notes.push(format!(
-                "{title} selects this workload and is left as it is: only one that is called {}-<service> becomes a part of it.",
-                workload.name
-            )),
-            (_, Err(why)) => notes.push(format!("{title} is left as it is: {why}.")),
-        }
-    }
-    services
-}
-
-fn service(spec: &Value) -> Result<Service, String> {
-    let ports = spec["ports"].as_array().into_iter().flatten().map(|port| {
-        let name: PortName = parsed("ports.name", &port["name"])?;
-        let number: Port = parsed("ports.number", &port["number"])?;
-        let target =
-            optional("ports.targetPort", &port["targetPort"])?.filter(|target| *target != number);
-        let protocol = parsed("ports.protocol", &port["protocol"])?;
-        Ok((
-            name,
-            ServicePort {
-                number,
-                protocol,
-                target_port: target,
-                app_port: None,
-            },
-        ))
-    });
-    Ok(Service {
-        hosts: parsed_list("hosts", &spec["hosts"])?,
-        addresses: parsed_list("addresses", &spec["addresses"])?,
-        ports: ports.collect::<Result<_, String>>()?,
-    })
-}
-
-/// Takes over a Sidecar: where the applications listen, what the listeners bind, what may be reached.
-fn add_sidecar(workload: &mut Workload, object: &Value, notes: &mut Vec<String>) {
-    let spec = &object["spec"];
-    let title = format!("Sidecar {}", workload.id);
-    for listener in spec["ingress"].as_array().into_iter().flatten() {
-        if !add_listener(workload, listener) {
-            let number = &listener["port"]["number"];
-            notes.push(format!(
-                "{title}: the listener on {number} follows from no service."
-            ));
-        }
-    }
-    let egress = spec["egress"]
-        .as_array()
-        .map(Vec::as_slice)
-        .unwrap_or_default();
-    if egress.len() > 1 || egress.iter().any(|listener| !listener["port"].is_null()) {
-        notes.push(format!(
-            "{title}: only one egress listener without a port can be declared."
-        ));
-    }
-    let hosts = egress
-        .first()
-        .and_then(|listener| listener["hosts"].as_array());
-    let texts = hosts.into_iter().flatten().filter_map(Value::as_str);
-    workload.sidecar = Some(Sidecar {
-        egress_hosts: texts.map(str::to_owned).collect(),
-    });
-}
-
-/// Takes over a listener. Returns false if it is not one that follows from a service's port.
-fn add_listener(workload: &mut Workload, listener: &Value) -> bool {
-    let number = listener["port"]["number"].as_u64();
-    let Workload {
-        services, ports, ..
-    } = workload;
-    let mut all = services.values_mut().flat_map(|service| &mut service.ports);
-    let of = all.find(|(name, port)| number == Some(port.target(name, ports).get().into()));
-    let (Some((name, port)), Some(app)) = (of, app_port(listener)) else {
-        return false;
-    };
-    port.app_port = Some(app).filter(|app| *app != port.target(name, ports));
-    let bind = listener["bind"]
-        .as_str()
-        .and_then(|bind| bind.parse::<IpAddr>().ok());
-    workload.instance_ip = bind
-        .filter(|ip| !ip.is_unspecified())
-        .or(workload.instance_ip);
-    true
-}
-
-fn app_port(listener: &Value) -> Option<Port> {
-    listener["defaultEndpoint"]
-        .as_str()?
-        .strip_prefix("127.0.0.1:")?
-        .parse()
-        .ok()
 }
 
 /// Returns a field; a note if it is there and cannot be said here.

@@ -36,13 +36,14 @@ pub use import::{Imported, workload_from_objects};
 pub use leftover::{adoption, leftover};
 pub use mark::Mark;
 pub use names::{
-    Address, Cidr, EnvName, Fqdn, Host, Id, Invalid, LabelKey, LabelValue, Locality, Name,
-    Namespace, Network, Port, PortName, Protocol, Sha256, SpiffeId,
+    Address, Cidr, EgressHost, EnvName, ExportTo, Fqdn, Host, Id, Invalid, LabelKey, LabelValue,
+    Listen, Locality, Name, Namespace, Network, Port, PortName, Protocol, Sha256, SpiffeId,
 };
-pub use objects::{as_it_is, declared, is_unfinished, object_ids, service_entry_names, withdrawn};
+pub use objects::{as_it_is, declared, is_unfinished, object_ids, withdrawn};
 pub use observed::{Connection, ObservedObjects, ObservedVm, Seen, SeenRuntime, UnitState};
 pub use render::render;
 pub use validate::validate;
 pub use workload::{
-    Install, Interception, Proxy, Runtime, Service, ServicePort, Sidecar, Workload,
+    Capture, EgressListener, Install, Interception, OutboundTraffic, Proxy, Runtime, Service,
+    ServicePort, Sidecar, Workload,
 };

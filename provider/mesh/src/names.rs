@@ -9,8 +9,8 @@ mod service;
 use std::fmt;
 use std::str::FromStr;
 
-pub use address::{Address, Cidr, Fqdn, Host};
-pub use service::{Port, PortName, Protocol};
+pub use address::{Address, Cidr, Fqdn, Host, Listen};
+pub use service::{EgressHost, ExportTo, Port, PortName, Protocol};
 
 /// A text that is not what it should be: what was found, and the rule.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -73,6 +73,33 @@ macro_rules! text {
     };
 }
 use text;
+
+/// Declares a choice between words.
+macro_rules! words {
+    ($(#[doc = $about:literal])+ $Name:ident: $what:literal, $rule:literal { $( $(#[doc = $doc:literal])+ $Variant:ident = $word:literal, )+ }) => {
+        $(#[doc = $about])+
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum $Name { $( $(#[doc = $doc])+ $Variant, )+ }
+
+        impl std::str::FromStr for $Name {
+            type Err = $crate::names::Invalid;
+
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                match text {
+                    $( $word => Ok(Self::$Variant), )+
+                    _ => Err($crate::names::Invalid::new(text, $what, $rule)),
+                }
+            }
+        }
+
+        impl std::fmt::Display for $Name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(match self { $( Self::$Variant => $word, )+ })
+            }
+        }
+    };
+}
+pub(crate) use words;
 
 text! {
     /// A Kubernetes namespace.

@@ -4,14 +4,15 @@
 //! The user's labels would not do: a selector over `app: ratings` also takes every other VM with
 //! that label, while each workload owns the services that it declares.
 
-use std::collections::BTreeMap;
+mod entry;
+mod service_entry;
+mod sidecar;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::desired::{Kind, Manifest};
-use crate::mark::WORKLOAD_LABEL;
-use crate::names::{Address, Id, Name, PortName};
-use crate::workload::{Service, ServicePort, Sidecar, Workload};
+use crate::names::{Address, Id, Name};
+use crate::workload::{Service, Sidecar, Workload};
 
 /// Label that says who writes an object; its value is [`MANAGER`].
 pub const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
@@ -25,21 +26,36 @@ pub const HEALTH_CHECKS: &str = "proxy.istio.io/health-checks-enabled";
 
 /// Returns the objects in the order in which they are written: istiod refuses a proxy without entry.
 pub(crate) fn objects(workload: &Workload, address: &Address) -> Vec<Manifest> {
-    let mut objects = vec![entry(workload, address)];
-    let services = workload.services.iter();
-    objects.extend(
-        services.filter_map(|(name, service)| service_entry(workload, address, name, service)),
-    );
-    objects.extend(
-        workload
-            .sidecar
-            .as_ref()
-            .map(|of| sidecar(workload, address, of)),
-    );
-    objects
+    let services = workload.services.iter().filter_map(|(name, service)| {
+        let resolution = service_entry::Resolution::of(address);
+        let spec = service_entry::spec(service, &workload.ports, resolution, &selector(workload));
+        let name = service_entry_name(&workload.id.name, name, service)?;
+        Some(manifest(workload, Kind::ServiceEntry, name, spec))
+    });
+    let sidecar = workload.sidecar.as_ref().map(|sidecar| {
+        let bind = workload.instance_ip.filter(|ip| address.ip() != Some(*ip));
+        let spec = sidecar::spec(
+            sidecar,
+            &workload.services,
+            &workload.ports,
+            bind,
+            &selector(workload),
+        );
+        manifest(
+            workload,
+            Kind::Sidecar,
+            sidecar_name(workload, sidecar),
+            spec,
+        )
+    });
+    std::iter::once(entry::entry(workload, address))
+        .chain(services)
+        .chain(sidecar)
+        .collect()
 }
 
-/// Returns the objects that a workload declares; none without an address.
+/// Returns the objects that a workload declares; none without an address. Nothing is validated: what
+/// breaks a rule gives objects that break it.
 pub fn declared(workload: &Workload) -> Vec<Manifest> {
     let address = workload.address.as_ref();
     address.map_or_else(Vec::new, |address| objects(workload, address))
@@ -87,155 +103,32 @@ pub fn object_ids(workload: &Workload) -> Vec<(Kind, Id)> {
         namespace: workload.id.namespace.clone(),
         name,
     };
-    let services = service_entry_names(workload).into_iter();
-    let sidecar = workload.sidecar.as_ref();
+    let services = workload
+        .services
+        .iter()
+        .filter_map(|(name, service)| service_entry_name(&workload.id.name, name, service));
+    let sidecar = workload
+        .sidecar
+        .as_ref()
+        .map(|sidecar| (Kind::Sidecar, id(sidecar_name(workload, sidecar))));
     std::iter::once((Kind::WorkloadEntry, workload.id.clone()))
         .chain(services.map(|name| (Kind::ServiceEntry, id(name))))
-        .chain(sidecar.map(|_| (Kind::Sidecar, workload.id.clone())))
+        .chain(sidecar)
         .collect()
 }
 
-/// Returns the names of the `ServiceEntry` objects of a workload.
-pub fn service_entry_names(workload: &Workload) -> Vec<Name> {
-    workload
-        .services
-        .keys()
-        .filter_map(|name| service_entry_name(&workload.id.name, name))
-        .collect()
-}
-
-/// Returns the name of the object of a service; `None` if it would be too long.
-pub(crate) fn service_entry_name(workload: &Name, service: &Name) -> Option<Name> {
-    format!("{workload}-{service}").parse().ok()
-}
-
-fn entry(workload: &Workload, address: &Address) -> Manifest {
-    let mut annotations = text_map(&workload.annotations);
-    annotations.insert(HEALTH_CHECKS.to_owned(), json!("false"));
-    let mut labels = text_map(&workload.labels);
-    labels.insert(WORKLOAD_LABEL.to_owned(), json!(workload.id.name.as_str()));
-
-    let mut spec = Map::new();
-    spec.insert("address".to_owned(), json!(address.to_string()));
-    spec.insert("labels".to_owned(), labels.into());
-    spec.insert(
-        "serviceAccount".to_owned(),
-        json!(workload.service_account.as_str()),
-    );
-    if !workload.ports.is_empty() {
-        let ports = workload
-            .ports
-            .iter()
-            .map(|(name, port)| (name.to_string(), json!(port.get())));
-        spec.insert("ports".to_owned(), ports.collect::<Map<_, _>>().into());
+/// Returns the name of the object of a service; `None` if there is none, or it would be too long.
+pub(crate) fn service_entry_name(workload: &Name, name: &Name, service: &Service) -> Option<Name> {
+    if service.hosts.is_empty() {
+        return None;
     }
-    let optional = [
-        (
-            "network",
-            workload
-                .network
-                .as_ref()
-                .map(|network| json!(network.as_str())),
-        ),
-        (
-            "locality",
-            workload
-                .locality
-                .as_ref()
-                .map(|locality| json!(locality.as_str())),
-        ),
-        ("weight", workload.weight.map(Value::from)),
-    ];
-    spec.extend(
-        optional
-            .into_iter()
-            .filter_map(|(key, value)| Some((key.to_owned(), value?))),
-    );
-
-    let mut entry = manifest(
-        workload,
-        Kind::WorkloadEntry,
-        workload.id.name.clone(),
-        spec.into(),
-    );
-    entry.body["metadata"]["annotations"] = annotations.into();
-    entry
+    let made = || format!("{workload}-{name}").parse().ok();
+    service.object_name.clone().or_else(made)
 }
 
-fn service_entry(
-    workload: &Workload,
-    address: &Address,
-    name: &Name,
-    service: &Service,
-) -> Option<Manifest> {
-    let ports: Vec<Value> = service
-        .ports
-        .iter()
-        .map(|(name, port)| service_port(workload, name, port))
-        .collect();
-    let mut spec = json!({
-        "hosts": service.hosts.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        "location": "MESH_INTERNAL",
-        "ports": ports,
-        "resolution": resolution(address),
-        "workloadSelector": selector(workload),
-    });
-    if !service.addresses.is_empty() {
-        spec["addresses"] = service.addresses.iter().map(ToString::to_string).collect();
-    }
-    let name = service_entry_name(&workload.id.name, name)?;
-    Some(manifest(workload, Kind::ServiceEntry, name, spec))
-}
-
-fn service_port(workload: &Workload, name: &PortName, port: &ServicePort) -> Value {
-    json!({
-        "name": name.as_str(),
-        "number": port.number.get(),
-        "protocol": port.protocol.to_string(),
-        "targetPort": workload.target(name, port).get(),
-    })
-}
-
-/// Istio takes a name as an endpoint's address only where callers resolve it.
-fn resolution(address: &Address) -> &'static str {
-    match address {
-        Address::Ip(_) => "STATIC",
-        Address::Fqdn(_) => "DNS",
-    }
-}
-
-fn sidecar(workload: &Workload, address: &Address, sidecar: &Sidecar) -> Manifest {
-    let ports = workload
-        .services
-        .values()
-        .flat_map(|service| &service.ports);
-    let ingress: Vec<Value> = ports
-        .map(|(name, port)| listener(workload, address, name, port))
-        .collect();
-    let mut spec = json!({ "workloadSelector": selector(workload) });
-    if !ingress.is_empty() {
-        spec["ingress"] = ingress.into();
-    }
-    if !sidecar.egress_hosts.is_empty() {
-        spec["egress"] = json!([{ "hosts": sidecar.egress_hosts }]);
-    }
-    manifest(workload, Kind::Sidecar, workload.id.name.clone(), spec)
-}
-
-/// Without `bind` the listener is on the address that istiod knows, which a VM behind NAT does not have.
-fn listener(workload: &Workload, address: &Address, name: &PortName, port: &ServicePort) -> Value {
-    let mut listener = json!({
-        "port": {
-            "name": name.as_str(),
-            "number": workload.target(name, port).get(),
-            "protocol": port.protocol.to_string(),
-        },
-        "defaultEndpoint": format!("127.0.0.1:{}", workload.app_port(name, port)),
-    });
-    if let Some(ip) = workload.instance_ip.filter(|ip| address.ip() != Some(*ip)) {
-        listener["bind"] = json!(ip.to_string());
-    }
-    listener
+fn sidecar_name(workload: &Workload, sidecar: &Sidecar) -> Name {
+    let own = || workload.id.name.clone();
+    sidecar.name.clone().unwrap_or_else(own)
 }
 
 fn selector(workload: &Workload) -> Value {
@@ -251,11 +144,4 @@ fn manifest(workload: &Workload, kind: Kind, name: Name, spec: Value) -> Manifes
     let mut body = json!({ "metadata": { "labels": labels } });
     body["spec"] = spec;
     Manifest { kind, id, body }
-}
-
-fn text_map<K: ToString, V: ToString>(texts: &BTreeMap<K, V>) -> Map<String, Value> {
-    texts
-        .iter()
-        .map(|(key, value)| (key.to_string(), json!(value.to_string())))
-        .collect()
 }

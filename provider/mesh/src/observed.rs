@@ -16,32 +16,29 @@ pub struct ObservedObjects {
     pub entry: Option<Value>,
     /// Whole `ServiceEntry` objects by name: those asked for, and all that carry the workload's mark.
     pub services: BTreeMap<Name, Value>,
-    /// The whole `Sidecar`.
-    pub sidecar: Option<Value>,
+    /// Whole `Sidecar` objects by name, likewise.
+    pub sidecars: BTreeMap<Name, Value>,
 }
 
 impl ObservedObjects {
-    /// Returns an object; `name` tells only services apart.
+    /// Returns an object; the entry whatever `name` is.
     pub fn get(&self, kind: Kind, name: &Name) -> Option<&Value> {
         match kind {
             Kind::WorkloadEntry => self.entry.as_ref(),
             Kind::ServiceEntry => self.services.get(name),
-            Kind::Sidecar => self.sidecar.as_ref(),
+            Kind::Sidecar => self.sidecars.get(name),
         }
     }
 
     /// Returns the objects that carry a mark of ours, whether or not they are still asked for.
     pub fn marked<'a>(&'a self, id: &'a Id) -> impl Iterator<Item = (Kind, Id)> + 'a {
-        let all = self
-            .services
-            .iter()
+        let services = self.services.iter();
+        let sidecars = self.sidecars.iter();
+        let entry = self.entry.iter();
+        let all = services
             .map(|(name, object)| (Kind::ServiceEntry, name, object))
-            .chain(
-                self.entry
-                    .iter()
-                    .map(|o| (Kind::WorkloadEntry, &id.name, o)),
-            )
-            .chain(self.sidecar.iter().map(|o| (Kind::Sidecar, &id.name, o)));
+            .chain(entry.map(|object| (Kind::WorkloadEntry, &id.name, object)))
+            .chain(sidecars.map(|(name, object)| (Kind::Sidecar, name, object)));
         all.filter(|(_, _, object)| Mark::of(object) == Some(Mark::Workload(id.name.clone())))
             .map(|(kind, name, _)| {
                 let name = name.clone();

@@ -3,7 +3,9 @@
 //!
 //! **Invariant**: every problem is told at once, at the attribute that the user would change.
 
+mod ports;
 mod services;
+mod sidecar;
 
 use std::net::IpAddr;
 
@@ -30,6 +32,8 @@ pub fn validate(workload: &Workload) -> Vec<Problem> {
         package(install, &mut problems);
     }
     services::validate(workload, &mut problems);
+    ports::validate(workload, &mut problems);
+    sidecar::validate(workload, &mut problems);
     problems
 }
 
@@ -64,11 +68,17 @@ fn address(workload: &Workload, problems: &mut Vec<Problem>) {
         ("address", workload.address.as_ref().and_then(Address::ip)),
         ("instance_ip", workload.instance_ip),
     ] {
-        if let Some(ip) = ip.filter(|ip: &IpAddr| ip.is_unspecified() || ip.is_multicast()) {
-            let text = format!("{ip} is the address of no single machine. Give the VM's own.");
+        if let Some(ip) = ip.filter(is_of_no_machine) {
+            let text = format!(
+                "{ip} is the address of no machine that others could dial. Give the VM's own."
+            );
             problems.push(problem("address-of-one-machine", &[at], text));
         }
     }
+}
+
+fn is_of_no_machine(ip: &IpAddr) -> bool {
+    ip.is_unspecified() || ip.is_multicast() || ip.is_loopback()
 }
 
 /// The proxy's id at istiod is `<name>.<namespace>`, split at the first dot.

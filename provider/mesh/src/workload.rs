@@ -1,14 +1,20 @@
 //! What the user asks for: one VM and the services that it offers.
 
+mod service;
+mod sidecar;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
 use crate::mark::Mark;
+pub use service::{Capture, Service, ServicePort};
+pub use sidecar::{EgressListener, OutboundTraffic, Sidecar};
+
 use crate::names::{
-    Address, Cidr, EnvName, Host, Id, Invalid, LabelKey, LabelValue, Locality, Name, Network, Port,
-    PortName, Protocol, Sha256,
+    Address, Cidr, EnvName, Id, Invalid, LabelKey, LabelValue, Locality, Name, Network, Port,
+    PortName, Sha256,
 };
 
 /// A VM that is a member of the mesh, as the user wrote it. Unknown values count as absent.
@@ -34,7 +40,7 @@ pub struct Workload {
     pub weight: Option<u32>,
     /// Ports of the entry by name.
     pub ports: BTreeMap<PortName, Port>,
-    /// Each becomes a `ServiceEntry` that selects this workload.
+    /// Each with hosts becomes a `ServiceEntry` that selects this workload.
     pub services: BTreeMap<Name, Service>,
     /// The `Sidecar` object; `None`: not ours.
     pub sidecar: Option<Sidecar>,
@@ -49,59 +55,6 @@ impl Workload {
     pub fn mark(&self) -> Mark {
         Mark::Workload(self.id.name.clone())
     }
-
-    /// Returns where the VM's proxy takes traffic of a service's port. Istio prefers the entry's
-    /// port of that name to the service's own target.
-    pub fn target(&self, name: &PortName, port: &ServicePort) -> Port {
-        port.target(name, &self.ports)
-    }
-
-    /// Returns where the application listens on 127.0.0.1.
-    pub fn app_port(&self, name: &PortName, port: &ServicePort) -> Port {
-        port.app_port.unwrap_or_else(|| self.target(name, port))
-    }
-}
-
-/// What one `ServiceEntry` offers.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Service {
-    /// Host names under which callers find the service.
-    pub hosts: Vec<Host>,
-    /// Virtual addresses; empty: Istio allocates one where it is configured to.
-    pub addresses: Vec<Cidr>,
-    /// Ports by name.
-    pub ports: BTreeMap<PortName, ServicePort>,
-}
-
-/// One port of a service.
-#[derive(Clone, Debug, PartialEq)]
-pub struct ServicePort {
-    /// What callers dial.
-    pub number: Port,
-    /// What is spoken.
-    pub protocol: Protocol,
-    /// Where the VM's proxy listens; `None`: `number`.
-    pub target_port: Option<Port>,
-    /// Where the application listens on 127.0.0.1; `None`: `target_port`.
-    pub app_port: Option<Port>,
-}
-
-impl ServicePort {
-    /// Returns where the proxy of an entry with these ports takes its traffic.
-    pub(crate) fn target(&self, name: &PortName, of_entry: &BTreeMap<PortName, Port>) -> Port {
-        of_entry
-            .get(name)
-            .copied()
-            .or(self.target_port)
-            .unwrap_or(self.number)
-    }
-}
-
-/// What the `Sidecar` adds to the ingress listeners that follow from the services.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Sidecar {
-    /// `namespace/host` patterns the VM may reach; empty: everything.
-    pub egress_hosts: Vec<String>,
 }
 
 /// How the proxy runs on the VM.

@@ -43,10 +43,19 @@ fn full() -> Json {
             "ratings": {
                 "hosts": ["ratings.vm.bookinfo"],
                 "addresses": ["240.240.1.1"],
-                "ports": { "http": { "number": 9080, "protocol": "HTTP", "target_port": 9080, "app_port": 9081 } },
+                "ports": { "http": {
+                    "number": 9080, "protocol": "HTTP", "target_port": 9080, "app_port": 9081,
+                    "app_address": "::1", "bind": "10.0.0.6", "capture": "NONE",
+                } },
+                "export_to": ["*"], "subject_alt_names": ["ratings.example.com"], "object_name": "ratings",
             },
         },
-        "sidecar": { "egress_hosts": ["./*"] },
+        "sidecar": {
+            "name": "ratings", "egress_hosts": ["./*"], "outbound_traffic": "REGISTRY_ONLY",
+            "egress_listeners": { "mysql": {
+                "bind": "127.0.0.2", "port": 3306, "protocol": "MYSQL", "hosts": ["./mysql.corp"], "capture": "NONE",
+            } },
+        },
         "ssh": {
             "host": "vm.example.com", "port": 22, "user": "ubuntu", "identity": "main", "host_key": HOST_KEY,
             "host_ca": HOST_KEY, "known_hosts": "vm ssh-ed25519 AAAA", "insecure_ignore_host_key": false,

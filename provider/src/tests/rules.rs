@@ -12,8 +12,10 @@ use crate::workload::input::WorkloadInput;
 
 /// For each leaf: another value that is allowed there.
 fn others() -> Vec<(&'static str, Json)> {
-    let key =
-        json!("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBBSWrK4GvEEiBJ0SWSPpqCWVBgEuY3hJEuCLGOZ0QYk");
+    [of_the_objects(), of_the_vm()].concat()
+}
+
+fn of_the_objects() -> Vec<(&'static str, Json)> {
     vec![
         ("/namespace", json!("other")),
         ("/name", json!("ratings-vm-2")),
@@ -34,7 +36,36 @@ fn others() -> Vec<(&'static str, Json)> {
         ("/services/ratings/ports/http/protocol", json!("GRPC")),
         ("/services/ratings/ports/http/target_port", json!(9082)),
         ("/services/ratings/ports/http/app_port", json!(9083)),
+        (
+            "/services/ratings/ports/http/app_address",
+            json!("127.0.0.1"),
+        ),
+        ("/services/ratings/ports/http/bind", json!("10.0.0.7")),
+        ("/services/ratings/ports/http/capture", json!("IPTABLES")),
+        ("/services/ratings/export_to", json!(["."])),
+        (
+            "/services/ratings/subject_alt_names",
+            json!(["other.example.com"]),
+        ),
+        ("/services/ratings/object_name", json!("stars")),
+        ("/sidecar/name", json!("stars")),
         ("/sidecar/egress_hosts", json!(["*/*"])),
+        ("/sidecar/egress_listeners/mysql/bind", json!("127.0.0.3")),
+        ("/sidecar/egress_listeners/mysql/port", json!(3307)),
+        ("/sidecar/egress_listeners/mysql/protocol", json!("TCP")),
+        (
+            "/sidecar/egress_listeners/mysql/hosts",
+            json!(["*/mysql.corp"]),
+        ),
+        ("/sidecar/egress_listeners/mysql/capture", json!("IPTABLES")),
+        ("/sidecar/outbound_traffic", json!("ALLOW_ANY")),
+    ]
+}
+
+fn of_the_vm() -> Vec<(&'static str, Json)> {
+    let key =
+        json!("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIBBSWrK4GvEEiBJ0SWSPpqCWVBgEuY3hJEuCLGOZ0QYk");
+    vec![
         ("/ssh/host", json!("vm2.example.com")),
         ("/ssh/port", json!(2222)),
         ("/ssh/user", json!("root")),

@@ -5,11 +5,14 @@
 use std::collections::BTreeMap;
 
 use mesh::names::{Id, Name};
-use mesh::{Install, Interception, Proxy, Runtime, Service, ServicePort, Sidecar, Workload};
+use mesh::{
+    EgressListener, Install, Interception, Proxy, Runtime, Service, ServicePort, Sidecar, Workload,
+};
 use tfplugin::{Text, Value};
 
 use super::input::{
-    InstallInput, ProxyInput, ServiceInput, ServicePortInput, SidecarInput, WorkloadInput,
+    EgressListenerInput, InstallInput, ProxyInput, ServiceInput, ServicePortInput, SidecarInput,
+    WorkloadInput,
 };
 use super::leaf::PortNumber;
 
@@ -64,6 +67,7 @@ fn services(input: &Value<BTreeMap<Text<Name>, ServiceInput>>) -> BTreeMap<Name,
 
 fn service(input: &ServiceInput) -> Service {
     Service {
+        object_name: text(&input.object_name),
         hosts: list(&input.hosts),
         addresses: list(&input.addresses),
         ports: input
@@ -73,6 +77,8 @@ fn service(input: &ServiceInput) -> Service {
             .flatten()
             .filter_map(|(name, port)| Some((name.0.clone(), service_port(port)?)))
             .collect(),
+        export_to: list(&input.export_to),
+        subject_alt_names: input.subject_alt_names.known().cloned().unwrap_or_default(),
     }
 }
 
@@ -82,13 +88,32 @@ fn service_port(input: &ServicePortInput) -> Option<ServicePort> {
         protocol: text(&input.protocol)?,
         target_port: port(input.target_port),
         app_port: port(input.app_port),
+        app_address: text(&input.app_address),
+        bind: text(&input.bind),
+        capture: text(&input.capture),
     })
 }
 
 fn sidecar(input: &SidecarInput) -> Sidecar {
+    let listeners = input.egress_listeners.known().into_iter().flatten();
     Sidecar {
-        egress_hosts: input.egress_hosts.known().cloned().unwrap_or_default(),
+        name: text(&input.name),
+        egress_hosts: list(&input.egress_hosts),
+        egress_listeners: listeners
+            .filter_map(|(name, of)| Some((name.0.clone(), egress_listener(of)?)))
+            .collect(),
+        outbound_traffic: text(&input.outbound_traffic),
     }
+}
+
+fn egress_listener(input: &EgressListenerInput) -> Option<EgressListener> {
+    Some(EgressListener {
+        bind: text(&input.bind),
+        port: port(input.port),
+        protocol: text(&input.protocol)?,
+        hosts: list(&input.hosts),
+        capture: text(&input.capture),
+    })
 }
 
 fn proxy(input: &ProxyInput) -> Proxy {

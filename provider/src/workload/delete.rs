@@ -36,7 +36,7 @@ pub(super) async fn delete(
     let cluster = context.cluster().await?;
     let workload = convert::workload(prior)
         .ok_or_else(|| Diagnostic::error("The state is incomplete", "It names no workload."))?;
-    let names = mesh::service_entry_names(&workload);
+    let names = mesh::object_ids(&workload);
     let observed = cluster
         .observe(&workload.id, &names)
         .await

@@ -1,7 +1,7 @@
 //! What a Read makes of what it saw where not everything can be compared: pure.
 
 use mesh::names::Id;
-use mesh::{Drift, Kind, ObservedObjects, Problem, Workload};
+use mesh::{Drift, ObservedObjects, Problem, Workload};
 
 use super::join::UNFINISHED;
 use super::output::WorkloadOutput;
@@ -20,7 +20,7 @@ pub(crate) fn is_touched(output: &WorkloadOutput) -> bool {
 /// Whether nothing is left of a workload: no object, and no VM that was ever changed.
 pub(crate) fn is_gone(observed: &ObservedObjects, output: &WorkloadOutput) -> bool {
     let absent =
-        observed.entry.is_none() && observed.services.is_empty() && observed.sidecar.is_none();
+        observed.entry.is_none() && observed.services.is_empty() && observed.sidecars.is_empty();
     absent && !is_touched(output)
 }
 
@@ -64,26 +64,11 @@ pub(crate) fn complete_vm(
 }
 
 /// Returns a line for each object that the workload asks for and the cluster does not have.
-fn missing<'a>(
-    workload: &'a Workload,
-    observed: &'a ObservedObjects,
-) -> impl Iterator<Item = String> + 'a {
-    let id = &workload.id;
-    let entry = observed
-        .entry
-        .is_none()
-        .then(|| (Kind::WorkloadEntry, id.name.clone()));
-    let services = mesh::service_entry_names(workload)
+fn missing(workload: &Workload, observed: &ObservedObjects) -> impl Iterator<Item = String> {
+    mesh::object_ids(workload)
         .into_iter()
-        .filter(|name| !observed.services.contains_key(name))
-        .map(|name| (Kind::ServiceEntry, name));
-    let sidecar = (workload.sidecar.is_some() && observed.sidecar.is_none())
-        .then(|| (Kind::Sidecar, id.name.clone()));
-    entry
-        .into_iter()
-        .chain(services)
-        .chain(sidecar)
-        .map(|(kind, name)| format!("{kind} {}/{name} is missing", id.namespace))
+        .filter(|(kind, id)| observed.get(*kind, &id.name).is_none())
+        .map(|(kind, id)| format!("{kind} {id} is missing"))
 }
 
 fn add(lines: &mut Vec<String>, line: String) {

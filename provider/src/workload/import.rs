@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 
 use mesh::names::Id;
-use mesh::{Interception, Service, ServicePort, Workload};
+use mesh::{EgressListener, Interception, Service, ServicePort, Sidecar, Workload};
 use tfplugin::{Diagnostic, Diagnostics, ImportId, Paths, Text, Value};
 
-use super::input::{ServiceInput, ServicePortInput, SidecarInput, WorkloadInput};
+use super::input::{
+    EgressListenerInput, ServiceInput, ServicePortInput, SidecarInput, WorkloadInput,
+};
 use super::leaf::PortNumber;
 use super::output::WorkloadOutput;
 use crate::context::Context;
@@ -20,8 +22,8 @@ pub(super) async fn import(
     let id = parse(id)?;
     let cluster = context.cluster().await?;
     let told = |error| diagnose::cluster(&error);
-    let services = cluster.service_entries(&id).await.map_err(told)?;
-    let observed = cluster.observe(&id, &services).await.map_err(told)?;
+    let selecting = cluster.selecting(&id).await.map_err(told)?;
+    let observed = cluster.observe(&id, &selecting).await.map_err(told)?;
     if observed.entry.is_none() {
         return Err(missing(&id).into());
     }
@@ -95,12 +97,7 @@ fn input(workload: Workload) -> WorkloadInput {
                 .map(|(name, of)| (Text(name), service(of)))
                 .collect(),
         ),
-        sidecar: workload
-            .sidecar
-            .map(|sidecar| SidecarInput {
-                egress_hosts: list(sidecar.egress_hosts),
-            })
-            .into(),
+        sidecar: workload.sidecar.map(sidecar).into(),
         proxy: proxy(workload.proxy.interception),
         ..WorkloadInput::default()
     }
@@ -119,24 +116,54 @@ fn proxy(interception: Interception) -> Value<super::input::ProxyInput> {
 
 fn service(service: Service) -> ServiceInput {
     ServiceInput {
-        hosts: Value::Known(service.hosts.into_iter().map(Text).collect()),
-        addresses: list(service.addresses.into_iter().map(Text).collect()),
+        object_name: service.object_name.map(Text).into(),
+        hosts: texts(service.hosts),
+        addresses: texts(service.addresses),
         ports: Value::Known(
             service
                 .ports
                 .into_iter()
-                .map(|(name, of)| (Text(name), port(&of)))
+                .map(|(name, of)| (Text(name), port(of)))
                 .collect(),
         ),
+        export_to: texts(service.export_to),
+        subject_alt_names: list(service.subject_alt_names),
     }
 }
 
-fn port(port: &ServicePort) -> ServicePortInput {
+fn port(port: ServicePort) -> ServicePortInput {
     ServicePortInput {
         number: Value::Known(PortNumber(port.number)),
         protocol: Value::Known(Text(port.protocol)),
         target_port: port.target_port.map(PortNumber).into(),
         app_port: port.app_port.map(PortNumber).into(),
+        app_address: port.app_address.map(Text).into(),
+        bind: port.bind.map(Text).into(),
+        capture: port.capture.map(Text).into(),
+    }
+}
+
+fn sidecar(sidecar: Sidecar) -> SidecarInput {
+    let listeners = sidecar.egress_listeners.into_iter();
+    SidecarInput {
+        name: sidecar.name.map(Text).into(),
+        egress_hosts: texts(sidecar.egress_hosts),
+        egress_listeners: some(
+            listeners
+                .map(|(name, of)| (Text(name), egress_listener(of)))
+                .collect(),
+        ),
+        outbound_traffic: sidecar.outbound_traffic.map(Text).into(),
+    }
+}
+
+fn egress_listener(listener: EgressListener) -> EgressListenerInput {
+    EgressListenerInput {
+        bind: listener.bind.map(Text).into(),
+        port: listener.port.map(PortNumber).into(),
+        protocol: Value::Known(Text(listener.protocol)),
+        hosts: Value::Known(listener.hosts.into_iter().map(Text).collect()),
+        capture: listener.capture.map(Text).into(),
     }
 }
 
@@ -146,6 +173,10 @@ fn some<K: Ord, V>(map: BTreeMap<K, V>) -> Value<BTreeMap<K, V>> {
     } else {
         Value::Known(map)
     }
+}
+
+fn texts<T>(items: Vec<T>) -> Value<Vec<Text<T>>> {
+    list(items.into_iter().map(Text).collect())
 }
 
 fn list<T>(items: Vec<T>) -> Value<Vec<T>> {

@@ -5,10 +5,10 @@ use std::net::IpAddr;
 
 use mesh::Effect;
 use mesh::names::{
-    Address, Cidr, EnvName, Host, LabelKey, LabelValue, Locality, Name, Namespace, Network,
-    PortName, Protocol, Sha256,
+    Address, Cidr, EgressHost, EnvName, ExportTo, Host, LabelKey, LabelValue, Listen, Locality,
+    Name, Namespace, Network, PortName, Protocol, Sha256,
 };
-use mesh::{Interception, Runtime};
+use mesh::{Capture, Interception, OutboundTraffic, Runtime};
 use tfplugin::{Text, Timeouts, object};
 use vm::HostKey;
 
@@ -68,12 +68,19 @@ object! {
 object! {
     /// A service on the VM.
     pub struct ServiceInput: Effect {
-        /// Names under which callers find it, e.g. `ratings.vm.bookinfo`.
-        Required hosts: Vec<Text<Host>> => Objects,
-        /// Virtual IP addresses. Default: allocated by Istio where it is configured to.
+        /// Names under which callers find it, e.g. `ratings.vm.bookinfo`. Unset: no `ServiceEntry` is written, since
+        /// a Service of Kubernetes or an object of yours leads here; the `Sidecar` still listens.
+        Optional hosts: Vec<Text<Host>> => Objects,
+        /// Virtual IP addresses or ranges. Default: allocated by Istio where it is configured to.
         Optional addresses: Vec<Text<Cidr>> => Objects,
         /// Ports by name.
         Required ports: BTreeMap<Text<PortName>, ServicePortInput> => Objects,
+        /// Namespaces that see it: names, or `.` (its own), `*` (all), `~` (none). Default: as the mesh config says.
+        Optional export_to: Vec<Text<ExportTo>> => Objects,
+        /// Names that callers want in the VM's certificate. Default: its SPIFFE id.
+        Optional subject_alt_names: Vec<String> => Objects,
+        /// Name of the `ServiceEntry`. Default: the workload's name, `-` and the service's.
+        Optional object_name: Text<Name> => Objects,
     }
 }
 
@@ -86,16 +93,46 @@ object! {
         Required protocol: Text<Protocol> => Objects,
         /// Where the VM's proxy listens. Default: `number`.
         Optional target_port: PortNumber => Objects,
-        /// Where the application listens on 127.0.0.1. Default: `target_port`.
+        /// Where the application listens. Default: `target_port`.
         Optional app_port: PortNumber => Objects,
+        /// At which address the application listens: `127.0.0.1`, `::1`, `0.0.0.0`, `::`, or a unix socket such as
+        /// `unix:///run/app.sock`, which has no `app_port`. Default: `127.0.0.1`.
+        Optional app_address: Text<Listen> => Objects,
+        /// Address of the VM that the `Sidecar`'s listener binds. Default: `instance_ip` where that is set.
+        Optional bind: Text<IpAddr> => Objects,
+        /// How callers reach the listener: `IPTABLES` (intercepted) or `NONE` (dialled). Default: as `proxy.interception` says.
+        Optional capture: Text<Capture> => Objects,
     }
 }
 
 object! {
     /// The `Sidecar` of the workload.
     pub struct SidecarInput: Effect {
-        /// What the VM may reach, as `namespace/host` patterns, e.g. `./*`. Default: everything.
-        Optional egress_hosts: Vec<String> => Objects,
+        /// Its name. Default: the workload's.
+        Optional name: Text<Name> => Objects,
+        /// What the VM may reach, as `namespace/host` patterns, e.g. `./*`; `~/*` is nothing. Default: everything.
+        Optional egress_hosts: Vec<Text<EgressHost>> => Objects,
+        /// Listeners that the application dials instead of a host, by name: for one whose calls cannot be
+        /// intercepted, e.g. `127.0.0.2:3306` for a database.
+        Optional egress_listeners: BTreeMap<Text<PortName>, EgressListenerInput> => Objects,
+        /// What becomes of calls to hosts that the mesh does not know: `ALLOW_ANY` or `REGISTRY_ONLY`. Default: as the mesh config says.
+        Optional outbound_traffic: Text<OutboundTraffic> => Objects,
+    }
+}
+
+object! {
+    /// A listener of the proxy that the application on the VM dials.
+    pub struct EgressListenerInput: Effect {
+        /// Where it listens: an IP address or a unix socket such as `unix:///run/db.sock`, which has no `port`.
+        Optional bind: Text<Listen> => Objects,
+        /// Its port.
+        Optional port: PortNumber => Objects,
+        /// What is spoken, as in `services`.
+        Required protocol: Text<Protocol> => Objects,
+        /// What it leads to, as `namespace/host` patterns.
+        Required hosts: Vec<Text<EgressHost>> => Objects,
+        /// How the application reaches it: `IPTABLES` (intercepted) or `NONE` (dialled). Default: as `proxy.interception` says.
+        Optional capture: Text<Capture> => Objects,
     }
 }
 

@@ -36,7 +36,7 @@ impl<'a> Prepared<'a> {
     ) -> Result<Self, Diagnostics> {
         let cluster = context.cluster().await?;
         let workload = convert::workload(input).ok_or_else(incomplete)?;
-        let names: Vec<_> = mesh::service_entry_names(&workload);
+        let names = mesh::object_ids(&workload);
         let namespace = &workload.id.namespace;
         let (facts, others, observed) = tokio::try_join!(
             cluster.facts(&workload.id, &workload.service_account),

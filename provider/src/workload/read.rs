@@ -52,7 +52,7 @@ pub(super) async fn read(
     let cluster = context.cluster().await?;
     let workload =
         convert::workload(input).ok_or_else(|| Diagnostic::error("The state is incomplete", ""))?;
-    let names = mesh::service_entry_names(&workload);
+    let names = mesh::object_ids(&workload);
     let observed = cluster
         .observe(&workload.id, &names)
         .await

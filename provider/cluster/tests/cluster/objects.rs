@@ -19,6 +19,11 @@ fn set_of(id: &Id) -> Vec<Manifest> {
     ]
 }
 
+/// The objects of `set_of`, as they are asked for.
+fn wanted(id: &Id) -> [(Kind, Id); 2] {
+    [Kind::ServiceEntry, Kind::Sidecar].map(|kind| (kind, id.clone()))
+}
+
 fn foreign_entry(id: &Id) -> Value {
     json!({ "apiVersion": "networking.istio.io/v1", "kind": "WorkloadEntry",
         "metadata": { "namespace": id.namespace.as_str(), "name": id.name.as_str() },
@@ -33,24 +38,15 @@ async fn what_is_applied_is_observed_and_applying_it_again_changes_nothing() {
     let (cluster, id) = (cluster().await, workload());
     let set = set_of(&id);
     let applied = cluster.apply(&set, Force::Never).await.unwrap();
-    let observed = cluster
-        .observe(&id, std::slice::from_ref(&id.name))
-        .await
-        .unwrap();
+    let observed = cluster.observe(&id, &wanted(&id)).await.unwrap();
     let entry = observed.entry.clone().unwrap();
     assert_eq!(entry["spec"], set[0].body["spec"]);
     assert_eq!(entry["metadata"]["uid"], *applied[0].uid);
     assert_eq!(observed.services[&id.name]["spec"], set[1].body["spec"]);
-    assert_eq!(
-        observed.sidecar.as_ref().unwrap()["spec"],
-        set[2].body["spec"]
-    );
+    assert_eq!(observed.sidecars[&id.name]["spec"], set[2].body["spec"]);
 
     assert_eq!(cluster.apply(&set, Force::Never).await.unwrap(), applied);
-    let again = cluster
-        .observe(&id, std::slice::from_ref(&id.name))
-        .await
-        .unwrap();
+    let again = cluster.observe(&id, &wanted(&id)).await.unwrap();
     assert_eq!(
         again, observed,
         "resourceVersion and managedFields included"
@@ -294,9 +290,9 @@ async fn only_what_is_ours_is_deleted() {
 
     cluster.apply(&set_of(&id), Force::Never).await.unwrap();
     cluster.delete(&doomed(None)).await.unwrap();
-    let observed = cluster.observe(&id, &[]).await.unwrap();
+    let observed = cluster.observe(&id, &wanted(&id)).await.unwrap();
     assert_eq!(observed.entry, None);
-    assert!(observed.sidecar.is_some());
+    assert!(!observed.sidecars.is_empty());
 }
 
 #[tokio::test]

@@ -85,7 +85,7 @@ async fn everything(id: Id, istio: Id) {
         cluster.apply(&set, Force::Never).await.unwrap();
     }
     cluster
-        .observe(&id, std::slice::from_ref(&id.name))
+        .observe(&id, &[(mesh::Kind::ServiceEntry, id.clone())])
         .await
         .unwrap();
     cluster

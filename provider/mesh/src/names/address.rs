@@ -1,7 +1,7 @@
 //! Where things are on the network.
 
 use std::fmt;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
 use super::{Invalid, has_alphanumeric_ends, text};
@@ -70,6 +70,59 @@ impl fmt::Display for Address {
             Self::Fqdn(name) => name.fmt(f),
         }
     }
+}
+
+/// Where something listens on the VM itself: an IP address, or a socket in the file system or (with
+/// `@`) beside it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Listen {
+    /// An IP address.
+    Ip(IpAddr),
+    /// A unix socket: its absolute path, or `@` and a name.
+    Unix(String),
+}
+
+impl Listen {
+    /// Returns it with a port as Envoy's host and port are written; a unix socket has none.
+    pub fn endpoint(&self, port: u16) -> String {
+        match self {
+            Self::Ip(ip) => SocketAddr::new(*ip, port).to_string(),
+            Self::Unix(_) => self.to_string(),
+        }
+    }
+}
+
+impl FromStr for Listen {
+    type Err = Invalid;
+
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let socket = text.strip_prefix("unix://").filter(|path| is_socket(path));
+        match (socket, text.parse()) {
+            (Some(path), _) => Ok(Self::Unix(path.to_owned())),
+            (None, Ok(ip)) => Ok(Self::Ip(ip)),
+            (None, Err(_)) => Err(Invalid::new(
+                text,
+                "an address on the VM",
+                "it is an IP address, unix:// and an absolute path, or unix://@ and a name",
+            )),
+        }
+    }
+}
+
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ip(ip) => ip.fmt(f),
+            Self::Unix(path) => write!(f, "unix://{path}"),
+        }
+    }
+}
+
+/// Istio's rule (`ValidateUnixAddress`); 107 bytes are what the kernel takes.
+fn is_socket(path: &str) -> bool {
+    let of_file = path.starts_with('/') && !path.ends_with('/');
+    let of_name = path.len() > 1 && path.starts_with('@');
+    path.len() <= 107 && (of_file || of_name) && !path.contains(char::is_control)
 }
 
 /// An IP address, or with a prefix length a range of them.

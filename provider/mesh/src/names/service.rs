@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use super::address::whole_number;
-use super::{Invalid, has_alphanumeric_ends, text};
+use super::{Fqdn, Host, Invalid, has_alphanumeric_ends, is_dns_label, text};
 
 text! {
     /// The name of a port. Under 63 characters: the CRD of `WorkloadEntry` wants that of its keys.
@@ -15,6 +15,31 @@ text! {
             && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
             && has_alphanumeric_ends(text)
     }
+}
+
+text! {
+    /// Who sees a service: a namespace, `.` (the service's own), `*` (all) or `~` (nobody).
+    ExportTo: "a namespace to export to",
+    "it is a namespace, '.' (the service's own), '*' (all) or '~' (nobody)",
+    |text| matches!(text, "." | "*" | "~") || is_dns_label(text)
+}
+
+text! {
+    /// What a proxy may reach: `namespace/host`.
+    EgressHost: "a host to reach",
+    "it is namespace/host: the namespace may be '*', '.' (its own) or '~' (none), the host '*' or begin with '*.'",
+    is_egress_host
+}
+
+/// Istio's rule (`ValidateNamespaceSlashWildcardHostname`): `~namespace` takes that one away again.
+fn is_egress_host(text: &str) -> bool {
+    let Some((namespace, host)) = text.split_once('/') else {
+        return false;
+    };
+    let of = namespace.strip_prefix('~').unwrap_or(namespace);
+    let namespace_fits = namespace == "~" || matches!(of, "*" | ".") || is_dns_label(of);
+    let host_fits = host == "*" || host.parse::<Host>().is_ok() || host.parse::<Fqdn>().is_ok();
+    namespace_fits && host_fits
 }
 
 /// A port from 1 to 65535.

@@ -101,9 +101,7 @@ fn everything_that_may_be_said_is_in_the_objects() {
     );
     all.services
         .insert(p("admin"), service("admin.vm.bookinfo", 8080));
-    all.sidecar = Some(mesh::Sidecar {
-        egress_hosts: vec![],
-    });
+    all.sidecar = Some(mesh::Sidecar::default());
     check(
         &all,
         &expect![[r"
@@ -199,6 +197,115 @@ fn everything_that_may_be_said_is_in_the_objects() {
               mesh.vm/workload: ratings-vm-1
     "]],
     );
+}
+
+#[test]
+fn what_istio_lets_a_service_and_a_sidecar_say_is_in_the_objects() {
+    let mut all = workload();
+    let ratings = all.services.get_mut(&p("ratings")).unwrap();
+    ratings.object_name = Some(p("stars"));
+    ratings.export_to = vec![p("."), p("shop")];
+    ratings.subject_alt_names = vec!["spiffe://a/b".into()];
+    let http = ratings.ports.get_mut(&p("http")).unwrap();
+    http.app_address = Some(p("::1"));
+    (http.bind, http.capture) = (Some(p("10.99.1.11")), Some(mesh::Capture::None));
+    let mut socket = service("admin", 8080);
+    socket.hosts.clear();
+    socket.ports.get_mut(&p("http")).unwrap().app_address = Some(p("unix:///run/admin.sock"));
+    all.services.insert(p("admin"), socket);
+    let listener = |bind, port: Option<&str>| mesh::EgressListener {
+        bind: Some(p(bind)),
+        port: port.map(p),
+        protocol: p("MYSQL"),
+        hosts: vec![p("./db.corp")],
+        capture: port.map(|_| mesh::Capture::None),
+    };
+    all.sidecar = Some(mesh::Sidecar {
+        name: Some(p("own")),
+        egress_hosts: vec![],
+        egress_listeners: [
+            (p("mysql"), listener("127.0.0.2", Some("3306"))),
+            (p("local"), listener("unix:///run/db.sock", None)),
+        ]
+        .into(),
+        outbound_traffic: Some(mesh::OutboundTraffic::RegistryOnly),
+    });
+    let objects = render(&all, &facts()).unwrap().objects;
+    assert_eq!(
+        objects
+            .iter()
+            .map(|of| (of.kind, of.id.clone()))
+            .collect::<Vec<_>>(),
+        mesh::object_ids(&all)
+    );
+    expect![[r#"
+        ServiceEntry bookinfo/stars
+        metadata:
+          labels:
+            app.kubernetes.io/managed-by: terraform-provider-mesh
+            mesh.vm/workload: ratings-vm-1
+        spec:
+          exportTo:
+          - .
+          - shop
+          hosts:
+          - ratings.vm.bookinfo
+          location: MESH_INTERNAL
+          ports:
+          - name: http
+            number: 9080
+            protocol: HTTP
+            targetPort: 9080
+          resolution: STATIC
+          subjectAltNames:
+          - spiffe://a/b
+          workloadSelector:
+            labels:
+              mesh.vm/workload: ratings-vm-1
+        Sidecar bookinfo/own
+        metadata:
+          labels:
+            app.kubernetes.io/managed-by: terraform-provider-mesh
+            mesh.vm/workload: ratings-vm-1
+        spec:
+          egress:
+          - bind: unix:///run/db.sock
+            hosts:
+            - ./db.corp
+            port:
+              name: local
+              protocol: MYSQL
+          - bind: 127.0.0.2
+            captureMode: NONE
+            hosts:
+            - ./db.corp
+            port:
+              name: mysql
+              number: 3306
+              protocol: MYSQL
+          - hosts:
+            - '*/*'
+          ingress:
+          - bind: 10.99.1.10
+            defaultEndpoint: unix:///run/admin.sock
+            port:
+              name: http
+              number: 8080
+              protocol: HTTP
+          - bind: 10.99.1.11
+            captureMode: NONE
+            defaultEndpoint: '[::1]:9080'
+            port:
+              name: http
+              number: 9080
+              protocol: HTTP
+          outboundTrafficPolicy:
+            mode: REGISTRY_ONLY
+          workloadSelector:
+            labels:
+              mesh.vm/workload: ratings-vm-1
+    "#]]
+    .assert_eq(&text(&objects[1..]));
 }
 
 #[test]

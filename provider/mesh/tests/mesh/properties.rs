@@ -56,7 +56,7 @@ prop_compose! {
         if let Some(first) = any.services.values_mut().next() {
             first.ports.values_mut().for_each(|port| port.app_port = app.filter(|_| sidecar.is_some()).map(|app| app.try_into().unwrap()));
         }
-        any.sidecar = sidecar.map(|egress_hosts| Sidecar { egress_hosts });
+        any.sidecar = sidecar.map(|hosts: Vec<String>| Sidecar { egress_hosts: hosts.iter().map(|host| p(host)).collect(), ..Sidecar::default() });
         any.env = env.iter().map(|(key, value)| (p(key), value.clone())).collect();
         any.proxy.dns_capture = dns_capture;
         any

@@ -26,7 +26,8 @@ pub(crate) fn workload() -> Workload {
         ports: BTreeMap::new(),
         services: BTreeMap::from([(p("ratings"), service("ratings.vm.bookinfo", 9080))]),
         sidecar: Some(Sidecar {
-            egress_hosts: vec!["./*".into(), "istio-system/*".into()],
+            egress_hosts: vec![p("./*"), p("istio-system/*")],
+            ..Sidecar::default()
         }),
         env: BTreeMap::new(),
         proxy: Proxy {
@@ -43,18 +44,13 @@ pub(crate) fn workload() -> Workload {
 pub(crate) fn service(host: &str, number: u16) -> Service {
     Service {
         hosts: vec![p(host)],
-        addresses: vec![],
         ports: BTreeMap::from([(p("http"), port(number))]),
+        ..Service::default()
     }
 }
 
 pub(crate) fn port(number: u16) -> ServicePort {
-    ServicePort {
-        number: number.try_into().unwrap(),
-        protocol: p("http"),
-        target_port: None,
-        app_port: None,
-    }
+    ServicePort::new(number.try_into().unwrap(), p("HTTP"))
 }
 
 pub(crate) fn facts() -> Facts {

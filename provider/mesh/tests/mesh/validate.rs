@@ -47,6 +47,10 @@ fn the_address_is_one_that_reaches_the_machine() {
         "address-of-one-machine: address",
     );
     check(
+        |w| w.address = Some(p("127.0.0.1")),
+        "address-of-one-machine: address",
+    );
+    check(
         |w| w.instance_ip = Some(p("ff02::1")),
         "address-of-one-machine: instance_ip",
     );
@@ -176,10 +180,6 @@ fn a_package_is_fetched_from_an_address() {
 
 #[test]
 fn a_service_has_hosts_and_ports() {
-    check(
-        |w| w.services.values_mut().for_each(|s| s.hosts.clear()),
-        "hosts-required: services.ratings.hosts",
-    );
     let no_ports = |w: &mut Workload| w.services.values_mut().for_each(|s| s.ports.clear());
     check(no_ports, "ports-required: services.ratings.ports");
     let long = "a".repeat(250);
@@ -191,6 +191,75 @@ fn a_service_has_hosts_and_ports() {
             .for_each(|s| s.hosts = (0..257).map(|n| p(&format!("h{n}"))).collect());
     };
     check(many, "too-many: services.ratings.hosts");
+}
+
+#[test]
+fn a_service_without_hosts_is_only_a_listener() {
+    let no_hosts = |w: &mut Workload| w.services.values_mut().for_each(|s| s.hosts.clear());
+    check(no_hosts, "");
+    let no_sidecar = |w: &mut Workload| {
+        no_hosts(w);
+        w.sidecar = None;
+    };
+    check(
+        no_sidecar,
+        "hosts-required: services.ratings.hosts, sidecar",
+    );
+    let said = |w: &mut Workload| {
+        no_hosts(w);
+        let service = w.services.get_mut(&p("ratings")).unwrap();
+        service.addresses = vec![p("240.0.0.1")];
+        service.export_to = vec![p(".")];
+        service.subject_alt_names = vec!["a".into()];
+        service.object_name = Some(p("a"));
+    };
+    check(
+        said,
+        "hosts-required: services.ratings.hosts, services.ratings.addresses\n\
+         hosts-required: services.ratings.hosts, services.ratings.export_to\n\
+         hosts-required: services.ratings.hosts, services.ratings.subject_alt_names\n\
+         hosts-required: services.ratings.hosts, services.ratings.object_name",
+    );
+}
+
+#[test]
+fn each_service_is_an_object_of_its_own() {
+    let twice = |w: &mut Workload| {
+        let named = |name: Option<&str>, port| mesh::Service {
+            object_name: name.map(p),
+            ..service("a.b", port)
+        };
+        w.services
+            .insert(p("stars"), named(Some("ratings-vm-1-ratings"), 1));
+        w.services.insert(p("a"), named(Some("same"), 2));
+        w.services.insert(p("b"), named(Some("same"), 3));
+    };
+    check(
+        twice,
+        "object-name-twice: services.b.object_name, services.a.object_name\n\
+         object-name-twice: services.stars.object_name, services.ratings.object_name",
+    );
+}
+
+#[test]
+fn a_service_is_exported_to_each_once_and_to_all_or_nobody_alone() {
+    let to = |to: &[&str]| {
+        let to: Vec<_> = to.iter().map(|to| p(to)).collect();
+        move |w: &mut Workload| w.services.get_mut(&p("ratings")).unwrap().export_to = to
+    };
+    for good in [&["."][..], &["*"], &["~"], &[".", "other"], &["a", "b"]] {
+        check(to(good), "");
+    }
+    let alone = "export-to: services.ratings.export_to";
+    let twice = "export-to: services.ratings.export_to, namespace";
+    for (bad, expected) in [
+        (&["*", "."][..], alone),
+        (&["a", "~"], alone),
+        (&[".", "bookinfo"], twice),
+        (&["a", "b", "a"], twice),
+    ] {
+        check(to(bad), expected);
+    }
 }
 
 #[test]
@@ -315,16 +384,13 @@ fn services_of_a_vm_known_by_name_are_resolved_by_dns() {
 fn a_sidecar_says_something_and_names_hosts_in_namespaces() {
     let egress = |hosts: &[&str]| {
         Some(Sidecar {
-            egress_hosts: hosts.iter().map(|&host| host.to_owned()).collect(),
+            egress_hosts: hosts.iter().map(|&host| p(host)).collect(),
+            ..Sidecar::default()
         })
     };
     check(
         |w| w.sidecar = egress(&["*/*", "./a.b", "~/*", "ns/*.b"]),
         "",
-    );
-    check(
-        |w| w.sidecar = egress(&["a.b", "A/b", "./", "./a.*"]),
-        &["egress-host: sidecar.egress_hosts"; 4].join("\n"),
     );
     let empty = |w: &mut Workload| {
         w.services.clear();
@@ -333,6 +399,153 @@ fn a_sidecar_says_something_and_names_hosts_in_namespaces() {
     check(
         empty,
         "sidecar-empty: sidecar, services, sidecar.egress_hosts",
+    );
+    let policy = |w: &mut Workload| {
+        empty(w);
+        w.sidecar.as_mut().unwrap().outbound_traffic = Some(mesh::OutboundTraffic::RegistryOnly);
+    };
+    check(policy, "");
+}
+
+#[test]
+fn an_application_is_where_istio_can_lead_to() {
+    let at = |address: &str, port: Option<&str>| {
+        let (address, port) = (p(address), port.map(p));
+        move |w: &mut Workload| {
+            let http = w
+                .services
+                .get_mut(&p("ratings"))
+                .unwrap()
+                .ports
+                .get_mut(&p("http"));
+            let http = http.unwrap();
+            (http.app_address, http.app_port) = (Some(address), port);
+        }
+    };
+    let of = |attribute: &str| format!("services.ratings.ports.http.{attribute}");
+    for good in ["127.0.0.1", "::1", "unix:///run/app.sock", "unix://@app"] {
+        check(at(good, None), "");
+    }
+    check(at("::1", Some("8080")), "");
+    let address = of("app_address");
+    check(at("127.0.0.2", None), &format!("app-address: {address}"));
+    check(at("10.99.1.10", None), &format!("app-address: {address}"));
+    let socket = format!("app-socket: {}, {address}", of("app_port"));
+    check(at("unix:///run/app.sock", Some("8080")), &socket);
+    // The first address of a VM behind NAT is on none of its interfaces.
+    let behind_nat = format!("app-address: {address}, instance_ip, address");
+    check(at("0.0.0.0", None), &behind_nat);
+    for direct in [None, Some(p("203.0.113.7"))] {
+        let any = |w: &mut Workload| {
+            w.instance_ip = direct;
+            at("0.0.0.0", None)(w);
+        };
+        check(any, "");
+    }
+    let no_sidecar = |w: &mut Workload| {
+        at("::1", Some("8080"))(w);
+        let http = w
+            .services
+            .get_mut(&p("ratings"))
+            .unwrap()
+            .ports
+            .get_mut(&p("http"));
+        let http = http.unwrap();
+        (http.bind, http.capture) = (Some(p("10.0.0.9")), Some(mesh::Capture::None));
+        w.sidecar = None;
+    };
+    let needs = ["app_port", "app_address", "bind", "capture"];
+    let needs = needs.map(|it| format!("app-port-needs-sidecar: {}, sidecar", of(it)));
+    check(no_sidecar, &needs.join("\n"));
+}
+
+#[test]
+fn an_egress_listener_listens_somewhere_and_leads_somewhere() {
+    let listeners = |change: fn(&mut mesh::EgressListener)| {
+        move |w: &mut Workload| {
+            let mut mysql = listener("3306");
+            change(&mut mysql);
+            let all = [(p("a"), listener("3307")), (p("mysql"), mysql)];
+            w.sidecar.as_mut().unwrap().egress_listeners = all.into();
+        }
+    };
+    let at = |attribute: &str| format!("sidecar.egress_listeners.mysql.{attribute}");
+    check(listeners(|_| {}), "");
+    check(
+        listeners(|l| (l.bind, l.port) = (Some(p("unix:///run/x")), None)),
+        "",
+    );
+    let port = format!("egress-port: {}, {}", at("port"), at("bind"));
+    check(listeners(|l| l.port = None), &port);
+    check(listeners(|l| l.bind = Some(p("unix:///run/x"))), &port);
+    check(
+        listeners(|l| l.port = Some(p("15001"))),
+        &format!("proxy-port: {}", at("port")),
+    );
+    let hosts = format!("egress-hosts-required: {}", at("hosts"));
+    check(listeners(|l| l.hosts.clear()), &hosts);
+    let captured = |l: &mut mesh::EgressListener| {
+        (l.bind, l.port) = (Some(p("unix:///run/x")), None);
+        l.capture = Some(mesh::Capture::Iptables);
+    };
+    let capture = format!("egress-capture: {}, {}", at("capture"), at("bind"));
+    check(listeners(captured), &capture);
+    let twice = format!(
+        "egress-twice: {}, sidecar.egress_listeners.a.port",
+        at("port")
+    );
+    let other_address = |l: &mut mesh::EgressListener| {
+        (l.bind, l.port) = (Some(p("127.0.0.3")), Some(p("3307")));
+    };
+    check(listeners(other_address), &twice);
+    let socket_twice = |w: &mut Workload| {
+        let socket = mesh::EgressListener {
+            bind: Some(p("unix:///run/x")),
+            port: None,
+            ..listener("1")
+        };
+        let all = [(p("a"), socket.clone()), (p("mysql"), socket)];
+        w.sidecar.as_mut().unwrap().egress_listeners = all.into();
+    };
+    let twice = format!(
+        "egress-twice: {}, sidecar.egress_listeners.a.bind",
+        at("bind")
+    );
+    check(socket_twice, &twice);
+}
+
+fn listener(port: &str) -> mesh::EgressListener {
+    mesh::EgressListener {
+        bind: Some(p("127.0.0.2")),
+        port: Some(p(port)),
+        protocol: p("MYSQL"),
+        hosts: vec![p("./db.corp")],
+        capture: None,
+    }
+}
+
+#[test]
+fn nothing_is_captured_without_interception() {
+    let captured = |w: &mut Workload| {
+        w.proxy.interception = Interception::None;
+        let captured = Some(mesh::Capture::Iptables);
+        let http = w
+            .services
+            .get_mut(&p("ratings"))
+            .unwrap()
+            .ports
+            .get_mut(&p("http"));
+        http.unwrap().capture = captured;
+        let mysql = mesh::EgressListener {
+            capture: captured,
+            ..listener("3306")
+        };
+        w.sidecar.as_mut().unwrap().egress_listeners = [(p("mysql"), mysql)].into();
+    };
+    check(
+        captured,
+        "capture-needs-interception: services.ratings.ports.http.capture, proxy.interception\n\
+         capture-needs-interception: sidecar.egress_listeners.mysql.capture, proxy.interception",
     );
 }
 

@@ -1,0 +1,200 @@
+//! Rules of ports: what callers dial, where the proxy takes it, where the application listens.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use super::problem;
+use crate::change::Problem;
+use crate::names::{Address, Listen, Name, Port, PortName};
+use crate::workload::{Service, ServicePort, Workload};
+
+/// Ports on which the proxy itself listens.
+const PROXY_PORTS: [u16; 9] = [
+    15000, 15001, 15004, 15006, 15008, 15020, 15021, 15053, 15090,
+];
+
+pub(super) fn validate(workload: &Workload, problems: &mut Vec<Problem>) {
+    for (name, service) in &workload.services {
+        numbers(name, service, problems);
+        for (port_name, port) in &service.ports {
+            let at = format!("services.{name}.ports.{port_name}");
+            targets(workload, &at, port_name, port, problems);
+            application(workload, &at, port, problems);
+            needs_sidecar(workload, &at, port_name, port, problems);
+        }
+    }
+    shared_targets(workload, problems);
+    entry_ports(workload, problems);
+}
+
+/// Tells of a port that is the proxy's own.
+pub(super) fn not_the_proxy_s(number: Port, concerns: &[&str], problems: &mut Vec<Problem>) {
+    if PROXY_PORTS.contains(&number.get()) {
+        let text = format!("On {number} the proxy itself listens. Use another port.");
+        problems.push(problem("proxy-port", concerns, text));
+    }
+}
+
+fn numbers(name: &Name, service: &Service, problems: &mut Vec<Problem>) {
+    if service.ports.is_empty() {
+        let text = format!("The service {name} has no port. Give at least one.");
+        problems.push(problem(
+            "ports-required",
+            &[&format!("services.{name}.ports")],
+            text,
+        ));
+    }
+    let mut seen: BTreeMap<Port, &PortName> = BTreeMap::new();
+    for (port_name, port) in &service.ports {
+        if let Some(first) = seen.insert(port.number, port_name) {
+            let at = |port: &PortName| format!("services.{name}.ports.{port}.number");
+            let text = format!(
+                "The ports {first} and {port_name} of the service {name} are both {}. A number is used once.",
+                port.number
+            );
+            problems.push(problem("port-numbers", &[&at(port_name), &at(first)], text));
+        }
+    }
+}
+
+fn targets(
+    workload: &Workload,
+    at: &str,
+    name: &PortName,
+    port: &ServicePort,
+    problems: &mut Vec<Problem>,
+) {
+    if let (Some(own), Some(of_entry)) = (port.target_port, workload.ports.get(name))
+        && own != *of_entry
+    {
+        let text = format!(
+            "target_port is {own}, but ports.{name} is {of_entry}, and Istio prefers the latter. Remove one of them."
+        );
+        let concerns = [format!("{at}.target_port"), format!("ports.{name}")];
+        let concerns = concerns.each_ref().map(String::as_str);
+        problems.push(problem("target-port-twice", &concerns, text));
+    }
+    let number = format!("{at}.number");
+    for (attribute, found) in [
+        ("target_port", port.target(name, &workload.ports)),
+        ("app_port", port.app_port(name, &workload.ports)),
+    ] {
+        not_the_proxy_s(found, &[&format!("{at}.{attribute}"), &number], problems);
+    }
+}
+
+/// Where Istio lets a `Sidecar` lead to; and 0.0.0.0 is the proxy's first address, which a VM behind
+/// NAT does not have on any interface.
+fn application(workload: &Workload, at: &str, port: &ServicePort, problems: &mut Vec<Problem>) {
+    let attribute = format!("{at}.app_address");
+    match &port.app_address {
+        Some(Listen::Unix(_)) if port.app_port.is_some() => {
+            let text = "The application listens on a unix socket, which has no port. Remove app_port, or give an IP address.";
+            let concerns = [&format!("{at}.app_port"), attribute.as_str()];
+            problems.push(problem("app-socket", &concerns, text.to_owned()));
+        }
+        Some(Listen::Ip(ip)) if !ip.is_unspecified() && !is_usual_loopback(*ip) => {
+            let text = format!(
+                "A Sidecar cannot lead to {ip}: Istio takes 127.0.0.1, ::1, 0.0.0.0, :: and unix sockets. For the VM's \
+                 own address give 0.0.0.0 or ::."
+            );
+            problems.push(problem("app-address", &[&attribute], text));
+        }
+        Some(Listen::Ip(ip)) if ip.is_unspecified() && is_behind_nat(workload) => {
+            let text = format!(
+                "{ip} means the first address that istiod knows of the VM, and that is address, which no interface of \
+                 the VM has. Let the application listen on 127.0.0.1 or ::1."
+            );
+            let concerns = [&attribute, "instance_ip", "address"];
+            problems.push(problem("app-address", &concerns, text));
+        }
+        _ => {}
+    }
+}
+
+fn is_usual_loopback(ip: IpAddr) -> bool {
+    ip == IpAddr::from([127, 0, 0, 1]) || ip == IpAddr::from([0, 0, 0, 0, 0, 0, 0, 1_u16])
+}
+
+fn is_behind_nat(workload: &Workload) -> bool {
+    let address = workload.address.as_ref().and_then(Address::ip);
+    let differs = |ip: IpAddr| workload.instance_ip.is_some_and(|own| own != ip);
+    address.is_some_and(differs)
+}
+
+fn needs_sidecar(
+    workload: &Workload,
+    at: &str,
+    name: &PortName,
+    port: &ServicePort,
+    problems: &mut Vec<Problem>,
+) {
+    let led_to_port = port
+        .app_port
+        .is_some_and(|app| app != port.target(name, &workload.ports));
+    let told = [
+        ("app_port", led_to_port),
+        ("app_address", port.app_address.is_some()),
+        ("bind", port.bind.is_some()),
+        ("capture", port.capture.is_some()),
+    ];
+    let led = told
+        .iter()
+        .filter(|(_, is_set)| *is_set && workload.sidecar.is_none());
+    for (attribute, _) in led {
+        let text = format!(
+            "{attribute} leads traffic on from where it arrives, and only a Sidecar does that. Set sidecar = {{}}, or \
+             remove {attribute}."
+        );
+        let concerns = [&format!("{at}.{attribute}"), "sidecar"];
+        problems.push(problem("app-port-needs-sidecar", &concerns, text));
+    }
+}
+
+/// Istio would take the oldest service of two on the same port, without a word.
+fn shared_targets(workload: &Workload, problems: &mut Vec<Problem>) {
+    let mut seen: BTreeMap<Port, String> = BTreeMap::new();
+    for (name, service) in &workload.services {
+        for (port_name, port) in &service.ports {
+            let target = port.target(port_name, &workload.ports);
+            let at = format!("services.{name}.ports.{port_name}");
+            if let Some(first) = seen.get(&target) {
+                let text = format!(
+                    "{first} and {at} both lead to port {target} of the VM, and its proxy can tell only one service \
+                     on a port. Give one of them another target_port."
+                );
+                let concerns = [&at, first].map(|at| format!("{at}.target_port"));
+                problems.push(problem(
+                    "same-port-twice",
+                    &[&concerns[0], &concerns[1]],
+                    text,
+                ));
+            } else {
+                seen.insert(target, at);
+            }
+        }
+    }
+}
+
+/// Without services the names may be those of a Kubernetes `Service`: then they are not ours to check.
+fn entry_ports(workload: &Workload, problems: &mut Vec<Problem>) {
+    if workload.services.is_empty() {
+        return;
+    }
+    let known = |name: &PortName| {
+        workload
+            .services
+            .values()
+            .any(|service| service.ports.contains_key(name))
+    };
+    for name in workload.ports.keys().filter(|name| !known(name)) {
+        let text = format!(
+            "No service has a port of the name {name}, so Istio would ignore it. Rename it after a service's port, or remove it."
+        );
+        problems.push(problem(
+            "entry-port-unknown",
+            &[&format!("ports.{name}"), "services"],
+            text,
+        ));
+    }
+}
