@@ -23,9 +23,7 @@ impl Provider for Mesh {
         if let Some(ssh) = config.ssh.known() {
             told.extend(identities(ssh, unknown));
             let bastion = ssh.bastion.known();
-            told.extend(
-                bastion.and_then(|bastion| ssh::unverified_bastion(bastion, "ssh.bastion")),
-            );
+            told.append(bastion.map(ssh::unverified_bastion).unwrap_or_default());
         }
         told
     }

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use mesh::{Address, Port};
 use secrecy::SecretString;
-use tfplugin::{Diagnostic, Diagnostics, SecretText, Text, Value};
+use tfplugin::{Diagnostic, Diagnostics, Path, SecretText, Text, Value};
 use vm::{AgentUse, Credentials, Hop, HostKey, Identity, Session, Target, Trust, VmError, Wait};
 
 use crate::block::{IdentityBlock, SshBlock};
 use crate::context::Context;
-use crate::workload::input::{BastionInput, SshInput};
+use crate::workload::input::{BastionInput, JumpInput, SshInput};
 use crate::workload::leaf::PortNumber;
 
 /// Where a VM is and what we log in with.
@@ -41,12 +41,10 @@ impl Way {
             .cloned()
             .unwrap_or_else(|| "root".into());
         let trust = trust(&own_proofs(ssh), block);
-        let bastions = bastion(ssh, block)
-            .map(|bastion| hop(bastion, &user, block))
-            .transpose();
+        let bastions = bastions(ssh, &user, block);
         let credentials = credentials(ssh.identity.known(), block);
         match (host, trust, bastions, credentials) {
-            (Some(host), Ok(trust), Ok(bastion), Ok(credentials)) => {
+            (Some(host), Ok(trust), Ok(bastions), Ok(credentials)) => {
                 let port = port(ssh.port).or(port(block.port)).unwrap_or(22);
                 let vm = Hop {
                     host,
@@ -54,7 +52,6 @@ impl Way {
                     user: Some(user),
                     trust,
                 };
-                let bastions = bastion.into_iter().collect();
                 return Ok(Self {
                     target: Target {
                         vm,
@@ -71,10 +68,9 @@ impl Way {
                             .at("ssh.host"),
                     );
                 }
-                [trust.err(), bastions.err(), credentials.err()]
-                    .into_iter()
-                    .flatten()
-                    .for_each(|p| problems.push(p));
+                problems.extend(trust.err());
+                problems.append(bastions.err().unwrap_or_default());
+                problems.extend(credentials.err());
             }
         }
         Err(problems)
@@ -88,23 +84,27 @@ impl Way {
 
 /// Warns of each hop whose host key is not verified: on every command, since nothing else shows it.
 pub(crate) fn unverified(ssh: &SshInput) -> Diagnostics {
-    let vm = unverified_hop(ssh.insecure_ignore_host_key, "ssh");
-    let bastion = ssh.bastion.known();
-    let bastion = bastion.and_then(|bastion| unverified_bastion(bastion, "ssh.bastion"));
-    vm.into_iter().chain(bastion).collect()
+    let vm = unverified_hop(ssh.insecure_ignore_host_key, &"ssh".into());
+    let bastion = ssh.bastion.known().map(unverified_bastion);
+    vm.into_iter()
+        .chain(bastion.into_iter().flatten())
+        .collect()
 }
 
-/// Warns of a bastion whose host key is not verified.
-pub(crate) fn unverified_bastion(bastion: &BastionInput, at: &str) -> Option<Diagnostic> {
-    unverified_hop(bastion.insecure_ignore_host_key, at)
+/// Warns of a bastion, and of each host on the way to it, whose host key is not verified.
+pub(crate) fn unverified_bastion(bastion: &BastionInput) -> Diagnostics {
+    jumps(bastion)
+        .iter()
+        .filter_map(|(at, jump)| unverified_hop(jump.insecure_ignore_host_key, at))
+        .collect()
 }
 
-fn unverified_hop(insecure: Value<bool>, at: &str) -> Option<Diagnostic> {
+fn unverified_hop(insecure: Value<bool>, at: &Path) -> Option<Diagnostic> {
     (insecure.known() == Some(&true)).then(|| {
         let detail = "Whoever stands between here and the host can read the VM's token and run programs as root. \
                       Give its key by host_key, host_ca or known_hosts.";
         Diagnostic::warning("Host keys are not verified", crate::diagnose::coded("ssh-insecure", detail))
-            .at(format!("{at}.insecure_ignore_host_key"))
+            .at(at.name("insecure_ignore_host_key"))
     })
 }
 
@@ -114,7 +114,7 @@ struct Proofs<'a> {
     host_ca: &'a Value<Text<HostKey>>,
     known_hosts: &'a Value<String>,
     insecure: &'a Value<bool>,
-    at: &'static str,
+    at: Path,
 }
 
 fn own_proofs(ssh: &SshInput) -> Proofs<'_> {
@@ -123,7 +123,7 @@ fn own_proofs(ssh: &SshInput) -> Proofs<'_> {
         host_ca: &ssh.host_ca,
         known_hosts: &ssh.known_hosts,
         insecure: &ssh.insecure_ignore_host_key,
-        at: "ssh.host_key",
+        at: "ssh.host_key".into(),
     }
 }
 
@@ -152,31 +152,61 @@ fn trust(proofs: &Proofs<'_>, block: &SshBlock) -> Result<Trust, Diagnostic> {
         "Nothing is trusted on first use. Set ssh.host_key, ssh.host_ca or ssh.known_hosts here, or known_hosts or \
          config_file in the provider block's ssh. The guide \"host trust\" shows how to know a key in advance.",
     )
-    .at(proofs.at))
+    .at(&proofs.at))
 }
 
-fn bastion<'a>(ssh: &'a SshInput, block: &'a SshBlock) -> Option<&'a BastionInput> {
-    ssh.bastion.known().or(block.bastion.known())
+/// Returns every host before the VM, in the order of passing.
+fn bastions(ssh: &SshInput, user: &str, block: &SshBlock) -> Result<Vec<Hop>, Diagnostics> {
+    let bastion = ssh.bastion.known().or(block.bastion.known());
+    let mut problems = Diagnostics::none();
+    let mut hops = Vec::new();
+    for (at, jump) in bastion.map(jumps).unwrap_or_default() {
+        match hop(&jump, &at, user, block) {
+            Ok(hop) => hops.push(hop),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    if problems.is_empty() {
+        Ok(hops)
+    } else {
+        Err(problems)
+    }
 }
 
-fn hop(bastion: &BastionInput, user: &str, block: &SshBlock) -> Result<Hop, Diagnostic> {
-    let proofs = Proofs {
-        host_key: &bastion.host_key,
-        host_ca: &bastion.host_ca,
-        known_hosts: &bastion.known_hosts,
-        insecure: &bastion.insecure_ignore_host_key,
-        at: "ssh.bastion.host_key",
+/// Returns the hosts on the way to a bastion, and itself as the last; each with where it is declared.
+fn jumps(bastion: &BastionInput) -> Vec<(Path, JumpInput)> {
+    let at = Path::from("ssh.bastion");
+    let own = bastion.clone();
+    let last = JumpInput {
+        host: own.host,
+        port: own.port,
+        user: own.user,
+        host_key: own.host_key,
+        host_ca: own.host_ca,
+        known_hosts: own.known_hosts,
+        insecure_ignore_host_key: own.insecure_ignore_host_key,
     };
+    let before = own.through.into_known().unwrap_or_default().into_iter();
+    before
+        .enumerate()
+        .map(|(number, jump)| (at.name("through").index(number), jump))
+        .chain([(at.clone(), last)])
+        .collect()
+}
+
+fn hop(jump: &JumpInput, at: &Path, user: &str, block: &SshBlock) -> Result<Hop, Diagnostic> {
+    let proofs = Proofs {
+        host_key: &jump.host_key,
+        host_ca: &jump.host_ca,
+        known_hosts: &jump.known_hosts,
+        insecure: &jump.insecure_ignore_host_key,
+        at: at.name("host_key"),
+    };
+    let user = jump.user.known().map_or(user, String::as_str);
     Ok(Hop {
-        host: bastion.host.known().cloned().unwrap_or_default(),
-        port: port(bastion.port).unwrap_or(22),
-        user: Some(
-            bastion
-                .user
-                .known()
-                .cloned()
-                .unwrap_or_else(|| user.to_owned()),
-        ),
+        host: jump.host.known().cloned().unwrap_or_default(),
+        port: port(jump.port).unwrap_or(22),
+        user: Some(user.to_owned()),
         trust: trust(&proofs, block)?,
     })
 }

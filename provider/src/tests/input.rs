@@ -4,7 +4,7 @@ use contract::UNKNOWN;
 use expect_test::{Expect, expect};
 use serde_json::{Value as Json, json};
 
-use super::{provider, usual, with};
+use super::{HOST_KEY, provider, usual, with};
 
 async fn check(config: Json, expected: Expect) {
     let client = provider(&json!({})).await;
@@ -86,6 +86,38 @@ async fn a_host_key_that_is_not_verified_warns() {
 
         [ssh-insecure]
     "#]]).await;
+}
+
+/// Wherever a hop is declared: the way is as safe as its weakest part.
+#[tokio::test]
+async fn each_hop_whose_key_is_not_verified_warns() {
+    let insecure = json!({ "host": "b", "insecure_ignore_host_key": true });
+    let mut bastion = insecure.clone();
+    bastion["through"] = json!([{ "host": "a", "host_key": HOST_KEY }, insecure]);
+    let mut config = usual();
+    config["ssh"]["bastion"] = bastion.clone();
+    let at = |told: &[contract::Diagnostic]| -> Vec<String> {
+        assert!(
+            told.iter()
+                .all(|told| told.summary == "Host keys are not verified")
+        );
+        told.iter()
+            .map(|told| told.path.as_ref().unwrap().to_string())
+            .collect()
+    };
+    let paths = [
+        "ssh.bastion.through[1].insecure_ignore_host_key",
+        "ssh.bastion.insecure_ignore_host_key",
+    ];
+    let client = provider(&json!({})).await;
+    let resource = client.resource("mesh_vm_workload").unwrap();
+    assert_eq!(
+        at(&resource.validate(&config).await.unwrap().diagnostics),
+        paths
+    );
+    let block = json!({ "ssh": { "bastion": bastion } });
+    let told = super::in_memory().await.configure(&block).await.unwrap();
+    assert_eq!(at(&told.diagnostics), paths);
 }
 
 #[tokio::test]

@@ -62,6 +62,7 @@ fn full() -> Json {
             "bastion": {
                 "host": "bastion.example.com", "port": 22, "user": "jump", "host_key": HOST_KEY, "host_ca": HOST_KEY,
                 "known_hosts": "b ssh-ed25519 AAAA", "insecure_ignore_host_key": false,
+                "through": [gate()],
             },
         },
         "proxy": {
@@ -72,6 +73,14 @@ fn full() -> Json {
         "on_destroy": "clean",
         "field_manager": { "force_conflicts": false },
         "timeouts": { "create": "20m", "read": "1m", "update": "20m", "delete": "5m" },
+    })
+}
+
+/// A host on the way to a bastion.
+fn gate() -> Json {
+    json!({
+        "host": "gate.example.com", "port": 22, "user": "gate", "host_key": HOST_KEY, "host_ca": HOST_KEY,
+        "known_hosts": "g ssh-ed25519 AAAA", "insecure_ignore_host_key": false,
     })
 }
 

@@ -161,8 +161,30 @@ object! {
 }
 
 object! {
-    /// A host that SSH connections go through.
+    /// A host that SSH connections go through, the last one before the VM.
     pub struct BastionInput: Effect {
+        /// Name or address to dial.
+        Required host: String => Nothing,
+        /// Port of sshd. Default: 22.
+        Optional port: PortNumber => Nothing,
+        /// User to log in as. Default: the VM's user.
+        Optional user: String => Nothing,
+        /// Public host key, e.g. `ssh-ed25519 AAAA…`.
+        Optional host_key: Text<HostKey> => Nothing,
+        /// Public key of the authority that signs host keys.
+        Optional host_ca: Text<HostKey> => Nothing,
+        /// Text in the form of a known_hosts file.
+        Optional known_hosts: String => Nothing,
+        /// Accept any host key. Default: `false`.
+        Optional insecure_ignore_host_key: bool => Nothing,
+        /// Hosts to go through on the way to this one, the one that is dialled first at first.
+        Optional through: Vec<JumpInput> => Nothing,
+    }
+}
+
+object! {
+    /// A host on the way to the bastion.
+    pub struct JumpInput: Effect {
         /// Name or address to dial.
         Required host: String => Nothing,
         /// Port of sshd. Default: 22.

@@ -1,6 +1,7 @@
 //! What can go wrong on the way to a VM and on it.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Why a VM could not be reached, or did not do what it was asked to.
@@ -80,8 +81,8 @@ pub enum VmError {
     Bastion {
         /// The bastion.
         host: String,
-        /// What happened there.
-        source: Box<VmError>,
+        /// What happened there; shared by all VMs behind it.
+        source: Arc<VmError>,
     },
     /// The user may not become root without being asked.
     #[error("user {user} on {host} cannot become root by `sudo -n`: {line}")]

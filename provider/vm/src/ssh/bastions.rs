@@ -1,26 +1,59 @@
-//! The connections to bastions, shared by every VM behind them.
+//! What all connections of a process share: those to bastions, and how many log in at once.
 
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::Semaphore;
 
 use super::master::{Login, Master};
 use super::{Credentials, Hop};
 use crate::VmError;
 
-/// Every bastion that is open now: one connection each, however many VMs are behind it. It ends
-/// with the last session that goes through it. Clones share.
-#[derive(Clone, Debug, Default)]
-pub struct Bastions(Arc<Mutex<Vec<Shared>>>);
+/// How many connections may be on their way to a login at once. sshd's default `MaxStartups` of
+/// `10:30:100` turns some away from ten on, and all that we dial may be one sshd behind a NAT.
+const LOGINS: usize = 8;
+
+/// Every bastion that was passed: one connection each, however many VMs are behind it. It stays for
+/// the next VM and ends with this. Clones share.
+#[derive(Clone, Debug)]
+pub struct Bastions {
+    passed: Arc<Mutex<Vec<Arc<Bastion>>>>,
+    logins: Arc<Semaphore>,
+}
+
+impl Default for Bastions {
+    fn default() -> Self {
+        Self {
+            passed: Arc::default(),
+            logins: Arc::new(Semaphore::new(LOGINS)),
+        }
+    }
+}
 
 /// The way to a bastion, itself last. Whoever comes with other credentials logs in for itself.
-#[derive(Clone, Debug)]
-struct Shared {
+#[derive(Debug)]
+struct Bastion {
     way: Vec<Hop>,
     credentials: Credentials,
-    /// Locked while somebody connects: the others wait and share.
-    master: Arc<tokio::sync::Mutex<Weak<Master>>>,
+    /// How many attempts to connect have ended.
+    attempts: AtomicUsize,
+    /// Locked while somebody connects: the others wait and share what comes of it.
+    last: tokio::sync::Mutex<Option<Result<Arc<Master>, Arc<VmError>>>>,
 }
 
 impl Bastions {
+    /// Connects to the VM itself, through the last of `way`.
+    pub(super) async fn reach(
+        &self,
+        vm: &Hop,
+        login: Login<'_>,
+        via: Option<Arc<Master>>,
+    ) -> Result<Master, VmError> {
+        // It is never closed.
+        let _turn = self.logins.acquire().await.ok();
+        Master::open(vm, login, via).await
+    }
+
     /// Returns the connection to the last of `way`, through all before it; `None` if there are none.
     pub(super) async fn pass(
         &self,
@@ -29,49 +62,55 @@ impl Bastions {
     ) -> Result<Option<Arc<Master>>, VmError> {
         let mut via = None;
         for (at, hop) in way.iter().enumerate() {
-            let slot = self.slot(&way[..=at], login.credentials);
-            let passed = open(&slot, hop, login, via).await;
+            let bastion = self.bastion(&way[..=at], login.credentials);
+            let passed = self.open(&bastion, hop, login, via).await;
             via = Some(passed.map_err(|source| VmError::Bastion {
                 host: hop.host.clone(),
-                source: Box::new(source),
+                source,
             })?);
         }
         Ok(via)
     }
 
-    fn slot(
-        &self,
-        way: &[Hop],
-        credentials: &Credentials,
-    ) -> Arc<tokio::sync::Mutex<Weak<Master>>> {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = all
+    fn bastion(&self, way: &[Hop], credentials: &Credentials) -> Arc<Bastion> {
+        let mut passed = self.passed.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = passed
             .iter()
-            .find(|shared| shared.way == way && shared.credentials == *credentials)
-        {
-            return Arc::clone(&known.master);
+            .find(|bastion| bastion.way == way && bastion.credentials == *credentials);
+        if let Some(known) = known {
+            return Arc::clone(known);
         }
-        let master = Arc::default();
-        all.push(Shared {
+        let bastion = Arc::new(Bastion {
             way: way.to_vec(),
             credentials: credentials.clone(),
-            master: Arc::clone(&master),
+            attempts: AtomicUsize::new(0),
+            last: tokio::sync::Mutex::default(),
         });
-        master
+        passed.push(Arc::clone(&bastion));
+        bastion
     }
-}
 
-async fn open(
-    slot: &tokio::sync::Mutex<Weak<Master>>,
-    hop: &Hop,
-    login: Login<'_>,
-    via: Option<Arc<Master>>,
-) -> Result<Arc<Master>, VmError> {
-    let mut slot = slot.lock().await;
-    if let Some(open) = slot.upgrade().filter(|master| master.is_alive()) {
-        return Ok(open);
+    async fn open(
+        &self,
+        bastion: &Bastion,
+        hop: &Hop,
+        login: Login<'_>,
+        via: Option<Arc<Master>>,
+    ) -> Result<Arc<Master>, Arc<VmError>> {
+        let before = bastion.attempts.load(Ordering::SeqCst);
+        let mut last = bastion.last.lock().await;
+        match &*last {
+            Some(Ok(open)) if open.is_alive() => return Ok(Arc::clone(open)),
+            // A bastion that is down, or refuses us, is not asked once for each VM behind it.
+            Some(Err(error)) if bastion.attempts.load(Ordering::SeqCst) > before => {
+                return Err(Arc::clone(error));
+            }
+            _ => {}
+        }
+        let opened = self.reach(hop, login, via).await;
+        let opened = opened.map(Arc::new).map_err(Arc::new);
+        bastion.attempts.fetch_add(1, Ordering::SeqCst);
+        *last = Some(opened.clone());
+        opened
     }
-    let master = Arc::new(Master::open(hop, login, via).await?);
-    *slot = Arc::downgrade(&master);
-    Ok(master)
 }

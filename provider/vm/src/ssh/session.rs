@@ -166,7 +166,7 @@ async fn attempt(
     bastions: &Bastions,
 ) -> Result<Session, VmError> {
     let via = bastions.pass(&target.bastions, login).await?;
-    let master = Arc::new(Master::open(&target.vm, login, via).await?);
+    let master = Arc::new(bastions.reach(&target.vm, login, via).await?);
     let ssh = openssh::Session::resume_mux(master.socket().into(), None);
     Ok(Session {
         ssh,

@@ -1,8 +1,12 @@
 //! Ways through one or more bastions.
 
+use std::fs::File;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
 use vm::{Bastions, Credentials, Hop, Session, Target, VmError, Wait};
 
-use crate::bed::{Sshd, free_port, identity, target, until};
+use crate::bed::{Sshd, command_of, descendants, free_port, identity, target, until, user};
 
 #[tokio::test]
 async fn a_vm_is_reached_through_a_chain_of_bastions() {
@@ -19,7 +23,7 @@ async fn a_vm_is_reached_through_a_chain_of_bastions() {
 }
 
 #[tokio::test]
-async fn sessions_share_one_connection_to_their_bastion_which_ends_with_the_last() {
+async fn sessions_share_one_connection_to_their_bastion_which_stays_for_the_next() {
     let way = [Sshd::start(), Sshd::start()];
     let [bastion, vm] = &way;
     let (bastions, credentials) = (Bastions::default(), all(&way));
@@ -28,17 +32,93 @@ async fn sessions_share_one_connection_to_their_bastion_which_ends_with_the_last
     let (a, b, c) = tokio::join!(connect(), connect(), connect());
     let sessions = [a.unwrap(), b.unwrap(), c.unwrap()];
     assert_eq!((bastion.logins(), vm.logins()), (1, 3));
-    let idle = 1;
-    assert!(bastion.processes().len() > idle);
     for session in sessions {
         session.close().await;
     }
+    connect().await.unwrap().close().await;
+    assert_eq!(bastion.logins(), 1);
+    let idle = 1;
+    assert!(bastion.processes().len() > idle);
+    drop(bastions);
     until("the bastion's connection ends", || {
         bastion.processes().len() == idle
     })
     .await;
-    connect().await.unwrap();
-    assert_eq!(bastion.logins(), 2);
+}
+
+/// As many VMs as 100 addresses of one sshd, whose own `MaxStartups` the handshakes must not reach.
+#[tokio::test]
+async fn a_hundred_vms_at_once_pass_a_bastion_and_no_handshake_is_refused() {
+    const DEFAULT: &str = "MaxStartups 10:30:100\nMaxSessions 10";
+    let bastion = Sshd::with(DEFAULT);
+    // Nobody is let in before all have come, as if the way were long.
+    let late = format!(
+        "AuthorizedKeysFile none\nAuthorizedKeysCommandUser {}\n\
+         AuthorizedKeysCommand /usr/bin/flock -s DIR/gate cat DIR/authorized_keys",
+        user()
+    );
+    let vms = Sshd::with(&format!("{DEFAULT}\n{late}\nListenAddress 0.0.0.0"));
+    let gate = File::create(vms.path("gate")).unwrap();
+    gate.lock().unwrap();
+    let way = [bastion, vms];
+    let (bastions, credentials) = (Bastions::default(), all(&way));
+    let [bastion, vms] = way;
+    let mut connecting = JoinSet::new();
+    for at in 1..=100 {
+        let mut target = behind(&[&bastion], vms.target().vm);
+        target.vm.host = format!("127.0.1.{at}");
+        target.connect_timeout = Duration::from_mins(1);
+        let (bastions, credentials) = (bastions.clone(), credentials.clone());
+        connecting.spawn(async move {
+            Session::connect(&target, &credentials, &bastions, Wait::Once).await
+        });
+    }
+    let come = || vms.log().matches("Connection from").count();
+    until("all want to log in, and some may try", || {
+        let ours = descendants(std::process::id()).into_iter();
+        let agents = ours
+            .filter_map(command_of)
+            .filter(|name| name == "ssh-agent");
+        agents.count() >= 100 && come() > 0
+    })
+    .await;
+    // Whoever could have tried as well has done so before this one, which came last, is in.
+    Sshd::start().connect().await.unwrap();
+    assert!(come() < 10, "{} at once", come());
+    drop(gate);
+    let sessions = connecting.join_all().await;
+    let failed: Vec<_> = sessions.iter().filter_map(|s| s.as_ref().err()).collect();
+    assert!(failed.is_empty(), "{} failed: {failed:?}", failed.len());
+    assert_eq!((bastion.logins(), vms.logins()), (1, 100));
+    for sshd in [&bastion, &vms] {
+        assert!(!sshd.log().contains("MaxStartups"), "{}", sshd.log());
+    }
+}
+
+#[tokio::test]
+async fn a_bastion_that_refuses_is_asked_once_for_all_that_wait() {
+    let way = [Sshd::start(), Sshd::start()];
+    let [bastion, vm] = &way;
+    let bastions = Bastions::default();
+    let mut connecting = JoinSet::new();
+    for _ in 0..10 {
+        // The VM's own key is no key of the bastion's.
+        let (target, credentials) = (behind(&[bastion], vm.target().vm), vm.credentials());
+        let bastions = bastions.clone();
+        connecting.spawn(async move {
+            Session::connect(&target, &credentials, &bastions, Wait::Once).await
+        });
+    }
+    for session in connecting.join_all().await {
+        let error = session.unwrap_err();
+        assert!(matches!(error.root(), VmError::Auth { .. }), "{error:?}");
+    }
+    assert_eq!(bastion.log().matches("Connection from").count(), 1);
+    // Whoever comes later asks again.
+    std::fs::copy(vm.path("user.pub"), bastion.path("authorized_keys")).unwrap();
+    let target = behind(&[bastion], vm.target().vm);
+    let session = Session::connect(&target, &vm.credentials(), &bastions, Wait::Once).await;
+    assert!(session.is_ok(), "{session:?}");
 }
 
 #[tokio::test]

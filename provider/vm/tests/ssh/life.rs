@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use vm::{AgentUse, Bastions, Credentials, Session, Target, VmError, Wait};
 
 use crate::bed::{
-    HOST, Sshd, connect, descendants, free_port, identity, processes, runs, signal, target, until,
+    HOST, Sshd, command_of, connect, descendants, free_port, identity, processes, runs, signal,
+    target, until,
 };
 
 #[tokio::test]
@@ -301,15 +302,6 @@ fn again(test: &str, temporary: &Path) -> Command {
 
 fn spell(sshd: &Sshd) -> String {
     format!("{} {}", sshd.port, sshd.read("host_ed25519.pub").trim())
-}
-
-fn command_of(pid: u32) -> Option<String> {
-    Some(
-        fs::read_to_string(format!("/proc/{pid}/comm"))
-            .ok()?
-            .trim()
-            .to_owned(),
-    )
 }
 
 fn folders() -> impl Iterator<Item = PathBuf> {
