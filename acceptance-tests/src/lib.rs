@@ -2,12 +2,14 @@
 
 pub mod delay;
 
+mod beside;
 mod failure;
 mod look;
 mod terraform;
 pub mod workload;
 mod world;
 
+pub use beside::Beside;
 pub use failure::{Done, Failure, Result};
 pub use look::{Listing, listing, proxy};
 pub use terraform::{Plan, Run, Terraform};

@@ -89,6 +89,29 @@ impl Terraform {
         Ok(terraform)
     }
 
+    /// Makes a folder with `examples/NAME` and these variables.
+    pub fn of_example(scenario: &Scenario, name: &str, variables: Value) -> Result<Self> {
+        let Value::Object(variables) = variables else {
+            return Err(Failure::new("variables are an object"));
+        };
+        let terraform = Self {
+            variables,
+            ..Self::new(scenario, "workload")?
+        };
+        for file in ["provider.tf", "main.tf"] {
+            fs::remove_file(terraform.path().join(file))?;
+        }
+        let example = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../examples")
+            .join(name);
+        for file in fs::read_dir(example)? {
+            let file = file?;
+            fs::copy(file.path(), terraform.path().join(file.file_name()))?;
+        }
+        terraform.write_variables()?;
+        Ok(terraform)
+    }
+
     /// Exchanges the scenario's configuration for another one; the state stays.
     pub fn use_configuration(&self, name: &str) -> Done {
         Ok(fs::copy(source(name), self.path().join("main.tf")).map(drop)?)

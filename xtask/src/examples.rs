@@ -8,7 +8,11 @@ use std::process::Command;
 use crate::cargo::root;
 
 /// Folders in `examples/` that make one configuration each.
-const CONFIGURATIONS: [&[&str]; 2] = [&["talk-demo"], &["provider", "resources/mesh_vm_workload"]];
+const CONFIGURATIONS: [&[&str]; 3] = [
+    &["talk-demo"],
+    &["two-clusters"],
+    &["provider", "resources/mesh_vm_workload"],
+];
 
 /// Validates each configuration with the provider at `binary`.
 ///

@@ -102,6 +102,12 @@ impl Bed {
         })
     }
 
+    /// Brings up another bed, with a control plane of its own, which `down` of this one ends, too.
+    pub fn up_beside(&self, what: &str, vms: u8, pods: u8) -> Result<Self> {
+        let name = format!("{}+{what}", self.name);
+        Self::up(&Options { name, vms, pods })
+    }
+
     /// Returns the description of the bed for programs: clusters, VMs, pods, where the provider's package is, and
     /// the configuration for Terraform.
     pub fn document(&self) -> &Value {

@@ -34,7 +34,7 @@ pub(crate) fn claim(name: &str) -> Result<(PathBuf, Subnet)> {
     let usable = !name.is_empty()
         && name
             .chars()
-            .all(|letter| letter.is_ascii_alphanumeric() || letter == '-');
+            .all(|letter| letter.is_ascii_alphanumeric() || "-+".contains(letter));
     if !usable {
         return Err(Error::Refused(format!(
             "`{name}` cannot name a bed: use letters, digits and -"
@@ -100,15 +100,25 @@ pub(crate) fn subnet_of(folder: &Path) -> Option<Subnet> {
         .map(Subnet)
 }
 
-/// Ends the bed of a name, however far it came up, and removes every trace of it. Says whether there was one.
+/// Ends the bed of a name and those beside it (`NAME+…`), however far they came up, and removes every trace of
+/// them. Says whether there was one.
 pub fn down(name: &str) -> Result<bool> {
     host::require_root()?;
-    let folder = folder(name);
+    let beside = format!("{name}+");
+    let names = fs::read_dir(FOLDER).into_iter().flatten().flatten();
+    let names = names.filter_map(|entry| entry.file_name().into_string().ok());
+    for other in names.filter(|other| other.starts_with(&beside)) {
+        down_alone(&folder(&other))?;
+    }
+    down_alone(&folder(name))
+}
+
+fn down_alone(folder: &Path) -> Result<bool> {
     if !folder.exists() {
         return Ok(false);
     }
     let machines = folder.join("machines");
-    if let Some(subnet) = subnet_of(&folder) {
+    if let Some(subnet) = subnet_of(folder) {
         let names: Vec<String> = fs::read_dir(&machines)
             .into_iter()
             .flatten()
@@ -130,8 +140,8 @@ pub fn down(name: &str) -> Result<bool> {
     for part in SERVERS {
         Recorded::load(&folder.join(format!("{part}.pid"))).map_or(Ok(()), Recorded::kill)?;
     }
-    overlay::unmount_below(&folder)?;
-    cache::remove(&folder)?;
+    overlay::unmount_below(folder)?;
+    cache::remove(folder)?;
     // Goes only when no other bed is left in it.
     let _ = fs::remove_file(Path::new(FOLDER).join(".lock"));
     let _ = fs::remove_dir(FOLDER);

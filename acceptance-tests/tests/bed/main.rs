@@ -4,6 +4,7 @@
 
 mod changes;
 mod cluster;
+mod clusters;
 mod connections;
 mod demo;
 mod destroy;
