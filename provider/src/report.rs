@@ -7,7 +7,7 @@ use crate::diagnose::coded;
 
 pub(crate) fn reverted(step: &str, hop: Option<&str>, lines: &[String]) -> Diagnostic {
     let (cause, next) = hint(hop.unwrap_or(step));
-    let said: String = lines.iter().map(|line| format!("\n  {line}")).collect();
+    let said = said(lines);
     Diagnostic::error(
         format!("The VM could not be bootstrapped: {}", hop.unwrap_or(step)),
         coded(
@@ -112,25 +112,30 @@ pub(crate) fn lost() -> Diagnostic {
     .at("ssh")
 }
 
-/// Tells that a run died, and its undoing, too.
-pub(crate) fn halfway(step: &str) -> Diagnostic {
+/// Tells that a run ended within, and that it could not be undone.
+pub(crate) fn halfway(step: &str, lines: &[String]) -> Diagnostic {
     Diagnostic::error(
         "The VM is changed in part",
         coded(
             "vm-halfway",
             &format!(
-                "The run died in the step \"{step}\", and so did each attempt to undo it. Look what kills the \
-                 program on the VM (memory, disk), then apply again: the next run undoes it first."
+                "The run ended in the step \"{step}\" and could not be undone. Look what stands in its way on the VM \
+                 (memory, disk, what is said below), then apply again: the next run undoes it first.{}",
+                said(lines)
             ),
         ),
     )
     .at("ssh")
 }
 
+fn said(lines: &[String]) -> String {
+    lines.iter().map(|line| format!("\n  {line}")).collect()
+}
+
 /// Tells that the proxy could not be removed.
 pub(crate) fn not_removed(step: &str, lines: &[String]) -> Diagnostic {
     let at = if step.is_empty() { "start" } else { step };
-    let said: String = lines.iter().map(|line| format!("\n  {line}")).collect();
+    let said = said(lines);
     Diagnostic::error(
         "The proxy could not be removed from the VM",
         coded(

@@ -3,10 +3,10 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use acceptance_tests::workload::{Workload, texts};
+use acceptance_tests::workload::{Workload, fails, texts};
 use acceptance_tests::{Done, Failure, Result, Scenario, wait_for};
 use bed::Machine;
-use contract::{Client, Severity};
+use contract::{Client, Severity, Value};
 use serde_json::json;
 
 /// Gives the tests time to come in between.
@@ -76,6 +76,68 @@ async fn a_killed_create_is_begun_again_by_the_next_apply() -> Done {
     assert_eq!(scenario.objects()?.len(), 3);
     scenario.vm.shell(&format!("rm {DROP_IN}"))?;
     workload.converge().await
+}
+
+/// Before the program says that it runs, it changes nothing.
+#[tokio::test]
+async fn a_program_that_cannot_begin_leaves_no_state() -> Done {
+    let scenario = Scenario::begin("not-begun")?;
+    scenario.vm.shell("echo >/run/mesh-vm")?;
+    let mut workload = Workload::new(&scenario)?;
+    let told = workload.apply().await?;
+    fails(&told, "vm-program", &["cannot write to /run/mesh-vm"])?;
+    crate::failures::untouched(&scenario, &workload)?;
+    scenario.vm.shell("rm /run/mesh-vm")?;
+    workload.converge().await
+}
+
+/// A package that does not go is told, its owner's mark stays, and the next destroy goes on.
+#[tokio::test]
+async fn a_removal_that_stops_is_told_and_ended_by_the_next_destroy() -> Done {
+    let scenario = Scenario::begin("not-removed")?;
+    let mut workload = Workload::new(&scenario)?;
+    workload.converge().await?;
+    let hook = "/var/lib/dpkg/info/istio-sidecar.prerm";
+    let refuse = "#!/bin/sh\necho not yet >&2; exit 1\n";
+    scenario.vm.write(hook, refuse.as_bytes())?;
+    scenario.vm.shell(&format!("chmod +x {hook}"))?;
+    let told = workload.destroy().await?;
+    fails(&told, "vm-not-removed", &["\"uninstall\"", "not yet"])?;
+    assert!(workload.state.is_some());
+    assert_eq!(scenario.objects()?.len(), 3);
+    scenario.vm.shell(&format!("rm {hook}"))?;
+    assert_eq!(texts(&workload.destroy().await?), "");
+    assert_eq!(scenario.objects()?, [""; 0]);
+    assert!(crate::failures::clean(&scenario)?);
+    Ok(())
+}
+
+/// A state names one VM: until the one that is left is clean, it is that one.
+#[tokio::test]
+async fn a_move_to_another_vm_that_is_stopped_forgets_neither() -> Done {
+    let (from, to) = (Scenario::begin("move")?, Scenario::begin("move-to")?);
+    let mut workload = Workload::new(&from)?;
+    workload.config["proxy"]["interception"] = json!("none");
+    workload.config["sidecar"]["egress_hosts"] = json!(["~/*"]);
+    workload.config["timeouts"]["update"] = json!("4m");
+    workload.converge().await?;
+    to.vm.write(DROP_IN, SLOW.as_bytes())?;
+    workload.config["address"] = json!(to.vm.address.to_string());
+    workload.config["ssh"] = json!({"host_key": to.vm.host_key});
+    let provider = workload.provider().await?;
+    let stop = async {
+        at_start(&to.vm).await?;
+        Ok::<_, Failure>(provider.stop().await?)
+    };
+    let (told, stopped) = tokio::join!(workload.apply_by(&provider), stop);
+    stopped?;
+    told?;
+    let address = workload.state.as_ref().map(|state| &state.value["address"]);
+    let old = Value::String(from.vm.address.to_string());
+    assert_eq!(address, Some(&old), "the state forgets the old VM");
+    workload.converge().await?;
+    assert!(crate::failures::clean(&from)?, "the old VM was left behind");
+    crate::ready(&to.vm)
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use mesh::Bundle;
 use secrecy::SecretString;
 use tfplugin::{Diagnostic, Diagnostics};
 use tokio::time::Instant;
-use vm::program::{self, Commit, Patience, Payload, Report, RunId};
+use vm::program::{self, Patience, Payload, Report, RunId};
 use vm::{Session, VmError, Wait};
 
 use crate::context::Context;
@@ -51,7 +51,6 @@ pub(super) struct Bootstrap<'a> {
     pub(super) cluster: &'a Cluster,
     pub(super) way: &'a Way,
     pub(super) bundle: &'a Bundle,
-    pub(super) commit: Commit,
     pub(super) deadline: Instant,
 }
 
@@ -63,14 +62,8 @@ impl Bootstrap<'_> {
             lock: self.left().min(Patience::default().lock),
             ..Patience::default()
         };
-        tracing::info!(%run, commit = ?self.commit, "bootstrapping the VM");
-        let payload = program::bootstrap(
-            self.bundle,
-            run.clone(),
-            self.commit,
-            patience,
-            Timestamp::now(),
-        );
+        tracing::info!(%run, "bootstrapping the VM");
+        let payload = program::bootstrap(self.bundle, run, patience, Timestamp::now());
         match self.carry(session, &payload).await? {
             Report::AwaitsVerdict(run) => self.confirm(&run).await,
             report => ended(report),
@@ -193,7 +186,7 @@ fn is_lost(error: &VmError) -> bool {
 }
 
 fn left_by(error: &VmError) -> Left {
-    if is_lost(error) || matches!(error, VmError::Remote { .. }) {
+    if is_lost(error) || matches!(error, VmError::Remote { begun: true, .. }) {
         Left::Unknown
     } else {
         Left::Untouched
@@ -224,7 +217,7 @@ fn ended(report: Report) -> Result<Bootstrapped, Failure> {
         Report::Foreign(owner) => (Left::Untouched, foreign(&owner)),
         Report::Busy { run, verb } => (Left::Untouched, busy(&run, &verb)),
         Report::Lost => (Left::Untouched, lost()),
-        Report::Halfway { step } => (Left::Unknown, halfway(&step)),
+        Report::Halfway { step, lines } => (Left::Unknown, halfway(&step, &lines)),
         other => (Left::Unknown, unexpected(&other)),
     };
     Err(Failure {

@@ -8,11 +8,10 @@ use mesh::Drift;
 use tfplugin::{Diagnostic, Diagnostics, Done};
 use tokio::time::Instant;
 use vm::Wait;
-use vm::program::Commit;
 
 use super::bootstrap::{Failure, Left};
 use super::input::WorkloadInput;
-use super::join::{connect, joined, redirects, told, unfinished};
+use super::join::{connect, joined, told, unfinished};
 use super::output::WorkloadOutput;
 use super::plan::{drift_output, without_vm};
 use super::prepare::Prepared;
@@ -46,12 +45,7 @@ pub(super) async fn create(
     if let Err(error) = prepared.withdraw().await {
         return Err(take_back(&prepared, error.into(), reached).await);
     }
-    let commit = if redirects(next) {
-        Commit::OnVerdict
-    } else {
-        Commit::OnReady
-    };
-    let bootstrap = prepared.bootstrap(context, &way, commit, deadline);
+    let bootstrap = prepared.bootstrap(context, &way, deadline);
     match bootstrap.run(session).await {
         Ok(done) => {
             joined(

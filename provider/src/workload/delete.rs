@@ -73,19 +73,10 @@ pub(super) async fn leave(
     prepared: &Prepared<'_>,
     deadline: Instant,
 ) -> Diagnostics {
-    let Some(ssh) = touched(update.prior, update.output) else {
+    let left = touched(update.prior, update.output).filter(|_| leaves(update));
+    let Some(ssh) = left else {
         return Diagnostics::none();
     };
-    let host = |input: &WorkloadInput| {
-        let ssh = input.ssh.known()?;
-        ssh.host
-            .known()
-            .cloned()
-            .or_else(|| input.address.known().map(|address| address.0.to_string()))
-    };
-    if host(update.prior) == host(update.next) {
-        return Diagnostics::none();
-    }
     let owner = Owner {
         uid: prepared.facts.entry_uid.clone().unwrap_or_default(),
         id: prepared.workload.id.clone(),
@@ -103,6 +94,18 @@ pub(super) async fn leave(
             .map(|told| left_behind(&told.detail))
             .collect(),
     }
+}
+
+/// Whether an update leaves the VM that the workload was on, one that we changed and are to clean.
+pub(super) fn leaves(update: &Update<'_>) -> bool {
+    let host = |input: &WorkloadInput| {
+        let ssh = input.ssh.known()?;
+        ssh.host
+            .known()
+            .cloned()
+            .or_else(|| input.address.known().map(|address| address.0.to_string()))
+    };
+    touched(update.prior, update.output).is_some() && host(update.prior) != host(update.next)
 }
 
 /// Returns where the VM is, if we ever changed it and are to clean it.
@@ -208,7 +211,7 @@ fn removed(outcome: Result<Report, VmError>) -> Done {
         // It was rebuilt or cleaned already: nothing of ours is on it.
         Ok(Report::Lost) => Ok(Diagnostics::none()),
         Ok(Report::Reverted { step, lines, .. }) => Err(not_removed(&step, &lines).into()),
-        Ok(Report::Halfway { step }) => Err(halfway(&step).into()),
+        Ok(Report::Halfway { step, lines }) => Err(halfway(&step, &lines).into()),
         Ok(other) => Err(unexpected(&other).into()),
         Err(error) if is_away(&error) => Ok(left_behind(&diagnose::vm(&error).detail).into()),
         Err(error) => Err(diagnose::vm(&error).into()),

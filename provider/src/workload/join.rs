@@ -4,13 +4,12 @@ use std::time::Duration;
 
 use cluster::ClusterError;
 use jiff::Timestamp;
-use mesh::{Connection, Drift, Interception};
+use mesh::{Connection, Drift};
 use tfplugin::{Diagnostic, Diagnostics, Done, Value};
 use tokio::time::Instant;
 use vm::{Session, Wait};
 
 use super::bootstrap::Bootstrapped;
-use super::convert;
 use super::input::WorkloadInput;
 use super::output::WorkloadOutput;
 use super::plan::drift_output;
@@ -109,9 +108,4 @@ pub(super) fn told(prepared: &Prepared<'_>, reasons: Vec<String>) -> WorkloadOut
         control_plane: Value::Known(bundle.control_plane.clone()),
         ..WorkloadOutput::default()
     }
-}
-
-pub(super) fn redirects(input: &WorkloadInput) -> bool {
-    convert::workload(input)
-        .is_some_and(|workload| workload.proxy.interception == Interception::Redirect)
 }

@@ -5,7 +5,6 @@ use cluster::Cluster;
 use mesh::{Desired, Facts, Kind, Manifest, ObservedObjects, Workload};
 use tfplugin::{Diagnostic, Diagnostics, Paths};
 use tokio::time::Instant;
-use vm::program::Commit;
 
 use super::bootstrap::Bootstrap;
 use super::convert;
@@ -115,7 +114,6 @@ impl Prepared<'_> {
         &'b self,
         context: &'b Context,
         way: &'b Way,
-        commit: Commit,
         deadline: Instant,
     ) -> Bootstrap<'b> {
         Bootstrap {
@@ -123,7 +121,6 @@ impl Prepared<'_> {
             cluster: self.cluster,
             way,
             bundle: &self.desired.bundle,
-            commit,
             deadline,
         }
     }

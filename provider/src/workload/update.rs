@@ -5,12 +5,11 @@ use mesh::{Drift, Effect};
 use tfplugin::{Changed, Diagnostic, Diagnostics, Done};
 use tokio::time::Instant;
 use vm::Wait;
-use vm::program::Commit;
 
 use super::bootstrap::{Failure, Left};
 use super::delete;
 use super::input::WorkloadInput;
-use super::join::{connect, joined, redirects, told, unfinished};
+use super::join::{connect, joined, told, unfinished};
 use super::output::WorkloadOutput;
 use super::plan::{self, drift_output, without_vm};
 use super::prepare::Prepared;
@@ -39,14 +38,15 @@ pub(super) async fn update(
             Ok(Diagnostics::none())
         }
         Effect::Rebootstrap | Effect::Replace if !update.next.ssh.is_null() => {
-            rebootstrap(
-                context,
-                update,
-                change.reasons.unwrap_or_default(),
-                deadline,
-                reached,
-            )
-            .await
+            let reasons = change.reasons.unwrap_or_default();
+            if !delete::leaves(update) {
+                return rebootstrap(context, update, reasons, deadline, reached).await;
+            }
+            // A state names one VM: whatever cuts this off, it is the one that is to be cleaned yet.
+            let mut moved = None;
+            let done = rebootstrap(context, update, reasons, deadline, &mut moved).await;
+            *reached = moved.filter(|_| done.is_ok());
+            done
         }
         effect => objects(context, update, effect, deadline, reached).await,
     }
@@ -114,7 +114,7 @@ async fn rebootstrap(
     if let Err(error) = prepared.withdraw().await {
         return Err(go_back(&prepared, update, error.into(), reached).await);
     }
-    let bootstrap = prepared.bootstrap(context, &way, commit(update), deadline);
+    let bootstrap = prepared.bootstrap(context, &way, deadline);
     match bootstrap.run(session).await {
         Ok(done) => {
             let mut warnings =
@@ -191,18 +191,6 @@ async fn go_back(
         *reached = None;
     }
     told
-}
-
-/// The verdict over a new connection costs a login: only rules that may be new on the VM need it.
-fn commit(update: &Update<'_>) -> Commit {
-    let same_machine = !may_be_new(update) && plan::drift(update.output).vm.is_empty();
-    let had_rules =
-        redirects(update.prior) && !update.output.bundle_digest.is_null() && same_machine;
-    if redirects(update.next) && !had_rules {
-        Commit::OnVerdict
-    } else {
-        Commit::OnReady
-    }
 }
 
 /// Whether another machine may answer now, one that is perhaps still booting.

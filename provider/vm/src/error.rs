@@ -118,6 +118,8 @@ pub enum VmError {
         host: String,
         /// Exit status, if there was one.
         status: Option<i32>,
+        /// Whether it had said that it runs; before that it changes nothing.
+        begun: bool,
         /// The last lines that were heard, bounded.
         lines: Vec<String>,
     },

@@ -57,7 +57,10 @@ impl Answer {
                 verb: word(2),
             }),
             "lost" => Ok(Report::Lost),
-            "halfway" => Ok(Report::Halfway { step: word(1) }),
+            "halfway" => Ok(Report::Halfway {
+                step: word(1),
+                lines: self.texts("line"),
+            }),
             other => Err(format!("unknown report {other:?}")),
         }
     }

@@ -14,6 +14,7 @@ R=/run/mesh-vm             # one folder for each run, on tmpfs: input, token, lo
 S=/var/lib/istio/mesh      # what outlives a reboot: owner, journal, the set before, what was found
 DROP=/etc/systemd/system/istio.service.d HOSTS=/etc/hosts CERTS=/etc/certs BIN=/usr/local/bin LOG=/var/log/istio
 TOKEN=/var/run/secrets/tokens/istio-token LOOSE=/proc/sys/net/netfilter/nf_conntrack_tcp_loose
+ROTATE=/etc/logrotate.d/mesh-vm PACKAGE=120 # seconds that another package manager is waited for
 # What Istio's package and the agent make and no package manager takes away.
 DIRS="/etc/istio /etc/certs /var/log/istio /var/run/secrets /var/lib/istio $DROP"
 STEPS='check stage keep stop install token place track start ready'
@@ -28,6 +29,8 @@ field() { cat "$d/in/$1" 2>/dev/null; }
 has() { [ -e "$d/in/$1" ]; }
 log() { say "$*" >>"$d/log"; }
 unit() { systemctl cat istio.service >/dev/null 2>&1; }
+# One that fails again and again is between two starts.
+running() { case $(systemctl is-active istio.service 2>/dev/null) in active | activating | reloading) ;; *) return 1 ;; esac; }
 pause() { sleep 0.2 2>/dev/null || sleep 1; }
 # await SECONDS COMMAND…: until it succeeds.
 await() { limit=$(($(date +%s) + $1)) && shift; until "$@"; do [ "$(date +%s)" -lt "$limit" ] || return 1; pause; done; }
@@ -48,7 +51,7 @@ take() {
 main() {
   [ "$(command -v printf)" = printf ] || die 'this shell has no printf of its own: a secret would show in the process list'
   { mkdir -p "$R" && d=$(mktemp -d "$R/in.XXXXXX") && mkdir "$d/in"; } || die "cannot write to $R; it needs root"
-  trap leave EXIT && trap 'exit 1' HUP INT TERM
+  trap leave EXIT && trap 'exit 1' HUP INT TERM PIPE
   { printf %s "$p" | base64 -d | gzip -dc && printf '\n"$@"\n'; } >"$d/program" # a worker says what to call
   take || die 'the input is incomplete or /run is full'
   run=$(field run) verb=$(field verb)
@@ -98,7 +101,7 @@ identity() {
 # --- a worker of its own, and following it
 launch() {
   { mv "$d" "$R/$run" && d=$R/$run && : >"$d/log"; } || die "run $run exists already"
-  detach "mesh-vm-$run" work || { lines <"$d/launch"; log 'report reverted'; log end; }
+  detach "mesh-vm-$run" work || { log 'failed launch'; lines <"$d/launch"; log 'report reverted'; log end; }
 }
 # Under logind with KillUserProcesses only a unit of its own outlives the session. Plain words
 # only: systemd 252 spoils quotes, dollars and semicolons when it reloads a transient unit.
@@ -128,7 +131,7 @@ follow() {
       text=$part$text part='' quiet=0
       case $text in
       end) break ;;
-      want*) answered || say "$text" ;;
+      want*) answered || decided || say "$text" ;;
       'report awaits') decided || { say "$text"; break; } ;;
       *) say "$text" ;;
       esac
@@ -144,8 +147,10 @@ follow() {
     pause
   done
   kill "$words" 2>/dev/null
-  if grep -q '^report removed' "$d/log"; then (exec 9>"$R/lock" && flock -n 9 && rm -rf "$R"); fi
+  if grep -q '^report removed' "$d/log"; then rm -rf "$d" && vacate; fi
 }
+# Takes the lock away, too, unless another run is there: it may wait for that very file.
+vacate() { (exec 9>"$R/lock" && flock -n 9 && for f in "$R"/*/; do [ ! -e "$f" ] || exit 0; done && rm -f "$R/lock" "$R/holder") 2>/dev/null; }
 decided() { [ -e "$d/commit" ] || [ -e "$d/revert" ] || grep -qE '^(end|failed .*)$' "$d/log"; }
 living() { pid=$(cat "$d/pid" 2>/dev/null) && grep -q "$run" "/proc/$pid/cmdline" 2>/dev/null; }
 # What comes on standard input behind the data: the token, when it was asked for.
@@ -165,8 +170,17 @@ enter() {
 }
 work() {
   enter "$1"
-  for f in "$R"/*/log; do case $f in "$d"/*) ;; *) rm -rf "${f%/log}" ;; esac; done
-  [ -e "$S/run/end" ] || undo; "run_$verb"
+  for f in "$R"/*/log; do case $f in "$d"/*) ;; *) ! grep -qx end "$f" || rm -rf "${f%/log}" ;; esac; done
+  # A removal clears away what cannot be undone.
+  bury || [ "$verb" = remove ] || finish "halfway $(last_step)"
+  "run_$verb"
+}
+# Undoes a run that died, and tells who follows it.
+bury() {
+  [ ! -e "$S/run/end" ] || return 0
+  dead=$R/$(cat "$S/run/id" 2>/dev/null)
+  undo || return 1
+  [ ! -e "$dead/log" ] || { rm -rf "$dead/in" "$dead/token" && printf '%s\n' 'report reverted' end >>"$dead/log"; }
 }
 # Ends what a worker could not: the dead man's timer, a reboot, a kill, a late `revert`.
 mend() {
@@ -184,13 +198,15 @@ run_bootstrap() {
     finish "foreign $(b64 <"$S/owner")" # a VM has one namespace
   fi
   for s in $STEPS; do step "$s" || fail "$s"; done
-  if [ "$(field verdict)" = yes ]; then
+  if unproven; then
     : >"$d/awaits" && log 'report awaits'
     await "$(field wait.verdict)" decided
     [ -e "$d/commit" ] || fail verdict
   fi
   committed
 }
+# Rules that are new here might lock everybody out: they need a verdict over a new connection.
+unproven() { [ "$(field redirect)" = yes ] && [ ! -e "$S/run/proven" ]; }
 namespace() { sed 's/^[^ ]* //; s:/.*::'; }
 last_step() { tail -n 1 "$S/run/steps" 2>/dev/null; }
 # The journal is written before the step: what it names may have happened.
@@ -212,17 +228,20 @@ journal() {
 fail() {
   log "failed $1"
   case $1 in check) ;; start | ready) last_words ;; *) lines <"$d/err" ;; esac 2>/dev/null
-  undo
+  undo || finish "halfway $1"
   case $1 in start | ready) hop ;; esac
   finish reverted
 }
+# What could not be undone stays in the journal, and the set before with it, for the next run.
 undo() {
-  [ -e "$S/run/steps" ] || return 0
+  if [ ! -e "$S/run/steps" ] || [ -e "$S/run/end" ]; then return 0; fi
+  undone=1
   sed '1!G;h;$!d' "$S/run/steps" >"$d/undo"
   while read -r s <&5; do
     log "undo $s"
-    ! have "undo_$s" || "undo_$s" 2>"$d/err" || { say "undoing $s failed" >>"$d/err" && lines <"$d/err"; }
+    ! have "undo_$s" || "undo_$s" 2>"$d/err" || { say "undoing $s failed" >>"$d/err" && lines <"$d/err" && undone=; }
   done 5<"$d/undo"
+  [ -n "$undone" ] || return 1
   rm -rf "$S/run" "$R/token-before"; [ -e "$S/owner" ] || forget
 }
 committed() {
@@ -252,7 +271,7 @@ checks() {
   judge package "${v:-not installed}" eval '[ -n "$v" ] || { has url && fetcher; }'
   [ "$(field redirect)" != yes ] || judge iptables "$(tools | tr '\n' ' ')" eval '[ -n "$(tools)" ] && have iptables'
   taken=$(ss -Hltn | awk '{ sub(/.*:/, "", $4); print $4 }' | grep -xE '150(00|01|06|20|21|90)' | sort -u | tr '\n' ' ')
-  judge ports "${taken:+taken: }$taken" eval '[ -z "$taken" ] || systemctl -q is-active istio.service'
+  judge ports "${taken:+taken: }$taken" eval '[ -z "$taken" ] || running'
   host=$(field control-plane) port=${host##*:} host=${host%:*}
   if has hosts; then host=$(field hosts | cut -d ' ' -f 1)
   else judge dns "$host" eval 'as_proxy getent ahosts "$host" >/dev/null'; fi
@@ -284,7 +303,11 @@ do_stage() {
   case $u in
   file://*) cp "${u#file://}" "$to" ;;
   http://* | https://*)
-    if have curl; then curl -fsSL --connect-timeout 10 --max-time 900 -o "$to" "$u"; else wget -q -T 30 -O "$to" "$u"; fi ;;
+    # Its address may hold a password, which everybody could read among the arguments.
+    if have curl; then
+      say "url = \"$(say "$u" | sed 's/[\\"]/\\&/g')\"" |
+        curl -fsSL --retry 2 --connect-timeout 10 --speed-limit 1 --speed-time 60 -o "$to" -K -
+    else say "$u" | wget -nv --tries=3 -T 30 -O "$to" -i - 2>"$d/wget" || { grep -v :// "$d/wget" >&2; false; }; fi ;;
   *) say "cannot fetch ${u%%:*}: addresses" >&2 && false ;;
   esac || return 1
   sum=$(sha256sum <"$to" | cut -d ' ' -f 1)
@@ -296,17 +319,19 @@ do_keep() {
   k=$S/run/keep
   mkdir -p "$k" && rm -f "$R/token-before"
   [ ! -e "$TOKEN" ] || cp -a "$TOKEN" "$R/token-before" || return 1
-  { systemctl is-active istio.service; systemctl is-enabled istio.service; } >"$S/run/unit" 2>/dev/null
+  { ! running || say active; systemctl is-enabled istio.service; } >"$S/run/unit" 2>/dev/null
+  if [ -e "$S/guard" ] && intercepts; then : >"$S/run/proven"; fi
   block >"$k/hosts"
   for f in "$d"/in/file.*.path; do
     [ ! -e "$f" ] || { path=$(cat "$f") && remember "$k" "$path" && remember "$S/found" "$path"; } || return 1
   done
-  for f in "$CERTS/key.pem" "$CERTS/cert-chain.pem" "$DROP/mesh.conf"; do
+  for f in "$CERTS/key.pem" "$CERTS/cert-chain.pem" "$DROP/mesh.conf" "$ROTATE"; do
     remember "$k" "$f" && remember "$S/found" "$f" || return 1
   done
   for f in owner guard bin/sudo; do remember "$k" "$S/$f" || return 1; done
-  for f in log/istio/istio.log log/istio/istio.err.log lib/istio/proxy/grpc-bootstrap.json lib/istio/proxy/envoy-rev.json lib/istio/proxy/XDS; do
-    remember "$S/found" "/var/$f" || return 1; done
+  # One that was there stays: it is written anew, and a log may be large.
+  for f in "$LOG/istio.log" "$LOG/istio.err.log" /var/lib/istio/proxy/grpc-bootstrap.json /var/lib/istio/proxy/envoy-rev.json /var/lib/istio/proxy/XDS; do
+    [ -e "$f" ] || remember "$S/found" "$f" || return 1; done
   for f in /var/lib/istio /var/lib/istio/envoy /var/lib/istio/envoy/*.env /etc/certs; do
     [ ! -e "$f" ] || stat -c '%u:%g %a %n' "$f"
   done >"$k/modes"
@@ -316,33 +341,37 @@ do_keep() {
 # remember SET PATH: the file, or that there was none.
 remember() {
   if grep -qxF "$2" "$1/paths" 2>/dev/null; then return 0; fi
-  if [ -e "$2" ]; then mkdir -p "$1/set${2%/*}" && cp -a "$2" "$1/set$2" || return 1; fi
+  if [ -e "$2" ] || [ -h "$2" ]; then mkdir -p "$1/set${2%/*}" && cp -a "$2" "$1/set$2" || return 1; fi
   say "$2" >>"$1/paths"
 }
 restore() {
   [ -e "$1/paths" ] || return 0
+  whole=1
   while IFS= read -r path; do
-    if [ ! -e "$1/set$path" ]; then rm -f "$path"; continue; fi
-    mkdir -p "${path%/*}" && cp -a "$1/set$path" "$path.mesh" && mv "$path.mesh" "$path"
+    if [ ! -e "$1/set$path" ] && [ ! -h "$1/set$path" ]; then rm -f "$path" || whole=; continue; fi
+    { mkdir -p "${path%/*}" && rm -rf "$path.mesh" && cp -a "$1/set$path" "$path.mesh" && mv -fT "$path.mesh" "$path"; } || whole=
   done <"$1/paths"
   [ ! -e "$1/modes" ] || while read -r who mode path; do
-    [ ! -e "$path" ] || { chown "$who" "$path" && chmod "$mode" "$path"; }
+    [ ! -e "$path" ] || [ -h "$path" ] || { chown "$who" "$path" && chmod "$mode" "$path"; } || whole=
   done <"$1/modes"
+  [ -n "$whole" ]
 }
 
 # --- stop: with the settings that started it still in place, else its rules stay
 do_stop() { halt; }
 halt() { if unit; then systemctl stop istio.service || return 1; fi; sweep ISTIO_; }
+# That the proxy of before does not start, too, is told; nothing of ours is in its way any more.
 undo_stop() {
   systemctl daemon-reload
   ! grep -qx enabled "$S/run/unit" || systemctl -q enable istio.service
-  ! grep -qx active "$S/run/unit" || systemctl restart istio.service
+  ! grep -qx active "$S/run/unit" || systemctl restart istio.service || { cat "$d/err"; say 'the proxy of before does not start'; } | lines
 }
 tools() {
   for f in iptables-nft iptables-legacy ip6tables-nft ip6tables-legacy; do ! have "$f-save" || say "$f"; done
   have iptables-nft-save || have iptables-legacy-save ||
     for f in iptables ip6tables; do ! have "$f-save" || say "$f"; done
 }
+intercepts() { for tool in $(tools); do ! "$tool-save" 2>/dev/null | grep -q '^:ISTIO_' || return 0; done; return 1; }
 # Takes away every chain whose name begins with $1, and the jumps to it, in each backend.
 sweep() {
   for tool in $(tools); do
@@ -359,15 +388,19 @@ sweep() {
 do_install() {
   if [ -e "$S/run/package" ]; then
     if [ -z "$(version)" ]; then : >"$S/run/fresh" && : >"$S/installed"; else
-      for f in envoy pilot-agent istio-start.sh; do remember "$S/run/keep" "$BIN/$f" || return 1; done
+      for f in "$BIN/envoy" "$BIN/pilot-agent" "$BIN/istio-start.sh" /var/lib/istio/envoy/envoy_bootstrap_tmpl.json "$(fragment)"; do
+        [ -z "$f" ] || remember "$S/run/keep" "$f" || return 1
+      done
     fi
     remember "$S/run/keep" "$S/package" && field sha256 >"$S/package" && unpack || return 1
     rm -f "$S/run/package"
   fi
   own
 }
+fragment() { systemctl show -p FragmentPath istio.service 2>/dev/null | sed -n 's/^FragmentPath=//p'; }
 # Another package manager may hold the lock on a fresh machine: wait for it, within bounds.
-unpack() { await 120 unpacked && return "$(cat "$d/code")"; }
+unpack() { if await "$PACKAGE" unpacked && [ "$(cat "$d/code")" = 0 ]; then :; else cat "$d/out" >&2 && return 1; fi; }
+locked() { [ "$(cat "$d/code")" != 0 ] && grep -qiE '(is|was) locked by|transaction lock' "$d/out"; }
 unpacked() {
   (
     umask 022 && exec 9>&- </dev/null
@@ -375,17 +408,27 @@ unpacked() {
     else rpm -U --replacepkgs --oldpackage "$S/run/package"; fi
   ) >"$d/out" 2>&1
   say $? >"$d/code"
-  if [ "$(cat "$d/code")" != 0 ]; then ! grep -qi 'lock' "$d/out" && cat "$d/out" >&2; fi
+  ! locked
 }
 # Root reads the settings, so a broken proxy must not be able to write them.
 own() {
-  chown root:root /var/lib/istio /var/lib/istio/envoy && chmod 0755 /var/lib/istio /var/lib/istio/envoy || return 1
-  for f in /var/lib/istio/envoy/*.env; do [ ! -f "$f" ] || { chown root:root "$f" && chmod 0644 "$f"; }; done
+  for f in /var/lib/istio /var/lib/istio/envoy /var/lib/istio/envoy/*.env; do
+    if [ -d "$f" ]; then mode=0755; elif [ -f "$f" ]; then mode=0644; else continue; fi
+    [ ! -h "$f" ] || [ "$f" = /var/lib/istio ] || { say "$f is a link: whoever made it would choose what becomes root's" >&2 && return 1; }
+    chown root:root "$f" && chmod "$mode" "$f" || return 1
+  done
   install -d -o istio-proxy -g istio-proxy -m 0755 /var/lib/istio/proxy /etc/certs "$LOG"
 }
-undo_install() { if [ -e "$S/run/fresh" ]; then uninstall; else restore "$S/run/keep"; fi; }
+# The package manager's own books cannot be taken back: with no digest of it here, the next
+# bootstrap installs the package that it wants, whichever is registered.
+undo_install() {
+  if [ -e "$S/run/fresh" ]; then uninstall; else
+    restore "$S/run/keep" || return 1
+    [ ! -e "$S/run/keep/set$BIN/pilot-agent" ] || { : >"$S/package" && say "istio-sidecar $(version) is registered, with the files of before" | lines; }
+  fi
+}
 uninstall() {
-  if have dpkg; then dpkg --purge istio-sidecar; elif have rpm; then rpm -e istio-sidecar; fi >/dev/null 2>"$d/out" 9>&-
+  if ! await "$PACKAGE" purged || registered; then say 'the package did not go away' && cat "$d/out" && return 1; fi >&2
   if [ ! -e "$S/found/user" ] && id istio-proxy >/dev/null 2>&1; then
     if have userdel; then userdel istio-proxy; else deluser istio-proxy; fi >/dev/null 2>&1
     if have groupdel; then groupdel istio-proxy; else delgroup istio-proxy; fi >/dev/null 2>&1
@@ -393,7 +436,15 @@ uninstall() {
   (umask 022 && mkdir -p "$BIN") # the package manager takes even that away, once it is empty
   rm -f "$S/installed" "$S/package" /etc/systemd/system/*.wants/istio.service
   systemctl daemon-reload
-  ! unit || { say 'the package did not go away' >&2 && cat "$d/out" >&2 && return 1; }
+}
+purged() {
+  if have dpkg; then dpkg --purge istio-sidecar; elif have rpm; then rpm -e istio-sidecar; fi >"$d/out" 2>&1 9>&- </dev/null
+  say $? >"$d/code"
+  ! locked
+}
+registered() {
+  if have dpkg-query; then dpkg-query -W -f '${db:Status-Status}' istio-sidecar 2>/dev/null | grep -qv '^not-installed'
+  else have rpm && rpm -q istio-sidecar >/dev/null 2>&1; fi
 }
 
 # --- token, files, hosts line
@@ -403,14 +454,18 @@ do_token() {
   await "$(field wait.token)" answered
   [ -s "$d/token" ] || { say 'no token came' >&2 && return 1; }
   rm -f "$CERTS/key.pem" "$CERTS/cert-chain.pem"
+  [ ! -h "${TOKEN%/*}" ] || rm -f "${TOKEN%/*}"
   install -d -o istio-proxy -g istio-proxy -m 0755 "${TOKEN%/*/*}" &&
     install -d -o istio-proxy -g istio-proxy -m 0700 "${TOKEN%/*}" && put "$d/token" "$TOKEN" istio-proxy 0600
 }
 answered() { [ -s "$d/token" ] || [ -e "$d/revert" ]; }
-undo_token() { restore "$S/run/keep"; if [ -e "$R/token-before" ]; then cp -a "$R/token-before" "$TOKEN"; else rm -f "$TOKEN"; fi; }
-# put FILE PATH OWNER MODE: by a rename, so that nobody reads half of it.
+undo_token() {
+  if [ -e "$R/token-before" ]; then mkdir -p "${TOKEN%/*}" && rm -f "$TOKEN" && cp -a "$R/token-before" "$TOKEN"; else rm -f "$TOKEN"; fi && restore "$S/run/keep"
+}
+# put FILE PATH OWNER MODE: by a rename, so that nobody reads half of it. Some of the folders are
+# the proxy's, which is stopped: a link that it left in our way goes, and is never written through.
 put() {
-  (umask 022 && mkdir -p "${2%/*}") && cp "$1" "$2.mesh" && chown "$3:$3" "$2.mesh" && chmod "$4" "$2.mesh" && mv "$2.mesh" "$2"
+  (umask 022 && mkdir -p "${2%/*}") && rm -rf "$2.mesh" && install -o "$3" -g "$3" -m "$4" "$1" "$2.mesh" && mv -fT "$2.mesh" "$2"
 }
 do_place() {
   for f in "$d"/in/file.*.path; do
@@ -419,15 +474,23 @@ do_place() {
     put "$f.content" "$(cat "$f.path")" "$(cat "$f.owner")" "$(cat "$f.mode")" || return 1
   done
   { ! has hosts || { field hosts && say ''; }; } | sed '/^$/d' >"$d/block"
-  hosts "$d/block" && put "$d/in/owner" "$S/owner" root 0600
+  hosts "$d/block" && rotate && put "$d/in/owner" "$S/owner" root 0600
+}
+# The package ships nothing that bounds the proxy's logs.
+rotate() {
+  [ -d "${ROTATE%/*}" ] || return 0
+  printf '%s\n' "$LOG/*.log {" '  su istio-proxy istio-proxy' '  daily' '  maxsize 100M' '  rotate 7' '  compress' '  copytruncate' \
+    '  missingok' '  notifempty' '}' >"$d/rotate" && put "$d/rotate" "$ROTATE" root 0644
 }
 undo_place() { restore "$S/run/keep" && hosts "$S/run/keep/hosts"; }
-block() { sed -n '/^# BEGIN mesh-vm$/,/^# END mesh-vm$/p' "$HOSTS" | grep -v '^# '; }
+block() { awk '/^# BEGIN mesh-vm$/ { n = 1; t = ""; next } /^# END mesh-vm$/ { if (n) printf "%s", t; n = 0 } { t = t $0 "\n" }' "$HOSTS"; }
 hosts() {
   block | cmp -s - "$1" && return 0
   cp -a "$HOSTS" "$HOSTS.mesh" || return 1
   {
-    sed '/^# BEGIN mesh-vm$/,/^# END mesh-vm$/d' "$HOSTS"
+    # A block that somebody took the end of is not ours to cut: only its mark goes.
+    awk '/^# BEGIN mesh-vm$/ { n = NR } { l[NR] = $0 } /^# END mesh-vm$/ && n { for (i = n; i <= NR; i++) delete l[i]; n = 0 }
+      END { for (i = 1; i <= NR; i++) if (i in l && l[i] != "# BEGIN mesh-vm") print l[i] }' "$HOSTS"
     [ ! -s "$1" ] || { say '# BEGIN mesh-vm' && cat "$1" && say '# END mesh-vm'; }
   } >"$HOSTS.mesh" || return 1
   # A bind mount cannot be renamed over.
@@ -497,7 +560,7 @@ SHIM
 
 # --- start, ready, and what broke
 do_start() {
-  if [ "$(field verdict)" = yes ]; then
+  if unproven; then
     systemctl -q disable istio.service 2>/dev/null; disarm
     systemd-run --quiet --collect --unit=mesh-vm-deadman --timer-property=AccuracySec=1s \
       --on-active=$(($(field wait.ready) + $(field wait.verdict) + 30))s /bin/sh "$d/program" mend "$d" || return 1
@@ -549,10 +612,11 @@ run_remove() {
   systemctl -q disable istio.service 2>/dev/null; disarm
   { halt && sweep MESH_; } 2>"$d/err" || { log 'failed stop' && lines <"$d/err" && finish reverted; }
   log 'step clean' && hook clean
-  : >"$d/block" && hosts "$d/block"
+  : >"$d/block"
+  { hosts "$d/block" && restore "$S/found" && rm -rf "${TOKEN%/*}"; } 2>"$d/err" || { log 'failed clean' && lines <"$d/err" && finish reverted; }
   [ ! -e "$S/loose" ] || cat "$S/loose" >"$LOOSE" 2>/dev/null
-  restore "$S/found"; rm -rf "${TOKEN%/*}"
-  log 'step uninstall' && hook uninstall; [ ! -e "$S/installed" ] || uninstall 2>"$d/err" || lines <"$d/err"
+  log 'step uninstall' && hook uninstall
+  [ ! -e "$S/installed" ] || uninstall 2>"$d/err" || { log 'failed uninstall' && lines <"$d/err" && finish reverted; }
   systemctl reset-failed istio.service 2>/dev/null
   forget
   for f in $gone "$S" "$R/token-before"; do if [ -e "$f" ] || [ -h "$f" ]; then log "left $(printf %s "$f" | b64)"; fi; done

@@ -18,8 +18,7 @@ pub mod payload;
 pub mod report;
 
 pub use payload::{
-    Commit, Patience, Payload, RunId, bootstrap, check, commit, observe, remove, result, revert,
-    token_line,
+    Patience, Payload, RunId, bootstrap, check, commit, observe, remove, result, revert, token_line,
 };
 pub use report::{Check, Event, Reader, Report};
 

@@ -56,16 +56,6 @@ impl FromStr for RunId {
     }
 }
 
-/// When a bootstrap is final.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Commit {
-    /// As soon as the proxy is ready on the VM itself.
-    OnReady,
-    /// When [`commit`] came over a *new* connection; without it the VM is reverted. For NAT rules
-    /// that are new on the VM: they might lock everybody out.
-    OnVerdict,
-}
-
 /// How long a writing run waits for what others do; whole seconds are sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Patience {
@@ -75,7 +65,7 @@ pub struct Patience {
     pub token: Duration,
     /// For the proxy to become ready.
     pub ready: Duration,
-    /// For [`commit`], with [`Commit::OnVerdict`].
+    /// For [`commit`], where rules are new.
     pub verdict: Duration,
 }
 
@@ -115,26 +105,16 @@ pub fn check(bundle: &Bundle, now: Timestamp) -> Payload {
 }
 
 /// Returns the call that makes the VM run on `bundle`, or leaves it as it was.
-pub fn bootstrap(
-    bundle: &Bundle,
-    run: RunId,
-    commit: Commit,
-    patience: Patience,
-    now: Timestamp,
-) -> Payload {
-    let verdict = if commit == Commit::OnVerdict {
-        "yes"
-    } else {
-        "no"
-    };
+///
+/// It is final when the proxy is ready on the VM itself. Where NAT rules are new on the VM, which
+/// the VM knows, they might lock everybody out: then it is final when [`commit`] came over a *new*
+/// connection, and is reverted without it.
+pub fn bootstrap(bundle: &Bundle, run: RunId, patience: Patience, now: Timestamp) -> Payload {
     Payload::new(run, "bootstrap")
         .with(wanted(bundle, now))
         .with(files(bundle))
         .with(waits(patience))
-        .with([
-            text("verdict", verdict),
-            text("owner", &owner_line(&bundle.owner)),
-        ])
+        .with([text("owner", &owner_line(&bundle.owner))])
 }
 
 /// Returns the call that follows a run, begun on a connection that was lost, to its end.

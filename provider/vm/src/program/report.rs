@@ -49,11 +49,13 @@ pub enum Report {
         /// Its verb.
         verb: String,
     },
-    /// The run died, and whatever was to undo it died, too: the VM is changed in part. The next run
+    /// The run failed or died, and could not be undone: the VM is changed in part. The next run
     /// undoes it first.
     Halfway {
-        /// The step at which it died; empty where it had begun none.
+        /// The step at which it ended; empty where it had begun none.
         step: String,
+        /// What the step and its undoing said; bounded, without secrets.
+        lines: Vec<String>,
     },
     /// The VM knows nothing of the run: it rebooted before the run changed anything.
     Lost,

@@ -78,7 +78,8 @@ impl Session {
                 Some(Event::Finished(report)) => return Ok(report),
                 Some(Event::WantsToken) => {
                     let Some(mint) = mint.take() else {
-                        return Err(self.remote(None, vec!["it asked for the token twice".into()]));
+                        let twice = vec!["it asked for the token twice".into()];
+                        return Err(self.remote(None, true, twice));
                     };
                     let token = mint().await.map_err(|error| VmError::Token(error.into()))?;
                     call.say(token_line(&token)).await;
@@ -136,7 +137,7 @@ impl Session {
                 user: self.master.user().unwrap_or_default().into(),
                 line: line.clone(),
             },
-            _ => self.remote(status, end.lines),
+            _ => self.remote(status, end.begun, end.lines),
         }
     }
 
@@ -145,10 +146,11 @@ impl Session {
         VmError::Silent { host, idle }
     }
 
-    fn remote(&self, status: Option<i32>, lines: Vec<String>) -> VmError {
+    fn remote(&self, status: Option<i32>, begun: bool, lines: Vec<String>) -> VmError {
         VmError::Remote {
             host: self.host.clone(),
             status,
+            begun,
             lines,
         }
     }

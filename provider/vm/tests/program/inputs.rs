@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use secrecy::ExposeSecret as _;
-use vm::program::{self, Commit, Event, Report, RunId};
+use vm::program::{self, Event, Report, RunId};
 
 use crate::stage::{SHELLS, Stage, TOKEN, bundle, file, patience};
 
@@ -45,7 +45,6 @@ fn hostile_values_become_files_byte_for_byte() {
         let payload = program::bootstrap(
             &bundle(files),
             RunId::generate(),
-            Commit::OnReady,
             patience(),
             Timestamp::UNIX_EPOCH,
         );
@@ -126,13 +125,7 @@ fn the_token_is_asked_for_and_only_the_proxy_has_it_afterwards() {
     for shell in SHELLS {
         let stage = Stage::new(shell);
         let run = RunId::generate();
-        let payload = program::bootstrap(
-            &bundle(vec![]),
-            run,
-            Commit::OnReady,
-            patience(),
-            Timestamp::UNIX_EPOCH,
-        );
+        let payload = program::bootstrap(&bundle(vec![]), run, patience(), Timestamp::UNIX_EPOCH);
         let mut call = stage.call(payload, "STEPS='stage keep token place'");
         let events: Vec<Event> = std::iter::from_fn(|| Some(call.next()))
             .take_while(|event| *event != Event::WantsToken)

@@ -6,7 +6,10 @@
 )]
 
 mod answers;
+mod files;
 mod inputs;
+mod packages;
 mod parts;
 mod runs;
 mod stage;
+mod undoing;

@@ -3,8 +3,8 @@
 use std::fs;
 
 use jiff::Timestamp;
-use mesh::Bundle;
-use vm::program::{self, Commit, Patience, Payload, Report, RunId};
+use mesh::{Bundle, Interception};
+use vm::program::{self, Patience, Payload, Report, RunId};
 
 use crate::stage::{SHELLS, Stage, bundle, file, owner, patience};
 
@@ -15,14 +15,14 @@ do_alpha() { did alpha; }; do_beta() { did beta; }; do_gamma() { did gamma; }
 undo_alpha() { did undo alpha; }; undo_beta() { did undo beta; }; undo_gamma() { did undo gamma; }
 ";
 
-fn begin(run: &RunId, commit: Commit, patience: Patience) -> Payload {
-    program::bootstrap(
-        &bundle(vec![]),
-        run.clone(),
-        commit,
-        patience,
-        Timestamp::UNIX_EPOCH,
-    )
+fn begin(run: &RunId, patience: Patience) -> Payload {
+    begin_with(run, Interception::None, patience)
+}
+
+fn begin_with(run: &RunId, interception: Interception, patience: Patience) -> Payload {
+    let mut bundle = bundle(vec![]);
+    bundle.proxy.interception = interception;
+    program::bootstrap(&bundle, run.clone(), patience, Timestamp::UNIX_EPOCH)
 }
 
 fn did(stage: &Stage) -> String {
@@ -32,10 +32,10 @@ fn did(stage: &Stage) -> String {
 }
 
 /// Runs a bootstrap with `own` as last word; what is reported, and what was done.
-fn run(shell: &'static str, commit: Commit, patience: Patience, own: &str) -> (Report, String) {
+fn run(shell: &'static str, own: &str) -> (Report, String) {
     let stage = Stage::new(shell);
     let mut call = stage.call(
-        begin(&RunId::generate(), commit, patience),
+        begin(&RunId::generate(), patience()),
         &format!("{STEPS}\n{own}"),
     );
     (call.report(), did(&stage))
@@ -45,7 +45,7 @@ fn run(shell: &'static str, commit: Commit, patience: Patience, own: &str) -> (R
 fn a_failing_step_undoes_all_before_it_and_says_why() {
     for shell in SHELLS {
         let own = "do_beta() { did beta; say 'no space, eyJhbGciOi.secret.sig' >&2; return 1; }";
-        let (report, did) = run(shell, Commit::OnReady, patience(), own);
+        let (report, did) = run(shell, own);
         let Report::Reverted { step, hop, lines } = report else {
             panic!("{shell}: {report:?}")
         };
@@ -59,7 +59,7 @@ fn a_failing_step_undoes_all_before_it_and_says_why() {
 fn a_worker_that_is_killed_is_undone_by_who_follows() {
     let killed = |shell: &'static str| {
         let own = "hook() { if [ \"$1\" = gamma ]; then kill -9 $$; fi; }";
-        let (report, did) = run(shell, Commit::OnReady, patience(), own);
+        let (report, did) = run(shell, own);
         assert!(
             matches!(&report, Report::Reverted { step, .. } if step == "gamma"),
             "{shell}: {report:?}"
@@ -83,9 +83,10 @@ fn a_run_whose_undoing_dies_too_is_told_from_one_that_changed_nothing() {
         mend() { :; }
         pause() { sleep 0.02; }";
     for shell in SHELLS {
-        let (report, did) = run(shell, Commit::OnReady, patience(), own);
+        let (report, did) = run(shell, own);
         let step = "gamma".into();
-        assert_eq!(report, Report::Halfway { step }, "{shell}");
+        let lines = vec![];
+        assert_eq!(report, Report::Halfway { step, lines }, "{shell}");
         assert_eq!(did, "alpha, beta, ", "{shell}");
     }
 }
@@ -96,7 +97,7 @@ fn a_cut_connection_does_not_stop_the_run_and_its_end_can_be_asked_for() {
         let stage = Stage::new(shell);
         let id = RunId::generate();
         let own = format!("{STEPS}\ndo_beta() {{ await 60 [ -e \"$S/../go\" ]; }}");
-        let mut call = stage.call(begin(&id, Commit::OnReady, patience()), &own);
+        let mut call = stage.call(begin(&id, patience()), &own);
         call.until("beta");
         call.cut();
         fs::write(stage.path("lib/go"), "").unwrap();
@@ -116,7 +117,7 @@ fn a_new_connection_commits_and_silence_reverts() {
         let stage = Stage::new(shell);
         let id = RunId::generate();
         let report = stage
-            .call(begin(&id, Commit::OnVerdict, patience()), STEPS)
+            .call(begin_with(&id, Interception::Redirect, patience()), STEPS)
             .report();
         assert_eq!(report, Report::AwaitsVerdict(id.clone()), "{shell}");
         let asked = stage.call(program::result(id.clone()), STEPS).report();
@@ -133,7 +134,7 @@ fn a_new_connection_commits_and_silence_reverts() {
             ..patience()
         };
         stage
-            .call(begin(&id, Commit::OnVerdict, short), STEPS)
+            .call(begin_with(&id, Interception::Redirect, short), STEPS)
             .report();
         let report = stage.call(program::result(id), STEPS).report();
         assert!(
@@ -146,10 +147,12 @@ fn a_new_connection_commits_and_silence_reverts() {
 #[test]
 fn revert_takes_back_a_run_that_awaits_and_one_that_is_final() {
     for shell in SHELLS {
-        for commit in [Commit::OnVerdict, Commit::OnReady] {
+        for interception in [Interception::Redirect, Interception::None] {
             let stage = Stage::new(shell);
             let id = RunId::generate();
-            stage.call(begin(&id, commit, patience()), STEPS).report();
+            stage
+                .call(begin_with(&id, interception, patience()), STEPS)
+                .report();
             let report = stage.call(program::revert(id), STEPS).report();
             assert!(
                 matches!(&report, Report::Reverted { step, .. } if step == "verdict"),
@@ -168,7 +171,7 @@ fn a_dead_run_is_seen_and_undone_before_the_next() {
     for shell in SHELLS {
         let stage = Stage::new(shell);
         let own = format!("{STEPS}\nhook() {{ if [ \"$1\" = beta ]; then kill -9 $$; fi; }}");
-        let mut call = stage.call(begin(&RunId::generate(), Commit::OnReady, patience()), &own);
+        let mut call = stage.call(begin(&RunId::generate(), patience()), &own);
         call.until("beta");
         call.cut();
         let Report::Observed(vm) = stage.call(program::observe(&bundle(vec![])), "").report()
@@ -177,10 +180,7 @@ fn a_dead_run_is_seen_and_undone_before_the_next() {
         };
         assert_eq!(vm.unfinished.as_deref(), Some("beta"), "{shell}");
         let report = stage
-            .call(
-                begin(&RunId::generate(), Commit::OnReady, patience()),
-                STEPS,
-            )
+            .call(begin(&RunId::generate(), patience()), STEPS)
             .report();
         assert!(
             matches!(report, Report::Committed { .. }),
@@ -200,15 +200,13 @@ fn who_waits_too_long_is_told_who_is_busy() {
         let stage = Stage::new(shell);
         let (first, second) = (RunId::generate(), RunId::generate());
         let own = format!("{STEPS}\ndo_beta() {{ await 60 [ -e \"$S/../go\" ]; }}");
-        let mut call = stage.call(begin(&first, Commit::OnReady, patience()), &own);
+        let mut call = stage.call(begin(&first, patience()), &own);
         call.until("beta");
         let none = Patience {
             lock: std::time::Duration::ZERO,
             ..patience()
         };
-        let report = stage
-            .call(begin(&second, Commit::OnReady, none), STEPS)
-            .report();
+        let report = stage.call(begin(&second, none), STEPS).report();
         assert_eq!(
             report,
             Report::Busy {
@@ -246,7 +244,6 @@ fn a_file_and_the_hosts_line_come_back_when_a_later_step_fails() {
             let payload = program::bootstrap(
                 &bundle,
                 RunId::generate(),
-                Commit::OnReady,
                 patience(),
                 Timestamp::UNIX_EPOCH,
             );
@@ -284,20 +281,15 @@ fn a_file_and_the_hosts_line_come_back_when_a_later_step_fails() {
 fn another_namespace_and_another_owner_are_left_alone() {
     for shell in SHELLS {
         let stage = Stage::new(shell);
-        let payload = || begin(&RunId::generate(), Commit::OnReady, patience());
+        let payload = || begin(&RunId::generate(), patience());
         stage.call(payload(), "STEPS='keep place'").report();
         let theirs = owner("uid-1", "bookinfo/ratings");
         let other = Bundle {
             owner: owner("uid-2", "shop/cart"),
             ..bundle(vec![])
         };
-        let taken = program::bootstrap(
-            &other,
-            RunId::generate(),
-            Commit::OnReady,
-            patience(),
-            Timestamp::UNIX_EPOCH,
-        );
+        let taken =
+            program::bootstrap(&other, RunId::generate(), patience(), Timestamp::UNIX_EPOCH);
         assert_eq!(
             stage.call(taken, "STEPS='keep place'").report(),
             Report::Foreign(theirs.clone()),

@@ -21,8 +21,11 @@ unit() { false; }
 ready() { false; }
 version() { :; }
 tools() { :; }
-put() { mkdir -p "${2%/*}" && cp "$1" "$2" && chmod "$4" "$2"; }
-install() { for f; do :; done; mkdir -p "$f"; }
+registered() { false; }
+install() {
+  folder=; while :; do case $1 in -d) folder=1 && shift ;; -m) bits=$2 && shift 2 ;; -*) shift 2 ;; *) break ;; esac; done
+  if [ -n "$folder" ]; then mkdir -p "$@"; else cp "$1" "$2" && chmod "$bits" "$2"; fi
+}
 do_check() { :; }
 do_stop() { :; }
 undo_stop() { :; }
@@ -52,8 +55,8 @@ impl Stage {
         let root = self.root.path().display();
         let shell = self.shell;
         format!(
-            "R={root}/run S={root}/lib/mesh HOSTS={root}/hosts CERTS={root}/certs BIN={root}/bin\n\
-             DROP={root}/drop TOKEN={root}/secrets/tokens/istio-token DIRS=\"$CERTS $DROP ${{TOKEN%/*/*}}\"\n\
+            "R={root}/run S={root}/lib/mesh HOSTS={root}/hosts CERTS={root}/certs BIN={root}/bin LOG={root}/log\n\
+             DROP={root}/drop ROTATE={root}/rotate.d/mesh-vm TOKEN={root}/secrets/tokens/istio-token DIRS=\"$CERTS $DROP ${{TOKEN%/*/*}}\"\n\
              detach() {{ setsid {shell} \"$d/program\" \"$2\" \"$d\" </dev/null >/dev/null 2>&1 & }}\n\
              {HARMLESS}\n{own}\n"
         )
@@ -182,13 +185,13 @@ impl Call {
 /// What a test sends as token.
 pub(crate) const TOKEN: &str = "eyJhbGciOi.canary-of-the-token.c2ln";
 
-/// A bundle with these files.
+/// A bundle with these files, and without rules.
 pub(crate) fn bundle(files: Vec<File>) -> Bundle {
     Bundle {
         files,
         proxy: Proxy {
             runtime: Runtime::Systemd,
-            interception: Interception::Redirect,
+            interception: Interception::None,
             install: None::<Install>,
             exclude_inbound_ports: Vec::new(),
             exclude_cidrs: Vec::new(),

@@ -108,12 +108,14 @@ async fn a_program_that_fails_is_told_with_status_and_last_lines() {
         lines.contains(&"to-stdout".into()) && lines.contains(&"to-stderr".into()),
         "{lines:?}"
     );
-    let payload = result(RunId::generate()).appending("main() { kill -9 $$; }");
-    let error = run(&session, &payload).await.unwrap_err();
-    assert!(
-        matches!(error, VmError::Remote { status: None, .. }),
-        "{error:?}"
-    );
+    let unbegun = result(RunId::generate()).appending("main() { kill -9 $$; }");
+    for (payload, said) in [(unbegun, false), (call("kill -9 $$"), true)] {
+        let error = run(&session, &payload).await.unwrap_err();
+        assert!(
+            matches!(error, VmError::Remote { status: None, begun, .. } if begun == said),
+            "{error:?}"
+        );
+    }
 }
 
 #[tokio::test]

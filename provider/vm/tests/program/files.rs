@@ -1,0 +1,113 @@
+//! Files that others own, changed or laid a trap in.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use vm::program;
+
+use crate::stage::{SHELLS, Stage, bundle, owner, patience};
+
+/// Puts `line` into the hosts file with this content, and returns what became of it.
+fn hosts(stage: &Stage, content: &str, line: &str) -> String {
+    fs::write(stage.path("hosts"), content).unwrap();
+    fs::write(stage.path("block"), line).unwrap();
+    stage.part("hosts \"$d/block\"");
+    fs::read_to_string(stage.path("hosts")).unwrap()
+}
+
+#[test]
+fn a_hosts_file_that_others_cut_keeps_their_lines_whole() {
+    let block = "# BEGIN mesh-vm\n10.0.0.2 istiod\n# END mesh-vm\n";
+    let cases = [
+        ("127.0.0.1 a", "127.0.0.1 a\n"),
+        (
+            "127.0.0.1 a\n# BEGIN mesh-vm\n10.0.0.9 b\n10.0.0.8 c",
+            "127.0.0.1 a\n10.0.0.9 b\n10.0.0.8 c\n",
+        ),
+        (
+            "# BEGIN mesh-vm\n10.0.0.9 b\n# BEGIN mesh-vm\n10.0.0.1 istiod\n# END mesh-vm\n10.0.0.8 c\n",
+            "10.0.0.9 b\n10.0.0.8 c\n",
+        ),
+        ("10.0.0.8 c\n# END mesh-vm\n", "10.0.0.8 c\n# END mesh-vm\n"),
+    ];
+    for shell in SHELLS {
+        let stage = Stage::new(shell);
+        for (before, theirs) in cases {
+            let after = hosts(&stage, before, "10.0.0.2 istiod\n");
+            assert_eq!(after, format!("{theirs}{block}"), "{shell}: {before}");
+            assert_eq!(
+                stage.part("block"),
+                "10.0.0.2 istiod\n",
+                "{shell}: {before}"
+            );
+            assert_eq!(hosts(&stage, &after, ""), theirs, "{shell}: {before}");
+        }
+        fs::write(stage.path("hosts"), "# BEGIN mesh-vm\n10.0.0.9 b\n").unwrap();
+        assert_eq!(stage.part("block"), "", "{shell}: not ours without its end");
+    }
+}
+
+/// Some folders are the proxy's: a broken one could lay links there for root to write through.
+#[test]
+fn a_link_that_the_proxy_left_is_replaced_and_never_written_through() {
+    for shell in SHELLS {
+        let stage = Stage::new(shell);
+        let theirs = stage.path("shadow");
+        fs::write(stage.path("new"), "new").unwrap();
+        for trap in ["certs/root.pem.mesh", "certs/root.pem"] {
+            fs::create_dir_all(stage.path("certs")).unwrap();
+            fs::write(&theirs, "theirs").unwrap();
+            symlink(&theirs, stage.path(trap)).unwrap();
+            stage.part("put \"$d/new\" \"$d/certs/root.pem\" root 0644");
+            placed(&stage, &theirs, "new", shell);
+            symlink(&theirs, stage.path("certs/root.pem.mesh")).unwrap();
+            stage.part("remember \"$d/kept\" \"$d/certs/root.pem\"; say changed >\"$d/certs/root.pem\"; restore \"$d/kept\"");
+            placed(&stage, &theirs, "new", shell);
+            fs::remove_dir_all(stage.path("certs")).unwrap();
+            fs::remove_dir_all(stage.path("kept")).unwrap();
+        }
+    }
+}
+
+fn placed(stage: &Stage, theirs: &Path, content: &str, shell: &str) {
+    assert_eq!(fs::read_to_string(theirs).unwrap(), "theirs", "{shell}");
+    let path = stage.path("certs/root.pem");
+    assert!(path.symlink_metadata().unwrap().is_file(), "{shell}");
+    assert_eq!(fs::read_to_string(path).unwrap(), content, "{shell}");
+    assert!(!stage.path("certs/root.pem.mesh").exists(), "{shell}");
+}
+
+#[test]
+fn the_proxys_logs_are_bounded_while_it_is_there_and_those_of_before_are_not_copied() {
+    for shell in SHELLS {
+        let stage = Stage::new(shell);
+        fs::create_dir(stage.path("rotate.d")).unwrap();
+        fs::create_dir(stage.path("log")).unwrap();
+        fs::write(stage.path("log/istio.log"), "of before").unwrap();
+        let run = vm::program::RunId::generate;
+        let begin = program::bootstrap(
+            &bundle(vec![]),
+            run(),
+            patience(),
+            jiff::Timestamp::UNIX_EPOCH,
+        );
+        stage.call(begin, "STEPS='keep place'").report();
+        let rules = fs::read_to_string(stage.path("rotate.d/mesh-vm")).unwrap();
+        assert!(
+            rules.contains("/log/*.log {") && rules.contains("copytruncate"),
+            "{shell}: {rules}"
+        );
+        let kept = stage.path("lib/mesh/found/set");
+        let copy = kept.join(stage.path("log/istio.log").strip_prefix("/").unwrap());
+        assert!(!copy.exists(), "{shell}");
+
+        fs::write(stage.path("log/istio.err.log"), "of the proxy").unwrap();
+        let remove = program::remove(&owner("uid-1", "bookinfo/ratings"), run(), patience());
+        stage.call(remove, "").report();
+        assert!(!stage.path("rotate.d/mesh-vm").exists(), "{shell}");
+        assert!(!stage.path("log/istio.err.log").exists(), "{shell}");
+        let log = fs::read_to_string(stage.path("log/istio.log")).unwrap();
+        assert_eq!(log, "of before", "{shell}");
+    }
+}

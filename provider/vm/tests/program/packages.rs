@@ -1,0 +1,122 @@
+//! The package manager: busy, refusing, and what a failed upgrade leaves.
+
+use std::fs;
+
+use vm::program::{self, Report, RunId};
+
+use crate::stage::{SHELLS, Stage, bundle, owner, patience};
+
+/// What dpkg says while another one works.
+const LOCKED: &str = "dpkg: error: dpkg frontend lock was locked by another process with pid 7";
+
+/// A package manager that refuses until a file lets it.
+const REFUSING: &str = "registered() { [ ! -e \"$S/../gone\" ]; }
+PACKAGE=0
+dpkg() { [ -e \"$S/../gone\" ] || { say 'dpkg: error: dpkg frontend lock was locked by another process with pid 7' >&2; return 2; }; }
+";
+
+#[test]
+fn a_package_that_does_not_go_is_told_and_the_next_removal_takes_it() {
+    for shell in SHELLS {
+        let stage = Stage::new(shell);
+        let begin = program::bootstrap(
+            &bundle(vec![]),
+            RunId::generate(),
+            patience(),
+            jiff::Timestamp::UNIX_EPOCH,
+        );
+        let installs =
+            "STEPS='keep place alpha'; do_alpha() { : >\"$S/installed\"; : >\"$S/found/user\"; }";
+        stage.call(begin, installs).report();
+        let remove = || {
+            let ours = owner("uid-1", "bookinfo/ratings");
+            let payload = program::remove(&ours, RunId::generate(), patience());
+            stage.call(payload, REFUSING).report()
+        };
+        let Report::Reverted { step, lines, .. } = remove() else {
+            panic!("{shell}: not told")
+        };
+        assert_eq!(step, "uninstall", "{shell}");
+        assert_eq!(lines, ["the package did not go away", LOCKED], "{shell}");
+        assert!(stage.path("lib/mesh/owner").exists(), "{shell}");
+        fs::write(stage.path("lib/gone"), "").unwrap();
+        assert_eq!(remove(), Report::Removed { left: vec![] }, "{shell}");
+        assert!(!stage.path("lib/mesh").exists(), "{shell}");
+    }
+}
+
+#[test]
+fn a_lock_that_is_held_for_too_long_is_told_in_the_package_managers_words() {
+    for shell in SHELLS {
+        let stage = Stage::new(shell);
+        fs::create_dir_all(stage.path("lib/mesh/run")).unwrap();
+        fs::write(stage.path("lib/mesh/run/package"), "").unwrap();
+        let said = stage.part(&format!("{REFUSING}\nunpack 2>&1 && say installed; true"));
+        assert_eq!(said.trim(), LOCKED, "{shell}");
+    }
+}
+
+/// The package manager's books stay as the new package made them: that is said, and the next
+/// bootstrap puts them right.
+#[test]
+fn a_failed_upgrade_brings_back_every_file_and_asks_for_the_package_again() {
+    let files = ["bin/envoy", "bin/pilot-agent", "bin/istio-start.sh", "unit"];
+    for shell in SHELLS {
+        let stage = Stage::new(shell);
+        fs::create_dir_all(stage.path("lib/mesh/run/keep")).unwrap();
+        fs::create_dir_all(stage.path("bin")).unwrap();
+        fs::create_dir_all(stage.path("in")).unwrap();
+        for name in files {
+            fs::write(stage.path(name), "old").unwrap();
+        }
+        fs::write(stage.path("lib/mesh/package"), "sha-old\n").unwrap();
+        fs::write(stage.path("lib/mesh/run/package"), "").unwrap();
+        fs::write(stage.path("in/sha256"), "sha-new").unwrap();
+        let upgrade = "version() { say 2.0; }
+            systemctl() { [ \"$1\" != show ] || say \"FragmentPath=$d/unit\"; }
+            own() { :; }
+            dpkg() { for f in bin/envoy bin/pilot-agent bin/istio-start.sh unit; do say new >\"$d/$f\"; done; }
+            do_install && grep -qx new \"$d/unit\" && wanted && say upgraded; undo_install
+            printf sha-old >\"$d/in/sha256\"; wanted || say again";
+        assert_eq!(stage.part(upgrade), "upgraded\nagain\n", "{shell}");
+        for name in files {
+            let content = fs::read_to_string(stage.path(name)).unwrap();
+            assert_eq!(content, "old", "{shell}: {name}");
+        }
+        let log = fs::read_to_string(stage.path("log")).unwrap_or_default();
+        assert!(log.starts_with("line "), "{shell}: {log}");
+    }
+}
+
+/// The address may hold a password, and everybody on the VM may read arguments.
+#[test]
+fn the_packages_address_is_in_no_argument() {
+    let url = "https://user:se\"cr\\et@packages.example/istio.deb";
+    let cases = [
+        (
+            "curl",
+            "url = \"https://user:se\\\"cr\\\\et@packages.example/istio.deb\"\n",
+        ),
+        (
+            "wget",
+            "https://user:se\"cr\\et@packages.example/istio.deb\n",
+        ),
+    ];
+    for shell in SHELLS {
+        for (tool, stdin) in cases {
+            let stage = Stage::new(shell);
+            fs::create_dir_all(stage.path("in")).unwrap();
+            fs::create_dir_all(stage.path("lib/mesh/run")).unwrap();
+            fs::write(stage.path("in/url"), url).unwrap();
+            stage.part(&format!(
+                "have() {{ [ \"$1\" = {tool} ]; }}
+                 {tool}() {{ say \"$*\" >\"$d/args\"; cat >\"$d/stdin\"; return 3; }}
+                 do_stage 2>\"$d/err\" && exit 1; true"
+            ));
+            let args = fs::read_to_string(stage.path("args")).unwrap();
+            assert!(!args.contains("packages.example"), "{shell}: {args}");
+            let given = fs::read_to_string(stage.path("stdin")).unwrap();
+            assert_eq!(given, stdin, "{shell}");
+        }
+    }
+}

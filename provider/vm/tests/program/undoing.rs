@@ -1,0 +1,234 @@
+//! What cannot be undone is told and kept, and no run stands in another's way.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+
+use jiff::Timestamp;
+use mesh::{Bundle, Interception};
+use vm::program::{self, Event, Patience, Payload, Report, RunId};
+
+use crate::stage::{Call, SHELLS, Stage, bundle, file, owner, patience};
+
+fn begin_with(bundle: &Bundle) -> Payload {
+    program::bootstrap(bundle, RunId::generate(), patience(), Timestamp::UNIX_EPOCH)
+}
+
+fn begin() -> Payload {
+    begin_with(&bundle(vec![]))
+}
+
+/// Two steps that write down what is done and undone.
+const STEPS: &str = "STEPS='check alpha beta'
+did() { say \"$*\" >>\"$S/../did\"; }
+do_alpha() { did alpha; }; do_beta() { did beta; }
+undo_alpha() { did undo alpha; }; undo_beta() { did undo beta; }
+";
+
+fn did(stage: &Stage) -> String {
+    let text = fs::read_to_string(stage.path("lib/did")).unwrap();
+    text.replace('\n', ", ")
+}
+
+#[test]
+fn a_check_that_fails_leaves_the_run_before_as_it_was() {
+    for shell in SHELLS {
+        let stage = Stage::new(shell);
+        stage.call(begin(), STEPS).report();
+        let own = format!("{STEPS}\ndo_check() {{ false; }}");
+        let report = stage.call(begin(), &own).report();
+        assert!(
+            matches!(&report, Report::Reverted { step, .. } if step == "check"),
+            "{shell}: {report:?}"
+        );
+        assert_eq!(did(&stage), "alpha, beta, ", "{shell}");
+    }
+}
+
+#[test]
+fn what_cannot_be_undone_is_told_and_undone_by_the_next_run() {
+    let own = "do_beta() { did beta; return 1; }
+        undo_alpha() { say 'the disk is read-only' >&2; return 1; }";
+    for shell in SHELLS {
+        let stage = Stage::new(shell);
+        let report = stage.call(begin(), &format!("{STEPS}\n{own}")).report();
+        let lines = vec![
+            "the disk is read-only".to_owned(),
+            "undoing alpha failed".to_owned(),
+        ];
+        let step = "beta".into();
+        assert_eq!(report, Report::Halfway { step, lines }, "{shell}");
+        let again = "undo_alpha() { return 1; }";
+        let report = stage.call(begin(), &format!("{STEPS}\n{again}")).report();
+        assert!(
+            matches!(report, Report::Halfway { .. }),
+            "{shell}: {report:?}"
+        );
+        let report = stage.call(begin(), STEPS).report();
+        assert!(
+            matches!(report, Report::Committed { .. }),
+            "{shell}: {report:?}"
+        );
+        let wanted = "alpha, beta, undo beta, undo beta, undo beta, undo alpha, alpha, beta, ";
+        assert_eq!(did(&stage), wanted, "{shell}");
+    }
+}
+
+#[test]
+fn the_set_before_outlives_an_undoing_that_fails() {
+    for shell in SHELLS {
+        let stage = Stage::new(shell);
+        let place = |content: &[u8], own: &str| {
+            let bundle = bundle(vec![file(&stage.path("folder/placed"), content)]);
+            let own = format!("STEPS='keep place last'; do_last() {{ {own}; }}");
+            stage.call(begin_with(&bundle), &own).report()
+        };
+        place(b"old", "true");
+        let report = place(
+            b"new",
+            "rm -r \"$S/../../folder\" && : >\"$S/../../folder\" && false",
+        );
+        assert!(
+            matches!(&report, Report::Halfway { step, lines } if step == "last" && !lines.is_empty()),
+            "{shell}: {report:?}"
+        );
+        fs::remove_file(stage.path("folder")).unwrap();
+        let report = place(b"newer", "false");
+        assert!(
+            matches!(report, Report::Reverted { .. }),
+            "{shell}: {report:?}"
+        );
+        let content = fs::read(stage.path("folder/placed")).unwrap();
+        assert_eq!(content, b"old", "{shell}");
+    }
+}
+
+#[test]
+fn the_vm_itself_knows_which_rules_are_new() {
+    let cases = [
+        (false, ":ISTIO_OUTPUT - [0:0]", true),
+        (true, ":DOCKER - [0:0]", true),
+        (true, ":ISTIO_OUTPUT - [0:0]", false),
+    ];
+    for shell in SHELLS {
+        for (guarded, chain, asked) in cases {
+            let stage = Stage::new(shell);
+            let mut bundle = bundle(vec![]);
+            bundle.proxy.interception = Interception::Redirect;
+            let saved = stage.path("rules-save");
+            fs::write(&saved, format!("#!/bin/sh\necho '{chain}'\n")).unwrap();
+            fs::set_permissions(&saved, fs::Permissions::from_mode(0o755)).unwrap();
+            let root = stage.root.path().display();
+            let own = format!("STEPS=keep PATH={root}:$PATH; tools() {{ say rules; }}");
+            if guarded {
+                fs::create_dir_all(stage.path("lib/mesh")).unwrap();
+                fs::write(stage.path("lib/mesh/guard"), "").unwrap();
+            }
+            let report = stage.call(begin_with(&bundle), &own).report();
+            assert_eq!(
+                matches!(report, Report::AwaitsVerdict(_)),
+                asked,
+                "{shell}: {report:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_proxy_that_fails_again_and_again_counts_as_running() {
+    for shell in SHELLS {
+        let stage = Stage::new(shell);
+        fs::create_dir_all(stage.path("lib/mesh/run")).unwrap();
+        for (state, kept) in [
+            ("active", "active\n"),
+            ("activating", "active\n"),
+            ("deactivating", ""),
+            ("failed", ""),
+        ] {
+            let said = stage.part(&format!(
+                "systemctl() {{ [ $1 != is-active ] || say {state}; }}; do_keep; cat \"$S/run/unit\""
+            ));
+            assert_eq!(said, kept, "{shell}: {state}");
+        }
+    }
+}
+
+#[test]
+fn a_worker_that_cannot_be_started_is_told_and_nothing_was_changed() {
+    for shell in SHELLS {
+        let stage = Stage::new(shell);
+        let own = "detach() { say 'no bus' >\"$d/launch\"; return 1; }";
+        let report = stage.call(begin(), own).report();
+        let wanted = Report::Reverted {
+            step: "launch".into(),
+            hop: None,
+            lines: vec!["no bus".into()],
+        };
+        assert_eq!(report, wanted, "{shell}");
+        assert!(!stage.path("lib").exists(), "{shell}");
+    }
+}
+
+#[test]
+fn a_run_that_has_ended_asks_for_no_token_again() {
+    for shell in SHELLS {
+        let stage = Stage::new(shell);
+        let payload = begin();
+        let run = payload.run().clone();
+        let committed = stage.call(payload, "STEPS='keep token'").report();
+        assert!(
+            matches!(committed, Report::Committed { .. }),
+            "{shell}: {committed:?}"
+        );
+        let mut call = stage.call(program::result(run), "");
+        let mut events = std::iter::from_fn(|| Some(call.next()));
+        let end = events.find(|event| matches!(event, Event::WantsToken | Event::Finished(_)));
+        assert_eq!(end, Some(Event::Finished(committed)), "{shell}");
+    }
+}
+
+#[test]
+fn a_removal_leaves_the_run_that_waits_for_it_alone() {
+    for shell in SHELLS {
+        let stage = Stage::new(shell);
+        stage.call(begin(), "STEPS='keep place'").report();
+        let ours = owner("uid-1", "bookinfo/ratings");
+        let remove = program::remove(&ours, RunId::generate(), patience());
+        let own = "hook() { [ \"$1\" != clean ] || await 60 [ -e \"$R/../go\" ]; }";
+        let mut first = stage.call(remove, own);
+        first.until("clean");
+        let waits = begin();
+        let folder = stage.path(&format!("run/{}/pid", waits.run()));
+        let mut second: Call = stage.call(waits, "STEPS='keep place'");
+        while !folder.exists() {
+            std::thread::yield_now();
+        }
+        fs::write(stage.path("go"), "").unwrap();
+        assert_eq!(first.report(), Report::Removed { left: vec![] }, "{shell}");
+        let report = second.report();
+        assert!(
+            matches!(report, Report::Committed { .. }),
+            "{shell}: {report:?}"
+        );
+        let none = Patience {
+            lock: std::time::Duration::ZERO,
+            ..patience()
+        };
+        let remove = program::remove(&ours, RunId::generate(), none);
+        let report = stage.call(remove, "").report();
+        assert_eq!(report, Report::Removed { left: vec![] }, "{shell}");
+        assert!(!stage.path("run/lock").exists(), "{shell}");
+    }
+}
+
+#[test]
+fn a_look_that_nobody_listens_to_leaves_nothing() {
+    for shell in SHELLS {
+        let stage = Stage::new(shell);
+        let own = "version() { await 60 [ -e \"$R/../go\" ]; }";
+        let mut call = stage.call(program::observe(&bundle(vec![])), own);
+        drop(call.child.stdout.take());
+        fs::write(stage.path("go"), "").unwrap();
+        call.child.wait().unwrap();
+        assert!(!stage.path("run").exists(), "{shell}");
+    }
+}
