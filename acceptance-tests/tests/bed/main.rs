@@ -18,6 +18,7 @@ mod people;
 mod quiet;
 mod secrets;
 mod unknown;
+mod verdicts;
 
 use acceptance_tests::{Done, Result, wait_for};
 use bed::Machine;

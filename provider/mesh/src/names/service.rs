@@ -27,7 +27,7 @@ text! {
 text! {
     /// What a proxy may reach: `namespace/host`.
     EgressHost: "a host to reach",
-    "it is namespace/host: the namespace may be '*', '.' (its own) or '~' (none), the host '*' or begin with '*.'",
+    "it is namespace/host: the namespace may be '*', '.' (its own) or '~' (none), the host '*' or a domain name with a dot, which may begin with '*.'",
     is_egress_host
 }
 
@@ -38,8 +38,8 @@ fn is_egress_host(text: &str) -> bool {
     };
     let of = namespace.strip_prefix('~').unwrap_or(namespace);
     let namespace_fits = namespace == "~" || matches!(of, "*" | ".") || is_dns_label(of);
-    let host_fits = host == "*" || host.parse::<Host>().is_ok() || host.parse::<Fqdn>().is_ok();
-    namespace_fits && host_fits
+    let is_name = host.parse::<Host>().is_ok() || host.parse::<Fqdn>().is_ok();
+    namespace_fits && (host == "*" || is_name && host.contains('.'))
 }
 
 /// A port from 1 to 65535.

@@ -18,11 +18,11 @@ pub(super) fn validate(workload: &Workload, problems: &mut Vec<Problem>) {
         } else {
             object_name(workload, name, service, problems);
             hosts(name, service, problems);
-        }
-        counts(name, service, problems);
-        export_to(workload, name, service, problems);
-        if let Some(Address::Fqdn(_)) = workload.address {
-            resolved_by_dns(name, service, problems);
+            counts(name, service, problems);
+            export_to(workload, name, service, problems);
+            if let Some(Address::Fqdn(_)) = workload.address {
+                resolved_by_dns(name, service, problems);
+            }
         }
     }
     shared_names(workload, problems);

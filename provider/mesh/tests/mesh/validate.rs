@@ -106,6 +106,12 @@ fn labels_and_annotations_of_others_are_theirs() {
         annotations(&[("a", 200_000), ("b", 100_000)]),
         "annotations-size: annotations",
     );
+    // The API server's 262144 bytes hold the provider's annotation, too.
+    check(annotations(&[("a", 262_102)]), "");
+    check(
+        annotations(&[("a", 262_103)]),
+        "annotations-size: annotations",
+    );
 }
 
 #[test]
@@ -197,6 +203,13 @@ fn a_service_has_hosts_and_ports() {
 fn a_service_without_hosts_is_only_a_listener() {
     let no_hosts = |w: &mut Workload| w.services.values_mut().for_each(|s| s.hosts.clear());
     check(no_hosts, "");
+    // The limits of a ServiceEntry are not those of listeners.
+    let many = |w: &mut Workload| {
+        no_hosts(w);
+        let ports = (1000..1257).map(|number| (p(&format!("p{number}")), port(number)));
+        w.services.get_mut(&p("ratings")).unwrap().ports = ports.collect();
+    };
+    check(many, "");
     let no_sidecar = |w: &mut Workload| {
         no_hosts(w);
         w.sidecar = None;
