@@ -1,4 +1,4 @@
-//! A `mesh_vm_workload` as Terraform keeps it, with the provider played by `contract`: each command is a
+//! A `mesh_vm_workload` or a `mesh_vm_fleet` as Terraform keeps it, with the provider played by `contract`: each command is a
 //! process of its own, as Terraform's are, at a fraction of the time.
 
 use contract::{Action, Answer, Client, Diagnostic, Plan, Resource, Severity, State, Value};
@@ -6,13 +6,15 @@ use serde_json::{Value as Json, json};
 
 use crate::{Done, Failure, Result, Scenario};
 
-const TYPE: &str = "mesh_vm_workload";
 /// Name of each scenario's workload.
 pub const NAME: &str = "ratings-vm";
+/// Name of each scenario's fleet.
+pub const FLEET: &str = "ratings";
 
-/// A workload of a scenario, and its state.
+/// A workload or a fleet of a scenario, and its state.
 pub struct Workload {
     binary: String,
+    ty: &'static str,
     /// The provider block.
     pub block: Json,
     /// The configuration.
@@ -32,6 +34,7 @@ impl Workload {
             binary: binary
                 .ok_or_else(|| Failure::new("the bed has no provider"))?
                 .to_owned(),
+            ty: "mesh_vm_workload",
             block: json!({
                 "kubernetes": { "config_path": scenario.kubectl().kubeconfig() },
                 "istio": { "control_plane_address": scenario.control_plane_address() },
@@ -56,6 +59,32 @@ impl Workload {
         })
     }
 
+    /// Returns a fleet called `ratings`, with the service and the Sidecar of [`Self::new`].
+    pub fn fleet(scenario: &Scenario) -> Result<Self> {
+        let alone = Self::new(scenario)?;
+        let config = json!({
+            "namespace": scenario.namespace,
+            "name": FLEET,
+            "services": alone.config["services"],
+            "sidecar": alone.config["sidecar"],
+        });
+        Ok(Self {
+            ty: "mesh_vm_fleet",
+            config,
+            ..alone
+        })
+    }
+
+    /// Makes the workload a member of the scenario's fleet.
+    #[must_use]
+    pub fn member(mut self) -> Self {
+        let namespace = self.config["namespace"].as_str().unwrap_or_default();
+        self.config["fleet"] = json!(format!("{namespace}/{FLEET}"));
+        self.config["services"] = Json::Null;
+        self.config["sidecar"] = Json::Null;
+        self
+    }
+
     /// Starts the provider and configures it.
     pub async fn provider(&self) -> Result<Client> {
         let trace = [("TF_LOG", "TRACE"), ("TF_LOG_PROVIDER", "TRACE")];
@@ -67,13 +96,13 @@ impl Workload {
     /// Refreshes the state and returns what the provider says.
     pub async fn refresh(&mut self) -> Result<Vec<Diagnostic>> {
         let client = self.provider().await?;
-        self.refresh_by(&client.resource(TYPE)?).await
+        self.refresh_by(&client.resource(self.ty)?).await
     }
 
     /// Plans from the state as it is.
     pub async fn plan(&self) -> Result<Plan> {
         let client = self.provider().await?;
-        let resource = client.resource(TYPE)?;
+        let resource = client.resource(self.ty)?;
         Ok(resource
             .plan(self.state.as_ref(), &self.config)
             .await?
@@ -88,7 +117,7 @@ impl Workload {
 
     /// Does the same with a provider that runs.
     pub async fn apply_by(&mut self, client: &Client) -> Result<Vec<Diagnostic>> {
-        let resource = client.resource(TYPE)?;
+        let resource = client.resource(self.ty)?;
         let mut told = self.refresh_by(&resource).await?;
         let plan = resource.plan(self.state.as_ref(), &self.config).await?;
         told.extend(plan.diagnostics);
@@ -119,21 +148,21 @@ impl Workload {
     /// Imports by `namespace/name`, and returns what the provider says.
     pub async fn import(&mut self, id: &str) -> Result<Vec<Diagnostic>> {
         let client = self.provider().await?;
-        let answer = client.resource(TYPE)?.import(id).await?;
+        let answer = client.resource(self.ty)?.import(id).await?;
         Ok(self.keep(answer))
     }
 
     /// Imports by an identity such as `{"namespace": …, "name": …}`, and returns what the provider says.
     pub async fn import_identity(&mut self, identity: &Json) -> Result<Vec<Diagnostic>> {
         let client = self.provider().await?;
-        let answer = client.resource(TYPE)?.import_identity(identity).await?;
+        let answer = client.resource(self.ty)?.import_identity(identity).await?;
         Ok(self.keep(answer))
     }
 
     /// Destroys, and returns what the provider says.
     pub async fn destroy(&mut self) -> Result<Vec<Diagnostic>> {
         let client = self.provider().await?;
-        let resource = client.resource(TYPE)?;
+        let resource = client.resource(self.ty)?;
         let Some(state) = self.state.clone() else {
             return Ok(vec![]);
         };

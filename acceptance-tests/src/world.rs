@@ -19,6 +19,9 @@ const ACCOUNT: &str = "bookinfo-ratings";
 /// Tells a later process that the VM is not fresh.
 const USED: &str = "/var/cache/a-scenario-was-here";
 
+/// The kinds of object that are the provider's.
+const KINDS: &str = "workloadentries,workloadgroups,serviceentries,sidecars";
+
 /// What all scenarios of the process share.
 struct World {
     bed: Bed,
@@ -26,14 +29,16 @@ struct World {
     freed: Condvar,
 }
 
-/// A scenario's own part of the bed: dropping it gives the VM back, which is then built anew.
+/// A scenario's own part of the bed: dropping it gives the VMs back, which are then built anew.
 pub struct Scenario {
     world: &'static World,
     /// Its namespace, with the service accounts `default` and `bookinfo-ratings`.
     pub namespace: String,
     /// Its VM, as it was installed, with the application `ratings` running.
     pub vm: Vm,
-    number: usize,
+    /// More VMs like it, if it asked for them.
+    pub more: Vec<Vm>,
+    numbers: Vec<usize>,
 }
 
 impl Deref for Scenario {
@@ -47,7 +52,21 @@ impl Deref for Scenario {
 impl Scenario {
     /// Makes the namespace `NAME-PID` and waits for a VM that is free.
     pub fn begin(name: &str) -> Result<Self> {
+        Self::begin_with(name, 1)
+    }
+
+    /// Does the same with so many VMs: the first is `vm`, the others are `more`.
+    ///
+    /// # Errors
+    /// The bed has fewer.
+    pub fn begin_with(name: &str, vms: usize) -> Result<Self> {
         let world = world()?;
+        let there = world.bed.vms.len();
+        if !(1..=there).contains(&vms) {
+            return Err(Failure::new(format!(
+                "the scenario needs {vms} VMs, and the bed has {there}: bring it up with --vms {vms}"
+            )));
+        }
         let namespace = format!("{name}-{}", process::id());
         let kubectl = world.bed.kubectl();
         kubectl.create_namespace(&namespace, &[ACCOUNT])?;
@@ -55,15 +74,19 @@ impl Scenario {
         wait_for("istiod's root certificate in the namespace", 30, || {
             kubectl.find(&root).map(|found| found.is_some())
         })?;
-        let number = world.take();
-        let vm = world.bed.vms[number].clone();
+        let numbers = world.take(vms);
+        let mut all = numbers.iter().map(|number| world.bed.vms[*number].clone());
         let mut scenario = Self {
             world,
             namespace,
-            vm,
-            number,
+            vm: all.next().ok_or_else(|| Failure::new("no VM"))?,
+            more: all.collect(),
+            numbers,
         };
         scenario.vm = fresh(&scenario.vm)?;
+        for vm in &mut scenario.more {
+            *vm = fresh(vm)?;
+        }
         Ok(scenario)
     }
 
@@ -77,11 +100,10 @@ impl Scenario {
 
     /// Returns the kind and name of each Istio object in the namespace, e.g. `WorkloadEntry/ratings`.
     pub fn objects(&self) -> Result<Vec<String>> {
-        let kinds = "workloadentries,serviceentries,sidecars";
         let list = self.kubectl().call(
             &[
                 "get",
-                kinds,
+                KINDS,
                 "--namespace",
                 &self.namespace,
                 "--output=json",
@@ -103,27 +125,29 @@ impl Scenario {
 
 impl Drop for Scenario {
     fn drop(&mut self) {
-        let kinds = "workloadentries,serviceentries,sidecars";
         // What stays would only be in the way of people who look: each run has namespaces of its own.
         let _ = self.kubectl().call(
-            &["delete", kinds, "--all", "--namespace", &self.namespace],
+            &["delete", KINDS, "--all", "--namespace", &self.namespace],
             b"",
         );
-        let (world, number) = (self.world, self.number);
-        thread::spawn(move || {
-            // One that does not come up is seen by the next scenario, which says why.
-            let _ = world.bed.vms[number].rebuild(HostKey::Same);
-            world.give_back(number);
-        });
+        let world = self.world;
+        for number in std::mem::take(&mut self.numbers) {
+            thread::spawn(move || {
+                // One that does not come up is seen by the next scenario, which says why.
+                let _ = world.bed.vms[number].rebuild(HostKey::Same);
+                world.give_back(number);
+            });
+        }
     }
 }
 
 impl World {
-    fn take(&self) -> usize {
+    /// Takes all at once: two scenarios that held a part each would wait for each other.
+    fn take(&self, vms: usize) -> Vec<usize> {
         let mut free = self.lock();
         loop {
-            if !free.is_empty() {
-                return free.remove(0);
+            if free.len() >= vms {
+                return free.drain(..vms).collect();
             }
             free = self
                 .freed
@@ -134,7 +158,8 @@ impl World {
 
     fn give_back(&self, number: usize) {
         self.lock().push(number);
-        self.freed.notify_one();
+        // Whoever waits for one may go on while another still waits for two.
+        self.freed.notify_all();
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<usize>> {

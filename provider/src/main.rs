@@ -3,6 +3,7 @@
 mod block;
 mod context;
 mod diagnose;
+mod fleet;
 mod provider;
 mod report;
 mod ssh;

@@ -5,6 +5,7 @@ use tfplugin::{Diagnostics, Path, Paths, Provider, Registration, importable};
 
 use crate::block::{ProviderBlock, SshBlock};
 use crate::context::{self, Context};
+use crate::fleet::VmFleet;
 use crate::workload::VmWorkload;
 use crate::{diagnose, ssh};
 
@@ -33,7 +34,7 @@ impl Provider for Mesh {
     }
 
     fn resources() -> Vec<Registration<Context>> {
-        vec![importable::<VmWorkload>()]
+        vec![importable::<VmWorkload>(), importable::<VmFleet>()]
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use cluster::{Applied, Cluster, ClusterError, Doomed, Force};
 use mesh::{Id, Kind, Manifest, Mark, ObservedObjects};
-use tfplugin::{Diagnostic, Value};
+use tfplugin::{Diagnostic, Diagnostics, Value};
 
 use crate::diagnose;
 use crate::workload::input::FieldManagerInput;
@@ -113,6 +113,23 @@ impl<'a> Writer<'a> {
         self.delete(before.filter(|id| !wanted(id)))
             .await
             .map_err(|error| diagnose::cluster(&error))
+    }
+
+    /// Takes back what a create wrote, the last first, and says whether all of it is gone.
+    pub(crate) async fn take_back(&self, objects: &[Manifest], told: &mut Diagnostics) -> bool {
+        let mut taken_back = true;
+        for object in objects.iter().rev() {
+            let one = std::iter::once((object.kind, object.id.clone()));
+            match self.delete(one).await {
+                // One that is not ours was never written.
+                Ok(()) | Err(ClusterError::Exists { .. }) => {}
+                Err(error) => {
+                    taken_back = false;
+                    told.push(diagnose::cluster(&error));
+                }
+            }
+        }
+        taken_back
     }
 
     /// Deletes objects; one that is not ours is an error and stays.

@@ -8,10 +8,12 @@ use std::process::Command;
 use crate::cargo::root;
 
 /// Folders in `examples/` that make one configuration each.
-const CONFIGURATIONS: [&[&str]; 3] = [
+const CONFIGURATIONS: [&[&str]; 5] = [
     &["talk-demo"],
+    &["fleet"],
     &["two-clusters"],
     &["provider", "resources/mesh_vm_workload"],
+    &["provider", "resources/mesh_vm_fleet"],
 ];
 
 /// Validates each configuration with the provider at `binary`.

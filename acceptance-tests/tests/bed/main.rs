@@ -10,6 +10,7 @@ mod demo;
 mod destroy;
 mod drift;
 mod failures;
+mod fleet;
 mod hostile;
 mod import;
 mod interrupted;

@@ -60,6 +60,7 @@ pub(crate) const TOKEN: &Resource =
     &Resource::core("serviceaccounts/token", "token of ServiceAccount");
 
 const WORKLOAD_ENTRY: &Resource = &Resource::istio("workloadentries", "WorkloadEntry");
+const WORKLOAD_GROUP: &Resource = &Resource::istio("workloadgroups", "WorkloadGroup");
 const SERVICE_ENTRY: &Resource = &Resource::istio("serviceentries", "ServiceEntry");
 const SIDECAR: &Resource = &Resource::istio("sidecars", "Sidecar");
 
@@ -86,6 +87,7 @@ impl Resource {
     pub(crate) fn of(kind: Kind) -> &'static Self {
         match kind {
             Kind::WorkloadEntry => WORKLOAD_ENTRY,
+            Kind::WorkloadGroup => WORKLOAD_GROUP,
             Kind::ServiceEntry => SERVICE_ENTRY,
             Kind::Sidecar => SIDECAR,
         }

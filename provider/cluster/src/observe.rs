@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use mesh::mark::FLEET_LABEL;
 use mesh::objects::{MANAGED_BY_LABEL, MANAGER};
 use mesh::{Id, Kind, Mark, Name, Namespace, ObservedObjects, Other};
 use serde_json::Value;
@@ -26,13 +27,36 @@ impl Cluster {
         id: &Id,
         wanted: &[(Kind, Id)],
     ) -> Result<ObservedObjects, ClusterError> {
+        let mark = Mark::Workload(id.name.clone());
         let (entry, services, sidecars) = tokio::try_join!(
             self.object(Kind::WorkloadEntry, id),
-            self.objects_of(Kind::ServiceEntry, id, wanted),
-            self.objects_of(Kind::Sidecar, id, wanted),
+            self.objects_of(Kind::ServiceEntry, id, &mark, wanted),
+            self.objects_of(Kind::Sidecar, id, &mark, wanted),
         )?;
         Ok(ObservedObjects {
             entry,
+            group: None,
+            services,
+            sidecars,
+        })
+    }
+
+    /// Reads the objects of a fleet, likewise: the group of its name, the `wanted`, and all others
+    /// that carry the fleet's mark.
+    pub async fn observe_fleet(
+        &self,
+        id: &Id,
+        wanted: &[(Kind, Id)],
+    ) -> Result<ObservedObjects, ClusterError> {
+        let mark = Mark::Fleet(id.name.clone());
+        let (group, services, sidecars) = tokio::try_join!(
+            self.object(Kind::WorkloadGroup, id),
+            self.objects_of(Kind::ServiceEntry, id, &mark, wanted),
+            self.objects_of(Kind::Sidecar, id, &mark, wanted),
+        )?;
+        Ok(ObservedObjects {
+            entry: None,
+            group,
             services,
             sidecars,
         })
@@ -43,6 +67,7 @@ impl Cluster {
         &self,
         kind: Kind,
         id: &Id,
+        mark: &Mark,
         wanted: &[(Kind, Id)],
     ) -> Result<BTreeMap<Name, Value>, ClusterError> {
         let ids = wanted
@@ -55,7 +80,7 @@ impl Cluster {
         let (found, all) = tokio::try_join!(found, self.listing(kind, &id.namespace))?;
         let marked = all
             .iter()
-            .filter(|(_, object)| Mark::of(object) == Some(Mark::Workload(id.name.clone())))
+            .filter(|(_, object)| Mark::of(object).as_ref() == Some(mark))
             .filter_map(|(name, object)| Some((name.parse().ok()?, object.clone())));
         let found = found
             .into_iter()
@@ -70,6 +95,19 @@ impl Cluster {
             .iter()
             .filter_map(|(name, entry)| other(namespace, name, entry))
             .collect())
+    }
+
+    /// Returns the entries that are members of a fleet, whoever made them.
+    pub async fn members(&self, fleet: &Id) -> Result<Vec<Id>, ClusterError> {
+        let entries = self.listing(Kind::WorkloadEntry, &fleet.namespace).await?;
+        let is_member = |entry: &Value| entry["spec"]["labels"][FLEET_LABEL] == fleet.name.as_str();
+        let members = entries.iter().filter(|(_, entry)| is_member(entry));
+        let id = |name: &String| {
+            let namespace = fleet.namespace.clone();
+            let name = name.parse().ok()?;
+            Some(Id { namespace, name })
+        };
+        Ok(members.filter_map(|(name, _)| id(name)).collect())
     }
 
     /// Returns all objects in the workload's namespace that may select it, for an import.

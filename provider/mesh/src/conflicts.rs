@@ -1,10 +1,13 @@
 //! Rules that need the cluster: asked before anything is written.
 
+use serde_json::Value;
+
 use crate::change::Problem;
 use crate::facts::{Facts, Other};
+use crate::fleet::Fleet;
 use crate::mark::Mark;
 use crate::names::Id;
-use crate::objects::service_entry_name;
+use crate::objects::{service_entry_name, sidecar_name};
 use crate::observed::ObservedObjects;
 use crate::workload::Workload;
 
@@ -20,25 +23,44 @@ pub fn conflicts(workload: &Workload, facts: &Facts, others: &[Other]) -> Vec<Pr
     account.into_iter().chain(root).chain(taken).collect()
 }
 
-/// Returns the services whose `ServiceEntry` another workload of ours has: `a` with the service
-/// `b-c` and `a-b` with the service `c` make the same name.
+/// Returns the services whose `ServiceEntry`, and the Sidecar, which another workload or fleet of ours
+/// has: `a` with the service `b-c` and `a-b` with the service `c` make the same name.
 pub fn taken_services(workload: &Workload, observed: &ObservedObjects) -> Vec<Problem> {
-    let own = &workload.id;
-    let taken = workload.services.iter().filter_map(|(service, of)| {
-        let name = service_entry_name(&own.name, service, of)?;
-        let other = Mark::of(observed.services.get(&name)?)?;
-        let text = format!(
-            "The ServiceEntry {}/{name} already belongs to the {other}: both names put together are the \
-             same. Give this service another name.",
-            own.namespace
-        );
-        (other != Mark::Workload(own.name.clone())).then(|| Problem {
+    taken_of(&workload.mark(), workload, observed)
+}
+
+/// Returns the objects of a fleet that a workload or another fleet of ours has.
+pub fn taken_objects(fleet: &Fleet, observed: &ObservedObjects) -> Vec<Problem> {
+    taken_of(&fleet.mark(), &fleet.as_one(), observed)
+}
+
+fn taken_of(mark: &Mark, workload: &Workload, observed: &ObservedObjects) -> Vec<Problem> {
+    let (own, namespace) = (&workload.id.name, &workload.id.namespace);
+    let other = |object: &Value| Mark::of(object).filter(|other| other != mark);
+    let services = workload.services.iter().filter_map(|(service, of)| {
+        let name = service_entry_name(own, service, of)?;
+        let other = other(observed.services.get(&name)?)?;
+        Some(Problem {
             concerns: vec![format!("services.{service}")],
             rule: "service-entry-taken",
-            text,
+            text: format!(
+                "The ServiceEntry {namespace}/{name} already belongs to the {other}: both names put together are the \
+                 same. Give this service another name."
+            ),
         })
     });
-    taken.collect()
+    let sidecar = workload.sidecar.as_ref().and_then(|sidecar| {
+        let name = sidecar_name(workload, sidecar);
+        let other = other(observed.sidecars.get(&name)?)?;
+        Some(Problem {
+            concerns: vec!["sidecar".to_owned()],
+            rule: "sidecar-taken",
+            text: format!(
+                "The Sidecar {namespace}/{name} already belongs to the {other}. Give this one another sidecar.name."
+            ),
+        })
+    });
+    services.chain(sidecar).collect()
 }
 
 /// Returns the entries whose VM the workload takes over: those of ours in its namespace with its

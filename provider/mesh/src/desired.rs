@@ -19,6 +19,8 @@ pub struct Desired {
 pub enum Kind {
     /// `networking.istio.io` `WorkloadEntry`.
     WorkloadEntry,
+    /// `networking.istio.io` `WorkloadGroup`.
+    WorkloadGroup,
     /// `networking.istio.io` `ServiceEntry`.
     ServiceEntry,
     /// `networking.istio.io` `Sidecar`.
@@ -29,6 +31,7 @@ impl fmt::Display for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::WorkloadEntry => "WorkloadEntry",
+            Self::WorkloadGroup => "WorkloadGroup",
             Self::ServiceEntry => "ServiceEntry",
             Self::Sidecar => "Sidecar",
         })

@@ -13,7 +13,8 @@ pub use machine::without_entry;
 pub use objects::shows;
 
 use crate::change::Drift;
-use crate::desired::Desired;
+use crate::desired::{Desired, Manifest};
+use crate::mark::Mark;
 use crate::observed::{ObservedObjects, ObservedVm};
 
 /// Returns how the cluster and the VM differ from what should be. `vm` is `None` where it was not
@@ -25,15 +26,21 @@ pub fn compare(
     known_machine: Option<&str>,
     now: Timestamp,
 ) -> Drift {
-    let mut of_objects = line::Lines::default();
-    objects::compare(&desired.objects, objects, &mut of_objects);
+    let mark = Mark::Workload(desired.bundle.owner.id.name.clone());
     let mut of_vm = line::Lines::default();
     if let Some(vm) = vm {
         machine::compare(&desired.bundle, vm, known_machine, now, &mut of_vm);
         files::compare(&desired.bundle.files, &vm.files, &mut of_vm);
     }
     Drift {
-        objects: of_objects.finish(),
+        objects: of_objects(&desired.objects, objects, &mark),
         vm: of_vm.finish(),
     }
+}
+
+/// Returns how the cluster differs from the objects that should be, and which others carry the mark.
+pub fn of_objects(desired: &[Manifest], observed: &ObservedObjects, mark: &Mark) -> Vec<String> {
+    let mut lines = line::Lines::default();
+    objects::compare(desired, observed, mark, &mut lines);
+    lines.finish()
 }

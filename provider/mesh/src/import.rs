@@ -1,7 +1,10 @@
 //! A workload as it would have been declared, from objects that are in the cluster.
 
+mod fleet;
 mod service_entry;
 mod sidecar;
+
+pub use fleet::{ImportedFleet, fleet_from_objects};
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -10,11 +13,11 @@ use std::str::FromStr;
 use serde_json::{Map, Value};
 
 use crate::change::Problem;
-use crate::mark::{Mark, WORKLOAD_LABEL};
+use crate::mark::{FLEET_LABEL, Mark, WORKLOAD_LABEL};
 use crate::names::{Id, LabelKey, Name, PortName};
 use crate::objects::HEALTH_CHECKS;
 use crate::observed::ObservedObjects;
-use crate::workload::{Interception, Proxy, Runtime, Workload};
+use crate::workload::Workload;
 
 /// What was found in the cluster, as a declaration.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,11 +46,15 @@ pub fn workload_from_objects(objects: &ObservedObjects) -> Result<Imported, Vec<
     let mut notes = Vec::new();
     let mut workload = from_entry(entry, &mut notes)?;
     let labels = entry_labels(entry);
-    workload.services =
-        service_entry::services(&workload.id, &labels, &objects.services, &mut notes);
+    let mark = workload.mark();
+    let selecting = objects
+        .services
+        .iter()
+        .filter(|(_, object)| selects(object, &labels));
+    workload.services = service_entry::services(&workload.id, &mark, selecting, &mut notes);
     let own = |(name, object): &(&Name, &Value)| {
         let is_named = **name == workload.id.name;
-        (is_named || is_marked(&workload.id, object)) && selects(object, &labels)
+        (is_named || Mark::of(object).as_ref() == Some(&mark)) && selects(object, &labels)
     };
     if let Some((name, sidecar)) = objects.sidecars.iter().find(own) {
         sidecar::add(&mut workload, name, sidecar, &mut notes);
@@ -78,33 +85,31 @@ fn from_entry(entry: &Value, notes: &mut Vec<String>) -> Result<Workload, Vec<Pr
         notes.push("The entry names no service account: default is assumed.".to_owned());
         account = "default".into();
     }
+    let id = parsed("metadata", &id).map_err(|why| refused(&format!("{why}.")))?;
+    let account =
+        parsed("spec.serviceAccount", &account).map_err(|why| refused(&format!("{why}.")))?;
     Ok(Workload {
-        id: parsed("metadata", &id).map_err(|why| refused(&format!("{why}.")))?,
         address: carried("address", &spec["address"], notes),
-        instance_ip: None,
         labels: carried_map("labels", &spec["labels"], notes, |key: &LabelKey| {
-            key.as_str() != WORKLOAD_LABEL
+            ![WORKLOAD_LABEL, FLEET_LABEL].contains(&key.as_str())
         }),
         annotations: annotations(&metadata["annotations"]),
-        service_account: parsed("spec.serviceAccount", &account)
-            .map_err(|why| refused(&format!("{why}.")))?,
         network: carried("network", &spec["network"], notes),
         locality: carried("locality", &spec["locality"], notes),
         weight: spec["weight"]
             .as_u64()
             .and_then(|weight| u32::try_from(weight).ok()),
         ports: carried_map("ports", &spec["ports"], notes, |_: &PortName| true),
-        services: BTreeMap::new(),
-        sidecar: None,
-        env: BTreeMap::new(),
-        proxy: Proxy {
-            runtime: Runtime::Systemd,
-            interception: Interception::Redirect,
-            install: None,
-            exclude_inbound_ports: Vec::new(),
-            exclude_cidrs: Vec::new(),
-            dns_capture: None,
-        },
+        fleet: fleet_of(&id, &spec["labels"]),
+        ..Workload::bare(id, account)
+    })
+}
+
+/// Returns the fleet that an entry is a member of.
+fn fleet_of(workload: &Id, labels: &Value) -> Option<Id> {
+    Some(Id {
+        namespace: workload.namespace.clone(),
+        name: labels[FLEET_LABEL].as_str()?.parse().ok()?,
     })
 }
 
@@ -115,11 +120,16 @@ fn annotations(found: &Value) -> BTreeMap<String, String> {
             || key.starts_with("kubectl.kubernetes.io/")
             || key == HEALTH_CHECKS
     };
+    texts(found, |key| !theirs(key))
+}
+
+/// Returns the texts of a map.
+fn texts(found: &Value, wanted: impl Fn(&str) -> bool) -> BTreeMap<String, String> {
     let texts = found
         .as_object()
         .into_iter()
         .flatten()
-        .filter(|(key, _)| !theirs(key));
+        .filter(|(key, _)| wanted(key));
     texts
         .filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())))
         .collect()
@@ -131,11 +141,6 @@ fn entry_labels(entry: &Value) -> Map<String, Value> {
     let mut labels = of(&entry["spec"]["labels"]);
     labels.extend(of(&entry["metadata"]["labels"]));
     labels
-}
-
-/// Whether the provider wrote the object for this workload, whatever its name.
-fn is_marked(workload: &Id, object: &Value) -> bool {
-    Mark::of(object) == Some(Mark::Workload(workload.name.clone()))
 }
 
 fn selects(object: &Value, labels: &Map<String, Value>) -> bool {

@@ -17,6 +17,7 @@ pub mod conflicts;
 pub mod desired;
 pub mod drift;
 pub mod facts;
+pub mod fleet;
 pub mod import;
 pub mod leftover;
 pub mod mark;
@@ -28,21 +29,22 @@ pub mod validate;
 pub mod workload;
 
 pub use change::{Change, Drift, Edit, Effect, Problem, decide};
-pub use conflicts::{conflicts, replaced, taken_services};
+pub use conflicts::{conflicts, replaced, taken_objects, taken_services};
 pub use desired::{Bundle, Desired, Digest, File, Kind, Manifest, Owner, Watch};
 pub use drift::compare;
 pub use facts::{ControlPlane, Facts, Other, Pem};
-pub use import::{Imported, workload_from_objects};
+pub use fleet::{Fleet, Group};
+pub use import::{Imported, ImportedFleet, fleet_from_objects, workload_from_objects};
 pub use leftover::{adoption, leftover};
 pub use mark::Mark;
 pub use names::{
     Address, Cidr, EgressHost, EnvName, ExportTo, Fqdn, Host, Id, Invalid, LabelKey, LabelValue,
     Listen, Locality, Name, Namespace, Network, Port, PortName, Protocol, Sha256, SpiffeId,
 };
-pub use objects::{as_it_is, declared, is_unfinished, object_ids, withdrawn};
+pub use objects::{as_it_is, declared, fleet_objects, is_unfinished, object_ids, withdrawn};
 pub use observed::{Connection, ObservedObjects, ObservedVm, Seen, SeenRuntime, UnitState};
 pub use render::render;
-pub use validate::validate;
+pub use validate::{validate, validate_fleet};
 pub use workload::{
     Capture, EgressListener, Install, Interception, OutboundTraffic, Proxy, Runtime, Service,
     ServicePort, Sidecar, Workload,

@@ -1,4 +1,4 @@
-//! The mesh objects of a workload: its entry, the service entries, the sidecar.
+//! The mesh objects of a workload: its entry, the service entries, the sidecar. And those of a fleet.
 //!
 //! Services and the Sidecar select the workload by a label of our own, `mesh.vm/workload: <name>`.
 //! The user's labels would not do: a selector over `app: ratings` also takes every other VM with
@@ -8,10 +8,14 @@ mod entry;
 mod service_entry;
 mod sidecar;
 
+use std::net::{IpAddr, Ipv4Addr};
+
 use serde_json::{Value, json};
 
 use crate::desired::{Kind, Manifest};
-use crate::names::{Address, Id, Name};
+use crate::fleet::Fleet;
+use crate::mark::Mark;
+use crate::names::{Address, Id, Name, Namespace};
 use crate::workload::{Service, Sidecar, Workload};
 
 /// Label that says who writes an object; its value is [`MANAGER`].
@@ -26,32 +30,38 @@ pub const HEALTH_CHECKS: &str = "proxy.istio.io/health-checks-enabled";
 
 /// Returns the objects in the order in which they are written: istiod refuses a proxy without entry.
 pub(crate) fn objects(workload: &Workload, address: &Address) -> Vec<Manifest> {
+    std::iter::once(entry::entry(workload, address))
+        .chain(offered(workload, address, &workload.mark()))
+        .collect()
+}
+
+/// Returns the objects of a fleet in the order in which they are written: a VM that registers itself
+/// finds its services.
+pub fn fleet_objects(fleet: &Fleet) -> Vec<Manifest> {
+    // Which address a member has does not matter, only that it is none that has to be looked up.
+    let address = Address::Ip(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+    let mut objects = offered(&fleet.as_one(), &address, &fleet.mark());
+    objects.extend(fleet.group.as_ref().map(|of| entry::group(fleet, of)));
+    objects
+}
+
+/// Returns what makes the services known of the VMs that carry the mark.
+fn offered(workload: &Workload, address: &Address, mark: &Mark) -> Vec<Manifest> {
+    let (namespace, selector) = (&workload.id.namespace, mark.selector());
     let services = workload.services.iter().filter_map(|(name, service)| {
         let resolution = service_entry::Resolution::of(address);
-        let spec = service_entry::spec(service, &workload.ports, resolution, &selector(workload));
+        let spec = service_entry::spec(service, &workload.ports, resolution, &selector);
         let name = service_entry_name(&workload.id.name, name, service)?;
-        Some(manifest(workload, Kind::ServiceEntry, name, spec))
+        Some(manifest(namespace, mark, Kind::ServiceEntry, name, spec))
     });
     let sidecar = workload.sidecar.as_ref().map(|sidecar| {
         let bind = workload.instance_ip.filter(|ip| address.ip() != Some(*ip));
-        let spec = sidecar::spec(
-            sidecar,
-            &workload.services,
-            &workload.ports,
-            bind,
-            &selector(workload),
-        );
-        manifest(
-            workload,
-            Kind::Sidecar,
-            sidecar_name(workload, sidecar),
-            spec,
-        )
+        let (services, ports) = (&workload.services, &workload.ports);
+        let spec = sidecar::spec(sidecar, services, ports, bind, &selector);
+        let name = sidecar_name(workload, sidecar);
+        manifest(namespace, mark, Kind::Sidecar, name, spec)
     });
-    std::iter::once(entry::entry(workload, address))
-        .chain(services)
-        .chain(sidecar)
-        .collect()
+    services.chain(sidecar).collect()
 }
 
 /// Returns the objects that a workload declares; none without an address. Nothing is validated: what
@@ -126,22 +136,19 @@ pub(crate) fn service_entry_name(workload: &Name, name: &Name, service: &Service
     service.object_name.clone().or_else(made)
 }
 
-fn sidecar_name(workload: &Workload, sidecar: &Sidecar) -> Name {
+/// Returns the name of the `Sidecar`.
+pub(crate) fn sidecar_name(workload: &Workload, sidecar: &Sidecar) -> Name {
     let own = || workload.id.name.clone();
     sidecar.name.clone().unwrap_or_else(own)
 }
 
-fn selector(workload: &Workload) -> Value {
-    workload.mark().selector()
-}
-
-fn manifest(workload: &Workload, kind: Kind, name: Name, spec: Value) -> Manifest {
-    let labels = workload.mark().labels();
-    let id = Id {
-        namespace: workload.id.namespace.clone(),
-        name,
-    };
-    let mut body = json!({ "metadata": { "labels": labels } });
+fn manifest(namespace: &Namespace, mark: &Mark, kind: Kind, name: Name, spec: Value) -> Manifest {
+    let namespace = namespace.clone();
+    let mut body = json!({ "metadata": { "labels": mark.labels() } });
     body["spec"] = spec;
-    Manifest { kind, id, body }
+    Manifest {
+        kind,
+        id: Id { namespace, name },
+        body,
+    }
 }

@@ -7,13 +7,15 @@ use serde_json::Value;
 
 use crate::desired::{Kind, Owner};
 use crate::mark::Mark;
-use crate::names::{Id, Name};
+use crate::names::{Id, Name, Namespace};
 
-/// The objects of one workload as the API server has them; `None` or absent: `NotFound`.
+/// The objects of one workload or fleet as the API server has them; `None` or absent: `NotFound`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ObservedObjects {
     /// The whole `WorkloadEntry`.
     pub entry: Option<Value>,
+    /// The whole `WorkloadGroup`, of a fleet.
+    pub group: Option<Value>,
     /// Whole `ServiceEntry` objects by name: those asked for, and all that carry the workload's mark.
     pub services: BTreeMap<Name, Value>,
     /// Whole `Sidecar` objects by name, likewise.
@@ -21,28 +23,46 @@ pub struct ObservedObjects {
 }
 
 impl ObservedObjects {
-    /// Returns an object; the entry whatever `name` is.
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        let single = self.entry.is_none() && self.group.is_none();
+        single && self.services.is_empty() && self.sidecars.is_empty()
+    }
+
+    /// Returns an object; the entry and the group whatever `name` is.
     pub fn get(&self, kind: Kind, name: &Name) -> Option<&Value> {
         match kind {
             Kind::WorkloadEntry => self.entry.as_ref(),
+            Kind::WorkloadGroup => self.group.as_ref(),
             Kind::ServiceEntry => self.services.get(name),
             Kind::Sidecar => self.sidecars.get(name),
         }
     }
 
-    /// Returns the objects that carry a mark of ours, whether or not they are still asked for.
-    pub fn marked<'a>(&'a self, id: &'a Id) -> impl Iterator<Item = (Kind, Id)> + 'a {
-        let services = self.services.iter();
-        let sidecars = self.sidecars.iter();
-        let entry = self.entry.iter();
-        let all = services
-            .map(|(name, object)| (Kind::ServiceEntry, name, object))
-            .chain(entry.map(|object| (Kind::WorkloadEntry, &id.name, object)))
-            .chain(sidecars.map(|(name, object)| (Kind::Sidecar, name, object)));
-        all.filter(|(_, _, object)| Mark::of(object) == Some(Mark::Workload(id.name.clone())))
+    /// Returns the objects that carry the mark, whether or not they are still asked for.
+    pub fn marked<'a>(
+        &'a self,
+        namespace: &'a Namespace,
+        mark: &'a Mark,
+    ) -> impl Iterator<Item = (Kind, Id)> + 'a {
+        let single = [
+            (Kind::WorkloadEntry, &self.entry),
+            (Kind::WorkloadGroup, &self.group),
+        ];
+        let single = single
+            .into_iter()
+            .filter_map(|(kind, object)| Some((kind, mark.name(), object.as_ref()?)));
+        let named = [
+            (Kind::ServiceEntry, &self.services),
+            (Kind::Sidecar, &self.sidecars),
+        ];
+        let named = named
+            .into_iter()
+            .flat_map(|(kind, objects)| objects.iter().map(move |(name, of)| (kind, name, of)));
+        let all = named.chain(single);
+        all.filter(|(_, _, object)| Mark::of(object).as_ref() == Some(mark))
             .map(|(kind, name, _)| {
-                let name = name.clone();
-                let namespace = id.namespace.clone();
+                let (namespace, name) = (namespace.clone(), name.clone());
                 (kind, Id { namespace, name })
             })
     }

@@ -3,15 +3,18 @@
 //!
 //! **Invariant**: every problem is told at once, at the attribute that the user would change.
 
+mod fleet;
 mod ports;
 mod services;
 mod sidecar;
+
+pub use fleet::validate_fleet;
 
 use std::net::IpAddr;
 
 use crate::bundle::{environment, owns};
 use crate::change::Problem;
-use crate::mark::WORKLOAD_LABEL;
+use crate::mark::{FLEET_LABEL, WORKLOAD_LABEL};
 use crate::names::{Address, EnvName, LabelKey, is_dns_label};
 use crate::objects::HEALTH_CHECKS;
 use crate::workload::{Install, Workload};
@@ -31,10 +34,15 @@ pub fn validate(workload: &Workload) -> Vec<Problem> {
     if let Some(install) = &workload.proxy.install {
         package(install, &mut problems);
     }
-    services::validate(workload, &mut problems);
-    ports::validate(workload, &mut problems);
-    sidecar::validate(workload, &mut problems);
+    offered(workload, &mut problems);
+    fleet::member(workload, &mut problems);
     problems
+}
+
+fn offered(workload: &Workload, problems: &mut Vec<Problem>) {
+    services::validate(workload, problems);
+    ports::validate(workload, problems);
+    sidecar::validate(workload, problems);
 }
 
 fn problem(rule: &'static str, concerns: &[&str], text: String) -> Problem {
@@ -97,7 +105,7 @@ fn labels(workload: &Workload, problems: &mut Vec<Problem>) {
     if let Some(key) = workload
         .labels
         .keys()
-        .find(|key| key.as_str() == WORKLOAD_LABEL)
+        .find(|key| [WORKLOAD_LABEL, FLEET_LABEL].contains(&key.as_str()))
     {
         let text = format!(
             "The label {key} is written by the provider, so that services select exactly this VM. Remove it."

@@ -40,6 +40,8 @@ pub struct Workload {
     pub weight: Option<u32>,
     /// Ports of the entry by name.
     pub ports: BTreeMap<PortName, Port>,
+    /// The fleet that it is a member of: services and Sidecar are then the fleet's.
+    pub fleet: Option<Id>,
     /// Each with hosts becomes a `ServiceEntry` that selects this workload.
     pub services: BTreeMap<Name, Service>,
     /// The `Sidecar` object; `None`: not ours.
@@ -51,6 +53,34 @@ pub struct Workload {
 }
 
 impl Workload {
+    /// Returns a workload of which nothing else is said.
+    pub fn bare(id: Id, service_account: Name) -> Self {
+        Self {
+            id,
+            address: None,
+            instance_ip: None,
+            labels: BTreeMap::new(),
+            annotations: BTreeMap::new(),
+            service_account,
+            network: None,
+            locality: None,
+            weight: None,
+            ports: BTreeMap::new(),
+            fleet: None,
+            services: BTreeMap::new(),
+            sidecar: None,
+            env: BTreeMap::new(),
+            proxy: Proxy {
+                runtime: Runtime::Systemd,
+                interception: Interception::Redirect,
+                install: None,
+                exclude_inbound_ports: Vec::new(),
+                exclude_cidrs: Vec::new(),
+                dns_capture: None,
+            },
+        }
+    }
+
     /// Returns the mark of its objects.
     pub fn mark(&self) -> Mark {
         Mark::Workload(self.id.name.clone())

@@ -2,6 +2,7 @@
 
 mod block;
 mod findings;
+mod fleet;
 mod input;
 mod plans;
 mod rules;
@@ -39,6 +40,7 @@ fn full() -> Json {
         "ports": { "http": 9080 },
         "env": { "ISTIO_AGENT_FLAGS": "--log_output_level=default:debug" },
         "triggers": { "vm": "4711" },
+        "fleet": null,
         "services": {
             "ratings": {
                 "hosts": ["ratings.vm.bookinfo"],

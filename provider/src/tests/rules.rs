@@ -30,6 +30,7 @@ fn of_the_objects() -> Vec<(&'static str, Json)> {
         ("/ports/http", json!(9082)),
         ("/env/ISTIO_AGENT_FLAGS", json!("--concurrency=1")),
         ("/triggers/vm", json!("4712")),
+        ("/fleet", json!("bookinfo/reviews")),
         ("/services/ratings/hosts", json!(["ratings.other"])),
         ("/services/ratings/addresses", json!(["240.240.1.2"])),
         ("/services/ratings/ports/http/number", json!(80)),
@@ -128,9 +129,10 @@ fn every_leaf_has_another_value_to_try() {
         "",
         &mut leaves,
     );
+    let attributes = <WorkloadInput as Object<Effect>>::attributes();
     let tried: BTreeSet<String> = others()
         .iter()
-        .map(|(pointer, _)| attribute_path(pointer))
+        .map(|(pointer, _)| attribute_path(&attributes, pointer))
         .collect();
     assert_eq!(leaves, tried);
 }
@@ -140,8 +142,9 @@ fn the_rule_of_every_attribute_is_what_rendering_shows() {
     for (pointer, other) in others() {
         let before = sample(pointer);
         let after = with(before.clone(), pointer, other);
-        let at = attribute_path(pointer);
-        let rule = rule(&<WorkloadInput as Object<Effect>>::attributes(), &at);
+        let attributes = <WorkloadInput as Object<Effect>>::attributes();
+        let at = attribute_path(&attributes, pointer);
+        let rule = rule(&attributes, &at);
         let (old, new) = (rendered(&before), rendered(&after));
         let bundle_differs = old.bundle.digest() != new.bundle.digest();
         let objects_differ = old.objects != new.objects;
@@ -166,6 +169,12 @@ fn sample(pointer: &str) -> Json {
     match pointer {
         // Behind a name, the proxy must be told its own address.
         "/instance_ip" => with(full(), "/address", json!("vm.example.com")),
+        // Services and Sidecar are then the fleet's.
+        "/fleet" => with(
+            with(full(), "/services", Json::Null),
+            "/sidecar",
+            Json::Null,
+        ),
         // Both name the same port; only one of them may.
         "/ports/http" => with(
             full(),
@@ -185,7 +194,7 @@ fn rendered(config: &Json) -> mesh::Desired {
     mesh::render(&convert::workload(&input).unwrap(), &facts()).unwrap()
 }
 
-fn raw(json: &Json) -> Raw {
+pub(super) fn raw(json: &Json) -> Raw {
     match json {
         Json::Null => Raw::Null,
         Json::Bool(value) => Raw::Bool(*value),
@@ -221,7 +230,7 @@ fn facts() -> Facts {
     }
 }
 
-fn collect(attributes: &[Attribute<Effect>], at: &str, found: &mut BTreeSet<String>) {
+pub(super) fn collect(attributes: &[Attribute<Effect>], at: &str, found: &mut BTreeSet<String>) {
     for attribute in attributes {
         let at = if at.is_empty() {
             attribute.name.to_owned()
@@ -243,8 +252,8 @@ fn innermost(ty: &Type<Effect>) -> &Type<Effect> {
 }
 
 /// Returns the attributes on the way of a pointer, without the keys of maps.
-fn attribute_path(pointer: &str) -> String {
-    let mut attributes = <WorkloadInput as Object<Effect>>::attributes();
+pub(super) fn attribute_path(attributes: &[Attribute<Effect>], pointer: &str) -> String {
+    let mut attributes = attributes.to_vec();
     let mut path = vec![];
     for step in pointer.split('/').skip(1) {
         let Some(attribute) = attributes.iter().find(|attribute| attribute.name == step) else {
@@ -261,7 +270,7 @@ fn attribute_path(pointer: &str) -> String {
     path.join(".")
 }
 
-fn rule(attributes: &[Attribute<Effect>], at: &str) -> Effect {
+pub(super) fn rule(attributes: &[Attribute<Effect>], at: &str) -> Effect {
     let (name, rest) = at.split_once('.').unwrap_or((at, ""));
     let attribute = attributes
         .iter()

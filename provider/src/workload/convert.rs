@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use mesh::names::{Id, Name};
+use mesh::names::{Id, Name, PortName};
 use mesh::{
     EgressListener, Install, Interception, Proxy, Runtime, Service, ServicePort, Sidecar, Workload,
 };
@@ -28,13 +28,8 @@ pub(crate) fn workload(input: &WorkloadInput) -> Option<Workload> {
         network: text(&input.network),
         locality: text(&input.locality),
         weight: input.weight.known().copied(),
-        ports: input
-            .ports
-            .known()
-            .into_iter()
-            .flatten()
-            .map(|(name, port)| (name.0.clone(), port.0))
-            .collect(),
+        ports: ports(&input.ports),
+        fleet: text(&input.fleet),
         services: services(&input.services),
         sidecar: input.sidecar.known().map(sidecar),
         env: input
@@ -56,7 +51,18 @@ pub(crate) fn id(input: &WorkloadInput) -> Option<Id> {
     })
 }
 
-fn services(input: &Value<BTreeMap<Text<Name>, ServiceInput>>) -> BTreeMap<Name, Service> {
+/// Returns the ports of an entry.
+pub(crate) fn ports(
+    input: &Value<BTreeMap<Text<PortName>, PortNumber>>,
+) -> BTreeMap<PortName, mesh::Port> {
+    let ports = input.known().into_iter().flatten();
+    ports.map(|(name, port)| (name.0.clone(), port.0)).collect()
+}
+
+/// Returns the services.
+pub(crate) fn services(
+    input: &Value<BTreeMap<Text<Name>, ServiceInput>>,
+) -> BTreeMap<Name, Service> {
     input
         .known()
         .into_iter()
@@ -94,7 +100,8 @@ fn service_port(input: &ServicePortInput) -> Option<ServicePort> {
     })
 }
 
-fn sidecar(input: &SidecarInput) -> Sidecar {
+/// Returns the Sidecar.
+pub(crate) fn sidecar(input: &SidecarInput) -> Sidecar {
     let listeners = input.egress_listeners.known().into_iter().flatten();
     Sidecar {
         name: text(&input.name),
@@ -140,7 +147,8 @@ fn install(input: &InstallInput) -> Option<Install> {
     })
 }
 
-fn text<T: Clone>(value: &Value<Text<T>>) -> Option<T> {
+/// Returns a parsed text.
+pub(crate) fn text<T: Clone>(value: &Value<Text<T>>) -> Option<T> {
     value.known().map(|text| text.0.clone())
 }
 
@@ -157,7 +165,10 @@ fn list<T: Clone>(value: &Value<Vec<Text<T>>>) -> Vec<T> {
         .collect()
 }
 
-fn texts<K: Clone + Ord, V: Clone>(value: &Value<BTreeMap<Text<K>, Text<V>>>) -> BTreeMap<K, V> {
+/// Returns a map of parsed texts.
+pub(crate) fn texts<K: Clone + Ord, V: Clone>(
+    value: &Value<BTreeMap<Text<K>, Text<V>>>,
+) -> BTreeMap<K, V> {
     value
         .known()
         .into_iter()

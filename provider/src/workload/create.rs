@@ -3,7 +3,6 @@
 //! The state is written ahead of the work: whatever cuts it off, an unfinished bootstrap is a line
 //! of drift.
 
-use cluster::ClusterError;
 use mesh::Drift;
 use tfplugin::{Diagnostic, Diagnostics, Done};
 use tokio::time::Instant;
@@ -79,22 +78,8 @@ async fn take_back(
 ) -> Diagnostics {
     let mut told = error;
     prepared.readmit(&mut told).await;
-    let mut taken_back = true;
-    for object in prepared.desired.objects.iter().rev() {
-        match prepared
-            .writer
-            .delete([(object.kind, object.id.clone())].into_iter())
-            .await
-        {
-            // One that is not ours was never written.
-            Ok(()) | Err(ClusterError::Exists { .. }) => {}
-            Err(error) => {
-                taken_back = false;
-                told.push(diagnose::cluster(&error));
-            }
-        }
-    }
-    if taken_back {
+    let objects = &prepared.desired.objects;
+    if prepared.writer.take_back(objects, &mut told).await {
         *reached = None;
     }
     told

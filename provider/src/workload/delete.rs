@@ -53,7 +53,7 @@ pub(super) async fn delete(
     let mark = workload.mark();
     let ids = mesh::object_ids(&workload)
         .into_iter()
-        .chain(observed.marked(&workload.id));
+        .chain(observed.marked(&workload.id.namespace, &mark));
     let (doomed, foreign) = writer::doomed(&mark, ids, &observed, is_imported(&observed));
     cluster
         .delete(&doomed)

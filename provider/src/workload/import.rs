@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use mesh::names::Id;
+use mesh::names::{Id, Name, Port, PortName};
 use mesh::{EgressListener, Interception, Service, ServicePort, Sidecar, Workload};
 use tfplugin::{Diagnostic, Diagnostics, ImportId, Paths, Text, Value};
 
@@ -35,7 +35,8 @@ pub(super) async fn import(
     Ok((input(imported.workload), WorkloadOutput::default()))
 }
 
-fn parse(id: &ImportId) -> Result<Id, Diagnostic> {
+/// Reads `namespace/name`.
+pub(crate) fn parse(id: &ImportId) -> Result<Id, Diagnostic> {
     let text = match id {
         ImportId::Text(text) => text.clone(),
         ImportId::Identity(parts) => {
@@ -69,13 +70,7 @@ fn input(workload: Workload) -> WorkloadInput {
         name: Value::Known(Text(workload.id.name)),
         address: workload.address.map(Text).into(),
         instance_ip: workload.instance_ip.map(Text).into(),
-        labels: some(
-            workload
-                .labels
-                .into_iter()
-                .map(|(key, value)| (Text(key), Text(value)))
-                .collect(),
-        ),
+        labels: text_map(workload.labels),
         annotations: some(workload.annotations),
         service_account: Some(Text(workload.service_account))
             .filter(|_| !default_account)
@@ -83,20 +78,9 @@ fn input(workload: Workload) -> WorkloadInput {
         network: workload.network.map(Text).into(),
         locality: workload.locality.map(Text).into(),
         weight: workload.weight.into(),
-        ports: some(
-            workload
-                .ports
-                .into_iter()
-                .map(|(name, port)| (Text(name), PortNumber(port)))
-                .collect(),
-        ),
-        services: some(
-            workload
-                .services
-                .into_iter()
-                .map(|(name, of)| (Text(name), service(of)))
-                .collect(),
-        ),
+        ports: ports(workload.ports),
+        fleet: workload.fleet.map(Text).into(),
+        services: services(workload.services),
         sidecar: workload.sidecar.map(sidecar).into(),
         proxy: proxy(workload.proxy.interception),
         ..WorkloadInput::default()
@@ -112,6 +96,30 @@ fn proxy(interception: Interception) -> Value<super::input::ProxyInput> {
             ..super::input::ProxyInput::default()
         }),
     }
+}
+
+/// Returns services as they are declared.
+pub(crate) fn services(
+    services: BTreeMap<Name, Service>,
+) -> Value<BTreeMap<Text<Name>, ServiceInput>> {
+    let services = services.into_iter();
+    some(
+        services
+            .map(|(name, of)| (Text(name), service(of)))
+            .collect(),
+    )
+}
+
+/// Returns the ports of an entry as they are declared.
+pub(crate) fn ports(
+    ports: BTreeMap<PortName, Port>,
+) -> Value<BTreeMap<Text<PortName>, PortNumber>> {
+    let ports = ports.into_iter();
+    some(
+        ports
+            .map(|(name, port)| (Text(name), PortNumber(port)))
+            .collect(),
+    )
 }
 
 fn service(service: Service) -> ServiceInput {
@@ -143,7 +151,8 @@ fn port(port: ServicePort) -> ServicePortInput {
     }
 }
 
-fn sidecar(sidecar: Sidecar) -> SidecarInput {
+/// Returns a Sidecar as it is declared.
+pub(crate) fn sidecar(sidecar: Sidecar) -> SidecarInput {
     let listeners = sidecar.egress_listeners.into_iter();
     SidecarInput {
         name: sidecar.name.map(Text).into(),
@@ -167,7 +176,14 @@ fn egress_listener(listener: EgressListener) -> EgressListenerInput {
     }
 }
 
-fn some<K: Ord, V>(map: BTreeMap<K, V>) -> Value<BTreeMap<K, V>> {
+/// Returns a map of texts; null if it is empty.
+pub(crate) fn text_map<K: Ord, V>(map: BTreeMap<K, V>) -> Value<BTreeMap<Text<K>, Text<V>>> {
+    let texts = map.into_iter();
+    some(texts.map(|(key, text)| (Text(key), Text(text))).collect())
+}
+
+/// Returns a map; null if it is empty.
+pub(crate) fn some<K: Ord, V>(map: BTreeMap<K, V>) -> Value<BTreeMap<K, V>> {
     if map.is_empty() {
         Value::Null
     } else {

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use mesh::Effect;
 use mesh::names::{
-    Address, Cidr, EgressHost, EnvName, ExportTo, Host, LabelKey, LabelValue, Listen, Locality,
+    Address, Cidr, EgressHost, EnvName, ExportTo, Host, Id, LabelKey, LabelValue, Listen, Locality,
     Name, Namespace, Network, PortName, Protocol, Sha256,
 };
 use mesh::{Capture, Interception, OutboundTraffic, Runtime};
@@ -48,6 +48,9 @@ object! {
         /// Any values: a change bootstraps the VM again. Name the machine's id here, so that a new
         /// machine behind the same address is bootstrapped in the same apply.
         Optional triggers: BTreeMap<String, String> => Rebootstrap,
+        /// The `id` of a `mesh_vm_fleet` in the same namespace: the VM is a member of it. Services and Sidecar are then the
+        /// fleet's, so that `services` and `sidecar` are not set here.
+        Optional fleet: Text<Id> => Rebootstrap,
         /// What the VM offers, by name. Each becomes a `ServiceEntry` that selects this workload.
         Optional services: BTreeMap<Text<Name>, ServiceInput> => Objects,
         /// The `Sidecar` of the workload. Its listeners follow from `services`. Unset: none is written.

@@ -15,7 +15,7 @@ pub(crate) mod convert;
 mod create;
 mod delete;
 pub(crate) mod findings;
-mod import;
+pub(crate) mod import;
 pub(crate) mod input;
 mod join;
 pub(crate) mod leaf;

@@ -140,7 +140,8 @@ impl Prepared<'_> {
     pub(super) async fn prune(&self, prior: &WorkloadInput) -> Result<(), Diagnostic> {
         let prior = convert::workload(prior);
         let before = prior.as_ref().map(mesh::object_ids).unwrap_or_default();
-        let marked = self.observed.marked(&self.workload.id);
+        let mark = self.workload.mark();
+        let marked = self.observed.marked(&self.workload.id.namespace, &mark);
         let before = before.into_iter().chain(marked);
         self.writer.prune(before, &self.desired.objects).await
     }

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use crate::facts::Facts;
-use crate::mark::WORKLOAD_LABEL;
+use crate::mark::{FLEET_LABEL, WORKLOAD_LABEL};
 use crate::names::{Cidr, EnvName};
 use crate::workload::{Interception, Workload};
 
@@ -160,6 +160,10 @@ const CANONICAL_NAME: &str = "service.istio.io/canonical-name";
 const CANONICAL_REVISION: &str = "service.istio.io/canonical-revision";
 
 /// Returns the labels of the proxy: the entry's, and the canonical ones as istioctl finds them.
+///
+/// Ours are among them. istiod looks for the Sidecar of a proxy when that connects, and at that time
+/// the entry takes no traffic, so that only the proxy's own labels count; when the entry takes
+/// traffic, istiod looks again, but may do so before it has the entry's labels.
 fn labels(workload: &Workload) -> Value {
     let mut labels: BTreeMap<&str, &str> = workload
         .labels
@@ -168,6 +172,9 @@ fn labels(workload: &Workload) -> Value {
         .collect();
     let name = workload.id.name.as_str();
     labels.insert(WORKLOAD_LABEL, name);
+    if let Some(fleet) = &workload.fleet {
+        labels.insert(FLEET_LABEL, fleet.name.as_str());
+    }
     let first = |keys: [&str; 3], default| {
         keys.iter()
             .find_map(|key| labels.get(key).copied())

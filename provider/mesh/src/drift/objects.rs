@@ -5,9 +5,15 @@ use serde_json::Value;
 
 use super::line::Lines;
 use crate::desired::Manifest;
+use crate::mark::Mark;
 use crate::observed::ObservedObjects;
 
-pub(super) fn compare(objects: &[Manifest], observed: &ObservedObjects, lines: &mut Lines) {
+pub(super) fn compare(
+    objects: &[Manifest],
+    observed: &ObservedObjects,
+    mark: &Mark,
+    lines: &mut Lines,
+) {
     for manifest in objects {
         let title = title(manifest);
         match observed.get(manifest.kind, &manifest.id.name) {
@@ -18,9 +24,10 @@ pub(super) fn compare(objects: &[Manifest], observed: &ObservedObjects, lines: &
             None => lines.push(format!("{title} is missing")),
         }
     }
-    // The entry, which has the workload's name, is always the first.
-    let marked = objects.first().map(|entry| observed.marked(&entry.id));
-    for (kind, id) in marked.into_iter().flatten() {
+    let Some(first) = objects.first() else {
+        return;
+    };
+    for (kind, id) in observed.marked(&first.id.namespace, mark) {
         if !objects.iter().any(|of| (of.kind, &of.id) == (kind, &id)) {
             lines.push(format!("{kind} {id} is not wanted any more"));
         }

@@ -2,23 +2,25 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use super::{is_marked, optional, parsed, parsed_list, selects};
+use super::{optional, parsed, parsed_list};
+use crate::mark::Mark;
 use crate::names::{Id, Name, Port, PortName};
 use crate::workload::{Service, ServicePort};
 
-/// Returns the services of the objects that select a workload with these labels.
-pub(super) fn services(
+/// Returns the services of a workload or fleet from objects that select it.
+pub(super) fn services<'a>(
     workload: &Id,
-    labels: &Map<String, Value>,
-    objects: &BTreeMap<Name, Value>,
+    mark: &Mark,
+    objects: impl Iterator<Item = (&'a Name, &'a Value)>,
     notes: &mut Vec<String>,
 ) -> BTreeMap<Name, Service> {
     let mut services = BTreeMap::new();
-    for (name, object) in objects.iter().filter(|(_, object)| selects(object, labels)) {
+    for (name, object) in objects {
         let title = format!("ServiceEntry {}/{name}", workload.namespace);
-        match (key(workload, name, object), service(&object["spec"])) {
+        let is_ours = Mark::of(object).as_ref() == Some(mark);
+        match (key(workload, name, is_ours), service(&object["spec"])) {
             (Some((short, object_name)), Ok(service)) => {
                 services.insert(short, Service { object_name, ..service });
             }
@@ -33,12 +35,12 @@ pub(super) fn services(
 }
 
 /// Returns the name of the service, and of its object where that does not follow from it.
-fn key(workload: &Id, name: &Name, object: &Value) -> Option<(Name, Option<Name>)> {
+fn key(workload: &Id, name: &Name, is_ours: bool) -> Option<(Name, Option<Name>)> {
     let rest = name.as_str().strip_prefix(workload.name.as_str());
     let short = rest.and_then(|rest| rest.strip_prefix('-'));
     match short.and_then(|short| short.parse().ok()) {
         Some(short) => Some((short, None)),
-        None if is_marked(workload, object) => Some((name.clone(), Some(name.clone()))),
+        None if is_ours => Some((name.clone(), Some(name.clone()))),
         None => None,
     }
 }

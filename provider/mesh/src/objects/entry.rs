@@ -1,5 +1,6 @@
 //! The `WorkloadEntry`: the one object that a workload cannot be without. Its uid marks the VM, on it
-//! istiod reports the proxy, and its annotation takes the traffic away.
+//! istiod reports the proxy, and its annotation takes the traffic away. And the `WorkloadGroup`, of which istiod
+//! makes entries.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +8,8 @@ use serde_json::{Map, Value, json};
 
 use super::{HEALTH_CHECKS, manifest};
 use crate::desired::{Kind, Manifest};
-use crate::mark::WORKLOAD_LABEL;
+use crate::fleet::{Fleet, Group};
+use crate::mark::{FLEET_LABEL, WORKLOAD_LABEL};
 use crate::names::Address;
 use crate::workload::Workload;
 
@@ -17,9 +19,48 @@ pub(super) fn entry(workload: &Workload, address: &Address) -> Manifest {
     let mut labels = text_map(&workload.labels);
     labels.insert(WORKLOAD_LABEL.to_owned(), json!(workload.id.name.as_str()));
 
-    let mut spec = Map::new();
+    if let Some(fleet) = &workload.fleet {
+        labels.insert(FLEET_LABEL.to_owned(), json!(fleet.name.as_str()));
+    }
+
+    let mut spec = template(workload);
     spec.insert("address".to_owned(), json!(address.to_string()));
     spec.insert("labels".to_owned(), labels.into());
+
+    let id = &workload.id;
+    let mut entry = manifest(
+        &id.namespace,
+        &workload.mark(),
+        Kind::WorkloadEntry,
+        id.name.clone(),
+        spec.into(),
+    );
+    entry.body["metadata"]["annotations"] = annotations.into();
+    entry
+}
+
+/// Returns the `WorkloadGroup`. Labels stand in its `metadata`, as Istio advises: it lays them over
+/// those of the template.
+pub(super) fn group(fleet: &Fleet, group: &Group) -> Manifest {
+    let mut labels = text_map(&group.labels);
+    labels.insert(FLEET_LABEL.to_owned(), json!(fleet.id.name.as_str()));
+    let mut metadata = json!({ "labels": labels });
+    if !group.annotations.is_empty() {
+        metadata["annotations"] = text_map(&group.annotations).into();
+    }
+    let template = template(&fleet.entry_of(group));
+    manifest(
+        &fleet.id.namespace,
+        &fleet.mark(),
+        Kind::WorkloadGroup,
+        fleet.id.name.clone(),
+        json!({ "metadata": metadata, "template": template }),
+    )
+}
+
+/// Returns what an entry says of its VM besides address and labels.
+fn template(workload: &Workload) -> Map<String, Value> {
+    let mut spec = Map::new();
     spec.insert(
         "serviceAccount".to_owned(),
         json!(workload.service_account.as_str()),
@@ -31,21 +72,11 @@ pub(super) fn entry(workload: &Workload, address: &Address) -> Manifest {
             .map(|(name, port)| (name.to_string(), json!(port.get())));
         spec.insert("ports".to_owned(), ports.collect::<Map<_, _>>().into());
     }
+    let network = workload.network.as_ref().map(|of| json!(of.as_str()));
+    let locality = workload.locality.as_ref().map(|of| json!(of.as_str()));
     let optional = [
-        (
-            "network",
-            workload
-                .network
-                .as_ref()
-                .map(|network| json!(network.as_str())),
-        ),
-        (
-            "locality",
-            workload
-                .locality
-                .as_ref()
-                .map(|locality| json!(locality.as_str())),
-        ),
+        ("network", network),
+        ("locality", locality),
         ("weight", workload.weight.map(Value::from)),
     ];
     spec.extend(
@@ -53,15 +84,7 @@ pub(super) fn entry(workload: &Workload, address: &Address) -> Manifest {
             .into_iter()
             .filter_map(|(key, value)| Some((key.to_owned(), value?))),
     );
-
-    let mut entry = manifest(
-        workload,
-        Kind::WorkloadEntry,
-        workload.id.name.clone(),
-        spec.into(),
-    );
-    entry.body["metadata"]["annotations"] = annotations.into();
-    entry
+    spec
 }
 
 fn text_map<K: ToString, V: ToString>(texts: &BTreeMap<K, V>) -> Map<String, Value> {

@@ -23,6 +23,7 @@ fn observed(desired: &Desired) -> (ObservedObjects, ObservedVm) {
         match object.kind {
             Kind::WorkloadEntry => objects.entry = Some(whole),
             Kind::ServiceEntry => drop(objects.services.insert(object.id.name.clone(), whole)),
+            Kind::WorkloadGroup => objects.group = Some(whole),
             Kind::Sidecar => drop(objects.sidecars.insert(object.id.name.clone(), whole)),
         }
     }

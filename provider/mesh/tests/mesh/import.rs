@@ -17,6 +17,7 @@ pub(crate) fn objects(of: &Workload) -> ObservedObjects {
         match object.kind {
             Kind::WorkloadEntry => objects.entry = Some(whole),
             Kind::ServiceEntry => drop(objects.services.insert(object.id.name, whole)),
+            Kind::WorkloadGroup => objects.group = Some(whole),
             Kind::Sidecar => drop(objects.sidecars.insert(object.id.name, whole)),
         }
     }
@@ -85,6 +86,7 @@ fn an_entry_made_by_hand_is_carried_as_far_as_it_can_be_said() {
         ]
         .into(),
         sidecars: [].into(),
+        group: None,
     };
     let imported = workload_from_objects(&found).unwrap();
     expect![[r#"

@@ -9,6 +9,7 @@ mod bundle;
 mod change;
 mod conflicts;
 mod drift;
+mod fleet;
 mod import;
 mod names;
 mod objects;

@@ -24,6 +24,7 @@ pub(crate) fn workload() -> Workload {
         locality: None,
         weight: None,
         ports: BTreeMap::new(),
+        fleet: None,
         services: BTreeMap::from([(p("ratings"), service("ratings.vm.bookinfo", 9080))]),
         sidecar: Some(Sidecar {
             egress_hosts: vec![p("./*"), p("istio-system/*")],

@@ -1,0 +1,70 @@
+# One service on several VMs, in two versions: callers know one name, and the weights say how much of
+# the traffic each VM gets. A canary is a VM more, with a small weight.
+
+terraform {
+  required_providers {
+    mesh = {
+      source = "vm-mesh/mesh"
+    }
+  }
+}
+
+provider "mesh" {
+  kubernetes = {
+    config_path = var.kubeconfig
+  }
+  istio = {
+    control_plane_address = var.control_plane_address
+  }
+  ssh = {
+    user = var.user
+    identities = {
+      fleet = { private_key = file(var.private_key_path) }
+    }
+  }
+}
+
+# What the VMs share. No VM is touched when it changes.
+resource "mesh_vm_fleet" "ratings" {
+  namespace = var.namespace
+  name      = "ratings"
+
+  services = {
+    ratings = {
+      hosts = ["ratings.vm.${var.namespace}"]
+      ports = {
+        http = { number = 9080, protocol = "HTTP" }
+      }
+    }
+  }
+
+  sidecar = {
+    egress_hosts = ["./*", "istio-system/*"]
+  }
+}
+
+# A VM that comes or goes changes its own entry only.
+resource "mesh_vm_workload" "ratings" {
+  for_each = var.vms
+
+  fleet           = mesh_vm_fleet.ratings.id
+  namespace       = var.namespace
+  name            = each.key
+  address         = each.value.address
+  service_account = "bookinfo-ratings"
+
+  labels = {
+    app     = "ratings"
+    version = each.value.version
+  }
+  weight   = each.value.weight
+  locality = each.value.locality
+
+  ssh = {
+    host_key = each.value.host_key
+  }
+
+  proxy = {
+    install = var.package
+  }
+}

@@ -1,0 +1,9 @@
+output "fleet" {
+  description = "Namespace and name of the fleet."
+  value       = mesh_vm_fleet.ratings.id
+}
+
+output "members" {
+  description = "Who each VM is in the mesh."
+  value       = { for name, vm in mesh_vm_workload.ratings : name => vm.spiffe_id }
+}

@@ -1,0 +1,94 @@
+//! A fleet as it would have been declared, from objects that are in the cluster.
+
+use serde_json::Value;
+
+use super::{carried, carried_map, service_entry, sidecar, texts};
+use crate::fleet::{Fleet, Group};
+use crate::mark::{FLEET_LABEL, Mark};
+use crate::names::{Id, LabelKey, Name, PortName};
+use crate::observed::ObservedObjects;
+use crate::workload::Workload;
+
+/// What was found in the cluster, as a declaration.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ImportedFleet {
+    /// The declaration.
+    pub fleet: Fleet,
+    /// What could not be carried and what becomes of it, as sentences.
+    pub notes: Vec<String>,
+}
+
+/// Reads a fleet from the `ServiceEntry` objects that are called `<fleet>-<service>` and select
+/// entries, and from the `Sidecar` and the `WorkloadGroup` of its name. They may have been made by
+/// hand; what belongs to a workload or another fleet of ours is none of it. `None`: there is nothing.
+pub fn fleet_from_objects(id: &Id, objects: &ObservedObjects) -> Option<ImportedFleet> {
+    let mark = Mark::Fleet(id.name.clone());
+    let is_free = |object: &Value| Mark::of(object).is_none_or(|of| of == mark);
+    let selects = |object: &Value| {
+        let selector = object["spec"]["workloadSelector"]["labels"].as_object();
+        is_free(object) && selector.is_some_and(|labels| !labels.is_empty())
+    };
+    let mut notes = Vec::new();
+    let mut as_one = Workload::bare(id.clone(), id.name.clone());
+    let is_own = |object: &Value, named: bool| {
+        selects(object) && (named || Mark::of(object).as_ref() == Some(&mark))
+    };
+    let named = |name: &Name| {
+        let rest = name.as_str().strip_prefix(id.name.as_str());
+        rest.is_some_and(|rest| rest.starts_with('-'))
+    };
+    let selecting = objects
+        .services
+        .iter()
+        .filter(|(name, object)| is_own(object, named(name)));
+    as_one.services = service_entry::services(id, &mark, selecting, &mut notes);
+    let mut sidecars = objects.sidecars.iter();
+    let sidecar = sidecars.find(|(name, object)| is_own(object, **name == id.name));
+    if let Some((name, sidecar)) = sidecar {
+        sidecar::add(&mut as_one, name, sidecar, &mut notes);
+    }
+    let group = objects.group.as_ref().filter(|of| is_free(of));
+    let fleet = Fleet {
+        id: id.clone(),
+        services: as_one.services,
+        sidecar: as_one.sidecar,
+        group: group.and_then(|group| self::group(&group["spec"], &mut notes)),
+    };
+    let is_nothing = fleet.services.is_empty() && fleet.sidecar.is_none() && fleet.group.is_none();
+    (!is_nothing).then_some(ImportedFleet { fleet, notes })
+}
+
+/// Labels may stand in the template, too, over which Istio lays those of `metadata`.
+fn group(spec: &Value, notes: &mut Vec<String>) -> Option<Group> {
+    let template = &spec["template"];
+    let wanted = |key: &LabelKey| key.as_str() != FLEET_LABEL;
+    let mut labels = carried_map("template.labels", &template["labels"], notes, wanted);
+    let over = carried_map(
+        "metadata.labels",
+        &spec["metadata"]["labels"],
+        notes,
+        wanted,
+    );
+    labels.extend(over);
+    Some(Group {
+        labels,
+        annotations: texts(&spec["metadata"]["annotations"], |_| true),
+        service_account: carried(
+            "template.serviceAccount",
+            &template["serviceAccount"],
+            notes,
+        )
+        .or_else(|| "default".parse().ok())?,
+        network: carried("template.network", &template["network"], notes),
+        locality: carried("template.locality", &template["locality"], notes),
+        weight: template["weight"]
+            .as_u64()
+            .and_then(|weight| u32::try_from(weight).ok()),
+        ports: carried_map(
+            "template.ports",
+            &template["ports"],
+            notes,
+            |_: &PortName| true,
+        ),
+    })
+}

@@ -1,0 +1,83 @@
+//! Rules of a fleet, and of its members.
+
+use super::{annotations, labels, offered, problem};
+use crate::change::Problem;
+use crate::fleet::{Fleet, Group};
+use crate::mark::FLEET_LABEL;
+use crate::names::{Address, Id, LabelValue};
+use crate::objects::fleet_objects;
+use crate::workload::Workload;
+
+/// Returns every broken rule of a fleet, as [`validate`](super::validate) does of a workload.
+pub fn validate_fleet(fleet: &Fleet) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let name = fleet.id.name.as_str();
+    if name.parse::<LabelValue>().is_err() {
+        let text = format!(
+            "The name {name:?} has more than 63 characters, and it is the value of the label {FLEET_LABEL}. Shorten it."
+        );
+        problems.push(problem("fleet-name", &["name"], text));
+    }
+    if fleet_objects(fleet).is_empty() {
+        let text = "The fleet has nothing that its members could share. Declare services, sidecar or group.";
+        let concerns = ["services", "sidecar", "group"];
+        problems.push(problem("fleet-empty", &concerns, text.to_owned()));
+    }
+    offered(&fleet.as_one(), &mut problems);
+    if let Some(group) = &fleet.group {
+        problems.extend(self::group(fleet, group));
+    }
+    problems
+}
+
+/// What an entry may not have, the entries that istiod makes of a group may not have either.
+fn group(fleet: &Fleet, group: &Group) -> Vec<Problem> {
+    let entry = fleet.entry_of(group);
+    let mut problems = Vec::new();
+    labels(&entry, &mut problems);
+    annotations(&entry, &mut problems);
+    for problem in &mut problems {
+        for at in &mut problem.concerns {
+            *at = format!("group.{at}");
+        }
+    }
+    problems
+}
+
+/// A member shares what the fleet declares: what it declared besides would be a second Sidecar, of
+/// which Istio takes the older one, or services that only one of the VMs offers under their name.
+pub(super) fn member(workload: &Workload, problems: &mut Vec<Problem>) {
+    let Some(fleet) = &workload.fleet else {
+        return;
+    };
+    same_namespace(workload, fleet, problems);
+    let declared = [
+        ("services", !workload.services.is_empty()),
+        ("sidecar", workload.sidecar.is_some()),
+    ];
+    for (at, _) in declared.into_iter().filter(|(_, declared)| *declared) {
+        let text = format!(
+            "{at} and fleet are both set, and a member has the {at} of its fleet {fleet}. Move {at} to the \
+             mesh_vm_fleet, or remove fleet."
+        );
+        problems.push(problem("fleet-declares", &[at, "fleet"], text));
+    }
+    if let Some(Address::Fqdn(name)) = &workload.address {
+        let text = format!(
+            "The address is the name {name}, and a fleet's services list their VMs by IP address, so nobody would \
+             find this one. Give an IP address, or remove fleet."
+        );
+        problems.push(problem("fleet-needs-ip", &["address", "fleet"], text));
+    }
+}
+
+fn same_namespace(workload: &Workload, fleet: &Id, problems: &mut Vec<Problem>) {
+    let namespace = &workload.id.namespace;
+    if fleet.namespace != *namespace {
+        let text = format!(
+            "The fleet {fleet} is in another namespace than this workload, {namespace}. Istio selects VMs within a \
+             namespace only: use a fleet of {namespace}."
+        );
+        problems.push(problem("fleet-namespace", &["fleet", "namespace"], text));
+    }
+}

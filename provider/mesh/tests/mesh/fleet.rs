@@ -1,0 +1,219 @@
+use std::collections::BTreeMap;
+
+use expect_test::{Expect, expect};
+use mesh::drift::of_objects;
+use mesh::{
+    Fleet, Group, Kind, ObservedObjects, Sidecar, Workload, fleet_from_objects, fleet_objects,
+    render, taken_objects, validate, validate_fleet,
+};
+use serde_json::{Value, json};
+
+use crate::sample::{facts, p, service, workload};
+
+fn fleet() -> Fleet {
+    Fleet {
+        id: p("bookinfo/ratings"),
+        services: BTreeMap::from([(p("http"), service("ratings.vm.bookinfo", 9080))]),
+        sidecar: Some(Sidecar {
+            egress_hosts: vec![p("./*")],
+            ..Sidecar::default()
+        }),
+        group: Some(Group {
+            labels: BTreeMap::from([(p("app"), p("ratings"))]),
+            annotations: BTreeMap::from([("example.com/team".into(), "books".into())]),
+            service_account: p("bookinfo-ratings"),
+            network: Some(p("gcp-vms")),
+            locality: Some(p("eu/a")),
+            weight: Some(3),
+            ports: BTreeMap::new(),
+        }),
+    }
+}
+
+fn member() -> Workload {
+    Workload {
+        fleet: Some(p("bookinfo/ratings")),
+        services: BTreeMap::new(),
+        sidecar: None,
+        ..workload()
+    }
+}
+
+/// The objects of a fleet as an API server has them.
+fn observed(of: &Fleet) -> ObservedObjects {
+    let mut objects = ObservedObjects::default();
+    for object in fleet_objects(of) {
+        match object.kind {
+            Kind::WorkloadEntry => panic!("a fleet has no entry"),
+            Kind::WorkloadGroup => objects.group = Some(object.body),
+            Kind::ServiceEntry => drop(objects.services.insert(object.id.name, object.body)),
+            Kind::Sidecar => drop(objects.sidecars.insert(object.id.name, object.body)),
+        }
+    }
+    objects
+}
+
+#[test]
+fn a_fleet_s_objects_select_its_members_by_a_label_of_ours() {
+    let objects = fleet_objects(&fleet()).into_iter();
+    let text = objects.map(|of| format!("{} {}\n{}\n", of.kind, of.id, of.body));
+    expect![[r#"
+        ServiceEntry bookinfo/ratings-http
+        {"metadata":{"labels":{"app.kubernetes.io/managed-by":"terraform-provider-mesh","mesh.vm/fleet":"ratings"}},"spec":{"hosts":["ratings.vm.bookinfo"],"location":"MESH_INTERNAL","ports":[{"name":"http","number":9080,"protocol":"HTTP","targetPort":9080}],"resolution":"STATIC","workloadSelector":{"labels":{"mesh.vm/fleet":"ratings"}}}}
+        Sidecar bookinfo/ratings
+        {"metadata":{"labels":{"app.kubernetes.io/managed-by":"terraform-provider-mesh","mesh.vm/fleet":"ratings"}},"spec":{"egress":[{"hosts":["./*"]}],"ingress":[{"defaultEndpoint":"127.0.0.1:9080","port":{"name":"http","number":9080,"protocol":"HTTP"}}],"workloadSelector":{"labels":{"mesh.vm/fleet":"ratings"}}}}
+        WorkloadGroup bookinfo/ratings
+        {"metadata":{"labels":{"app.kubernetes.io/managed-by":"terraform-provider-mesh","mesh.vm/fleet":"ratings"}},"spec":{"metadata":{"annotations":{"example.com/team":"books"},"labels":{"app":"ratings","mesh.vm/fleet":"ratings"}},"template":{"locality":"eu/a","network":"gcp-vms","serviceAccount":"bookinfo-ratings","weight":3}}}
+    "#]].assert_eq(&text.collect::<String>());
+}
+
+#[test]
+fn a_member_s_entry_and_proxy_carry_the_fleet_s_label() {
+    let (of_fleet, alone) = (
+        member(),
+        Workload {
+            fleet: None,
+            ..member()
+        },
+    );
+    assert_eq!(validate(&of_fleet), []);
+    let (with, without) = (render(&of_fleet, &facts()), render(&alone, &facts()));
+    let (with, without) = (with.unwrap(), without.unwrap());
+    let proxy = |of: &mesh::Desired| {
+        let text = String::from_utf8(of.bundle.files[0].content.clone()).unwrap();
+        text.contains(r#""mesh.vm/fleet":"ratings""#)
+    };
+    assert_eq!((proxy(&with), proxy(&without)), (true, false));
+    let labels = |of: &mesh::Desired| of.objects[0].body["spec"]["labels"].clone();
+    assert_eq!(labels(&with)["mesh.vm/fleet"], "ratings");
+    assert_eq!(labels(&without)["mesh.vm/fleet"], Value::Null);
+    assert_eq!(
+        with.objects.len(),
+        1,
+        "services and Sidecar are the fleet's"
+    );
+}
+
+fn check(problems: &[mesh::Problem], expected: &Expect) {
+    let lines = problems.iter();
+    let lines = lines.map(|of| format!("{} {:?}\n", of.rule, of.concerns));
+    expected.assert_eq(&lines.collect::<String>());
+}
+
+#[test]
+fn what_a_member_must_not_be_is_told_at_once() {
+    let wrong = Workload {
+        fleet: Some(p("other/ratings")),
+        address: Some(p("vm.example.com")),
+        ..workload()
+    };
+    check(
+        &validate(&wrong),
+        &expect![[r#"
+            fleet-namespace ["fleet", "namespace"]
+            fleet-declares ["services", "fleet"]
+            fleet-declares ["sidecar", "fleet"]
+            fleet-needs-ip ["address", "fleet"]
+        "#]],
+    );
+}
+
+#[test]
+fn what_a_fleet_must_not_be_is_told_at_once() {
+    assert_eq!(validate_fleet(&fleet()), []);
+    let empty = Fleet {
+        id: p(&format!("bookinfo/{}", "a".repeat(64))),
+        services: BTreeMap::new(),
+        sidecar: None,
+        group: None,
+    };
+    check(
+        &validate_fleet(&empty),
+        &expect![[r#"
+            fleet-name ["name"]
+            fleet-empty ["services", "sidecar", "group"]
+        "#]],
+    );
+    let mut wrong = fleet();
+    wrong.services.insert(p("again"), service("again.vm", 9080));
+    let group = wrong.group.as_mut().unwrap();
+    group.labels.insert(p("mesh.vm/fleet"), p("x"));
+    let annotation = ("istio.io/connectedAt".to_owned(), "now".to_owned());
+    group.annotations.extend([annotation]);
+    check(
+        &validate_fleet(&wrong),
+        &expect![[r#"
+            same-port-twice ["services.http.ports.http.target_port", "services.again.ports.http.target_port"]
+            label-is-ours ["group.labels.mesh.vm/fleet"]
+            annotation-reserved ["group.annotations.istio.io/connectedAt", "group.annotations"]
+        "#]],
+    );
+}
+
+#[test]
+fn what_was_written_has_no_drift_and_is_imported_as_it_was_declared() {
+    let (fleet, found) = (fleet(), observed(&fleet()));
+    assert_eq!(
+        of_objects(&fleet_objects(&fleet), &found, &fleet.mark()),
+        [""; 0]
+    );
+    let imported = fleet_from_objects(&fleet.id, &found).unwrap();
+    assert_eq!(imported.notes, [""; 0]);
+    assert_eq!(imported.fleet, fleet);
+    let nothing = ObservedObjects::default();
+    assert_eq!(fleet_from_objects(&fleet.id, &nothing), None);
+}
+
+#[test]
+fn a_member_is_imported_with_its_fleet() {
+    let imported = mesh::workload_from_objects(&crate::import::objects(&member())).unwrap();
+    assert_eq!(
+        imported.workload,
+        Workload {
+            instance_ip: None,
+            ..member()
+        }
+    );
+}
+
+#[test]
+fn a_fleet_that_is_not_wanted_so_any_more_has_drift() {
+    let (fleet, mut found) = (fleet(), observed(&fleet()));
+    found.group = None;
+    let sidecar = found.sidecars.get_mut(&p("ratings")).unwrap();
+    sidecar["spec"]["egress"] = json!([]);
+    let mut old = found.services[&p("ratings-http")].clone();
+    old["spec"]["hosts"] = json!(["old"]);
+    found.services.insert(p("ratings-old"), old);
+    expect![[r#"
+        Sidecar bookinfo/ratings: spec.egress '[]' -> '[{"hosts":["./*"]}]'
+        WorkloadGroup bookinfo/ratings is missing
+        ServiceEntry bookinfo/ratings-old is not wanted any more"#]]
+    .assert_eq(&of_objects(&fleet_objects(&fleet), &found, &fleet.mark()).join("\n"));
+}
+
+#[test]
+fn objects_of_a_workload_are_neither_taken_nor_imported() {
+    let mut theirs = Fleet {
+        id: p("bookinfo/ratings"),
+        ..fleet()
+    };
+    theirs.group = None;
+    let mut found = observed(&theirs);
+    let labels = json!({ "app.kubernetes.io/managed-by": "terraform-provider-mesh", "mesh.vm/workload": "ratings" });
+    for object in found
+        .services
+        .values_mut()
+        .chain(found.sidecars.values_mut())
+    {
+        object["metadata"]["labels"] = labels.clone();
+    }
+    check(
+        &taken_objects(&fleet(), &found),
+        &expect![[r#"
+            service-entry-taken ["services.http"]
+            sidecar-taken ["sidecar"]
+        "#]],
+    );
+    assert_eq!(fleet_from_objects(&p("bookinfo/ratings"), &found), None);
+}

@@ -1,0 +1,181 @@
+//! Create, update and delete: objects only.
+
+use cluster::Cluster;
+use mesh::{Fleet, Id, Manifest, ObservedObjects};
+use tfplugin::{Diagnostic, Diagnostics, Done, Paths, Value};
+
+use super::convert;
+use super::input::FleetInput;
+use super::output::FleetOutput;
+use super::plan::{drift, drift_output};
+use crate::context::Context;
+use crate::diagnose;
+use crate::writer::{self, Writer};
+
+/// A fleet, ready to be written.
+struct Prepared<'a> {
+    fleet: Fleet,
+    objects: Vec<Manifest>,
+    observed: ObservedObjects,
+    writer: Writer<'a>,
+}
+
+impl<'a> Prepared<'a> {
+    /// Asks the cluster, and tells everything that stands against the fleet at once.
+    async fn new(context: &'a Context, input: &FleetInput) -> Result<Self, Diagnostics> {
+        let cluster = context.cluster().await?;
+        let fleet = convert::fleet(input).ok_or_else(incomplete)?;
+        let observed = observe(cluster, &fleet).await?;
+        let mut problems = mesh::validate_fleet(&fleet);
+        problems.extend(mesh::taken_objects(&fleet, &observed));
+        if !problems.is_empty() {
+            return Err(diagnose::problems(problems, &Paths::default()));
+        }
+        Ok(Self {
+            objects: mesh::fleet_objects(&fleet),
+            writer: Writer::new(cluster, fleet.mark(), &input.field_manager),
+            fleet,
+            observed,
+        })
+    }
+}
+
+/// Creates the fleet. If that fails, what was written is taken back and no state is left.
+pub(super) async fn create(
+    context: &Context,
+    next: &FleetInput,
+    reached: &mut Option<FleetOutput>,
+) -> Done {
+    let prepared = Prepared::new(context, next).await?;
+    let id = &prepared.fleet.id;
+    let mark = prepared.fleet.mark();
+    if prepared
+        .observed
+        .marked(&id.namespace, &mark)
+        .next()
+        .is_some()
+    {
+        return Err(exists(id).into());
+    }
+    *reached = Some(output(id));
+    if let Err(error) = prepared.writer.write(&prepared.objects).await {
+        let mut told = error.into();
+        if prepared
+            .writer
+            .take_back(&prepared.objects, &mut told)
+            .await
+        {
+            *reached = None;
+        }
+        return Err(told);
+    }
+    Ok(Diagnostics::none())
+}
+
+/// Updates the objects in place.
+pub(super) async fn update(
+    context: &Context,
+    prior: &FleetInput,
+    before: &FleetOutput,
+    next: &FleetInput,
+    reached: &mut Option<FleetOutput>,
+) -> Done {
+    let mut prepared = Prepared::new(context, next).await?;
+    let declared = convert::fleet(prior)
+        .map(|prior| mesh::fleet_objects(&prior))
+        .unwrap_or_default();
+    let ids = declared.iter().map(|of| (of.kind, of.id.clone()));
+    let ids: Vec<_> = ids.collect();
+    prepared.writer.agreed = drift(before);
+    prepared
+        .writer
+        .note_imported(ids.clone(), &declared, &prepared.observed);
+    prepared.writer.write(&prepared.objects).await?;
+    let mark = prepared.fleet.mark();
+    let marked = prepared
+        .observed
+        .marked(&prepared.fleet.id.namespace, &mark);
+    let stale = ids.into_iter().chain(marked);
+    prepared.writer.prune(stale, &prepared.objects).await?;
+    *reached = Some(output(&prepared.fleet.id));
+    Ok(Diagnostics::none())
+}
+
+/// Deletes the objects, and tells whom that leaves without services.
+pub(super) async fn delete(
+    context: &Context,
+    prior: &FleetInput,
+    reached: &mut Option<FleetOutput>,
+) -> Done {
+    let cluster = context.cluster().await?;
+    let fleet = convert::fleet(prior).ok_or_else(incomplete)?;
+    let mark = fleet.mark();
+    let told = |error| diagnose::cluster(&error);
+    let observed = observe(cluster, &fleet).await?;
+    let members = cluster.members(&fleet.id).await.map_err(told)?;
+    let declared = mesh::fleet_objects(&fleet).into_iter();
+    let ids = declared
+        .map(|of| (of.kind, of.id))
+        .chain(observed.marked(&fleet.id.namespace, &mark));
+    let (doomed, foreign) = writer::doomed(&mark, ids, &observed, false);
+    cluster.delete(&doomed).await.map_err(told)?;
+    *reached = None;
+    let left = (!members.is_empty()).then(|| left_alone(&fleet.id, &members));
+    let foreign = foreign.iter().map(|of| writer::not_ours(&mark, of));
+    Ok(left.into_iter().chain(foreign).collect())
+}
+
+/// Reads what the cluster has of a fleet.
+pub(super) async fn observe(
+    cluster: &Cluster,
+    fleet: &Fleet,
+) -> Result<ObservedObjects, Diagnostic> {
+    let wanted = mesh::fleet_objects(fleet).into_iter();
+    let wanted: Vec<_> = wanted.map(|of| (of.kind, of.id)).collect();
+    let observed = cluster.observe_fleet(&fleet.id, &wanted).await;
+    observed.map_err(|error| diagnose::cluster(&error))
+}
+
+fn output(id: &Id) -> FleetOutput {
+    FleetOutput {
+        id: Value::Known(id.to_string()),
+        drift: drift_output(vec![]),
+    }
+}
+
+fn exists(id: &Id) -> Diagnostic {
+    Diagnostic::error(
+        "The fleet exists already",
+        diagnose::coded(
+            "fleet-exists",
+            &format!(
+                "There are objects of a fleet {id} already. If it is this one, import it:\n\n  \
+                 terraform import mesh_vm_fleet.NAME {id}\n\nelse choose another name."
+            ),
+        ),
+    )
+    .at("name")
+}
+
+fn left_alone(fleet: &Id, members: &[Id]) -> Diagnostic {
+    let members: Vec<_> = members.iter().map(ToString::to_string).collect();
+    Diagnostic::warning(
+        "Members of the fleet are left without services",
+        diagnose::coded(
+            "fleet-members",
+            &format!(
+                "The objects of the fleet {fleet} are deleted, and these entries still name it: {}. Nobody finds these \
+                 VMs by the fleet's names any more. Take `fleet` out of their configuration, or destroy them.",
+                members.join(", ")
+            ),
+        ),
+    )
+}
+
+pub(super) fn incomplete() -> Diagnostics {
+    Diagnostic::error(
+        "The fleet is incomplete",
+        "namespace and name are not known.",
+    )
+    .into()
+}

@@ -1,0 +1,38 @@
+//! Read: how the cluster differs from what should be. It writes nothing.
+
+use tfplugin::{Diagnostic, Diagnostics, Done};
+
+use super::apply::{incomplete, observe};
+use super::convert;
+use super::input::FleetInput;
+use super::output::FleetOutput;
+use super::plan::drift_output;
+use crate::context::Context;
+
+/// Reads the fleet. It is gone only if none of its objects is there.
+pub(super) async fn read(
+    context: &Context,
+    input: &FleetInput,
+    reached: &mut Option<FleetOutput>,
+) -> Done {
+    if !context.is_known() {
+        return Ok(Diagnostic::warning(
+            "The fleet was not checked",
+            "The provider's configuration is not known yet; the state is kept as it is.",
+        )
+        .into());
+    }
+    let cluster = context.cluster().await?;
+    let fleet = convert::fleet(input).ok_or_else(incomplete)?;
+    let observed = observe(cluster, &fleet).await?;
+    if observed.is_empty() {
+        *reached = None;
+        return Ok(Diagnostics::none());
+    }
+    let objects = mesh::fleet_objects(&fleet);
+    *reached = Some(FleetOutput {
+        id: tfplugin::Value::Known(fleet.id.to_string()),
+        drift: drift_output(mesh::drift::of_objects(&objects, &observed, &fleet.mark())),
+    });
+    Ok(Diagnostics::none())
+}
