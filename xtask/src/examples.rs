@@ -8,9 +8,10 @@ use std::process::Command;
 use crate::cargo::root;
 
 /// Folders in `examples/` that make one configuration each.
-const CONFIGURATIONS: [&[&str]; 5] = [
-    &["talk-demo"],
+const CONFIGURATIONS: &[&[&str]] = &[
     &["fleet"],
+    &["multi-network"],
+    &["talk-demo"],
     &["two-clusters"],
     &["provider", "resources/mesh_vm_workload"],
     &["provider", "resources/mesh_vm_fleet"],
@@ -24,7 +25,7 @@ pub(crate) fn validate(binary: &Path) -> Result<(), Box<dyn Error>> {
     let mut wrong = Vec::new();
     for folders in CONFIGURATIONS {
         let copy = tempfile::tempdir()?;
-        for folder in folders {
+        for folder in *folders {
             copy_files(&root().join("examples").join(folder), copy.path())?;
         }
         if let Err(words) = terraform_validate(copy.path(), binary)? {

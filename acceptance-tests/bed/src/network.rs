@@ -34,6 +34,16 @@ impl Subnet {
         Ipv4Addr::new(10, 99, self.0, 100 + number)
     }
 
+    /// Returns the address of the router to another network.
+    pub(crate) fn router(self) -> Ipv4Addr {
+        Ipv4Addr::new(10, 99, self.0, 200)
+    }
+
+    /// Returns the address of a gateway machine, counted from 1.
+    pub(crate) fn gateway_machine(self, number: u8) -> Ipv4Addr {
+        Ipv4Addr::new(10, 99, self.0, 200 + number)
+    }
+
     /// Returns the name of its bridge.
     pub(crate) fn bridge(self) -> String {
         format!("meshbr{}", self.0)
@@ -80,21 +90,32 @@ impl Subnet {
     pub(crate) fn connect(self, machine: &str, address: Ipv4Addr) -> Result<()> {
         let link = self.link(machine);
         quick("ip", &["netns", "add", &link])?;
+        self.cable(machine, &link, "eth0", address)?;
+        // With a default route, calls to service addresses get as far as interception.
+        let inside = format!("link set lo up\nroute add default via {}\n", self.gateway());
+        ip(&inside, Some(&link))
+    }
+
+    /// Connects a namespace that exists to the bridge, by an interface with that name there.
+    pub(crate) fn cable(
+        self,
+        machine: &str,
+        namespace: &str,
+        interface: &str,
+        address: Ipv4Addr,
+    ) -> Result<()> {
+        let link = self.link(machine);
         // The same hardware address after each start: neighbours keep theirs for a while.
         let hardware = format!("02:99:00:00:{:02x}:{:02x}", self.0, address.octets()[3]);
         ip(
             &format!(
-                "link add {link} type veth peer name eth0 address {hardware} netns {link}\nlink set {link} master {} up\n",
+                "link add {link} type veth peer name {interface} address {hardware} netns {namespace}\nlink set {link} master {} up\n",
                 self.bridge()
             ),
             None,
         )?;
-        // With a default route, calls to service addresses get as far as interception.
-        let inside = format!(
-            "link set lo up\naddress add {address}/24 dev eth0\nlink set eth0 up\nroute add default via {}\n",
-            self.gateway()
-        );
-        ip(&inside, Some(&link))
+        let inside = format!("address add {address}/24 dev {interface}\nlink set {interface} up\n");
+        ip(&inside, Some(namespace))
     }
 
     /// Removes the namespace of a machine and its cable.
@@ -119,6 +140,11 @@ fn interface_exists(name: &str) -> bool {
     fs::exists(format!("/sys/class/net/{name}")).unwrap_or(false)
 }
 
+/// Runs a command in a network namespace.
+pub(crate) fn inside(namespace: &str, words: &[&str]) -> Result<String> {
+    quick("ip", &[&["netns", "exec", namespace], words].concat())
+}
+
 fn ip(batch: &str, namespace: Option<&str>) -> Result<()> {
     let mut command = Command::new("ip");
     if let Some(namespace) = namespace {
@@ -141,7 +167,8 @@ mod tests {
         let all = (0..2).flat_map(|n| {
             (1..=MOST)
                 .flat_map(move |i| [Subnet(n).vm(i), Subnet(n).pod(i)])
-                .chain([Subnet(n).gateway()])
+                .chain((1..=2).map(move |i| Subnet(n).gateway_machine(i)))
+                .chain([Subnet(n).gateway(), Subnet(n).router()])
         });
         let mut all: Vec<_> = all.collect();
         let given = all.len();

@@ -18,6 +18,7 @@ pub(crate) const NAMESPACE: &str = "bookinfo";
 /// Whose certificates they have.
 pub(crate) const ACCOUNT: &str = "bookinfo-productpage";
 const PORT: u16 = 9080;
+const MESH: &str = "/var/lib/istio/config/mesh";
 
 /// A member of the mesh that is no VM. Its application answers on port 9080 with what it received;
 /// a Service of the pod's name leads to it.
@@ -70,10 +71,7 @@ impl Pod {
             "/var/lib/istio/envoy/cluster.env",
             self.environment().as_bytes(),
         )?;
-        self.write(
-            "/var/lib/istio/config/mesh",
-            self.mesh().to_string().as_bytes(),
-        )?;
+        self.write(MESH, self.mesh().to_string().as_bytes())?;
         self.write(
             "/etc/certs/root-cert.pem",
             istiod::root_certificate(kubectl, &self.namespace)?.as_bytes(),
@@ -91,20 +89,16 @@ impl Pod {
 
     /// Waits until its sidecar takes traffic.
     pub fn wait_until_ready(&self) -> Result<()> {
-        wait_for(
-            &format!("the sidecar of {} is ready", self.name),
-            READY,
-            || {
-                let answer = self
-                    .curl("http://127.0.0.1:15021/healthz/ready", &[])
-                    .map_err(|error| error.to_string())?;
-                if answer.status == 200 {
-                    Ok(())
-                } else {
-                    Err(format!("{} {}", answer.status, answer.body))
-                }
-            },
-        )
+        wait_until_ready(self)
+    }
+
+    /// Lets its sidecar say which network it is on.
+    pub(crate) fn set_network(&self, network: &str) -> Result<()> {
+        let mut mesh = self.mesh();
+        mesh["defaultConfig"]["proxyMetadata"]["ISTIO_META_NETWORK"] = json!(network);
+        self.write(MESH, mesh.to_string().as_bytes())?;
+        self.shell("systemctl restart istio")?;
+        self.wait_until_ready()
     }
 
     fn labels(&self) -> Value {
@@ -150,6 +144,21 @@ impl Pod {
             "ISTIO_META_CLUSTER_ID": CLUSTER, "ISTIO_META_WORKLOAD_NAME": self.name, "ISTIO_META_DNS_CAPTURE": "true", "ISTIO_METAJSON_LABELS": self.labels().to_string(),
             "CANONICAL_SERVICE": self.name, "CANONICAL_REVISION": "v1", "POD_NAMESPACE": self.namespace, "SERVICE_ACCOUNT": self.service_account, "TRUST_DOMAIN": "cluster.local"}}})
     }
+}
+
+/// Waits until the proxy of a machine takes traffic.
+pub(crate) fn wait_until_ready(machine: &Machine) -> Result<()> {
+    let what = format!("the proxy of {} is ready", machine.name);
+    wait_for(&what, READY, || {
+        let answer = machine
+            .curl("http://127.0.0.1:15021/healthz/ready", &[])
+            .map_err(|error| error.to_string())?;
+        if answer.status == 200 {
+            Ok(())
+        } else {
+            Err(format!("{} {}", answer.status, answer.body))
+        }
+    })
 }
 
 fn environment(name: &str, namespace: &str, account: &str, address: Ipv4Addr) -> String {

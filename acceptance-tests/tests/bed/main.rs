@@ -15,6 +15,7 @@ mod hostile;
 mod import;
 mod interrupted;
 mod machine;
+mod networks;
 mod people;
 mod quiet;
 mod secrets;

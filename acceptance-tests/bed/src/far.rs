@@ -1,0 +1,125 @@
+//! A second network beside a bed's: a VM, a gateway for each of the two, and a router that lets through what it is
+//! told to.
+
+use std::fs;
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+
+use crate::Result;
+use crate::bed::Bed;
+use crate::gateway::{Gateway, Site};
+use crate::machine::Machine;
+use crate::network::{Subnet, inside};
+use crate::place;
+use crate::plan::{Layers, in_parallel};
+use crate::servers::Servers;
+use crate::vm::Vm;
+
+/// Network of the bed's pods, as the mesh calls it.
+pub const NEAR: &str = "near";
+/// The second network, as the mesh calls it.
+pub const FAR: &str = "far";
+const ROUTER: &str = "router";
+
+/// A second network. `down` of the bed beside it ends it.
+#[derive(Clone, Debug)]
+pub struct Far {
+    subnet: Subnet,
+    /// Its VM.
+    pub vm: Vm,
+    /// The gateway into the bed's own network; it also leads to istiod.
+    pub near_gateway: Gateway,
+    /// The gateway into the second network.
+    pub far_gateway: Gateway,
+}
+
+impl Far {
+    /// Makes the second network of a bed, and tells the mesh of both networks. No gateway is announced yet, and
+    /// the router lets nothing through.
+    pub fn up(bed: &Bed) -> Result<Self> {
+        let (folder, subnet) = place::claim(&format!("{}+{FAR}", bed.name))?;
+        let layers = Layers::find(&Servers::find()?)?;
+        let key = bed.folder.join("id_ed25519");
+        subnet.create()?;
+        route(bed, subnet, &folder.join("machines").join(ROUTER))?;
+        let vm = layers.vm(&folder, subnet, 1);
+        let machine = |number: u8, name: &str| Machine {
+            name: name.into(),
+            folder: folder.join("machines").join(name),
+            address: subnet.gateway_machine(number),
+            ..layers.pod(&folder, subnet, number)
+        };
+        let gateways = [machine(1, "gw-near"), machine(2, "gw-far")];
+        in_parallel(
+            gateways.iter().chain([&vm]).collect(),
+            |machine: &Machine| {
+                machine.create(&key)?;
+                machine.start()?;
+                machine.wait_until_up()
+            },
+        )?;
+        bed.kubectl.call(
+            &[
+                "label",
+                "--overwrite",
+                "namespace",
+                "istio-system",
+                &format!("topology.istio.io/network={NEAR}"),
+            ],
+            b"",
+        )?;
+        let [near, far] = gateways;
+        let leg = |number| bed.subnet.gateway_machine(number);
+        let near_gateway = Gateway::new(near, Site::Near, leg(1));
+        let far_gateway = Gateway::new(far, Site::Far, leg(2));
+        in_parallel(vec![&near_gateway, &far_gateway], |gateway: &Gateway| {
+            gateway.join(bed)
+        })?;
+        let far = Self {
+            subnet,
+            vm: Vm::new(vm, key)?,
+            near_gateway,
+            far_gateway,
+        };
+        far.vm.shell(&format!(
+            "ip route replace {} via {}",
+            bed.subnet.cidr(),
+            subnet.router()
+        ))?;
+        for pod in &bed.pods {
+            pod.shell(&format!(
+                "ip route replace {} via {}",
+                subnet.cidr(),
+                bed.subnet.router()
+            ))?;
+            pod.set_network(NEAR)?;
+        }
+        Ok(far)
+    }
+
+    /// Lets the router carry connections that pods open, and those that VMs open, or not.
+    pub fn carry(&self, from_pods: bool, from_vms: bool) -> Result<()> {
+        let namespace = self.subnet.link(ROUTER);
+        let rules = [(from_pods, "eth1", "eth0"), (from_vms, "eth0", "eth1")];
+        let accepted = rules.iter().filter(|(carried, ..)| *carried);
+        let accepted = accepted
+            .map(|(_, from, to)| format!("iptables -A FORWARD -i {from} -o {to} -j ACCEPT\n"));
+        let script = format!(
+            "set -e\niptables -P FORWARD DROP\niptables -F FORWARD\n\
+             iptables -A FORWARD -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT\n{}",
+            accepted.collect::<String>()
+        );
+        inside(&namespace, &["sh", "-c", &script]).map(drop)
+    }
+}
+
+/// Makes the router: a namespace with a leg in both networks. Its folder lets `down` find it.
+fn route(bed: &Bed, subnet: Subnet, folder: &PathBuf) -> Result<()> {
+    fs::create_dir_all(folder).map_err(crate::Error::at("create", folder))?;
+    subnet.disconnect(ROUTER)?;
+    subnet.connect(ROUTER, subnet.router())?;
+    let namespace = subnet.link(ROUTER);
+    let leg: Ipv4Addr = bed.subnet.router();
+    bed.subnet.cable(ROUTER, &namespace, "eth1", leg)?;
+    inside(&namespace, &["sysctl", "-qw", "net.ipv4.ip_forward=1"]).map(drop)
+}

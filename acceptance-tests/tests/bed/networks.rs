@@ -1,0 +1,155 @@
+//! Two networks with gateways on neither side, one or both, and which way the traffic takes.
+
+use acceptance_tests::{Beside, Done, Failure, Scenario, Terraform, wait_for};
+use bed::{Far, Gateway, Machine};
+use serde_json::json;
+
+const NAMESPACE: &str = "bookinfo";
+/// Longer than all else that passes on a connection between two calls.
+const LOAD: usize = 6000;
+
+/// A mesh on two networks, and a VM on the second.
+struct Networks {
+    bed: Beside,
+    far: Far,
+    terraform: Terraform,
+}
+
+/// From where to where, and who is who.
+struct Direction<'a> {
+    from: &'a Machine,
+    url: String,
+    caller: String,
+    answerer: String,
+    gateway: &'a Gateway,
+}
+
+#[test]
+fn traffic_takes_the_way_that_the_gateways_of_both_networks_leave_it() -> Done {
+    let scenario = Scenario::begin("networks")?;
+    let networks = Networks::up(&scenario)?;
+    // Gateways of the pods' network and of the VM's; then whether pods, and the VM, go through one.
+    let ways = [
+        ([false, false], [false, false]),
+        ([false, true], [true, false]),
+        ([true, false], [false, true]),
+        ([true, true], [true, true]),
+    ];
+    for (announced, gateways) in ways {
+        networks.announce(announced)?;
+        // A route only where the way is direct.
+        networks.far.carry(!gateways[0], !gateways[1])?;
+        networks.to_vm().takes(gateways[0])?;
+        networks.to_pod().takes(gateways[1])?;
+    }
+    networks.names_in_the_logs()?;
+    networks.terraform.destroy().map(drop)
+}
+
+impl Networks {
+    /// The VM reaches istiod through the gateway alone: it joins by that before any other is announced.
+    fn up(scenario: &Scenario) -> acceptance_tests::Result<Self> {
+        let bed = Beside::up(scenario, "networks", 0, 1)?;
+        let far = Far::up(&bed)?;
+        far.vm.shell("systemctl start ratings")?;
+        // The VM fetches the package from this host.
+        far.carry(false, true)?;
+        let before = far.near_gateway.received_for_istiod()?;
+        let (url, sha256) = bed.package();
+        let variables = json!({
+            "kubeconfig": bed.kubectl().kubeconfig(),
+            "network": bed::FAR,
+            "vm": { "address": far.vm.address, "host_key": far.vm.host_key },
+            "user": far.vm.user,
+            "private_key_path": far.vm.private_key_path,
+            "package": { "url": url, "sha256": sha256 },
+        });
+        let terraform = Terraform::of_example(scenario, "multi-network", variables)?;
+        terraform.apply()?;
+        let received = far.near_gateway.received_for_istiod()?;
+        if received <= before {
+            return Err(Failure::new("istiod was not reached through the gateway"));
+        }
+        Ok(Self {
+            bed,
+            far,
+            terraform,
+        })
+    }
+
+    fn announce(&self, [near, far]: [bool; 2]) -> Done {
+        let kubectl = self.bed.kubectl();
+        self.far.near_gateway.announce(kubectl, near)?;
+        Ok(self.far.far_gateway.announce(kubectl, far)?)
+    }
+
+    fn to_vm(&self) -> Direction<'_> {
+        Direction {
+            from: &self.bed.pods[0],
+            url: format!("http://ratings.vm.{NAMESPACE}:9080/ratings/7"),
+            caller: self.bed.pods[0].spiffe_id(),
+            answerer: vm_id(),
+            gateway: &self.far.far_gateway,
+        }
+    }
+
+    fn to_pod(&self) -> Direction<'_> {
+        let pod = &self.bed.pods[0];
+        Direction {
+            from: &self.far.vm,
+            url: format!("http://{}.{NAMESPACE}:9080/hello", pod.name),
+            caller: vm_id(),
+            answerer: pod.spiffe_id(),
+            gateway: &self.far.near_gateway,
+        }
+    }
+
+    /// Ended connections are in the access logs, with the service that was asked for.
+    fn names_in_the_logs(&self) -> Done {
+        self.announce([false, false])?;
+        self.far.carry(true, true)?;
+        let pod = &self.bed.pods[0];
+        for (gateway, service) in [
+            (&self.far.far_gateway, format!("ratings.vm.{NAMESPACE}")),
+            (
+                &self.far.near_gateway,
+                format!("{}.{NAMESPACE}.svc", pod.name),
+            ),
+        ] {
+            wait_for(&format!("{service} in the access log"), 30, || {
+                gateway.access_log().map(|log| log.contains(&service))
+            })?;
+        }
+        Ok(())
+    }
+}
+
+impl Direction<'_> {
+    /// Calls until an answer has come by that way, from the right side and over mutual TLS.
+    fn takes(&self, through: bool) -> Done {
+        let load = format!("x-load: {}", "x".repeat(LOAD));
+        let what = format!("{} is reached through a gateway: {through}", self.url);
+        wait_for(&what, 30, || {
+            let before = self.gateway.received().map_err(|error| error.chain())?;
+            let answer = self.from.curl(&self.url, &["--header", &load]);
+            let answer = answer.map_err(|error| error.chain())?;
+            let passed = self.gateway.received().map_err(|error| error.chain())? - before;
+            let seen = [
+                format!("URI={}", self.caller),
+                format!("By={}", self.answerer),
+            ];
+            if answer.status != 200 || !seen.iter().all(|part| answer.body.contains(part)) {
+                return Err(format!("{} {}", answer.status, answer.body));
+            }
+            if (passed > LOAD as u64) == through {
+                Ok(true)
+            } else {
+                Err(format!("{passed} bytes came to the gateway"))
+            }
+        })
+    }
+}
+
+fn vm_id() -> String {
+    format!("spiffe://cluster.local/ns/{NAMESPACE}/sa/bookinfo-ratings")
+}

@@ -1,0 +1,29 @@
+variable "kubeconfig" {
+  description = "Path of the cluster's kubeconfig."
+  type        = string
+}
+
+variable "network" {
+  description = "Network of the VM, as the mesh calls it: the label topology.istio.io/network of its gateway's Service."
+  type        = string
+}
+
+variable "vm" {
+  description = "Address that pods, or the gateway of the VM's network, dial; and the VM's public host key."
+  type        = object({ address = string, host_key = string })
+}
+
+variable "user" {
+  description = "User to log in as: root, or one who may use sudo without a password."
+  type        = string
+}
+
+variable "private_key_path" {
+  description = "Path of that user's private key."
+  type        = string
+}
+
+variable "package" {
+  description = "Where the VM fetches Istio's sidecar package from, and its SHA-256."
+  type        = object({ url = string, sha256 = string })
+}
