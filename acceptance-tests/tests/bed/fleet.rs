@@ -267,6 +267,18 @@ async fn a_fleet_made_by_hand_is_taken_over() -> Done {
 }
 
 #[tokio::test]
+async fn a_member_of_a_fleet_that_is_not_there_is_refused_before_anything_is_written() -> Done {
+    let scenario = Scenario::begin("fleet-missing")?;
+    let mut member = Workload::new(&scenario)?.member();
+    let before = scenario.vm.ssh_connections()?;
+    let id = format!("{}/{FLEET}", scenario.namespace);
+    fails(&member.apply().await?, "fleet-missing", &[&id])?;
+    assert_eq!(scenario.objects()?, [""; 0]);
+    assert_eq!(scenario.vm.ssh_connections()?, before);
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_fleet_that_is_destroyed_before_its_members_says_whom_it_leaves() -> Done {
     let scenario = Scenario::begin("fleet-destroy")?;
     let mut fleet = Workload::fleet(&scenario)?;

@@ -97,6 +97,23 @@ impl Cluster {
             .collect())
     }
 
+    /// Whether any object of the fleet of a workload is there; `false` for none.
+    pub async fn has_fleet(&self, fleet: Option<&Id>) -> Result<bool, ClusterError> {
+        let Some(fleet) = fleet else {
+            return Ok(false);
+        };
+        let mark = Mark::Fleet(fleet.name.clone());
+        // Most fleets have services: then many members ask for nothing that is not shared.
+        for kind in [Kind::ServiceEntry, Kind::Sidecar] {
+            let all = self.listing(kind, &fleet.namespace).await?;
+            if all.values().any(|of| Mark::of(of).as_ref() == Some(&mark)) {
+                return Ok(true);
+            }
+        }
+        let group = self.object(Kind::WorkloadGroup, fleet).await?;
+        Ok(group.as_ref().and_then(Mark::of) == Some(mark))
+    }
+
     /// Returns the entries that are members of a fleet, whoever made them.
     pub async fn members(&self, fleet: &Id) -> Result<Vec<Id>, ClusterError> {
         let entries = self.listing(Kind::WorkloadEntry, &fleet.namespace).await?;

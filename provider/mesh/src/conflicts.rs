@@ -23,6 +23,20 @@ pub fn conflicts(workload: &Workload, facts: &Facts, others: &[Other]) -> Vec<Pr
     account.into_iter().chain(root).chain(taken).collect()
 }
 
+/// Returns what stands against a member of a fleet that is not there: `found` says whether any object
+/// of it is.
+pub fn missing_fleet(workload: &Workload, found: bool) -> Option<Problem> {
+    let fleet = workload.fleet.as_ref().filter(|_| !found)?;
+    Some(Problem {
+        concerns: vec!["fleet".to_owned()],
+        rule: "fleet-missing",
+        text: format!(
+            "There is no object of the fleet {fleet} in the cluster, so this VM would have neither services nor a \
+             Sidecar. Create the mesh_vm_fleet first, e.g. by fleet = mesh_vm_fleet.NAME.id."
+        ),
+    })
+}
+
 /// Returns the services whose `ServiceEntry`, and the Sidecar, which another workload or fleet of ours
 /// has: `a` with the service `b-c` and `a-b` with the service `c` make the same name.
 pub fn taken_services(workload: &Workload, observed: &ObservedObjects) -> Vec<Problem> {

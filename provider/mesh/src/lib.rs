@@ -29,7 +29,7 @@ pub mod validate;
 pub mod workload;
 
 pub use change::{Change, Drift, Edit, Effect, Problem, decide};
-pub use conflicts::{conflicts, replaced, taken_objects, taken_services};
+pub use conflicts::{conflicts, missing_fleet, replaced, taken_objects, taken_services};
 pub use desired::{Bundle, Desired, Digest, File, Kind, Manifest, Owner, Watch};
 pub use drift::compare;
 pub use facts::{ControlPlane, Facts, Other, Pem};

@@ -29,7 +29,7 @@ impl<'a> Prepared<'a> {
         let mut problems = mesh::validate_fleet(&fleet);
         problems.extend(mesh::taken_objects(&fleet, &observed));
         if !problems.is_empty() {
-            return Err(diagnose::problems(problems, &Paths::default()));
+            return Err(super::invalid(problems, &Paths::default()));
         }
         Ok(Self {
             objects: mesh::fleet_objects(&fleet),

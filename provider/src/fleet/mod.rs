@@ -10,8 +10,8 @@ pub(crate) mod output;
 mod plan;
 mod read;
 
-use mesh::Effect;
-use tfplugin::{Diagnostics, Done, Import, ImportId, Paths, Planned, Resource, Stage};
+use mesh::{Effect, Problem};
+use tfplugin::{Diagnostic, Diagnostics, Done, Import, ImportId, Paths, Planned, Resource, Stage};
 use tokio::time::Instant;
 
 use crate::context::Context;
@@ -44,7 +44,7 @@ impl Resource for VmFleet {
 
     fn check(input: &FleetInput, unknown: &Paths) -> Diagnostics {
         convert::fleet(input)
-            .map(|fleet| diagnose::problems(mesh::validate_fleet(&fleet), unknown))
+            .map(|fleet| invalid(mesh::validate_fleet(&fleet), unknown))
             .unwrap_or_default()
     }
 
@@ -78,6 +78,16 @@ impl Resource for VmFleet {
     ) -> Done {
         read::read(context, input, reached).await
     }
+}
+
+/// Tells what is wrong with a fleet; what concerns unknown values is dropped.
+fn invalid(problems: Vec<Problem>, unknown: &Paths) -> Diagnostics {
+    let told = diagnose::problems(problems, unknown).into_iter();
+    told.map(|told| Diagnostic {
+        summary: "Invalid fleet".into(),
+        ..told
+    })
+    .collect()
 }
 
 impl Import for VmFleet {

@@ -37,13 +37,15 @@ impl<'a> Prepared<'a> {
         let workload = convert::workload(input).ok_or_else(incomplete)?;
         let names = mesh::object_ids(&workload);
         let namespace = &workload.id.namespace;
-        let (facts, others, observed) = tokio::try_join!(
+        let (facts, others, observed, fleet) = tokio::try_join!(
             cluster.facts(&workload.id, &workload.service_account),
             cluster.others(namespace),
             cluster.observe(&workload.id, &names),
+            cluster.has_fleet(workload.fleet.as_ref()),
         )
         .map_err(|error| diagnose::cluster(&error))?;
         let mut problems = mesh::conflicts(&workload, &facts, &others);
+        problems.extend(mesh::missing_fleet(&workload, fleet));
         problems.extend(mesh::taken_services(&workload, &observed));
         let desired = match mesh::render(&workload, &facts) {
             Ok(desired) if problems.is_empty() => desired,

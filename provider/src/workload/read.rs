@@ -81,8 +81,9 @@ async fn refreshed(
     let known = tokio::try_join!(
         cluster.facts(&workload.id, &workload.service_account),
         cluster.others(&workload.id.namespace),
+        cluster.has_fleet(workload.fleet.as_ref()),
     );
-    let (facts, others) = match known {
+    let (facts, others, fleet) = match known {
         Ok(known) => known,
         Err(error) if error.is_not_found() => {
             let warning = Diagnostic::warning(NO_MESH, diagnose::cluster(&error).detail);
@@ -91,7 +92,9 @@ async fn refreshed(
         }
         Err(error) => return Err(diagnose::cluster(&error).into()),
     };
-    let mut warnings = against(mesh::conflicts(&workload, &facts, &others));
+    let mut stands_against = mesh::conflicts(&workload, &facts, &others);
+    stands_against.extend(mesh::missing_fleet(&workload, fleet));
+    let mut warnings = against(stands_against);
     let desired = match mesh::render(&workload, &facts) {
         Ok(desired) => desired,
         Err(problems) => {

@@ -98,6 +98,7 @@ async fn everything(id: Id, istio: Id) {
         )
         .await
         .unwrap();
+    fleet(&cluster, &id).await;
     let waited = cluster
         .connected(
             &id,
@@ -116,6 +117,29 @@ async fn everything(id: Id, istio: Id) {
         uid: None,
     });
     cluster.delete(&doomed).await.unwrap();
+}
+
+async fn fleet(cluster: &Cluster, id: &Id) {
+    let id = Id {
+        name: "fleet".parse().unwrap(),
+        ..id.clone()
+    };
+    let mark = mesh::Mark::Fleet(id.name.clone());
+    let spec = json!({ "template": { "serviceAccount": "ratings" } });
+    let mut group = crate::bed::manifest(Kind::WorkloadGroup, &id, &spec);
+    group.body["metadata"]["labels"][mark.label()] = json!("fleet");
+    assert!(!cluster.has_fleet(Some(&id)).await.unwrap());
+    cluster.apply(&[group], Force::Never).await.unwrap();
+    assert!(cluster.has_fleet(Some(&id)).await.unwrap());
+    cluster.members(&id).await.unwrap();
+    let doomed = Doomed {
+        kind: Kind::WorkloadGroup,
+        id: id.clone(),
+        mark,
+        uid: None,
+    };
+    cluster.delete(&[doomed]).await.unwrap();
+    assert!(!cluster.has_fleet(Some(&id)).await.unwrap());
 }
 
 #[tokio::test]
