@@ -173,6 +173,39 @@ async fn a_wrong_key_of_the_vm_behind_a_bastion_is_refused() {
 }
 
 #[tokio::test]
+async fn a_wrong_key_on_any_hop_of_a_chain_is_refused_there() {
+    let way = [Sshd::start(), Sshd::start(), Sshd::start()];
+    let wrong = Sshd::prepared("").pinned("ed25519");
+    let credentials = all(&way);
+    for at in 0..way.len() {
+        let mut hops = way.each_ref().map(|sshd| sshd.target().vm);
+        hops[at].trust = wrong.clone();
+        let [first, second, vm] = hops;
+        let mut reached = target(vm);
+        reached.bastions = vec![first, second];
+        let logins = way.each_ref().map(Sshd::logins);
+        let seen = way.each_ref().map(offered);
+        let error = Session::connect(&reached, &credentials, &Bastions::default(), Wait::Once)
+            .await
+            .unwrap_err();
+        assert!(matches!(error.root(), VmError::HostKey { .. }), "{error:?}");
+        for (number, sshd) in way.iter().enumerate() {
+            assert_eq!(sshd.logins() - logins[number], usize::from(number < at));
+            assert_eq!(
+                offered(sshd) > seen[number],
+                number < at,
+                "{number} of {at}"
+            );
+        }
+    }
+}
+
+/// How often a login was begun, which is the first that an sshd learns of us.
+fn offered(sshd: &Sshd) -> usize {
+    sshd.log().matches("userauth-request").count()
+}
+
+#[tokio::test]
 async fn the_hop_that_fails_is_named() {
     let way = [Sshd::start(), Sshd::start()];
     let [bastion, vm] = &way;

@@ -100,29 +100,56 @@ async fn a_key_whose_number_is_short_logs_in() {
     connect(&sshd.target(), &credentials).await.unwrap();
 }
 
+/// An sshd that does not take SHA-1, as all of today.
+#[tokio::test]
+async fn an_rsa_key_signs_with_sha2() {
+    let sshd = Sshd::with("PubkeyAcceptedAlgorithms rsa-sha2-512,rsa-sha2-256");
+    let key = authorized(&sshd, "key", &["-t", "rsa", "-b", "2048"]);
+    connect(&sshd.target(), &identity(&key)).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_certificate_logs_in_where_its_authority_is_trusted() {
     let sshd = Sshd::with("TrustedUserCAKeys DIR/host_ecdsa.pub\nAuthorizedKeysFile none");
-    keygen(
-        &[
+    let me = crate::bed::user();
+    let rsa: &[&str] = &["-t", "rsa", "-b", "2048"];
+    for (at, (kind, principal, validity, let_in)) in [
+        (&["-t", "ed25519"][..], me.as_str(), "always:forever", true),
+        (&["-t", "ecdsa"], &me, "always:forever", true),
+        (rsa, &me, "always:forever", true),
+        (rsa, &me, "19990101:20000101", false),
+        (rsa, "another", "always:forever", false),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let (name, public) = (format!("key{at}"), format!("key{at}.pub"));
+        keygen(&[kind, &["-f", &name]].concat(), sshd.dir.path());
+        let sign = [
             "-s",
             "host_ecdsa",
             "-I",
             "me",
             "-n",
-            &crate::bed::user(),
-            "user.pub",
-        ],
-        sshd.dir.path(),
-    );
-    let key = SecretString::from(sshd.read("user"));
-    let certificate = sshd.read("user-cert.pub");
-    let identity = Identity::parse(&key, None, Some(&certificate)).unwrap();
-    let credentials = Credentials {
-        identity: Some(identity),
-        ..Credentials::default()
-    };
-    connect(&sshd.target(), &credentials).await.unwrap();
+            principal,
+            "-V",
+            validity,
+            &public,
+        ];
+        keygen(&sign, sshd.dir.path());
+        let key = SecretString::from(sshd.read(&name));
+        let certificate = sshd.read(&format!("{name}-cert.pub"));
+        let identity = Identity::parse(&key, None, Some(&certificate)).unwrap();
+        let credentials = Credentials {
+            identity: Some(identity),
+            ..Credentials::default()
+        };
+        match connect(&sshd.target(), &credentials).await {
+            Ok(_) => assert!(let_in, "{kind:?} {principal} {validity}"),
+            Err(VmError::Auth { .. }) => assert!(!let_in, "{kind:?} {principal} {validity}"),
+            Err(error) => panic!("{kind:?}: {error:?}"),
+        }
+    }
     assert!(matches!(sshd.connect().await, Err(VmError::Auth { .. })));
 }
 

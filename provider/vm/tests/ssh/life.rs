@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use vm::{AgentUse, Bastions, Credentials, Session, Target, VmError, Wait};
+use vm::{Bastions, Session, Target, VmError, Wait};
 
 use crate::bed::{
-    HOST, Sshd, command_of, connect, descendants, free_port, identity, processes, runs, signal,
-    target, until,
+    HOST, Sshd, command_of, connect, descendants, free_port, identity, processes, runs, target,
+    until,
 };
 
 #[tokio::test]
@@ -228,70 +228,10 @@ async fn held_open() {
     let _ = Session::connect(&off, &credentials, &bastions, Wait::Once).await;
 }
 
-#[tokio::test]
-async fn the_users_agent_is_asked_if_that_is_wanted() {
-    let sshd = Sshd::start();
-    let socket = sshd.path("users-agent");
-    let mut agent = Command::new("ssh-agent")
-        .arg("-D")
-        .arg("-a")
-        .arg(&socket)
-        .stdout(Stdio::null())
-        .spawn()
-        .unwrap();
-    until("the agent listens", || {
-        std::os::unix::net::UnixStream::connect(&socket).is_ok()
-    })
-    .await;
-    let added = Command::new("ssh-add")
-        .arg("-q")
-        .arg(sshd.path("user"))
-        .env("SSH_AUTH_SOCK", &socket)
-        .status();
-    assert!(added.unwrap().success());
-    let setting = spell(&sshd);
-    let mut child = again("life::asks_the_agent", sshd.dir.path())
-        .env("SSH_AUTH_SOCK", &socket)
-        .env(ASKS, setting)
-        .spawn()
-        .unwrap();
-    let status = child.wait().unwrap();
-    signal("TERM", agent.id());
-    agent.wait().unwrap();
-    assert!(status.success());
-    assert_eq!(sshd.logins(), 1);
-}
-
-/// Not a test by itself: the process with an agent that the test above starts.
-#[tokio::test]
-async fn asks_the_agent() {
-    let Ok(setting) = std::env::var(ASKS) else {
-        return;
-    };
-    let (port, key) = setting.split_once(' ').unwrap();
-    let trust = vm::Trust::HostKey(key.parse().unwrap());
-    let hop = vm::Hop {
-        host: HOST.into(),
-        port: port.parse().unwrap(),
-        user: None,
-        trust,
-    };
-    assert!(matches!(
-        connect(&target(hop.clone()), &Credentials::default()).await,
-        Err(VmError::Auth { .. })
-    ));
-    let asking = Credentials {
-        agent: AgentUse::User,
-        ..Credentials::default()
-    };
-    connect(&target(hop), &asking).await.unwrap();
-}
-
 const HELD: &str = "VM_TEST_HELD_OPEN";
-const ASKS: &str = "VM_TEST_ASKS_THE_AGENT";
 
 /// This test program, for one test only.
-fn again(test: &str, temporary: &Path) -> Command {
+pub(crate) fn again(test: &str, temporary: &Path) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command
         .args(["--exact", test, "--nocapture"])
@@ -300,7 +240,7 @@ fn again(test: &str, temporary: &Path) -> Command {
     command
 }
 
-fn spell(sshd: &Sshd) -> String {
+pub(crate) fn spell(sshd: &Sshd) -> String {
     format!("{} {}", sshd.port, sshd.read("host_ed25519.pub").trim())
 }
 

@@ -5,6 +5,7 @@
     reason = "what a test stands on fails it by a panic"
 )]
 
+mod agents;
 mod bastions;
 mod bed;
 mod identities;

@@ -50,6 +50,17 @@ async fn a_wrong_host_key_is_refused_before_anything_of_ours_is_sent() {
 }
 
 #[tokio::test]
+async fn an_rsa_host_key_proves_itself_with_sha2() {
+    for algorithm in ["rsa-sha2-256", "rsa-sha2-512"] {
+        let sshd = Sshd::with(&format!(
+            "HostKey DIR/host_rsa\nHostKeyAlgorithms {algorithm}"
+        ));
+        let session = connect(&target(sshd.hop(sshd.pinned("rsa"))), &sshd.credentials()).await;
+        assert!(session.is_ok(), "{algorithm}: {session:?}");
+    }
+}
+
+#[tokio::test]
 async fn a_pinned_type_that_the_host_does_not_have_is_a_wrong_key() {
     let sshd = Sshd::with("HostKeyAlgorithms ecdsa-sha2-nistp256");
     let error = sshd.connect().await.unwrap_err();
@@ -82,16 +93,7 @@ async fn known_hosts_are_read_as_openssh_reads_them() {
         (format!("{plain}@revoked * {key}"), false),
         (String::new(), false),
     ] {
-        let session = connect(
-            &target(sshd.hop(Trust::KnownHosts(text.clone()))),
-            &sshd.credentials(),
-        )
-        .await;
-        match session {
-            Ok(_) => assert!(trusted, "{text}"),
-            Err(VmError::HostKey { .. }) => assert!(!trusted, "{text}"),
-            Err(error) => panic!("{text}: {error:?}"),
-        }
+        counts(&sshd, Trust::KnownHosts(text), trusted).await;
     }
 }
 
@@ -101,30 +103,46 @@ async fn a_host_certificate_counts_for_its_names_and_its_time_only() {
         (HOST, "always:forever", true),
         ("another.example", "always:forever", false),
         (HOST, "19990101:20000101", false),
+        (HOST, "20990101:21000101", false),
     ] {
-        let sshd = certified(principal, validity);
+        let sshd = certified("host_ed25519", &["-h", "-n", principal, "-V", validity]);
         let ca = sshd.read("ca.pub");
         for trust in [
             Trust::CertificateAuthority(ca.parse().unwrap()),
             Trust::KnownHosts(format!("@cert-authority * {ca}")),
         ] {
-            let session = connect(&target(sshd.hop(trust.clone())), &sshd.credentials()).await;
-            assert_eq!(
-                session.is_ok(),
-                trusted,
-                "{principal} {validity} {trust:?}: {session:?}"
-            );
-            assert!(
-                trusted || matches!(session, Err(VmError::HostKey { .. })),
-                "{session:?}"
-            );
+            counts(&sshd, trust, trusted).await;
         }
         let foreign = Trust::CertificateAuthority(sshd.read("user.pub").parse().unwrap());
-        let session = connect(&target(sshd.hop(foreign)), &sshd.credentials()).await;
-        assert!(
-            matches!(session, Err(VmError::HostKey { .. })),
-            "{session:?}"
-        );
+        counts(&sshd, foreign, false).await;
+    }
+    // The same authority may sign users: none of them is a host.
+    let sshd = certified("host_ed25519", &["-n", HOST]);
+    let ca = Trust::CertificateAuthority(sshd.read("ca.pub").parse().unwrap());
+    counts(&sshd, ca, false).await;
+}
+
+#[tokio::test]
+async fn an_authority_of_known_hosts_counts_for_its_hosts_until_it_is_revoked() {
+    let sshd = certified("host_ecdsa", &["-h", "-n", HOST]);
+    let (ca, port) = (sshd.read("ca.pub"), sshd.port);
+    let key = sshd.read("host_ecdsa.pub");
+    for (text, trusted) in [
+        (format!("@cert-authority [127.0.0.*]:{port} {ca}"), true),
+        (format!("@cert-authority *.example {ca}"), false),
+        (format!("@cert-authority * {ca}@revoked * {ca}"), false),
+        (format!("@cert-authority * {ca}@revoked * {key}"), false),
+    ] {
+        counts(&sshd, Trust::KnownHosts(text), trusted).await;
+    }
+}
+
+async fn counts(sshd: &Sshd, trust: Trust, trusted: bool) {
+    let session = connect(&target(sshd.hop(trust.clone())), &sshd.credentials()).await;
+    match session {
+        Ok(_) => assert!(trusted, "{trust:?}"),
+        Err(VmError::HostKey { .. }) => assert!(!trusted, "{trust:?}"),
+        Err(error) => panic!("{trust:?}: {error:?}"),
     }
 }
 
@@ -229,22 +247,12 @@ async fn coordinates_that_ssh_could_take_for_options_are_refused() {
     assert!(!marker.exists());
 }
 
-/// An sshd whose ed25519 key is certified by `ca`.
-fn certified(principal: &str, validity: &str) -> Sshd {
-    let mut sshd = Sshd::prepared("HostCertificate DIR/host_ed25519-cert.pub");
+/// An sshd one of whose host keys is certified by `ca`.
+fn certified(key: &str, what: &[&str]) -> Sshd {
+    let mut sshd = Sshd::prepared(&format!("HostCertificate DIR/{key}-cert.pub"));
     keygen(&["-t", "ed25519", "-f", "ca"], sshd.dir.path());
-    let sign = [
-        "-s",
-        "ca",
-        "-I",
-        "vm",
-        "-h",
-        "-n",
-        principal,
-        "-V",
-        validity,
-        "host_ed25519.pub",
-    ];
+    let public = format!("{key}.pub");
+    let sign = [&["-s", "ca", "-I", "vm"], what, &[&public]].concat();
     keygen(&sign, sshd.dir.path());
     assert!(sshd.launch(&["/usr/sbin/sshd"]), "{}", sshd.log());
     sshd
