@@ -9,9 +9,11 @@ use crate::cargo::root;
 
 /// Folders in `examples/` that make one configuration each.
 const CONFIGURATIONS: &[&[&str]] = &[
+    &["behind-nat"],
     &["fleet"],
     &["multi-network"],
     &["talk-demo"],
+    &["three-applications"],
     &["two-clusters"],
     &["provider", "resources/mesh_vm_workload"],
     &["provider", "resources/mesh_vm_fleet"],

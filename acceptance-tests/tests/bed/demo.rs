@@ -42,7 +42,7 @@ fn refuses_strangers(scenario: &Scenario) -> Done {
 }
 
 /// Returns who the VM is in the mesh.
-fn vm_id(scenario: &Scenario) -> String {
+pub(crate) fn vm_id(scenario: &Scenario) -> String {
     format!(
         "spiffe://cluster.local/ns/{}/sa/bookinfo-ratings",
         scenario.namespace

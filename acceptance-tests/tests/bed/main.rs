@@ -16,6 +16,7 @@ mod import;
 mod interrupted;
 mod machine;
 mod networks;
+mod objects;
 mod people;
 mod quiet;
 mod secrets;

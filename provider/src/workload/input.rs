@@ -98,8 +98,9 @@ object! {
         Optional target_port: PortNumber => Objects,
         /// Where the application listens. Default: `target_port`.
         Optional app_port: PortNumber => Objects,
-        /// At which address the application listens: `127.0.0.1`, `::1`, `0.0.0.0`, `::`, or a unix socket such as
-        /// `unix:///run/app.sock`, which has no `app_port`. Default: `127.0.0.1`.
+        /// At which address the application listens: `127.0.0.1`, `::1` (on a VM with an IPv6 address only: else Istio
+        /// leads to `127.0.0.1`), `0.0.0.0`, `::`, or a unix socket such as `unix:///run/app.sock`, which has no
+        /// `app_port`. Default: `127.0.0.1`.
         Optional app_address: Text<Listen> => Objects,
         /// Address of the VM that the `Sidecar`'s listener binds. Default: `instance_ip` where that is set.
         Optional bind: Text<IpAddr> => Objects,
@@ -128,7 +129,7 @@ object! {
     pub struct EgressListenerInput: Effect {
         /// Where it listens: an IP address or a unix socket such as `unix:///run/db.sock`, which has no `port`.
         Optional bind: Text<Listen> => Objects,
-        /// Its port.
+        /// Its port, that of the services it leads to.
         Optional port: PortNumber => Objects,
         /// What is spoken, as in `services`.
         Required protocol: Text<Protocol> => Objects,

@@ -1,0 +1,384 @@
+//! What the objects say, seen in the cluster and in traffic.
+
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::process::Command;
+use std::thread;
+
+use acceptance_tests::workload::{NAME, Workload, fails};
+use acceptance_tests::{Done, Failure, Result, Scenario, Terraform, wait_for};
+use bed::Machine;
+use serde_json::{Value as Json, json};
+
+use crate::demo::{call, call_vm, can_call_pod, vm_id};
+use crate::failures::set;
+
+/// Answers with its own name, at `HOST:PORT` or a path.
+const APPLICATION: &str = r#"
+import http.server, os, socket, socketserver, sys
+name, at = sys.argv[1:]
+class Handler(http.server.BaseHTTPRequestHandler):
+    def log_message(self, *words): pass
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("content-length", str(len(name)))
+        self.end_headers()
+        self.wfile.write(name.encode())
+class Server(socketserver.ThreadingTCPServer):
+    allow_reuse_address = True
+host, _, port = at.rpartition(":")
+if at.startswith("/"):
+    Server.address_family = socket.AF_UNIX
+    os.umask(0)
+elif ":" in host:
+    Server.address_family = socket.AF_INET6
+Server(at if at.startswith("/") else (host, int(port)), Handler).serve_forever()
+"#;
+
+/// Starts an application on the VM that answers with its name.
+fn start(vm: &Machine, name: &str, at: &str) -> Done {
+    vm.write("/usr/local/lib/named.py", APPLICATION.as_bytes())?;
+    let run = format!(
+        "systemd-run --quiet --unit=app-{name} python3 /usr/local/lib/named.py {name} {at}"
+    );
+    vm.shell(&run).map(drop)?;
+    Ok(())
+}
+
+/// Calls until the answer is the name of the application that is meant.
+fn answers(from: &Machine, url: &str, name: &str) -> Done {
+    wait_for(&format!("{name} answers at {url}"), 30, || {
+        let answer = from.curl(url, &[]).map_err(|error| error.chain())?;
+        if answer.body == name {
+            Ok(true)
+        } else {
+            Err(format!("{} {}", answer.status, answer.body))
+        }
+    })
+}
+
+/// Variables that the examples share.
+fn variables(scenario: &Scenario, vm: &Json) -> Json {
+    let (url, sha256) = scenario.package();
+    json!({
+        "kubeconfig": scenario.kubectl().kubeconfig(),
+        "control_plane_address": scenario.control_plane_address(),
+        "private_key_path": scenario.vm.private_key_path,
+        "package": { "url": url, "sha256": sha256 },
+        "namespace": scenario.namespace,
+        "vm": vm,
+    })
+}
+
+#[test]
+fn three_applications_on_a_vm_are_told_apart_by_host_and_by_port() -> Done {
+    let scenario = Scenario::begin("three")?;
+    let (vm, pod) = (&scenario.vm, &scenario.pods[0]);
+    // istiod leads to ::1 only where the proxy has an IPv6 address, and to 127.0.0.1 instead.
+    vm.shell("systemctl stop ratings; ip address add fd00:99::7/64 dev eth0 nodad")?;
+    for (name, at) in [
+        ("ratings", "127.0.0.1:9080"),
+        ("admin", "127.0.0.1:9091"),
+        ("reviews", "::1:9081"),
+        ("details", "/run/details.sock"),
+    ] {
+        start(vm, name, at)?;
+    }
+    let known = json!({ "address": vm.address, "host_key": vm.host_key });
+    let mut variables = variables(&scenario, &known);
+    variables["called"] = json!(format!(
+        "{}/{}.{}.svc.cluster.local",
+        pod.namespace, pod.name, pod.namespace
+    ));
+    let terraform = Terraform::of_example(&scenario, "three-applications", variables)?;
+    terraform.apply()?;
+    let namespace = &scenario.namespace;
+    for (name, url) in [
+        ("ratings", format!("http://ratings.vm.{namespace}/")),
+        ("admin", format!("http://ratings.vm.{namespace}:81/")),
+        ("reviews", format!("http://reviews.vm.{namespace}/")),
+    ] {
+        answers(pod, &url, name)?;
+    }
+    // It is exported to its own namespace only, and the pod is in another one.
+    let details = format!("http://details.vm.{namespace}/");
+    assert_ne!(
+        pod.curl(&details, &[])
+            .map(|answer| answer.body)
+            .unwrap_or_default(),
+        "details"
+    );
+    answers(vm, &details, "details")?;
+    // By the listener of its own, and not to what the registry does not have.
+    call(
+        vm,
+        "http://127.0.0.2:9080/hello",
+        &vm_id(&scenario),
+        &pod.spiffe_id(),
+    )?;
+    let stranger = format!("http://{}:18080/ready", scenario.control_plane_address());
+    let refused = vm.curl(&stranger, &[]).map(|answer| answer.status);
+    assert_ne!(refused.unwrap_or_default(), 200, "{stranger}");
+    assert!(terraform.plan(&[])?.is_empty());
+    Ok(())
+}
+
+#[tokio::test]
+async fn the_same_port_twice_is_refused_with_both_names() -> Done {
+    let scenario = Scenario::begin("twice")?;
+    let mut workload = Workload::new(&scenario)?;
+    workload.config["services"]["stars"] = json!({
+        "hosts": ["stars.vm"], "ports": { "web": { "number": 80, "protocol": "HTTP", "target_port": 9080 } },
+    });
+    let client = workload.provider().await?;
+    let told = client
+        .resource("mesh_vm_workload")?
+        .validate(&workload.config)
+        .await?;
+    let both = [
+        "services.ratings.ports.http",
+        "services.stars.ports.web",
+        "9080",
+    ];
+    fails(&told.diagnostics, "same-port-twice", &both)
+}
+
+/// Forwards what is dialled at an address that only the host has: to the VM, what NAT does.
+fn nat(from: SocketAddr, to: SocketAddr) -> io::Result<()> {
+    let listener = TcpListener::bind(from)?;
+    thread::spawn(move || {
+        for client in listener.incoming().flatten() {
+            thread::spawn(move || -> io::Result<()> {
+                let server = TcpStream::connect(to)?;
+                let (mut from_client, mut to_server) = (client.try_clone()?, server.try_clone()?);
+                thread::spawn(move || io::copy(&mut from_client, &mut to_server));
+                let (mut from_server, mut to_client) = (server, client);
+                io::copy(&mut from_server, &mut to_client).map(drop)
+            });
+        }
+    });
+    Ok(())
+}
+
+/// An address of the host's loopback interface, which every machine of the bed reaches.
+struct External(String);
+
+impl External {
+    fn add(address: Ipv4Addr) -> Result<Self> {
+        let address = format!("{address}/32");
+        ip(&["address", "add", &address, "dev", "lo"])?;
+        Ok(Self(address))
+    }
+}
+
+impl Drop for External {
+    fn drop(&mut self) {
+        // What stays is in nobody's way.
+        let _ = ip(&["address", "delete", &self.0, "dev", "lo"]);
+    }
+}
+
+fn ip(words: &[&str]) -> Done {
+    let status = Command::new("ip").args(words).status()?;
+    if status.success() {
+        Ok(())
+    } else {
+        let command = format!("ip {}: {status}", words.join(" "));
+        Err(Failure::new(command))
+    }
+}
+
+#[test]
+fn a_vm_behind_nat_is_called_at_its_external_address() -> Done {
+    let scenario = Scenario::begin("nat")?;
+    let vm = &scenario.vm;
+    let [a, b, c, d] = vm.address.octets();
+    let external = Ipv4Addr::new(a, b, c, d ^ 0xc0);
+    let _held = External::add(external)?;
+    nat((external, 9080).into(), (vm.address, 9080).into())?;
+    let known = json!({
+        "external_address": external, "internal_address": vm.address, "host_key": vm.host_key,
+    });
+    let terraform = Terraform::of_example(&scenario, "behind-nat", variables(&scenario, &known))?;
+    terraform.apply()?;
+    let entry = scenario.object("workloadentries", "ratings-vm");
+    let entry = scenario.kubectl().get(&entry)?;
+    assert_eq!(entry["spec"]["address"], external.to_string());
+    let sidecar = scenario
+        .kubectl()
+        .get(&scenario.object("sidecars", "ratings-vm"))?;
+    assert_eq!(
+        sidecar["spec"]["ingress"][0]["bind"],
+        vm.address.to_string()
+    );
+    call_vm(&scenario)?;
+    can_call_pod(&scenario)?;
+    assert!(terraform.plan(&[])?.is_empty());
+    Ok(())
+}
+
+/// What is dialled belongs to Kubernetes; the workload has the listeners only.
+#[tokio::test]
+async fn a_service_of_kubernetes_that_selects_the_vm_s_labels_leads_to_it() -> Done {
+    let scenario = Scenario::begin("service")?;
+    let namespace = &scenario.namespace;
+    let service = json!({
+        "apiVersion": "v1", "kind": "Service", "metadata": { "namespace": namespace, "name": "stars" },
+        "spec": { "selector": { "app": "ratings" }, "ports": [{ "name": "http", "port": 80, "targetPort": 9080 }] },
+    });
+    scenario.kubectl().apply(&service)?;
+    let mut workload = Workload::new(&scenario)?;
+    let services =
+        json!({ "ratings": { "ports": { "http": { "number": 9080, "protocol": "HTTP" } } } });
+    set(&mut workload, "/config/services", services);
+    workload.converge().await?;
+    let (entry, sidecar) = (format!("WorkloadEntry/{NAME}"), format!("Sidecar/{NAME}"));
+    assert_eq!(scenario.objects()?, [entry, sidecar]);
+    let pod = &scenario.pods[0];
+    let url = format!("http://stars.{namespace}/ratings/7");
+    call(pod, &url, &pod.spiffe_id(), &vm_id(&scenario))
+}
+
+/// Each part of the configuration, and where it is in the cluster.
+const PARTS: [(&str, &str, &str, &str); 20] = [
+    (
+        "/labels/version",
+        "workloadentries",
+        NAME,
+        "/spec/labels/version",
+    ),
+    (
+        "/annotations",
+        "workloadentries",
+        NAME,
+        "/metadata/annotations/example.com~1team",
+    ),
+    ("/network", "workloadentries", NAME, "/spec/network"),
+    ("/locality", "workloadentries", NAME, "/spec/locality"),
+    ("/weight", "workloadentries", NAME, "/spec/weight"),
+    ("/ports/admin", "workloadentries", NAME, "/spec/ports/admin"),
+    ("/ports", "workloadentries", NAME, "/spec/ports"),
+    (
+        "/services/ratings/addresses",
+        "serviceentries",
+        "ratings",
+        "/spec/addresses",
+    ),
+    (
+        "/services/ratings/export_to",
+        "serviceentries",
+        "ratings",
+        "/spec/exportTo",
+    ),
+    (
+        "/services/ratings/subject_alt_names",
+        "serviceentries",
+        "ratings",
+        "/spec/subjectAltNames",
+    ),
+    (
+        "/services/ratings/ports/admin",
+        "serviceentries",
+        "ratings",
+        "/spec/ports/1",
+    ),
+    (
+        "/services/ratings/ports/http/bind",
+        "sidecars",
+        "own",
+        "/spec/ingress/0/bind",
+    ),
+    (
+        "/services/ratings/ports/http/capture",
+        "sidecars",
+        "own",
+        "/spec/ingress/0/captureMode",
+    ),
+    (
+        "/sidecar/egress_listeners",
+        "sidecars",
+        "own",
+        "/spec/egress/1",
+    ),
+    ("/sidecar/egress_hosts", "sidecars", "own", "/spec/egress"),
+    (
+        "/sidecar/outbound_traffic",
+        "sidecars",
+        "own",
+        "/spec/outboundTrafficPolicy",
+    ),
+    ("/sidecar/name", "sidecars", "own", ""),
+    (
+        "/services/ratings/object_name",
+        "serviceentries",
+        "ratings",
+        "",
+    ),
+    (
+        "/services/ratings/hosts",
+        "serviceentries",
+        "ratings-vm-ratings",
+        "",
+    ),
+    ("/sidecar", "sidecars", NAME, ""),
+];
+
+#[tokio::test]
+async fn what_is_taken_out_of_the_configuration_is_taken_out_of_the_cluster() -> Done {
+    let scenario = Scenario::begin("removed")?;
+    let mut workload = Workload::new(&scenario)?;
+    whole(&mut workload.config);
+    let client = workload.provider().await?;
+    let told = workload.apply_by(&client).await?;
+    assert!(told.is_empty(), "{told:?}");
+    for (attribute, plural, name, field) in PARTS {
+        let found = || -> Result<bool> {
+            let object = scenario.kubectl().find(&scenario.object(plural, name))?;
+            Ok(object.is_some_and(|object| object.pointer(field).is_some()))
+        };
+        assert!(found()?, "{attribute} is not in the cluster");
+        take_out(&mut workload.config, attribute);
+        if attribute == "/sidecar" {
+            take_out(&mut workload.config, "/services/ratings");
+        }
+        let told = workload.apply_by(&client).await?;
+        assert!(told.is_empty(), "{attribute}: {told:?}");
+        assert!(!found()?, "{attribute} is still in the cluster");
+    }
+    assert_eq!(scenario.objects()?, [format!("WorkloadEntry/{NAME}")]);
+    Ok(())
+}
+
+/// Declares every part that can be taken out; only the objects, without a VM.
+fn whole(config: &mut Json) {
+    for gone in ["/ssh", "/proxy"] {
+        take_out(config, gone);
+    }
+    let more = json!({
+        "annotations": { "example.com/team": "books" },
+        "network": "vms", "locality": "r/z", "weight": 3, "ports": { "http": 9080, "admin": 9090 },
+        "services": { "ratings": {
+            "hosts": ["ratings.vm"], "addresses": ["240.240.1.1"], "export_to": ["."],
+            "subject_alt_names": ["a.example.com"], "object_name": "ratings",
+            "ports": {
+                "admin": { "number": 9090, "protocol": "HTTP" },
+                "http": { "number": 9080, "protocol": "HTTP", "bind": "10.9.9.9", "capture": "NONE" },
+            },
+        } },
+        "sidecar": {
+            "name": "own", "egress_hosts": ["./*"], "outbound_traffic": "REGISTRY_ONLY",
+            "egress_listeners": { "db": {
+                "bind": "127.0.0.2", "port": 3306, "protocol": "MYSQL", "hosts": ["./db.corp"],
+            } },
+        },
+    });
+    for (name, value) in more.as_object().into_iter().flatten() {
+        config[name] = value.clone();
+    }
+}
+
+fn take_out(config: &mut Json, pointer: &str) {
+    let (above, key) = pointer.rsplit_once('/').unwrap_or_default();
+    let above = config.pointer_mut(above).and_then(Json::as_object_mut);
+    above.and_then(|above| above.remove(key));
+}

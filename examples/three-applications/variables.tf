@@ -1,0 +1,35 @@
+variable "kubeconfig" {
+  description = "Path of a kubeconfig of the cluster."
+  type        = string
+}
+
+variable "control_plane_address" {
+  description = "IP address at which the VM reaches istiod."
+  type        = string
+}
+
+variable "private_key_path" {
+  description = "Path of the private key to log in with."
+  type        = string
+}
+
+variable "package" {
+  description = "Istio's package, as the VM fetches it."
+  type        = object({ url = string, sha256 = string })
+}
+
+variable "namespace" {
+  description = "Namespace of the workload."
+  type        = string
+}
+
+variable "vm" {
+  description = "The VM."
+  type        = object({ address = string, host_key = string })
+}
+
+variable "called" {
+  description = "What the application on the VM calls, as namespace/host."
+  type        = string
+  default     = "bookinfo/mysql.bookinfo.svc.cluster.local"
+}
