@@ -98,6 +98,11 @@ pub(crate) fn cluster(error: &ClusterError) -> Diagnostic {
             "The cluster's answer cannot be used",
             "Correct what it names.",
         ),
+        E::NotHealthy { .. } => (
+            "not-healthy",
+            "The application does not answer its health check",
+            "The VM is a member of the mesh and takes traffic as soon as it answers: start it, or correct health_check.",
+        ),
         E::NotConnected { .. } => (
             "istiod-silent",
             "istiod has not reported the proxy",

@@ -70,23 +70,23 @@ async fn a_vm_that_was_changed_by_hand_is_lines_and_is_repaired() -> Done {
     let cases = [
         (
             "sed -i \"s/^ISTIO_INBOUND_PORTS=.*/ISTIO_INBOUND_PORTS='9080'/\" /var/lib/istio/envoy/cluster.env",
-            "/var/lib/istio/envoy/cluster.env: ISTIO_INBOUND_PORTS '9080' -> '*'",
+            "configuration: /var/lib/istio/envoy/cluster.env: ISTIO_INBOUND_PORTS '9080' -> '*'",
         ),
         (
             "systemctl stop istio",
-            "the unit istio is 'inactive' -> 'active'",
+            "proxy: the unit istio is 'inactive' -> 'active'",
         ),
         (
             "systemctl disable --quiet istio",
-            "the unit istio is 'disabled' -> 'enabled'",
+            "proxy: the unit istio is 'disabled' -> 'enabled'",
         ),
         (
             "chmod 666 /var/lib/istio/envoy/cluster.env",
-            "/var/lib/istio/envoy/cluster.env: mode 0666 -> 0644",
+            "files: /var/lib/istio/envoy/cluster.env: mode 0666 -> 0644",
         ),
         (
             "rm /etc/istio/config/mesh",
-            "/etc/istio/config/mesh is missing",
+            "files: /etc/istio/config/mesh is missing",
         ),
     ];
     for (by_hand, line) in cases {

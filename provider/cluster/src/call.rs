@@ -59,6 +59,10 @@ pub(crate) const SERVICE_ACCOUNT: &Resource = &Resource::core("serviceaccounts",
 pub(crate) const TOKEN: &Resource =
     &Resource::core("serviceaccounts/token", "token of ServiceAccount");
 
+/// A subresource: what istiod says of an entry.
+pub(crate) const ENTRY_STATUS: &Resource =
+    &Resource::istio("workloadentries/status", "status of WorkloadEntry");
+
 const WORKLOAD_ENTRY: &Resource = &Resource::istio("workloadentries", "WorkloadEntry");
 const WORKLOAD_GROUP: &Resource = &Resource::istio("workloadgroups", "WorkloadGroup");
 const SERVICE_ENTRY: &Resource = &Resource::istio("serviceentries", "ServiceEntry");

@@ -154,13 +154,21 @@ pub enum ClusterError {
         /// What is wrong with it.
         reason: String,
     },
+    /// istiod did not report that the application answers in time.
+    #[error("the application of {id} does not answer its health check ({why})")]
+    NotHealthy {
+        /// The workload.
+        id: Id,
+        /// What the proxy's probe said last.
+        why: String,
+    },
     /// istiod did not report the proxy in time.
     #[error("istiod did not report the proxy of {id} as connected in time")]
     NotConnected {
         /// The workload.
         id: Id,
         /// What istiod says of it.
-        last: Connection,
+        last: Box<Connection>,
     },
 }
 

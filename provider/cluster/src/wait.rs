@@ -5,10 +5,10 @@ use std::time::Duration;
 use futures::{TryStreamExt, pin_mut};
 use kube::core::WatchEvent;
 use mesh::{Connection, Id, Kind};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use crate::call::{Call, Resource, Verb};
+use crate::call::{Call, ENTRY_STATUS, Resource, Verb};
 use crate::connect::Cluster;
 use crate::error::ClusterError;
 use crate::refusal::{refused, unanswered};
@@ -20,6 +20,9 @@ const WATCH: Duration = Duration::from_mins(1);
 const GRACE: Duration = Duration::from_secs(5);
 /// Between the end of one watch and the next.
 const PAUSE: Duration = Duration::from_millis(500);
+
+/// What is waited for.
+type Awaited<'a> = &'a (dyn Fn(&Connection) -> bool + Sync);
 
 impl Cluster {
     /// Waits until istiod reports a connection of the workload's proxy other than `before`.
@@ -33,20 +36,50 @@ impl Cluster {
         deadline: Instant,
     ) -> Result<Connection, ClusterError> {
         let mut last = Connection::default();
-        timeout_at(deadline, self.follow(id, before, &mut last))
+        let is_new = |now: &Connection| is_new(now, before);
+        timeout_at(deadline, self.follow(id, &is_new, &mut last))
             .await
             .unwrap_or_else(|_| {
                 Err(ClusterError::NotConnected {
                     id: id.clone(),
-                    last,
+                    last: last.into(),
                 })
             })
+    }
+
+    /// Waits until istiod reports that the workload's application answers its health check.
+    pub async fn healthy(&self, id: &Id, deadline: Instant) -> Result<Connection, ClusterError> {
+        let mut last = Connection::default();
+        let healthy = |now: &Connection| now.healthy == Some(true);
+        timeout_at(deadline, self.follow(id, &healthy, &mut last))
+            .await
+            .unwrap_or_else(|_| {
+                let unasked = || "no probe has been reported yet".to_owned();
+                Err(ClusterError::NotHealthy {
+                    id: id.clone(),
+                    why: last.unhealthy.unwrap_or_else(unasked),
+                })
+            })
+    }
+
+    /// Writes what istiod says of an entry in its place. Others that write at the same time may lose.
+    pub async fn set_conditions(&self, id: &Id, conditions: &[Value]) -> Result<(), ClusterError> {
+        let call = Call::new(
+            Verb::Patch,
+            ENTRY_STATUS,
+            id.namespace.as_str(),
+            id.name.as_str(),
+        );
+        let body = json!({ "status": { "conditions": conditions } });
+        let request = call.request_with("", "application/merge-patch+json", &body);
+        let request = request.map_err(|error| unsendable(&call, &error))?;
+        self.send(&call, request).await.map(drop)
     }
 
     async fn follow(
         &self,
         id: &Id,
-        before: &Connection,
+        awaited: Awaited<'_>,
         last: &mut Connection,
     ) -> Result<Connection, ClusterError> {
         let call = |verb| {
@@ -63,10 +96,10 @@ impl Cluster {
                 .await?
                 .ok_or_else(|| gone(call(Verb::Get)))?;
             *last = Connection::from_entry(&entry);
-            if is_new(last, before) {
+            if awaited(last) {
                 return Ok(last.clone());
             }
-            let watch = self.watch(call(Verb::Watch), &entry, before, last);
+            let watch = self.watch(call(Verb::Watch), &entry, awaited, last);
             // The server ends a watch in time; only a dead connection outlasts it.
             if let Some(found) = timeout(WATCH + GRACE, watch).await.unwrap_or(Ok(None))? {
                 return Ok(found);
@@ -80,7 +113,7 @@ impl Cluster {
         &self,
         call: Call,
         entry: &Value,
-        before: &Connection,
+        awaited: Awaited<'_>,
         last: &mut Connection,
     ) -> Result<Option<Connection>, ClusterError> {
         let version = entry["metadata"]["resourceVersion"].as_str().unwrap_or("0");
@@ -106,7 +139,7 @@ impl Cluster {
                 // The version is too old: read again and go on from there.
                 WatchEvent::Error(_) => return Ok(None),
             }
-            if is_new(last, before) {
+            if awaited(last) {
                 return Ok(Some(last.clone()));
             }
         }

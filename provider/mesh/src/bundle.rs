@@ -8,14 +8,16 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
-use serde_json::{Map, Value, json};
+use serde_json::json;
 use sha2::Digest as _;
 
-pub(crate) use environment::owns;
+pub(crate) use environment::{of_facts, owns};
 
 use crate::desired::{Bundle, Digest, File, Owner, Watch};
 use crate::facts::{ControlPlane, Facts};
+use crate::health::readiness_probe;
 use crate::names::{Address, SpiffeId};
+use crate::proxy_config;
 use crate::workload::Workload;
 
 /// The environment that the start script sources.
@@ -46,11 +48,12 @@ pub(crate) fn bundle(workload: &Workload, facts: &Facts, own_ip: IpAddr) -> Bund
             file(
                 MESH_CONFIG,
                 "istio-proxy",
-                mesh_config(facts, &metadata),
+                mesh_config(workload, facts, &metadata),
                 Watch::Yes,
             ),
             file(ROOT_CERT, "istio-proxy", facts.root.0.clone(), Watch::No),
         ],
+        own: environment::own(workload),
         proxy: workload.proxy.clone(),
         identity: SpiffeId {
             trust_domain: facts.trust_domain.clone(),
@@ -113,11 +116,12 @@ fn ca_address(facts: &Facts) -> Option<String> {
 }
 
 /// Returns the mesh config: only what the cluster sets, none of Istio's defaults, in sorted YAML.
-fn mesh_config(facts: &Facts, metadata: &BTreeMap<String, String>) -> String {
-    let mut config: Map<String, Value> = facts.mesh_config["defaultConfig"]
-        .as_object()
-        .cloned()
-        .unwrap_or_default();
+fn mesh_config(workload: &Workload, facts: &Facts, metadata: &BTreeMap<String, String>) -> String {
+    let mut config = proxy_config::settings(&facts.mesh_config, workload.proxy.config.as_ref());
+    // The mesh's is one for pods.
+    config.remove("readinessProbe");
+    let probe = workload.health_check.as_ref().and_then(readiness_probe);
+    config.extend(probe.map(|probe| ("readinessProbe".to_owned(), probe)));
     let istiod = host_port(&facts.control_plane);
     if istiod != DEFAULT_CONTROL_PLANE || config.contains_key("discoveryAddress") {
         config.insert("discoveryAddress".to_owned(), json!(istiod));

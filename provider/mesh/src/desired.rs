@@ -1,5 +1,6 @@
 //! What should be, in the cluster and on the VM.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::names::{Id, SpiffeId};
@@ -54,6 +55,9 @@ pub struct Manifest {
 pub struct Bundle {
     /// Files in the order in which they are placed.
     pub files: Vec<File>,
+    /// What the workload itself sets of what the mesh could: variables by their names, settings of
+    /// the mesh config by their paths.
+    pub own: BTreeSet<String>,
     /// How the proxy runs.
     pub proxy: Proxy,
     /// Who the VM is.

@@ -30,7 +30,7 @@ pub fn compare(
     let mut of_vm = line::Lines::default();
     if let Some(vm) = vm {
         machine::compare(&desired.bundle, vm, known_machine, now, &mut of_vm);
-        files::compare(&desired.bundle.files, &vm.files, &mut of_vm);
+        files::compare(&desired.bundle, &vm.files, &mut of_vm);
     }
     Drift {
         objects: of_objects(&desired.objects, objects, &mark),

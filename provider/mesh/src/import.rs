@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 use crate::change::Problem;
 use crate::mark::{FLEET_LABEL, Mark, WORKLOAD_LABEL};
 use crate::names::{Id, LabelKey, Name, PortName};
-use crate::objects::HEALTH_CHECKS;
+use crate::objects::{HEALTH_CHECKS, WITHDRAWN};
 use crate::observed::ObservedObjects;
 use crate::workload::Workload;
 
@@ -119,6 +119,7 @@ fn annotations(found: &Value) -> BTreeMap<String, String> {
         key.starts_with("istio.io/")
             || key.starts_with("kubectl.kubernetes.io/")
             || key == HEALTH_CHECKS
+            || key == WITHDRAWN
     };
     texts(found, |key| !theirs(key))
 }

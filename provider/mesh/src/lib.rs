@@ -18,22 +18,25 @@ pub mod desired;
 pub mod drift;
 pub mod facts;
 pub mod fleet;
+pub mod health;
 pub mod import;
 pub mod leftover;
 pub mod mark;
 pub mod names;
 pub mod objects;
 pub mod observed;
+mod proxy_config;
 pub mod render;
 pub mod validate;
 pub mod workload;
 
-pub use change::{Change, Drift, Edit, Effect, Problem, decide};
+pub use change::{Cause, Change, Drift, Edit, Effect, Problem, decide};
 pub use conflicts::{conflicts, missing_fleet, replaced, taken_objects, taken_services};
 pub use desired::{Bundle, Desired, Digest, File, Kind, Manifest, Owner, Watch};
 pub use drift::compare;
 pub use facts::{ControlPlane, Facts, Other, Pem};
 pub use fleet::{Fleet, Group};
+pub use health::{HealthCheck, Probe, Scheme};
 pub use import::{Imported, ImportedFleet, fleet_from_objects, workload_from_objects};
 pub use leftover::{adoption, leftover};
 pub use mark::Mark;
@@ -43,6 +46,7 @@ pub use names::{
 };
 pub use objects::{as_it_is, declared, fleet_objects, is_unfinished, object_ids, withdrawn};
 pub use observed::{Connection, ObservedObjects, ObservedVm, Seen, SeenRuntime, UnitState};
+pub use proxy_config::ProxyConfig;
 pub use render::render;
 pub use validate::{validate, validate_fleet};
 pub use workload::{

@@ -28,6 +28,10 @@ pub const MANAGER: &str = "terraform-provider-mesh";
 /// endpoint takes no traffic until a probe succeeds; with any other value it only is tracked.
 pub const HEALTH_CHECKS: &str = "proxy.istio.io/health-checks-enabled";
 
+/// Annotation of an entry that the provider keeps from traffic: with a health check, the one above
+/// does not tell it from an entry in its final form.
+pub const WITHDRAWN: &str = "mesh.vm/withdrawn";
+
 /// Returns the objects in the order in which they are written: istiod refuses a proxy without entry.
 pub(crate) fn objects(workload: &Workload, address: &Address) -> Vec<Manifest> {
     std::iter::once(entry::entry(workload, address))
@@ -76,7 +80,9 @@ pub fn declared(workload: &Workload) -> Vec<Manifest> {
 #[must_use]
 pub fn withdrawn(entry: &Manifest) -> Manifest {
     let mut entry = entry.clone();
-    entry.body["metadata"]["annotations"][HEALTH_CHECKS] = json!("true");
+    let annotations = &mut entry.body["metadata"]["annotations"];
+    annotations[HEALTH_CHECKS] = json!("true");
+    annotations[WITHDRAWN] = json!("true");
     entry
 }
 
@@ -84,7 +90,7 @@ pub fn withdrawn(entry: &Manifest) -> Manifest {
 /// same address, and still without traffic. No state knows of it.
 pub fn is_unfinished(desired: &Manifest, entry: &Value) -> bool {
     entry["metadata"]["labels"][MANAGED_BY_LABEL] == MANAGER
-        && entry["metadata"]["annotations"][HEALTH_CHECKS] == "true"
+        && entry["metadata"]["annotations"][WITHDRAWN] == "true"
         && entry["spec"]["address"] == desired.body["spec"]["address"]
 }
 
@@ -96,7 +102,7 @@ pub fn as_it_is(id: &Id, entry: &Value) -> Manifest {
         .as_object()
         .cloned()
         .unwrap_or_default();
-    annotations.retain(|key, _| !key.starts_with("istio.io/"));
+    annotations.retain(|key, _| !key.starts_with("istio.io/") && key != WITHDRAWN);
     Manifest {
         kind: Kind::WorkloadEntry,
         id: id.clone(),

@@ -77,19 +77,53 @@ pub struct Connection {
     pub disconnected_at: Option<String>,
     /// `istio.io/workloadController`: which istiod.
     pub controller: Option<String>,
+    /// What the proxy's probe of the application found last; `None`: nothing yet, or none is made.
+    pub healthy: Option<bool>,
+    /// Why it is not healthy, as the proxy says.
+    pub unhealthy: Option<String>,
 }
 
 impl Connection {
     /// Reads it from a whole `WorkloadEntry`.
     pub fn from_entry(entry: &Value) -> Self {
         let annotations = &entry["metadata"]["annotations"];
+        let health = conditions(entry)
+            .iter()
+            .find(|condition| is_health(condition));
+        let said = |key: &str| health.and_then(|health| health[key].as_str());
         let text = |key: &str| annotations[key].as_str().map(str::to_owned);
         Self {
             connected_at: text("istio.io/connectedAt"),
             disconnected_at: text("istio.io/disconnectedAt"),
             controller: text("istio.io/workloadController"),
+            healthy: said("status").map(|status| status == "True"),
+            unhealthy: said("message").map(str::to_owned),
         }
     }
+}
+
+/// Returns the conditions of an entry without that of its health, if it is healthy: with a health
+/// check, one that is written so takes no traffic until the proxy's next start.
+pub fn without_health(entry: &Value) -> Option<Vec<Value>> {
+    let conditions = conditions(entry);
+    let healthy = Connection::from_entry(entry).healthy == Some(true);
+    let others = conditions
+        .iter()
+        .filter(|condition| !is_health(condition))
+        .cloned();
+    healthy.then(|| others.collect())
+}
+
+/// Returns what istiod says of an entry.
+pub fn conditions(entry: &Value) -> &[Value] {
+    entry["status"]["conditions"]
+        .as_array()
+        .map(Vec::as_slice)
+        .unwrap_or_default()
+}
+
+fn is_health(condition: &Value) -> bool {
+    condition["type"] == "Healthy"
 }
 
 /// The VM as the remote program found it.

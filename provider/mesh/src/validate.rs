@@ -14,6 +14,7 @@ use std::net::IpAddr;
 
 use crate::bundle::{environment, owns};
 use crate::change::Problem;
+use crate::health;
 use crate::mark::{FLEET_LABEL, WORKLOAD_LABEL};
 use crate::names::{Address, EnvName, LabelKey, is_dns_label};
 use crate::objects::HEALTH_CHECKS;
@@ -33,6 +34,9 @@ pub fn validate(workload: &Workload) -> Vec<Problem> {
     env(workload, &mut problems);
     if let Some(install) = &workload.proxy.install {
         package(install, &mut problems);
+    }
+    if let Some(check) = &workload.health_check {
+        health::validate(check, &mut problems);
     }
     offered(workload, &mut problems);
     fleet::member(workload, &mut problems);
@@ -160,12 +164,9 @@ fn reserved(key: &str) -> Option<&'static str> {
     match key {
         "istio.io/dry-run" => Some("is refused by Istio on a WorkloadEntry. Remove it."),
         "proxy.istio.io/config" => Some(
-            "would be read only where a bundle is made, and is not here. Write the settings in \
-             env as PROXY_CONFIG, which the proxy lays over the mesh's.",
+            "would be read only where a bundle is made, and is not here. Write its settings in proxy.config.",
         ),
-        HEALTH_CHECKS => {
-            Some("is written by the provider: traffic follows the proxy's state. Remove it.")
-        }
+        HEALTH_CHECKS => Some("is written by the provider. Set health_check instead."),
         _ if key.starts_with("istio.io/") => Some("is written by istiod itself. Remove it."),
         _ => None,
     }
@@ -199,6 +200,7 @@ fn owner_of(key: &EnvName) -> Option<&'static str> {
         "ISTIO_INBOUND_PORTS" => ": every port is captured unless ports is set.",
         "ISTIO_SVC_IP" | "INSTANCE_IP" => ". Set address or instance_ip instead.",
         "ISTIO_META_NETWORK" => ". Set network instead.",
+        "PROXY_CONFIG" => ". Set proxy.config instead.",
         "ISTIO_METAJSON_LABELS" => ". Set labels instead.",
         "PROXY_UID" | "PROXY_GID" | "FORCE_IPTABLES_BINARY" => {
             " from what it finds on the VM. Remove it."

@@ -8,6 +8,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
+use crate::health::HealthCheck;
 use crate::mark::Mark;
 pub use service::{Capture, Service, ServicePort};
 pub use sidecar::{EgressListener, OutboundTraffic, Sidecar};
@@ -16,6 +17,7 @@ use crate::names::{
     Address, Cidr, EnvName, Id, Invalid, LabelKey, LabelValue, Locality, Name, Network, Port,
     PortName, Sha256,
 };
+use crate::proxy_config::ProxyConfig;
 
 /// A VM that is a member of the mesh, as the user wrote it. Unknown values count as absent.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,6 +50,8 @@ pub struct Workload {
     pub sidecar: Option<Sidecar>,
     /// More environment of the proxy: written to cluster.env.
     pub env: BTreeMap<EnvName, String>,
+    /// How it is found out whether the application answers; `None`: it is taken to.
+    pub health_check: Option<HealthCheck>,
     /// How the proxy runs.
     pub proxy: Proxy,
 }
@@ -70,6 +74,7 @@ impl Workload {
             services: BTreeMap::new(),
             sidecar: None,
             env: BTreeMap::new(),
+            health_check: None,
             proxy: Proxy {
                 runtime: Runtime::Systemd,
                 interception: Interception::Redirect,
@@ -77,6 +82,7 @@ impl Workload {
                 exclude_inbound_ports: Vec::new(),
                 exclude_cidrs: Vec::new(),
                 dns_capture: None,
+                config: None,
             },
         }
     }
@@ -102,6 +108,8 @@ pub struct Proxy {
     pub exclude_cidrs: Vec<Cidr>,
     /// Whether the proxy answers DNS for mesh hosts; `None`: as the mesh config says.
     pub dns_capture: Option<bool>,
+    /// Settings over those of the mesh config.
+    pub config: Option<ProxyConfig>,
 }
 
 /// As what the proxy runs.

@@ -27,7 +27,7 @@ pub(super) fn plan(stage: &Stage<'_, VmFleet>) -> FleetOutput {
                 objects: drift(output),
                 vm: vec![],
             };
-            match mesh::decide(&edits, &drift).effect {
+            match mesh::decide(&edits, &drift, None).effect {
                 Effect::Nothing => (*output).clone(),
                 _ => FleetOutput {
                     drift: drift_output(vec![]),

@@ -67,8 +67,13 @@ fn full() -> Json {
                 "through": [gate()],
             },
         },
+        "health_check": {
+            "http": { "host": "127.0.0.1", "port": 9080, "path": "/health", "scheme": "HTTP", "headers": { "X-Probe": "1" } },
+            "initial_delay_seconds": 1, "timeout_seconds": 2, "period_seconds": 5, "success_threshold": 1, "failure_threshold": 3,
+        },
+        "rebootstrap_on": ["configuration", "mesh", "files", "machine", "proxy", "certificate"],
         "proxy": {
-            "runtime": "systemd", "interception": "redirect", "dns_capture": true,
+            "runtime": "systemd", "interception": "redirect", "dns_capture": true, "config": "concurrency: 2",
             "install": { "url": "https://packages.example.com/istio-sidecar.deb", "sha256": "a".repeat(64) },
             "exclude_inbound_ports": [2222], "exclude_cidrs": ["10.1.0.0/16"],
         },

@@ -299,3 +299,73 @@ async fn ssh_that_turns_out_unset_keeps_its_plan() {
     let plan = resource.plan(None, &unknown).await.unwrap().ok().unwrap();
     assert!(!plan.planned["last_bootstrap_reasons"].is_known());
 }
+
+/// What a plan warns of.
+async fn warnings(before: Json, drift: Json, after: Json) -> Vec<String> {
+    let client = provider(&json!({})).await;
+    let resource = client.resource("mesh_vm_workload").unwrap();
+    let prior = state(&resource, &before, &drift).await;
+    let plan = resource.plan(Some(&prior), &after).await.unwrap();
+    plan.diagnostics.iter().map(ToString::to_string).collect()
+}
+
+#[tokio::test]
+async fn a_changed_mesh_is_only_reported_where_it_is_held_back() {
+    let mut config = usual();
+    config["rebootstrap_on"] = json!(["configuration", "machine"]);
+    let drift = json!({ "objects": [], "vm": ["mesh: /etc/hosts: none -> '10.0.0.1 istiod.istio-system.svc'"] });
+    check(
+        config.clone(),
+        drift.clone(),
+        config.clone(),
+        expect![[r#"
+        NoOp
+    "#]],
+    )
+    .await;
+    let told = warnings(config.clone(), drift.clone(), config.clone()).await;
+    assert!(
+        told.len() == 1
+            && told[0].contains("A bootstrap is held back")
+            && told[0].contains("mesh: /etc/hosts"),
+        "{told:?}"
+    );
+    // An apply of objects keeps it, and a cause that is put back on repairs it.
+    let weight = json!(10);
+    let mut after = config.clone();
+    after["weight"] = weight;
+    check(
+        config.clone(),
+        drift.clone(),
+        after,
+        expect![[r#"
+        Update
+    "#]],
+    )
+    .await;
+    check(config, drift, usual(), expect![[r#"
+        Update
+        bootstrapped_at: "2026-01-01T00:00:00Z" -> "<unknown until apply>"
+        bundle_digest: "0123" -> "<unknown until apply>"
+        cluster_id: "Kubernetes" -> "<unknown until apply>"
+        control_plane: "istiod.istio-system.svc:15012" -> "<unknown until apply>"
+        drift: {"objects":[],"vm":["mesh: /etc/hosts: none -> '10.0.0.1 istiod.istio-system.svc'"]} -> {"objects":[],"vm":[]}
+        last_bootstrap_reasons: ["created"] -> ["drift: mesh: /etc/hosts: none -> '10.0.0.1 istiod.istio-system.svc'"]
+        machine_id: "4711" -> "<unknown until apply>"
+        proxy_version: "1.31.0" -> "<unknown until apply>"
+        revision: "default" -> "<unknown until apply>"
+        spiffe_id: "spiffe://cluster.local/ns/bookinfo/sa/default" -> "<unknown until apply>"
+        trust_domain: "cluster.local" -> "<unknown until apply>"
+    "#]]).await;
+}
+
+#[tokio::test]
+async fn a_change_that_is_held_back_is_written_to_the_objects_and_told() {
+    let mut before = usual();
+    before["rebootstrap_on"] = json!([]);
+    let after = with(before.clone(), "/labels/version", json!("v2"));
+    check(before, none(), after, expect![[r#"
+        Update
+        drift: {"objects":[],"vm":[]} -> {"objects":[],"vm":["configuration: labels.version was changed"]}
+    "#]]).await;
+}

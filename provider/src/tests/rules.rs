@@ -12,7 +12,7 @@ use crate::workload::input::WorkloadInput;
 
 /// For each leaf: another value that is allowed there.
 fn others() -> Vec<(&'static str, Json)> {
-    [of_the_objects(), of_the_vm()].concat()
+    [of_the_objects(), of_the_proxy(), of_the_vm()].concat()
 }
 
 fn of_the_objects() -> Vec<(&'static str, Json)> {
@@ -60,6 +60,28 @@ fn of_the_objects() -> Vec<(&'static str, Json)> {
         ),
         ("/sidecar/egress_listeners/mysql/capture", json!("IPTABLES")),
         ("/sidecar/outbound_traffic", json!("ALLOW_ANY")),
+    ]
+}
+
+fn of_the_proxy() -> Vec<(&'static str, Json)> {
+    vec![
+        ("/health_check/http/host", json!("10.0.0.5")),
+        ("/health_check/http/port", json!(9081)),
+        ("/health_check/http/path", json!("/ready")),
+        ("/health_check/http/scheme", json!("HTTPS")),
+        ("/health_check/http/headers/X-Probe", json!("2")),
+        ("/health_check/tcp/host", json!("10.0.0.5")),
+        ("/health_check/tcp/port", json!(9081)),
+        ("/health_check/exec", json!(["/bin/false"])),
+        ("/health_check/grpc/port", json!(9081)),
+        ("/health_check/grpc/service", json!("reviews")),
+        ("/health_check/initial_delay_seconds", json!(2)),
+        ("/health_check/timeout_seconds", json!(3)),
+        ("/health_check/period_seconds", json!(6)),
+        ("/health_check/success_threshold", json!(2)),
+        ("/health_check/failure_threshold", json!(4)),
+        ("/rebootstrap_on", json!([])),
+        ("/proxy/config", json!("concurrency: 3")),
     ]
 }
 
@@ -167,6 +189,14 @@ fn the_rule_of_every_attribute_is_what_rendering_shows() {
 /// Returns the workload in which an attribute matters most.
 fn sample(pointer: &str) -> Json {
     match pointer {
+        // Only one way to ask can be set.
+        _ if pointer.starts_with("/health_check/tcp") => {
+            checked(json!({ "tcp": { "host": "127.0.0.1", "port": 1 } }))
+        }
+        "/health_check/exec" => checked(json!({ "exec": ["/bin/true"] })),
+        _ if pointer.starts_with("/health_check/grpc") => {
+            checked(json!({ "grpc": { "port": 1, "service": "ratings" } }))
+        }
         // Behind a name, the proxy must be told its own address.
         "/instance_ip" => with(full(), "/address", json!("vm.example.com")),
         // Services and Sidecar are then the fleet's.
@@ -184,6 +214,10 @@ fn sample(pointer: &str) -> Json {
         "/services/ratings/ports/http/target_port" => with(full(), "/ports", Json::Null),
         _ => full(),
     }
+}
+
+fn checked(check: Json) -> Json {
+    with(full(), "/health_check", check)
 }
 
 fn rendered(config: &Json) -> mesh::Desired {

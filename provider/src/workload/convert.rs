@@ -6,13 +6,14 @@ use std::collections::BTreeMap;
 
 use mesh::names::{Id, Name, PortName};
 use mesh::{
-    EgressListener, Install, Interception, Proxy, Runtime, Service, ServicePort, Sidecar, Workload,
+    EgressListener, HealthCheck, Install, Interception, Probe, Proxy, Runtime, Service,
+    ServicePort, Sidecar, Workload,
 };
 use tfplugin::{Text, Value};
 
 use super::input::{
-    EgressListenerInput, InstallInput, ProxyInput, ServiceInput, ServicePortInput, SidecarInput,
-    WorkloadInput,
+    EgressListenerInput, HealthCheckInput, InstallInput, ProxyInput, ServiceInput,
+    ServicePortInput, SidecarInput, WorkloadInput,
 };
 use super::leaf::PortNumber;
 
@@ -39,6 +40,7 @@ pub(crate) fn workload(input: &WorkloadInput) -> Option<Workload> {
             .flatten()
             .map(|(name, value)| (name.0.clone(), value.clone()))
             .collect(),
+        health_check: input.health_check.known().map(health_check),
         proxy: proxy(input.proxy.known().unwrap_or(&ProxyInput::default())),
     })
 }
@@ -137,6 +139,40 @@ fn proxy(input: &ProxyInput) -> Proxy {
             .collect(),
         exclude_cidrs: list(&input.exclude_cidrs),
         dns_capture: input.dns_capture.known().copied(),
+        config: text(&input.config),
+    }
+}
+
+fn health_check(input: &HealthCheckInput) -> HealthCheck {
+    let http = input.http.known().and_then(|http| {
+        Some(Probe::Http {
+            host: text(&http.host),
+            port: port(http.port)?,
+            path: http.path.known().cloned(),
+            scheme: text(&http.scheme),
+            headers: http.headers.known().cloned().unwrap_or_default(),
+        })
+    });
+    let tcp = input.tcp.known().and_then(|tcp| {
+        Some(Probe::Tcp {
+            host: text(&tcp.host),
+            port: port(tcp.port)?,
+        })
+    });
+    let grpc = input.grpc.known().and_then(|grpc| {
+        Some(Probe::Grpc {
+            port: port(grpc.port)?,
+            service: grpc.service.known().cloned(),
+        })
+    });
+    let exec = input.exec.known().cloned().map(Probe::Exec);
+    HealthCheck {
+        methods: [http, tcp, exec, grpc].into_iter().flatten().collect(),
+        initial_delay: input.initial_delay_seconds.known().copied(),
+        timeout: input.timeout_seconds.known().copied(),
+        period: input.period_seconds.known().copied(),
+        success_threshold: input.success_threshold.known().copied(),
+        failure_threshold: input.failure_threshold.known().copied(),
     }
 }
 

@@ -8,7 +8,7 @@ use mesh::names::{
     Address, Cidr, EgressHost, EnvName, ExportTo, Host, Id, LabelKey, LabelValue, Listen, Locality,
     Name, Namespace, Network, PortName, Protocol, Sha256,
 };
-use mesh::{Capture, Interception, OutboundTraffic, Runtime};
+use mesh::{Capture, Cause, Interception, OutboundTraffic, ProxyConfig, Runtime, Scheme};
 use tfplugin::{Text, Timeouts, object};
 use vm::HostKey;
 
@@ -57,8 +57,16 @@ object! {
         Optional sidecar: SidecarInput => Objects,
         /// How to reach the VM. Unset: only the objects are written.
         Optional ssh: SshInput => Rebootstrap,
+        /// How it is found out whether the application answers: the proxy asks it, and the VM takes traffic while it
+        /// does. Unset: a VM takes traffic even when it is dead.
+        Optional health_check: HealthCheckInput => Rebootstrap,
         /// How the proxy runs on the VM.
         Optional proxy: ProxyInput => Rebootstrap,
+        /// Causes for which the VM may be bootstrapped again: `configuration` (a change of this resource), `mesh` (the
+        /// cluster says something else of the mesh), `files`, `machine`, `proxy` (unit and rules) and `certificate`.
+        /// What is left out is told by a warning and by `drift`, whose lines begin with their cause, and is not
+        /// repaired. Default: all.
+        Optional rebootstrap_on: Vec<Text<Cause>> => Nothing,
         /// What a destroy does to the VM: `clean` stops and removes the proxy, `keep` leaves it. Default: `clean`.
         Optional on_destroy: Text<OnDestroy> => Nothing,
         /// How conflicts with other owners of a field are treated.
@@ -221,6 +229,68 @@ object! {
         Optional exclude_cidrs: Vec<Text<Cidr>> => Rebootstrap,
         /// Whether the proxy answers DNS for mesh hosts. Default: as the mesh config says.
         Optional dns_capture: bool => Rebootstrap,
+        /// Settings of the proxy instead of the mesh's, in YAML, as in the annotation `proxy.istio.io/config`.
+        Optional config: Text<ProxyConfig> => Rebootstrap,
+    }
+}
+
+object! {
+    /// A probe of the application. One of `http`, `tcp`, `exec` and `grpc` must be set.
+    pub struct HealthCheckInput: Effect {
+        /// A GET that is answered with 200 to 399.
+        Optional http: HttpCheckInput => Rebootstrap,
+        /// A connection that is accepted.
+        Optional tcp: TcpCheckInput => Rebootstrap,
+        /// A command and its arguments, run on the VM by the proxy's user, that ends with 0.
+        Optional exec: Vec<String> => Rebootstrap,
+        /// gRPC's health protocol, asked on the loopback interface.
+        Optional grpc: GrpcCheckInput => Rebootstrap,
+        /// Seconds between the proxy's start and the first probe. Default: 0.
+        Optional initial_delay_seconds: u16 => Rebootstrap,
+        /// Seconds that an answer may take. Default: 1.
+        Optional timeout_seconds: u16 => Rebootstrap,
+        /// Seconds between two probes. Default: 10.
+        Optional period_seconds: u16 => Rebootstrap,
+        /// Answers in a row that make it healthy. Default: 1.
+        Optional success_threshold: u16 => Rebootstrap,
+        /// Failures in a row that make it unhealthy. Default: 1.
+        Optional failure_threshold: u16 => Rebootstrap,
+    }
+}
+
+object! {
+    /// A probe by HTTP.
+    pub struct HttpCheckInput: Effect {
+        /// Who is asked. Default: the loopback interface.
+        Optional host: Text<Address> => Rebootstrap,
+        /// Where the application listens.
+        Required port: PortNumber => Rebootstrap,
+        /// Path and query. Default: `/`.
+        Optional path: String => Rebootstrap,
+        /// `HTTP` or `HTTPS`; certificates are not verified. Default: `HTTP`.
+        Optional scheme: Text<Scheme> => Rebootstrap,
+        /// Headers by name.
+        Optional headers: BTreeMap<String, String> => Rebootstrap,
+    }
+}
+
+object! {
+    /// A probe by a connection.
+    pub struct TcpCheckInput: Effect {
+        /// Who is asked. Default: the loopback interface.
+        Optional host: Text<Address> => Rebootstrap,
+        /// Where the application listens.
+        Required port: PortNumber => Rebootstrap,
+    }
+}
+
+object! {
+    /// A probe by gRPC's health protocol.
+    pub struct GrpcCheckInput: Effect {
+        /// Where the application listens.
+        Required port: PortNumber => Rebootstrap,
+        /// Service to ask about. Default: the server as a whole.
+        Optional service: String => Rebootstrap,
     }
 }
 

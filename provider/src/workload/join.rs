@@ -10,6 +10,7 @@ use tokio::time::Instant;
 use vm::{Session, Wait};
 
 use super::bootstrap::Bootstrapped;
+use super::health;
 use super::input::WorkloadInput;
 use super::output::WorkloadOutput;
 use super::plan::drift_output;
@@ -81,6 +82,9 @@ pub(super) async fn joined(
     }
     prepared.write(&prepared.desired.objects[..1]).await?;
     *reached = Some(bootstrapped);
+    if let Some(check) = &prepared.workload.health_check {
+        warnings.append(health::answered(prepared, check, deadline).await?);
+    }
     Ok(warnings)
 }
 

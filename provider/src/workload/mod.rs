@@ -15,6 +15,7 @@ pub(crate) mod convert;
 mod create;
 mod delete;
 pub(crate) mod findings;
+mod health;
 pub(crate) mod import;
 pub(crate) mod input;
 mod join;

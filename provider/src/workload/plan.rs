@@ -1,7 +1,9 @@
 //! The plan: pure. It works with no cluster, no VM and an address that is not known yet.
 
 use mesh::{Change, Drift, Edit, Effect};
-use tfplugin::{Changed, Diagnostic, Planned, Stage, Value, all_unknown, unknown_from};
+use tfplugin::{
+    Changed, Diagnostic, Diagnostics, Planned, Stage, Value, all_unknown, unknown_from,
+};
 
 use super::VmWorkload;
 use super::convert;
@@ -18,7 +20,7 @@ pub(crate) fn plan(stage: &Stage<'_, VmWorkload>) -> Planned<VmWorkload> {
             output,
             next,
             edits,
-        } => Planned::new(updated(prior, output, next, edits)),
+        } => updated(prior, output, next, edits),
         Stage::Delete { prior, output } => deleted(prior, output),
     }
 }
@@ -43,7 +45,19 @@ pub(crate) fn change(
             text: Some(text.into()),
         });
     }
-    mesh::decide(&edits, &drift(output))
+    // Where there is no VM, nothing is held back; and what may be is not known yet.
+    let held_back = !next.ssh.is_null();
+    let on = next.rebootstrap_on.known().filter(|_| held_back);
+    let on = on.map(|causes| causes.iter().map(|cause| cause.0).collect());
+    let change = mesh::decide(&edits, &drift(output), on.as_ref());
+    if held_back && next.rebootstrap_on == Value::Unknown {
+        return Change {
+            reasons: None,
+            held: None,
+            ..change
+        };
+    }
+    change
 }
 
 /// Returns the drift that the state holds.
@@ -64,6 +78,15 @@ pub(crate) fn drift_output(drift: Drift) -> Value<DriftOutput> {
         objects: Value::Known(drift.objects),
         vm: Value::Known(drift.vm),
     })
+}
+
+/// Returns the drift after an apply: what was held back.
+pub(crate) fn held_output(held: Option<Vec<String>>) -> Value<DriftOutput> {
+    let drift = held.map(|vm| Drift {
+        objects: vec![],
+        vm,
+    });
+    drift.map_or(Value::Unknown, drift_output)
 }
 
 /// Attributes whose values the user may hold secret. Terraform hides a sensitive value in its own
@@ -107,13 +130,26 @@ fn updated(
     output: &WorkloadOutput,
     next: &WorkloadInput,
     edits: &[Changed<Effect>],
-) -> WorkloadOutput {
+) -> Planned<VmWorkload> {
     let change = change(prior, output, next, edits);
+    let held = change.held.as_deref().unwrap_or_default();
+    let diagnostics = if held.is_empty() {
+        Diagnostics::none()
+    } else {
+        held_back(held).into()
+    };
+    Planned {
+        diagnostics,
+        ..Planned::new(changed(output, next, change))
+    }
+}
+
+fn changed(output: &WorkloadOutput, next: &WorkloadInput, change: Change) -> WorkloadOutput {
     if change.effect == Effect::Nothing {
         return output.clone();
     }
     let mut planned = unknown_from(output, &change.effect.min(Effect::Rebootstrap));
-    planned.drift = drift_output(Drift::default());
+    planned.drift = held_output(change.held);
     if next.ssh.is_null() {
         return without_vm(planned);
     }
@@ -121,6 +157,19 @@ fn updated(
         planned.last_bootstrap_reasons = change.reasons.map_or(Value::Unknown, Value::Known);
     }
     planned
+}
+
+/// Tells what differs on the VM and stays so. The summary is constant: Terraform groups by it.
+fn held_back(lines: &[String]) -> Diagnostic {
+    let lines: String = lines.iter().map(|line| format!("\n  {line}")).collect();
+    Diagnostic::warning(
+        "A bootstrap is held back",
+        format!(
+            "The VM does not run on what it should, and rebootstrap_on leaves the cause out:{lines}\n\nAdd the cause, \
+             which each line begins with, when the VM may be bootstrapped."
+        ),
+    )
+    .at("rebootstrap_on")
 }
 
 /// Returns the output of a workload of which only the objects are ours.

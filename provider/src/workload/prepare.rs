@@ -102,12 +102,15 @@ impl Prepared<'_> {
             self.desired.bundle.owner.uid.clone_from(&entry.uid);
             self.facts.entry_uid = Some(entry.uid);
         }
-        Ok(())
+        self.forget_health().await
     }
 
     /// Lets the workload have its traffic back whose VM was not taken over after all.
     pub(super) async fn readmit(&self, told: &mut Diagnostics) {
         if let Err(error) = self.write(&self.replaced).await {
+            told.push(error);
+        }
+        if let Err(error) = self.recall_health().await {
             told.push(error);
         }
     }

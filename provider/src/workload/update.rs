@@ -1,7 +1,7 @@
 //! Update in place: the objects alone, or the objects and the VM together.
 
 use cluster::ClusterError;
-use mesh::{Drift, Effect};
+use mesh::{Change, Effect};
 use tfplugin::{Changed, Diagnostic, Diagnostics, Done};
 use tokio::time::Instant;
 use vm::Wait;
@@ -11,7 +11,7 @@ use super::delete;
 use super::input::WorkloadInput;
 use super::join::{connect, joined, told, unfinished};
 use super::output::WorkloadOutput;
-use super::plan::{self, drift_output, without_vm};
+use super::plan::{self, drift_output, held_output, without_vm};
 use super::prepare::Prepared;
 use crate::context::Context;
 use crate::diagnose;
@@ -48,7 +48,7 @@ pub(super) async fn update(
             *reached = moved.filter(|_| done.is_ok());
             done
         }
-        effect => objects(context, update, effect, deadline, reached).await,
+        _ => objects(context, update, change, deadline, reached).await,
     }
 }
 
@@ -56,7 +56,7 @@ pub(super) async fn update(
 async fn objects(
     context: &Context,
     update: &Update<'_>,
-    effect: Effect,
+    change: Change,
     deadline: Instant,
     reached: &mut Option<WorkloadOutput>,
 ) -> Done {
@@ -68,13 +68,13 @@ async fn objects(
         warnings.append(delete::leave(context, update, &prepared, deadline).await);
     }
     // What the plan kept as it was must come out as it was.
-    let output = if effect >= Effect::Rebootstrap {
+    let output = if change.effect >= Effect::Rebootstrap {
         without_vm(told(&prepared, vec![]))
     } else {
         update.output.clone()
     };
     *reached = Some(WorkloadOutput {
-        drift: drift_output(Drift::default()),
+        drift: held_output(change.held),
         ..output
     });
     Ok(warnings)

@@ -110,6 +110,16 @@ async fn everything(id: Id, istio: Id) {
         matches!(waited, Err(ClusterError::NotConnected { .. })),
         "watching is allowed: {waited:?}"
     );
+    let condition = json!({ "type": "Healthy", "status": "True" });
+    cluster.set_conditions(&id, &[condition]).await.unwrap();
+    let healthy = cluster.healthy(&id, Instant::now() + Duration::from_mins(1));
+    assert_eq!(healthy.await.unwrap().healthy, Some(true));
+    cluster.set_conditions(&id, &[]).await.unwrap();
+    let unhealthy = cluster.healthy(&id, Instant::now() + Duration::from_secs(1));
+    assert!(matches!(
+        unhealthy.await,
+        Err(ClusterError::NotHealthy { .. })
+    ));
     let doomed = set.map(|manifest| Doomed {
         kind: manifest.kind,
         id: manifest.id,

@@ -2,27 +2,34 @@
 //! settings of its start script (in `cluster.env` only). As `istioctl x workload entry configure`
 //! writes them for a `WorkloadGroup`, here for a plain `WorkloadEntry`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
 use crate::facts::Facts;
 use crate::mark::{FLEET_LABEL, WORKLOAD_LABEL};
 use crate::names::{Cidr, EnvName};
+use crate::proxy_config;
 use crate::workload::{Interception, Workload};
 
 pub(crate) const EXCLUDE_PORTS: &str = "ISTIO_LOCAL_EXCLUDE_PORTS";
 pub(crate) const EXCLUDE_CIDRS: &str = "ISTIO_SERVICE_EXCLUDE_CIDR";
 
-/// SSH, and the proxy's metrics, health, and agent ports. The VM adds the ports that its sshd has.
-const OWN_PORTS: [u16; 4] = [22, 15090, 15021, 15020];
+/// Probes without a host go to the loopback interface, not to `ISTIO_SVC_IP`: behind the proxy,
+/// applications listen there, and of an address that is not the VM's own they would be no answer.
+const PROBE_LOOPBACK: &str = "REWRITE_PROBE_LEGACY_LOCALHOST_DESTINATION";
+
+/// SSH, and the proxy's metrics and health ports. The VM adds the ports that its sshd has.
+const OWN_PORTS: [u16; 3] = [22, 15090, 15021];
+/// The agent's own port, unless the proxy's configuration sets another.
+const STATUS_PORT: u16 = 15020;
 
 /// Metadata services of the clouds. Their agents break when these are captured.
 const METADATA_CIDRS: [&str; 2] = ["169.254.169.254/32", "168.63.129.16/32"];
 
 /// Every variable that is written here: the user's `env` may not set one. Values of these are
 /// public and may be shown; those of others (the mesh's, the user's) may not.
-const OURS: [&str; 26] = [
+const OURS: [&str; 28] = [
     "CANONICAL_REVISION",
     "CANONICAL_SERVICE",
     "CA_ADDR",
@@ -46,8 +53,11 @@ const OURS: [&str; 26] = [
     "ISTIO_SVC_IP",
     "POD_NAME",
     "POD_NAMESPACE",
+    PROBE_LOOPBACK,
     "SERVICE_ACCOUNT",
     "TRUST_DOMAIN",
+    // It would be laid over the mesh config once more, and hide it.
+    "PROXY_CONFIG",
     // The start script sets it from ISTIO_SVC_IP, inside a command string: only ever an IP address.
     "INSTANCE_IP",
 ];
@@ -57,14 +67,46 @@ pub(crate) fn owns(key: &str) -> bool {
     OURS.contains(&key)
 }
 
+/// Variables whose values follow from what the cluster says of the mesh, unless the user says so.
+const OF_FACTS: [&str; 5] = [
+    "CA_ADDR",
+    "ISTIO_META_CLUSTER_ID",
+    "ISTIO_META_DNS_CAPTURE",
+    "ISTIO_META_MESH_ID",
+    "TRUST_DOMAIN",
+];
+
+/// Whether a variable that is written by the provider follows from what the cluster says.
+pub(crate) fn of_facts(key: &str) -> bool {
+    OF_FACTS.contains(&key)
+}
+
+/// Returns what the workload sets of what the mesh could: variables by their names, settings of the
+/// proxy's configuration by their paths.
+pub(crate) fn own(workload: &Workload) -> BTreeSet<String> {
+    let proxy = &workload.proxy;
+    let env = workload.env.keys().map(ToString::to_string);
+    let config = proxy
+        .config
+        .iter()
+        .flat_map(|config| config.fields().keys());
+    let config = config.map(|name| format!("defaultConfig.{name}"));
+    let capture = proxy
+        .dns_capture
+        .map(|_| "ISTIO_META_DNS_CAPTURE".to_owned());
+    let probe = std::iter::once("defaultConfig.readinessProbe".to_owned());
+    env.chain(config).chain(capture).chain(probe).collect()
+}
+
 /// Variables of ours that the mesh may set for all its proxies where the workload says nothing.
 const OF_MESH: [&str; 2] = ["CA_ADDR", "ISTIO_META_DNS_CAPTURE"];
 
 /// Returns the proxy's metadata: the mesh's, then what is computed, then the user's. What the mesh
 /// says of pods, such as how their traffic is intercepted, does not hold for a VM.
 pub(crate) fn metadata(workload: &Workload, facts: &Facts) -> BTreeMap<String, String> {
-    let of_mesh = facts.mesh_config["defaultConfig"]["proxyMetadata"].as_object();
+    let of_mesh = proxy_config::of_mesh(&facts.mesh_config).remove("proxyMetadata");
     let taken = |key: &str| !owns(key) || OF_MESH.contains(&key);
+    let of_mesh = of_mesh.as_ref().and_then(Value::as_object);
     let mut metadata: BTreeMap<String, String> = of_mesh
         .into_iter()
         .flatten()
@@ -138,7 +180,7 @@ pub(crate) fn cluster_env(
     let id = &workload.id;
     let settings = [
         ("ISTIO_INBOUND_PORTS", inbound_ports(workload)),
-        (EXCLUDE_PORTS, exclude_ports(workload)),
+        (EXCLUDE_PORTS, exclude_ports(workload, facts)),
         (EXCLUDE_CIDRS, exclude_cidrs(workload)),
         ("ISTIO_NAMESPACE", id.namespace.to_string()),
         ("ISTIO_SERVICE", format!("{}.{}", id.name, id.namespace)),
@@ -149,6 +191,9 @@ pub(crate) fn cluster_env(
     variables.extend(settings.map(|(key, value)| (key.to_owned(), value)));
     if let Some(address) = super::ca_address(facts) {
         variables.insert("CA_ADDR".to_owned(), address);
+    }
+    if workload.health_check.is_some() {
+        variables.insert(PROBE_LOOPBACK.to_owned(), "true".to_owned());
     }
     if workload.proxy.interception == Interception::None {
         variables.insert("ISTIO_CUSTOM_IP_TABLES".to_owned(), "true".to_owned());
@@ -215,19 +260,23 @@ fn inbound_ports(workload: &Workload) -> String {
     join(&ports)
 }
 
-fn exclude_ports(workload: &Workload) -> String {
+fn exclude_ports(workload: &Workload, facts: &Facts) -> String {
     let mut ports = OWN_PORTS.to_vec();
-    for port in workload
-        .proxy
-        .exclude_inbound_ports
-        .iter()
-        .map(|port| port.get())
-    {
+    let of_user = &workload.proxy.exclude_inbound_ports;
+    let of_user = of_user.iter().map(|port| port.get());
+    for port in std::iter::once(status_port(workload, facts)).chain(of_user) {
         if !ports.contains(&port) {
             ports.push(port);
         }
     }
     join(&ports)
+}
+
+fn status_port(workload: &Workload, facts: &Facts) -> u16 {
+    let settings = proxy_config::settings(&facts.mesh_config, workload.proxy.config.as_ref());
+    let port = settings.get("statusPort").map(text);
+    let port = port.and_then(|port| port.parse().ok());
+    port.filter(|port| *port != 0).unwrap_or(STATUS_PORT)
 }
 
 fn exclude_cidrs(workload: &Workload) -> String {

@@ -6,12 +6,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::line::{Lines, plain};
-use crate::bundle::{CLUSTER_ENV, MESH_CONFIG, owns, quote};
-use crate::desired::{File, Watch};
+use crate::bundle::{CLUSTER_ENV, MESH_CONFIG, of_facts, owns, quote};
+use crate::change::Cause;
+use crate::desired::{Bundle, File, Watch};
 use crate::observed::Seen;
 
-pub(super) fn compare(files: &[File], observed: &BTreeMap<String, Seen>, lines: &mut Lines) {
-    for file in files {
+pub(super) fn compare(bundle: &Bundle, observed: &BTreeMap<String, Seen>, lines: &mut Lines) {
+    for file in &bundle.files {
+        lines.because(Cause::Files);
         match (observed.get(&file.path), file.watch) {
             (None, _) => {}
             (Some(Seen::Missing), _) => lines.push(format!("{} is missing", file.path)),
@@ -24,7 +26,7 @@ pub(super) fn compare(files: &[File], observed: &BTreeMap<String, Seen>, lines: 
                 Watch::Yes,
             ) => {
                 access(file, owner, *mode, lines);
-                contents(file, content, lines);
+                contents(bundle, file, content, lines);
             }
             (
                 Some(Seen::File {
@@ -52,7 +54,7 @@ fn access(file: &File, owner: &str, mode: u32, lines: &mut Lines) {
     }
 }
 
-fn contents(file: &File, content: &[u8], lines: &mut Lines) {
+fn contents(bundle: &Bundle, file: &File, content: &[u8], lines: &mut Lines) {
     if file.content == content {
         return;
     }
@@ -66,7 +68,7 @@ fn contents(file: &File, content: &[u8], lines: &mut Lines) {
         _ => None,
     };
     match known {
-        Some((desired, seen)) => values(&file.path, &desired, &seen, lines),
+        Some((desired, seen)) => values(bundle, &file.path, &desired, &seen, lines),
         None => lines.push(format!("{}: content differs", file.path)),
     }
 }
@@ -83,7 +85,7 @@ fn parsed(
 
 /// A value is shown only of what the provider itself computes: the mesh's and the user's may be
 /// secrets, and so may a variable that somebody else put there.
-fn values(path: &str, desired: &Values, seen: &Values, lines: &mut Lines) {
+fn values(bundle: &Bundle, path: &str, desired: &Values, seen: &Values, lines: &mut Lines) {
     let keys: BTreeSet<&String> = desired.keys().chain(seen.keys()).collect();
     for key in keys {
         let (is, should_be) = (seen.get(key), desired.get(key));
@@ -91,10 +93,14 @@ fn values(path: &str, desired: &Values, seen: &Values, lines: &mut Lines) {
             continue;
         }
         let name = plain(key);
-        let public = owns(
-            key.rsplit_once("proxyMetadata.")
-                .map_or(key, |(_, variable)| variable),
-        );
+        let variable = key.strip_prefix("defaultConfig.proxyMetadata.");
+        let variable = variable.unwrap_or(key);
+        let public = owns(variable);
+        lines.because(if of_workload(bundle, variable) {
+            Cause::Configuration
+        } else {
+            Cause::Mesh
+        });
         match (is, should_be) {
             _ if public || key == "defaultConfig.discoveryAddress" => {
                 lines.changed(
@@ -108,6 +114,13 @@ fn values(path: &str, desired: &Values, seen: &Values, lines: &mut Lines) {
             (Some(_), Some(_)) => lines.push(format!("{path}: {name} differs")),
         }
     }
+}
+
+/// Whether a value follows from what the user asks for, and not from what the cluster says.
+fn of_workload(bundle: &Bundle, name: &str) -> bool {
+    let setting: Vec<&str> = name.split('.').take(2).collect();
+    let setting = setting.join(".");
+    bundle.own.contains(&setting) || owns(name) && !of_facts(name)
 }
 
 /// Returns the values of a document by their path; numbers that are equal as the same text.

@@ -1,6 +1,10 @@
 //! Lines that people read in a plan and that state keeps: bounded in number and length, with no
 //! character that could deceive a terminal.
 
+use std::collections::BTreeMap;
+
+use crate::change::Cause;
+
 /// Lines of one side.
 const MOST: usize = 20;
 /// Characters of a value.
@@ -8,16 +12,23 @@ const LONGEST: usize = 80;
 
 #[derive(Default)]
 pub(super) struct Lines {
-    lines: Vec<String>,
-    left_out: usize,
+    cause: Option<Cause>,
+    kept: Vec<String>,
+    left_out: BTreeMap<Option<Cause>, usize>,
 }
 
 impl Lines {
+    /// Sets the cause with which the lines that follow begin; `None`: they have none.
+    pub(super) fn because(&mut self, cause: impl Into<Option<Cause>>) -> &mut Self {
+        self.cause = cause.into();
+        self
+    }
+
     pub(super) fn push(&mut self, line: String) {
-        if self.lines.len() < MOST {
-            self.lines.push(line);
+        if self.kept.len() < MOST {
+            self.kept.push(caused(self.cause, line));
         } else {
-            self.left_out += 1;
+            *self.left_out.entry(self.cause).or_default() += 1;
         }
     }
 
@@ -27,10 +38,17 @@ impl Lines {
     }
 
     pub(super) fn finish(mut self) -> Vec<String> {
-        if self.left_out > 0 {
-            self.lines.push(format!("and {} more", self.left_out));
-        }
-        self.lines
+        let more = self.left_out.into_iter();
+        let more = more.map(|(cause, count)| caused(cause, format!("and {count} more")));
+        self.kept.extend(more);
+        self.kept
+    }
+}
+
+fn caused(cause: Option<Cause>, line: String) -> String {
+    match cause {
+        Some(cause) => format!("{cause}: {line}"),
+        None => line,
     }
 }
 

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 
 use super::line::{Lines, plain};
+use crate::change::Cause;
 use crate::desired::{Bundle, Owner};
 use crate::names::Id;
 use crate::observed::{ObservedVm, UnitState};
@@ -16,8 +17,10 @@ pub(super) fn compare(
     lines: &mut Lines,
 ) {
     if let Some(step) = &vm.unfinished {
+        lines.because(None);
         lines.push(format!("a bootstrap stopped at the step {}", plain(step)));
     }
+    lines.because(Cause::Machine);
     if let Some(known) = known.filter(|known| !vm.machine_id.is_empty() && *known != vm.machine_id)
     {
         lines.push(format!(
@@ -27,12 +30,15 @@ pub(super) fn compare(
         ));
     }
     owner(&bundle.owner, vm.owner.as_ref(), lines);
+    lines.because(Cause::Mesh);
     hosts(bundle.hosts_line.as_ref(), &vm.hosts_lines, lines);
+    lines.because(Cause::Proxy);
     unit(bundle.proxy.runtime, &vm.runtime.unit, lines);
+    chains(bundle.proxy.interception, vm, lines);
+    lines.because(Cause::Certificate);
     if let Some(end) = vm.certificate_not_after.filter(|end| *end <= now) {
         lines.push(format!("the workload's certificate expired at {end}"));
     }
-    chains(bundle.proxy.interception, vm, lines);
 }
 
 /// An entry that was made anew has another uid, and istiod does not report on it until the proxy
@@ -45,7 +51,7 @@ fn owner(desired: &Owner, seen: Option<&Owner>, lines: &mut Lines) {
             lines.push(format!("the proxy belongs to {}", seen.id));
         }
         Some(_) if desired.uid.is_empty() => {
-            lines.push(without_entry(id));
+            lines.because(None).push(without_entry(id));
         }
         Some(seen) if seen.uid != desired.uid => {
             lines.push(format!(

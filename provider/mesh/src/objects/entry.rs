@@ -15,7 +15,8 @@ use crate::workload::Workload;
 
 pub(super) fn entry(workload: &Workload, address: &Address) -> Manifest {
     let mut annotations = text_map(&workload.annotations);
-    annotations.insert(HEALTH_CHECKS.to_owned(), json!("false"));
+    let checked = workload.health_check.is_some();
+    annotations.insert(HEALTH_CHECKS.to_owned(), json!(checked.to_string()));
     let mut labels = text_map(&workload.labels);
     labels.insert(WORKLOAD_LABEL.to_owned(), json!(workload.id.name.as_str()));
 

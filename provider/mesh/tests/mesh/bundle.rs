@@ -1,7 +1,7 @@
 use std::fmt::Write as _;
 
 use expect_test::{Expect, expect};
-use mesh::{Facts, Interception, Workload, render};
+use mesh::{Facts, HealthCheck, Interception, Probe, Scheme, Workload, render};
 use serde_json::json;
 
 use crate::sample::{facts, p, workload};
@@ -299,4 +299,162 @@ fn the_trust_root_and_the_owner_are_no_part_of_the_digest_and_the_hosts_line_is(
     other.control_plane.address = Some(p("10.99.0.3"));
     assert_ne!(digest(&other), digest(&facts()));
     assert_eq!(digest(&facts()).0.len(), 64);
+}
+
+/// The mesh config, and the lines of `cluster.env` about what a health check and a status port change.
+fn checked(check: HealthCheck, config: Option<&str>) -> String {
+    let mut workload = workload();
+    workload.health_check = Some(check);
+    workload.proxy.config = config.map(p);
+    let mut facts = facts();
+    facts.mesh_config = json!({ "defaultConfig": {
+        "status_port": 15099, "concurrency": 4, "tracing": { "sampling": 1 }, "holdApplicationUntilProxyStarts": null,
+    } });
+    let text = text(&workload, &facts);
+    let metadata = |line: &&str| !line.starts_with("    ") || line.starts_with("    - ");
+    let mesh = text.split("== /etc/istio/config/mesh").nth(1).unwrap();
+    let mesh = mesh.split("== ").next().unwrap();
+    let kept: Vec<&str> = mesh
+        .lines()
+        .skip(1)
+        .filter(|line| metadata(line) || !line.contains('_'))
+        .collect();
+    let names = [
+        "ISTIO_LOCAL_EXCLUDE_PORTS",
+        "REWRITE_PROBE_LEGACY_LOCALHOST_DESTINATION",
+    ];
+    format!("{}\n{}", env(&workload, &facts, &names), kept.join("\n"))
+}
+
+#[test]
+fn each_health_check_is_istios_readiness_probe() {
+    let one = |method| HealthCheck {
+        methods: vec![method],
+        period: Some(5),
+        failure_threshold: Some(0),
+        ..HealthCheck::default()
+    };
+    let http = Probe::Http {
+        host: None,
+        port: p("9080"),
+        path: Some("/health".into()),
+        scheme: Some(Scheme::Https),
+        headers: [("Host".to_owned(), "ratings".to_owned())].into(),
+    };
+    let tcp = Probe::Tcp {
+        host: Some(p("10.0.0.5")),
+        port: p("3306"),
+    };
+    let grpc = Probe::Grpc {
+        port: p("9090"),
+        service: Some("ratings".into()),
+    };
+    let exec = Probe::Exec(vec!["/bin/true".into()]);
+    let all = [http, tcp, grpc, exec].map(|method| checked(one(method), None));
+    expect![[r#"
+        ISTIO_LOCAL_EXCLUDE_PORTS=22,15090,15021,15099
+        REWRITE_PROBE_LEGACY_LOCALHOST_DESTINATION=true
+        defaultConfig:
+          concurrency: 4
+          proxyMetadata:
+          readinessProbe:
+            httpGet:
+              httpHeaders:
+              - name: Host
+                value: ratings
+              path: /health
+              port: 9080
+              scheme: HTTPS
+            periodSeconds: 5
+          statusPort: 15099
+          tracing:
+            sampling: 1
+
+        ISTIO_LOCAL_EXCLUDE_PORTS=22,15090,15021,15099
+        REWRITE_PROBE_LEGACY_LOCALHOST_DESTINATION=true
+        defaultConfig:
+          concurrency: 4
+          proxyMetadata:
+          readinessProbe:
+            periodSeconds: 5
+            tcpSocket:
+              host: 10.0.0.5
+              port: 3306
+          statusPort: 15099
+          tracing:
+            sampling: 1
+
+        ISTIO_LOCAL_EXCLUDE_PORTS=22,15090,15021,15099
+        REWRITE_PROBE_LEGACY_LOCALHOST_DESTINATION=true
+        defaultConfig:
+          concurrency: 4
+          proxyMetadata:
+          readinessProbe:
+            grpc:
+              port: 9090
+              service: ratings
+            periodSeconds: 5
+          statusPort: 15099
+          tracing:
+            sampling: 1
+
+        ISTIO_LOCAL_EXCLUDE_PORTS=22,15090,15021,15099
+        REWRITE_PROBE_LEGACY_LOCALHOST_DESTINATION=true
+        defaultConfig:
+          concurrency: 4
+          proxyMetadata:
+          readinessProbe:
+            exec:
+              command:
+              - /bin/true
+            periodSeconds: 5
+          statusPort: 15099
+          tracing:
+            sampling: 1
+    "#]]
+    .assert_eq(&all.join("\n"));
+}
+
+#[test]
+fn the_workloads_own_settings_stand_for_the_meshs() {
+    let check = HealthCheck {
+        methods: vec![Probe::Tcp {
+            host: None,
+            port: p("80"),
+        }],
+        ..HealthCheck::default()
+    };
+    expect![[r#"
+        ISTIO_LOCAL_EXCLUDE_PORTS=22,15090,15021
+        REWRITE_PROBE_LEGACY_LOCALHOST_DESTINATION=true
+        defaultConfig:
+          concurrency: 4
+          proxyMetadata:
+          readinessProbe:
+            tcpSocket:
+              port: 80
+          statusPort: 15021
+          tracing:
+            zipkin:
+              address: z:1
+    "#]]
+    .assert_eq(&checked(
+        check,
+        Some("statusPort: 15021\ntracing: {zipkin: {address: z:1}}"),
+    ));
+}
+
+#[test]
+fn a_setting_that_has_an_attribute_of_its_own_is_refused() {
+    for (text, hint) in [
+        ("discoveryAddress: x:1", "istio block"),
+        ("discovery_address: x:1", "istio block"),
+        ("proxyMetadata: {A: b}", "env"),
+        ("readinessProbe: {}", "health_check"),
+        ("- a", "YAML"),
+        ("a: b: c", "YAML"),
+    ] {
+        let refused = text.parse::<mesh::ProxyConfig>().unwrap_err();
+        assert!(refused.rule.contains(hint), "{text}: {refused}");
+    }
 }

@@ -1,5 +1,7 @@
+use std::collections::BTreeSet;
+
 use expect_test::{Expect, expect};
-use mesh::{Drift, Edit, Effect, decide};
+use mesh::{Cause, Drift, Edit, Effect, decide};
 
 fn edit(at: &str, effect: Effect, text: Option<&str>) -> Edit {
     Edit {
@@ -17,6 +19,7 @@ fn check(edits: &[Edit], objects: &[&str], vm: &[&str], expected: &Expect) {
             objects: texts(objects),
             vm: texts(vm),
         },
+        None,
     );
     let reasons = change
         .reasons
@@ -74,5 +77,110 @@ fn the_side_of_the_drift_decides_the_repair() {
         &["weight"],
         &["unit"],
         &expect!["Rebootstrap: drift: unit"],
+    );
+}
+
+/// What is done and what stays, with only some causes on.
+fn check_held(on: &[Cause], edits: &[Edit], vm: &[&str], expected: &Expect) {
+    let drift = Drift {
+        objects: vec![],
+        vm: vm.iter().map(|&line| line.to_owned()).collect(),
+    };
+    let on: BTreeSet<Cause> = on.iter().copied().collect();
+    let change = decide(edits, &drift, Some(&on));
+    let text = |lines: Option<Vec<String>>| lines.map_or("not known".into(), |l| l.join("; "));
+    expected.assert_eq(&format!(
+        "{:?}: {} | held: {}",
+        change.effect,
+        text(change.reasons),
+        text(change.held)
+    ));
+}
+
+#[test]
+fn a_cause_that_is_held_back_is_told_and_not_repaired() {
+    let lines = [
+        ("mesh: /etc/hosts: none -> 'x'", Cause::Mesh),
+        ("files: /x is missing", Cause::Files),
+        ("machine: another machine", Cause::Machine),
+        ("proxy: the unit istio is missing", Cause::Proxy),
+        ("certificate: it expired", Cause::Certificate),
+        ("configuration: POD_NAME 'a' -> 'b'", Cause::Configuration),
+    ];
+    for (line, cause) in lines {
+        assert_eq!(Cause::of_line(line), Some(cause));
+        let drift = Drift {
+            objects: vec![],
+            vm: vec![line.to_owned()],
+        };
+        let all = lines.map(|(_, cause)| cause);
+        let others = all.into_iter().filter(|other| *other != cause).collect();
+        let held = decide(&[], &drift, Some(&others));
+        assert_eq!(
+            (held.effect, held.held),
+            (Effect::Nothing, Some(vec![line.to_owned()]))
+        );
+        let only = decide(&[], &drift, Some(&BTreeSet::from([cause])));
+        assert_eq!(
+            (only.effect, only.held),
+            (Effect::Rebootstrap, Some(vec![]))
+        );
+    }
+}
+
+#[test]
+fn one_cause_that_is_not_held_back_repairs_all() {
+    check_held(
+        &[Cause::Proxy],
+        &[],
+        &["mesh: trust domain", "proxy: unit"],
+        &expect!["Rebootstrap: drift: mesh: trust domain; drift: proxy: unit | held: "],
+    );
+}
+
+#[test]
+fn a_held_edit_writes_the_objects_and_is_told() {
+    let label = edit("labels.version", Effect::Rebootstrap, Some("v1 -> v2"));
+    check_held(
+        &[],
+        std::slice::from_ref(&label),
+        &["mesh: trust domain"],
+        &expect!["Objects:  | held: mesh: trust domain; configuration: labels.version was changed"],
+    );
+    let unknown = edit("address", Effect::Rebootstrap, None);
+    check_held(
+        &[],
+        &[label.clone(), unknown],
+        &[],
+        &expect!["Objects:  | held: not known"],
+    );
+    let triggers = edit("triggers.vm", Effect::Rebootstrap, Some("1 -> 2"));
+    check_held(
+        &[Cause::Machine],
+        &[triggers, label],
+        &[],
+        &expect!["Rebootstrap: triggers.vm: 1 -> 2; labels.version: v1 -> v2 | held: "],
+    );
+}
+
+#[test]
+fn some_things_cannot_be_held_back() {
+    check_held(
+        &[],
+        &[edit("ssh", Effect::Rebootstrap, Some("added"))],
+        &[],
+        &expect!["Rebootstrap: ssh: added | held: "],
+    );
+    check_held(
+        &[],
+        &[edit("name", Effect::Replace, Some("a -> b"))],
+        &[],
+        &expect!["Replace: name: a -> b | held: "],
+    );
+    check_held(
+        &[],
+        &[],
+        &["the bootstrap was not finished"],
+        &expect!["Rebootstrap: drift: the bootstrap was not finished | held: "],
     );
 }

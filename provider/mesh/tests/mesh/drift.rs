@@ -218,7 +218,9 @@ fn a_variable_edited_on_the_vm_is_a_line() {
                 "ISTIO_INBOUND_PORTS='9080'",
             );
         },
-        &expect!["/var/lib/istio/envoy/cluster.env: ISTIO_INBOUND_PORTS '9080' -> '*'"],
+        &expect![
+            "configuration: /var/lib/istio/envoy/cluster.env: ISTIO_INBOUND_PORTS '9080' -> '*'"
+        ],
     );
 }
 
@@ -256,9 +258,9 @@ fn what_is_no_assignment_is_told_without_its_content() {
             edit(vm, ENV, "POD_NAME=", "export S=c4nary\nPOD_NAME=");
             edit(vm, MESH, "defaultConfig:", "defaultConfig: [c4nary");
         },
-        &expect![[r"
-            /var/lib/istio/envoy/cluster.env: content differs
-            /etc/istio/config/mesh: content differs"]],
+        &expect![[r#"
+            files: /var/lib/istio/envoy/cluster.env: content differs
+            files: /etc/istio/config/mesh: content differs"#]],
     );
 }
 
@@ -287,15 +289,15 @@ fn only_values_that_the_provider_computes_are_shown() {
     });
     let lines = drift.vm.join("\n");
     assert!(!lines.contains("c4nary"), "{lines}");
-    expect![[r"
-        /var/lib/istio/envoy/cluster.env: ADDED is not wanted
-        /var/lib/istio/envoy/cluster.env: LOST is missing
-        /var/lib/istio/envoy/cluster.env: OF_MESH differs
-        /var/lib/istio/envoy/cluster.env: OF_USER differs
-        /var/lib/istio/envoy/cluster.env: POD_NAME 'other' -> 'ratings-vm-1'
-        /etc/istio/config/mesh: defaultConfig.discoveryAddress 'istiod.istio-system.svc:15010' -> 'istiod.istio-system.svc:15012'
-        /etc/istio/config/mesh: defaultConfig.proxyMetadata.OF_MESH differs
-        /etc/istio/config/mesh: defaultConfig.tracing.token differs"]].assert_eq(&lines);
+    expect![[r#"
+        mesh: /var/lib/istio/envoy/cluster.env: ADDED is not wanted
+        mesh: /var/lib/istio/envoy/cluster.env: LOST is missing
+        mesh: /var/lib/istio/envoy/cluster.env: OF_MESH differs
+        configuration: /var/lib/istio/envoy/cluster.env: OF_USER differs
+        configuration: /var/lib/istio/envoy/cluster.env: POD_NAME 'other' -> 'ratings-vm-1'
+        mesh: /etc/istio/config/mesh: defaultConfig.discoveryAddress 'istiod.istio-system.svc:15010' -> 'istiod.istio-system.svc:15012'
+        mesh: /etc/istio/config/mesh: defaultConfig.proxyMetadata.OF_MESH differs
+        mesh: /etc/istio/config/mesh: defaultConfig.tracing.token differs"#]].assert_eq(&lines);
 }
 
 #[test]
@@ -310,8 +312,12 @@ fn lines_are_bounded_in_number_and_length() {
             &format!("{}POD_NAME={long}", more.concat()),
         );
     });
-    assert_eq!(drift.vm.len(), 21);
-    assert_eq!(drift.vm[20], "and 31 more");
+    assert_eq!(drift.vm.len(), 22);
+    // By cause: what is left out must not bootstrap a VM for which its cause is held back.
+    assert_eq!(
+        drift.vm[20..],
+        ["configuration: and 1 more", "mesh: and 30 more"]
+    );
     assert!(drift.vm.iter().all(|line| line.len() < 250));
 }
 
@@ -325,10 +331,10 @@ fn owner_mode_and_presence_of_files() {
             (*owner, *mode) = ("istio-proxy".into(), 0o100_666);
             vm.files.insert(MESH.into(), Seen::Missing);
         },
-        &expect![[r"
-            /var/lib/istio/envoy/cluster.env: owner 'istio-proxy' -> 'root'
-            /var/lib/istio/envoy/cluster.env: mode 0666 -> 0644
-            /etc/istio/config/mesh is missing"]],
+        &expect![[r#"
+            files: /var/lib/istio/envoy/cluster.env: owner 'istio-proxy' -> 'root'
+            files: /var/lib/istio/envoy/cluster.env: mode 0666 -> 0644
+            files: /etc/istio/config/mesh is missing"#]],
     );
 }
 
@@ -346,9 +352,9 @@ fn the_trust_root_that_the_agent_rewrote_is_no_drift() {
     check_vm(root("istio-proxy", 0o600, pem), &expect![""]);
     check_vm(
         root("root", 0o600, ""),
-        &expect![[r"
-        /etc/certs/root-cert.pem: holds no certificate
-        /etc/certs/root-cert.pem: istio-proxy cannot read it"]],
+        &expect![[r#"
+            files: /etc/certs/root-cert.pem: holds no certificate
+            files: /etc/certs/root-cert.pem: istio-proxy cannot read it"#]],
     );
     let watched: Vec<_> = render(&workload(), &facts()).unwrap().bundle.files;
     assert_eq!(
@@ -374,18 +380,18 @@ fn the_machine_its_owner_and_its_unit() {
             vm.unfinished = Some("start".into());
             vm.certificate_not_after = Some(p("2028-01-01T00:00:00Z"));
         },
-        &expect![[r"
+        &expect![[r#"
             a bootstrap stopped at the step start
-            another machine: its id is m2, it was m1
-            the mark of who owns the proxy is missing
-            /etc/hosts: '10.99.0.9 istiod.istio-system.svc' -> '10.99.0.2 istiod.istio-system.svc'
-            the unit istio is 'failed' -> 'active'
-            the unit istio is 'disabled' -> 'enabled'
-            the workload's certificate expired at 2028-01-01T00:00:00Z"]],
+            machine: another machine: its id is m2, it was m1
+            machine: the mark of who owns the proxy is missing
+            mesh: /etc/hosts: '10.99.0.9 istiod.istio-system.svc' -> '10.99.0.2 istiod.istio-system.svc'
+            proxy: the unit istio is 'failed' -> 'active'
+            proxy: the unit istio is 'disabled' -> 'enabled'
+            certificate: the workload's certificate expired at 2028-01-01T00:00:00Z"#]],
     );
     check_vm(
         |vm| vm.runtime.unit = UnitState::default(),
-        &expect!["the unit istio is missing"],
+        &expect!["proxy: the unit istio is missing"],
     );
 }
 
@@ -413,11 +419,13 @@ fn the_mark_tells_whose_proxy_it_is() {
     };
     check_vm(
         |vm| vm.owner = Some(owner("1", "bookinfo/other")),
-        &expect!["the proxy belongs to bookinfo/other"],
+        &expect!["machine: the proxy belongs to bookinfo/other"],
     );
     check_vm(
         |vm| vm.owner = Some(owner("1", "bookinfo/ratings-vm-1")),
-        &expect!["the proxy was bootstrapped for an earlier WorkloadEntry bookinfo/ratings-vm-1"],
+        &expect![
+            "machine: the proxy was bootstrapped for an earlier WorkloadEntry bookinfo/ratings-vm-1"
+        ],
     );
     let gone = Facts {
         entry_uid: None,
@@ -436,14 +444,14 @@ fn the_mark_tells_whose_proxy_it_is() {
 fn interception_is_as_declared() {
     check_vm(
         |vm| vm.chains = vec!["nft/raw".into()],
-        &expect!["no rules intercept traffic, and they should"],
+        &expect!["proxy: no rules intercept traffic, and they should"],
     );
     let mut none = workload();
     none.proxy.interception = Interception::None;
     let left = drift(&none, &facts(), |_, _| {});
     assert_eq!(
         left.vm,
-        ["traffic is intercepted by rules in nft/nat, and should not be"]
+        ["proxy: traffic is intercepted by rules in nft/nat, and should not be"]
     );
 }
 
@@ -462,10 +470,10 @@ fn a_changed_mesh_fact_is_drift_on_the_vm() {
         Some("m1"),
         p("2029-01-01T00:00:00Z"),
     );
-    expect![[r"
-        /etc/hosts: '10.99.0.2 istiod.istio-system.svc' -> '10.99.0.3 istiod.istio-system.svc'
-        /var/lib/istio/envoy/cluster.env: ISTIO_META_CLUSTER_ID 'Kubernetes' -> 'east'
-        /etc/istio/config/mesh: defaultConfig.proxyMetadata.ISTIO_META_CLUSTER_ID 'Kubernetes' -> 'east'"]].assert_eq(&drift.vm.join("\n"));
+    expect![[r#"
+        mesh: /etc/hosts: '10.99.0.2 istiod.istio-system.svc' -> '10.99.0.3 istiod.istio-system.svc'
+        mesh: /var/lib/istio/envoy/cluster.env: ISTIO_META_CLUSTER_ID 'Kubernetes' -> 'east'
+        mesh: /etc/istio/config/mesh: defaultConfig.proxyMetadata.ISTIO_META_CLUSTER_ID 'Kubernetes' -> 'east'"#]].assert_eq(&drift.vm.join("\n"));
 }
 
 #[test]

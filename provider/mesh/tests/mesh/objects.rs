@@ -331,18 +331,51 @@ fn a_workload_without_services_is_only_an_entry() {
 }
 
 #[test]
-fn a_withdrawn_entry_differs_only_in_the_annotation_that_takes_its_traffic_away() {
+fn a_withdrawn_entry_differs_only_in_annotations_that_take_its_traffic_away() {
+    const CHECKED: &str = "proxy.istio.io/health-checks-enabled";
     let desired = render(&workload(), &facts()).unwrap();
     let mut withdrawn = desired.withdrawn();
-    let annotation =
-        &mut withdrawn[0].body["metadata"]["annotations"]["proxy.istio.io/health-checks-enabled"];
-    assert_eq!(annotation.take(), "true");
+    let annotations = &mut withdrawn[0].body["metadata"]["annotations"];
     assert_eq!(
-        desired.entry().unwrap().body["metadata"]["annotations"]["proxy.istio.io/health-checks-enabled"],
-        "false"
+        *annotations,
+        json!({ CHECKED: "true", "mesh.vm/withdrawn": "true" })
     );
-    *annotation = "false".into();
+    *annotations = json!({ CHECKED: "false" });
     assert_eq!(withdrawn, desired.objects);
+}
+
+#[test]
+fn a_health_check_leaves_the_traffic_to_the_probe_and_is_no_unfinished_create() {
+    let mut checked = workload();
+    checked.health_check = Some(mesh::HealthCheck {
+        methods: vec![mesh::Probe::Exec(vec!["/bin/true".into()])],
+        ..mesh::HealthCheck::default()
+    });
+    let desired = render(&checked, &facts()).unwrap();
+    let entry = &desired.objects[0];
+    let annotations = &entry.body["metadata"]["annotations"];
+    assert_eq!(annotations["proxy.istio.io/health-checks-enabled"], "true");
+    assert!(!mesh::is_unfinished(entry, &entry.body));
+    assert!(mesh::is_unfinished(entry, &desired.withdrawn()[0].body));
+}
+
+#[test]
+fn only_a_healthy_entry_has_a_health_to_forget() {
+    use mesh::observed::without_health;
+    let entry = |status: &str| {
+        json!({ "status": { "conditions": [
+            { "type": "Healthy", "status": status, "message": "no route" }, { "type": "Other", "status": "True" },
+        ] } })
+    };
+    let other = json!({ "type": "Other", "status": "True" });
+    assert_eq!(without_health(&entry("True")), Some(vec![other]));
+    assert_eq!(without_health(&entry("False")), None);
+    assert_eq!(without_health(&json!({})), None);
+    let seen = mesh::Connection::from_entry(&entry("False"));
+    assert_eq!(
+        (seen.healthy, seen.unhealthy.as_deref()),
+        (Some(false), Some("no route"))
+    );
 }
 
 #[test]

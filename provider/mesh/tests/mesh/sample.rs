@@ -31,6 +31,7 @@ pub(crate) fn workload() -> Workload {
             ..Sidecar::default()
         }),
         env: BTreeMap::new(),
+        health_check: None,
         proxy: Proxy {
             runtime: Runtime::Systemd,
             interception: Interception::Redirect,
@@ -38,6 +39,7 @@ pub(crate) fn workload() -> Workload {
             exclude_inbound_ports: vec![],
             exclude_cidrs: vec![],
             dns_capture: None,
+            config: None,
         },
     }
 }

@@ -577,3 +577,42 @@ fn everything_wrong_is_told_at_once() {
          interception-needs-sidecar: proxy.interception, sidecar, services",
     );
 }
+
+#[test]
+fn a_health_check_asks_in_one_way_that_istio_knows() {
+    use mesh::{HealthCheck, Probe};
+    let http = |path: &str, header: &str| Probe::Http {
+        host: None,
+        port: p("80"),
+        path: Some(path.into()),
+        scheme: None,
+        headers: [(header.to_owned(), "1".to_owned())].into(),
+    };
+    let tcp = || Probe::Tcp {
+        host: None,
+        port: p("80"),
+    };
+    let cases: [(Vec<Probe>, &[&str]); 6] = [
+        (vec![], &["health-check-method"]),
+        (vec![tcp(), http("/", "A")], &["health-check-method"]),
+        (vec![Probe::Exec(vec![])], &["health-check-exec"]),
+        (
+            vec![http("ready", "A b")],
+            &["health-check-path", "health-check-header"],
+        ),
+        (vec![http("/ready", "X-A")], &[]),
+        (vec![tcp()], &[]),
+    ];
+    for (methods, rules) in cases {
+        let mut workload = workload();
+        workload.health_check = Some(HealthCheck {
+            methods: methods.clone(),
+            ..HealthCheck::default()
+        });
+        let found: Vec<_> = mesh::validate(&workload)
+            .iter()
+            .map(|problem| problem.rule)
+            .collect();
+        assert_eq!(found, rules, "{methods:?}");
+    }
+}

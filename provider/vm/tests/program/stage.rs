@@ -196,7 +196,9 @@ pub(crate) fn bundle(files: Vec<File>) -> Bundle {
             exclude_inbound_ports: Vec::new(),
             exclude_cidrs: Vec::new(),
             dns_capture: None,
+            config: None,
         },
+        own: std::collections::BTreeSet::new(),
         identity: "spiffe://cluster.local/ns/bookinfo/sa/ratings"
             .parse()
             .unwrap(),
