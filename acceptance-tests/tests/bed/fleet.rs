@@ -206,7 +206,9 @@ async fn a_fleet_that_was_changed_by_hand_is_lines_and_is_repaired() -> Done {
 async fn a_fleet_is_imported_by_id_and_by_identity_and_no_second_one_is_made_of_it() -> Done {
     let scenario = Scenario::begin("fleet-import")?;
     let mut fleet = Workload::fleet(&scenario)?;
-    fleet.config["group"] = json!({"labels": {"app": "ratings"}, "weight": 3});
+    let check = json!({"http": {"port": 9080, "path": "/health"}, "period_seconds": 5});
+    fleet.config["group"] =
+        json!({"labels": {"app": "ratings"}, "weight": 3, "health_check": check});
     fleet.converge().await?;
     let id = format!("{}/{FLEET}", scenario.namespace);
     fleet.state = None;

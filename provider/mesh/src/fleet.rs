@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::health::HealthCheck;
 use crate::mark::Mark;
 use crate::names::{Id, LabelKey, LabelValue, Locality, Name, Network, Port, PortName};
 use crate::workload::{Service, Sidecar, Workload};
@@ -40,6 +41,8 @@ pub struct Group {
     pub weight: Option<u32>,
     /// Ports of the entries by name.
     pub ports: BTreeMap<PortName, Port>,
+    /// How the application is probed; `None`: not at all.
+    pub health_check: Option<HealthCheck>,
 }
 
 impl Fleet {

@@ -10,6 +10,9 @@ use serde_json::{Map, Value, json};
 use crate::change::Problem;
 use crate::names::{Address, Invalid, Port};
 
+/// Where an application is asked of which nothing else is said.
+const LOOPBACK: &str = "127.0.0.1";
+
 /// A probe of the application, as Istio's `ReadinessProbe`. Unset numbers are the agent's defaults.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct HealthCheck {
@@ -141,6 +144,61 @@ pub(crate) fn readiness_probe(check: &HealthCheck) -> Option<Value> {
         .filter_map(|(key, number)| Some((key, number.filter(|number| *number > 0)?)));
     probe.extend(set.map(|(key, number)| (key.to_owned(), json!(number))));
     Some(probe.into())
+}
+
+/// Returns the probe of a `WorkloadGroup`: what runs of it on the VMs is made by other tools, which ask on the VM's
+/// own address where no host is said.
+pub(crate) fn group_probe(check: &HealthCheck) -> Option<Value> {
+    let mut probe = readiness_probe(check)?;
+    for method in ["httpGet", "tcpSocket"] {
+        if probe[method].is_object() && probe[method]["host"].is_null() {
+            probe[method]["host"] = json!(LOOPBACK);
+        }
+    }
+    Some(probe)
+}
+
+/// Reads the probe of a `WorkloadGroup`; `None` if it asks in no way that can be declared.
+pub(crate) fn from_probe(probe: &Value) -> Option<HealthCheck> {
+    let port = |of: &Value| Port::try_from(u16::try_from(of["port"].as_u64()?).ok()?).ok();
+    let host = |of: &Value| {
+        of["host"]
+            .as_str()
+            .filter(|host| *host != LOOPBACK)?
+            .parse()
+            .ok()
+    };
+    let text = |of: &Value, key: &str| of[key].as_str().map(str::to_owned);
+    let (http, tcp, exec) = (&probe["httpGet"], &probe["tcpSocket"], &probe["exec"]);
+    let method = if http.is_object() {
+        let headers = http["httpHeaders"].as_array().into_iter().flatten();
+        Probe::Http {
+            host: host(http),
+            port: port(http)?,
+            path: text(http, "path"),
+            scheme: text(http, "scheme").and_then(|scheme| scheme.parse().ok()),
+            headers: headers
+                .filter_map(|of| Some((text(of, "name")?, text(of, "value")?)))
+                .collect(),
+        }
+    } else if tcp.is_object() {
+        Probe::Tcp {
+            host: host(tcp),
+            port: port(tcp)?,
+        }
+    } else {
+        let words = exec["command"].as_array()?.iter();
+        Probe::Exec(words.filter_map(Value::as_str).map(str::to_owned).collect())
+    };
+    let number = |key: &str| probe[key].as_u64().and_then(|of| u16::try_from(of).ok());
+    Some(HealthCheck {
+        methods: vec![method],
+        initial_delay: number("initialDelaySeconds"),
+        timeout: number("timeoutSeconds"),
+        period: number("periodSeconds"),
+        success_threshold: number("successThreshold"),
+        failure_threshold: number("failureThreshold"),
+    })
 }
 
 fn with_port<const N: usize>(port: Port, fields: [(&str, Option<Value>); N]) -> Value {

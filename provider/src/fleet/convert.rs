@@ -3,7 +3,7 @@
 use mesh::{Fleet, Group};
 
 use super::input::{FleetInput, GroupInput};
-use crate::workload::convert::{ports, services, sidecar, text, texts};
+use crate::workload::convert::{health_check, ports, services, sidecar, text, texts};
 
 /// Returns the fleet; `None` while its namespace or name is unknown.
 pub(crate) fn fleet(input: &FleetInput) -> Option<Fleet> {
@@ -32,5 +32,6 @@ fn group(input: &GroupInput) -> Option<Group> {
         locality: text(&input.locality),
         weight: input.weight.known().copied(),
         ports: ports(&input.ports),
+        health_check: input.health_check.known().map(health_check),
     })
 }

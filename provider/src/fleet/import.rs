@@ -1,6 +1,6 @@
 //! Import: what is in the cluster, as the user would have written it.
 
-use mesh::Group;
+use mesh::{Group, HealthCheck, Probe};
 use tfplugin::{Diagnostic, Diagnostics, ImportId, Text, Value};
 
 use super::input::{FleetInput, GroupInput};
@@ -8,6 +8,8 @@ use super::output::FleetOutput;
 use crate::context::Context;
 use crate::diagnose;
 use crate::workload::import::{parse, ports, services, sidecar, some, text_map};
+use crate::workload::input::{HealthCheckInput, HttpCheckInput, TcpCheckInput};
+use crate::workload::leaf::PortNumber;
 
 /// Imports the fleet that an id or an identity names.
 pub(super) async fn import(
@@ -61,5 +63,44 @@ fn group(group: Group) -> GroupInput {
         locality: group.locality.map(Text).into(),
         weight: group.weight.into(),
         ports: ports(group.ports),
+        health_check: group.health_check.map(health_check).into(),
     }
+}
+
+fn health_check(check: HealthCheck) -> HealthCheckInput {
+    let mut input = HealthCheckInput {
+        initial_delay_seconds: check.initial_delay.into(),
+        timeout_seconds: check.timeout.into(),
+        period_seconds: check.period.into(),
+        success_threshold: check.success_threshold.into(),
+        failure_threshold: check.failure_threshold.into(),
+        ..HealthCheckInput::default()
+    };
+    match check.methods.into_iter().next() {
+        Some(Probe::Http {
+            host,
+            port,
+            path,
+            scheme,
+            headers,
+        }) => {
+            input.http = Value::Known(HttpCheckInput {
+                host: host.map(Text).into(),
+                port: Value::Known(PortNumber(port)),
+                path: path.into(),
+                scheme: scheme.map(Text).into(),
+                headers: some(headers),
+            });
+        }
+        Some(Probe::Tcp { host, port }) => {
+            input.tcp = Value::Known(TcpCheckInput {
+                host: host.map(Text).into(),
+                port: Value::Known(PortNumber(port)),
+            });
+        }
+        Some(Probe::Exec(command)) => input.exec = Value::Known(command),
+        // No WorkloadGroup asks so.
+        Some(Probe::Grpc { .. }) | None => {}
+    }
+    input
 }

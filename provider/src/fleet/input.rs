@@ -6,7 +6,7 @@ use mesh::Effect;
 use mesh::names::{LabelKey, LabelValue, Locality, Name, Namespace, Network, PortName};
 use tfplugin::{Text, Timeouts, object};
 
-use crate::workload::input::{FieldManagerInput, ServiceInput, SidecarInput};
+use crate::workload::input::{FieldManagerInput, HealthCheckInput, ServiceInput, SidecarInput};
 use crate::workload::leaf::PortNumber;
 
 object! {
@@ -56,5 +56,7 @@ object! {
         Optional weight: u32 => Objects,
         /// Ports of the entries by name, for services that name their target.
         Optional ports: BTreeMap<Text<PortName>, PortNumber> => Objects,
+        /// How the machines' proxies find out whether the application answers; `grpc` is not possible here.
+        Optional health_check: HealthCheckInput => Objects,
     }
 }

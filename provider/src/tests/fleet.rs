@@ -27,6 +27,7 @@ fn full() -> Json {
             "locality": "europe/west1/b",
             "weight": 10,
             "ports": { "http": 9080 },
+            "health_check": { "tcp": { "port": 9080 } },
         },
         "field_manager": { "force_conflicts": false },
         "timeouts": { "create": "20m", "read": "1m", "update": "20m", "delete": "5m" },
@@ -45,6 +46,7 @@ fn others() -> Vec<(&'static str, Json)> {
         ("/group/locality", json!("europe/west1/c")),
         ("/group/weight", json!(20)),
         ("/group/ports/http", json!(9081)),
+        ("/group/health_check/tcp/port", json!(9081)),
         ("/field_manager/force_conflicts", json!(true)),
         ("/timeouts/create", json!("21m")),
         ("/timeouts/read", json!("2m")),
@@ -60,13 +62,15 @@ fn objects(config: &Json) -> Vec<Manifest> {
     mesh::fleet_objects(&convert::fleet(&input.unwrap()).unwrap())
 }
 
-/// Services and Sidecar have the attributes of a workload's, with the rules that are proven there.
+/// Services, Sidecar and health check have the attributes of a workload's, which are walked there.
 #[test]
 fn the_rule_of_every_attribute_of_a_fleet_is_what_its_objects_show() {
     let attributes = <FleetInput as Object<Effect>>::attributes();
     let mut leaves = BTreeSet::new();
     collect(&attributes, "", &mut leaves);
-    leaves.retain(|at| !at.starts_with("services.") && !at.starts_with("sidecar."));
+    let shared = ["services.", "sidecar.", "group.health_check."];
+    leaves.retain(|at| !shared.iter().any(|of| at.starts_with(of)));
+    leaves.insert("group.health_check.tcp.port".into());
     let paths = others().into_iter();
     let paths: BTreeSet<String> = paths
         .map(|(pointer, _)| attribute_path(&attributes, pointer))

@@ -143,7 +143,8 @@ fn proxy(input: &ProxyInput) -> Proxy {
     }
 }
 
-fn health_check(input: &HealthCheckInput) -> HealthCheck {
+/// Returns the health check.
+pub(crate) fn health_check(input: &HealthCheckInput) -> HealthCheck {
     let http = input.http.known().and_then(|http| {
         Some(Probe::Http {
             host: text(&http.host),

@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::{carried, carried_map, service_entry, sidecar, texts};
 use crate::fleet::{Fleet, Group};
+use crate::health::from_probe;
 use crate::mark::{FLEET_LABEL, Mark};
 use crate::names::{Id, LabelKey, Name, PortName};
 use crate::observed::ObservedObjects;
@@ -70,7 +71,13 @@ fn group(spec: &Value, notes: &mut Vec<String>) -> Option<Group> {
         wanted,
     );
     labels.extend(over);
+    let probe = &spec["probe"];
+    let health_check = from_probe(probe);
+    if health_check.is_none() && !probe.is_null() {
+        notes.push("spec.probe asks in a way that cannot be declared.".to_owned());
+    }
     Some(Group {
+        health_check,
         labels,
         annotations: texts(&spec["metadata"]["annotations"], |_| true),
         service_account: carried(

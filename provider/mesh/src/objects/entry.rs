@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use super::{HEALTH_CHECKS, manifest};
 use crate::desired::{Kind, Manifest};
 use crate::fleet::{Fleet, Group};
+use crate::health::group_probe;
 use crate::mark::{FLEET_LABEL, WORKLOAD_LABEL};
 use crate::names::Address;
 use crate::workload::Workload;
@@ -50,12 +51,16 @@ pub(super) fn group(fleet: &Fleet, group: &Group) -> Manifest {
         metadata["annotations"] = text_map(&group.annotations).into();
     }
     let template = template(&fleet.entry_of(group));
+    let mut spec = json!({ "metadata": metadata, "template": template });
+    if let Some(probe) = group.health_check.as_ref().and_then(group_probe) {
+        spec["probe"] = probe;
+    }
     manifest(
         &fleet.id.namespace,
         &fleet.mark(),
         Kind::WorkloadGroup,
         fleet.id.name.clone(),
-        json!({ "metadata": metadata, "template": template }),
+        spec,
     )
 }
 

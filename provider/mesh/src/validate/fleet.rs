@@ -3,6 +3,7 @@
 use super::{annotations, labels, offered, problem};
 use crate::change::Problem;
 use crate::fleet::{Fleet, Group};
+use crate::health::{self, Probe};
 use crate::mark::FLEET_LABEL;
 use crate::names::{Address, Id, LabelValue};
 use crate::objects::fleet_objects;
@@ -36,6 +37,21 @@ fn group(fleet: &Fleet, group: &Group) -> Vec<Problem> {
     let mut problems = Vec::new();
     labels(&entry, &mut problems);
     annotations(&entry, &mut problems);
+    if let Some(check) = &group.health_check {
+        health::validate(check, &mut problems);
+        if check
+            .methods
+            .iter()
+            .any(|of| matches!(of, Probe::Grpc { .. }))
+        {
+            let text = "Istio refuses a WorkloadGroup that asks by gRPC. Use http, tcp or exec.";
+            problems.push(problem(
+                "group-grpc",
+                &["health_check.grpc"],
+                text.to_owned(),
+            ));
+        }
+    }
     for problem in &mut problems {
         for at in &mut problem.concerns {
             *at = format!("group.{at}");

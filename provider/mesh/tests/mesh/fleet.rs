@@ -3,8 +3,8 @@ use std::collections::BTreeMap;
 use expect_test::{Expect, expect};
 use mesh::drift::of_objects;
 use mesh::{
-    Fleet, Group, Kind, ObservedObjects, Sidecar, Workload, fleet_from_objects, fleet_objects,
-    render, taken_objects, validate, validate_fleet,
+    Fleet, Group, HealthCheck, Kind, ObservedObjects, Probe, Sidecar, Workload, fleet_from_objects,
+    fleet_objects, render, taken_objects, validate, validate_fleet,
 };
 use serde_json::{Value, json};
 
@@ -26,6 +26,17 @@ fn fleet() -> Fleet {
             locality: Some(p("eu/a")),
             weight: Some(3),
             ports: BTreeMap::new(),
+            health_check: Some(HealthCheck {
+                methods: vec![Probe::Http {
+                    host: None,
+                    port: p("9080"),
+                    path: Some("/health".into()),
+                    scheme: None,
+                    headers: BTreeMap::from([("X-Probe".into(), "1".into())]),
+                }],
+                period: Some(5),
+                ..HealthCheck::default()
+            }),
         }),
     }
 }
@@ -63,7 +74,7 @@ fn a_fleet_s_objects_select_its_members_by_a_label_of_ours() {
         Sidecar bookinfo/ratings
         {"metadata":{"labels":{"app.kubernetes.io/managed-by":"terraform-provider-mesh","mesh.vm/fleet":"ratings"}},"spec":{"egress":[{"hosts":["./*"]}],"ingress":[{"defaultEndpoint":"127.0.0.1:9080","port":{"name":"http","number":9080,"protocol":"HTTP"}}],"workloadSelector":{"labels":{"mesh.vm/fleet":"ratings"}}}}
         WorkloadGroup bookinfo/ratings
-        {"metadata":{"labels":{"app.kubernetes.io/managed-by":"terraform-provider-mesh","mesh.vm/fleet":"ratings"}},"spec":{"metadata":{"annotations":{"example.com/team":"books"},"labels":{"app":"ratings","mesh.vm/fleet":"ratings"}},"template":{"locality":"eu/a","network":"gcp-vms","serviceAccount":"bookinfo-ratings","weight":3}}}
+        {"metadata":{"labels":{"app.kubernetes.io/managed-by":"terraform-provider-mesh","mesh.vm/fleet":"ratings"}},"spec":{"metadata":{"annotations":{"example.com/team":"books"},"labels":{"app":"ratings","mesh.vm/fleet":"ratings"}},"probe":{"httpGet":{"host":"127.0.0.1","httpHeaders":[{"name":"X-Probe","value":"1"}],"path":"/health","port":9080},"periodSeconds":5},"template":{"locality":"eu/a","network":"gcp-vms","serviceAccount":"bookinfo-ratings","weight":3}}}
     "#]].assert_eq(&text.collect::<String>());
 }
 
@@ -140,12 +151,17 @@ fn what_a_fleet_must_not_be_is_told_at_once() {
     group.labels.insert(p("mesh.vm/fleet"), p("x"));
     let annotation = ("istio.io/connectedAt".to_owned(), "now".to_owned());
     group.annotations.extend([annotation]);
+    group.health_check.as_mut().unwrap().methods = vec![Probe::Grpc {
+        port: p("9080"),
+        service: None,
+    }];
     check(
         &validate_fleet(&wrong),
         &expect![[r#"
             same-port-twice ["services.http.ports.http.target_port", "services.again.ports.http.target_port"]
             label-is-ours ["group.labels.mesh.vm/fleet"]
             annotation-reserved ["group.annotations.istio.io/connectedAt", "group.annotations"]
+            group-grpc ["group.health_check.grpc"]
         "#]],
     );
 }
@@ -216,4 +232,32 @@ fn objects_of_a_workload_are_neither_taken_nor_imported() {
         "#]],
     );
     assert_eq!(fleet_from_objects(&p("bookinfo/ratings"), &found), None);
+}
+
+#[test]
+fn every_probe_of_a_group_is_imported_as_it_was_declared() {
+    let tcp = Probe::Tcp {
+        host: Some(p("10.0.0.7")),
+        port: p("9080"),
+    };
+    for method in [tcp, Probe::Exec(vec!["/bin/true".into(), "now".into()])] {
+        let mut fleet = fleet();
+        fleet.group.as_mut().unwrap().health_check = Some(HealthCheck {
+            methods: vec![method],
+            initial_delay: Some(1),
+            timeout: Some(2),
+            period: None,
+            success_threshold: Some(3),
+            failure_threshold: Some(4),
+        });
+        let imported = fleet_from_objects(&fleet.id, &observed(&fleet)).unwrap();
+        assert_eq!(imported.fleet, fleet);
+    }
+    let mut strange = observed(&fleet());
+    strange.group.as_mut().unwrap()["spec"]["probe"] = json!({ "grpc": { "port": 1 } });
+    let imported = fleet_from_objects(&fleet().id, &strange).unwrap();
+    assert_eq!(
+        imported.notes,
+        ["spec.probe asks in a way that cannot be declared."]
+    );
 }
