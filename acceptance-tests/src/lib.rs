@@ -6,6 +6,7 @@ mod beside;
 mod failure;
 mod look;
 mod terraform;
+pub mod wire;
 pub mod workload;
 mod world;
 

@@ -94,7 +94,7 @@ impl Bootstrap<'_> {
                 .connect(self.context, Wait::Until(self.deadline.into_std()))
                 .await
             {
-                Ok(session) => self.send(session, &result).await,
+                Ok(session) => self.ask(session, &result, payload).await,
                 Err(error) => {
                     return Err(Failure {
                         vm: Left::Unknown,
@@ -102,6 +102,22 @@ impl Bootstrap<'_> {
                     });
                 }
             };
+        }
+    }
+
+    /// Asks for the result of a run; one that the VM has not begun is sent again.
+    async fn ask(
+        &self,
+        session: Session,
+        result: &Payload,
+        payload: &Payload,
+    ) -> Result<Report, VmError> {
+        match session.run(result, || self.token(), IDLE).await {
+            Ok(Report::Lost) => self.send(session, payload).await,
+            report => {
+                session.close().await;
+                report
+            }
         }
     }
 

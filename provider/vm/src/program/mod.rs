@@ -32,6 +32,8 @@ pub enum Privilege {
     Root,
     /// By `sudo -n`: a password is never asked for.
     Sudo,
+    /// The same where sudo wants a terminal (`requiretty`): it gets one, and nothing passes through it.
+    SudoWithTerminal,
 }
 
 /// Returns the remote command: a constant without user data, valid in every login shell
@@ -44,5 +46,12 @@ pub const fn command(privilege: Privilege) -> &'static str {
         Privilege::Sudo => {
             r#"exec sudo -n /bin/sh -c 'read -r p; eval "$(printf %s "$p" | base64 -d | gzip -dc)"; main'"#
         }
+        // The streams go around the terminal, which would echo them and cut long lines.
+        Privilege::SudoWithTerminal => concat!(
+            r#"exec /bin/sh -c 'command -v script >/dev/null || { echo "sudo: wants a terminal, and there is no script(1)" >&2; exit 1; }; "#,
+            r#"export SHELL=/bin/sh MESH="$1"; exec script -qefc "$0" /dev/null 3<&0 4>&1 5>&2 </dev/null >/dev/null 2>&1' "#,
+            r#"'exec sudo -n /bin/sh -c "$MESH" <&3 >&4 2>&5 3<&- 4>&- 5>&-' "#,
+            r#"'read -r p; eval "$(printf %s "$p" | base64 -d | gzip -dc)"; main'"#
+        ),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use secrecy::SecretString;
@@ -19,6 +20,8 @@ pub struct Session {
     ssh: openssh::Session,
     master: Arc<Master>,
     host: String,
+    /// Whether sudo was found to want a terminal.
+    terminal: AtomicBool,
 }
 
 impl Session {
@@ -69,9 +72,28 @@ impl Session {
         F: Future<Output = Result<SecretString, E>>,
         E: Into<Box<dyn Error + Send + Sync>>,
     {
+        let mut mint = Some(mint);
+        match self.call(payload, &mut mint, idle).await {
+            Err(VmError::NoSudo { line, .. }) if wants_terminal(&line) && self.gives_terminal() => {
+                self.call(payload, &mut mint, idle).await
+            }
+            done => done,
+        }
+    }
+
+    async fn call<M, F, E>(
+        &self,
+        payload: &Payload,
+        mint: &mut Option<M>,
+        idle: Duration,
+    ) -> Result<Report, VmError>
+    where
+        M: FnOnce() -> F,
+        F: Future<Output = Result<SecretString, E>>,
+        E: Into<Box<dyn Error + Send + Sync>>,
+    {
         let call = Call::start(&self.ssh, self.privilege(), payload).await;
         let mut call = call.ok_or_else(|| self.dropped())?;
-        let mut mint = Some(mint);
         loop {
             let heard = tokio::time::timeout(idle, call.hear()).await;
             match heard.map_err(|_| self.silent(idle))? {
@@ -119,9 +141,16 @@ impl Session {
     fn privilege(&self) -> Privilege {
         if self.master.user() == Some("root") {
             Privilege::Root
+        } else if self.terminal.load(Ordering::Relaxed) {
+            Privilege::SudoWithTerminal
         } else {
             Privilege::Sudo
         }
+    }
+
+    /// Calls sudo with a terminal from now on; says whether that is new.
+    fn gives_terminal(&self) -> bool {
+        !self.terminal.swap(true, Ordering::Relaxed)
     }
 
     async fn failed(&self, end: Ended) -> VmError {
@@ -132,7 +161,7 @@ impl Session {
         };
         let sudo = end.lines.iter().rev().find(|line| line.contains("sudo"));
         match sudo {
-            Some(line) if !end.begun && self.privilege() == Privilege::Sudo => VmError::NoSudo {
+            Some(line) if !end.begun && self.privilege() != Privilege::Root => VmError::NoSudo {
                 host: self.host.clone(),
                 user: self.master.user().unwrap_or_default().into(),
                 line: line.clone(),
@@ -174,7 +203,13 @@ async fn attempt(
         ssh,
         master,
         host: target.vm.host.clone(),
+        terminal: AtomicBool::new(false),
     })
+}
+
+/// `sudo: sorry, you must have a tty to run sudo`
+fn wants_terminal(line: &str) -> bool {
+    line.contains("must have a tty")
 }
 
 /// Refuses what ssh or a shell in between could take for something else than a name.

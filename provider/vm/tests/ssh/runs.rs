@@ -164,6 +164,15 @@ async fn a_sudo_that_asks_is_told_in_its_own_words() {
         .await
         .unwrap();
     assert!(matches!(run(&session, &call(":")).await, Ok(Report::Lost)));
+    // Whoever wants a terminal gets one, and the answer is as whole as without.
+    let wants = "(: </dev/tty) 2>/dev/null || { echo 'sudo: sorry, you must have a tty to run sudo' >&2; exit 1; }; shift; exec \"$@\"";
+    sshd.script("bin/sudo", wants);
+    let payload = call("head -c 100000 /dev/zero | tr '\\0' 'x'; echo")
+        .appending(&format!("\n# {}", noise(300_000)));
+    for _ in 0..2 {
+        let report = run(&session, &payload).await;
+        assert!(matches!(report, Ok(Report::Lost)), "{report:?}");
+    }
     for words in [
         "sudo: a password is required",
         "sudo: sorry, you must have a tty to run sudo",
