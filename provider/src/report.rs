@@ -43,7 +43,7 @@ fn hint(hop: &str) -> (&str, &str) {
             "the VM's clock",
             "Synchronize it: certificates are valid in time only.",
         ),
-        "token" => (
+        "ask" | "token" => (
             "the token",
             "Look whether istiod may review tokens, and at its audience.",
         ),
@@ -60,8 +60,9 @@ fn hint(hop: &str) -> (&str, &str) {
             "Set proxy.install, or install Istio's package on the VM.",
         ),
         "stage" => (
-            "the package",
-            "Check proxy.install's url and sha256, and that the VM reaches that address.",
+            "what it needs first",
+            "See below; check that /var/lib is writable, proxy.install's url and sha256, and that the VM reaches that \
+             address.",
         ),
         "ports" => (
             "the proxy's own ports",

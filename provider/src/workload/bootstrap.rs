@@ -19,6 +19,9 @@ use crate::ssh::Way;
 /// The program is heard from each second: after this silence the connection counts as lost.
 pub(super) const IDLE: Duration = Duration::from_secs(15);
 
+/// How long the VM's answer may take to come.
+const ANSWER: Duration = Duration::from_secs(10);
+
 /// Istio's shortest token that outlives a slow installation.
 const TOKEN: Duration = Duration::from_hours(1);
 
@@ -59,7 +62,11 @@ impl Bootstrap<'_> {
     pub(super) async fn run(&self, session: Session) -> Result<Bootstrapped, Failure> {
         let run = RunId::generate();
         let patience = Patience {
-            lock: self.left().min(Patience::default().lock),
+            // Who is there must be told within the time that is left.
+            lock: self
+                .left()
+                .saturating_sub(ANSWER)
+                .min(Patience::default().lock),
             ..Patience::default()
         };
         tracing::info!(%run, "bootstrapping the VM");
@@ -182,7 +189,7 @@ impl Bootstrap<'_> {
             };
         };
         let vm = match self.send(session, &program::revert(run.clone())).await {
-            Ok(Report::Reverted { .. }) => Left::Reverted,
+            Ok(Report::Reverted { step, .. }) => left_at(&step),
             Ok(Report::Lost) => Left::Untouched,
             _ => Left::Unknown,
         };
@@ -199,6 +206,15 @@ fn is_lost(error: &VmError) -> bool {
         error,
         VmError::Silent { .. } | VmError::Dropped { .. } | VmError::Remote { status: None, .. }
     )
+}
+
+/// These steps look, ask and put copies aside: nothing was changed that had to be taken back.
+fn left_at(step: &str) -> Left {
+    if matches!(step, "launch" | "check" | "stage" | "keep" | "ask") {
+        Left::Untouched
+    } else {
+        Left::Reverted
+    }
 }
 
 fn left_by(error: &VmError) -> Left {
@@ -222,13 +238,7 @@ fn ended(report: Report) -> Result<Bootstrapped, Failure> {
             });
         }
         Report::Reverted { step, hop, lines } => {
-            // These look and put copies aside: nothing was changed that had to be taken back.
-            let vm = if matches!(step.as_str(), "launch" | "check" | "stage" | "keep") {
-                Left::Untouched
-            } else {
-                Left::Reverted
-            };
-            (vm, reverted(&step, hop.as_deref(), &lines))
+            (left_at(&step), reverted(&step, hop.as_deref(), &lines))
         }
         Report::Foreign(owner) => (Left::Untouched, foreign(&owner)),
         Report::Busy { run, verb } => (Left::Untouched, busy(&run, &verb)),

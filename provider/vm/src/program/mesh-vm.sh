@@ -14,10 +14,11 @@ R=/run/mesh-vm             # one folder for each run, on tmpfs: input, token, lo
 S=/var/lib/istio/mesh      # what outlives a reboot: owner, journal, the set before, what was found
 DROP=/etc/systemd/system/istio.service.d HOSTS=/etc/hosts CERTS=/etc/certs BIN=/usr/local/bin LOG=/var/log/istio
 TOKEN=/var/run/secrets/tokens/istio-token LOOSE=/proc/sys/net/netfilter/nf_conntrack_tcp_loose
-ROTATE=/etc/logrotate.d/mesh-vm PACKAGE=120 # seconds that another package manager is waited for
+ROTATE=/etc/logrotate.d/mesh-vm
+PACKAGE=120 ALONE=45       # seconds: for another package manager, for a provider to come back
 # What Istio's package and the agent make and no package manager takes away.
 DIRS="/etc/istio /etc/certs /var/log/istio /var/run/secrets /var/lib/istio $DROP"
-STEPS='check stage keep stop install token place track start ready'
+STEPS='check stage keep ask stop install token place track start ready'
 p=${p:-}                   # this program as it came: gzip, base64
 
 hook() { :; } # before each step; tests put their own in its place
@@ -123,6 +124,7 @@ resume() {
   [ -z "$again" ] || detach "mesh-vm-$run-again" mend
 }
 follow() {
+  say $$ >"$d/follower"
   exec 3<"$d/log" 4<&0
   words <&4 &
   words=$! part='' quiet=0 mends=0
@@ -141,7 +143,7 @@ follow() {
     [ $((quiet % 5)) -ne 0 ] || say alive
     # Dead without an end: killed. The undoing needs a worker, too.
     if [ $((quiet % 100)) -eq 25 ] && ! living; then
-      mends=$((mends + 1)); [ "$mends" -le 3 ] || { say "report halfway $(sed -n 's/^step //p' "$d/log" | tail -n 1)"; break; }
+      mends=$((mends + 1)); [ "$mends" -le 3 ] || { say "report halfway $(reached)"; break; }
       detach "mesh-vm-$run-again" mend
     fi
     pause
@@ -152,6 +154,7 @@ follow() {
 # Takes the lock away, too, unless another run is there: it may wait for that very file.
 vacate() { (exec 9>"$R/lock" && flock -n 9 && for f in "$R"/*/; do [ ! -e "$f" ] || exit 0; done && rm -f "$R/lock" "$R/holder") 2>/dev/null; }
 decided() { [ -e "$d/commit" ] || [ -e "$d/revert" ] || grep -qE '^(end|failed .*)$' "$d/log"; }
+reached() { sed -n 's/^step //p' "$d/log" | tail -n 1; }
 living() { pid=$(cat "$d/pid" 2>/dev/null) && grep -q "$run" "/proc/$pid/cmdline" 2>/dev/null; }
 # What comes on standard input behind the data: the token, when it was asked for.
 words() {
@@ -186,10 +189,11 @@ bury() {
 mend() {
   systemctl stop "mesh-vm-${1##*/}.service" 2>/dev/null
   enter "$1"
-  [ "$(cat "$S/run/id" 2>/dev/null)" = "$run" ] || finish reverted
+  if [ "$(cat "$S/run/id" 2>/dev/null)" != "$run" ]; then log "failed $(reached)" && finish reverted; fi
   if [ -e "$S/run/end" ] && [ ! -e "$d/revert" ]; then committed; fi
   rm -f "$S/run/end"
   if [ -e "$d/awaits" ] || [ -e "$d/revert" ]; then fail verdict; fi
+  say 'the run was cut off on the VM' | lines
   fail "$(last_step)"
 }
 finish() { rm -rf "$d/in" "$d/token"; log "report $*" && log end; exit 0; }
@@ -213,8 +217,8 @@ last_step() { tail -n 1 "$S/run/steps" 2>/dev/null; }
 step() {
   log "step $1"
   if [ "$1" != check ]; then
-    [ "$(cat "$S/run/id" 2>/dev/null)" = "$run" ] || journal || return 1
-    say "$1" >>"$S/run/steps" || return 1
+    { [ "$(cat "$S/run/id" 2>/dev/null)" = "$run" ] || journal; } 2>"$d/err" || return 1
+    { say "$1" >>"$S/run/steps"; } 2>"$d/err" || return 1
   fi
   hook "$1"; "do_$1" 2>"$d/err"
 }
@@ -246,7 +250,8 @@ undo() {
 }
 committed() {
   systemctl -q enable istio.service 2>/dev/null; disarm
-  say committed >"$S/run/end"
+  # Another name for the journal needs no room on a full disk.
+  [ -e "$S/run/end" ] || ln "$S/run/steps" "$S/run/end" || fail commit
   rm -rf "$R/token-before" "$S/run/package"
   identity >>"$d/log"; finish committed
 }
@@ -349,13 +354,17 @@ restore() {
   whole=1
   while IFS= read -r path; do
     if [ ! -e "$1/set$path" ] && [ ! -h "$1/set$path" ]; then rm -f "$path" || whole=; continue; fi
-    { mkdir -p "${path%/*}" && rm -rf "$path.mesh" && cp -a "$1/set$path" "$path.mesh" && mv -fT "$path.mesh" "$path"; } || whole=
+    ! same "$1/set$path" "$path" || continue
+    # Another name for the copy needs no room on a full disk.
+    { mkdir -p "${path%/*}" && rm -rf "$path.mesh" && { twin "$1/set$path" "$path.mesh" || cp -a "$1/set$path" "$path.mesh"; } && mv -fT "$path.mesh" "$path"; } || whole=
   done <"$1/paths"
   [ ! -e "$1/modes" ] || while read -r who mode path; do
     [ ! -e "$path" ] || [ -h "$path" ] || { chown "$who" "$path" && chmod "$mode" "$path"; } || whole=
   done <"$1/modes"
   [ -n "$whole" ]
 }
+twin() { [ ! -h "$1" ] && ln "$1" "$2" 2>/dev/null; }
+same() { [ "$(stat -c %d:%i "$1")" = "$(stat -c %d:%i "$2" 2>/dev/null)" ]; }
 
 # --- stop: with the settings that started it still in place, else its rules stay
 do_stop() { halt; }
@@ -447,18 +456,27 @@ registered() {
   else have rpm && rpm -q istio-sidecar >/dev/null 2>&1; fi
 }
 
+# --- ask: before the proxy stops, so that a token that does not come costs no traffic
+do_ask() {
+  log 'want token' && since=$(date +%s)
+  await "$(field wait.token)" eval 'answered || forsaken'
+  [ -s "$d/token" ] || { say 'no token came' >&2 && return 1; }
+}
+answered() { [ -s "$d/token" ] || [ -e "$d/revert" ]; }
+# A provider that lost its connection is back soon, or never.
+forsaken() {
+  ! kill -0 "$(cat "$d/follower")" 2>/dev/null || since=$(date +%s)
+  [ "$(date +%s)" -ge $((since + ALONE)) ]
+}
+
 # --- token, files, hosts line
 # An old key and certificate would beat the new token; the set before has them.
 do_token() {
-  log 'want token'
-  await "$(field wait.token)" answered
-  [ -s "$d/token" ] || { say 'no token came' >&2 && return 1; }
   rm -f "$CERTS/key.pem" "$CERTS/cert-chain.pem"
   [ ! -h "${TOKEN%/*}" ] || rm -f "${TOKEN%/*}"
   install -d -o istio-proxy -g istio-proxy -m 0755 "${TOKEN%/*/*}" &&
     install -d -o istio-proxy -g istio-proxy -m 0700 "${TOKEN%/*}" && put "$d/token" "$TOKEN" istio-proxy 0600
 }
-answered() { [ -s "$d/token" ] || [ -e "$d/revert" ]; }
 undo_token() {
   if [ -e "$R/token-before" ]; then mkdir -p "${TOKEN%/*}" && rm -f "$TOKEN" && cp -a "$R/token-before" "$TOKEN"; else rm -f "$TOKEN"; fi && restore "$S/run/keep"
 }

@@ -126,11 +126,11 @@ fn the_token_is_asked_for_and_only_the_proxy_has_it_afterwards() {
         let stage = Stage::new(shell);
         let run = RunId::generate();
         let payload = program::bootstrap(&bundle(vec![]), run, patience(), Timestamp::UNIX_EPOCH);
-        let mut call = stage.call(payload, "STEPS='stage keep token place'");
+        let mut call = stage.call(payload, "STEPS='stage keep ask token place'");
         let events: Vec<Event> = std::iter::from_fn(|| Some(call.next()))
             .take_while(|event| *event != Event::WantsToken)
             .collect();
-        assert_eq!(events.last(), Some(&Event::Step("token".into())), "{shell}");
+        assert_eq!(events.last(), Some(&Event::Step("ask".into())), "{shell}");
         call.stdin(format!("{}\n", "noise that is no answer").as_bytes());
         call.stdin(
             program::token_line(&TOKEN.into())

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use mesh::{Bundle, Interception};
@@ -174,7 +175,7 @@ fn a_run_that_has_ended_asks_for_no_token_again() {
         let stage = Stage::new(shell);
         let payload = begin();
         let run = payload.run().clone();
-        let committed = stage.call(payload, "STEPS='keep token'").report();
+        let committed = stage.call(payload, "STEPS='keep ask token'").report();
         assert!(
             matches!(committed, Report::Committed { .. }),
             "{shell}: {committed:?}"
@@ -210,7 +211,7 @@ fn a_removal_leaves_the_run_that_waits_for_it_alone() {
             "{shell}: {report:?}"
         );
         let none = Patience {
-            lock: std::time::Duration::ZERO,
+            lock: Duration::ZERO,
             ..patience()
         };
         let remove = program::remove(&ours, RunId::generate(), none);
@@ -230,5 +231,61 @@ fn a_look_that_nobody_listens_to_leaves_nothing() {
         fs::write(stage.path("go"), "").unwrap();
         call.child.wait().unwrap();
         assert!(!stage.path("run").exists(), "{shell}");
+    }
+}
+
+/// The copies may lie on a disk that is full.
+#[test]
+fn what_is_undone_needs_no_room_for_another_copy() {
+    for shell in SHELLS {
+        let stage = Stage::new(shell);
+        let place = |content: &[u8], own: &str| {
+            let bundle = bundle(vec![file(&stage.path("placed"), content)]);
+            let own = format!("STEPS='keep place last'; do_last() {{ {own}; }}");
+            stage.call(begin_with(&bundle), &own).report()
+        };
+        place(b"old", "true");
+        let report = place(b"new", "cp() { false; } && false");
+        assert!(
+            matches!(report, Report::Reverted { .. }),
+            "{shell}: {report:?}"
+        );
+        let content = fs::read(stage.path("placed")).unwrap();
+        assert_eq!(content, b"old", "{shell}");
+    }
+}
+
+/// A token that does not come must not keep the VM waiting, least of all without its proxy.
+#[test]
+fn a_run_that_nobody_follows_waits_for_no_token_and_has_stopped_nothing() {
+    for shell in SHELLS {
+        let stage = Stage::new(shell);
+        let waits = Patience {
+            token: Duration::from_mins(10),
+            ..patience()
+        };
+        let payload = program::bootstrap(
+            &bundle(vec![]),
+            RunId::generate(),
+            waits,
+            Timestamp::UNIX_EPOCH,
+        );
+        let run = payload.run().clone();
+        let own = "ALONE=1; do_stop() { say stopped >>\"$S/../did\"; }; do_install() { :; }";
+        let mut call = stage.call(payload, own);
+        while call.next() != Event::WantsToken {}
+        call.cut();
+        let log = stage.path(&format!("run/{run}/log"));
+        let limit = Instant::now() + Duration::from_mins(1);
+        while !fs::read_to_string(&log).unwrap().ends_with("\nend\n") {
+            assert!(Instant::now() < limit, "{shell}: it waits");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let report = stage.call(program::result(run), own).report();
+        assert!(
+            matches!(&report, Report::Reverted { step, .. } if step == "ask"),
+            "{shell}: {report:?}"
+        );
+        assert!(!stage.path("lib/did").exists(), "{shell}");
     }
 }
