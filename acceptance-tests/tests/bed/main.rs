@@ -10,6 +10,7 @@ mod demo;
 mod destroy;
 mod drift;
 mod failures;
+mod faults;
 mod fleet;
 mod hops;
 mod hostile;
@@ -22,6 +23,7 @@ mod objects;
 mod people;
 mod quiet;
 mod secrets;
+mod steps;
 mod unknown;
 mod verdicts;
 

@@ -1,0 +1,134 @@
+//! What is wrong with a VM, or between it and the mesh, is named; the VM is as it was, and the next apply converges.
+
+use std::process::Command;
+
+use acceptance_tests::workload::{Workload, fails, texts};
+use acceptance_tests::{Done, Failure, Result, Scenario, wait_for};
+use serde_json::json;
+
+use crate::failures::{clean, untouched};
+use crate::steps::hooked;
+
+#[tokio::test]
+async fn a_read_only_disk_is_named_and_nothing_is_written() -> Done {
+    let scenario = Scenario::begin("read-only")?;
+    let vm = &scenario.vm;
+    vm.shell("mkdir /var/lib/istio && mount -t tmpfs -o ro tmpfs /var/lib/istio")?;
+    let mut workload = Workload::new(&scenario)?;
+    let told = workload.apply().await?;
+    fails(&told, "vm-reverted", &["Read-only file system"])?;
+    vm.shell("umount /var/lib/istio && rmdir /var/lib/istio")?;
+    untouched(&scenario, &workload)?;
+    workload.converge().await
+}
+
+/// The second waits, and where its time is too short for that it says who is there.
+#[tokio::test]
+async fn two_applies_at_once_come_one_after_the_other() -> Done {
+    let scenario = Scenario::begin("at-once")?;
+    let vm = &scenario.vm;
+    let mut first = Workload::new(&scenario)?;
+    first.converge().await?;
+    hooked(
+        vm,
+        "hook() { [ \"$1\" != start ] || [ -e /var/tmp/walk/once ] || { : >/var/tmp/walk/once; await 60 [ -e /var/tmp/walk/go ]; }; }",
+    )?;
+    let same = |version: &str, update: &str| -> Result<Workload> {
+        let mut workload = Workload::new(&scenario)?;
+        workload.state.clone_from(&first.state);
+        workload.config["labels"]["version"] = json!(version);
+        workload.config["timeouts"]["update"] = json!(update);
+        Ok(workload)
+    };
+    let (mut hasty, mut patient) = (same("v3", "20s")?, same("v4", "4m")?);
+    first.config["labels"]["version"] = json!("v2");
+    first.config["timeouts"]["update"] = json!("4m");
+    let second = async {
+        let (vm, there) = (
+            vm.clone(),
+            "until [ -e /var/tmp/walk/once ]; do sleep 0.1; done",
+        );
+        let waited = tokio::task::spawn_blocking(move || vm.shell(there)).await;
+        waited.map_err(|error| Failure::new(error.to_string()))??;
+        let run = scenario.vm.shell("cat /var/lib/istio/mesh/run/id")?;
+        fails(&hasty.apply().await?, "vm-busy", &[run.trim(), "bootstrap"])?;
+        let go = async { Ok::<_, Failure>(scenario.vm.shell("touch /var/tmp/walk/go")?) };
+        let (told, gone) = tokio::join!(patient.apply(), go);
+        gone?;
+        told
+    };
+    let (told, second) = tokio::join!(first.apply(), second);
+    assert_eq!(
+        (texts(&told?), texts(&second?)),
+        (String::new(), String::new())
+    );
+    let labels = &acceptance_tests::proxy(vm)?["metadata"]["LABELS"];
+    assert_eq!(labels["version"], "v4", "{labels:#}");
+    patient.converge().await
+}
+
+/// An immutable `ConfigMap` keeps istiod from mending it.
+#[tokio::test]
+async fn a_wrong_trust_root_is_named() -> Done {
+    let scenario = Scenario::begin("root")?;
+    let other = Command::new("openssl")
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+        ])
+        .args(["-subj", "/O=other", "-days", "2", "-keyout", "/dev/null"])
+        .output()?;
+    let other = String::from_utf8_lossy(&other.stdout);
+    let wrong = json!({"immutable": true, "data": {"root-cert.pem": other}});
+    let map = "configmap/istio-ca-root-cert";
+    let kubectl = scenario.kubectl();
+    kubectl.patch(&scenario.namespace, map, &wrong, &[])?;
+    let mut workload = Workload::new(&scenario)?;
+    workload.config["timeouts"]["create"] = json!("4m");
+    let words = [
+        "the mesh's trust root",
+        "istio-ca-root-cert",
+        "the VM is as it was",
+    ];
+    fails(&workload.apply().await?, "vm-reverted", &words)?;
+    assert!(clean(&scenario)?, "the VM was not taken back");
+    kubectl.delete(&scenario.namespace, map)?;
+    let there = format!(
+        "/api/v1/namespaces/{}/configmaps/istio-ca-root-cert",
+        scenario.namespace
+    );
+    wait_for("istiod's root certificate is back", 30, || {
+        kubectl.find(&there).map(|found| found.is_some())
+    })?;
+    workload.converge().await
+}
+
+#[tokio::test]
+async fn a_token_for_another_audience_is_named() -> Done {
+    let scenario = Scenario::begin("audience")?;
+    let token = scenario
+        .kubectl()
+        .token(&scenario.namespace, "bookinfo-ratings", Some("other"))?;
+    scenario.vm.write("/var/tmp/other", token.as_bytes())?;
+    hooked(
+        &scenario.vm,
+        "hook() { [ \"$1\" != token ] || cp /var/tmp/other \"$d/token\"; }",
+    )?;
+    let mut workload = Workload::new(&scenario)?;
+    workload.config["timeouts"]["create"] = json!("4m");
+    let told = workload.apply().await?;
+    fails(
+        &told,
+        "vm-reverted",
+        &["failed at the token", "audience", "the VM is as it was"],
+    )?;
+    assert!(!texts(&told).contains(token.as_str()));
+    assert!(clean(&scenario)?, "the VM was not taken back");
+    scenario.vm.write("/var/tmp/walk/hook", b"")?;
+    workload.converge().await
+}
