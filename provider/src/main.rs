@@ -4,6 +4,7 @@ mod block;
 mod context;
 mod diagnose;
 mod fleet;
+mod network_path;
 mod provider;
 mod report;
 mod ssh;

@@ -1,11 +1,14 @@
 //! The provider: its block and the list of what is served.
 
 use mesh::Effect;
-use tfplugin::{Diagnostics, Path, Paths, Provider, Registration, importable};
+use tfplugin::{
+    DataRegistration, Diagnostics, Path, Paths, Provider, Registration, data_source, importable,
+};
 
 use crate::block::{ProviderBlock, SshBlock};
 use crate::context::{self, Context};
 use crate::fleet::VmFleet;
+use crate::network_path::NetworkPath;
 use crate::workload::VmWorkload;
 use crate::{diagnose, ssh};
 
@@ -35,6 +38,10 @@ impl Provider for Mesh {
 
     fn resources() -> Vec<Registration<Context>> {
         vec![importable::<VmWorkload>(), importable::<VmFleet>()]
+    }
+
+    fn data_sources() -> Vec<DataRegistration<Context>> {
+        vec![data_source::<NetworkPath>()]
     }
 }
 

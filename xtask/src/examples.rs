@@ -15,6 +15,7 @@ const CONFIGURATIONS: &[&[&str]] = &[
     &["talk-demo"],
     &["three-applications"],
     &["two-clusters"],
+    &["provider", "data-sources/mesh_network_path"],
     &["provider", "resources/mesh_vm_workload"],
     &["provider", "resources/mesh_vm_fleet"],
 ];

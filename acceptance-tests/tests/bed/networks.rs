@@ -2,7 +2,8 @@
 
 use acceptance_tests::{Beside, Done, Failure, Scenario, Terraform, wait_for};
 use bed::{Far, Gateway, Machine};
-use serde_json::json;
+use contract::Client;
+use serde_json::{Value, json};
 
 const NAMESPACE: &str = "bookinfo";
 /// Longer than all else that passes on a connection between two calls.
@@ -13,6 +14,7 @@ struct Networks {
     bed: Beside,
     far: Far,
     terraform: Terraform,
+    binary: String,
 }
 
 /// From where to where, and who is who.
@@ -41,6 +43,7 @@ fn traffic_takes_the_way_that_the_gateways_of_both_networks_leave_it() -> Done {
         networks.far.carry(!gateways[0], !gateways[1])?;
         networks.to_vm().takes(gateways[0])?;
         networks.to_pod().takes(gateways[1])?;
+        networks.foretold(gateways)?;
     }
     networks.names_in_the_logs()?;
     networks.terraform.destroy().map(drop)
@@ -70,10 +73,12 @@ impl Networks {
         if received <= before {
             return Err(Failure::new("istiod was not reached through the gateway"));
         }
+        let binary = &scenario.document()["provider_binary"];
         Ok(Self {
             bed,
             far,
             terraform,
+            binary: binary.as_str().unwrap_or_default().to_owned(),
         })
     }
 
@@ -102,6 +107,37 @@ impl Networks {
             answerer: pod.spiffe_id(),
             gateway: &self.far.near_gateway,
         }
+    }
+
+    /// The data source tells the ways that the traffic took, with the gateways' own addresses.
+    fn foretold(&self, gateways: [bool; 2]) -> Done {
+        let told = self.told()?;
+        let entrances = [
+            self.far.far_gateway.entrance(),
+            self.far.near_gateway.entrance(),
+        ];
+        let ways = ["to_vm", "to_pod"].into_iter().zip(gateways).zip(entrances);
+        for ((way, through), entrance) in ways {
+            let told = &told[way];
+            assert_eq!(told["through_gateway"], through, "{way}: {told}");
+            let hops = told["hops"].to_string();
+            assert_eq!(hops.contains(&format!("gateway {entrance}:15443")), through);
+            // Without a gateway a route is needed, which the mesh cannot know of.
+            let missing = told["missing"].as_array().map_or(0, Vec::len);
+            assert_eq!(missing, usize::from(!through), "{way}: {told}");
+        }
+        Ok(())
+    }
+
+    fn told(&self) -> acceptance_tests::Result<Value> {
+        let block = json!({ "kubernetes": { "config_path": self.bed.kubectl().kubeconfig() } });
+        let asked = json!({ "namespace": NAMESPACE, "name": "ratings-far" });
+        tokio::runtime::Runtime::new()?.block_on(async {
+            let client = Client::launch(&self.binary, &[]).await?;
+            client.configure(&block).await?.ok()?;
+            let source = client.data_source("mesh_network_path")?;
+            Ok(source.read(&asked).await?.ok()?.to_json())
+        })
     }
 
     /// Ended connections are in the access logs, with the service that was asked for.

@@ -62,6 +62,16 @@ pub(crate) const TOKEN: &Resource =
 /// A subresource: what istiod says of an entry.
 pub(crate) const ENTRY_STATUS: &Resource =
     &Resource::istio("workloadentries/status", "status of WorkloadEntry");
+/// The namespaces themselves: no object of one.
+pub(crate) const NAMESPACE: &Resource = &Resource::core("namespaces", "Namespace");
+pub(crate) const GATEWAY: &Resource = &Resource::istio("gateways", "Gateway");
+/// The Gateway API's, which a cluster may lack.
+pub(crate) const KUBERNETES_GATEWAY: &Resource = &Resource {
+    group: "gateway.networking.k8s.io",
+    version: "v1",
+    plural: "gateways",
+    kind: "Gateway",
+};
 
 const WORKLOAD_ENTRY: &Resource = &Resource::istio("workloadentries", "WorkloadEntry");
 const WORKLOAD_GROUP: &Resource = &Resource::istio("workloadgroups", "WorkloadGroup");
@@ -109,10 +119,12 @@ impl Resource {
     fn path(&self, namespace: &str, name: &str) -> String {
         let root = if self.group.is_empty() { "api" } else { "apis" };
         let (plural, sub) = self.plural.split_once('/').unwrap_or((self.plural, ""));
-        let mut path = format!(
-            "/{root}/{}/namespaces/{namespace}/{plural}",
-            self.api_version()
-        );
+        let namespaced = if namespace.is_empty() {
+            String::new()
+        } else {
+            format!("namespaces/{namespace}/")
+        };
+        let mut path = format!("/{root}/{}/{namespaced}{plural}", self.api_version());
         for part in [name, sub].into_iter().filter(|part| !part.is_empty()) {
             path.push('/');
             path.push_str(part);
@@ -128,7 +140,7 @@ pub struct Call {
     pub verb: Verb,
     /// To what sort of object.
     pub resource: &'static Resource,
-    /// In which namespace.
+    /// In which namespace; empty: in all, or none for what is in none.
     pub namespace: String,
     /// To which one; empty: to all.
     pub name: String,
@@ -143,6 +155,8 @@ impl fmt::Display for Call {
             name,
         } = self;
         match (verb, name.as_str()) {
+            (_, "") if namespace.is_empty() => write!(f, "{verb} {} objects", resource.kind),
+            (_, _) if namespace.is_empty() => write!(f, "{verb} {} {name}", resource.kind),
             (_, "") => write!(
                 f,
                 "{verb} {} objects in namespace {namespace}",
@@ -260,6 +274,10 @@ mod tests {
                 "POST /api/v1/namespaces/ns/serviceaccounts/sa/token",
             ),
         ];
+        let everywhere = Call::new(Verb::List, SERVICE, "", "").request("a=b");
+        assert_eq!(everywhere.unwrap().uri(), "/api/v1/services?a=b");
+        let namespace = Call::new(Verb::Get, NAMESPACE, "", "ns").request("");
+        assert_eq!(namespace.unwrap().uri(), "/api/v1/namespaces/ns");
         for (verb, resource, name, expected) in cases {
             let request = Call::new(verb, resource, "ns", name).request("").unwrap();
             assert_eq!(format!("{} {}", request.method(), request.uri()), expected);

@@ -74,7 +74,7 @@ impl Cluster {
 
     /// Only the cluster's id is needed of it: where that is set, the `ConfigMap` may be missing,
     /// as with a control plane that runs elsewhere.
-    async fn injector_values(&self) -> Result<Value, ClusterError> {
+    pub(crate) async fn injector_values(&self) -> Result<Value, ClusterError> {
         let name = suffixed("istio-sidecar-injector", self.istio());
         let json = match self
             .entry_of(&self.istio().namespace, &name, "values")
@@ -157,13 +157,13 @@ fn text(value: &Value) -> Option<String> {
 }
 
 /// Names of a control plane with a revision end with it.
-fn suffixed(name: &str, istio: &IstioSettings) -> String {
+pub(crate) fn suffixed(name: &str, istio: &IstioSettings) -> String {
     istio
         .revision()
         .map_or_else(|| name.to_owned(), |revision| format!("{name}-{revision}"))
 }
 
-fn cluster_id(istio: &IstioSettings, global: &Value) -> String {
+pub(crate) fn cluster_id(istio: &IstioSettings, global: &Value) -> String {
     let chart = || text(&global["multiCluster"]["clusterName"]);
     istio
         .cluster_id

@@ -18,6 +18,7 @@ mod connect;
 mod error;
 mod facts;
 mod kubeconfig;
+mod networks;
 mod observe;
 mod proxy;
 mod refusal;

@@ -163,7 +163,7 @@ impl Cluster {
         .await
     }
 
-    async fn listing(
+    pub(crate) async fn listing(
         &self,
         kind: Kind,
         namespace: &Namespace,

@@ -23,6 +23,7 @@ pub mod import;
 pub mod leftover;
 pub mod mark;
 pub mod names;
+pub mod network;
 pub mod objects;
 pub mod observed;
 mod proxy_config;
@@ -44,6 +45,7 @@ pub use names::{
     Address, Cidr, EgressHost, EnvName, ExportTo, Fqdn, Host, Id, Invalid, LabelKey, LabelValue,
     Listen, Locality, Name, Namespace, Network, Port, PortName, Protocol, Sha256, SpiffeId,
 };
+pub use network::{Announced, Endpoint, Networks, Way};
 pub use objects::{as_it_is, declared, fleet_objects, is_unfinished, object_ids, withdrawn};
 pub use observed::{Connection, ObservedObjects, ObservedVm, Seen, SeenRuntime, UnitState};
 pub use proxy_config::ProxyConfig;

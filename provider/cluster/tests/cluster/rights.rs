@@ -38,7 +38,8 @@ fn grant(workloads: &Id, istio: &Id) {
         .replace(
             "namespace: istio-system",
             &format!("namespace: {}", istio.namespace),
-        );
+        )
+        .replace("[\"istio-system\"]", &format!("[\"{}\"]", istio.namespace));
     kubectl()
         .call(&["apply", "-f", "-"], text.as_bytes())
         .unwrap();
@@ -98,6 +99,15 @@ async fn everything(id: Id, istio: Id) {
         )
         .await
         .unwrap();
+    let service = json!({ "apiVersion": "v1", "kind": "Service",
+        "metadata": { "namespace": id.namespace.as_str(), "name": "gateway", "labels": { "topology.istio.io/network": "vms" } },
+        "spec": { "ports": [{ "port": 15443 }], "externalIPs": ["203.0.113.5"] } });
+    kubectl().apply(&service).unwrap();
+    let networks = cluster.networks().await.unwrap();
+    let found: Vec<_> = networks.gateways.iter().map(|of| &of.address).collect();
+    assert_eq!(found, [&Some("203.0.113.5".to_owned())]);
+    let endpoint = cluster.endpoint(&id).await.unwrap().unwrap();
+    assert_eq!(endpoint.address, "192.0.2.1");
     fleet(&cluster, &id).await;
     let waited = cluster
         .connected(

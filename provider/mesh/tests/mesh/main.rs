@@ -12,6 +12,7 @@ mod drift;
 mod fleet;
 mod import;
 mod names;
+mod network;
 mod objects;
 mod properties;
 mod sample;

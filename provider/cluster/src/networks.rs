@@ -1,0 +1,96 @@
+//! What announces networks and their gateways.
+
+use mesh::{Announced, Endpoint, Id, Kind, Networks};
+use serde_json::Value;
+
+use crate::call::{
+    CONFIG_MAP, Call, GATEWAY, KUBERNETES_GATEWAY, NAMESPACE, Resource, SERVICE, Verb,
+};
+use crate::connect::Cluster;
+use crate::error::ClusterError;
+use crate::facts::{cluster_id, suffixed};
+use crate::send::unsendable;
+
+/// What announces the gateway of a network carries this label.
+const LABELLED: &str = "labelSelector=topology.istio.io%2Fnetwork";
+
+impl Cluster {
+    /// Reads the mesh's networks and the gateways into them.
+    ///
+    /// Services and gateways may be in any namespace, so these lists want rights in the whole cluster.
+    pub async fn networks(&self) -> Result<Networks, ClusterError> {
+        let istio = self.istio();
+        let namespace = Call::new(Verb::Get, NAMESPACE, "", &istio.namespace);
+        let config = Call::new(
+            Verb::Get,
+            CONFIG_MAP,
+            &istio.namespace,
+            &suffixed("istio", istio),
+        );
+        let (namespace, config_map, values, services, gateways, gateway_api) = tokio::try_join!(
+            self.get(&namespace),
+            self.get(&config),
+            self.injector_values(),
+            self.all(SERVICE, LABELLED),
+            self.all(GATEWAY, ""),
+            self.optional(KUBERNETES_GATEWAY, LABELLED),
+        )?;
+        let yaml = config_map
+            .as_ref()
+            .and_then(|map| map["data"]["meshNetworks"].as_str());
+        let mesh_networks = serde_yaml_ng::from_str(yaml.unwrap_or("{}"));
+        Ok(Networks::of(&Announced {
+            cluster_id: cluster_id(istio, &values["global"]),
+            namespace: namespace.unwrap_or_default(),
+            mesh_networks: mesh_networks.map_err(|error| ClusterError::Answer {
+                call: config,
+                reason: format!("its key meshNetworks is no YAML: {error}"),
+            })?,
+            services,
+            gateways,
+            gateway_api,
+        }))
+    }
+
+    /// Reads a VM as the mesh sees it; `None`: it has no entry.
+    pub async fn endpoint(&self, id: &Id) -> Result<Option<Endpoint>, ClusterError> {
+        let (entry, services) = tokio::try_join!(
+            self.object(Kind::WorkloadEntry, id),
+            self.listing(Kind::ServiceEntry, &id.namespace),
+        )?;
+        let services: Vec<Value> = services.values().cloned().collect();
+        Ok(entry.map(|entry| Endpoint::of(&entry, &services)))
+    }
+
+    /// Lists a kind in all namespaces.
+    async fn all(
+        &self,
+        resource: &'static Resource,
+        query: &str,
+    ) -> Result<Vec<Value>, ClusterError> {
+        let call = Call::new(Verb::List, resource, "", "");
+        let request = call
+            .request(query)
+            .map_err(|error| unsendable(&call, &error))?;
+        let mut answer = self.send(&call, request).await?;
+        match answer["items"].take() {
+            Value::Array(items) => Ok(items),
+            _ => Err(ClusterError::Answer {
+                call,
+                reason: "the answer is no list".into(),
+            }),
+        }
+    }
+
+    /// Lists a kind that the API server may not serve.
+    async fn optional(
+        &self,
+        resource: &'static Resource,
+        query: &str,
+    ) -> Result<Vec<Value>, ClusterError> {
+        match self.all(resource, query).await {
+            Err(ClusterError::MissingCrd { .. }) => Ok(vec![]),
+            answer => answer,
+        }
+    }
+}

@@ -1,0 +1,190 @@
+use expect_test::{Expect, expect};
+use mesh::{Announced, Endpoint, Networks, Way};
+use serde_json::{Value, json};
+
+/// A Service that announces a gateway, dialled at `address`.
+fn service(name: &str, network: &str, address: &str) -> Value {
+    json!({
+        "metadata": { "namespace": "istio-system", "name": name, "labels": { "topology.istio.io/network": network } },
+        "spec": { "selector": { "app": name, "istio": "eastwestgateway" } },
+        "status": { "loadBalancer": { "ingress": [{ "ip": address }] } },
+    })
+}
+
+fn passing(name: &str, hosts: &[&str]) -> Value {
+    json!({ "spec": { "selector": { "app": name }, "servers": [
+        { "port": { "number": 15443 }, "tls": { "mode": "AUTO_PASSTHROUGH" }, "hosts": hosts },
+        { "port": { "number": 15012 }, "tls": { "mode": "PASSTHROUGH" }, "hosts": ["istiod"] },
+    ] } })
+}
+
+/// A cluster on the network `k8s`, with gateways into it and into `vms` or not.
+fn mesh(of_pods: bool, of_vms: bool) -> Announced {
+    let mut announced = Announced {
+        namespace: json!({ "metadata": { "labels": { "topology.istio.io/network": "k8s" } } }),
+        gateways: vec![passing("east", &["*.local"]), passing("vm", &["*"])],
+        ..Announced::default()
+    };
+    let services = &mut announced.services;
+    services.extend(of_pods.then(|| service("east", "k8s", "203.0.113.1")));
+    services.extend(of_vms.then(|| service("vm", "vms", "203.0.113.2")));
+    announced
+}
+
+fn entry() -> Value {
+    json!({ "spec": { "address": "10.1.0.5", "network": "vms", "serviceAccount": "ratings", "labels": { "app": "ratings" } } })
+}
+
+fn vm(entry: &Value) -> Endpoint {
+    let entry_of = |labels: Value, host: &str| json!({ "spec": { "hosts": [host], "workloadSelector": { "labels": labels } } });
+    let services = [
+        entry_of(json!({ "app": "ratings" }), "ratings.corp"),
+        entry_of(json!({ "app": "other" }), "other.corp"),
+        entry_of(json!({}), "nobody.corp"),
+    ];
+    Endpoint::of(entry, &services)
+}
+
+fn told(way: &Way) -> String {
+    let lines = way.missing.iter().map(|line| format!("\n  {line}"));
+    format!("{}{}\n", way.hops.join(" > "), lines.collect::<String>())
+}
+
+fn check(announced: &Announced, entry: &Value, expected: &Expect) {
+    let (networks, vm) = (Networks::of(announced), vm(entry));
+    let ways = told(&networks.to_vm(&vm)) + &told(&networks.to_pod(&vm));
+    expected.assert_eq(&ways);
+}
+
+#[test]
+fn the_gateways_of_the_targets_network_decide_the_way() {
+    for (of_pods, of_vms) in [(false, false), (false, true), (true, false), (true, true)] {
+        let networks = Networks::of(&mesh(of_pods, of_vms));
+        let vm = vm(&entry());
+        assert_eq!(networks.to_vm(&vm).through_gateway, of_vms);
+        assert_eq!(networks.to_pod(&vm).through_gateway, of_pods);
+    }
+    check(
+        &mesh(false, false),
+        &entry(),
+        &expect![[r#"
+        pod > VM 10.1.0.5
+          The network vms has no gateway, so callers on k8s dial VM 10.1.0.5 themselves: there must be a route. For a gateway, label its Service topology.istio.io/network=vms.
+        VM 10.1.0.5 > pod
+          The network k8s has no gateway, so callers on vms dial pod themselves: there must be a route. For a gateway, label its Service topology.istio.io/network=k8s.
+    "#]],
+    );
+    check(
+        &mesh(true, true),
+        &entry(),
+        &expect![[r#"
+        pod > gateway 203.0.113.2:15443 (Service istio-system/vm) > VM 10.1.0.5
+        VM 10.1.0.5 > gateway 203.0.113.1:15443 (Service istio-system/east) > pod
+    "#]],
+    );
+}
+
+#[test]
+fn the_same_network_and_one_without_a_name_are_called_directly() {
+    for network in [json!("k8s"), Value::Null, json!("")] {
+        let mut entry = entry();
+        entry["spec"]["network"] = network;
+        let networks = Networks::of(&mesh(true, true));
+        let way = networks.to_vm(&vm(&entry));
+        assert_eq!((way.through_gateway, way.missing), (false, vec![]));
+    }
+}
+
+#[test]
+fn a_caller_whose_network_has_no_name_depends_on_the_version() {
+    let mut entry = entry();
+    entry["spec"]["network"] = Value::Null;
+    check(
+        &mesh(true, true),
+        &entry,
+        &expect![[r#"
+        pod > VM 10.1.0.5
+        VM 10.1.0.5 > gateway 203.0.113.1:15443 (Service istio-system/east) > pod
+          The network of the VM 10.1.0.5 has no name: istiod before 1.30 lets it call directly, later ones through the gateway. Name it: `network` of the workload, or the label topology.istio.io/network of the control plane's namespace.
+    "#]],
+    );
+}
+
+#[test]
+fn what_keeps_traffic_from_passing_is_told_with_the_way_out() {
+    let mut plain = entry();
+    plain["spec"]["serviceAccount"] = Value::Null;
+    let mut announced = mesh(true, true);
+    announced.gateways = vec![
+        passing("vm", &["*.local", "bookinfo/reviews.corp"]),
+        passing("east", &["ratings.corp"]),
+    ];
+    announced.services[1]["status"] = Value::Null;
+    check(
+        &announced,
+        &plain,
+        &expect![[r#"
+        pod > gateway without an address:15443 (Service istio-system/vm) > VM 10.1.0.5
+          Gateways carry mutual TLS only, and istiod takes the target for plain text: it is dropped (503, no healthy upstream). Give the workload a service account, and do not set the label security.istio.io/tlsMode.
+          Service istio-system/vm has no address yet.
+          ratings.corp does not pass the gateway: Service istio-system/vm lets through *.local, bookinfo/reviews.corp. Add the host to a Gateway's server on port 15443 with tls.mode AUTO_PASSTHROUGH.
+        VM 10.1.0.5 > gateway 203.0.113.1:15443 (Service istio-system/east) > pod
+          *.svc.cluster.local does not pass the gateway: Service istio-system/east lets through ratings.corp. Add the host to a Gateway's server on port 15443 with tls.mode AUTO_PASSTHROUGH.
+    "#]],
+    );
+    announced.gateways = vec![];
+    let mut labelled = entry();
+    labelled["spec"]["labels"]["security.istio.io/tlsMode"] = json!("disabled");
+    check(
+        &announced,
+        &labelled,
+        &expect![[r#"
+        pod > gateway without an address:15443 (Service istio-system/vm) > VM 10.1.0.5
+          Gateways carry mutual TLS only, and istiod takes the target for plain text: it is dropped (503, no healthy upstream). Give the workload a service account, and do not set the label security.istio.io/tlsMode.
+          Service istio-system/vm has no address yet.
+          ratings.corp does not pass the gateway: Service istio-system/vm lets through nothing. Add the host to a Gateway's server on port 15443 with tls.mode AUTO_PASSTHROUGH.
+        VM 10.1.0.5 > gateway 203.0.113.1:15443 (Service istio-system/east) > pod
+          *.svc.cluster.local does not pass the gateway: Service istio-system/east lets through nothing. Add the host to a Gateway's server on port 15443 with tls.mode AUTO_PASSTHROUGH.
+    "#]],
+    );
+}
+
+#[test]
+fn networks_are_read_from_whatever_announces_them() {
+    let announced = Announced {
+        cluster_id: "Kubernetes".into(),
+        mesh_networks: json!({ "networks": {
+            "k8s": { "endpoints": [{ "fromRegistry": "Kubernetes" }], "gateways": [{ "address": "203.0.113.3", "port": 443 }] },
+            "vms": { "endpoints": [{ "fromCidr": "10.1.0.0/16" }], "gateways": [{ "registryServiceName": "vm.istio-system.svc.cluster.local" }] },
+        } }),
+        gateway_api: vec![json!({
+            "metadata": { "namespace": "istio-system", "name": "remote", "labels": { "topology.istio.io/network": "vms" } },
+            "spec": { "gatewayClassName": "istio-remote", "listeners": [{ "port": 15012 }, { "port": 15443 }],
+                "addresses": [{ "value": "gw.example.com" }] },
+        })],
+        ..Announced::default()
+    };
+    check(
+        &announced,
+        &entry(),
+        &expect![[r#"
+        pod > gateway gw.example.com:15443 (Gateway istio-system/remote) > VM 10.1.0.5
+        VM 10.1.0.5 > gateway 203.0.113.3:443 (meshNetworks) > pod
+    "#]],
+    );
+    let mut service = service("odd", "vms", "203.0.113.4");
+    service["metadata"]["labels"]["networking.istio.io/gatewayPort"] = json!("443");
+    service["status"]["loadBalancer"]["ingress"] = json!([{ "hostname": "lb.example.com" }]);
+    service["spec"] = json!({ "externalIPs": ["203.0.113.5"] });
+    let announced = Announced {
+        services: vec![service],
+        ..Announced::default()
+    };
+    let networks = Networks::of(&announced);
+    let found: Vec<_> = networks
+        .gateways
+        .iter()
+        .map(|of| format!("{:?}:{}", of.address, of.port))
+        .collect();
+    expect![[r#"Some("lb.example.com"):443 Some("203.0.113.5"):443"#]].assert_eq(&found.join(" "));
+}

@@ -1,0 +1,104 @@
+//! The data source `mesh_network_path`: which way traffic takes between pods and a VM.
+
+use mesh::names::{Name, Namespace};
+use mesh::{Effect, Id, Way};
+use tfplugin::{DataSource, Diagnostic, Diagnostics, Found, Paths, Text, object};
+use tokio::time::Instant;
+
+use crate::context::Context;
+use crate::diagnose;
+
+object! {
+    /// The way of traffic between the pods of the cluster and a VM: directly, or through the gateways of the target's
+    /// network. It is read from the mesh as it is now, hop by hop, with what is missing.
+    ///
+    /// Gateways may be in any namespace: the credential needs the rights of the ClusterRole in `examples/rbac.yaml`.
+    pub struct NetworkPathInput: Effect {
+        /// Namespace of the workload.
+        Required namespace: Text<Namespace> => Nothing,
+        /// Name of the workload: of its WorkloadEntry, whoever wrote that.
+        Required name: Text<Name> => Nothing,
+    }
+}
+
+object! {
+    /// What was found.
+    pub struct NetworkPathOutput: Effect {
+        /// Network of the VM; null: it names none.
+        Computed network: String => Nothing,
+        /// Network of the cluster's pods; null: it has no name.
+        Computed cluster_network: String => Nothing,
+        /// The way of a pod's call to the VM.
+        Computed to_vm: WayOutput => Nothing,
+        /// The way of the VM's call to a pod.
+        Computed to_pod: WayOutput => Nothing,
+    }
+}
+
+object! {
+    /// The way of one direction.
+    pub struct WayOutput: Effect {
+        /// Whether it leads through a gateway.
+        Computed through_gateway: bool => Nothing,
+        /// From the caller to the target. Of several gateways the first is named; istiod spreads connections over all.
+        Computed hops: Vec<String> => Nothing,
+        /// What stands against it, each with the way out; empty: nothing is known to.
+        Computed missing: Vec<String> => Nothing,
+    }
+}
+
+/// The data source `mesh_network_path`.
+pub(crate) struct NetworkPath;
+
+impl DataSource for NetworkPath {
+    const NAME: &'static str = "mesh_network_path";
+
+    type Effect = Effect;
+    type Input = NetworkPathInput;
+    type Output = NetworkPathOutput;
+    type Context = Context;
+
+    fn check(_: &NetworkPathInput, _: &Paths) -> Diagnostics {
+        Diagnostics::none()
+    }
+
+    async fn read(
+        context: &Context,
+        input: &NetworkPathInput,
+        _: Instant,
+    ) -> Result<Found<NetworkPathOutput>, Diagnostics> {
+        let (Some(namespace), Some(name)) = (input.namespace.known(), input.name.known()) else {
+            return Ok(Found::new(NetworkPathOutput::default()));
+        };
+        let id = Id {
+            namespace: namespace.0.clone(),
+            name: name.0.clone(),
+        };
+        let cluster = context.cluster().await?;
+        let found = tokio::try_join!(cluster.endpoint(&id), cluster.networks());
+        let (endpoint, networks) = found.map_err(|error| diagnose::cluster(&error))?;
+        let endpoint = endpoint.ok_or_else(|| absent(&id))?;
+        Ok(Found::new(NetworkPathOutput {
+            to_vm: way(networks.to_vm(&endpoint)).into(),
+            to_pod: way(networks.to_pod(&endpoint)).into(),
+            network: endpoint.network.into(),
+            cluster_network: networks.cluster.into(),
+        }))
+    }
+}
+
+fn way(way: Way) -> WayOutput {
+    WayOutput {
+        through_gateway: way.through_gateway.into(),
+        hops: way.hops.into(),
+        missing: way.missing.into(),
+    }
+}
+
+fn absent(id: &Id) -> Diagnostic {
+    let text = format!(
+        "There is no WorkloadEntry {id}. If the same apply makes it, let `name` come from that resource, e.g. \
+         mesh_vm_workload.NAME.name with depends_on."
+    );
+    Diagnostic::error("No such workload", diagnose::coded("no-workload", &text)).at("name")
+}
