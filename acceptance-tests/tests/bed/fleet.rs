@@ -250,6 +250,16 @@ async fn a_fleet_made_by_hand_is_taken_over() -> Done {
     scenario
         .kubectl()
         .call(&["create", "-f", "-"], by_hand.to_string().as_bytes())?;
+    // As `istioctl x workload group create` prints it, with labels in both places where they may be.
+    let group = json!({"apiVersion": "networking.istio.io/v1", "kind": "WorkloadGroup",
+        "metadata": {"namespace": scenario.namespace, "name": FLEET},
+        "spec": {"metadata": {"labels": {"app": "ratings"}},
+            "template": {"serviceAccount": "bookinfo-ratings", "labels": {"tier": "backend"}}}});
+    scenario
+        .kubectl()
+        .call(&["create", "-f", "-"], group.to_string().as_bytes())?;
+    fleet.config["group"] =
+        json!({"labels": {"app": "ratings"}, "service_account": "bookinfo-ratings"});
     let id = format!("{}/{FLEET}", scenario.namespace);
     let told = fleet.import(&id).await?;
     assert!(told.is_empty(), "{}", texts(&told));
@@ -265,6 +275,14 @@ async fn a_fleet_made_by_hand_is_taken_over() -> Done {
         Value::Null,
         "the plan showed it as removed"
     );
+    let path = scenario.object("workloadgroups", FLEET);
+    let spec = scenario.kubectl().get(&path)?["spec"].clone();
+    assert_eq!(
+        spec["template"],
+        json!({"serviceAccount": "bookinfo-ratings"})
+    );
+    let labels = json!({"app": "ratings", "mesh.vm/fleet": FLEET});
+    assert_eq!(spec["metadata"]["labels"], labels);
     Ok(())
 }
 

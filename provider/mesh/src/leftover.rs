@@ -1,17 +1,19 @@
 //! What a server-side apply leaves behind that must go.
 //!
-//! An apply merges maps and removes only what nobody else owns. Two things need more: a selector,
-//! which selects nothing with one label too many, and an object that is taken over by an import,
-//! where whoever made it stays an owner of every field.
+//! An apply merges maps and removes only what nobody else owns. Three things need more: a selector,
+//! which selects nothing with one label too many; the labels of a `WorkloadGroup`, which may stand in
+//! two places, of which we use one; and an object that is taken over by an import, where whoever made
+//! it stays an owner of every field.
 
 use serde_json::{Map, Value, json};
 
 use crate::desired::Manifest;
 use crate::objects::MANAGER;
 
-/// Returns the merge patch that makes the selector of a written object ours alone; `None` if it is.
+/// Returns the merge patch that makes the selector and the template's labels of a written object ours
+/// alone; `None` if they are.
 pub fn leftover(object: &Manifest, written: &Value) -> Option<Value> {
-    surplus(&with_selector(json!({}), written), &object.body)
+    surplus(&with_ours(json!({}), written), &object.body)
 }
 
 /// Returns the merge patch that completes an adoption; `None` if nothing is left to do. `prior` is
@@ -26,7 +28,7 @@ pub fn adoption(object: &Manifest, prior: Option<&Manifest>, written: &Value) ->
         // An unset weight is somebody else's, such as a canary controller's.
         spec.remove("weight");
     }
-    let gone = surplus(&with_selector(before, written), &object.body);
+    let gone = surplus(&with_ours(before, written), &object.body);
     let owners = sole_owner(&written["metadata"]["managedFields"]);
     if gone.is_none() && owners.is_none() {
         return None;
@@ -39,10 +41,14 @@ pub fn adoption(object: &Manifest, prior: Option<&Manifest>, written: &Value) ->
     Some(patch)
 }
 
-fn with_selector(mut object: Value, written: &Value) -> Value {
-    let selector = &written["spec"]["workloadSelector"];
-    if selector.is_object() {
-        object["spec"]["workloadSelector"] = selector.clone();
+/// Puts the maps into an object that are ours alone, as they were written.
+fn with_ours(mut object: Value, written: &Value) -> Value {
+    let (is, spec) = (&written["spec"], &mut object["spec"]);
+    if is["workloadSelector"].is_object() {
+        spec["workloadSelector"] = is["workloadSelector"].clone();
+    }
+    if is["template"]["labels"].is_object() {
+        spec["template"]["labels"] = is["template"]["labels"].clone();
     }
     object
 }

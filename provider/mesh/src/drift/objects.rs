@@ -19,7 +19,7 @@ pub(super) fn compare(
         match observed.get(manifest.kind, &manifest.id.name) {
             Some(seen) => {
                 fields(&format!("{title}:"), "", &manifest.body, seen, lines);
-                selector(&title, &manifest.body, seen, lines);
+                labels(&title, &manifest.body, seen, lines);
             }
             None => lines.push(format!("{title} is missing")),
         }
@@ -80,20 +80,17 @@ fn fields(title: &str, at: &str, desired: &Value, seen: &Value, lines: &mut Line
     }
 }
 
-/// Adds a line for each label of a selector that is not ours: with one too many it selects nothing.
-fn selector(title: &str, desired: &Value, seen: &Value, lines: &mut Lines) {
-    let labels = |of: &'_ Value| {
-        of["spec"]["workloadSelector"]["labels"]
-            .as_object()
-            .cloned()
-    };
-    let Some(wanted) = labels(desired) else {
-        return;
-    };
-    for (key, value) in labels(seen).into_iter().flatten() {
-        if !wanted.contains_key(&key) {
-            let at = format!("{title}: spec.workloadSelector.labels.{key}");
-            lines.changed(&at, shown(&value).as_deref(), None);
+/// Adds a line for each label that is not ours of a selector, which selects nothing with one too
+/// many, or of a template, whose labels we write elsewhere.
+fn labels(title: &str, desired: &Value, seen: &Value, lines: &mut Lines) {
+    for of in ["workloadSelector", "template"] {
+        let wanted = &desired["spec"][of];
+        let seen = seen["spec"][of]["labels"].as_object();
+        for (key, value) in seen.into_iter().flatten() {
+            if wanted.is_object() && wanted["labels"][key.as_str()].is_null() {
+                let at = format!("{title}: spec.{of}.labels.{key}");
+                lines.changed(&at, shown(value).as_deref(), None);
+            }
         }
     }
 }

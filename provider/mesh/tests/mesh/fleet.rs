@@ -195,7 +195,8 @@ fn a_member_is_imported_with_its_fleet() {
 #[test]
 fn a_fleet_that_is_not_wanted_so_any_more_has_drift() {
     let (fleet, mut found) = (fleet(), observed(&fleet()));
-    found.group = None;
+    let template = &mut found.group.as_mut().unwrap()["spec"]["template"];
+    template["labels"] = json!({ "app": "other" });
     let sidecar = found.sidecars.get_mut(&p("ratings")).unwrap();
     sidecar["spec"]["egress"] = json!([]);
     let mut old = found.services[&p("ratings-http")].clone();
@@ -203,7 +204,7 @@ fn a_fleet_that_is_not_wanted_so_any_more_has_drift() {
     found.services.insert(p("ratings-old"), old);
     expect![[r#"
         Sidecar bookinfo/ratings: spec.egress '[]' -> '[{"hosts":["./*"]}]'
-        WorkloadGroup bookinfo/ratings is missing
+        WorkloadGroup bookinfo/ratings: spec.template.labels.app 'other' -> none
         ServiceEntry bookinfo/ratings-old is not wanted any more"#]]
     .assert_eq(&of_objects(&fleet_objects(&fleet), &found, &fleet.mark()).join("\n"));
 }
