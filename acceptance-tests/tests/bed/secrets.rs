@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -36,13 +37,17 @@ fn no_secret_is_in_state_plan_log_process_list_or_readable_file() -> Done {
     let terraform = Terraform::new(&scenario, "workload")?;
     let needles = use_values(&scenario, &terraform)?;
     scenario.vm.shell("touch /tmp/before")?;
-    let watch = Watch::begin(needles.clone());
+    // What the provider writes while it bootstraps is looked at as well: no key is ever among it.
+    let temporary = terraform.path().join("tmp");
+    fs::create_dir(&temporary)?;
+    let watch = Watch::begin(needles.clone(), temporary.clone());
     let plan = terraform.plan(&[])?;
     let log = terraform.path().join("trace.log");
     let mut apply = terraform.command(&["apply", "-input=false", "saved.plan"]);
     let traced = apply
         .env("TF_LOG", "TRACE")
         .env("TF_LOG_PATH", &log)
+        .env("TMPDIR", &temporary)
         .stdin(Stdio::null())
         .output()?;
     assert!(
@@ -50,8 +55,11 @@ fn no_secret_is_in_state_plan_log_process_list_or_readable_file() -> Done {
         "{}",
         String::from_utf8_lossy(&traced.stderr)
     );
-    let seen = watch.end()?;
-    assert!(seen.is_empty(), "in the process list: {seen:?}");
+    let (seen, files) = watch.end()?;
+    assert!(seen.is_empty(), "in the process list or a file: {seen:?}");
+    for name in ["known_hosts", "identity.pub"] {
+        assert!(files.contains(name), "no {name} was looked at: {files:?}");
+    }
 
     let trace = fs::read_to_string(&log)?;
     assert!(
@@ -91,7 +99,7 @@ fn use_values(scenario: &Scenario, terraform: &Terraform) -> Result<Vec<String>>
         .replace("HOST", &host.to_string())
         .replace("FOLDER", &folder.display().to_string());
     terraform.write("provider.tf", &format!("{head}{block}"))?;
-    let line = |path: std::path::PathBuf| -> Result<String> {
+    let line = |path: PathBuf| -> Result<String> {
         let text = fs::read_to_string(path)?;
         text.lines()
             .nth(2)
@@ -144,19 +152,35 @@ fn archive(terraform: &Terraform, name: &str) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// Looks at arguments and environment of every process, those on the VMs included, again and again.
+/// Looks at arguments and environment of every process, those on the VMs included, and at every file
+/// in memory and in the provider's temporary folder, again and again.
 struct Watch {
     stop: Arc<AtomicBool>,
-    thread: thread::JoinHandle<BTreeSet<String>>,
+    thread: thread::JoinHandle<Seen>,
 }
 
+/// Where a secret was, and the names of the files that were looked at.
+type Seen = (BTreeSet<String>, BTreeSet<String>);
+
 impl Watch {
-    fn begin(needles: Vec<String>) -> Self {
+    fn begin(needles: Vec<String>, temporary: PathBuf) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
         let thread = thread::spawn(move || {
-            let mut seen = BTreeSet::new();
+            let (mut seen, mut files) = (BTreeSet::new(), BTreeSet::new());
             while !stopped.load(Ordering::Relaxed) {
+                for path in [&temporary, Path::new("/dev/shm")]
+                    .into_iter()
+                    .flat_map(files_below)
+                {
+                    let text = fs::read(&path).unwrap_or_default();
+                    let text = String::from_utf8_lossy(&text);
+                    if needles.iter().any(|needle| text.contains(needle.as_str())) {
+                        seen.insert(path.display().to_string());
+                    }
+                    let name = path.file_name().unwrap_or_default();
+                    files.insert(name.to_string_lossy().into_owned());
+                }
                 for process in fs::read_dir("/proc").into_iter().flatten().flatten() {
                     for part in ["cmdline", "environ"] {
                         let text = fs::read(process.path().join(part)).unwrap_or_default();
@@ -167,15 +191,27 @@ impl Watch {
                     }
                 }
             }
-            seen
+            (seen, files)
         });
         Self { stop, thread }
     }
 
-    fn end(self) -> Result<BTreeSet<String>> {
+    fn end(self) -> Result<Seen> {
         self.stop.store(true, Ordering::Relaxed);
         self.thread
             .join()
             .map_err(|_| Failure::new("the watch panicked"))
     }
+}
+
+/// Every regular file below a folder; some go while we look.
+fn files_below(folder: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries
+        .flat_map(|entry| match entry.file_type() {
+            Ok(kind) if kind.is_dir() => files_below(&entry.path()),
+            Ok(kind) if kind.is_file() => vec![entry.path()],
+            _ => vec![],
+        })
+        .collect()
 }

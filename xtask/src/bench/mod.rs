@@ -103,6 +103,16 @@ fn of_round_trips(trips: &round_trips::RoundTrips) -> Vec<Figure> {
         ),
         figure("round trips of a bootstrap again", trips.again, "10"),
         figure("round trips of a refresh", trips.refresh, "10"),
+        figure(
+            "round trips of a bootstrap again, through a bastion",
+            trips.again_through_bastion,
+            "17",
+        ),
+        figure(
+            "round trips of a refresh through a bastion",
+            trips.refresh_through_bastion,
+            "17",
+        ),
         figure("apply of a new workload without delay, s", trips.apply, ""),
     ]
 }

@@ -23,11 +23,27 @@ const LONGER: Duration = Duration::from_millis(300);
 const REPEATS: usize = 3;
 
 /// Where sshd is reached is not where pods reach the VM: the way goes through the forwarder.
-const OVERRIDE: &str = r#"
+const DIRECT: &str = r#"
 resource "mesh_vm_workload" "ratings" {
   ssh = {
     host     = "127.0.0.1"
     host_key = var.host_key
+  }
+}
+"#;
+
+/// The VM is its own bastion: the long way is the one to the bastion.
+const THROUGH_A_BASTION: &str = r#"
+resource "mesh_vm_workload" "ratings" {
+  ssh = {
+    host     = var.vm_address
+    port     = 22
+    host_key = var.host_key
+    bastion = {
+      host     = "127.0.0.1"
+      port     = var.ssh_port
+      host_key = var.host_key
+    }
   }
 }
 "#;
@@ -40,6 +56,10 @@ pub(super) struct RoundTrips {
     pub(super) again: f64,
     /// Of a refresh.
     pub(super) refresh: f64,
+    /// Of a bootstrap again through a bastion: two logins, the second through the first.
+    pub(super) again_through_bastion: f64,
+    /// Of a refresh through a bastion.
+    pub(super) refresh_through_bastion: f64,
     /// Seconds that the creation takes without delay.
     pub(super) apply: f64,
 }
@@ -63,21 +83,40 @@ pub(super) fn measure(bed: &Bed) -> Result<RoundTrips> {
         .vms
         .first()
         .ok_or_else(|| Failure::new("the bed has no VM"))?;
-    let mut short = Way::new(bed, vm, Duration::ZERO)?;
-    let mut long = Way::new(bed, vm, LONGER)?;
+    let direct = slopes(bed, vm, DIRECT)?;
+    let through = slopes(bed, vm, THROUGH_A_BASTION)?;
+    Ok(RoundTrips {
+        create: direct.of(Step::Create),
+        again: direct.of(Step::Again),
+        refresh: direct.of(Step::Refresh),
+        again_through_bastion: through.of(Step::Again),
+        refresh_through_bastion: through.of(Step::Refresh),
+        apply: quickest(&direct.quick, Step::Create),
+    })
+}
+
+/// What was measured on a short and on a long way.
+struct Slopes {
+    quick: Durations,
+    slow: Durations,
+}
+
+impl Slopes {
+    fn of(&self, step: Step) -> f64 {
+        (quickest(&self.slow, step) - quickest(&self.quick, step)) / LONGER.as_secs_f64()
+    }
+}
+
+fn slopes(bed: &Bed, vm: &Vm, ssh: &str) -> Result<Slopes> {
+    let mut short = Way::new(bed, vm, ssh, Duration::ZERO)?;
+    let mut long = Way::new(bed, vm, ssh, LONGER)?;
     let (mut quick, mut slow) = (Durations::new(), Durations::new());
     for repeat in 1..=REPEATS {
         eprintln!("bench: bootstraps and refreshes, {repeat} of {REPEATS}");
         short.walk(&mut quick)?;
         long.walk(&mut slow)?;
     }
-    let slope = |step| (quickest(&slow, step) - quickest(&quick, step)) / LONGER.as_secs_f64();
-    Ok(RoundTrips {
-        create: slope(Step::Create),
-        again: slope(Step::Again),
-        refresh: slope(Step::Refresh),
-        apply: quickest(&quick, Step::Create),
-    })
+    Ok(Slopes { quick, slow })
 }
 
 /// A configuration whose VM is reached over a way of a certain length.
@@ -87,13 +126,13 @@ struct Way {
 }
 
 impl Way {
-    fn new(bed: &Bed, vm: &Vm, round_trip: Duration) -> Result<Self> {
+    fn new(bed: &Bed, vm: &Vm, ssh: &str, round_trip: Duration) -> Result<Self> {
         let sshd = SocketAddr::new(vm.address.into(), vm.ssh_port);
         let forwarder = forward(sshd, round_trip / 2)?;
         let folder = TempDir::new()?;
         let example = root().join("examples/talk-demo");
         let mut terraform = Terraform::new(&example, folder.path().into(), bed, vm)?;
-        fs::write(folder.path().join("override.tf"), OVERRIDE)?;
+        fs::write(folder.path().join("override.tf"), ssh)?;
         terraform.set("ssh_port", forwarder.port())?;
         Ok(Self {
             terraform,
