@@ -64,6 +64,11 @@ fn hint(hop: &str) -> (&str, &str) {
             "See below; check that /var/lib is writable, proxy.install's url and sha256, and that the VM reaches that \
              address.",
         ),
+        "address" => (
+            "the VM's addresses",
+            "The WorkloadEntry named below has one of them, and istiod would take the VM for that one: remove the \
+             entry, or the address from the VM.",
+        ),
         "ports" => (
             "the proxy's own ports",
             "Stop what listens on them on the VM. With interception \"none\" the proxy also listens on 127.0.0.1 for \

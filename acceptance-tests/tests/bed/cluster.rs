@@ -180,7 +180,7 @@ async fn a_conflict_that_no_line_showed_names_owner_and_field() -> Done {
 }
 
 /// Returns the address of the bed's API server and the certificate of its authority.
-fn endpoint(scenario: &Scenario) -> Result<(Json, String)> {
+pub(crate) fn endpoint(scenario: &Scenario) -> Result<(Json, String)> {
     let kubeconfig: Json =
         serde_json::from_str(&std::fs::read_to_string(scenario.kubectl().kubeconfig())?)?;
     let authority = std::fs::read_to_string(scenario.folder().join("cluster/ca.crt"))?;

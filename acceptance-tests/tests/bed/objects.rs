@@ -5,13 +5,14 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::process::Command;
 use std::thread;
 
-use acceptance_tests::workload::{NAME, Workload, fails};
+use acceptance_tests::workload::{NAME, Workload, fails, holds, texts};
 use acceptance_tests::{Done, Failure, Result, Scenario, Terraform, wait_for};
-use bed::Machine;
+use bed::{Kubectl, Machine};
 use serde_json::{Value as Json, json};
 
+use crate::cluster::endpoint;
 use crate::demo::{call, call_vm, can_call_pod, vm_id};
-use crate::failures::set;
+use crate::failures::{clean, set};
 
 /// Answers with its own name, at `HOST:PORT` or a path.
 const APPLICATION: &str = r#"
@@ -239,6 +240,106 @@ async fn a_service_of_kubernetes_that_selects_the_vm_s_labels_leads_to_it() -> D
     call(pod, &url, &pod.spiffe_id(), &vm_id(&scenario))
 }
 
+/// Leaves the VM out, so that only objects are written.
+fn without_vm(workload: &mut Workload) {
+    for gone in ["/ssh", "/proxy"] {
+        take_out(&mut workload.config, gone);
+    }
+}
+
+#[tokio::test]
+async fn a_vm_of_another_namespace_is_refused_before_anything_is_written() -> Done {
+    let scenario = Scenario::begin("elsewhere")?;
+    let (kubectl, other) = (scenario.kubectl(), format!("{}-other", scenario.namespace));
+    kubectl.create_namespace(&other, &[])?;
+    let entry = json!({
+        "apiVersion": "networking.istio.io/v1", "kind": "WorkloadEntry",
+        "metadata": { "namespace": other, "name": "taken" }, "spec": { "address": scenario.vm.address },
+    });
+    // It would be in the way of each later scenario on this VM.
+    let held = Held(kubectl.clone(), other.clone());
+    kubectl.apply(&entry)?;
+    let mut workload = Workload::new(&scenario)?;
+    let named = format!("{other}/taken");
+    fails(&workload.apply().await?, "address-taken", &[&named])?;
+    assert_eq!(scenario.objects()?, [""; 0]);
+    assert!(workload.state.is_none());
+    // The same address in another network is another machine.
+    without_vm(&mut workload);
+    workload.config["network"] = json!("vms");
+    let done = workload.converge().await;
+    drop(held);
+    done
+}
+
+/// Entries of a namespace besides the scenario's, which go with this value.
+struct Held(Kubectl, String);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let all = ["delete", "workloadentries", "--all", "--namespace", &self.1];
+        // One that stays shows in the next scenario on the VM, which names it.
+        let _ = self.0.call(&all, b"");
+    }
+}
+
+#[tokio::test]
+async fn a_vm_with_an_address_of_another_entry_is_refused_and_left_as_it_is() -> Done {
+    let scenario = Scenario::begin("interface")?;
+    let entry = json!({
+        "apiVersion": "networking.istio.io/v1", "kind": "WorkloadEntry",
+        "metadata": { "namespace": scenario.namespace, "name": "other" }, "spec": { "address": "10.99.250.7" },
+    });
+    scenario.kubectl().apply(&entry)?;
+    scenario
+        .vm
+        .shell("ip address add 10.99.250.7/32 dev eth0")?;
+    let mut workload = Workload::new(&scenario)?;
+    let named = format!("10.99.250.7 belongs to {}/other", scenario.namespace);
+    fails(&workload.apply().await?, "vm-reverted", &[&named, "check"])?;
+    assert_eq!(scenario.objects()?, ["WorkloadEntry/other"]);
+    assert!(workload.state.is_none() && clean(&scenario)?);
+    // Gone from the interface, the VM is no other's.
+    scenario
+        .vm
+        .shell("ip address delete 10.99.250.7/32 dev eth0")?;
+    workload.converge().await
+}
+
+#[tokio::test]
+async fn a_role_that_sees_one_namespace_only_is_warned_of() -> Done {
+    let scenario = Scenario::begin("unseen")?;
+    let (kubectl, namespace) = (scenario.kubectl(), scenario.namespace.as_str());
+    let role = include_str!("../../../examples/rbac.yaml").replace("bookinfo", namespace);
+    let (role, _) = role.split_once("# In all namespaces").unwrap_or_default();
+    let role = role.replace("terraform-provider-mesh", &format!("role-{namespace}"));
+    kubectl.call(&["apply", "--server-side", "-f", "-"], role.as_bytes())?;
+    let (host, authority) = endpoint(&scenario)?;
+    let token = kubectl.token(namespace, "terraform", None)?;
+    let mut workload = Workload::new(&scenario)?;
+    workload.block["kubernetes"] =
+        json!({ "host": host, "token": token, "cluster_ca_certificate": authority });
+    without_vm(&mut workload);
+    let told = workload.apply().await?;
+    assert_eq!(told.len(), 1, "{}", texts(&told));
+    holds(&told[0], "entries-unseen", &["examples/rbac.yaml"])
+}
+
+#[tokio::test]
+async fn two_workloads_on_one_vm_are_told() -> Done {
+    let scenario = Scenario::begin("shared")?;
+    let mut first = Workload::new(&scenario)?;
+    without_vm(&mut first);
+    first.converge().await?;
+    let mut second = Workload::new(&scenario)?;
+    without_vm(&mut second);
+    second.config["name"] = json!("stars-vm");
+    let told = second.apply().await?;
+    assert_eq!(told.len(), 1, "{}", texts(&told));
+    let names = [format!("{}/{NAME}", scenario.namespace), "stars-vm".into()];
+    holds(&told[0], "vm-shared", &[&names[0], &names[1]])
+}
+
 /// Each part of the configuration, and where it is in the cluster.
 const PARTS: [(&str, &str, &str, &str); 20] = [
     (
@@ -327,6 +428,7 @@ const PARTS: [(&str, &str, &str, &str); 20] = [
 async fn what_is_taken_out_of_the_configuration_is_taken_out_of_the_cluster() -> Done {
     let scenario = Scenario::begin("removed")?;
     let mut workload = Workload::new(&scenario)?;
+    without_vm(&mut workload);
     whole(&mut workload.config);
     let client = workload.provider().await?;
     let told = workload.apply_by(&client).await?;
@@ -349,11 +451,8 @@ async fn what_is_taken_out_of_the_configuration_is_taken_out_of_the_cluster() ->
     Ok(())
 }
 
-/// Declares every part that can be taken out; only the objects, without a VM.
+/// Declares every part that can be taken out.
 fn whole(config: &mut Json) {
-    for gone in ["/ssh", "/proxy"] {
-        take_out(config, gone);
-    }
     let more = json!({
         "annotations": { "example.com/team": "books" },
         "network": "vms", "locality": "r/z", "weight": 3, "ports": { "http": 9080, "admin": 9090 },

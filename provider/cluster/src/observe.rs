@@ -127,6 +127,32 @@ impl Cluster {
         Ok(members.filter_map(|(name, _)| id(name)).collect())
     }
 
+    /// Reads the entries of all other namespaces, for `mesh::conflicts`; `None` where that is not
+    /// allowed. Workloads that ask at about the same time share one LIST.
+    pub async fn others_elsewhere(
+        &self,
+        namespace: &Namespace,
+    ) -> Result<Option<Vec<Other>>, ClusterError> {
+        let call = Call::new(Verb::List, Resource::of(Kind::WorkloadEntry), "", "");
+        let ask = async {
+            let request = call.request("");
+            let request = request.map_err(|error| unsendable(&call, &error))?;
+            self.send(&call, request).await.map(Some)
+        };
+        let key = (call.resource.plural, String::new(), String::new());
+        let list = match self.answers().get(key, ask).await {
+            Err(ClusterError::Forbidden { .. }) => return Ok(None),
+            answer => answer?,
+        };
+        let entries = list.iter().filter_map(|list| list["items"].as_array());
+        let others = entries.flatten().filter_map(|entry| {
+            let of: Namespace = entry["metadata"]["namespace"].as_str()?.parse().ok()?;
+            let name = entry["metadata"]["name"].as_str()?;
+            other(&of, name, entry).filter(|_| of != *namespace)
+        });
+        Ok(Some(others.collect()))
+    }
+
     /// Returns all objects in the workload's namespace that may select it, for an import.
     pub async fn selecting(&self, id: &Id) -> Result<Vec<(Kind, Id)>, ClusterError> {
         let (services, sidecars) = tokio::try_join!(

@@ -69,6 +69,7 @@ pub(crate) fn bundle(workload: &Workload, facts: &Facts, own_ip: IpAddr) -> Bund
             .address
             .map(|ip| format!("{ip} {}", facts.control_plane.host)),
         control_plane: host_port(&facts.control_plane),
+        taken: vec![],
     }
 }
 

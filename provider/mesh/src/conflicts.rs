@@ -1,5 +1,7 @@
 //! Rules that need the cluster: asked before anything is written.
 
+use std::net::IpAddr;
+
 use serde_json::Value;
 
 use crate::change::Problem;
@@ -77,6 +79,17 @@ fn taken_of(mark: &Mark, workload: &Workload, observed: &ObservedObjects) -> Vec
     services.chain(sidecar).collect()
 }
 
+/// Returns the addresses that no interface of the workload's VM may have: istiod also finds a proxy's
+/// entry by these, and would take the VM for another one.
+pub fn taken_addresses(workload: &Workload, others: &[Other]) -> Vec<(IpAddr, Id)> {
+    let in_the_way = others
+        .iter()
+        .filter(|other| other.id != workload.id && !is_apart(workload, other));
+    in_the_way
+        .filter_map(|other| Some((other.address.ip()?, other.id.clone())))
+        .collect()
+}
+
 /// Returns the entries whose VM the workload takes over: those of ours in its namespace with its
 /// address. While they take traffic, istiod gives their labels to the VM's new proxy, too.
 pub fn replaced<'a>(workload: &Workload, others: &'a [Other]) -> Vec<&'a Id> {
@@ -120,8 +133,7 @@ fn no_root(workload: &Workload) -> Problem {
 /// name the old one goes right after, and the VM is taken over by the bootstrap. Where it stays by
 /// mistake, its next plan says that the proxy belongs to another workload.
 fn taken(workload: &Workload, other: &Other) -> Option<Problem> {
-    let near = other.id.namespace == workload.id.namespace;
-    if near && other.ours || !near && other.network != workload.network {
+    if is_apart(workload, other) {
         return None;
     }
     let address = &other.address;
@@ -141,4 +153,12 @@ fn taken(workload: &Workload, other: &Other) -> Option<Problem> {
             other.id
         ),
     })
+}
+
+fn is_apart(workload: &Workload, other: &Other) -> bool {
+    if other.id.namespace == workload.id.namespace {
+        other.ours
+    } else {
+        other.network != workload.network
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::net::IpAddr;
 
 use crate::names::{Id, SpiffeId};
 use crate::workload::Proxy;
@@ -68,6 +69,8 @@ pub struct Bundle {
     pub hosts_line: Option<String>,
     /// `host:port` of istiod, for the checks.
     pub control_plane: String,
+    /// Addresses of other entries, for the checks: the VM has none of them.
+    pub taken: Vec<(IpAddr, Id)>,
 }
 
 /// A file on the VM.

@@ -38,7 +38,7 @@ pub(super) async fn create(
             return Err(take_back(&prepared, error.into(), reached).await);
         }
         *reached = Some(without_vm(told(&prepared, vec![])));
-        return Ok(Diagnostics::none());
+        return Ok(prepared.warnings);
     };
     *reached = Some(begun(&prepared, unfinished()));
     if let Err(error) = prepared.withdraw().await {

@@ -65,7 +65,7 @@ pub(super) async fn joined(
         drift: drift_output(withdrawn),
         ..bootstrapped.clone()
     });
-    let mut warnings = Diagnostics::none();
+    let mut warnings = prepared.warnings.clone();
     tracing::info!(id = %prepared.workload.id, "the proxy is ready; waiting for istiod to report it");
     let until = deadline.min(Instant::now() + CONNECTED);
     match prepared

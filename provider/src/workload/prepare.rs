@@ -25,6 +25,8 @@ pub(super) struct Prepared<'a> {
     pub(super) replaced: Vec<Manifest>,
     /// Writes the objects.
     pub(super) writer: Writer<'a>,
+    /// What whoever bootstraps a VM should know.
+    pub(super) warnings: Diagnostics,
 }
 
 impl<'a> Prepared<'a> {
@@ -37,24 +39,30 @@ impl<'a> Prepared<'a> {
         let workload = convert::workload(input).ok_or_else(incomplete)?;
         let names = mesh::object_ids(&workload);
         let namespace = &workload.id.namespace;
-        let (facts, others, observed, fleet) = tokio::try_join!(
+        let (facts, near, elsewhere, observed, fleet) = tokio::try_join!(
             cluster.facts(&workload.id, &workload.service_account),
             cluster.others(namespace),
+            cluster.others_elsewhere(namespace),
             cluster.observe(&workload.id, &names),
             cluster.has_fleet(workload.fleet.as_ref()),
         )
         .map_err(|error| diagnose::cluster(&error))?;
+        let unseen = elsewhere.is_none();
+        let others = [near, elsewhere.unwrap_or_default()].concat();
         let mut problems = mesh::conflicts(&workload, &facts, &others);
         problems.extend(mesh::missing_fleet(&workload, fleet));
         problems.extend(mesh::taken_services(&workload, &observed));
-        let desired = match mesh::render(&workload, &facts) {
+        let mut desired = match mesh::render(&workload, &facts) {
             Ok(desired) if problems.is_empty() => desired,
             rendered => {
                 problems.extend(rendered.err().unwrap_or_default());
                 return Err(diagnose::problems(problems, &Paths::default()));
             }
         };
-        let replaced = entries(cluster, &mesh::replaced(&workload, &others)).await?;
+        desired.bundle.taken = mesh::taken_addresses(&workload, &others);
+        let shared = mesh::replaced(&workload, &others);
+        let warnings = warnings(&workload, &shared, unseen);
+        let replaced = entries(cluster, &shared).await?;
         let mark = workload.mark();
         let writer = Writer::new(cluster, mark, &input.field_manager);
         Ok(Self {
@@ -65,8 +73,29 @@ impl<'a> Prepared<'a> {
             desired,
             replaced,
             writer,
+            warnings,
         })
     }
+}
+
+/// Summaries are constant, so that Terraform groups the warnings of many workloads.
+fn warnings(workload: &Workload, shared: &[&mesh::Id], unseen: bool) -> Diagnostics {
+    let shared = shared.iter().map(|other| {
+        let text = format!(
+            "The WorkloadEntry {other} of this provider has the address of {}, too. The VM's proxy now is that of \
+             {}, and {other} takes no traffic. That is as it should be while the one replaces the other; if both \
+             are to stay, give them VMs, or addresses, of their own.",
+            workload.id, workload.id
+        );
+        Diagnostic::warning("Two workloads share a VM", diagnose::coded("vm-shared", &text)).at("address")
+    });
+    let unseen = unseen.then(|| {
+        let text = "The provider may not list the WorkloadEntry objects of all namespaces, so it is not known whether \
+                    one of another namespace has this VM's address. The last rule of examples/rbac.yaml allows it.";
+        let text = diagnose::coded("entries-unseen", text);
+        Diagnostic::warning("Other namespaces were not looked at", text)
+    });
+    shared.chain(unseen).collect()
 }
 
 /// Returns entries as they are.

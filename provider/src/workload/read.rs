@@ -110,6 +110,7 @@ async fn refreshed(
         observed,
         desired,
         replaced: vec![],
+        warnings: Diagnostics::none(),
     };
     let until = deadline.checked_sub(FOR_ANSWER).unwrap_or(deadline);
     let seen = timeout_at(until, look(context, input, &prepared)).await;

@@ -39,7 +39,15 @@ fn grant(workloads: &Id, istio: &Id) {
             "namespace: istio-system",
             &format!("namespace: {}", istio.namespace),
         )
-        .replace("[\"istio-system\"]", &format!("[\"{}\"]", istio.namespace));
+        .replace("[\"istio-system\"]", &format!("[\"{}\"]", istio.namespace))
+        .replace(
+            "mesh-networks",
+            &format!("mesh-networks-{}", workloads.namespace),
+        )
+        .replace(
+            "mesh-everywhere",
+            &format!("mesh-everywhere-{}", workloads.namespace),
+        );
     kubectl()
         .call(&["apply", "-f", "-"], text.as_bytes())
         .unwrap();
@@ -74,6 +82,11 @@ async fn everything(id: Id, istio: Id) {
         .unwrap();
     assert_eq!(facts.service_account_exists, Some(true));
     cluster.others(&id.namespace).await.unwrap();
+    let elsewhere = cluster.others_elsewhere(&id.namespace).await.unwrap();
+    assert!(
+        elsewhere.is_some(),
+        "entries of all namespaces may be listed"
+    );
     let egress = json!({ "workloadSelector": { "labels": { "app": "ratings" } }, "egress": [{ "hosts": ["./*"] }] });
     let ports = json!([{ "number": 80, "name": "http", "protocol": "HTTP" }]);
     let service = json!({ "hosts": ["a.vm"], "ports": ports, "resolution": "STATIC", "location": "MESH_INTERNAL" });

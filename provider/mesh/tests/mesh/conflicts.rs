@@ -1,5 +1,7 @@
 use expect_test::{Expect, expect};
-use mesh::{Facts, ObservedObjects, Other, Pem, conflicts, replaced, taken_services};
+use mesh::{
+    Facts, ObservedObjects, Other, Pem, conflicts, replaced, taken_addresses, taken_services,
+};
 use serde_json::json;
 
 use crate::sample::{facts, p, workload};
@@ -80,6 +82,25 @@ fn in_another_namespace_the_network_tells_addresses_apart() {
         &expect![[r"
         address address-taken: The address 203.0.113.7 already belongs to the WorkloadEntry shop/a. istiod finds a VM by its address and could not tell the two apart. Use another address, or remove that entry first."]],
     );
+}
+
+#[test]
+fn a_vm_has_no_address_of_an_entry_that_istiod_could_take_it_for() {
+    let ours = Other {
+        ours: true,
+        ..other("bookinfo/replaced", "10.0.0.3", None)
+    };
+    let others = [
+        other("bookinfo/ratings-vm-1", "10.0.0.1", None),
+        other("bookinfo/foreign", "10.0.0.2", Some("any")),
+        ours,
+        other("shop/near", "10.0.0.4", None),
+        other("shop/apart", "10.0.0.5", Some("other")),
+        other("shop/named", "vm.example.com", None),
+    ];
+    let taken = taken_addresses(&workload(), &others);
+    let expected = [("10.0.0.2", "bookinfo/foreign"), ("10.0.0.4", "shop/near")];
+    assert_eq!(taken, expected.map(|(ip, id)| (p(ip), p(id))));
 }
 
 #[test]

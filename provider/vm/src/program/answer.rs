@@ -201,6 +201,7 @@ fn hint(name: &str) -> &'static str {
             "install the package istio-sidecar, or set proxy.install; fetching needs curl or wget"
         }
         "iptables" => "install iptables, or set proxy.interception to none",
+        "address" => "remove that entry, or the address from the VM",
         "ports" => "stop what listens on the proxy's ports",
         "dns" => "let the VM's DNS know the control plane, or set istio.control_plane_address",
         "control-plane" => "open the way from the VM to the control plane, port 15012",

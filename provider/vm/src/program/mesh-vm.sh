@@ -277,11 +277,17 @@ checks() {
   [ "$(field redirect)" != yes ] || judge iptables "$(tools | tr '\n' ' ')" eval '[ -n "$(tools)" ] && have iptables'
   taken=$(ss -Hltn | awk '{ sub(/.*:/, "", $4); print $4 }' | grep -xE '150(00|01|06|20|21|90)' | sort -u | tr '\n' ' ')
   judge ports "${taken:+taken: }$taken" eval '[ -z "$taken" ] || running'
+  if has taken; then
+    other=$(field taken | has_address)
+    judge address "${other:-none of another entry}" [ -z "$other" ]
+  fi
   host=$(field control-plane) port=${host##*:} host=${host%:*}
   if has hosts; then host=$(field hosts | cut -d ' ' -f 1)
   else judge dns "$host" eval 'as_proxy getent ahosts "$host" >/dev/null'; fi
   judge control-plane "$host port $port" reach "$host" "$port"
 }
+# Of lines `address namespace/name`, those whose address an interface has.
+has_address() { while read -r ip of; do ! ip -o address | grep -qF " $ip/" || printf '%s belongs to %s ' "$ip" "$of"; done; }
 # A sudo that drops the environment, or wants a terminal, keeps istio-start.sh from working.
 # shellcheck disable=SC2016 # expanded by the inner shell
 sudo_ok() { MESH=1 setsid sudo -n -E -u "$1" sh -c '[ "$MESH" = 1 ]' </dev/null >/dev/null 2>&1; }

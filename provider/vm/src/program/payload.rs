@@ -205,6 +205,10 @@ fn wanted(bundle: &Bundle, now: Timestamp) -> Vec<(String, Vec<u8>)> {
         text("owner", &owner_line(&bundle.owner)),
     ];
     data.extend(bundle.hosts_line.as_ref().map(|line| text("hosts", line)));
+    if !bundle.taken.is_empty() {
+        let lines = bundle.taken.iter().map(|(ip, id)| format!("{ip} {id}\n"));
+        data.push(text("taken", &lines.collect::<String>()));
+    }
     if let Some(install) = &bundle.proxy.install {
         data.extend([
             text("url", &install.url),

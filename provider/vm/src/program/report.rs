@@ -30,7 +30,7 @@ pub enum Report {
         /// The step that failed, e.g. `install`, `ready`; `verdict` when none came.
         step: String,
         /// What broke, the name of a [`Check`] or of what the proxy's log shows: `dns`,
-        /// `control-plane`, `tls-name`, `trust-root`, `clock`, `token`, `service-account`, `ports`.
+        /// `control-plane`, `tls-name`, `trust-root`, `clock`, `token`, `service-account`, `ports`, `address`.
         hop: Option<String>,
         /// What the step said, or the proxy's last lines; bounded, without secrets.
         lines: Vec<String>,

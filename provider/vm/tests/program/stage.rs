@@ -205,6 +205,7 @@ pub(crate) fn bundle(files: Vec<File>) -> Bundle {
         owner: owner("uid-1", "bookinfo/ratings"),
         hosts_line: Some("10.0.0.1 istiod.istio-system.svc".into()),
         control_plane: "istiod.istio-system.svc:15012".into(),
+        taken: vec![],
     }
 }
 
