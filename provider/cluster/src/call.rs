@@ -62,6 +62,8 @@ pub(crate) const TOKEN: &Resource =
 /// A subresource: what istiod says of an entry.
 pub(crate) const ENTRY_STATUS: &Resource =
     &Resource::istio("workloadentries/status", "status of WorkloadEntry");
+/// What the API server tells of a group.
+pub(crate) const API_GROUP: &Resource = &Resource::core("apis", "API group");
 /// The namespaces themselves: no object of one.
 pub(crate) const NAMESPACE: &Resource = &Resource::core("namespaces", "Namespace");
 pub(crate) const GATEWAY: &Resource = &Resource::istio("gateways", "Gateway");

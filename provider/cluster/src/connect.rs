@@ -1,5 +1,6 @@
 //! The way to the cluster, from the provider block or the environment.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use kube::config::KubeConfigOptions;
@@ -24,6 +25,8 @@ pub struct Cluster {
     client: Client,
     server: String,
     istio: IstioSettings,
+    /// In which Istio's kinds are served, if not in v1.
+    istio_version: OnceLock<&'static str>,
     listings: Shared<(Kind, Namespace), Listing>,
     answers: Shared<(&'static str, String, String), Option<Value>>,
 }
@@ -59,6 +62,7 @@ impl Cluster {
             client,
             server,
             istio,
+            istio_version: OnceLock::new(),
             listings: Shared::new(),
             answers: Shared::new(),
         }
@@ -75,6 +79,10 @@ impl Cluster {
 
     pub(crate) fn istio(&self) -> &IstioSettings {
         &self.istio
+    }
+
+    pub(crate) fn istio_version(&self) -> &OnceLock<&'static str> {
+        &self.istio_version
     }
 
     pub(crate) fn listings(&self) -> &Shared<(Kind, Namespace), Listing> {

@@ -26,6 +26,7 @@ mod send;
 mod settings;
 mod shared;
 mod token;
+mod version;
 mod wait;
 
 pub use apply::{Applied, Doomed, Force, is_ours};

@@ -30,7 +30,8 @@ impl Cluster {
         let end = Instant::now() + LIMIT;
         loop {
             // Boxed: a join of several requests would else be tens of kilobytes.
-            let sent = Box::pin(self.send_once(call, request.clone()));
+            let version = self.istio_version().get().copied();
+            let sent = Box::pin(self.send_once(call, self.versioned(request.clone())));
             let sent = timeout(end - Instant::now(), sent);
             let (status, headers, body) =
                 sent.await.map_err(|elapsed| self.silent(call, elapsed))??;
@@ -42,7 +43,11 @@ impl Cluster {
                         wait,
                     });
                 }
-                None => return self.answer(call, status, &body),
+                None => match self.answer(call, status, &body) {
+                    Err(ClusterError::MissingCrd { .. })
+                        if self.falls_back(call, version).await => {}
+                    answer => return answer,
+                },
             }
         }
     }

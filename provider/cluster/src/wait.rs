@@ -125,6 +125,7 @@ impl Cluster {
         let request = call
             .request(&query)
             .map_err(|error| unsendable(&call, &error))?;
+        let request = self.versioned(request);
         let events = self.client().request_events::<Value>(request).await;
         let events = events.map_err(|error| self.watch_refused(&call, error))?;
         pin_mut!(events);

@@ -7,3 +7,4 @@ mod faults;
 mod knowledge;
 mod objects;
 mod rights;
+mod versions;

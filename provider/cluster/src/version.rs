@@ -1,0 +1,80 @@
+//! Istio's kinds where the API server does not serve them in v1: Istio before 1.22.
+//!
+//! Requests are written for v1. Only when that is not served is the server asked what is; the kinds are the same
+//! in each version.
+
+use http::{Request, Uri};
+use serde_json::Value;
+
+use crate::call::{API_GROUP, Call, Verb};
+use crate::connect::Cluster;
+use crate::error::ClusterError;
+use crate::send::unsendable;
+
+const GROUP: &str = "networking.istio.io";
+/// Older versions, the newest first.
+const OLDER: [&str; 2] = ["v1beta1", "v1alpha3"];
+
+impl Cluster {
+    /// Returns a request in the version that is served, as far as that was found out.
+    pub(crate) fn versioned(&self, request: Request<Vec<u8>>) -> Request<Vec<u8>> {
+        match self.istio_version().get() {
+            Some(version) => in_version(request, version),
+            None => request,
+        }
+    }
+
+    /// Tells whether a kind that was not found in the version `sent` is served in an older one.
+    pub(crate) async fn falls_back(&self, call: &Call, sent: Option<&str>) -> bool {
+        if call.resource.group != GROUP || sent.is_some() {
+            return false;
+        }
+        if self.istio_version().get().is_none() {
+            let served = Box::pin(self.served()).await.unwrap_or_default();
+            let mut older = OLDER.into_iter();
+            if let Some(version) = older.find(|version| served.iter().any(|of| of == version)) {
+                // Whoever asked at the same time has found the same.
+                let _ = self.istio_version().set(version);
+            }
+        }
+        self.istio_version().get().is_some()
+    }
+
+    /// Returns the versions of Istio's group that the API server serves.
+    async fn served(&self) -> Result<Vec<String>, ClusterError> {
+        let call = Call::new(Verb::Get, API_GROUP, "", GROUP);
+        let request = Request::get(format!("/apis/{GROUP}")).body(vec![]);
+        let request = request.map_err(|error| unsendable(&call, &error))?;
+        let group = self.send(&call, request).await?;
+        let versions = group["versions"].as_array().into_iter().flatten();
+        let name = |version: &Value| version["version"].as_str().map(str::to_owned);
+        Ok(versions.filter_map(name).collect())
+    }
+}
+
+fn in_version(request: Request<Vec<u8>>, version: &str) -> Request<Vec<u8>> {
+    let (mut head, mut body) = request.into_parts();
+    let path = head.uri.to_string();
+    let older = path.replacen(
+        &format!("/apis/{GROUP}/v1/"),
+        &format!("/apis/{GROUP}/{version}/"),
+        1,
+    );
+    if older == path {
+        return Request::from_parts(head, body);
+    }
+    if let Ok(uri) = older.parse::<Uri>() {
+        head.uri = uri;
+    }
+    if let Ok(Value::Object(mut object)) = serde_json::from_slice(&body) {
+        // A patch of an object names its version; options of a delete have one of their own.
+        if object
+            .get("apiVersion")
+            .is_some_and(|of| *of == format!("{GROUP}/v1"))
+        {
+            object.insert("apiVersion".into(), format!("{GROUP}/{version}").into());
+            body = Value::Object(object).to_string().into_bytes();
+        }
+    }
+    Request::from_parts(head, body)
+}
