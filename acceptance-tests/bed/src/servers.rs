@@ -19,9 +19,9 @@ pub(crate) const ISTIO_VERSION: &str = "1.31.0";
 const LINK: &str = "-ldflags=-s -w -X istio.io/istio/pkg/version.buildVersion=1.31.0";
 
 /// Package, name in the cache, and seconds to build on two cores.
-type Package = (&'static str, &'static str, u64);
+type Package<'a> = (&'a str, &'a str, u64);
 
-const API: [Package; 3] = [
+const API: [Package<'_>; 3] = [
     ("go.etcd.io/etcd/server/v3", "etcd", 63),
     (
         "k8s.io/kubernetes/cmd/kube-apiserver",
@@ -30,7 +30,7 @@ const API: [Package; 3] = [
     ),
     ("k8s.io/kubernetes/cmd/kubectl", "kubectl", 60),
 ];
-const MESH: [Package; 2] = [
+const MESH: [Package<'_>; 2] = [
     (
         "istio.io/istio/pilot/cmd/pilot-discovery",
         "pilot-discovery",
@@ -38,6 +38,10 @@ const MESH: [Package; 2] = [
     ),
     ("istio.io/istio/pilot/cmd/pilot-agent", "pilot-agent", 11),
 ];
+
+/// A program of ours around istioctl's command: it changes without the servers.
+const ISTIOCTL: &str = "./istioctl-configure";
+const ISTIOCTL_SOURCE: &str = include_str!("../../servers/istioctl-configure/main.go");
 
 /// Files of the Istio module that the bed needs, and their names in the cache.
 const ISTIO_FILES: [(&str, &str); 6] = [
@@ -106,7 +110,33 @@ impl Servers {
         self.build(&MESH, progress)
     }
 
-    fn missing(&self, packages: &[Package]) -> Vec<(String, u64)> {
+    /// Returns the step to build istioctl, if it does not exist yet.
+    pub(crate) fn missing_for_istioctl(&self) -> Vec<(String, u64)> {
+        self.missing(&[(ISTIOCTL, &istioctl(), 50)])
+    }
+
+    /// Builds istioctl and returns its path.
+    pub(crate) fn build_istioctl(&self, progress: &Progress) -> Result<PathBuf> {
+        let name = istioctl();
+        self.build(&[(ISTIOCTL, &name, 50)], progress)?;
+        Ok(self.path(&name))
+    }
+
+    /// Returns the folder of the Istio module.
+    pub(crate) fn istio_module() -> Result<PathBuf> {
+        let mut go = Command::new("go");
+        go.current_dir(MODULE).env("GOWORK", "off").args([
+            "list",
+            "-m",
+            "-f",
+            "{{.Dir}}",
+            "istio.io/istio",
+        ]);
+        let module = checked(&mut go, b"", Duration::from_mins(10))?;
+        Ok(Path::new(module.trim()).into())
+    }
+
+    fn missing(&self, packages: &[Package<'_>]) -> Vec<(String, u64)> {
         let missing = packages
             .iter()
             .filter(|(_, name, _)| !self.path(name).exists());
@@ -115,7 +145,7 @@ impl Servers {
             .collect()
     }
 
-    fn build(&self, packages: &[Package], progress: &Progress) -> Result<()> {
+    fn build(&self, packages: &[Package<'_>], progress: &Progress) -> Result<()> {
         let complete = |folder: &Self| {
             folder.missing(packages).is_empty()
                 && ISTIO_FILES
@@ -148,22 +178,18 @@ impl Servers {
     }
 
     fn copy_istio_files(&self) -> Result<()> {
-        let mut go = Command::new("go");
-        go.current_dir(MODULE).env("GOWORK", "off").args([
-            "list",
-            "-m",
-            "-f",
-            "{{.Dir}}",
-            "istio.io/istio",
-        ]);
-        let module = checked(&mut go, b"", Duration::from_mins(10))?;
+        let module = Self::istio_module()?;
         for (source, name) in ISTIO_FILES {
-            let source = Path::new(module.trim()).join(source);
+            let source = module.join(source);
             let content = fs::read(&source).map_err(Error::at("read", &source))?;
             fs::write(self.path(name), content).map_err(Error::at("write", &self.path(name)))?;
         }
         Ok(())
     }
+}
+
+fn istioctl() -> String {
+    cache::key("istioctl", &[ISTIOCTL_SOURCE])
 }
 
 fn step(name: &str) -> String {

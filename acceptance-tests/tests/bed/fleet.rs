@@ -322,7 +322,7 @@ const REGISTER: &str = "
 set -e
 env=/var/lib/istio/envoy/cluster.env
 sed -i '/^ISTIO_META_WORKLOAD_ENTRY=/d; /^POD_NAME=/d' $env
-sed -i '/ISTIO_META_WORKLOAD_ENTRY:/d; /POD_NAME:/d' /etc/istio/config/mesh
+sed -i '/\"ISTIO_META_WORKLOAD_ENTRY\":/d; /\"POD_NAME\":/d' /etc/istio/config/mesh
 echo ISTIO_META_AUTO_REGISTER_GROUP=ratings >> $env
 systemctl restart istio
 ";

@@ -116,7 +116,7 @@ fn ca_address(facts: &Facts) -> Option<String> {
         .or_else(|| (istiod != DEFAULT_CONTROL_PLANE).then_some(istiod))
 }
 
-/// Returns the mesh config: only what the cluster sets, none of Istio's defaults, in sorted YAML.
+/// Returns the mesh config: only what the cluster sets, none of Istio's defaults, in sorted JSON.
 fn mesh_config(workload: &Workload, facts: &Facts, metadata: &BTreeMap<String, String>) -> String {
     let mut config = proxy_config::settings(&facts.mesh_config, workload.proxy.config.as_ref());
     // The mesh's is one for pods.
@@ -130,8 +130,9 @@ fn mesh_config(workload: &Workload, facts: &Facts, metadata: &BTreeMap<String, S
     config.insert("proxyMetadata".to_owned(), json!(metadata));
     let mut document = json!({ "defaultConfig": config });
     document.sort_all_objects();
-    // JSON is YAML too, should the writer ever refuse.
-    serde_yaml_ng::to_string(&document).unwrap_or_else(|_| document.to_string())
+    // JSON is YAML too, and leaves nothing to guess: the agent takes a bare `n`, `on` or `1_0` for a
+    // truth value or a number, and refuses the file.
+    format!("{document:#}\n")
 }
 
 fn host_port(at: &ControlPlane) -> String {

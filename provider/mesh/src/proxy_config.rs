@@ -86,7 +86,11 @@ pub(crate) fn of_mesh(mesh_config: &Value) -> Map<String, Value> {
 /// too (`status_port`). Istio takes an explicit null for unset.
 fn named(fields: &Map<String, Value>) -> Map<String, Value> {
     let set = fields.iter().filter(|(_, value)| !value.is_null());
-    set.map(|(key, value)| (camel(key), value.clone()))
+    let (exact, other): (Vec<_>, Vec<_>) = set.partition(|(key, _)| camel(key) == **key);
+    // Where both are written, the name in JSON stands.
+    let named = other.into_iter().chain(exact);
+    named
+        .map(|(key, value)| (camel(key), value.clone()))
         .collect()
 }
 

@@ -4,6 +4,7 @@
 
 mod bed;
 mod faults;
+mod istioctl;
 mod knowledge;
 mod objects;
 mod rights;

@@ -121,7 +121,7 @@ pub(crate) fn metadata(workload: &Workload, facts: &Facts) -> BTreeMap<String, S
         ("CANONICAL_REVISION", canonical(CANONICAL_REVISION)),
         ("ISTIO_METAJSON_LABELS", labels.to_string()),
         ("ISTIO_META_CLUSTER_ID", facts.cluster_id.clone()),
-        ("ISTIO_META_MESH_ID", facts.mesh_id.clone()),
+        ("ISTIO_META_MESH_ID", mesh_id(workload, facts)),
         (
             "ISTIO_META_NETWORK",
             workload
@@ -165,6 +165,13 @@ pub(crate) fn metadata(workload: &Workload, facts: &Facts) -> BTreeMap<String, S
             .map(|(key, value)| (key.to_string(), value.clone())),
     );
     metadata
+}
+
+/// The workload's own settings may name the mesh, too.
+fn mesh_id(workload: &Workload, facts: &Facts) -> String {
+    let own = workload.proxy.config.as_ref();
+    let id = own.and_then(|own| own.fields().get("meshId"));
+    id.map_or_else(|| facts.mesh_id.clone(), text)
 }
 
 /// Returns what `cluster.env` sets: the metadata, and over it the start script's settings. A key of

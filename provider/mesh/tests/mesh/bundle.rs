@@ -50,49 +50,53 @@ fn a_plain_workload() {
         &workload(),
         &facts(),
         &expect![[r#"
-        == /var/lib/istio/envoy/cluster.env root 644 Yes
-        CANONICAL_REVISION=v2
-        CANONICAL_SERVICE=ratings
-        ISTIO_INBOUND_PORTS='*'
-        ISTIO_LOCAL_EXCLUDE_PORTS=22,15090,15021,15020
-        ISTIO_METAJSON_LABELS='{"app":"ratings","mesh.vm/workload":"ratings-vm-1","service.istio.io/canonical-name":"ratings","service.istio.io/canonical-revision":"v2","version":"v2"}'
-        ISTIO_META_CLUSTER_ID=Kubernetes
-        ISTIO_META_MESH_ID=cluster.local
-        ISTIO_META_NETWORK=''
-        ISTIO_META_WORKLOAD_ENTRY=ratings-vm-1
-        ISTIO_META_WORKLOAD_NAME=ratings-vm-1
-        ISTIO_NAMESPACE=bookinfo
-        ISTIO_SERVICE=ratings-vm-1.bookinfo
-        ISTIO_SERVICE_CIDR='*'
-        ISTIO_SERVICE_EXCLUDE_CIDR=169.254.169.254/32,168.63.129.16/32
-        ISTIO_SVC_IP=203.0.113.7
-        POD_NAME=ratings-vm-1
-        POD_NAMESPACE=bookinfo
-        SERVICE_ACCOUNT=bookinfo-ratings
-        TRUST_DOMAIN=cluster.local
+            == /var/lib/istio/envoy/cluster.env root 644 Yes
+            CANONICAL_REVISION=v2
+            CANONICAL_SERVICE=ratings
+            ISTIO_INBOUND_PORTS='*'
+            ISTIO_LOCAL_EXCLUDE_PORTS=22,15090,15021,15020
+            ISTIO_METAJSON_LABELS='{"app":"ratings","mesh.vm/workload":"ratings-vm-1","service.istio.io/canonical-name":"ratings","service.istio.io/canonical-revision":"v2","version":"v2"}'
+            ISTIO_META_CLUSTER_ID=Kubernetes
+            ISTIO_META_MESH_ID=cluster.local
+            ISTIO_META_NETWORK=''
+            ISTIO_META_WORKLOAD_ENTRY=ratings-vm-1
+            ISTIO_META_WORKLOAD_NAME=ratings-vm-1
+            ISTIO_NAMESPACE=bookinfo
+            ISTIO_SERVICE=ratings-vm-1.bookinfo
+            ISTIO_SERVICE_CIDR='*'
+            ISTIO_SERVICE_EXCLUDE_CIDR=169.254.169.254/32,168.63.129.16/32
+            ISTIO_SVC_IP=203.0.113.7
+            POD_NAME=ratings-vm-1
+            POD_NAMESPACE=bookinfo
+            SERVICE_ACCOUNT=bookinfo-ratings
+            TRUST_DOMAIN=cluster.local
 
-        == /etc/istio/config/mesh istio-proxy 644 Yes
-        defaultConfig:
-          proxyMetadata:
-            CANONICAL_REVISION: v2
-            CANONICAL_SERVICE: ratings
-            ISTIO_METAJSON_LABELS: '{"app":"ratings","mesh.vm/workload":"ratings-vm-1","service.istio.io/canonical-name":"ratings","service.istio.io/canonical-revision":"v2","version":"v2"}'
-            ISTIO_META_CLUSTER_ID: Kubernetes
-            ISTIO_META_MESH_ID: cluster.local
-            ISTIO_META_NETWORK: ''
-            ISTIO_META_WORKLOAD_ENTRY: ratings-vm-1
-            ISTIO_META_WORKLOAD_NAME: ratings-vm-1
-            POD_NAME: ratings-vm-1
-            POD_NAMESPACE: bookinfo
-            SERVICE_ACCOUNT: bookinfo-ratings
-            TRUST_DOMAIN: cluster.local
+            == /etc/istio/config/mesh istio-proxy 644 Yes
+            {
+              "defaultConfig": {
+                "proxyMetadata": {
+                  "CANONICAL_REVISION": "v2",
+                  "CANONICAL_SERVICE": "ratings",
+                  "ISTIO_METAJSON_LABELS": "{\"app\":\"ratings\",\"mesh.vm/workload\":\"ratings-vm-1\",\"service.istio.io/canonical-name\":\"ratings\",\"service.istio.io/canonical-revision\":\"v2\",\"version\":\"v2\"}",
+                  "ISTIO_META_CLUSTER_ID": "Kubernetes",
+                  "ISTIO_META_MESH_ID": "cluster.local",
+                  "ISTIO_META_NETWORK": "",
+                  "ISTIO_META_WORKLOAD_ENTRY": "ratings-vm-1",
+                  "ISTIO_META_WORKLOAD_NAME": "ratings-vm-1",
+                  "POD_NAME": "ratings-vm-1",
+                  "POD_NAMESPACE": "bookinfo",
+                  "SERVICE_ACCOUNT": "bookinfo-ratings",
+                  "TRUST_DOMAIN": "cluster.local"
+                }
+              }
+            }
 
-        == /etc/certs/root-cert.pem istio-proxy 644 No
-        -----BEGIN CERTIFICATE-----
-        MIIB
-        -----END CERTIFICATE-----
+            == /etc/certs/root-cert.pem istio-proxy 644 No
+            -----BEGIN CERTIFICATE-----
+            MIIB
+            -----END CERTIFICATE-----
 
-        spiffe://cluster.local/ns/bookinfo/sa/bookinfo-ratings | 5f0c bookinfo/ratings-vm-1 | Some("10.99.0.2 istiod.istio-system.svc") | istiod.istio-system.svc:15012"#]],
+            spiffe://cluster.local/ns/bookinfo/sa/bookinfo-ratings | 5f0c bookinfo/ratings-vm-1 | Some("10.99.0.2 istiod.istio-system.svc") | istiod.istio-system.svc:15012"#]],
     );
 }
 
@@ -113,58 +117,62 @@ fn a_revisioned_control_plane_that_is_known_by_name_only() {
         &workload(),
         &facts,
         &expect![[r#"
-        == /var/lib/istio/envoy/cluster.env root 644 Yes
-        CANONICAL_REVISION=v2
-        CANONICAL_SERVICE=ratings
-        CA_ADDR=istiod-rev-1.istio-system.svc:15012
-        CUSTOM='it'"'"'s'
-        ISTIO_INBOUND_PORTS='*'
-        ISTIO_LOCAL_EXCLUDE_PORTS=22,15090,15021,15020
-        ISTIO_METAJSON_LABELS='{"app":"ratings","mesh.vm/workload":"ratings-vm-1","service.istio.io/canonical-name":"ratings","service.istio.io/canonical-revision":"v2","version":"v2"}'
-        ISTIO_META_CLUSTER_ID=Kubernetes
-        ISTIO_META_DNS_CAPTURE=true
-        ISTIO_META_MESH_ID=cluster.local
-        ISTIO_META_NETWORK=''
-        ISTIO_META_WORKLOAD_ENTRY=ratings-vm-1
-        ISTIO_META_WORKLOAD_NAME=ratings-vm-1
-        ISTIO_NAMESPACE=bookinfo
-        ISTIO_SERVICE=ratings-vm-1.bookinfo
-        ISTIO_SERVICE_CIDR='*'
-        ISTIO_SERVICE_EXCLUDE_CIDR=169.254.169.254/32,168.63.129.16/32
-        ISTIO_SVC_IP=203.0.113.7
-        POD_NAME=ratings-vm-1
-        POD_NAMESPACE=bookinfo
-        SERVICE_ACCOUNT=bookinfo-ratings
-        TRUST_DOMAIN=cluster.local
+            == /var/lib/istio/envoy/cluster.env root 644 Yes
+            CANONICAL_REVISION=v2
+            CANONICAL_SERVICE=ratings
+            CA_ADDR=istiod-rev-1.istio-system.svc:15012
+            CUSTOM='it'"'"'s'
+            ISTIO_INBOUND_PORTS='*'
+            ISTIO_LOCAL_EXCLUDE_PORTS=22,15090,15021,15020
+            ISTIO_METAJSON_LABELS='{"app":"ratings","mesh.vm/workload":"ratings-vm-1","service.istio.io/canonical-name":"ratings","service.istio.io/canonical-revision":"v2","version":"v2"}'
+            ISTIO_META_CLUSTER_ID=Kubernetes
+            ISTIO_META_DNS_CAPTURE=true
+            ISTIO_META_MESH_ID=cluster.local
+            ISTIO_META_NETWORK=''
+            ISTIO_META_WORKLOAD_ENTRY=ratings-vm-1
+            ISTIO_META_WORKLOAD_NAME=ratings-vm-1
+            ISTIO_NAMESPACE=bookinfo
+            ISTIO_SERVICE=ratings-vm-1.bookinfo
+            ISTIO_SERVICE_CIDR='*'
+            ISTIO_SERVICE_EXCLUDE_CIDR=169.254.169.254/32,168.63.129.16/32
+            ISTIO_SVC_IP=203.0.113.7
+            POD_NAME=ratings-vm-1
+            POD_NAMESPACE=bookinfo
+            SERVICE_ACCOUNT=bookinfo-ratings
+            TRUST_DOMAIN=cluster.local
 
-        == /etc/istio/config/mesh istio-proxy 644 Yes
-        defaultConfig:
-          concurrency: 2
-          discoveryAddress: istiod-rev-1.istio-system.svc:15012
-          holdApplicationUntilProxyStarts: true
-          proxyMetadata:
-            CANONICAL_REVISION: v2
-            CANONICAL_SERVICE: ratings
-            CUSTOM: it's
-            ISTIO_METAJSON_LABELS: '{"app":"ratings","mesh.vm/workload":"ratings-vm-1","service.istio.io/canonical-name":"ratings","service.istio.io/canonical-revision":"v2","version":"v2"}'
-            ISTIO_META_CLUSTER_ID: Kubernetes
-            ISTIO_META_DNS_CAPTURE: 'true'
-            ISTIO_META_MESH_ID: cluster.local
-            ISTIO_META_NETWORK: ''
-            ISTIO_META_WORKLOAD_ENTRY: ratings-vm-1
-            ISTIO_META_WORKLOAD_NAME: ratings-vm-1
-            POD_NAME: ratings-vm-1
-            POD_NAMESPACE: bookinfo
-            SERVICE_ACCOUNT: bookinfo-ratings
-            TRUST_DOMAIN: cluster.local
-            no name: x
+            == /etc/istio/config/mesh istio-proxy 644 Yes
+            {
+              "defaultConfig": {
+                "concurrency": 2,
+                "discoveryAddress": "istiod-rev-1.istio-system.svc:15012",
+                "holdApplicationUntilProxyStarts": true,
+                "proxyMetadata": {
+                  "CANONICAL_REVISION": "v2",
+                  "CANONICAL_SERVICE": "ratings",
+                  "CUSTOM": "it's",
+                  "ISTIO_METAJSON_LABELS": "{\"app\":\"ratings\",\"mesh.vm/workload\":\"ratings-vm-1\",\"service.istio.io/canonical-name\":\"ratings\",\"service.istio.io/canonical-revision\":\"v2\",\"version\":\"v2\"}",
+                  "ISTIO_META_CLUSTER_ID": "Kubernetes",
+                  "ISTIO_META_DNS_CAPTURE": "true",
+                  "ISTIO_META_MESH_ID": "cluster.local",
+                  "ISTIO_META_NETWORK": "",
+                  "ISTIO_META_WORKLOAD_ENTRY": "ratings-vm-1",
+                  "ISTIO_META_WORKLOAD_NAME": "ratings-vm-1",
+                  "POD_NAME": "ratings-vm-1",
+                  "POD_NAMESPACE": "bookinfo",
+                  "SERVICE_ACCOUNT": "bookinfo-ratings",
+                  "TRUST_DOMAIN": "cluster.local",
+                  "no name": "x"
+                }
+              }
+            }
 
-        == /etc/certs/root-cert.pem istio-proxy 644 No
-        -----BEGIN CERTIFICATE-----
-        MIIB
-        -----END CERTIFICATE-----
+            == /etc/certs/root-cert.pem istio-proxy 644 No
+            -----BEGIN CERTIFICATE-----
+            MIIB
+            -----END CERTIFICATE-----
 
-        spiffe://cluster.local/ns/bookinfo/sa/bookinfo-ratings |  bookinfo/ratings-vm-1 | None | istiod-rev-1.istio-system.svc:15012"#]],
+            spiffe://cluster.local/ns/bookinfo/sa/bookinfo-ratings |  bookinfo/ratings-vm-1 | None | istiod-rev-1.istio-system.svc:15012"#]],
     );
 }
 
@@ -192,58 +200,62 @@ fn every_setting_of_the_proxy() {
         &all,
         &facts(),
         &expect![[r#"
-        == /var/lib/istio/envoy/cluster.env root 644 Yes
-        CANONICAL_REVISION=v2
-        CANONICAL_SERVICE=stars
-        ISTIO_AGENT_FLAGS='--log_output_level=debug --x='"'"'a b'"'"''
-        ISTIO_CUSTOM_IP_TABLES=true
-        ISTIO_INBOUND_PORTS=9080
-        ISTIO_LOCAL_EXCLUDE_PORTS=22,15090,15021,15020,2222,9100
-        ISTIO_METAJSON_LABELS='{"app":"ratings","mesh.vm/workload":"ratings-vm-1","service.istio.io/canonical-name":"stars","service.istio.io/canonical-revision":"v2","version":"v2"}'
-        ISTIO_META_CLUSTER_ID=Kubernetes
-        ISTIO_META_DNS_CAPTURE=false
-        ISTIO_META_INTERCEPTION_MODE=NONE
-        ISTIO_META_MESH_ID=cluster.local
-        ISTIO_META_NETWORK=gcp-vms
-        ISTIO_META_POD_PORTS='[{"name":"http","containerPort":9080,"protocol":""}]'
-        ISTIO_META_WORKLOAD_ENTRY=ratings-vm-1
-        ISTIO_META_WORKLOAD_NAME=ratings-vm-1
-        ISTIO_NAMESPACE=bookinfo
-        ISTIO_SERVICE=ratings-vm-1.bookinfo
-        ISTIO_SERVICE_CIDR='*'
-        ISTIO_SERVICE_EXCLUDE_CIDR=169.254.169.254/32,168.63.129.16/32,10.1.0.0/16,10.2.0.1/32,fd00::1/128
-        ISTIO_SVC_IP=203.0.113.7
-        POD_NAME=ratings-vm-1
-        POD_NAMESPACE=bookinfo
-        SERVICE_ACCOUNT=bookinfo-ratings
-        TRUST_DOMAIN=cluster.local
+            == /var/lib/istio/envoy/cluster.env root 644 Yes
+            CANONICAL_REVISION=v2
+            CANONICAL_SERVICE=stars
+            ISTIO_AGENT_FLAGS='--log_output_level=debug --x='"'"'a b'"'"''
+            ISTIO_CUSTOM_IP_TABLES=true
+            ISTIO_INBOUND_PORTS=9080
+            ISTIO_LOCAL_EXCLUDE_PORTS=22,15090,15021,15020,2222,9100
+            ISTIO_METAJSON_LABELS='{"app":"ratings","mesh.vm/workload":"ratings-vm-1","service.istio.io/canonical-name":"stars","service.istio.io/canonical-revision":"v2","version":"v2"}'
+            ISTIO_META_CLUSTER_ID=Kubernetes
+            ISTIO_META_DNS_CAPTURE=false
+            ISTIO_META_INTERCEPTION_MODE=NONE
+            ISTIO_META_MESH_ID=cluster.local
+            ISTIO_META_NETWORK=gcp-vms
+            ISTIO_META_POD_PORTS='[{"name":"http","containerPort":9080,"protocol":""}]'
+            ISTIO_META_WORKLOAD_ENTRY=ratings-vm-1
+            ISTIO_META_WORKLOAD_NAME=ratings-vm-1
+            ISTIO_NAMESPACE=bookinfo
+            ISTIO_SERVICE=ratings-vm-1.bookinfo
+            ISTIO_SERVICE_CIDR='*'
+            ISTIO_SERVICE_EXCLUDE_CIDR=169.254.169.254/32,168.63.129.16/32,10.1.0.0/16,10.2.0.1/32,fd00::1/128
+            ISTIO_SVC_IP=203.0.113.7
+            POD_NAME=ratings-vm-1
+            POD_NAMESPACE=bookinfo
+            SERVICE_ACCOUNT=bookinfo-ratings
+            TRUST_DOMAIN=cluster.local
 
-        == /etc/istio/config/mesh istio-proxy 644 Yes
-        defaultConfig:
-          proxyMetadata:
-            CANONICAL_REVISION: v2
-            CANONICAL_SERVICE: stars
-            ISTIO_AGENT_FLAGS: --log_output_level=debug --x='a b'
-            ISTIO_METAJSON_LABELS: '{"app":"ratings","mesh.vm/workload":"ratings-vm-1","service.istio.io/canonical-name":"stars","service.istio.io/canonical-revision":"v2","version":"v2"}'
-            ISTIO_META_CLUSTER_ID: Kubernetes
-            ISTIO_META_DNS_CAPTURE: 'false'
-            ISTIO_META_INTERCEPTION_MODE: NONE
-            ISTIO_META_MESH_ID: cluster.local
-            ISTIO_META_NETWORK: gcp-vms
-            ISTIO_META_POD_PORTS: '[{"name":"http","containerPort":9080,"protocol":""}]'
-            ISTIO_META_WORKLOAD_ENTRY: ratings-vm-1
-            ISTIO_META_WORKLOAD_NAME: ratings-vm-1
-            POD_NAME: ratings-vm-1
-            POD_NAMESPACE: bookinfo
-            SERVICE_ACCOUNT: bookinfo-ratings
-            TRUST_DOMAIN: cluster.local
+            == /etc/istio/config/mesh istio-proxy 644 Yes
+            {
+              "defaultConfig": {
+                "proxyMetadata": {
+                  "CANONICAL_REVISION": "v2",
+                  "CANONICAL_SERVICE": "stars",
+                  "ISTIO_AGENT_FLAGS": "--log_output_level=debug --x='a b'",
+                  "ISTIO_METAJSON_LABELS": "{\"app\":\"ratings\",\"mesh.vm/workload\":\"ratings-vm-1\",\"service.istio.io/canonical-name\":\"stars\",\"service.istio.io/canonical-revision\":\"v2\",\"version\":\"v2\"}",
+                  "ISTIO_META_CLUSTER_ID": "Kubernetes",
+                  "ISTIO_META_DNS_CAPTURE": "false",
+                  "ISTIO_META_INTERCEPTION_MODE": "NONE",
+                  "ISTIO_META_MESH_ID": "cluster.local",
+                  "ISTIO_META_NETWORK": "gcp-vms",
+                  "ISTIO_META_POD_PORTS": "[{\"name\":\"http\",\"containerPort\":9080,\"protocol\":\"\"}]",
+                  "ISTIO_META_WORKLOAD_ENTRY": "ratings-vm-1",
+                  "ISTIO_META_WORKLOAD_NAME": "ratings-vm-1",
+                  "POD_NAME": "ratings-vm-1",
+                  "POD_NAMESPACE": "bookinfo",
+                  "SERVICE_ACCOUNT": "bookinfo-ratings",
+                  "TRUST_DOMAIN": "cluster.local"
+                }
+              }
+            }
 
-        == /etc/certs/root-cert.pem istio-proxy 644 No
-        -----BEGIN CERTIFICATE-----
-        MIIB
-        -----END CERTIFICATE-----
+            == /etc/certs/root-cert.pem istio-proxy 644 No
+            -----BEGIN CERTIFICATE-----
+            MIIB
+            -----END CERTIFICATE-----
 
-        spiffe://cluster.local/ns/bookinfo/sa/bookinfo-ratings | 5f0c bookinfo/ratings-vm-1 | Some("10.99.0.2 istiod.istio-system.svc") | istiod.istio-system.svc:15012"#]],
+            spiffe://cluster.local/ns/bookinfo/sa/bookinfo-ratings | 5f0c bookinfo/ratings-vm-1 | Some("10.99.0.2 istiod.istio-system.svc") | istiod.istio-system.svc:15012"#]],
     );
 }
 
@@ -311,13 +323,12 @@ fn checked(check: HealthCheck, config: Option<&str>) -> String {
         "status_port": 15099, "concurrency": 4, "tracing": { "sampling": 1 }, "holdApplicationUntilProxyStarts": null,
     } });
     let text = text(&workload, &facts);
-    let metadata = |line: &&str| !line.starts_with("    ") || line.starts_with("    - ");
     let mesh = text.split("== /etc/istio/config/mesh").nth(1).unwrap();
     let mesh = mesh.split("== ").next().unwrap();
     let kept: Vec<&str> = mesh
         .lines()
         .skip(1)
-        .filter(|line| metadata(line) || !line.contains('_'))
+        .filter(|line| !line.contains('_'))
         .collect();
     let names = [
         "ISTIO_LOCAL_EXCLUDE_PORTS",
@@ -354,63 +365,95 @@ fn each_health_check_is_istios_readiness_probe() {
     expect![[r#"
         ISTIO_LOCAL_EXCLUDE_PORTS=22,15090,15021,15099
         REWRITE_PROBE_LEGACY_LOCALHOST_DESTINATION=true
-        defaultConfig:
-          concurrency: 4
-          proxyMetadata:
-          readinessProbe:
-            httpGet:
-              httpHeaders:
-              - name: Host
-                value: ratings
-              path: /health
-              port: 9080
-              scheme: HTTPS
-            periodSeconds: 5
-          statusPort: 15099
-          tracing:
-            sampling: 1
+        {
+          "defaultConfig": {
+            "concurrency": 4,
+            "proxyMetadata": {
+            },
+            "readinessProbe": {
+              "httpGet": {
+                "httpHeaders": [
+                  {
+                    "name": "Host",
+                    "value": "ratings"
+                  }
+                ],
+                "path": "/health",
+                "port": 9080,
+                "scheme": "HTTPS"
+              },
+              "periodSeconds": 5
+            },
+            "statusPort": 15099,
+            "tracing": {
+              "sampling": 1
+            }
+          }
+        }
 
         ISTIO_LOCAL_EXCLUDE_PORTS=22,15090,15021,15099
         REWRITE_PROBE_LEGACY_LOCALHOST_DESTINATION=true
-        defaultConfig:
-          concurrency: 4
-          proxyMetadata:
-          readinessProbe:
-            periodSeconds: 5
-            tcpSocket:
-              host: 10.0.0.5
-              port: 3306
-          statusPort: 15099
-          tracing:
-            sampling: 1
+        {
+          "defaultConfig": {
+            "concurrency": 4,
+            "proxyMetadata": {
+            },
+            "readinessProbe": {
+              "periodSeconds": 5,
+              "tcpSocket": {
+                "host": "10.0.0.5",
+                "port": 3306
+              }
+            },
+            "statusPort": 15099,
+            "tracing": {
+              "sampling": 1
+            }
+          }
+        }
 
         ISTIO_LOCAL_EXCLUDE_PORTS=22,15090,15021,15099
         REWRITE_PROBE_LEGACY_LOCALHOST_DESTINATION=true
-        defaultConfig:
-          concurrency: 4
-          proxyMetadata:
-          readinessProbe:
-            grpc:
-              port: 9090
-              service: ratings
-            periodSeconds: 5
-          statusPort: 15099
-          tracing:
-            sampling: 1
+        {
+          "defaultConfig": {
+            "concurrency": 4,
+            "proxyMetadata": {
+            },
+            "readinessProbe": {
+              "grpc": {
+                "port": 9090,
+                "service": "ratings"
+              },
+              "periodSeconds": 5
+            },
+            "statusPort": 15099,
+            "tracing": {
+              "sampling": 1
+            }
+          }
+        }
 
         ISTIO_LOCAL_EXCLUDE_PORTS=22,15090,15021,15099
         REWRITE_PROBE_LEGACY_LOCALHOST_DESTINATION=true
-        defaultConfig:
-          concurrency: 4
-          proxyMetadata:
-          readinessProbe:
-            exec:
-              command:
-              - /bin/true
-            periodSeconds: 5
-          statusPort: 15099
-          tracing:
-            sampling: 1
+        {
+          "defaultConfig": {
+            "concurrency": 4,
+            "proxyMetadata": {
+            },
+            "readinessProbe": {
+              "exec": {
+                "command": [
+                  "/bin/true"
+                ]
+              },
+              "periodSeconds": 5
+            },
+            "statusPort": 15099,
+            "tracing": {
+              "sampling": 1
+            }
+          }
+        }
     "#]]
     .assert_eq(&all.join("\n"));
 }
@@ -427,16 +470,24 @@ fn the_workloads_own_settings_stand_for_the_meshs() {
     expect![[r#"
         ISTIO_LOCAL_EXCLUDE_PORTS=22,15090,15021
         REWRITE_PROBE_LEGACY_LOCALHOST_DESTINATION=true
-        defaultConfig:
-          concurrency: 4
-          proxyMetadata:
-          readinessProbe:
-            tcpSocket:
-              port: 80
-          statusPort: 15021
-          tracing:
-            zipkin:
-              address: z:1
+        {
+          "defaultConfig": {
+            "concurrency": 4,
+            "proxyMetadata": {
+            },
+            "readinessProbe": {
+              "tcpSocket": {
+                "port": 80
+              }
+            },
+            "statusPort": 15021,
+            "tracing": {
+              "zipkin": {
+                "address": "z:1"
+              }
+            }
+          }
+        }
     "#]]
     .assert_eq(&checked(
         check,
@@ -456,5 +507,16 @@ fn a_setting_that_has_an_attribute_of_its_own_is_refused() {
     ] {
         let refused = text.parse::<mesh::ProxyConfig>().unwrap_err();
         assert!(refused.rule.contains(hint), "{text}: {refused}");
+    }
+}
+
+#[test]
+fn no_value_of_the_mesh_config_can_be_taken_for_something_else() {
+    let mut workload = workload();
+    workload.labels.insert(p("app"), p("n"));
+    workload.env.insert(p("NUMBER"), "0x1F".into());
+    let text = text(&workload, &facts());
+    for line in [r#""CANONICAL_SERVICE": "n""#, r#""NUMBER": "0x1F""#] {
+        assert!(text.contains(line), "{line} in {text}");
     }
 }

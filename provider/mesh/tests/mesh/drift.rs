@@ -237,7 +237,7 @@ fn files_compare_as_what_they_mean() {
             edit(
                 vm,
                 MESH,
-                "POD_NAME: ratings-vm-1",
+                "\"POD_NAME\": \"ratings-vm-1\"",
                 "POD_NAME: 'ratings-vm-1'",
             );
         },
@@ -246,7 +246,7 @@ fn files_compare_as_what_they_mean() {
     let mut facts = facts();
     facts.mesh_config = json!({ "defaultConfig": { "concurrency": 2, "drainDuration": "5s" } });
     let same_number = drift(&workload(), &facts, |_, vm| {
-        edit(vm, MESH, "concurrency: 2", "concurrency: 2.0");
+        edit(vm, MESH, "\"concurrency\": 2", "concurrency: 2.0");
     });
     assert_eq!(same_number, Drift::default());
 }
@@ -256,7 +256,7 @@ fn what_is_no_assignment_is_told_without_its_content() {
     check_vm(
         |vm| {
             edit(vm, ENV, "POD_NAME=", "export S=c4nary\nPOD_NAME=");
-            edit(vm, MESH, "defaultConfig:", "defaultConfig: [c4nary");
+            edit(vm, MESH, "\"defaultConfig\":", "defaultConfig: [c4nary");
         },
         &expect![[r#"
             files: /var/lib/istio/envoy/cluster.env: content differs
@@ -278,8 +278,8 @@ fn only_values_that_the_provider_computes_are_shown() {
         for (name, path) in [
             ("OF_MESH=c4nary", ENV),
             ("OF_USER=c4nary", ENV),
-            ("OF_MESH: c4nary", MESH),
-            ("token: c4nary", MESH),
+            ("OF_MESH\": \"c4nary", MESH),
+            ("token\": \"c4nary", MESH),
         ] {
             edit(vm, path, name, &name.replace("c4nary", "other-c4nary"));
         }
