@@ -138,6 +138,19 @@ fn said(lines: &[String]) -> String {
     lines.iter().map(|line| format!("\n  {line}")).collect()
 }
 
+/// Warns that what the VM was sent is kept on it.
+pub(crate) fn recorded() -> Diagnostic {
+    Diagnostic::warning(
+        "The VM's sudo records the token",
+        coded(
+            "sudo-log",
+            "sudo on the VM keeps what is sent to it (log_input), so the proxy's token is below /var/log/sudo-io until \
+             somebody removes it. Exempt the user: `Defaults:USER !log_input`, or log in as root.",
+        ),
+    )
+    .at("ssh.user")
+}
+
 /// Tells that the proxy could not be removed.
 pub(crate) fn not_removed(step: &str, lines: &[String]) -> Diagnostic {
     let at = if step.is_empty() { "start" } else { step };

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use acceptance_tests::workload::{Workload, fails, texts};
+use acceptance_tests::workload::{Workload, fails, holds, texts};
 use acceptance_tests::{Done, Failure, Result, Scenario, wait_for};
 use serde_json::json;
 
@@ -131,4 +131,19 @@ async fn a_token_for_another_audience_is_named() -> Done {
     assert!(clean(&scenario)?, "the VM was not taken back");
     scenario.vm.write("/var/tmp/walk/hook", b"")?;
     workload.converge().await
+}
+
+#[tokio::test]
+async fn a_sudo_that_records_the_token_is_warned_of() -> Done {
+    let scenario = Scenario::begin("sudo-log")?;
+    let defaults = format!("Defaults:{} log_input\n", scenario.vm.user);
+    scenario
+        .vm
+        .write("/etc/sudoers.d/log", defaults.as_bytes())?;
+    scenario.vm.shell("chmod 440 /etc/sudoers.d/log")?;
+    let mut workload = Workload::new(&scenario)?;
+    match &workload.apply().await?[..] {
+        [warning] => holds(warning, "sudo-log", &["!log_input"]),
+        told => Err(Failure::new(texts(told))),
+    }
 }

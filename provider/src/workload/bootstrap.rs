@@ -29,6 +29,8 @@ const TOKEN: Duration = Duration::from_hours(1);
 pub(super) struct Bootstrapped {
     pub(super) machine_id: String,
     pub(super) version: Option<String>,
+    /// The VM's sudo keeps what is sent to it.
+    pub(super) recorded: bool,
 }
 
 /// Why a VM does not run on the bundle.
@@ -230,11 +232,13 @@ fn ended(report: Report) -> Result<Bootstrapped, Failure> {
         Report::Committed {
             version,
             machine_id,
+            recorded,
             ..
         } => {
             return Ok(Bootstrapped {
                 machine_id,
                 version,
+                recorded,
             });
         }
         Report::Reverted { step, hop, lines } => {

@@ -17,6 +17,7 @@ use super::plan::drift_output;
 use super::prepare::Prepared;
 use crate::context::Context;
 use crate::diagnose;
+use crate::report::recorded;
 use crate::ssh::Way;
 
 /// How long istiod may take to report a proxy that is ready.
@@ -66,6 +67,9 @@ pub(super) async fn joined(
         ..bootstrapped.clone()
     });
     let mut warnings = prepared.warnings.clone();
+    if done.recorded {
+        warnings.push(recorded());
+    }
     tracing::info!(id = %prepared.workload.id, "the proxy is ready; waiting for istiod to report it");
     let until = deadline.min(Instant::now() + CONNECTED);
     match prepared

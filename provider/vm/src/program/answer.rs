@@ -41,6 +41,7 @@ impl Answer {
                 version: self.text("version"),
                 machine_id: self.text("machine").unwrap_or_default(),
                 certificate_not_after: self.text("certificate").and_then(|pem| not_after(&pem)),
+                recorded: self.last("recorded").is_some(),
             }),
             "awaits" => Ok(Report::AwaitsVerdict(run.clone())),
             "reverted" => Ok(self.reverted()),

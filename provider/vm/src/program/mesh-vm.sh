@@ -58,6 +58,7 @@ main() {
   run=$(field run) verb=$(field verb)
   case $run in *[!0-9a-f]* | '') die 'the input names no run' ;; esac
   say '' && say "begin $run" # whatever a profile wrote before ends with the empty line
+  case $verb in bootstrap | result | commit) ! recorded || say recorded ;; esac
   case $verb in
   observe | check) # its lines are long: a heartbeat must not fall into one
     (while sleep 1 >/dev/null 2>&1; do say alive; done) &
@@ -291,6 +292,8 @@ has_address() { while read -r ip of; do ! ip -o address | grep -qF " $ip/" || pr
 # A sudo that drops the environment, or wants a terminal, keeps istio-start.sh from working.
 # shellcheck disable=SC2016 # expanded by the inner shell
 sudo_ok() { MESH=1 setsid sudo -n -E -u "$1" sh -c '[ "$MESH" = 1 ]' </dev/null >/dev/null 2>&1; }
+# Whether the sudo that we were started by keeps what is sent to it, the token too.
+recorded() { [ -n "${SUDO_USER:-}" ] && sudo -n -l -U "$SUDO_USER" 2>/dev/null | tr -s ', ' '[\n*]' | grep -qxE 'log_(input|stdin)'; }
 # Interception leaves only this user's traffic alone.
 as_proxy() { if id istio-proxy >/dev/null 2>&1; then sudo -n -u istio-proxy "$@"; else "$@"; fi; }
 # shellcheck disable=SC2016 # expanded by bash

@@ -22,6 +22,8 @@ pub enum Report {
         machine_id: String,
         /// End of the certificate that the proxy was issued.
         certificate_not_after: Option<Timestamp>,
+        /// The VM's sudo keeps what is sent to it (`log_input`): the token is on its disk.
+        recorded: bool,
     },
     /// The proxy is ready; `commit` over a new connection makes it final.
     AwaitsVerdict(RunId),

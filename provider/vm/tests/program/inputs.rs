@@ -166,3 +166,32 @@ fn holding(folder: &Path, bytes: &[u8]) -> Vec<PathBuf> {
     }
     found
 }
+
+#[test]
+fn a_sudo_that_keeps_what_it_is_sent_is_told() {
+    let cases = [
+        ("env_reset, log_input, use_pty", "ubuntu", true),
+        ("env_reset, log_stdin", "ubuntu", true),
+        ("env_reset, !log_input", "ubuntu", false),
+        ("log_input", "", false),
+    ];
+    for shell in SHELLS {
+        for (defaults, user, told) in cases {
+            let stage = Stage::new(shell);
+            let payload = program::bootstrap(
+                &bundle(vec![]),
+                RunId::generate(),
+                patience(),
+                Timestamp::UNIX_EPOCH,
+            );
+            let own = format!(
+                "STEPS=keep SUDO_USER={user}; sudo() {{ say 'Matching Defaults entries:'; say '    {defaults}'; }}"
+            );
+            let report = stage.call(payload, &own).report();
+            assert!(
+                matches!(report, Report::Committed { recorded, .. } if recorded == told),
+                "{shell}: {defaults}: {report:?}"
+            );
+        }
+    }
+}
