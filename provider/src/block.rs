@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use mesh::Effect;
-use mesh::names::{Name, Namespace};
+use mesh::names::{Fqdn, Name, Namespace};
 use tfplugin::{SecretText, Text, object};
 
 use crate::workload::input::BastionInput;
@@ -84,6 +84,14 @@ object! {
         Optional revision: Text<Name> => Nothing,
         /// Name of the cluster as istiod knows it. Default: read from the injector's configuration.
         Optional cluster_id: String => Nothing,
+        /// Trust domain of the mesh. Default: read from the mesh configuration.
+        Optional trust_domain: Text<Fqdn> => Nothing,
+        /// Name of the `ConfigMap` that holds the mesh's trust root in each namespace. Default: read from the injector's
+        /// configuration, else `istio-ca-root-cert`.
+        Optional trust_bundle_name: Text<Name> => Nothing,
+        /// Where certificates come from, `host:port`, e.g. that of istio-csr. Default: read from the injector's
+        /// configuration, else istiod.
+        Optional ca_address: String => Nothing,
         /// IP address where VMs reach istiod; written to their `/etc/hosts`. Default: that of the gateway
         /// `istio-eastwestgateway` if there is one, else the VM's own name service is asked.
         Optional control_plane_address: Text<IpAddr> => Nothing,

@@ -142,6 +142,12 @@ fn istio(block: &IstioBlock) -> IstioSettings {
             .map_or(defaults.namespace, |name| name.0.to_string()),
         revision: block.revision.known().map(|name| name.0.to_string()),
         cluster_id: block.cluster_id.known().cloned(),
+        trust_domain: block.trust_domain.known().map(|name| name.0.to_string()),
+        trust_bundle_name: block
+            .trust_bundle_name
+            .known()
+            .map(|name| name.0.to_string()),
+        ca_address: block.ca_address.known().cloned(),
         control_plane_address: block.control_plane_address.known().map(|address| address.0),
     }
 }

@@ -37,20 +37,23 @@ impl Cluster {
             self.object(Kind::WorkloadEntry, id),
         )?;
         let global = &values["global"];
-        let bundle = text(&global["trustBundleName"]).unwrap_or_else(|| TRUST_BUNDLE.into());
+        let set = |own: &Option<String>, found: &Value| own.clone().or_else(|| text(found));
+        let bundle = set(&istio.trust_bundle_name, &global["trustBundleName"]);
+        let bundle = bundle.unwrap_or_else(|| TRUST_BUNDLE.into());
         let root = self.entry_of(namespace, &bundle, "root-cert.pem").await?;
         Ok(Facts {
             istio_namespace: istio.namespace.clone(),
             revision: istio.revision().unwrap_or("default").to_owned(),
             cluster_id: cluster_id(istio, global),
-            trust_domain: text(&mesh_config["trustDomain"]).unwrap_or_else(|| TRUST_DOMAIN.into()),
+            trust_domain: set(&istio.trust_domain, &mesh_config["trustDomain"])
+                .unwrap_or_else(|| TRUST_DOMAIN.into()),
             mesh_id: mesh_id(&mesh_config, global),
             control_plane: ControlPlane {
                 host: suffixed("istiod", istio) + "." + &istio.namespace + ".svc",
                 port: PORT,
                 address,
             },
-            ca_address: text(&global["caAddress"]),
+            ca_address: set(&istio.ca_address, &global["caAddress"]),
             mesh_config,
             root: Pem(root),
             service_account_exists,

@@ -71,6 +71,12 @@ pub struct IstioSettings {
     pub revision: Option<String>,
     /// Name of the cluster; `None`: as the chart's values say.
     pub cluster_id: Option<String>,
+    /// Trust domain of the mesh; `None`: as the mesh config says.
+    pub trust_domain: Option<String>,
+    /// Name of the `ConfigMap` with the trust root; `None`: as the chart's values say.
+    pub trust_bundle_name: Option<String>,
+    /// `host:port` where certificates come from; `None`: as the chart's values say, else istiod.
+    pub ca_address: Option<String>,
     /// How VMs reach istiod; `None`: as the Service `istio-eastwestgateway` says.
     pub control_plane_address: Option<IpAddr>,
 }
@@ -81,6 +87,9 @@ impl Default for IstioSettings {
             namespace: "istio-system".into(),
             revision: None,
             cluster_id: None,
+            trust_domain: None,
+            trust_bundle_name: None,
+            ca_address: None,
             control_plane_address: None,
         }
     }

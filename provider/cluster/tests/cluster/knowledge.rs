@@ -151,6 +151,26 @@ async fn facts_of_a_revision_and_settings_beat_the_cluster() {
 }
 
 #[tokio::test]
+async fn trust_that_is_set_by_hand_beats_what_the_cluster_says() {
+    let (plane, id) = (ControlPlane::new(), workload());
+    let global = json!({ "global": { "trustBundleName": "roots", "caAddress": "ca.example:443" } });
+    plane.mesh("", "trustDomain: corp.example", &global);
+    let namespace = id.namespace.as_str();
+    config_map(namespace, "mine", &json!({ "root-cert.pem": "my root" }));
+    let mut settings = plane.settings();
+    settings.istio.trust_domain = Some("other.example".into());
+    settings.istio.trust_bundle_name = Some("mine".into());
+    settings.istio.ca_address = Some("istio-csr.example:443".into());
+
+    let facts = facts(&connect(&settings).await, &id, "nobody")
+        .await
+        .unwrap();
+    assert_eq!(facts.trust_domain, "other.example");
+    assert_eq!(facts.root.0, "my root");
+    assert_eq!(facts.ca_address.as_deref(), Some("istio-csr.example:443"));
+}
+
+#[tokio::test]
 async fn a_missing_or_broken_part_of_the_control_plane_is_named() {
     let (plane, id) = (ControlPlane::new(), workload());
     let cluster = || async { connect(&plane.settings()).await };
