@@ -38,7 +38,6 @@ Server(at if at.startswith("/") else (host, int(port)), Handler).serve_forever()
 
 /// Starts an application on the VM that answers with its name.
 fn start(vm: &Machine, name: &str, at: &str) -> Done {
-    vm.write("/usr/local/lib/named.py", APPLICATION.as_bytes())?;
     let run = format!(
         "systemd-run --quiet --unit=app-{name} python3 /usr/local/lib/named.py {name} {at}"
     );
@@ -77,6 +76,8 @@ fn three_applications_on_a_vm_are_told_apart_by_host_and_by_port() -> Done {
     let (vm, pod) = (&scenario.vm, &scenario.pods[0]);
     // istiod leads to ::1 only where the proxy has an IPv6 address, and to 127.0.0.1 instead.
     vm.shell("systemctl stop ratings; ip address add fd00:99::7/64 dev eth0 nodad")?;
+    // Once: an application that still starts would read a file that is being written.
+    vm.write("/usr/local/lib/named.py", APPLICATION.as_bytes())?;
     for (name, at) in [
         ("ratings", "127.0.0.1:9080"),
         ("admin", "127.0.0.1:9091"),
