@@ -12,6 +12,7 @@ mod drift;
 mod failures;
 mod faults;
 mod fleet;
+mod health;
 mod hops;
 mod hostile;
 mod import;
