@@ -31,7 +31,7 @@ impl Cluster {
             self.get(&namespace),
             self.get(&config),
             self.injector_values(),
-            self.all(SERVICE, LABELLED),
+            self.all(SERVICE, ""),
             self.all(GATEWAY, ""),
             self.optional(KUBERNETES_GATEWAY, LABELLED),
         )?;

@@ -133,10 +133,18 @@ impl Networks {
             .network
             .filter(|network| caller.network != Some(*network));
         let behind = |gateway: &&Gateway| Some(gateway.network.as_str()) == other;
-        let gateways: Vec<&Gateway> = self.gateways.iter().filter(behind).collect();
+        // One without an address is none yet: istiod lets connections go directly.
+        let (gateways, pending): (Vec<&Gateway>, Vec<&Gateway>) = self
+            .gateways
+            .iter()
+            .filter(behind)
+            .partition(|gateway| gateway.address.is_some());
         let mut missing = Vec::new();
         if let (Some(network), true) = (other, gateways.is_empty()) {
             missing.extend(caller.network.map(|of| unrouted(of, network, &target.name)));
+            let pending = pending.iter().map(|gateway| &gateway.announced_by);
+            missing
+                .extend(pending.map(|by| format!("{by} has no address yet, so it is no gateway.")));
         }
         let mut hops = vec![caller.name.clone()];
         if let Some(first) = gateways.first() {
@@ -200,9 +208,6 @@ fn obstacles(caller: &End<'_>, target: &End<'_>, gateways: &[&Gateway], missing:
         ));
     }
     for gateway in gateways {
-        if gateway.address.is_none() {
-            missing.push(format!("{} has no address yet.", gateway.announced_by));
-        }
         let kept: Vec<&String> = target
             .hosts
             .iter()

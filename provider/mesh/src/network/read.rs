@@ -18,7 +18,7 @@ pub struct Announced {
     pub namespace: Value,
     /// `meshNetworks` of the mesh's `ConfigMap`.
     pub mesh_networks: Value,
-    /// Every `Service` with the label `topology.istio.io/network`.
+    /// Every `Service`.
     pub services: Vec<Value>,
     /// Every `Gateway` of Istio's.
     pub gateways: Vec<Value>,
@@ -41,9 +41,11 @@ impl Networks {
         }
         for (network, of) in &configured {
             let listed = of["gateways"].as_array().into_iter().flatten();
-            gateways.extend(listed.filter_map(|listed| of_mesh_networks(network, listed)));
+            gateways.extend(
+                listed.flat_map(|listed| of_mesh_networks(network, listed, &announced.services)),
+            );
         }
-        gateways.extend(announced.gateway_api.iter().filter_map(of_gateway_api));
+        gateways.extend(announced.gateway_api.iter().flat_map(of_gateway_api));
         Self {
             cluster: labelled.or_else(|| registry.map(|(name, _)| (*name).clone())),
             gateways,
@@ -61,15 +63,8 @@ fn of_service(service: &Value, gateways: &[Value]) -> Vec<Gateway> {
     let Some(network) = text(&labels[NETWORK]) else {
         return vec![];
     };
-    let port = labels[GATEWAY_PORT]
-        .as_str()
-        .and_then(|port| port.parse().ok());
-    let port = port.unwrap_or(PORT);
-    let mut addresses: Vec<_> = listed(&service["status"]["loadBalancer"]["ingress"])
-        .filter_map(|ingress| text(&ingress["ip"]).or_else(|| text(&ingress["hostname"])))
-        .map(Some)
-        .collect();
-    addresses.extend(listed(&spec["externalIPs"]).map(text));
+    let port = gateway_port(labels);
+    let mut addresses: Vec<_> = addresses(service).map(Some).collect();
     if addresses.is_empty() {
         addresses.push(None);
     }
@@ -107,33 +102,67 @@ fn exposed(selector: Option<&Map<String, Value>>, port: u16, gateways: &[Value])
     hosts
 }
 
-/// A gateway that is named by its service, and not by an address, is that of another object.
-fn of_mesh_networks(network: &str, gateway: &Value) -> Option<Gateway> {
-    Some(Gateway {
+/// Returns where a Service is dialled from outside.
+fn addresses(service: &Value) -> impl Iterator<Item = String> {
+    let balanced = listed(&service["status"]["loadBalancer"]["ingress"])
+        .filter_map(|ingress| text(&ingress["ip"]).or_else(|| text(&ingress["hostname"])));
+    balanced.chain(listed(&service["spec"]["externalIPs"]).filter_map(text))
+}
+
+/// Reads a gateway of `meshNetworks`, which has an address of its own or is that of a Service.
+fn of_mesh_networks(network: &str, gateway: &Value, services: &[Value]) -> Vec<Gateway> {
+    let registered = text(&gateway["registryServiceName"]).unwrap_or_default();
+    let is_it = |service: &&Value| {
+        let metadata = &service["metadata"];
+        let name = [&metadata["name"], &metadata["namespace"]]
+            .map(|part| part.as_str().unwrap_or_default());
+        registered.starts_with(&format!("{}.{}.svc.", name[0], name[1]))
+    };
+    let found = services.iter().filter(is_it).flat_map(addresses);
+    let all = text(&gateway["address"]).into_iter().chain(found);
+    let gateway = |address| Gateway {
         network: network.to_owned(),
-        address: Some(text(&gateway["address"])?),
+        address: Some(address),
         port: number(&gateway["port"]).unwrap_or(PORT),
         announced_by: "meshNetworks".into(),
         exposes: None,
-    })
+    };
+    all.map(gateway).collect()
 }
 
-fn of_gateway_api(gateway: &Value) -> Option<Gateway> {
+/// Reads a gateway of the Gateway API: it counts where it listens with TLS on the gateway port.
+fn of_gateway_api(gateway: &Value) -> Vec<Gateway> {
     let labels = &gateway["metadata"]["labels"];
-    let mut ports =
-        listed(&gateway["spec"]["listeners"]).filter_map(|listener| number(&listener["port"]));
+    let port = gateway_port(labels);
+    let passes =
+        |listener: &Value| number(&listener["port"]) == Some(port) && listener["tls"].is_object();
+    let Some(network) =
+        text(&labels[NETWORK]).filter(|_| listed(&gateway["spec"]["listeners"]).any(passes))
+    else {
+        return vec![];
+    };
     let status = listed(&gateway["status"]["addresses"]);
-    let mut addresses = status.chain(listed(&gateway["spec"]["addresses"]));
-    Some(Gateway {
-        network: text(&labels[NETWORK])?,
-        address: addresses.find_map(|address| text(&address["value"])),
-        port: ports
-            .find(|port| *port == PORT)
-            .or_else(|| ports.next())
-            .unwrap_or(PORT),
+    let of_spec = listed(&gateway["spec"]["addresses"]);
+    let mut addresses: Vec<String> = status
+        .chain(of_spec)
+        .filter_map(|one| text(&one["value"]))
+        .collect();
+    addresses.dedup();
+    let gateway = |address| Gateway {
+        network: network.clone(),
+        address: Some(address),
+        port,
         announced_by: named("Gateway", &gateway["metadata"]),
         exposes: None,
-    })
+    };
+    addresses.into_iter().map(gateway).collect()
+}
+
+fn gateway_port(labels: &Value) -> u16 {
+    let port = labels[GATEWAY_PORT]
+        .as_str()
+        .and_then(|port| port.parse().ok());
+    port.unwrap_or(PORT)
 }
 
 fn named(kind: &str, metadata: &Value) -> String {

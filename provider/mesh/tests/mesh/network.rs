@@ -68,19 +68,19 @@ fn the_gateways_of_the_targets_network_decide_the_way() {
         &mesh(false, false),
         &entry(),
         &expect![[r#"
-        pod > VM 10.1.0.5
-          The network vms has no gateway, so callers on k8s dial VM 10.1.0.5 themselves: there must be a route. For a gateway, label its Service topology.istio.io/network=vms.
-        VM 10.1.0.5 > pod
-          The network k8s has no gateway, so callers on vms dial pod themselves: there must be a route. For a gateway, label its Service topology.istio.io/network=k8s.
-    "#]],
+            a pod > VM 10.1.0.5
+              The network vms has no gateway, so callers on k8s dial VM 10.1.0.5 themselves: there must be a route. For a gateway, label its Service topology.istio.io/network=vms.
+            VM 10.1.0.5 > a pod
+              The network k8s has no gateway, so callers on vms dial a pod themselves: there must be a route. For a gateway, label its Service topology.istio.io/network=k8s.
+        "#]],
     );
     check(
         &mesh(true, true),
         &entry(),
         &expect![[r#"
-        pod > gateway 203.0.113.2:15443 (Service istio-system/vm) > VM 10.1.0.5
-        VM 10.1.0.5 > gateway 203.0.113.1:15443 (Service istio-system/east) > pod
-    "#]],
+            a pod > gateway 203.0.113.2:15443 (Service istio-system/vm) > VM 10.1.0.5
+            VM 10.1.0.5 > gateway 203.0.113.1:15443 (Service istio-system/east) > a pod
+        "#]],
     );
 }
 
@@ -103,10 +103,10 @@ fn a_caller_whose_network_has_no_name_depends_on_the_version() {
         &mesh(true, true),
         &entry,
         &expect![[r#"
-        pod > VM 10.1.0.5
-        VM 10.1.0.5 > gateway 203.0.113.1:15443 (Service istio-system/east) > pod
-          The network of the VM 10.1.0.5 has no name: istiod before 1.30 lets it call directly, later ones through the gateway. Name it: `network` of the workload, or the label topology.istio.io/network of the control plane's namespace.
-    "#]],
+            a pod > VM 10.1.0.5
+            VM 10.1.0.5 > gateway 203.0.113.1:15443 (Service istio-system/east) > a pod
+              The network of VM 10.1.0.5 has no name: istiod before 1.30 lets it call directly, later ones through the gateway. Name it: `network` of the workload, or the label topology.istio.io/network of the control plane's namespace.
+        "#]],
     );
 }
 
@@ -119,18 +119,16 @@ fn what_keeps_traffic_from_passing_is_told_with_the_way_out() {
         passing("vm", &["*.local", "bookinfo/reviews.corp"]),
         passing("east", &["ratings.corp"]),
     ];
-    announced.services[1]["status"] = Value::Null;
     check(
         &announced,
         &plain,
         &expect![[r#"
-        pod > gateway without an address:15443 (Service istio-system/vm) > VM 10.1.0.5
-          Gateways carry mutual TLS only, and istiod takes the target for plain text: it is dropped (503, no healthy upstream). Give the workload a service account, and do not set the label security.istio.io/tlsMode.
-          Service istio-system/vm has no address yet.
-          ratings.corp does not pass the gateway: Service istio-system/vm lets through *.local, bookinfo/reviews.corp. Add the host to a Gateway's server on port 15443 with tls.mode AUTO_PASSTHROUGH.
-        VM 10.1.0.5 > gateway 203.0.113.1:15443 (Service istio-system/east) > pod
-          *.svc.cluster.local does not pass the gateway: Service istio-system/east lets through ratings.corp. Add the host to a Gateway's server on port 15443 with tls.mode AUTO_PASSTHROUGH.
-    "#]],
+            a pod > gateway 203.0.113.2:15443 (Service istio-system/vm) > VM 10.1.0.5
+              Gateways carry mutual TLS only, and istiod takes the target for plain text: it is dropped (503, no healthy upstream). Give the workload a service account, and do not set the label security.istio.io/tlsMode.
+              ratings.corp does not pass the gateway: Service istio-system/vm lets through *.local, bookinfo/reviews.corp. Add the host to a Gateway's server on port 15443 with tls.mode AUTO_PASSTHROUGH.
+            VM 10.1.0.5 > gateway 203.0.113.1:15443 (Service istio-system/east) > a pod
+              *.svc.cluster.local does not pass the gateway: Service istio-system/east lets through ratings.corp. Add the host to a Gateway's server on port 15443 with tls.mode AUTO_PASSTHROUGH.
+        "#]],
     );
     announced.gateways = vec![];
     let mut labelled = entry();
@@ -139,11 +137,22 @@ fn what_keeps_traffic_from_passing_is_told_with_the_way_out() {
         &announced,
         &labelled,
         &expect![[r#"
-        pod > gateway without an address:15443 (Service istio-system/vm) > VM 10.1.0.5
-          Gateways carry mutual TLS only, and istiod takes the target for plain text: it is dropped (503, no healthy upstream). Give the workload a service account, and do not set the label security.istio.io/tlsMode.
-          Service istio-system/vm has no address yet.
-          ratings.corp does not pass the gateway: Service istio-system/vm lets through nothing. Add the host to a Gateway's server on port 15443 with tls.mode AUTO_PASSTHROUGH.
-        VM 10.1.0.5 > gateway 203.0.113.1:15443 (Service istio-system/east) > pod
+            a pod > gateway 203.0.113.2:15443 (Service istio-system/vm) > VM 10.1.0.5
+              Gateways carry mutual TLS only, and istiod takes the target for plain text: it is dropped (503, no healthy upstream). Give the workload a service account, and do not set the label security.istio.io/tlsMode.
+              ratings.corp does not pass the gateway: Service istio-system/vm lets through nothing. Add the host to a Gateway's server on port 15443 with tls.mode AUTO_PASSTHROUGH.
+            VM 10.1.0.5 > gateway 203.0.113.1:15443 (Service istio-system/east) > a pod
+              *.svc.cluster.local does not pass the gateway: Service istio-system/east lets through nothing. Add the host to a Gateway's server on port 15443 with tls.mode AUTO_PASSTHROUGH.
+        "#]],
+    );
+    announced.services[1]["status"] = Value::Null;
+    check(
+        &announced,
+        &labelled,
+        &expect![[r#"
+        a pod > VM 10.1.0.5
+          The network vms has no gateway, so callers on k8s dial VM 10.1.0.5 themselves: there must be a route. For a gateway, label its Service topology.istio.io/network=vms.
+          Service istio-system/vm has no address yet, so it is no gateway.
+        VM 10.1.0.5 > gateway 203.0.113.1:15443 (Service istio-system/east) > a pod
           *.svc.cluster.local does not pass the gateway: Service istio-system/east lets through nothing. Add the host to a Gateway's server on port 15443 with tls.mode AUTO_PASSTHROUGH.
     "#]],
     );
@@ -159,7 +168,7 @@ fn networks_are_read_from_whatever_announces_them() {
         } }),
         gateway_api: vec![json!({
             "metadata": { "namespace": "istio-system", "name": "remote", "labels": { "topology.istio.io/network": "vms" } },
-            "spec": { "gatewayClassName": "istio-remote", "listeners": [{ "port": 15012 }, { "port": 15443 }],
+            "spec": { "gatewayClassName": "istio-remote", "listeners": [{ "port": 15012 }, { "port": 15443, "tls": { "mode": "Passthrough" } }],
                 "addresses": [{ "value": "gw.example.com" }] },
         })],
         ..Announced::default()
@@ -168,8 +177,21 @@ fn networks_are_read_from_whatever_announces_them() {
         &announced,
         &entry(),
         &expect![[r#"
-        pod > gateway gw.example.com:15443 (Gateway istio-system/remote) > VM 10.1.0.5
-        VM 10.1.0.5 > gateway 203.0.113.3:443 (meshNetworks) > pod
+            a pod > gateway gw.example.com:15443 (Gateway istio-system/remote) > VM 10.1.0.5
+            VM 10.1.0.5 > gateway 203.0.113.3:443 (meshNetworks) > a pod
+        "#]],
+    );
+    let mut plain = announced.clone();
+    plain.gateway_api[0]["spec"]["listeners"] = json!([{ "port": 80 }, { "port": 15443 }]);
+    plain.services = vec![json!({
+        "metadata": { "namespace": "istio-system", "name": "vm" }, "spec": { "externalIPs": ["203.0.113.6"] },
+    })];
+    check(
+        &plain,
+        &entry(),
+        &expect![[r#"
+        a pod > gateway 203.0.113.6:15443 (meshNetworks) > VM 10.1.0.5
+        VM 10.1.0.5 > gateway 203.0.113.3:443 (meshNetworks) > a pod
     "#]],
     );
     let mut service = service("odd", "vms", "203.0.113.4");
