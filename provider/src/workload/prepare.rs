@@ -39,9 +39,11 @@ impl<'a> Prepared<'a> {
         let workload = convert::workload(input).ok_or_else(incomplete)?;
         let names = mesh::object_ids(&workload);
         let namespace = &workload.id.namespace;
-        let (facts, near, elsewhere, observed, fleet) = tokio::try_join!(
+        // First: a cluster that does not know Istio says so, whatever else it lacks.
+        let near = cluster.others(namespace).await;
+        let near = near.map_err(|error| diagnose::cluster(&error))?;
+        let (facts, elsewhere, observed, fleet) = tokio::try_join!(
             cluster.facts(&workload.id, &workload.service_account),
-            cluster.others(namespace),
             cluster.others_elsewhere(namespace),
             cluster.observe(&workload.id, &names),
             cluster.has_fleet(workload.fleet.as_ref()),
