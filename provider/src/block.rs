@@ -80,7 +80,7 @@ object! {
     pub struct IstioBlock: Effect {
         /// Namespace of the control plane. Default: `istio-system`.
         Optional namespace: Text<Namespace> => Nothing,
-        /// Revision of the control plane. Default: the default one.
+        /// Revision of the control plane, or a tag that stands for one. Default: the default one.
         Optional revision: Text<Name> => Nothing,
         /// Name of the cluster as istiod knows it. Default: read from the injector's configuration.
         Optional cluster_id: String => Nothing,

@@ -62,6 +62,13 @@ pub(crate) const TOKEN: &Resource =
 /// A subresource: what istiod says of an entry.
 pub(crate) const ENTRY_STATUS: &Resource =
     &Resource::istio("workloadentries/status", "status of WorkloadEntry");
+/// In no namespace.
+pub(crate) const WEBHOOK: &Resource = &Resource {
+    group: "admissionregistration.k8s.io",
+    version: "v1",
+    plural: "mutatingwebhookconfigurations",
+    kind: "MutatingWebhookConfiguration",
+};
 /// What the API server tells of a group.
 pub(crate) const API_GROUP: &Resource = &Resource::core("apis", "API group");
 /// The namespaces themselves: no object of one.

@@ -7,6 +7,7 @@ use kube::config::KubeConfigOptions;
 use kube::{Client, Config};
 use mesh::{Kind, Namespace};
 use serde_json::Value;
+use tokio::sync::OnceCell;
 
 use crate::error::{ClusterError, SettingProblem};
 use crate::observe::Listing;
@@ -25,6 +26,8 @@ pub struct Cluster {
     client: Client,
     server: String,
     istio: IstioSettings,
+    /// The settings once a tag is resolved.
+    tag: OnceCell<IstioSettings>,
     /// In which Istio's kinds are served, if not in v1.
     istio_version: OnceLock<&'static str>,
     listings: Shared<(Kind, Namespace), Listing>,
@@ -62,6 +65,7 @@ impl Cluster {
             client,
             server,
             istio,
+            tag: OnceCell::new(),
             istio_version: OnceLock::new(),
             listings: Shared::new(),
             answers: Shared::new(),
@@ -79,6 +83,10 @@ impl Cluster {
 
     pub(crate) fn istio(&self) -> &IstioSettings {
         &self.istio
+    }
+
+    pub(crate) fn tag(&self) -> &OnceCell<IstioSettings> {
+        &self.tag
     }
 
     pub(crate) fn istio_version(&self) -> &OnceLock<&'static str> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use mesh::{ControlPlane, Facts, Id, Kind, Name, Pem};
 use serde_json::Value;
 
-use crate::call::{CONFIG_MAP, Call, SERVICE, SERVICE_ACCOUNT, Verb};
+use crate::call::{CONFIG_MAP, Call, SERVICE, SERVICE_ACCOUNT, Verb, WEBHOOK};
 use crate::connect::Cluster;
 use crate::error::ClusterError;
 use crate::settings::IstioSettings;
@@ -28,10 +28,10 @@ impl Cluster {
     /// Workloads that ask at about the same time share each answer.
     pub async fn facts(&self, id: &Id, service_account: &Name) -> Result<Facts, ClusterError> {
         let namespace = id.namespace.as_str();
-        let istio = self.istio();
+        let istio = self.resolved().await?;
         let (mesh_config, values, address, service_account_exists, entry) = tokio::try_join!(
-            self.mesh_config(),
-            self.injector_values(),
+            self.mesh_config(istio),
+            self.injector_values(istio),
             self.control_plane_address(),
             self.service_account_exists(namespace, service_account),
             self.object(Kind::WorkloadEntry, id),
@@ -61,13 +61,43 @@ impl Cluster {
         })
     }
 
-    async fn mesh_config(&self) -> Result<Value, ClusterError> {
-        let name = suffixed("istio", self.istio());
-        let yaml = self
-            .entry_of(&self.istio().namespace, &name, "mesh")
-            .await?;
+    /// Returns the settings with the revision that a tag stands for.
+    ///
+    /// Istio's charts write a tag as the label `istio.io/tag` of a webhook that leads to the revision. It is
+    /// looked for only where no control plane has the configured name itself.
+    pub(crate) async fn resolved(&self) -> Result<&IstioSettings, ClusterError> {
+        let istio = self.istio();
+        let resolve = async || {
+            let call = Call::new(
+                Verb::Get,
+                CONFIG_MAP,
+                &istio.namespace,
+                &suffixed("istio", istio),
+            );
+            if self.shared_get(&call).await?.is_some() {
+                return Ok(istio.clone());
+            }
+            let tag = istio.revision().unwrap_or("default");
+            let tagged = format!("labelSelector=istio.io%2Ftag%3D{tag}");
+            let webhooks = self.all(WEBHOOK, &tagged).await?;
+            let mut revisions = webhooks
+                .iter()
+                .map(|of| text(&of["metadata"]["labels"]["istio.io/rev"]));
+            Ok(IstioSettings {
+                revision: revisions
+                    .find_map(|found| found)
+                    .or_else(|| istio.revision.clone()),
+                ..istio.clone()
+            })
+        };
+        self.tag().get_or_try_init(resolve).await
+    }
+
+    async fn mesh_config(&self, istio: &IstioSettings) -> Result<Value, ClusterError> {
+        let name = suffixed("istio", istio);
+        let yaml = self.entry_of(&istio.namespace, &name, "mesh").await?;
         serde_yaml_ng::from_str(&yaml).map_err(|error| {
-            let call = Call::new(Verb::Get, CONFIG_MAP, &self.istio().namespace, &name);
+            let call = Call::new(Verb::Get, CONFIG_MAP, &istio.namespace, &name);
             ClusterError::Answer {
                 call,
                 reason: format!("its key mesh is no YAML of a mesh config: {error}"),
@@ -77,19 +107,19 @@ impl Cluster {
 
     /// Only the cluster's id is needed of it: where that is set, the `ConfigMap` may be missing,
     /// as with a control plane that runs elsewhere.
-    pub(crate) async fn injector_values(&self) -> Result<Value, ClusterError> {
-        let name = suffixed("istio-sidecar-injector", self.istio());
-        let json = match self
-            .entry_of(&self.istio().namespace, &name, "values")
-            .await
-        {
-            Err(error) if error.is_not_found() && self.istio().cluster_id.is_some() => {
+    pub(crate) async fn injector_values(
+        &self,
+        istio: &IstioSettings,
+    ) -> Result<Value, ClusterError> {
+        let name = suffixed("istio-sidecar-injector", istio);
+        let json = match self.entry_of(&istio.namespace, &name, "values").await {
+            Err(error) if error.is_not_found() && istio.cluster_id.is_some() => {
                 return Ok(Value::Null);
             }
             other => other?,
         };
         serde_json::from_str(&json).map_err(|error| {
-            let call = Call::new(Verb::Get, CONFIG_MAP, &self.istio().namespace, &name);
+            let call = Call::new(Verb::Get, CONFIG_MAP, &istio.namespace, &name);
             ClusterError::Answer {
                 call,
                 reason: format!("its key values is no JSON: {error}"),

@@ -19,7 +19,7 @@ impl Cluster {
     ///
     /// Services and gateways may be in any namespace, so these lists want rights in the whole cluster.
     pub async fn networks(&self) -> Result<Networks, ClusterError> {
-        let istio = self.istio();
+        let istio = self.resolved().await?;
         let namespace = Call::new(Verb::Get, NAMESPACE, "", &istio.namespace);
         let config = Call::new(
             Verb::Get,
@@ -30,7 +30,7 @@ impl Cluster {
         let (namespace, config_map, values, services, gateways, gateway_api) = tokio::try_join!(
             self.get(&namespace),
             self.get(&config),
-            self.injector_values(),
+            self.injector_values(istio),
             self.all(SERVICE, ""),
             self.all(GATEWAY, ""),
             self.optional(KUBERNETES_GATEWAY, LABELLED),
@@ -63,7 +63,7 @@ impl Cluster {
     }
 
     /// Lists a kind in all namespaces.
-    async fn all(
+    pub(crate) async fn all(
         &self,
         resource: &'static Resource,
         query: &str,

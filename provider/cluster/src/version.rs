@@ -8,8 +8,6 @@ use serde_json::Value;
 
 use crate::call::{API_GROUP, Call, Verb};
 use crate::connect::Cluster;
-use crate::error::ClusterError;
-use crate::send::unsendable;
 
 const GROUP: &str = "networking.istio.io";
 /// Older versions, the newest first.
@@ -24,31 +22,34 @@ impl Cluster {
         }
     }
 
-    /// Tells whether a kind that was not found in the version `sent` is served in an older one.
+    /// Tells whether a kind that was not found in the version `sent` is served in an older one only.
     pub(crate) async fn falls_back(&self, call: &Call, sent: Option<&str>) -> bool {
         if call.resource.group != GROUP || sent.is_some() {
             return false;
         }
-        if self.istio_version().get().is_none() {
-            let served = Box::pin(self.served()).await.unwrap_or_default();
-            let mut older = OLDER.into_iter();
-            if let Some(version) = older.find(|version| served.iter().any(|of| of == version)) {
-                // Whoever asked at the same time has found the same.
-                let _ = self.istio_version().set(version);
+        let plural = call.resource.plural;
+        if self.istio_version().get().is_none() && !Box::pin(self.serves("v1", plural)).await {
+            for version in OLDER {
+                if Box::pin(self.serves(version, plural)).await {
+                    // Whoever asked at the same time has found the same.
+                    let _ = self.istio_version().set(version);
+                    break;
+                }
             }
         }
         self.istio_version().get().is_some()
     }
 
-    /// Returns the versions of Istio's group that the API server serves.
-    async fn served(&self) -> Result<Vec<String>, ClusterError> {
+    /// Tells whether the API server lists a kind in a version of Istio's group.
+    async fn serves(&self, version: &str, plural: &str) -> bool {
         let call = Call::new(Verb::Get, API_GROUP, "", GROUP);
-        let request = Request::get(format!("/apis/{GROUP}")).body(vec![]);
-        let request = request.map_err(|error| unsendable(&call, &error))?;
-        let group = self.send(&call, request).await?;
-        let versions = group["versions"].as_array().into_iter().flatten();
-        let name = |version: &Value| version["version"].as_str().map(str::to_owned);
-        Ok(versions.filter_map(name).collect())
+        let request = Request::get(format!("/apis/{GROUP}/{version}")).body(vec![]);
+        let Ok(request) = request else {
+            return false;
+        };
+        let listed = self.send(&call, request).await.unwrap_or_default();
+        let mut kinds = listed["resources"].as_array().into_iter().flatten();
+        kinds.any(|kind| kind["name"] == plural)
     }
 }
 

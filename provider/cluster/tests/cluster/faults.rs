@@ -89,9 +89,7 @@ async fn nothing_but_not_found_of_the_object_is_absent() {
         // The same for the GET that confirms what a LIST lacks.
         let confirmed = path("workloadentries", &id);
         let cluster = cluster_behind(move |request| {
-            // In whichever version it is asked for.
-            let path = request.uri().path().replace("/v1beta1/", "/v1/");
-            (path == confirmed).then(|| answer(status, &[], body))
+            (request.uri().path() == confirmed).then(|| answer(status, &[], body))
         })
         .await;
         let error = observed(&cluster, &id).await;

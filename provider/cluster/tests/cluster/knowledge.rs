@@ -70,6 +70,46 @@ async fn facts(cluster: &Cluster, id: &Id, account: &str) -> Result<Facts, Clust
 }
 
 #[tokio::test]
+async fn a_tag_stands_for_the_revision_that_its_webhook_names() {
+    let (plane, id) = (ControlPlane::new(), workload());
+    let (revision, tag) = ("1-31-0", format!("prod-{}", plane.namespace));
+    plane.mesh("-1-31-0", "trustDomain: td.example", &json!({}));
+    config_map(
+        id.namespace.as_str(),
+        "istio-ca-root-cert",
+        &json!({ "root-cert.pem": "root" }),
+    );
+    let of = |tag: &str| {
+        let istio = IstioSettings {
+            revision: Some(tag.to_owned()),
+            ..plane.settings().istio
+        };
+        Settings {
+            istio,
+            ..settings()
+        }
+    };
+    let missing = facts(&connect(&of(&tag)).await, &id, "ratings")
+        .await
+        .unwrap_err();
+    assert!(missing.is_not_found(), "{missing}");
+    let labels = json!({ "istio.io/tag": tag, "istio.io/rev": revision });
+    kubectl()
+        .apply(&json!({ "apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingWebhookConfiguration",
+            "metadata": { "name": format!("istio-revision-tag-{tag}"), "labels": labels } }))
+        .unwrap();
+    for name in [revision, &tag] {
+        let facts = facts(&connect(&of(name)).await, &id, "ratings")
+            .await
+            .unwrap();
+        assert_eq!(facts.revision, revision);
+        assert_eq!(facts.trust_domain, "td.example");
+        let host = format!("istiod-{revision}.{}.svc", plane.namespace);
+        assert_eq!(facts.control_plane.host, host);
+    }
+}
+
+#[tokio::test]
 async fn facts_are_what_the_cluster_says() {
     let (plane, id) = (ControlPlane::new(), workload());
     plane.mesh(
