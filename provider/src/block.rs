@@ -1,10 +1,9 @@
 //! The provider block. Nothing of it is stored; ephemeral values may be used everywhere.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 
-use mesh::Effect;
 use mesh::names::{Fqdn, Name, Namespace};
+use mesh::{Address, Effect};
 use tfplugin::{SecretText, Text, object};
 
 use crate::workload::input::BastionInput;
@@ -92,9 +91,12 @@ object! {
         /// Where certificates come from, `host:port`, e.g. that of istio-csr. Default: read from the injector's
         /// configuration, else istiod.
         Optional ca_address: String => Nothing,
-        /// IP address where VMs reach istiod; written to their `/etc/hosts`. Default: that of the gateway
-        /// `istio-eastwestgateway` if there is one, else the VM's own name service is asked.
-        Optional control_plane_address: Text<IpAddr> => Nothing,
+        /// Where VMs reach istiod. An IP address is written to their `/etc/hosts`, under the name that istiod's
+        /// certificate carries. A domain name, such as that of a cloud's load balancer, is what they call istiod by:
+        /// their name service must know it, and istiod's certificate must carry it (`ISTIOD_CUSTOM_HOST`); see the
+        /// guide on control planes. Default: the address of the gateway `istio-eastwestgateway` if there is one, else
+        /// the VM's own name service is asked for istiod.
+        Optional control_plane_address: Text<Address> => Nothing,
     }
 }
 

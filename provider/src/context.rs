@@ -148,7 +148,10 @@ fn istio(block: &IstioBlock) -> IstioSettings {
             .known()
             .map(|name| name.0.to_string()),
         ca_address: block.ca_address.known().cloned(),
-        control_plane_address: block.control_plane_address.known().map(|address| address.0),
+        control_plane_address: block
+            .control_plane_address
+            .known()
+            .map(|address| address.0.clone()),
     }
 }
 

@@ -19,6 +19,8 @@ use crate::{Error, Result};
 
 const READY: Duration = Duration::from_mins(1);
 const SYSTEM: &str = "istio-system";
+/// A name that leads to istiod from outside, where the name service knows it.
+pub const CUSTOM_HOST: &str = "istiod.example.com";
 /// The cluster's name in the mesh.
 pub(crate) const CLUSTER: &str = "Kubernetes";
 
@@ -122,6 +124,8 @@ fn command(folder: &Path, subnet: Subnet, kubectl: &Kubectl, servers: &Servers) 
         ("CLUSTER_ID", CLUSTER),
         ("PILOT_CERT_PROVIDER", "istiod"),
         ("REVISION", "default"),
+        // Stands for the name of a cloud's load balancer: istiod's certificate carries it, too.
+        ("ISTIOD_CUSTOM_HOST", CUSTOM_HOST),
         // A stock Envoy lacks these two filters; pods are made by the bed, not injected.
         ("PILOT_ENABLE_METADATA_EXCHANGE", "false"),
         ("PILOT_ENABLE_ALPN_FILTER", "false"),

@@ -6,6 +6,7 @@ mod changes;
 mod cluster;
 mod clusters;
 mod connections;
+mod control_plane;
 mod demo;
 mod destroy;
 mod drift;

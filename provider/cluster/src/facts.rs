@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use mesh::{ControlPlane, Facts, Id, Kind, Name, Pem};
+use mesh::{Address, ControlPlane, Facts, Id, Kind, Name, Pem};
 use serde_json::Value;
 
 use crate::call::{CONFIG_MAP, Call, SERVICE, SERVICE_ACCOUNT, Verb, WEBHOOK};
@@ -49,7 +49,7 @@ impl Cluster {
                 .unwrap_or_else(|| TRUST_DOMAIN.into()),
             mesh_id: mesh_id(&mesh_config, global),
             control_plane: ControlPlane {
-                host: suffixed("istiod", istio) + "." + &istio.namespace + ".svc",
+                host: host(istio),
                 port: PORT,
                 address,
             },
@@ -147,8 +147,8 @@ impl Cluster {
     }
 
     async fn control_plane_address(&self) -> Result<Option<IpAddr>, ClusterError> {
-        if let Some(address) = self.istio().control_plane_address {
-            return Ok(Some(address));
+        if let Some(address) = &self.istio().control_plane_address {
+            return Ok(address.ip());
         }
         let call = Call::new(Verb::Get, SERVICE, &self.istio().namespace, GATEWAY);
         Ok(self
@@ -187,6 +187,14 @@ fn text(value: &Value) -> Option<String> {
         .as_str()
         .filter(|text| !text.is_empty())
         .map(str::to_owned)
+}
+
+/// Returns the name that istiod is called by, and that its certificate must carry.
+fn host(istio: &IstioSettings) -> String {
+    match &istio.control_plane_address {
+        Some(Address::Fqdn(name)) => name.to_string(),
+        _ => format!("{}.{}.svc", suffixed("istiod", istio), istio.namespace),
+    }
 }
 
 /// Names of a control plane with a revision end with it.

@@ -1,10 +1,10 @@
 //! What the user says of the cluster: the provider's blocks `kubernetes` and `istio`.
 
 use std::collections::BTreeMap;
-use std::net::IpAddr;
 use std::path::PathBuf;
 
 use http::Uri;
+use mesh::Address;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::error::SettingProblem;
@@ -77,8 +77,9 @@ pub struct IstioSettings {
     pub trust_bundle_name: Option<String>,
     /// `host:port` where certificates come from; `None`: as the chart's values say, else istiod.
     pub ca_address: Option<String>,
-    /// How VMs reach istiod; `None`: as the Service `istio-eastwestgateway` says.
-    pub control_plane_address: Option<IpAddr>,
+    /// How VMs reach istiod: an IP address for their hosts file, or a name that they resolve and that istiod's
+    /// certificate carries; `None`: as the Service `istio-eastwestgateway` says.
+    pub control_plane_address: Option<Address>,
 }
 
 impl Default for IstioSettings {
