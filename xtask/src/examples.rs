@@ -10,6 +10,7 @@ use crate::cargo::root;
 /// Folders in `examples/` that make one configuration each.
 const CONFIGURATIONS: &[&[&str]] = &[
     &["behind-nat"],
+    &["control-plane-by-name"],
     &["fleet"],
     &["multi-network"],
     &["talk-demo"],

@@ -41,6 +41,7 @@ fn two_clusters_in_one_configuration_each_get_their_vm() -> Done {
         let id = format!("spiffe://cluster.local/ns/{namespace}/sa/bookinfo-ratings");
         call(pod, &url, &pod.spiffe_id(), &id)?;
     }
+    a_changed_mesh_is_a_reason(&other, &terraform)?;
     let entries = |bed: &Bed, namespace: &str| {
         let path = format!("/apis/networking.istio.io/v1/namespaces/{namespace}/workloadentries");
         bed.kubectl()
@@ -51,5 +52,30 @@ fn two_clusters_in_one_configuration_each_get_their_vm() -> Done {
     terraform.destroy()?;
     assert_eq!(entries(&other, namespace)?, 0);
     assert_eq!(scenario.objects()?, [""; 0]);
+    Ok(())
+}
+
+/// What the cluster says of the mesh is in what the VM runs on: a change of it bootstraps that VM again.
+fn a_changed_mesh_is_a_reason(of: &Bed, terraform: &Terraform) -> Done {
+    let values = json!({ "global": { "multiCluster": { "clusterName": "renamed" } } });
+    let patch = json!({ "data": { "values": values.to_string() } });
+    let object = "configmap/istio-sidecar-injector";
+    let kubectl = of.kubectl();
+    let before =
+        kubectl.get("/api/v1/namespaces/istio-system/configmaps/istio-sidecar-injector")?;
+    kubectl.patch("istio-system", object, &patch, &[])?;
+    let plan = terraform.plan(&[])?;
+    assert_eq!(
+        plan.change("mesh_vm_workload.east")["actions"],
+        json!(["no-op"])
+    );
+    let change = plan.change("mesh_vm_workload.west");
+    assert_eq!(change["actions"], json!(["update"]));
+    let reasons = change["after"]["last_bootstrap_reasons"].to_string();
+    let renamed = "mesh: /etc/istio/config/mesh: defaultConfig.proxyMetadata.ISTIO_META_CLUSTER_ID 'Kubernetes' -> 'renamed'";
+    assert!(reasons.contains(renamed), "{reasons}");
+    let back = json!({ "data": before["data"] });
+    kubectl.patch("istio-system", object, &back, &[])?;
+    assert!(terraform.plan(&[])?.is_empty());
     Ok(())
 }

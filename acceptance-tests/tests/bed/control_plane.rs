@@ -1,7 +1,7 @@
 //! A control plane that is known by a name only, as behind a cloud's load balancer.
 
-use acceptance_tests::workload::{Workload, fails, texts};
-use acceptance_tests::{Done, Scenario, proxy};
+use acceptance_tests::workload::{Workload, fails};
+use acceptance_tests::{Done, Scenario, Terraform, proxy};
 use bed::CUSTOM_HOST;
 use serde_json::json;
 
@@ -9,8 +9,8 @@ use crate::demo::{call_vm, can_call_pod};
 use crate::failures::untouched;
 
 /// The VM's name service knows the name, and not that of the cluster.
-#[tokio::test]
-async fn a_control_plane_known_by_a_name_only_is_called_by_that() -> Done {
+#[test]
+fn a_control_plane_known_by_a_name_only_is_called_by_that() -> Done {
     let scenario = Scenario::begin("fqdn")?;
     let address = scenario.control_plane_address();
     let resolved = format!("echo {address} {CUSTOM_HOST} >>/etc/hosts");
@@ -18,9 +18,20 @@ async fn a_control_plane_known_by_a_name_only_is_called_by_that() -> Done {
     // Once it has joined, its proxy answers for the cluster's names.
     let unknown = "getent hosts istiod.istio-system.svc || echo unknown";
     assert_eq!(scenario.vm.shell(unknown)?.trim(), "unknown");
-    let mut workload = Workload::new(&scenario)?;
-    workload.block["istio"] = json!({ "control_plane_address": CUSTOM_HOST });
-    workload.converge().await?;
+    let vm = &scenario.vm;
+    let (url, sha256) = scenario.package();
+    let variables = json!({
+        "kubeconfig": scenario.kubectl().kubeconfig(),
+        "control_plane_name": CUSTOM_HOST,
+        "namespace": scenario.namespace,
+        "vm": { "address": vm.address, "host_key": vm.host_key },
+        "user": vm.user,
+        "private_key_path": vm.private_key_path,
+        "package": { "url": url, "sha256": sha256 },
+    });
+    let terraform = Terraform::of_example(&scenario, "control-plane-by-name", variables)?;
+    terraform.apply()?;
+    assert!(terraform.plan(&[])?.is_empty());
     let hosts = scenario.vm.read("/etc/hosts")?;
     assert!(!hosts.contains("istio-system"), "{hosts}");
     let config = &proxy(&scenario.vm)?["metadata"]["PROXY_CONFIG"];
@@ -28,7 +39,7 @@ async fn a_control_plane_known_by_a_name_only_is_called_by_that() -> Done {
     assert_eq!(config["discoveryAddress"], expected.as_str());
     call_vm(&scenario)?;
     can_call_pod(&scenario)?;
-    assert_eq!(texts(&workload.destroy().await?), "");
+    terraform.destroy()?;
     let hosts = scenario.vm.read("/etc/hosts")?;
     assert!(
         hosts.contains(&format!("{address} {CUSTOM_HOST}")),

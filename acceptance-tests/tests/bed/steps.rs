@@ -249,7 +249,11 @@ impl Fault {
         let (step, folder) = reached.trim().split_once(' ').unwrap_or_default();
         match self {
             Self::Connection => {
-                vm.shell("kill -KILL $(until pgrep -f '[s]shd: ubuntu'; do sleep 0.05; done)")?;
+                // A session is two processes, and one may end with the other.
+                let session = "until pgrep -f '[s]shd: ubuntu'; do sleep 0.05; done";
+                vm.shell(&format!(
+                    "for p in $({session}); do kill -KILL $p || :; done"
+                ))?;
             }
             Self::Provider => {
                 let process = provider.process().and_then(contract::Process::id);
