@@ -30,8 +30,9 @@ pub const ROOT_CERT: &str = "/etc/certs/root-cert.pem";
 /// Where the agent and the start script look for istiod when nothing says otherwise.
 const DEFAULT_CONTROL_PLANE: &str = "istiod.istio-system.svc:15012";
 
-/// Returns what the VM runs on. `own_ip` is how istiod finds the proxy's entry.
-pub(crate) fn bundle(workload: &Workload, facts: &Facts, own_ip: IpAddr) -> Bundle {
+/// Returns what the VM runs on. `own_ip` is how istiod finds the proxy's entry; `None`: the VM finds
+/// out itself which address it has.
+pub(crate) fn bundle(workload: &Workload, facts: &Facts, own_ip: Option<IpAddr>) -> Bundle {
     let metadata = environment::metadata(workload, facts);
     let variables = environment::cluster_env(workload, facts, &metadata, own_ip);
     let file = |path: &str, owner, content: String, watch| File {
@@ -70,6 +71,7 @@ pub(crate) fn bundle(workload: &Workload, facts: &Facts, own_ip: IpAddr) -> Bund
             .map(|ip| format!("{ip} {}", facts.control_plane.host)),
         control_plane: host_port(&facts.control_plane),
         taken: vec![],
+        finds_address: own_ip.is_none(),
     }
 }
 

@@ -71,6 +71,9 @@ pub struct Bundle {
     pub control_plane: String,
     /// Addresses of other entries, for the checks: the VM has none of them.
     pub taken: Vec<(IpAddr, Id)>,
+    /// Whether the VM sets `ISTIO_SVC_IP` itself, to the address from which it calls the control plane:
+    /// the bundle was made before the machine.
+    pub finds_address: bool,
 }
 
 /// A file on the VM.

@@ -51,7 +51,7 @@ pub use network::{Announced, Endpoint, Networks, Way};
 pub use objects::{as_it_is, declared, fleet_objects, is_unfinished, object_ids, withdrawn};
 pub use observed::{Connection, ObservedObjects, ObservedVm, Seen, SeenRuntime, UnitState};
 pub use proxy_config::ProxyConfig;
-pub use render::render;
+pub use render::{render, render_bundle};
 pub use validate::{validate, validate_fleet};
 pub use workload::{
     Capture, EgressListener, Install, Interception, OutboundTraffic, Proxy, Runtime, Service,

@@ -2,8 +2,9 @@
 
 use crate::bundle::{bundle, own_ip};
 use crate::change::Problem;
-use crate::desired::{Desired, Manifest};
+use crate::desired::{Bundle, Desired, Manifest};
 use crate::facts::Facts;
+use crate::names::Address;
 use crate::objects::{objects, withdrawn};
 use crate::validate::validate;
 use crate::workload::Workload;
@@ -16,10 +17,27 @@ pub fn render(workload: &Workload, facts: &Facts) -> Result<Desired, Vec<Problem
     match found {
         Some((address, ip)) if problems.is_empty() => Ok(Desired {
             objects: objects(workload, address),
-            bundle: bundle(workload, facts, ip),
+            bundle: bundle(workload, facts, Some(ip)),
         }),
         _ => Err(problems),
     }
+}
+
+/// Returns what a VM runs on that may not be there yet: without an address it finds its own. Of the
+/// owner only the name is known, so that the entry, which may be made later, changes nothing here.
+///
+/// # Errors
+/// What `validate` finds, except what it says of a missing address.
+pub fn render_bundle(workload: &Workload, facts: &Facts) -> Result<Bundle, Vec<Problem>> {
+    let mut problems = validate(workload);
+    problems.retain(|problem| problem.rule != "address-required");
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    let address = workload.address.as_ref().and_then(Address::ip);
+    let mut bundle = bundle(workload, facts, address.or(workload.instance_ip));
+    bundle.owner.uid.clear();
+    Ok(bundle)
 }
 
 impl Desired {

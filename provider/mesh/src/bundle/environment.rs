@@ -180,7 +180,7 @@ pub(crate) fn cluster_env(
     workload: &Workload,
     facts: &Facts,
     metadata: &BTreeMap<String, String>,
-    own_ip: std::net::IpAddr,
+    own_ip: Option<std::net::IpAddr>,
 ) -> BTreeMap<String, String> {
     let mut variables = metadata.clone();
     variables.retain(|key, _| key.parse::<EnvName>().is_ok());
@@ -193,7 +193,10 @@ pub(crate) fn cluster_env(
         ("ISTIO_SERVICE", format!("{}.{}", id.name, id.namespace)),
         ("ISTIO_SERVICE_CIDR", "*".to_owned()),
         // istiod finds the proxy's entry by this address; unset, the first interface's is taken.
-        ("ISTIO_SVC_IP", own_ip.to_string()),
+        (
+            "ISTIO_SVC_IP",
+            own_ip.map(|ip| ip.to_string()).unwrap_or_default(),
+        ),
     ];
     variables.extend(settings.map(|(key, value)| (key.to_owned(), value)));
     if let Some(address) = super::ca_address(facts) {

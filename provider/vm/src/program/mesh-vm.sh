@@ -312,6 +312,10 @@ do_check() { checks >"$d/checks"; ! grep -q ' bad ' "$d/checks" || { bad 1 && re
 # --- stage: fetch the package, before anything stops
 wanted() { [ -n "$(version)" ] && [ "$(cat "$S/package" 2>/dev/null)" = "$(field sha256)" ]; }
 do_stage() {
+  if has find-address; then
+    f=$(outward); [ -n "$f" ] || { say 'there is no route to the control plane, so no address of its own' >&2 && return 1; }
+    sed -i "s/^ISTIO_SVC_IP=.*/ISTIO_SVC_IP=$f/" "$d"/in/file.*.content || return 1
+  fi
   if ! has url || wanted; then return 0; fi
   u=$(field url) to=$S/run/package
   case $u in
@@ -326,6 +330,11 @@ do_stage() {
   esac || return 1
   sum=$(sha256sum <"$to" | cut -d ' ' -f 1)
   [ "$sum" = "$(field sha256)" ] || { say "the package has SHA-256 $sum, not $(field sha256)" >&2 && return 1; }
+}
+# The address that calls to the control plane come from, else those to anywhere.
+outward() {
+  for to in "$(field hosts | cut -d ' ' -f 1)" 192.0.2.1 2001:db8::1; do ip -o route get "$to" 2>/dev/null; done |
+    sed -n 's/.* src \([0-9a-f.:]*\).*/\1/p' | head -n 1
 }
 
 # --- keep: the last good set, and once what was there before us

@@ -1,4 +1,5 @@
-//! The remote program: what it is sent ([`payload`]) and what it answers ([`report`]).
+//! The remote program: what it is sent ([`payload`]), what it answers ([`report`]), and how both are
+//! had without SSH ([`offload`]).
 //!
 //! One constant command starts it in any login shell; the program itself, the data and at last
 //! the token come on standard input, the answer goes to standard output.
@@ -14,9 +15,11 @@
 
 mod answer;
 mod certificate;
+pub mod offload;
 pub mod payload;
 pub mod report;
 
+pub use offload::{Offload, Token};
 pub use payload::{
     Patience, Payload, RunId, bootstrap, check, commit, observe, remove, result, revert, token_line,
 };

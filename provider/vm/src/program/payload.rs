@@ -101,7 +101,9 @@ pub fn observe(bundle: &Bundle) -> Payload {
 /// Returns the call that checks whether a bootstrap could succeed. `now` is the caller's clock,
 /// which the VM's is compared with.
 pub fn check(bundle: &Bundle, now: Timestamp) -> Payload {
-    Payload::new(RunId::generate(), "check").with(wanted(bundle, now))
+    Payload::new(RunId::generate(), "check")
+        .with([clock(now)])
+        .with(wanted(bundle))
 }
 
 /// Returns the call that makes the VM run on `bundle`, or leaves it as it was.
@@ -111,10 +113,8 @@ pub fn check(bundle: &Bundle, now: Timestamp) -> Payload {
 /// connection, and is reverted without it.
 pub fn bootstrap(bundle: &Bundle, run: RunId, patience: Patience, now: Timestamp) -> Payload {
     Payload::new(run, "bootstrap")
-        .with(wanted(bundle, now))
-        .with(files(bundle))
-        .with(waits(patience))
-        .with([text("owner", &owner_line(&bundle.owner))])
+        .with([clock(now)])
+        .with(joining(bundle, patience))
 }
 
 /// Returns the call that follows a run, begun on a connection that was lost, to its end.
@@ -134,9 +134,7 @@ pub fn revert(run: RunId) -> Payload {
 
 /// Returns the call that takes the VM out of the mesh, if `owner` owns its proxy.
 pub fn remove(owner: &Owner, run: RunId, patience: Patience) -> Payload {
-    Payload::new(run, "remove")
-        .with(waits(patience))
-        .with([text("owner", &owner_line(owner))])
+    Payload::new(run, "remove").with(leaving(owner, patience))
 }
 
 /// Returns the line that answers [`Event::WantsToken`](super::Event).
@@ -184,22 +182,46 @@ impl Payload {
         lines.push('\n');
         let head = [text("run", self.run.as_str()), text("verb", self.verb)];
         for (key, value) in head.iter().chain(&self.data) {
-            lines.extend([key, " ", &STANDARD.encode(value), "\n"]);
+            lines.push_str(&line(key, value));
         }
         lines.push_str("end\n");
         lines.into_bytes()
     }
 }
 
+/// Returns the data of a bootstrap: all but the run, the verb and the clock.
+pub(super) fn joining(bundle: &Bundle, patience: Patience) -> Vec<(String, Vec<u8>)> {
+    let waits = waits(patience).into_iter();
+    wanted(bundle)
+        .into_iter()
+        .chain(files(bundle))
+        .chain(waits)
+        .collect()
+}
+
+/// Returns the data of a removal: all but the run and the verb.
+pub(super) fn leaving(owner: &Owner, patience: Patience) -> Vec<(String, Vec<u8>)> {
+    let owner = text("owner", &owner_line(owner));
+    waits(patience).into_iter().chain([owner]).collect()
+}
+
+/// Returns a line of data.
+pub(super) fn line(key: &str, value: &[u8]) -> String {
+    format!("{key} {}\n", STANDARD.encode(value))
+}
+
+fn clock(now: Timestamp) -> (String, Vec<u8>) {
+    text("now", &now.as_second().to_string())
+}
+
 /// What the checks compare the VM with.
-fn wanted(bundle: &Bundle, now: Timestamp) -> Vec<(String, Vec<u8>)> {
+fn wanted(bundle: &Bundle) -> Vec<(String, Vec<u8>)> {
     let redirect = if bundle.proxy.interception == Interception::Redirect {
         "yes"
     } else {
         "no"
     };
     let mut data = vec![
-        text("now", &now.as_second().to_string()),
         text("control-plane", &bundle.control_plane),
         text("redirect", redirect),
         text("owner", &owner_line(&bundle.owner)),
@@ -208,6 +230,9 @@ fn wanted(bundle: &Bundle, now: Timestamp) -> Vec<(String, Vec<u8>)> {
     if !bundle.taken.is_empty() {
         let lines = bundle.taken.iter().map(|(ip, id)| format!("{ip} {id}\n"));
         data.push(text("taken", &lines.collect::<String>()));
+    }
+    if bundle.finds_address {
+        data.push(text("find-address", "yes"));
     }
     if let Some(install) = &bundle.proxy.install {
         data.extend([
@@ -250,7 +275,7 @@ fn text(key: &str, value: &str) -> (String, Vec<u8>) {
 }
 
 /// Writing to a `Vec` cannot fail; should it, the VM refuses the truncated program.
-fn gzip(plain: &[u8]) -> Vec<u8> {
+pub(super) fn gzip(plain: &[u8]) -> Vec<u8> {
     let mut encoder = GzEncoder::new(Vec::new(), Compression::best());
     let written = encoder.write_all(plain);
     written.and_then(|()| encoder.finish()).unwrap_or_default()

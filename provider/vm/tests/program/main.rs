@@ -8,6 +8,7 @@
 mod answers;
 mod files;
 mod inputs;
+mod offload;
 mod packages;
 mod parts;
 mod runs;

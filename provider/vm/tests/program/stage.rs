@@ -50,6 +50,42 @@ impl Stage {
         self.root.path().join(below)
     }
 
+    /// Unpacks an archive, whose program then runs here; `own` has the last word. Returns its `install.sh`.
+    pub(crate) fn unpack(&self, archive: &[u8], own: &str) -> PathBuf {
+        let folder = self.path("carried");
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(self.path("carried.tar.gz"), archive).unwrap();
+        let tar = Command::new("tar")
+            .args(["--no-same-owner", "-xzf"])
+            .args([self.path("carried.tar.gz"), "-C".into(), folder.clone()])
+            .status();
+        assert!(tar.unwrap().success());
+        let program = fs::read_to_string(folder.join("mesh-vm.sh")).unwrap();
+        fs::write(
+            folder.join("mesh-vm.sh"),
+            format!("{program}\n{}\n", self.text(own)),
+        )
+        .unwrap();
+        let install = folder.join("install.sh");
+        let text = fs::read_to_string(&install).unwrap();
+        fs::write(&install, text.replace("/bin/sh", self.shell)).unwrap();
+        install
+    }
+
+    /// Runs `install.sh` with these words: whether it succeeded, and what it said.
+    pub(crate) fn install(&self, install: &Path, words: &[&str]) -> (bool, String) {
+        let mut shell = self.shell.split(' ');
+        let output = Command::new(shell.next().unwrap())
+            .args(shell)
+            .arg(install)
+            .args(words)
+            .env("TMPDIR", self.root.path())
+            .output()
+            .unwrap();
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8(said).unwrap())
+    }
+
     /// What is appended to the program: the folders, harmless steps, then the test's own text.
     fn text(&self, own: &str) -> String {
         let root = self.root.path().display();
@@ -206,6 +242,7 @@ pub(crate) fn bundle(files: Vec<File>) -> Bundle {
         hosts_line: Some("10.0.0.1 istiod.istio-system.svc".into()),
         control_plane: "istiod.istio-system.svc:15012".into(),
         taken: vec![],
+        finds_address: false,
     }
 }
 

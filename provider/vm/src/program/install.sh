@@ -1,0 +1,97 @@
+#!/bin/sh
+# Makes this machine a member of an Istio mesh, by the program and the data beside this file: the
+# same that Terraform's provider `mesh` would have sent over SSH.
+#
+#   sh install.sh               run on what is here from now on, or stay as it was
+#   sh install.sh join TRIES    the same, again and again while it does not succeed
+#   sh install.sh remove        take this machine out of the mesh
+#
+# It has to be root. What fails is told, and the exit code is 1.
+set -u
+umask 077
+export LC_ALL=C
+here=$(cd "$(dirname "$0")" && pwd) || exit 1
+box=$(mktemp -d) || exit 1
+trap 'rm -rf "$box"' EXIT
+trap 'exit 1' HUP INT TERM
+
+say() { printf '%s\n' "$*"; }
+b64() { base64 | tr -d '\n'; }
+plain() { printf %s "$1" | base64 -d 2>/dev/null && say ''; }
+
+# call VERB DATA: starts the program as a session would. Its standard input stays open, for the token.
+call() {
+  mkfifo "$box/$1" || return 1
+  # shellcheck disable=SC2016,SC2094 # expanded by the inner shell; the pipe is read and written on purpose
+  /bin/sh -c 'read -r p; eval "$(printf %s "$p" | base64 -d | gzip -dc)"; main' <"$box/$1" | {
+    exec 3>"$box/$1"
+    { gzip -c "$here/mesh-vm.sh" | b64 && say ''; cat "$2"; pair run "$run"; pair now "$(date +%s)"; say end; } >&3
+    listen
+  }
+  ended=$?
+  rm -f "$box/$1"
+  return "$ended"
+}
+pair() { say "$1 $(printf %s "$2" | b64)"; }
+# Tells what the program says. The status: 0 done, 3 it waits for the verdict, 1 anything else.
+listen() {
+  outcome=1
+  while read -r key first rest; do
+    case $key in
+    step) say "  $first" ;;
+    undo) say "  taking back: $first" ;;
+    failed) say "  failed: $first" ;;
+    bad) say "    $first: $(plain "$rest")" ;;
+    line) say "    $(plain "$first")" ;;
+    left) say "  left behind: $(plain "$first")" ;;
+    want) token >&3 || forgo ;;
+    report) report "$first" "$rest" ;;
+    esac
+  done
+  return "$outcome"
+}
+report() {
+  case $1 in
+  committed) outcome=0 && say 'this machine is a member of the mesh' ;;
+  removed) outcome=0 && say 'this machine is out of the mesh' ;;
+  awaits) outcome=3 ;;
+  reverted) say 'this machine is as it was before' ;;
+  foreign) say "the proxy on this machine belongs to $(plain "$2")" ;;
+  *) say "it ended so: $1 $2" ;;
+  esac
+}
+# The token is fetched when all else is ready, so that a slow package does not use it up.
+token() {
+  if [ -e "$here/token-command" ]; then text=$(/bin/sh "$here/token-command" 3>&-) || text=
+  else text=$(cat "$here/token" 2>/dev/null); fi
+  [ -n "$text" ] && pair token "$text"
+}
+# Without a token the run is taken back at once, instead of when nobody has answered for long.
+forgo() {
+  say '    there is no token: make a new archive, or look at token-command'
+  pair verb revert >"$box/revert.data" && (call revert "$box/revert.data") >/dev/null
+}
+join() {
+  run=$(tr -d - </proc/sys/kernel/random/uuid)
+  call bootstrap "$here/join.data"
+  case $? in
+  0) ;;
+  # Nobody's connection depends on it: sshd's own ports are never intercepted.
+  3) pair verb commit >"$box/commit.data" && call commit "$box/commit.data" || return 1 ;;
+  *) return 1 ;;
+  esac
+  rm -f "$here/token"
+}
+leave() { run=$(tr -d - </proc/sys/kernel/random/uuid) && call remove "$here/leave.data"; }
+
+case ${1:-join} in
+join)
+  left=${2:-1}
+  until join; do
+    left=$((left - 1)) && [ "$left" -gt 0 ] || exit 1
+    sleep 30
+  done
+  ;;
+remove) leave || exit 1 ;;
+*) say 'usage: sh install.sh [join [TRIES] | remove]' >&2 && exit 1 ;;
+esac

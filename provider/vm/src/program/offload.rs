@@ -1,0 +1,196 @@
+//! A bootstrap without SSH: the same program with the same data, as an archive that an operator
+//! carries to the VM, or as user data of cloud-init. `install.sh` in both starts the program as a
+//! session would, and gives it the token when it is asked for.
+//!
+//! **Invariant**: the same inputs give the same bytes; only an enclosed token differs.
+
+use std::fmt::Write as _;
+use std::io::{self, Write as _};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use flate2::{Compression, GzBuilder};
+use mesh::{Bundle, File, Watch};
+use secrecy::{ExposeSecret as _, SecretString};
+
+use super::TEXT;
+use super::payload::{Patience, gzip, joining, leaving, line};
+
+/// Where cloud-init puts the files.
+pub const FOLDER: &str = "/var/lib/mesh-vm";
+
+/// Starts the program, and tells people what it says.
+const INSTALL: &str = include_str!("install.sh");
+/// Fetches the token anew, by the user's command beside it.
+const REFRESH: &str = include_str!("token.sh");
+const REFRESH_PATH: &str = "/var/lib/istio/mesh-vm-token";
+const COMMAND_PATH: &str = "/var/lib/istio/token-command";
+
+const SERVICE: &str = "[Unit]
+Description=Fetches the token of the mesh's proxy
+After=network-online.target
+
+[Service]
+Type=oneshot
+ExecStart=/bin/sh /var/lib/istio/mesh-vm-token
+";
+
+/// It lives and ends with the proxy; the token is on tmpfs, so that a boot needs it at once.
+const TIMER: &str = "[Unit]
+Description=Keeps the token of the mesh's proxy fresh
+PartOf=istio.service
+
+[Timer]
+OnActiveSec=0
+OnUnitInactiveSec=5min
+AccuracySec=10s
+";
+
+const DROP_IN: &str = "[Unit]\nWants=mesh-vm-token.timer\n";
+
+/// How often cloud-init tries: the workload's entry, without which istiod refuses the proxy, may be
+/// made after the machine.
+const TRIES: u8 = 20;
+
+/// Where the VM has its token from.
+#[derive(Clone, Copy, Debug)]
+pub enum Token<'a> {
+    /// It is carried along.
+    Enclosed(&'a SecretString),
+    /// The VM runs this shell text as root, now and by a timer; it prints the token.
+    Command(&'a str),
+}
+
+/// What is carried to a VM.
+#[derive(Clone, Debug)]
+pub struct Offload {
+    /// Name and content, in order.
+    files: Vec<(&'static str, Vec<u8>)>,
+}
+
+impl Offload {
+    /// Returns what makes a VM run on `bundle`, or leaves it as it was.
+    pub fn new(bundle: &Bundle, token: Token<'_>) -> Self {
+        // Nobody's apply waits for it, and the mesh may not know the workload yet.
+        let patience = Patience {
+            ready: std::time::Duration::from_mins(3),
+            ..Patience::default()
+        };
+        let data = |verb: &str, data: Vec<(String, Vec<u8>)>| {
+            let lines = data.iter().map(|(key, value)| line(key, value));
+            let verb = line("verb", verb.as_bytes());
+            std::iter::once(verb).chain(lines).collect::<String>()
+        };
+        let placed = match token {
+            Token::Enclosed(_) => bundle.clone(),
+            Token::Command(command) => refreshing(bundle, command),
+        };
+        let (name, token) = match token {
+            Token::Enclosed(token) => ("token", token.expose_secret()),
+            Token::Command(command) => ("token-command", command),
+        };
+        let join = data("bootstrap", joining(&placed, patience));
+        let leave = data("remove", leaving(&bundle.owner, patience));
+        Self {
+            files: vec![
+                ("install.sh", INSTALL.into()),
+                ("mesh-vm.sh", TEXT.into()),
+                ("join.data", join.into()),
+                ("leave.data", leave.into()),
+                (name, token.into()),
+            ],
+        }
+    }
+
+    /// Returns the files by their names, without the token, for people who look.
+    pub fn files(&self) -> impl Iterator<Item = (&'static str, &[u8])> {
+        let open = self.files.iter().filter(|(name, _)| *name != "token");
+        open.map(|(name, content)| (*name, content.as_slice()))
+    }
+
+    /// Returns a `.tar.gz`: unpacked anywhere, `sh install.sh` joins the mesh.
+    ///
+    /// # Errors
+    /// None that could happen: it is written to memory.
+    pub fn archive(&self) -> io::Result<Vec<u8>> {
+        let zip = GzBuilder::new()
+            .mtime(0)
+            .write(Vec::new(), Compression::best());
+        let mut archive = tar::Builder::new(zip);
+        for (name, content) in &self.files {
+            let mut header = tar::Header::new_ustar();
+            header.set_size(content.len() as u64);
+            header.set_mode(if *name == "install.sh" { 0o700 } else { 0o600 });
+            header.set_uid(0);
+            header.set_gid(0);
+            header.set_mtime(0);
+            archive.append_data(&mut header, name, content.as_slice())?;
+        }
+        let mut zip = archive.into_inner()?;
+        zip.flush()?;
+        zip.finish()
+    }
+
+    /// Returns user data for cloud-init, as text: it writes the files below [`FOLDER`] and joins.
+    pub fn user_data(&self) -> String {
+        let mut text = String::from("#cloud-config\nwrite_files:\n");
+        for (name, content) in &self.files {
+            // Writing to a String cannot fail.
+            let _ = write!(
+                text,
+                "  - path: {FOLDER}/{name}\n    owner: root:root\n    permissions: '0600'\n"
+            );
+            match std::str::from_utf8(content) {
+                Ok(plain) if *name != "token-command" => block(&mut text, plain),
+                // The user's own text may hold what YAML has no plain form for.
+                _ => {
+                    let encoded = STANDARD.encode(content);
+                    let _ = writeln!(text, "    encoding: b64\n    content: {encoded}");
+                }
+            }
+        }
+        let _ = writeln!(
+            text,
+            "runcmd:\n  - [sh, {FOLDER}/install.sh, join, '{TRIES}']"
+        );
+        text
+    }
+
+    /// Returns the same compressed, in base64, for clouds with a narrow limit; cloud-init unpacks it.
+    pub fn user_data_base64(&self) -> String {
+        STANDARD.encode(gzip(self.user_data().as_bytes()))
+    }
+}
+
+fn block(text: &mut String, content: &str) {
+    text.push_str("    content: |\n");
+    for line in content.lines() {
+        let margin = if line.is_empty() { "" } else { "      " };
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "{margin}{line}");
+    }
+}
+
+/// Returns the bundle with the files that keep the token fresh, which come and go as all others do.
+fn refreshing(bundle: &Bundle, command: &str) -> Bundle {
+    let file = |path: &str, mode, content: &str| File {
+        path: path.into(),
+        owner: "root",
+        mode,
+        content: content.into(),
+        watch: Watch::No,
+    };
+    let mut bundle = bundle.clone();
+    bundle.files.extend([
+        file(COMMAND_PATH, 0o700, command),
+        file(REFRESH_PATH, 0o700, REFRESH),
+        file("/etc/systemd/system/mesh-vm-token.service", 0o644, SERVICE),
+        file("/etc/systemd/system/mesh-vm-token.timer", 0o644, TIMER),
+        file(
+            "/etc/systemd/system/istio.service.d/token.conf",
+            0o644,
+            DROP_IN,
+        ),
+    ]);
+    bundle
+}

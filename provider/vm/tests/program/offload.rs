@@ -1,0 +1,250 @@
+//! What is carried to a VM in another way than over SSH.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use jiff::Timestamp;
+use mesh::Interception;
+use secrecy::SecretString;
+use vm::program::{self, Offload, RunId, Token};
+
+use crate::stage::{SHELLS, Stage, TOKEN, bundle, file, patience};
+
+fn secret() -> SecretString {
+    TOKEN.into()
+}
+
+fn enclosed(bundle: &mesh::Bundle) -> Vec<u8> {
+    let offload = Offload::new(bundle, Token::Enclosed(&secret()));
+    offload.archive().unwrap()
+}
+
+fn text(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_default()
+}
+
+#[test]
+fn an_archive_joins_by_the_same_program_and_takes_the_machine_out_again() {
+    for shell in SHELLS {
+        let stage = Stage::new(shell);
+        let placed = stage.path("placed/it's here");
+        let archive = enclosed(&bundle(vec![file(&placed, b"what\nthe bundle has")]));
+        let install = stage.unpack(&archive, "STEPS='keep ask token place'");
+        let (joined, said) = stage.install(&install, &[]);
+        assert!(
+            joined && said.contains("is a member of the mesh"),
+            "{shell}: {said}"
+        );
+        assert_eq!(text(&placed), "what\nthe bundle has", "{shell}");
+        assert_eq!(
+            text(&stage.path("secrets/tokens/istio-token")),
+            TOKEN,
+            "{shell}"
+        );
+        assert!(!said.contains(TOKEN), "{shell}: {said}");
+        assert!(!stage.path("carried/token").exists(), "{shell}: used up");
+
+        let (removed, said) = stage.install(&install, &["remove"]);
+        assert!(
+            removed && said.contains("out of the mesh"),
+            "{shell}: {said}"
+        );
+        assert!(!placed.exists(), "{shell}");
+    }
+}
+
+#[test]
+fn an_archive_carries_the_data_that_ssh_would() {
+    let carried = bundle(vec![file(Path::new("/etc/a"), b"b")]);
+    let offload = Offload::new(&carried, Token::Enclosed(&secret()));
+    let data = lines(
+        std::str::from_utf8(
+            offload
+                .files()
+                .find(|(name, _)| *name == "join.data")
+                .unwrap()
+                .1,
+        )
+        .unwrap(),
+    );
+    let sent = program::bootstrap(
+        &carried,
+        RunId::generate(),
+        patience(),
+        Timestamp::UNIX_EPOCH,
+    );
+    let mut sent = lines(
+        String::from_utf8(sent.stdin())
+            .unwrap()
+            .split_once('\n')
+            .unwrap()
+            .1,
+    );
+    for of_the_moment in ["run", "now", "end"] {
+        assert!(sent.remove(of_the_moment).is_some(), "{of_the_moment}");
+        assert!(!data.contains_key(of_the_moment), "{of_the_moment}");
+    }
+    let names = |data: &BTreeMap<String, String>| data.keys().cloned().collect::<Vec<_>>();
+    assert_eq!(names(&data), names(&sent));
+    let differ = data.iter().filter(|(key, value)| sent[*key] != **value);
+    let differ: Vec<_> = differ.map(|(key, _)| key.as_str()).collect();
+    assert!(
+        differ.iter().all(|key| key.starts_with("wait.")),
+        "{differ:?}"
+    );
+}
+
+fn lines(text: &str) -> BTreeMap<String, String> {
+    let pair = |line: &str| {
+        let (key, value) = line.split_once(' ').unwrap_or((line, ""));
+        (key.to_owned(), value.to_owned())
+    };
+    text.lines().map(pair).collect()
+}
+
+#[test]
+fn the_same_inputs_give_the_same_bytes_and_only_the_token_differs() {
+    let carried = bundle(vec![file(Path::new("/etc/a"), b"b")]);
+    assert_eq!(enclosed(&carried), enclosed(&carried));
+    let other = SecretString::from("eyJhbGciOi.another.c2ln");
+    let [one, two] = [&secret(), &other].map(|token| {
+        let stage = Stage::new("dash");
+        let archive = Offload::new(&carried, Token::Enclosed(token)).archive();
+        stage.unpack(&archive.unwrap(), "");
+        ["install.sh", "mesh-vm.sh", "join.data", "leave.data"].map(|name| {
+            text(&stage.path("carried").join(name)).replace(stage.root.path().to_str().unwrap(), "")
+        })
+    });
+    assert_eq!(one, two);
+    let command = || Offload::new(&carried, Token::Command("cat /token")).user_data();
+    assert_eq!(command(), command());
+}
+
+#[test]
+fn a_token_is_fetched_by_the_users_command_when_it_is_asked_for() {
+    for shell in SHELLS {
+        let stage = Stage::new(shell);
+        let command = format!(
+            "cat {}/its-token # it's \"mine\"\n",
+            stage.root.path().display()
+        );
+        let offload = Offload::new(&bundle(vec![]), Token::Command(&command));
+        // Where the program puts the refreshing is the machine's own.
+        let install = stage.unpack(
+            &offload.archive().unwrap(),
+            "put() { case $2 in \"${d%/run/*}\"*) cp \"$1\" \"$2\" ;; *) mkdir -p \"${d%/run/*}/put\" && cp \"$1\" \"${d%/run/*}/put/${2##*/}\" ;; esac; }\nremember() { :; }\nSTEPS='keep ask token place'",
+        );
+        fs::create_dir_all(stage.path("secrets/tokens")).unwrap();
+        let (joined, said) = stage.install(&install, &[]);
+        assert!(
+            !joined && said.contains("there is no token") && said.contains("as it was before"),
+            "{shell}: {said}"
+        );
+        fs::write(stage.path("its-token"), TOKEN).unwrap();
+        fs::create_dir_all(stage.path("secrets/tokens")).unwrap();
+        fs::create_dir_all(stage.path("lib/mesh")).unwrap();
+        let (joined, said) = stage.install(&install, &["join", "1"]);
+        assert!(joined, "{shell}: {said}");
+        assert_eq!(
+            text(&stage.path("secrets/tokens/istio-token")),
+            TOKEN,
+            "{shell}"
+        );
+        assert_eq!(text(&stage.path("put/token-command")), command, "{shell}");
+        assert!(
+            text(&stage.path("put/token.conf")).contains("Wants=mesh-vm-token.timer"),
+            "{shell}"
+        );
+    }
+}
+
+#[test]
+fn new_rules_are_confirmed_by_the_archive_itself() {
+    for shell in SHELLS {
+        let stage = Stage::new(shell);
+        let mut carried = bundle(vec![]);
+        carried.proxy.interception = Interception::Redirect;
+        let install = stage.unpack(&enclosed(&carried), "STEPS='keep ask token place'");
+        let (joined, said) = stage.install(&install, &[]);
+        assert!(joined, "{shell}: {said}");
+    }
+}
+
+#[test]
+fn what_fails_is_told_and_taken_back() {
+    for shell in SHELLS {
+        let stage = Stage::new(shell);
+        let placed = stage.path("placed");
+        let archive = enclosed(&bundle(vec![file(&placed, b"new")]));
+        let install = stage.unpack(
+            &archive,
+            "do_ready() { say 'it does not start' >&2; false; }\nlast_words() { :; }\nhop() { log \"bad dns $(printf istiod | b64)\"; }\nSTEPS='keep ask token place ready'",
+        );
+        let (joined, said) = stage.install(&install, &[]);
+        assert!(!joined, "{shell}: {said}");
+        for word in [
+            "failed: ready",
+            "taking back: place",
+            "dns: istiod",
+            "as it was before",
+        ] {
+            assert!(said.contains(word), "{shell}: {word} not in {said}");
+        }
+        assert!(!placed.exists(), "{shell}");
+        assert!(stage.path("carried/token").exists(), "{shell}: kept");
+    }
+}
+
+#[test]
+fn cloud_init_writes_the_same_files_and_joins() {
+    let carried = bundle(vec![file(Path::new("/etc/a"), b"b: \"c\"\n\n# d\n")]);
+    let offload = Offload::new(&carried, Token::Command("echo \"\u{7f}\" | cat\n"));
+    let text = offload.user_data();
+    assert!(text.starts_with("#cloud-config\n"), "{text}");
+    let document: serde_json::Value = serde_yaml_ng::from_str(&text).unwrap();
+    let written = document["write_files"].as_array().unwrap();
+    let files: Vec<_> = offload.files().collect();
+    assert_eq!(written.len(), files.len());
+    for (file, (name, content)) in written.iter().zip(files) {
+        assert_eq!(file["path"], format!("/var/lib/mesh-vm/{name}"));
+        assert_eq!(file["permissions"], "0600", "{name}");
+        let text = file["content"].as_str().unwrap();
+        let bytes = if file["encoding"] == "b64" {
+            STANDARD.decode(text).unwrap()
+        } else {
+            text.as_bytes().to_vec()
+        };
+        assert_eq!(bytes, content, "{name}");
+    }
+    let run = serde_json::json!([["sh", "/var/lib/mesh-vm/install.sh", "join", "20"]]);
+    assert_eq!(document["runcmd"], run);
+}
+
+#[test]
+fn a_machine_without_a_known_address_finds_its_own() {
+    let stub = "ip() { case $4 in 10.0.0.1) say '10.0.0.1 via 10.0.0.254 dev eth0 src 10.0.0.7 uid 0' ;; *) return 1 ;; esac; }";
+    for shell in SHELLS {
+        for (hosts, address) in [(Some("10.0.0.1 istiod"), "10.0.0.7"), (None, "")] {
+            let stage = Stage::new(shell);
+            let placed = stage.path("placed");
+            let mut carried = bundle(vec![file(&placed, b"A='b c'\nISTIO_SVC_IP=''\nZ=1\n")]);
+            carried.finds_address = true;
+            carried.hosts_line = hosts.map(str::to_owned);
+            let install = stage.unpack(
+                &enclosed(&carried),
+                &format!("{stub}\nSTEPS='stage keep ask token place'"),
+            );
+            let (joined, said) = stage.install(&install, &[]);
+            assert_eq!(joined, !address.is_empty(), "{shell}: {said}");
+            if joined {
+                let expected = format!("A='b c'\nISTIO_SVC_IP={address}\nZ=1\n");
+                assert_eq!(text(&placed), expected, "{shell}");
+            } else {
+                assert!(said.contains("no route"), "{shell}: {said}");
+            }
+        }
+    }
+}
