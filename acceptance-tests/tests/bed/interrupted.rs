@@ -74,7 +74,14 @@ async fn a_killed_create_is_begun_again_by_the_next_apply() -> Done {
     assert!(applied.is_err(), "{:?}", applied.map(|told| texts(&told)));
     assert!(workload.state.is_none());
     assert_eq!(scenario.objects()?.len(), 3);
-    scenario.vm.shell(&format!("rm {DROP_IN}"))?;
+    // Nor does the VM need anybody to be as it was before, whatever cuts its run off.
+    scenario.vm.shell(&format!("rm {DROP_IN}; sync"))?;
+    scenario.vm.kill()?;
+    scenario.vm.start()?;
+    scenario.vm.wait_until_up()?;
+    wait_for("the VM has taken its run back", 60, || {
+        crate::failures::clean(&scenario)
+    })?;
     workload.converge().await
 }
 

@@ -32,7 +32,7 @@ const REACHED: &str =
 /// Waits until no run is there any more, and the proxy is ready.
 const ENDED: &str = "limit=$(($(date +%s) + 60))
 until [ -z \"$(systemctl list-units --plain --no-legend 'mesh-vm-*')\" ] && curl -fs -o /dev/null http://127.0.0.1:15021/healthz/ready
-do [ $(date +%s) -lt $limit ] && sleep 0.1; done";
+do if [ $(date +%s) -ge $limit ]; then systemctl list-units 'mesh-vm-*'; exit 1; fi; sleep 0.1; done";
 /// What of a VM a bootstrap changes: files, the unit, rules; and what no run may leave behind.
 const STATE: &str = r#"
 for f in /var/lib/istio/envoy/cluster.env /var/lib/istio/envoy/sidecar.env /etc/istio/config/mesh /etc/hosts \
@@ -68,7 +68,7 @@ enum Fault {
     Provider,
     /// The worker on the VM is killed.
     Worker,
-    /// The VM loses its power and boots again.
+    /// The VM loses its power and boots again; at most steps the provider dies with it.
     Power,
     /// The disk that holds the set before is full.
     Disk,
@@ -185,12 +185,13 @@ impl Walk {
         );
         assert_eq!(struck?, step);
         drop(provider);
+        let nobody = self.fault.kills_the_provider(step);
         let said = match told {
             Ok(told) => texts(&told),
-            Err(error) if self.fault == Fault::Provider => error.to_string(),
+            Err(error) if nobody => error.to_string(),
             Err(error) => return Err(error),
         };
-        if self.fault == Fault::Provider {
+        if nobody {
             // Terraform writes the state of before when a plugin dies.
             self.workload.state.clone_from(&before);
         }
@@ -198,7 +199,7 @@ impl Walk {
         blocking(vm, ENDED).await?;
         let at = self.look()?;
         // Who was told of a failure has the old state; a provider that is dead tells nothing.
-        let told_so = said.is_empty() == (at != Some(self.now)) || self.fault == Fault::Provider;
+        let told_so = said.is_empty() == (at != Some(self.now)) || nobody;
         if at.is_none() || !told_so {
             let lines = differing(&self.states[self.now], &state(vm)?);
             return Err(Failure::new(format!(
@@ -243,10 +244,22 @@ impl Walk {
 }
 
 impl Fault {
+    /// Whether nobody comes back to ask what became of the run that stopped at the step.
+    fn kills_the_provider(self, step: &str) -> bool {
+        let at = STEPS.iter().position(|one| *one == step);
+        self == Self::Provider || self == Self::Power && at.is_some_and(|at| at % 4 != 3)
+    }
+
     /// Breaks the run that stops at a step, lets what is left of it go on, and returns the step.
     async fn strike(self, vm: &Machine, provider: &Client) -> Result<String> {
         let reached = blocking(vm, REACHED).await?;
         let (step, folder) = reached.trim().split_once(' ').unwrap_or_default();
+        if self.kills_the_provider(step) {
+            let process = provider.process().and_then(contract::Process::id);
+            let process = process.ok_or_else(|| Failure::new("no process"))?;
+            let process = process.to_string();
+            Command::new("kill").args(["-KILL", &process]).status()?;
+        }
         match self {
             Self::Connection => {
                 // A session is two processes, and one may end with the other.
@@ -255,12 +268,7 @@ impl Fault {
                     "for p in $({session}); do kill -KILL $p || :; done"
                 ))?;
             }
-            Self::Provider => {
-                let process = provider.process().and_then(contract::Process::id);
-                let process = process.ok_or_else(|| Failure::new("no process"))?;
-                let process = process.to_string();
-                Command::new("kill").args(["-KILL", &process]).status()?;
-            }
+            Self::Provider => {}
             Self::Worker => {
                 vm.shell(&format!("kill -KILL $(cat {folder}/pid)"))?;
             }
@@ -268,6 +276,7 @@ impl Fault {
                 vm.shell("rm /var/tmp/walk/at; sync")?;
                 vm.kill()?;
                 vm.start()?;
+                vm.wait_until_up()?;
                 return Ok(step.to_owned());
             }
             Self::Disk => {

@@ -14,12 +14,13 @@ R=/run/mesh-vm             # one folder for each run, on tmpfs: input, token, lo
 S=/var/lib/istio/mesh      # what outlives a reboot: owner, journal, the set before, what was found
 DROP=/etc/systemd/system/istio.service.d HOSTS=/etc/hosts CERTS=/etc/certs BIN=/usr/local/bin LOG=/var/log/istio
 TOKEN=/var/run/secrets/tokens/istio-token LOOSE=/proc/sys/net/netfilter/nf_conntrack_tcp_loose
-ROTATE=/etc/logrotate.d/mesh-vm
+ROTATE=/etc/logrotate.d/mesh-vm UNITS=/etc/systemd/system UNDO=mesh-vm-undo.service
 PACKAGE=120 ALONE=45       # seconds: for another package manager, for a provider to come back
 # What Istio's package and the agent make and no package manager takes away.
 DIRS="/etc/istio /etc/certs /var/log/istio /var/run/secrets /var/lib/istio $DROP"
 STEPS='check stage keep ask stop install token place track start ready'
 p=${p:-}                   # this program as it came: gzip, base64
+NOW=                       # or how systemd is told not to be waited for
 
 hook() { :; } # before each step; tests put their own in its place
 say() { printf '%s\n' "$*"; }
@@ -119,7 +120,9 @@ resume() {
     rm -rf "$d" && d=$R/$run
     if [ "$verb" = revert ] && grep -q '^report committed' "$d/log"; then : >"$d/log"; again=1; fi
   elif [ "$(cat "$S/run/id" 2>/dev/null)" = "$run" ]; then
-    mv "$d" "$R/$run" && d=$R/$run && : >"$d/log" && again=1
+    : >"$d/log" # unless the boot was faster
+    if mv -T "$d" "$R/$run"; then again=1; else rm -rf "$d"; fi 2>/dev/null
+    d=$R/$run
   else say 'report lost' && return 1; fi
   [ "$verb" = result ] || : >"$d/$verb"
   [ -z "$again" ] || detach "mesh-vm-$run-again" mend
@@ -197,6 +200,13 @@ mend() {
   say 'the run was cut off on the VM' | lines
   fail "$(last_step)"
 }
+# At the VM's boot, of the copy in the journal: nobody may ever ask for a run that it cut off.
+boot() {
+  NOW=--no-block d='' # the proxy starts behind this
+  run=$1 && mkdir -p "$R" && d=$(mktemp -d "$R/in.XXXXXX") && : >"$d/log" && cp "$0" "$d/program" || return 1
+  # Who asked for the result was faster.
+  if mv -T "$d" "$R/$run" 2>/dev/null; then mend "$R/$run"; else rm -rf "$d"; fi
+}
 finish() { rm -rf "$d/in" "$d/token"; log "report $*" && log end; exit 0; }
 run_bootstrap() {
   if [ -e "$S/owner" ] && [ "$(namespace <"$S/owner")" != "$(field owner | namespace)" ]; then
@@ -228,13 +238,19 @@ journal() {
   rm -rf "$S/run"
   (umask 022 && mkdir -p "${S%/*}") && mkdir -p "$S/run" "$S/found" || return 1
   [ -e "$S/found/dirs" ] || say "$there" >"$S/found/dirs"
-  : >"$S/run/steps" && say "$run" >"$S/run/id"
+  : >"$S/run/steps" && cp "$d/program" "$S/run/program" && say "$run" >"$S/run/id" || return 1
+  # A link by hand needs no reload: it is for the next boot.
+  printf '%s\n' '[Unit]' 'Description=Takes back a bootstrap that was cut off' 'Before=istio.service' \
+    '[Service]' 'Type=oneshot' "ExecStart=/bin/sh $S/run/program boot $run" >"$d/unit" &&
+    put "$d/unit" "$UNITS/$UNDO" root 0644 && (umask 022 && mkdir -p "$UNITS/multi-user.target.wants") && ln -sf "../$UNDO" "$UNITS/multi-user.target.wants/$UNDO"
 }
+# At the end of the journal: a boot has nothing to take back.
+close() { rm -f "$UNITS/$UNDO" "$UNITS/multi-user.target.wants/$UNDO"; }
 fail() {
   log "failed $1"
   case $1 in check) ;; start | ready) last_words ;; *) lines <"$d/err" ;; esac 2>/dev/null
   undo || finish "halfway $1"
-  case $1 in start | ready) hop ;; esac
+  case $1 in start | ready) ! has now || hop ;; esac # after a reboot nothing says any more what was wanted
   finish reverted
 }
 # What could not be undone stays in the journal, and the set before with it, for the next run.
@@ -247,12 +263,14 @@ undo() {
     ! have "undo_$s" || "undo_$s" 2>"$d/err" || { say "undoing $s failed" >>"$d/err" && lines <"$d/err" && undone=; }
   done 5<"$d/undo"
   [ -n "$undone" ] || return 1
+  close
   rm -rf "$S/run" "$R/token-before"; [ -e "$S/owner" ] || forget
 }
 committed() {
   systemctl -q enable istio.service 2>/dev/null; disarm
   # Another name for the journal needs no room on a full disk.
   [ -e "$S/run/end" ] || ln "$S/run/steps" "$S/run/end" || fail commit
+  close
   rm -rf "$R/token-before" "$S/run/package"
   identity >>"$d/log"; finish committed
 }
@@ -391,7 +409,8 @@ halt() { if unit; then systemctl stop istio.service || return 1; fi; sweep ISTIO
 undo_stop() {
   systemctl daemon-reload
   ! grep -qx enabled "$S/run/unit" || systemctl -q enable istio.service
-  ! grep -qx active "$S/run/unit" || systemctl restart istio.service || { cat "$d/err"; say 'the proxy of before does not start'; } | lines
+  # shellcheck disable=SC2086 # a word, or none
+  ! grep -qx active "$S/run/unit" || systemctl $NOW restart istio.service || { cat "$d/err"; say 'the proxy of before does not start'; } | lines
 }
 tools() {
   for f in iptables-nft iptables-legacy ip6tables-nft ip6tables-legacy; do ! have "$f-save" || say "$f"; done
@@ -667,6 +686,7 @@ ours() {
 # Takes away the folders that were not there before the first run.
 forget() {
   gone=; for f in $DIRS; do grep -qxF "$f" "$S/found/dirs" 2>/dev/null || gone="$gone $f"; done
+  close
   # shellcheck disable=SC2086 # a list of words of ours
   rm -rf "$S" $gone
   systemctl daemon-reload 2>/dev/null

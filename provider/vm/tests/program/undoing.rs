@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -150,6 +151,56 @@ fn a_proxy_that_fails_again_and_again_counts_as_running() {
             ));
             assert_eq!(said, kept, "{shell}: {state}");
         }
+    }
+}
+
+/// What is on tmpfs goes, and the program is called as the unit in the journal's company says.
+#[test]
+fn a_reboot_takes_back_what_it_cut_off_and_nobody_needs_to_ask() {
+    for shell in SHELLS {
+        let stage = Stage::new(shell);
+        let placed = stage.path("placed");
+        let call = |content: &[u8], own: &str| {
+            let bundle = bundle(vec![file(&placed, content)]);
+            let own = format!("STEPS='keep place last'; do_last() {{ {own}; }}");
+            let payload = begin_with(&bundle);
+            (payload.run().clone(), stage.call(payload, &own))
+        };
+        call(b"old", "true").1.report();
+        let units = [
+            stage.path("units/mesh-vm-undo.service"),
+            stage.path("units/multi-user.target.wants/mesh-vm-undo.service"),
+        ];
+        let there = || units.each_ref().map(|unit| unit.exists());
+        // The stand-in for the end leaves it; the end of a real run has the unit's whole life on the bed.
+        for unit in &units {
+            fs::remove_file(unit).unwrap();
+        }
+        let (run, mut cut) = call(b"new", "kill -9 $$");
+        cut.until("last");
+        cut.cut();
+        assert_eq!(fs::read(&placed).unwrap(), b"new", "{shell}");
+        assert_eq!(there(), [true; 2], "{shell}");
+        fs::remove_dir_all(stage.path("run")).unwrap();
+
+        let unit = fs::read_to_string(&units[0]).unwrap();
+        let command = unit
+            .lines()
+            .find_map(|line| line.strip_prefix("ExecStart="));
+        let command = command.unwrap().replace("/bin/sh", shell);
+        let mut words = command.split(' ');
+        let done = Command::new(words.next().unwrap())
+            .args(words)
+            .output()
+            .unwrap();
+        assert!(done.status.success(), "{shell}: {done:?}");
+        assert_eq!(fs::read(&placed).unwrap(), b"old", "{shell}");
+        assert_eq!(there(), [false; 2], "{shell}");
+        let report = stage.call(program::result(run), "").report();
+        assert!(
+            matches!(&report, Report::Reverted { step, .. } if step == "last"),
+            "{shell}: {report:?}"
+        );
     }
 }
 
