@@ -22,6 +22,7 @@ mod logins;
 mod machine;
 mod networks;
 mod objects;
+mod offload;
 mod people;
 mod quiet;
 mod secrets;

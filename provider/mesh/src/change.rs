@@ -76,9 +76,9 @@ impl Cause {
     }
 
     /// Returns the cause of a changed attribute. Adding and removing `ssh` as a whole is no cause to
-    /// hold back: it is what makes the VM ours.
+    /// hold back: it is what makes the VM ours. Nor is an archive that is asked for.
     fn of_edit(at: &str) -> Option<Self> {
-        if at == "ssh" {
+        if at == "ssh" || at.starts_with("bundle") {
             return None;
         }
         let of_machine = ["triggers", "ssh"].iter().any(|name| {

@@ -4,6 +4,7 @@ mod block;
 mod findings;
 mod fleet;
 mod input;
+mod offload;
 mod plans;
 mod rules;
 
@@ -67,6 +68,7 @@ fn full() -> Json {
                 "through": [gate()],
             },
         },
+        "bundle": null,
         "health_check": {
             "http": { "host": "127.0.0.1", "port": 9080, "path": "/health", "scheme": "HTTP", "headers": { "X-Probe": "1" } },
             "initial_delay_seconds": 1, "timeout_seconds": 2, "period_seconds": 5, "success_threshold": 1, "failure_threshold": 3,

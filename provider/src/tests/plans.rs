@@ -8,7 +8,7 @@ use super::{full, none, provider, state, usual, with};
 
 /// Plans a change from one configuration to another with the drift that a refresh found, and
 /// compares what the plan says of the output.
-async fn check(before: Json, drift: Json, after: Json, expected: Expect) {
+pub(super) async fn check(before: Json, drift: Json, after: Json, expected: Expect) {
     let client = provider(&json!({})).await;
     let resource = client.resource("mesh_vm_workload").unwrap();
     let prior = state(&resource, &before, &drift).await;

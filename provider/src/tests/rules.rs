@@ -124,6 +124,8 @@ fn of_the_vm() -> Vec<(&'static str, Json)> {
         ("/proxy/install/sha256", json!("b".repeat(64))),
         ("/proxy/exclude_inbound_ports", json!([2223])),
         ("/proxy/exclude_cidrs", json!(["10.2.0.0/16"])),
+        ("/bundle/path", json!("out/other.tar.gz")),
+        ("/bundle/token_version", json!(2)),
         ("/on_destroy", json!("keep")),
         ("/field_manager/force_conflicts", json!(true)),
         ("/timeouts/create", json!("21m")),
@@ -134,10 +136,12 @@ fn of_the_vm() -> Vec<(&'static str, Json)> {
 }
 
 /// What is not rendered but still asks for a bootstrap: the machine may be another one. The package
-/// and the only runtime there is are no files, and a coordinate is where the files go.
-const NOT_RENDERED: [&str; 5] = [
+/// and the only runtime there is are no files, a coordinate is where the files go, and an archive how.
+const NOT_RENDERED: [&str; 7] = [
     "triggers",
     "ssh.host",
+    "bundle.path",
+    "bundle.token_version",
     "proxy.runtime",
     "proxy.install.url",
     "proxy.install.sha256",
@@ -199,6 +203,11 @@ fn sample(pointer: &str) -> Json {
         }
         // Behind a name, the proxy must be told its own address.
         "/instance_ip" => with(full(), "/address", json!("vm.example.com")),
+        // There is no SSH then.
+        _ if pointer.starts_with("/bundle") => {
+            let archive = json!({ "path": "out/ratings.tar.gz", "token_version": 1 });
+            with(with(full(), "/ssh", Json::Null), "/bundle", archive)
+        }
         // Services and Sidecar are then the fleet's.
         "/fleet" => with(
             with(full(), "/services", Json::Null),

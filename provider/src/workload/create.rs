@@ -8,6 +8,7 @@ use tfplugin::{Diagnostic, Diagnostics, Done};
 use tokio::time::Instant;
 use vm::Wait;
 
+use super::archive;
 use super::bootstrap::{Failure, Left};
 use super::input::WorkloadInput;
 use super::join::{connect, joined, told, unfinished};
@@ -37,8 +38,17 @@ pub(super) async fn create(
         if let Err(error) = prepared.write(&prepared.desired.objects).await {
             return Err(take_back(&prepared, error.into(), reached).await);
         }
-        *reached = Some(without_vm(told(&prepared, vec![])));
-        return Ok(prepared.warnings);
+        let Some(path) = archive::path(next) else {
+            *reached = Some(without_vm(told(&prepared, vec![])));
+            return Ok(prepared.warnings);
+        };
+        return match archive::write(&prepared, path, vec!["created".into()]).await {
+            Ok(output) => {
+                *reached = Some(output);
+                Ok(prepared.warnings)
+            }
+            Err(error) => Err(take_back(&prepared, error, reached).await),
+        };
     };
     *reached = Some(begun(&prepared, unfinished()));
     if let Err(error) = prepared.withdraw().await {

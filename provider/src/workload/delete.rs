@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use vm::program::{self, Patience, Report, RunId};
 use vm::{Session, VmError, Wait};
 
+use super::archive;
 use super::bootstrap::IDLE;
 use super::convert;
 use super::input::{SshInput, WorkloadInput};
@@ -59,6 +60,9 @@ pub(super) async fn delete(
         .delete(&doomed)
         .await
         .map_err(|error| diagnose::cluster(&error))?;
+    if let Some(path) = archive::path(prior) {
+        warnings.append(archive::remove(path));
+    }
     for of in &foreign {
         warnings.push(writer::not_ours(&mark, of));
     }

@@ -19,7 +19,7 @@ object! {
     /// of each service on it, its `Sidecar`, and the proxy that runs on it.
     ///
     /// These belong together because they change together: a label that a service selects is also
-    /// baked into what the VM was bootstrapped with. Without `ssh` only the objects are written.
+    /// baked into what the VM was bootstrapped with. Without `ssh` and `bundle` only the objects are written.
     pub struct WorkloadInput: Effect {
         /// Namespace of the workload. A VM has exactly one.
         Required namespace: Text<Namespace> => Replace,
@@ -55,8 +55,10 @@ object! {
         Optional services: BTreeMap<Text<Name>, ServiceInput> => Objects,
         /// The `Sidecar` of the workload. Its listeners follow from `services`. Unset: none is written.
         Optional sidecar: SidecarInput => Objects,
-        /// How to reach the VM. Unset: only the objects are written.
+        /// How to reach the VM. Unset: it is not reached.
         Optional ssh: SshInput => Rebootstrap,
+        /// Instead of `ssh`: an archive of what the VM should run on, which somebody carries there.
+        Optional bundle: BundleInput => Rebootstrap,
         /// How it is found out whether the application answers: the proxy asks it, and the VM takes traffic while it
         /// does. Unset: a VM takes traffic even when it is dead.
         Optional health_check: HealthCheckInput => Rebootstrap,
@@ -169,6 +171,19 @@ object! {
         Optional insecure_ignore_host_key: bool => Nothing,
         /// Host to go through. Default: the provider block's.
         Optional bastion: BastionInput => Nothing,
+    }
+}
+
+object! {
+    /// An archive that makes a machine the VM of this workload: `sh install.sh` in it, as root, does there what the
+    /// apply would do over SSH, and `sh install.sh remove` takes it back. A change that would bootstrap the VM again
+    /// writes a new one, to be carried there.
+    pub struct BundleInput: Effect {
+        /// Where the `.tar.gz` is written, for its owner only to read: in it is a token for the workload's service account,
+        /// which lasts one hour. A file that is gone is not missed.
+        Required path: String => Rebootstrap,
+        /// Any number: another one has the archive written anew, with a fresh token.
+        Optional token_version: u32 => Rebootstrap,
     }
 }
 

@@ -10,6 +10,7 @@
 //!
 //! **Invariant**: nothing computed enters an input, and no output reaches `render`.
 
+mod archive;
 mod bootstrap;
 pub(crate) mod convert;
 mod create;
@@ -62,6 +63,7 @@ impl Resource for VmWorkload {
             .map(|workload| diagnose::problems(mesh::validate(&workload), unknown))
             .unwrap_or_default();
         told.append(input.ssh.known().map(ssh::unverified).unwrap_or_default());
+        told.append(archive::check(input));
         told
     }
 

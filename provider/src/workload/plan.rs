@@ -46,7 +46,7 @@ pub(crate) fn change(
         });
     }
     // Where there is no VM, nothing is held back; and what may be is not known yet.
-    let held_back = !next.ssh.is_null();
+    let held_back = !next.ssh.is_null() || !next.bundle.is_null();
     let on = next.rebootstrap_on.known().filter(|_| held_back);
     let on = on.map(|causes| causes.iter().map(|cause| cause.0).collect());
     let change = mesh::decide(&edits, &drift(output), on.as_ref());
@@ -115,13 +115,25 @@ fn created(next: &WorkloadInput) -> WorkloadOutput {
     let output = WorkloadOutput {
         id: convert::id(next).map_or(Value::Unknown, |id| Value::Known(id.to_string())),
         drift: drift_output(Drift::default()),
-        last_bootstrap_reasons: next.ssh.as_ref().map(|_| vec!["created".into()]),
+        last_bootstrap_reasons: match (&next.ssh, &next.bundle) {
+            (Value::Known(_), _) | (_, Value::Known(_)) => Value::Known(vec!["created".into()]),
+            _ => Value::Unknown,
+        },
         ..all_unknown::<Effect, _>()
     };
-    if next.ssh.is_null() {
-        without_vm(output)
-    } else {
-        output
+    as_reached(output, next)
+}
+
+/// Returns the output as far as the VM is reached: not at all, by an archive, or by SSH.
+fn as_reached(output: WorkloadOutput, next: &WorkloadInput) -> WorkloadOutput {
+    match (next.ssh.is_null(), next.bundle.is_null()) {
+        (false, _) => output,
+        (true, false) => WorkloadOutput {
+            machine_id: Value::Null,
+            proxy_version: Value::Null,
+            ..output
+        },
+        (true, true) => without_vm(output),
     }
 }
 
@@ -150,13 +162,10 @@ fn changed(output: &WorkloadOutput, next: &WorkloadInput, change: Change) -> Wor
     }
     let mut planned = unknown_from(output, &change.effect.min(Effect::Rebootstrap));
     planned.drift = held_output(change.held);
-    if next.ssh.is_null() {
-        return without_vm(planned);
-    }
     if change.effect >= Effect::Rebootstrap {
         planned.last_bootstrap_reasons = change.reasons.map_or(Value::Unknown, Value::Known);
     }
-    planned
+    as_reached(planned, next)
 }
 
 /// Tells what differs on the VM and stays so. The summary is constant: Terraform groups by it.
@@ -200,6 +209,16 @@ fn deleted(prior: &WorkloadInput, output: &WorkloadOutput) -> Planned<VmWorkload
                  Istio refuses it once its certificate ends.",
             )
             .at("on_destroy"),
+        );
+    }
+    if prior.ssh.is_null() && !prior.bundle.is_null() {
+        planned.diagnostics.push(
+            Diagnostic::warning(
+                "The VM is left as it is",
+                "It was joined by an archive, so Terraform cannot reach it: the proxy goes on running there after its \
+                 objects are deleted. Run `sh install.sh remove` on the VM, where the archive was unpacked.",
+            )
+            .at("bundle"),
         );
     }
     planned

@@ -9,6 +9,7 @@ use tokio::time::{Instant, timeout_at};
 use vm::program::{self, Report};
 use vm::{VmError, Wait};
 
+use super::archive;
 use super::bootstrap::IDLE;
 use super::convert;
 use super::findings;
@@ -119,7 +120,10 @@ async fn refreshed(
         warnings.push(unchecked(&why.detail));
         None
     });
-    let found = compare(&prepared, &before, seen.as_ref());
+    let mut found = compare(&prepared, &before, seen.as_ref());
+    if archive::path(input).is_some() {
+        found.vm = archive::drift(&before, &told(&prepared, vec![]));
+    }
     Ok((outcome(&prepared, before, found), warnings))
 }
 

@@ -6,6 +6,7 @@ use tfplugin::{Changed, Diagnostic, Diagnostics, Done};
 use tokio::time::Instant;
 use vm::Wait;
 
+use super::archive;
 use super::bootstrap::{Failure, Left};
 use super::delete;
 use super::input::WorkloadInput;
@@ -64,20 +65,30 @@ async fn objects(
     prepared.write(&prepared.desired.objects).await?;
     prepared.prune(update.prior).await?;
     let mut warnings = Diagnostics::none();
-    if update.next.ssh.is_null() {
+    let path = archive::path(update.next);
+    // Carried to from now on, the VM stays what it is.
+    if update.next.ssh.is_null() && path.is_none() {
         warnings.append(delete::leave(context, update, &prepared, deadline).await);
     }
     // What the plan kept as it was must come out as it was.
-    let output = if change.effect >= Effect::Rebootstrap {
-        without_vm(told(&prepared, vec![]))
-    } else {
-        update.output.clone()
+    let output = match path {
+        _ if change.effect < Effect::Rebootstrap => update.output.clone(),
+        None => without_vm(told(&prepared, vec![])),
+        Some(path) => archive::write(&prepared, path, change.reasons.unwrap_or_default()).await?,
     };
+    warnings.append(no_longer(update));
     *reached = Some(WorkloadOutput {
         drift: held_output(change.held),
         ..output
     });
     Ok(warnings)
+}
+
+/// Removes the archive that the prior input asked for, if this one does not.
+fn no_longer(update: &Update<'_>) -> Diagnostics {
+    let before =
+        archive::path(update.prior).filter(|path| archive::path(update.next) != Some(*path));
+    before.map(archive::remove).unwrap_or_default()
 }
 
 /// Bootstraps the VM again, with the entry withdrawn meanwhile.
@@ -120,6 +131,7 @@ async fn rebootstrap(
             let mut warnings =
                 joined(&prepared, &before, &done, reasons, deadline, reached).await?;
             prepared.prune(update.prior).await?;
+            warnings.append(no_longer(update));
             // The same machine under another name is not left: what would be cleaned is the new proxy.
             if update.output.machine_id.known() != Some(&done.machine_id) {
                 warnings.append(delete::leave(context, update, &prepared, deadline).await);

@@ -1,0 +1,118 @@
+//! VMs that Terraform does not reach: an archive that is carried there.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use acceptance_tests::workload::{NAME, Workload};
+use acceptance_tests::{Done, Failure, Result, Scenario, wait_for};
+use bed::Machine;
+use contract::{Action, Value};
+use serde_json::json;
+use tempfile::TempDir;
+
+use crate::demo::{call_vm, can_call_pod};
+
+/// Somebody carries the archive to the VM, unpacks it there and runs it.
+fn install(vm: &Machine, archive: &Path, words: &str) -> Result<String> {
+    vm.write("/root/mesh.tar.gz", &fs::read(archive)?)?;
+    let script = format!(
+        "cd /root && rm -rf mesh && mkdir -m 0700 mesh && tar -xzf mesh.tar.gz -C mesh && sh mesh/install.sh {words} 2>&1"
+    );
+    Ok(vm.shell(&script)?)
+}
+
+/// Whether istiod has a connection with the workload's proxy.
+pub(crate) fn is_connected(scenario: &Scenario) -> std::result::Result<bool, bed::Error> {
+    let entry = scenario
+        .kubectl()
+        .get(&scenario.object("workloadentries", NAME))?;
+    let notes = &entry["metadata"]["annotations"];
+    Ok(notes["istio.io/connectedAt"].is_string() && notes["istio.io/disconnectedAt"].is_null())
+}
+
+#[tokio::test]
+async fn a_vm_without_ssh_joins_by_an_archive_and_leaves_again() -> Done {
+    let scenario = Scenario::begin("offload")?;
+    let vm = &scenario.vm;
+    vm.shell("systemctl disable --now ssh.service ssh.socket 2>/dev/null; ! ss -Hltn sport = :22 | grep .")?;
+    let before = vm.shell(LISTING)?;
+    let folder = TempDir::new()?;
+    let archive = folder.path().join("out/ratings.tar.gz");
+    let mut workload = Workload::new(&scenario)?;
+    workload.config["ssh"] = json!(null);
+    workload.config["bundle"] = json!({ "path": archive, "token_version": 1 });
+    // A check of its health keeps traffic away until the VM is there.
+    workload.config["health_check"] = json!({ "tcp": { "port": 9080 }, "period_seconds": 1 });
+    workload.converge().await?;
+    assert_eq!(fs::metadata(&archive)?.permissions().mode() & 0o777, 0o600);
+    let members = unpacked(&archive)?;
+    let token = fs::read_to_string(members.path().join("token"))?;
+    let state = format!("{:?}", workload.state);
+    assert!(!state.contains(&token) && !state.contains("eyJhbGci"));
+
+    let said = install(vm, &archive, "")?;
+    assert!(said.contains("is a member of the mesh"), "{said}");
+    wait_for("istiod reports the proxy", 30, || is_connected(&scenario))?;
+    call_vm(&scenario)?;
+    can_call_pod(&scenario)?;
+    assert_eq!(
+        vm.shell("cd /root/mesh && ls")?,
+        "install.sh\njoin.data\nleave.data\nmesh-vm.sh\n"
+    );
+
+    let (old, digest) = (fs::read(&archive)?, text(&workload, "bundle_digest"));
+    workload.config["labels"]["version"] = json!("v2");
+    workload.converge().await?;
+    let reasons = format!(
+        "{:?}",
+        workload
+            .state
+            .as_ref()
+            .map(|state| &state.value["last_bootstrap_reasons"])
+    );
+    assert!(reasons.contains("labels.version: v1 -> v2"), "{reasons}");
+    assert_ne!(old, fs::read(&archive)?);
+    assert_ne!(digest, text(&workload, "bundle_digest"));
+    install(vm, &archive, "join 1")?;
+    let labels = vm.read("/var/lib/istio/envoy/cluster.env")?;
+    assert!(labels.contains(r#""version":"v2""#), "{labels}");
+    call_vm(&scenario)?;
+
+    // Gone is no drift: it was carried away.
+    fs::remove_file(&archive)?;
+    workload.refresh().await?;
+    assert_eq!(workload.plan().await?.action, Action::NoOp);
+    let told = vm.shell("cp -r /root/mesh /root/kept && sh /root/kept/install.sh remove 2>&1")?;
+    assert!(told.contains("out of the mesh"), "{told}");
+    vm.shell("rm -rf /root/mesh* /root/kept")?;
+    assert_eq!(vm.shell(LISTING)?, before);
+    workload.destroy().await?;
+    assert_eq!(scenario.objects()?, Vec::<String>::new());
+    Ok(())
+}
+
+/// What a member of the mesh has and another machine does not.
+const LISTING: &str = "ls -A /root /etc /etc/systemd/system /var/lib /usr/local/bin; iptables-save | grep '^-'; cat /etc/hosts";
+
+fn text(workload: &Workload, name: &str) -> String {
+    match workload.state.as_ref().map(|state| &state.value[name]) {
+        Some(Value::String(text)) => text.clone(),
+        other => format!("{other:?}"),
+    }
+}
+
+fn unpacked(archive: &Path) -> Result<TempDir> {
+    let folder = TempDir::new()?;
+    let tar = std::process::Command::new("tar")
+        .arg("-xzf")
+        .arg(archive)
+        .arg("-C")
+        .arg(folder.path())
+        .status()?;
+    if tar.success() {
+        Ok(folder)
+    } else {
+        Err(Failure::new("tar cannot read the archive"))
+    }
+}

@@ -1,0 +1,143 @@
+//! Workloads whose VM Terraform does not reach.
+
+use expect_test::expect;
+use serde_json::{Value as Json, json};
+
+use super::plans::check;
+use super::{none, provider, state, usual, with};
+
+/// The usual workload, carried by an archive.
+fn carried() -> Json {
+    let mut config = usual();
+    config["ssh"] = Json::Null;
+    config["bundle"] = json!({ "path": "out/ratings.tar.gz", "token_version": 1 });
+    config
+}
+
+#[tokio::test]
+async fn an_archive_is_written_anew_for_what_would_bootstrap_again_and_for_a_token() {
+    check(
+        carried(),
+        none(),
+        with(carried(), "/labels/version", json!("v2")),
+        expect![[r#"
+            Update
+            bootstrapped_at: "2026-01-01T00:00:00Z" -> "<unknown until apply>"
+            bundle_digest: "0123" -> "<unknown until apply>"
+            cluster_id: "Kubernetes" -> "<unknown until apply>"
+            control_plane: "istiod.istio-system.svc:15012" -> "<unknown until apply>"
+            last_bootstrap_reasons: ["created"] -> ["labels.version: v1 -> v2"]
+            machine_id: "4711" -> null
+            proxy_version: "1.31.0" -> null
+            revision: "default" -> "<unknown until apply>"
+            spiffe_id: "spiffe://cluster.local/ns/bookinfo/sa/default" -> "<unknown until apply>"
+            trust_domain: "cluster.local" -> "<unknown until apply>"
+        "#]],
+    )
+    .await;
+    check(
+        carried(),
+        none(),
+        with(carried(), "/bundle/token_version", json!(2)),
+        expect![[r#"
+            Update
+            bootstrapped_at: "2026-01-01T00:00:00Z" -> "<unknown until apply>"
+            bundle_digest: "0123" -> "<unknown until apply>"
+            cluster_id: "Kubernetes" -> "<unknown until apply>"
+            control_plane: "istiod.istio-system.svc:15012" -> "<unknown until apply>"
+            last_bootstrap_reasons: ["created"] -> ["bundle.token_version: 1 -> 2"]
+            machine_id: "4711" -> null
+            proxy_version: "1.31.0" -> null
+            revision: "default" -> "<unknown until apply>"
+            spiffe_id: "spiffe://cluster.local/ns/bookinfo/sa/default" -> "<unknown until apply>"
+            trust_domain: "cluster.local" -> "<unknown until apply>"
+        "#]],
+    )
+    .await;
+    let hosts = json!(["ratings.other"]);
+    check(
+        carried(),
+        none(),
+        with(carried(), "/services/ratings/hosts", hosts),
+        expect![[r#"
+            Update
+            machine_id: "4711" -> null
+            proxy_version: "1.31.0" -> null
+        "#]],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn from_ssh_to_an_archive_and_back_is_a_bootstrap() {
+    check(usual(), none(), carried(), expect![[r#"
+        Update
+        bootstrapped_at: "2026-01-01T00:00:00Z" -> "<unknown until apply>"
+        bundle_digest: "0123" -> "<unknown until apply>"
+        cluster_id: "Kubernetes" -> "<unknown until apply>"
+        control_plane: "istiod.istio-system.svc:15012" -> "<unknown until apply>"
+        last_bootstrap_reasons: ["created"] -> ["bundle.path: unset -> out/ratings.tar.gz","bundle.token_version: unset -> 1","ssh: removed"]
+        machine_id: "4711" -> null
+        proxy_version: "1.31.0" -> null
+        revision: "default" -> "<unknown until apply>"
+        spiffe_id: "spiffe://cluster.local/ns/bookinfo/sa/default" -> "<unknown until apply>"
+        trust_domain: "cluster.local" -> "<unknown until apply>"
+    "#]]).await;
+    check(carried(), none(), usual(), expect![[r#"
+        Update
+        bootstrapped_at: "2026-01-01T00:00:00Z" -> "<unknown until apply>"
+        bundle_digest: "0123" -> "<unknown until apply>"
+        cluster_id: "Kubernetes" -> "<unknown until apply>"
+        control_plane: "istiod.istio-system.svc:15012" -> "<unknown until apply>"
+        last_bootstrap_reasons: ["created"] -> ["bundle.path: out/ratings.tar.gz -> unset","bundle.token_version: 1 -> unset","ssh: added"]
+        machine_id: "4711" -> "<unknown until apply>"
+        proxy_version: "1.31.0" -> "<unknown until apply>"
+        revision: "default" -> "<unknown until apply>"
+        spiffe_id: "spiffe://cluster.local/ns/bookinfo/sa/default" -> "<unknown until apply>"
+        trust_domain: "cluster.local" -> "<unknown until apply>"
+    "#]]).await;
+}
+
+#[tokio::test]
+async fn a_mesh_that_changed_since_the_archive_was_written_is_a_reason() {
+    let line = "mesh: revision 'default' -> 'canary'";
+    let drift = json!({ "objects": [], "vm": [line] });
+    check(carried(), drift, carried(), expect![[r#"
+        Update
+        bootstrapped_at: "2026-01-01T00:00:00Z" -> "<unknown until apply>"
+        bundle_digest: "0123" -> "<unknown until apply>"
+        cluster_id: "Kubernetes" -> "<unknown until apply>"
+        control_plane: "istiod.istio-system.svc:15012" -> "<unknown until apply>"
+        drift: {"objects":[],"vm":["mesh: revision 'default' -> 'canary'"]} -> {"objects":[],"vm":[]}
+        last_bootstrap_reasons: ["created"] -> ["drift: mesh: revision 'default' -> 'canary'"]
+        machine_id: "4711" -> null
+        proxy_version: "1.31.0" -> null
+        revision: "default" -> "<unknown until apply>"
+        spiffe_id: "spiffe://cluster.local/ns/bookinfo/sa/default" -> "<unknown until apply>"
+        trust_domain: "cluster.local" -> "<unknown until apply>"
+    "#]]).await;
+}
+
+#[tokio::test]
+async fn two_ways_to_the_vm_are_refused() {
+    let client = provider(&json!({})).await;
+    let resource = client.resource("mesh_vm_workload").unwrap();
+    let mut both = usual();
+    both["bundle"] = carried()["bundle"].clone();
+    let told = resource.validate(&both).await.unwrap().diagnostics;
+    let [told] = &told[..] else {
+        panic!("{told:?}");
+    };
+    assert!(told.to_string().contains("Two ways to the VM at bundle"));
+}
+
+#[tokio::test]
+async fn a_destroy_says_how_the_vm_is_cleaned_that_terraform_does_not_reach() {
+    let client = provider(&json!({})).await;
+    let resource = client.resource("mesh_vm_workload").unwrap();
+    let prior = state(&resource, &carried(), &none()).await;
+    let told = resource.plan_destroy(&prior).await.unwrap().diagnostics;
+    let told: Vec<_> = told.iter().map(ToString::to_string).collect();
+    assert_eq!(told.len(), 1, "{told:?}");
+    assert!(told[0].contains("sh install.sh remove"), "{told:?}");
+}

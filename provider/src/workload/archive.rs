@@ -1,0 +1,122 @@
+//! A VM that Terraform does not reach: what it should run on is written to an archive, which somebody
+//! carries there.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::path::Path;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tfplugin::{Diagnostic, Diagnostics, Value};
+use vm::program::{Offload, Token};
+
+use super::input::WorkloadInput;
+use super::join::told;
+use super::output::WorkloadOutput;
+use super::prepare::Prepared;
+use crate::diagnose;
+
+/// How long the token of an archive lasts: whoever carries it should be there by then.
+const TOKEN: Duration = Duration::from_hours(1);
+
+/// Writes the archive, with a token minted for it, and returns what the VM will run on.
+pub(super) async fn write(
+    prepared: &Prepared<'_>,
+    path: &str,
+    reasons: Vec<String>,
+) -> Result<WorkloadOutput, Diagnostics> {
+    let mut bundle = prepared.desired.bundle.clone();
+    // An entry that is made anew leaves the archive what it is.
+    bundle.owner.uid.clear();
+    let token = prepared.cluster.mint(&bundle.identity, TOKEN).await;
+    let token = token.map_err(|error| diagnose::cluster(&error))?;
+    let offload = Offload::new(&bundle, Token::Enclosed(&token.secret));
+    tracing::info!(path, "writing the archive");
+    let written = offload
+        .archive()
+        .and_then(|archive| place(Path::new(path), &archive));
+    written.map_err(|error| unwritable(path, &error))?;
+    Ok(WorkloadOutput {
+        bundle_digest: Value::Known(bundle.digest().to_string()),
+        bootstrapped_at: Value::Known(Timestamp::now().to_string()),
+        ..told(prepared, reasons)
+    })
+}
+
+/// Removes an archive that is not wanted any more; it may have been carried away.
+pub(super) fn remove(path: &str) -> Diagnostics {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            let text =
+                format!("{path}: {error}. Remove it: it may hold a token that is still valid.");
+            let text = diagnose::coded("archive-left", &text);
+            Diagnostic::warning("The archive was not removed", text)
+                .at("bundle.path")
+                .into()
+        }
+        _ => Diagnostics::none(),
+    }
+}
+
+/// Returns where the archive of a workload is, if it has one.
+pub(super) fn path(input: &WorkloadInput) -> Option<&str> {
+    let bundle = input.bundle.known().filter(|_| input.ssh.is_null())?;
+    bundle.path.known().map(String::as_str)
+}
+
+/// Returns what the cluster says of the mesh by now, where that is not what the archive was written
+/// for. That the file is gone is no difference: it was carried away.
+pub(super) fn drift(before: &WorkloadOutput, now: &WorkloadOutput) -> Vec<String> {
+    let facts = [
+        ("revision", &before.revision, &now.revision),
+        ("cluster_id", &before.cluster_id, &now.cluster_id),
+        ("trust_domain", &before.trust_domain, &now.trust_domain),
+        ("control_plane", &before.control_plane, &now.control_plane),
+    ];
+    let differs = facts
+        .into_iter()
+        .filter(|(_, is, should_be)| is != should_be);
+    differs
+        .filter_map(|(name, is, should_be)| {
+            let (is, should_be) = (is.known()?, should_be.known()?);
+            Some(format!("mesh: {name} '{is}' -> '{should_be}'"))
+        })
+        .collect()
+}
+
+/// Tells that a workload is reached in two ways.
+pub(super) fn check(input: &WorkloadInput) -> Diagnostics {
+    if input.ssh.known().is_none() || input.bundle.known().is_none() {
+        return Diagnostics::none();
+    }
+    let text = "ssh and bundle are both set. With ssh the VM is bootstrapped by the apply, with bundle somebody \
+                carries an archive there: remove one of them.";
+    let text = diagnose::coded("ssh-or-bundle", text);
+    Diagnostic::error("Two ways to the VM", text)
+        .at("bundle")
+        .into()
+}
+
+/// By a rename, so that nobody finds half of it; its mode is 0600 from the start.
+fn place(path: &Path, content: &[u8]) -> io::Result<()> {
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    fs::create_dir_all(folder)?;
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    file.write_all(content)?;
+    file.as_file().sync_all()?;
+    file.persist(path).map(drop).map_err(|error| error.error)
+}
+
+fn unwritable(path: &str, error: &io::Error) -> Diagnostic {
+    let text = format!(
+        "{path}: {error}. The VM cannot be told what to run on. Name a path that can be written."
+    );
+    Diagnostic::error(
+        "The archive could not be written",
+        diagnose::coded("archive-not-written", &text),
+    )
+    .at("bundle.path")
+}
