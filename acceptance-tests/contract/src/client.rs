@@ -11,7 +11,7 @@ use tokio::io::DuplexStream;
 use tonic::transport::Channel;
 use wire::provider_client::ProviderClient;
 
-use crate::play::{DataSource, Resource};
+use crate::play::{DataSource, EphemeralResource, Resource};
 use crate::schema::{self, Attributes};
 use crate::{ClientCertificate, Mismatch, Path, Process, Rule, Type, Value, Violation, process};
 
@@ -265,6 +265,11 @@ impl Client {
             .data_source_schemas
             .keys()
             .try_for_each(|name| client.data_source(name).map(drop))?;
+        client
+            .schema
+            .ephemeral_resource_schemas
+            .keys()
+            .try_for_each(|name| client.ephemeral_resource(name).map(drop))?;
         Ok(client)
     }
 
@@ -360,6 +365,21 @@ impl Client {
             .ok_or_else(|| Error::NoSuchType(name.to_owned()))?;
         let at = Path::default().then(&name.to_owned());
         Ok(DataSource::new(self, name, schema::read(Some(found), &at)?))
+    }
+
+    /// Returns an ephemeral resource, to be played.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchType`]; [`Error::Broken`] if Terraform would not load its schema.
+    pub fn ephemeral_resource(&self, name: &str) -> Result<EphemeralResource<'_>, Error> {
+        let found = self
+            .schema
+            .ephemeral_resource_schemas
+            .get(name)
+            .ok_or_else(|| Error::NoSuchType(name.to_owned()))?;
+        let at = Path::default().then(&name.to_owned());
+        let attributes = schema::read(Some(found), &at)?;
+        Ok(EphemeralResource::new(self, name, attributes))
     }
 
     /// Tells the provider that the user wants to stop.

@@ -34,7 +34,7 @@ mod testing;
 
 pub use client::{Answer, Client, Diagnostic, Error, Severity};
 pub use path::{Path, Step};
-pub use play::{Action, DataSource, Plan, Resource, State};
+pub use play::{Action, DataSource, EphemeralResource, Opened, Plan, Resource, State};
 pub use process::{Address, COOKIE, Handshake, Process, connect, in_memory};
 pub use rules::{Rule, Violation};
 pub use tls::ClientCertificate;

@@ -9,10 +9,12 @@ use crate::{Client, Error, Path, Rule, Type, Value, Violation};
 
 mod apply;
 mod data_source;
+mod ephemeral;
 mod plan;
 mod read;
 
 pub use data_source::DataSource;
+pub use ephemeral::{EphemeralResource, Opened};
 
 /// What Terraform keeps about a resource.
 #[derive(Clone, Debug, PartialEq)]

@@ -110,12 +110,7 @@ impl<D: DataSource> ServedData<D::Context> for TypedData<D> {
     }
 
     fn validate(&self, config: &Raw) -> Diagnostics {
-        let mut told = self.shape.read_only(config);
-        if let Some(input) = D::Input::read(config, &Path::root(), &mut told) {
-            let unknown = Paths::unknown_in(config).with_told(&told);
-            told.append(D::check(&input, &unknown));
-        }
-        told
+        validated(&self.shape, config, D::check)
     }
 
     fn read<'a>(
@@ -125,22 +120,45 @@ impl<D: DataSource> ServedData<D::Context> for TypedData<D> {
         stop: CancellationToken,
     ) -> BoxFuture<'a, (Raw, Diagnostics)> {
         Box::pin(async move {
-            let mut told = Diagnostics::none();
-            let input = D::Input::read(config, &Path::root(), &mut told);
-            let (Some(input), Raw::Map(fields), false) = (input, config, told.has_error()) else {
-                return (Raw::Null, told);
+            let input = match input::<D::Effect, D::Input>(config) {
+                Ok(input) => input,
+                Err(told) => return (Raw::Null, told),
             };
             let work = Work::new("read", D::LIMITS.for_value(config).read, stop);
             match within(&work, D::read(context, &input, work.deadline)).await {
-                Ok(found) => {
-                    let mut fields = fields.clone();
-                    if let Raw::Map(output) = found.output.write() {
-                        fields.extend(output);
-                    }
-                    (Raw::Map(fields).settled(), found.diagnostics)
-                }
+                Ok(found) => (beside(config, &found.output.write()), found.diagnostics),
                 Err(told) => (Raw::Null, told),
             }
         })
     }
+}
+
+/// Checks a configuration: what each value is, then what `check` says.
+pub(crate) fn validated<E, I: Object<E>>(
+    shape: &StateShape<E>,
+    config: &Raw,
+    check: fn(&I, &Paths) -> Diagnostics,
+) -> Diagnostics {
+    let mut told = shape.read_only(config);
+    if let Some(input) = I::read(config, &Path::root(), &mut told) {
+        let unknown = Paths::unknown_in(config).with_told(&told);
+        told.append(check(&input, &unknown));
+    }
+    told
+}
+
+/// Reads a configuration that was validated.
+pub(crate) fn input<E, I: Object<E>>(config: &Raw) -> Result<I, Diagnostics> {
+    let mut told = Diagnostics::none();
+    let input = I::read(config, &Path::root(), &mut told);
+    input.filter(|_| !told.has_error()).ok_or(told)
+}
+
+/// Returns the configuration as it came, with the output beside it and nothing unknown.
+pub(crate) fn beside(config: &Raw, output: &Raw) -> Raw {
+    let (Raw::Map(fields), Raw::Map(output)) = (config, output) else {
+        return Raw::Null;
+    };
+    let both = fields.clone().into_iter().chain(output.clone());
+    Raw::Map(both.collect()).settled()
 }

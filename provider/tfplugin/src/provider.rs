@@ -1,6 +1,6 @@
 //! The provider trait: what the author of a provider writes.
 
-use crate::{DataRegistration, Diagnostics, Object, Paths, Registration};
+use crate::{DataRegistration, Diagnostics, EphemeralRegistration, Object, Paths, Registration};
 
 /// A provider.
 pub trait Provider: Send + Sync + 'static {
@@ -25,6 +25,11 @@ pub trait Provider: Send + Sync + 'static {
 
     /// Returns the data sources that are served.
     fn data_sources() -> Vec<DataRegistration<Self::Context>> {
+        vec![]
+    }
+
+    /// Returns the ephemeral resources that are served.
+    fn ephemeral_resources() -> Vec<EphemeralRegistration<Self::Context>> {
         vec![]
     }
 }

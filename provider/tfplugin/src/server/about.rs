@@ -25,6 +25,7 @@ impl<P: Provider> Server<P> {
             server_capabilities: Some(CAPABILITIES),
             resources: self.resources.keys().map(name).collect(),
             data_sources: self.data_sources.keys().map(name).collect(),
+            ephemeral_resources: self.ephemeral_resources.keys().map(name).collect(),
             ..Default::default()
         }
     }
@@ -38,6 +39,11 @@ impl<P: Provider> Server<P> {
                 .data_sources
                 .iter()
                 .map(|(name, source)| ((*name).to_owned(), source.schema()))
+                .collect(),
+            ephemeral_resource_schemas: self
+                .ephemeral_resources
+                .iter()
+                .map(|(name, resource)| ((*name).to_owned(), resource.schema()))
                 .collect(),
             ..Default::default()
         };
@@ -69,7 +75,10 @@ impl<P: Provider> Server<P> {
         let resources = resources.map(|resource| (resource.name(), resource.faults()));
         let sources = self.data_sources.values();
         let sources = sources.map(|source| (source.name(), source.faults()));
-        let faulty = resources.chain(sources).flat_map(|(name, faults)| {
+        let ephemeral = self.ephemeral_resources.values();
+        let ephemeral = ephemeral.map(|resource| (resource.name(), resource.faults()));
+        let all = resources.chain(sources).chain(ephemeral);
+        let faulty = all.flat_map(|(name, faults)| {
             faults.into_iter().map(move |fault| {
                 Diagnostic::error("Faulty schema", format!("{name}: {fault}. Report it."))
             })

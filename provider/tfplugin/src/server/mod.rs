@@ -6,6 +6,7 @@
 mod about;
 mod answer;
 mod configuration;
+mod ephemeral;
 mod lifecycle;
 mod stored;
 
@@ -18,8 +19,8 @@ use proto::tfplugin6::{self as wire, provider_server};
 use tonic::{Request, Response, Status};
 
 use crate::{
-    Diagnostic, Kind, Object, Provider, data_source::ServedData, object::kind_of, serve::Stop,
-    served::Served,
+    Diagnostic, Kind, Object, Provider, data_source::ServedData, ephemeral::ServedEphemeral,
+    object::kind_of, serve::Stop, served::Served,
 };
 use answer::answer;
 
@@ -29,6 +30,7 @@ pub struct Server<P: Provider> {
     config: Kind,
     resources: BTreeMap<&'static str, Arc<dyn Served<P::Context>>>,
     data_sources: BTreeMap<&'static str, Arc<dyn ServedData<P::Context>>>,
+    ephemeral_resources: BTreeMap<&'static str, Arc<dyn ServedEphemeral<P::Context>>>,
     /// Set by each configuration; one process may get several while it is debugged.
     context: RwLock<Option<Arc<P::Context>>>,
     stop: Stop,
@@ -43,11 +45,15 @@ impl<P: Provider> Server<P> {
         let data_sources = P::data_sources()
             .into_iter()
             .map(|registered| (registered.0.name(), registered.0));
+        let ephemeral_resources = P::ephemeral_resources()
+            .into_iter()
+            .map(|registered| (registered.0.name(), registered.0));
         Self {
             provider,
             config: kind_of(&P::Config::attributes()),
             resources: resources.collect(),
             data_sources: data_sources.collect(),
+            ephemeral_resources: ephemeral_resources.collect(),
             context: RwLock::default(),
             stop: Stop::default(),
         }
@@ -61,6 +67,17 @@ impl<P: Provider> Server<P> {
     fn data_source(&self, name: &str) -> Result<&dyn ServedData<P::Context>, Diagnostic> {
         let found = self.data_sources.get(name).map(|source| &**source);
         found.ok_or_else(|| unknown_type("Unknown data source", name, self.data_sources.keys()))
+    }
+
+    fn ephemeral_resource(
+        &self,
+        name: &str,
+    ) -> Result<&dyn ServedEphemeral<P::Context>, Diagnostic> {
+        let found = self.ephemeral_resources.get(name);
+        let known = || self.ephemeral_resources.keys();
+        found
+            .map(|resource| &**resource)
+            .ok_or_else(|| unknown_type("Unknown ephemeral resource", name, known()))
     }
 
     fn context(&self) -> Result<Arc<P::Context>, Diagnostic> {
@@ -181,6 +198,37 @@ impl<P: Provider> provider_server::Provider for Server<P> {
         request: Request<wire::read_data_source::Request>,
     ) -> Reply<wire::read_data_source::Response> {
         answer("ReadDataSource", self.read_data(request.into_inner())).await
+    }
+
+    async fn validate_ephemeral_resource_config(
+        &self,
+        request: Request<wire::validate_ephemeral_resource_config::Request>,
+    ) -> Reply<wire::validate_ephemeral_resource_config::Response> {
+        answer("ValidateEphemeralResourceConfig", async {
+            self.validate_ephemeral(&request.into_inner())
+        })
+        .await
+    }
+
+    async fn open_ephemeral_resource(
+        &self,
+        request: Request<wire::open_ephemeral_resource::Request>,
+    ) -> Reply<wire::open_ephemeral_resource::Response> {
+        answer("OpenEphemeralResource", self.open(request.into_inner())).await
+    }
+
+    async fn renew_ephemeral_resource(
+        &self,
+        request: Request<wire::renew_ephemeral_resource::Request>,
+    ) -> Reply<wire::renew_ephemeral_resource::Response> {
+        answer("RenewEphemeralResource", self.renew(request.into_inner())).await
+    }
+
+    async fn close_ephemeral_resource(
+        &self,
+        request: Request<wire::close_ephemeral_resource::Request>,
+    ) -> Reply<wire::close_ephemeral_resource::Response> {
+        answer("CloseEphemeralResource", self.close(request.into_inner())).await
     }
 
     async fn upgrade_resource_state(

@@ -9,8 +9,10 @@
 
 mod data_sources;
 mod declarations;
+mod ephemeral;
 mod failures;
 mod faulty;
+mod key;
 mod lifecycle;
 mod robustness;
 mod toy;

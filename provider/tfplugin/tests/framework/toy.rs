@@ -7,11 +7,14 @@ use std::{
 };
 
 use tfplugin::{
-    Changed, DataRegistration, DataSource, Diagnostic, Diagnostics, Done, Found, Import, ImportId,
-    Limits, Paths, Planned, Provider, Registration, Resource, Stage, Text, Timeouts, Value,
-    all_unknown, data_source, importable, object, unknown_from,
+    Changed, DataRegistration, DataSource, Diagnostic, Diagnostics, Done, EphemeralRegistration,
+    Found, Import, ImportId, Limits, Paths, Planned, Provider, Registration, Resource, Stage, Text,
+    Timeouts, Value, all_unknown, data_source, ephemeral_resource, importable, object,
+    unknown_from,
 };
 use tokio::{sync::Notify, time::Instant};
+
+use crate::key::Key;
 
 /// What a change of a toy's attribute does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -117,6 +120,7 @@ impl<E> tfplugin::Shape<E> for Share {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct World {
     things: Arc<Mutex<BTreeMap<String, Thing>>>,
+    keys: Arc<Mutex<Vec<String>>>,
     /// Told when a call begins to hang.
     pub(crate) hanging: Arc<Notify>,
 }
@@ -130,6 +134,11 @@ pub(crate) struct Thing {
 impl World {
     pub(crate) fn things(&self) -> MutexGuard<'_, BTreeMap<String, Thing>> {
         self.things.lock().unwrap()
+    }
+
+    /// What happened to keys.
+    pub(crate) fn keys(&self) -> MutexGuard<'_, Vec<String>> {
+        self.keys.lock().unwrap()
     }
 }
 
@@ -441,5 +450,9 @@ impl Provider for Toy {
 
     fn data_sources() -> Vec<DataRegistration<World>> {
         vec![data_source::<Search>()]
+    }
+
+    fn ephemeral_resources() -> Vec<EphemeralRegistration<World>> {
+        vec![ephemeral_resource::<Key>()]
     }
 }

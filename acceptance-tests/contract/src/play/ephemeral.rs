@@ -1,0 +1,144 @@
+//! An ephemeral resource, played as Terraform plays it.
+
+use proto::tfplugin6 as wire;
+use serde_json::Value as Json;
+
+use super::{broken, deferred};
+use crate::client::{Answer, capabilities, decode, encode, failed};
+use crate::schema::{self, Attributes};
+use crate::{Client, Error, Rule, Type, Value, rules};
+
+/// An ephemeral resource of a provider.
+#[derive(Debug)]
+pub struct EphemeralResource<'a> {
+    client: &'a Client,
+    name: String,
+    attributes: Attributes,
+    ty: Type,
+}
+
+/// An ephemeral resource while it lasts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Opened {
+    /// Its attributes; never unknown.
+    pub value: Value,
+    /// When it has to be renewed, in seconds since 1970.
+    pub renew_at: Option<i64>,
+    /// Bytes of the provider's own.
+    pub private: Option<Vec<u8>>,
+}
+
+impl<'a> EphemeralResource<'a> {
+    pub(crate) fn new(client: &'a Client, name: &str, attributes: Attributes) -> Self {
+        Self {
+            client,
+            name: name.to_owned(),
+            ty: schema::object(&attributes),
+            attributes,
+        }
+    }
+
+    /// Validates a configuration.
+    ///
+    /// # Errors
+    /// [`Error::Config`], [`Error::Call`].
+    pub async fn validate(&self, config: &Json) -> Result<Answer<()>, Error> {
+        self.validate_value(&self.config(config)?).await
+    }
+
+    /// Validates and opens; what is configured comes back as it was, and all of it is known.
+    ///
+    /// # Errors
+    /// [`Error::Config`], [`Error::Call`], [`Error::Broken`].
+    pub async fn open(&self, config: &Json) -> Result<Answer<Opened>, Error> {
+        let config = self.config(config)?;
+        let valid = self.validate_value(&config).await?;
+        if valid.value.is_none() {
+            return Ok(Answer {
+                value: None,
+                diagnostics: valid.diagnostics,
+            });
+        }
+        let request = wire::open_ephemeral_resource::Request {
+            type_name: self.name.clone(),
+            config: Some(encode(&config)),
+            client_capabilities: Some(capabilities()),
+        };
+        let mut raw = self.client.raw();
+        let response = raw.open_ephemeral_resource(request).await?.into_inner();
+        deferred(response.deferred)?;
+        if failed(&response.diagnostics) {
+            return Ok(Answer::new(None, &response.diagnostics));
+        }
+        let value = decode(response.result.as_ref(), &self.ty)?;
+        if value == Value::Null {
+            let text = "an ephemeral resource gave neither a result nor an error";
+            return Err(broken(Rule::Existence, text));
+        }
+        rules::state(&self.attributes, &value)?;
+        rules::plan(&self.attributes, &Value::Null, &config, &value)?;
+        let opened = Opened {
+            value,
+            renew_at: response.renew_at.map(|at| at.seconds),
+            private: response.private,
+        };
+        Ok(Answer::new(Some(opened), &response.diagnostics))
+    }
+
+    /// Renews what was opened, as Terraform does when its time has come.
+    ///
+    /// # Errors
+    /// [`Error::Call`].
+    pub async fn renew(&self, opened: &mut Opened) -> Result<Answer<()>, Error> {
+        let request = wire::renew_ephemeral_resource::Request {
+            type_name: self.name.clone(),
+            private: opened.private.clone(),
+        };
+        let mut raw = self.client.raw();
+        let response = raw.renew_ephemeral_resource(request).await?.into_inner();
+        let renewed = (!failed(&response.diagnostics)).then_some(());
+        if renewed.is_some() {
+            opened.renew_at = response.renew_at.map(|at| at.seconds);
+            opened.private = response.private;
+        }
+        Ok(Answer::new(renewed, &response.diagnostics))
+    }
+
+    /// Closes what was opened.
+    ///
+    /// # Errors
+    /// [`Error::Call`].
+    pub async fn close(&self, opened: Opened) -> Result<Answer<()>, Error> {
+        let request = wire::close_ephemeral_resource::Request {
+            type_name: self.name.clone(),
+            private: opened.private,
+        };
+        let mut raw = self.client.raw();
+        let response = raw.close_ephemeral_resource(request).await?.into_inner();
+        let closed = (!failed(&response.diagnostics)).then_some(());
+        Ok(Answer::new(closed, &response.diagnostics))
+    }
+
+    fn config(&self, config: &Json) -> Result<Value, Error> {
+        let value = schema::with_blocks(&self.attributes, Value::from_json(config, &self.ty)?);
+        schema::required(&self.attributes, &value)?;
+        Ok(value)
+    }
+
+    async fn validate_value(&self, config: &Value) -> Result<Answer<()>, Error> {
+        let request = wire::validate_ephemeral_resource_config::Request {
+            type_name: self.name.clone(),
+            config: Some(encode(config)),
+        };
+        let response = self
+            .client
+            .raw()
+            .validate_ephemeral_resource_config(request)
+            .await?
+            .into_inner();
+        Ok(Answer::new(
+            (!failed(&response.diagnostics)).then_some(()),
+            &response.diagnostics,
+        ))
+    }
+}
