@@ -18,6 +18,7 @@ mod hops;
 mod hostile;
 mod import;
 mod interrupted;
+mod load;
 mod logins;
 mod machine;
 mod networks;

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use mesh::{Address, ObservedObjects, Owner};
+use cluster::{Cluster, Force};
+use mesh::{Address, Kind, Manifest, ObservedObjects, Owner};
+use serde_json::Value;
 use tfplugin::{Diagnostic, Diagnostics, Done};
 use tokio::time::Instant;
 use vm::program::{self, Patience, Report, RunId};
@@ -11,6 +13,7 @@ use vm::{Session, VmError, Wait};
 use super::archive;
 use super::bootstrap::IDLE;
 use super::convert;
+use super::health;
 use super::input::{SshInput, WorkloadInput};
 use super::leaf::OnDestroy;
 use super::output::WorkloadOutput;
@@ -42,20 +45,33 @@ pub(super) async fn delete(
         .observe(&workload.id, &names)
         .await
         .map_err(|error| diagnose::cluster(&error))?;
+    let mark = workload.mark();
+    let ids = mesh::object_ids(&workload)
+        .into_iter()
+        .chain(observed.marked(&workload.id.namespace, &mark));
+    let (doomed, foreign) = writer::doomed(&mark, ids, &observed, is_imported(&observed));
     let mut warnings = Diagnostics::none();
     if let Some(ssh) = touched(prior, output) {
         let owner = Owner {
             uid: uid(&observed),
             id: workload.id.clone(),
         };
-        let until = deadline.checked_sub(FOR_OBJECTS).unwrap_or(deadline);
-        warnings.append(clean(context, ssh, workload.address.as_ref(), &owner, until).await?);
+        let entry = doomed.iter().any(|of| of.kind == Kind::WorkloadEntry);
+        let cleaning = Cleaning {
+            context,
+            ssh,
+            address: workload.address.as_ref(),
+            owner: &owner,
+            entry: observed
+                .entry
+                .as_ref()
+                .filter(|_| entry)
+                .map(|of| (cluster, of)),
+            until: deadline.checked_sub(FOR_OBJECTS).unwrap_or(deadline),
+        };
+        let wait = Wait::Until(cleaning.until.into_std());
+        warnings.append(cleaning.clean(wait).await?);
     }
-    let mark = workload.mark();
-    let ids = mesh::object_ids(&workload)
-        .into_iter()
-        .chain(observed.marked(&workload.id.namespace, &mark));
-    let (doomed, foreign) = writer::doomed(&mark, ids, &observed, is_imported(&observed));
     cluster
         .delete(&doomed)
         .await
@@ -91,7 +107,15 @@ pub(super) async fn leave(
         .known()
         .map(|address| address.0.clone());
     // Not waited for: an address that moved to another machine never answers again.
-    match clean_now(context, ssh, address.as_ref(), &owner, Wait::Once, deadline).await {
+    let cleaning = Cleaning {
+        context,
+        ssh,
+        address: address.as_ref(),
+        owner: &owner,
+        entry: None,
+        until: deadline,
+    };
+    match cleaning.clean(Wait::Once).await {
         Ok(warnings) => warnings,
         Err(told) => told
             .into_iter()
@@ -122,39 +146,63 @@ fn touched<'a>(prior: &'a WorkloadInput, output: &WorkloadOutput) -> Option<&'a 
     prior.ssh.known().filter(|_| touched && !keep)
 }
 
-/// Cleans the VM; one that does not answer until then is left behind with a warning.
-async fn clean(
-    context: &Context,
-    ssh: &SshInput,
-    address: Option<&Address>,
-    owner: &Owner,
+/// A VM from which the proxy goes.
+struct Cleaning<'a> {
+    context: &'a Context,
+    ssh: &'a SshInput,
+    address: Option<&'a Address>,
+    owner: &'a Owner,
+    /// Its entry as observed, and where, if the entry goes, too.
+    entry: Option<(&'a Cluster, &'a Value)>,
     until: Instant,
-) -> Done {
-    clean_now(
-        context,
-        ssh,
-        address,
-        owner,
-        Wait::Until(until.into_std()),
-        until,
-    )
-    .await
 }
 
-async fn clean_now(
-    context: &Context,
-    ssh: &SshInput,
-    address: Option<&Address>,
-    owner: &Owner,
-    wait: Wait,
-    until: Instant,
-) -> Done {
-    let way = Way::new(ssh, address, context.ssh()?).map_err(without_credential)?;
-    match way.connect(context, wait).await {
-        Ok(session) => removed(remove(context, &way, session, owner, until).await),
-        Err(error) if is_away(&error) => Ok(left_behind(&diagnose::vm(&error).detail).into()),
-        Err(error) => Err(without_credential(diagnose::vm(&error).into())),
+impl Cleaning<'_> {
+    /// Cleans the VM; one that does not answer until then is left behind with a warning.
+    async fn clean(&self, wait: Wait) -> Done {
+        let block = self.context.ssh()?;
+        let way = Way::new(self.ssh, self.address, block).map_err(without_credential)?;
+        match way.connect(self.context, wait).await {
+            Ok(session) => {
+                self.withdraw().await?;
+                let outcome = remove(self.context, &way, session, self.owner, self.until).await;
+                if matches!(outcome, Ok(Report::Busy { .. })) {
+                    self.readmit().await?;
+                }
+                removed(outcome)
+            }
+            Err(error) if is_away(&error) => Ok(left_behind(&diagnose::vm(&error).detail).into()),
+            Err(error) => Err(without_credential(diagnose::vm(&error).into())),
+        }
     }
+
+    /// Takes the VM's traffic away while its proxy still serves what is under way. The entry is
+    /// deleted after the proxy is gone: without it, the proxy would drop what it serves.
+    async fn withdraw(&self) -> Result<(), Diagnostic> {
+        let Some((cluster, entry)) = self.entry else {
+            return Ok(());
+        };
+        let id = &self.owner.id;
+        write(cluster, &mesh::withdrawn(&mesh::as_it_is(id, entry))).await?;
+        health::forget(cluster, id, entry).await
+    }
+
+    /// Gives it back where the VM was not touched.
+    async fn readmit(&self) -> Result<(), Diagnostic> {
+        let Some((cluster, entry)) = self.entry else {
+            return Ok(());
+        };
+        let id = &self.owner.id;
+        write(cluster, &mesh::as_it_is(id, entry)).await?;
+        health::recall(cluster, id, entry).await
+    }
+}
+
+/// Writes an entry that is about to go, whoever owns its fields.
+async fn write(cluster: &Cluster, entry: &Manifest) -> Result<(), Diagnostic> {
+    let only = std::slice::from_ref(entry);
+    let written = cluster.apply(only, Force::Fields).await;
+    written.map(drop).map_err(|error| diagnose::cluster(&error))
 }
 
 /// Whether the machine that was ours does not answer, or no longer, or another one answers.

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use cluster::ClusterError;
-use mesh::HealthCheck;
+use cluster::{Cluster, ClusterError};
 use mesh::observed::{conditions, without_health};
+use mesh::{HealthCheck, Id};
+use serde_json::Value;
 use tfplugin::{Diagnostic, Diagnostics, Done};
 use tokio::time::Instant;
 
@@ -34,28 +35,24 @@ pub(super) async fn answered(
     }
 }
 
-impl Prepared<'_> {
-    /// Lets istiod forget that the application answered: it gives the VM traffic again only when the
-    /// proxy, started anew, has asked it again.
-    pub(super) async fn forget_health(&self) -> Result<(), Diagnostic> {
-        match self.observed.entry.as_ref().and_then(without_health) {
-            Some(others) => self.say(&others).await,
-            None => Ok(()),
-        }
+/// Lets istiod forget that the application of an observed entry answered: it gives the VM traffic
+/// again only when the proxy, started anew, has asked it again.
+pub(super) async fn forget(cluster: &Cluster, id: &Id, entry: &Value) -> Result<(), Diagnostic> {
+    match without_health(entry) {
+        Some(others) => say(cluster, id, &others).await,
+        None => Ok(()),
     }
+}
 
-    /// Takes back that it was forgotten: a proxy that was not started anew does not tell it again.
-    pub(super) async fn recall_health(&self) -> Result<(), Diagnostic> {
-        let entry = self.observed.entry.as_ref();
-        match entry.filter(|entry| without_health(entry).is_some()) {
-            Some(entry) => self.say(conditions(entry)).await,
-            None => Ok(()),
-        }
+/// Takes back that it was forgotten: a proxy that was not started anew does not tell it again.
+pub(super) async fn recall(cluster: &Cluster, id: &Id, entry: &Value) -> Result<(), Diagnostic> {
+    if without_health(entry).is_none() {
+        return Ok(());
     }
+    say(cluster, id, conditions(entry)).await
+}
 
-    async fn say(&self, conditions: &[serde_json::Value]) -> Result<(), Diagnostic> {
-        let id = &self.workload.id;
-        let said = self.cluster.set_conditions(id, conditions).await;
-        said.map_err(|error| diagnose::cluster(&error))
-    }
+async fn say(cluster: &Cluster, id: &Id, conditions: &[Value]) -> Result<(), Diagnostic> {
+    let said = cluster.set_conditions(id, conditions).await;
+    said.map_err(|error| diagnose::cluster(&error))
 }

@@ -2,12 +2,14 @@
 //! the writing of it.
 
 use cluster::Cluster;
-use mesh::{Desired, Facts, Kind, Manifest, ObservedObjects, Workload};
+use mesh::{Desired, Facts, Id, Kind, Manifest, ObservedObjects, Workload};
+use serde_json::Value;
 use tfplugin::{Diagnostic, Diagnostics, Paths};
 use tokio::time::Instant;
 
 use super::bootstrap::Bootstrap;
 use super::convert;
+use super::health;
 use super::input::WorkloadInput;
 use crate::context::Context;
 use crate::diagnose;
@@ -21,8 +23,8 @@ pub(super) struct Prepared<'a> {
     pub(super) facts: Facts,
     pub(super) observed: ObservedObjects,
     pub(super) desired: Desired,
-    /// Entries, as they are, of workloads of ours that had the VM until now.
-    pub(super) replaced: Vec<Manifest>,
+    /// Whole entries, as observed, of workloads of ours that had the VM until now.
+    pub(super) replaced: Vec<(Id, Value)>,
     /// Writes the objects.
     pub(super) writer: Writer<'a>,
     /// What whoever bootstraps a VM should know.
@@ -81,7 +83,7 @@ impl<'a> Prepared<'a> {
 }
 
 /// Summaries are constant, so that Terraform groups the warnings of many workloads.
-fn warnings(workload: &Workload, shared: &[&mesh::Id], unseen: bool) -> Diagnostics {
+fn warnings(workload: &Workload, shared: &[&Id], unseen: bool) -> Diagnostics {
     let shared = shared.iter().map(|other| {
         let text = format!(
             "The WorkloadEntry {other} of this provider has the address of {}, too. The VM's proxy now is that of \
@@ -101,12 +103,12 @@ fn warnings(workload: &Workload, shared: &[&mesh::Id], unseen: bool) -> Diagnost
 }
 
 /// Returns entries as they are.
-async fn entries(cluster: &Cluster, ids: &[&mesh::Id]) -> Result<Vec<Manifest>, Diagnostic> {
+async fn entries(cluster: &Cluster, ids: &[&Id]) -> Result<Vec<(Id, Value)>, Diagnostic> {
     let mut entries = vec![];
     for id in ids {
         let observed = cluster.observe(id, &[]).await;
         let entry = observed.map_err(|error| diagnose::cluster(&error))?.entry;
-        entries.extend(entry.map(|entry| mesh::as_it_is(id, &entry)));
+        entries.extend(entry.map(|entry| ((*id).clone(), entry)));
     }
     Ok(entries)
 }
@@ -122,8 +124,11 @@ impl Prepared<'_> {
     /// Writes the objects with an entry that takes no traffic; the entry's uid marks the VM. Nor
     /// does the entry of a workload take any whose VM this one takes over.
     pub(super) async fn withdraw(&mut self) -> Result<(), Diagnostic> {
-        let replaced: Vec<Manifest> = self.replaced.iter().map(mesh::withdrawn).collect();
-        self.write(&replaced).await?;
+        for (id, entry) in &self.replaced {
+            let withdrawn = mesh::withdrawn(&mesh::as_it_is(id, entry));
+            self.write(&[withdrawn]).await?;
+            health::forget(self.cluster, id, entry).await?;
+        }
         tracing::info!(id = %self.workload.id, "writing the objects, with the entry withdrawn");
         let applied = self.write(&self.desired.withdrawn()).await?;
         if let Some(entry) = applied
@@ -133,16 +138,30 @@ impl Prepared<'_> {
             self.desired.bundle.owner.uid.clone_from(&entry.uid);
             self.facts.entry_uid = Some(entry.uid);
         }
-        self.forget_health().await
+        match &self.observed.entry {
+            Some(entry) => health::forget(self.cluster, &self.workload.id, entry).await,
+            None => Ok(()),
+        }
     }
 
     /// Lets the workload have its traffic back whose VM was not taken over after all.
     pub(super) async fn readmit(&self, told: &mut Diagnostics) {
-        if let Err(error) = self.write(&self.replaced).await {
-            told.push(error);
+        for (id, entry) in &self.replaced {
+            if let Err(error) = self.write(&[mesh::as_it_is(id, entry)]).await {
+                told.push(error);
+            }
         }
-        if let Err(error) = self.recall_health().await {
-            told.push(error);
+        let own = self.observed.entry.as_ref();
+        let own = own.map(|entry| (&self.workload.id, entry));
+        for (id, entry) in self
+            .replaced
+            .iter()
+            .map(|(id, entry)| (id, entry))
+            .chain(own)
+        {
+            if let Err(error) = health::recall(self.cluster, id, entry).await {
+                told.push(error);
+            }
         }
     }
 

@@ -180,6 +180,7 @@ work() {
   for f in "$R"/*/log; do case $f in "$d"/*) ;; *) ! grep -qx end "$f" || rm -rf "${f%/log}" ;; esac; done
   # A removal clears away what cannot be undone.
   bury || [ "$verb" = remove ] || finish "halfway $(last_step)"
+  calm=$(requests) calm_since=$(date +%s)
   "run_$verb"
 }
 # Undoes a run that died, and tells who follows it.
@@ -403,7 +404,20 @@ twin() { [ ! -h "$1" ] && ln "$1" "$2" 2>/dev/null; }
 same() { [ "$(stat -c %d:%i "$1")" = "$(stat -c %d:%i "$2" 2>/dev/null)" ]; }
 
 # --- stop: with the settings that started it still in place, else its rules stay
-do_stop() { halt; }
+do_stop() { drain && halt; }
+# The mesh was told to send no more, before this run: that arrives, and what is under way ends.
+drain() { if running; then calm || await "$(field wait.drain)" calm || say 'requests were still under way when the proxy stopped' | lines; fi; }
+# Nothing is under way, and nothing has come for a second at least.
+calm() {
+  asked=$(requests)
+  [ "$asked" = "${calm:-}" ] || { calm=$asked calm_since=$(date +%s); }
+  case $asked in '' | '0 '*) [ "$(date +%s)" -ge $((calm_since + 2)) ] ;; *) return 1 ;; esac
+}
+# How many requests and connections from others the proxy has under way, and had in all.
+requests() {
+  [ ! -x "$BIN/pilot-agent" ] || timeout 5 "$BIN/pilot-agent" request GET clusters 2>/dev/null |
+    awk -F :: '/^inbound[|]/ && $3 == "rq_active" { now += $4 } /^inbound[|]/ && $3 == "rq_total" { all += $4 } END { print now + 0, all + 0 }'
+}
 halt() { if unit; then systemctl stop istio.service || return 1; fi; sweep ISTIO_; }
 # That the proxy of before does not start, too, is told; nothing of ours is in its way any more.
 undo_stop() {
@@ -665,7 +679,7 @@ run_remove() {
   ours || finish "foreign $(b64 <"$S/owner")"
   log 'step stop' && hook stop
   systemctl -q disable istio.service 2>/dev/null; disarm
-  { halt && sweep MESH_; } 2>"$d/err" || { log 'failed stop' && lines <"$d/err" && finish reverted; }
+  { drain && halt && sweep MESH_; } 2>"$d/err" || { log 'failed stop' && lines <"$d/err" && finish reverted; }
   log 'step clean' && hook clean
   : >"$d/block"
   { hosts "$d/block" && restore "$S/found" && rm -rf "${TOKEN%/*}"; } 2>"$d/err" || { log 'failed clean' && lines <"$d/err" && finish reverted; }

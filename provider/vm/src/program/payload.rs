@@ -63,6 +63,8 @@ pub struct Patience {
     pub lock: Duration,
     /// For the token, after it was asked for.
     pub token: Duration,
+    /// For requests under way to end, before the proxy stops.
+    pub drain: Duration,
     /// For the proxy to become ready.
     pub ready: Duration,
     /// For [`commit`], where rules are new.
@@ -75,6 +77,8 @@ impl Default for Patience {
         Self {
             lock: seconds(120),
             token: seconds(120),
+            // As long as Kubernetes gives a pod.
+            drain: seconds(30),
             ready: seconds(60),
             verdict: seconds(60),
         }
@@ -255,12 +259,13 @@ fn files(bundle: &Bundle) -> Vec<(String, Vec<u8>)> {
     parts.collect()
 }
 
-fn waits(patience: Patience) -> [(String, Vec<u8>); 4] {
+fn waits(patience: Patience) -> [(String, Vec<u8>); 5] {
     let seconds =
         |name: &str, wait: Duration| text(&format!("wait.{name}"), &wait.as_secs().to_string());
     [
         seconds("lock", patience.lock),
         seconds("token", patience.token),
+        seconds("drain", patience.drain),
         seconds("ready", patience.ready),
         seconds("verdict", patience.verdict),
     ]

@@ -6,6 +6,7 @@
 )]
 
 mod answers;
+mod draining;
 mod files;
 mod inputs;
 mod offload;

@@ -269,6 +269,7 @@ pub(crate) fn patience() -> Patience {
     Patience {
         lock: long,
         token: long,
+        drain: long,
         ready: long,
         verdict: long,
     }

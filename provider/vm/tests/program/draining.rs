@@ -1,0 +1,57 @@
+//! What is under way ends before the proxy stops.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+
+use crate::stage::{SHELLS, Stage};
+
+/// Stands in for the agent: each call answers with the next of the numbers of requests under way, the last for ever.
+const AGENT: &str = r#"#!/bin/sh
+n=$(($(cat "$0.calls" 2>/dev/null) + 1)); echo $n >"$0.calls"
+now=$(echo $NOW | cut -d ' ' -f $n); [ -n "$now" ] || now=${NOW##* }
+echo "outbound|80||a::10.0.0.1:80::rq_active::5"
+echo "inbound|9080||::127.0.0.1:9080::cx_active::7"
+echo "inbound|9080||::127.0.0.1:9080::rq_active::$now"
+echo "inbound|9080||::127.0.0.1:9080::rq_total::40"
+echo "inbound|9081||::127.0.0.1:9081::rq_active::0"
+echo "inbound|9081||::127.0.0.1:9081::rq_total::2"
+"#;
+
+/// Drains with an agent that tells these numbers, and returns what was logged and how often it was asked.
+fn drained(shell: &'static str, now: &str, wait: u32) -> (String, u32) {
+    let stage = Stage::new(shell);
+    let agent = stage.path("bin/pilot-agent");
+    fs::create_dir_all(stage.path("bin")).unwrap();
+    fs::write(&agent, AGENT).unwrap();
+    fs::set_permissions(&agent, fs::Permissions::from_mode(0o755)).unwrap();
+    stage.part(&format!(
+        "export NOW='{now}'; mkdir \"$d/in\" && say {wait} >\"$d/in/wait.drain\"; running() {{ :; }}; pause() {{ sleep 0.05; }}
+         calm=$(requests) calm_since=$(date +%s); drain"
+    ));
+    let calls = fs::read_to_string(stage.path("bin/pilot-agent.calls")).unwrap();
+    let log = fs::read_to_string(stage.path("log")).unwrap_or_default();
+    (log, calls.trim().parse().unwrap())
+}
+
+#[test]
+fn the_proxy_stops_when_nothing_is_under_way_or_its_time_is_over() {
+    for shell in SHELLS {
+        let (log, calls) = drained(shell, "0 3 2 1 0", 60);
+        assert_eq!(log, "", "{shell}");
+        assert!(calls > 5, "{shell}: {calls}");
+        let (log, _) = drained(shell, "1", 1);
+        assert!(log.starts_with("line "), "{shell}: {log:?}");
+    }
+}
+
+#[test]
+fn requests_are_those_of_others_to_the_vm() {
+    for shell in SHELLS {
+        let stage = Stage::new(shell);
+        fs::create_dir_all(stage.path("bin")).unwrap();
+        let agent = stage.path("bin/pilot-agent");
+        fs::write(&agent, AGENT).unwrap();
+        fs::set_permissions(&agent, fs::Permissions::from_mode(0o755)).unwrap();
+        assert_eq!(stage.part("export NOW=3; requests"), "3 42\n", "{shell}");
+    }
+}
