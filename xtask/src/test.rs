@@ -17,7 +17,7 @@ use crate::tools::{self, Bed};
 /// What one row may take before it is ended; a row that hangs must not hang CI.
 const LIMIT_SECONDS: &str = "1800";
 /// Scenarios spend most of their time waiting.
-const SCENARIOS_AT_ONCE: usize = 6;
+const SCENARIOS_AT_ONCE: usize = 8;
 /// The bed that the scenarios share: the rows bring it up and take it down.
 const BED: &str = "acceptance";
 /// Tells the scenarios which bed it is.
@@ -67,7 +67,8 @@ pub(crate) fn run(args: &[&str]) -> Result<(), Box<dyn Error>> {
 
 /// Returns what is run, the cheap first.
 fn rows(bed: Bed) -> Vec<Row> {
-    let threads = available_parallelism().map_or(1, usize::from);
+    // Tests with an API server or sshd wait for them half of their time.
+    let threads = 2 * available_parallelism().map_or(1, usize::from);
     let row = |name, command| Row {
         name,
         command,
@@ -103,7 +104,7 @@ fn rows(bed: Bed) -> Vec<Row> {
         ));
         rows.push(row(
             "bed up",
-            "cargo xtask testbed up --name acceptance --vms 8 --pods 1",
+            "cargo xtask testbed up --name acceptance --vms 12 --pods 1",
         ));
         rows.push(Row {
             threads: SCENARIOS_AT_ONCE,
