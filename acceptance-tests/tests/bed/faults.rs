@@ -71,19 +71,7 @@ async fn two_applies_at_once_come_one_after_the_other() -> Done {
 #[tokio::test]
 async fn a_wrong_trust_root_is_named() -> Done {
     let scenario = Scenario::begin("root")?;
-    let other = Command::new("openssl")
-        .args([
-            "req",
-            "-x509",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:P-256",
-            "-nodes",
-        ])
-        .args(["-subj", "/O=other", "-days", "2", "-keyout", "/dev/null"])
-        .output()?;
-    let other = String::from_utf8_lossy(&other.stdout);
+    let other = other_root()?;
     let wrong = json!({"immutable": true, "data": {"root-cert.pem": other}});
     let map = "configmap/istio-ca-root-cert";
     let kubectl = scenario.kubectl();
@@ -146,4 +134,21 @@ async fn a_sudo_that_records_the_token_is_warned_of() -> Done {
         [warning] => holds(warning, "sudo-log", &["!log_input"]),
         told => Err(Failure::new(texts(told))),
     }
+}
+
+/// Returns a root certificate of another mesh.
+pub(crate) fn other_root() -> Result<String> {
+    let other = Command::new("openssl")
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-nodes",
+        ])
+        .args(["-subj", "/O=other", "-days", "2", "-keyout", "/dev/null"])
+        .output()?;
+    Ok(String::from_utf8_lossy(&other.stdout).into_owned())
 }

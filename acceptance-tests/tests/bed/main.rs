@@ -7,6 +7,7 @@ mod cluster;
 mod clusters;
 mod connections;
 mod control_plane;
+mod credentials;
 mod demo;
 mod destroy;
 mod drift;

@@ -7,9 +7,11 @@ mod line;
 mod machine;
 mod objects;
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 
-pub use machine::without_entry;
+pub use machine::{another_host, without_entry};
 pub use objects::shows;
 
 use crate::change::Drift;
@@ -17,19 +19,29 @@ use crate::desired::{Desired, Manifest};
 use crate::mark::Mark;
 use crate::observed::{ObservedObjects, ObservedVm};
 
+/// What a VM is held against, besides what it should run on.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms<'a> {
+    /// The machine id at the last bootstrap, if it is known.
+    pub machine_id: Option<&'a str>,
+    /// The time of the look.
+    pub now: Timestamp,
+    /// How long its certificate has to be valid yet.
+    pub rotate_before: Duration,
+}
+
 /// Returns how the cluster and the VM differ from what should be. `vm` is `None` where it was not
-/// looked at or is not ours; `known_machine` is the machine id at the last bootstrap.
+/// looked at or is not ours.
 pub fn compare(
     desired: &Desired,
     objects: &ObservedObjects,
     vm: Option<&ObservedVm>,
-    known_machine: Option<&str>,
-    now: Timestamp,
+    terms: &Terms<'_>,
 ) -> Drift {
     let mark = Mark::Workload(desired.bundle.owner.id.name.clone());
     let mut of_vm = line::Lines::default();
     if let Some(vm) = vm {
-        machine::compare(&desired.bundle, vm, known_machine, now, &mut of_vm);
+        machine::compare(&desired.bundle, vm, terms, &mut of_vm);
         files::compare(&desired.bundle, &vm.files, &mut of_vm);
     }
     Drift {

@@ -5,7 +5,7 @@ use serde_json::json;
 use tfplugin::Value;
 
 use crate::workload::convert;
-use crate::workload::findings::{complete_vm, is_gone, without_desired};
+use crate::workload::findings::{complete_vm, is_gone, note_stranger, without_desired};
 use crate::workload::input::WorkloadInput;
 use crate::workload::output::{DriftOutput, WorkloadOutput};
 
@@ -104,5 +104,21 @@ fn a_deleted_entry_is_told_of_a_vm_that_was_not_looked_at() {
         complete_vm(&mut lines, &before, &id, observed, seen);
         complete_vm(&mut lines, &before, &id, observed, seen);
         assert_eq!(lines, wanted);
+    }
+}
+
+#[test]
+fn a_host_with_another_key_is_told_of_a_vm_that_was_ours() {
+    for (machine, strange, told) in [
+        (Some("4711"), true, true),
+        (Some("4711"), false, false),
+        (None, true, false),
+    ] {
+        let mut lines = vec![];
+        let before = output(machine, &[]);
+        note_stranger(&mut lines, &before, strange);
+        note_stranger(&mut lines, &before, strange);
+        let wanted = told.then(mesh::drift::another_host);
+        assert_eq!(lines, Vec::from_iter(wanted));
     }
 }

@@ -79,6 +79,7 @@ fn full() -> Json {
             "install": { "url": "https://packages.example.com/istio-sidecar.deb", "sha256": "a".repeat(64) },
             "exclude_inbound_ports": [2222], "exclude_cidrs": ["10.1.0.0/16"],
         },
+        "rotate_before": "6h",
         "on_destroy": "clean",
         "field_manager": { "force_conflicts": false },
         "timeouts": { "create": "20m", "read": "1m", "update": "20m", "delete": "5m" },

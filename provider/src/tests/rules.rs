@@ -126,6 +126,7 @@ fn of_the_vm() -> Vec<(&'static str, Json)> {
         ("/proxy/exclude_cidrs", json!(["10.2.0.0/16"])),
         ("/bundle/path", json!("out/other.tar.gz")),
         ("/bundle/token_version", json!(2)),
+        ("/rotate_before", json!("12h")),
         ("/on_destroy", json!("keep")),
         ("/field_manager/force_conflicts", json!(true)),
         ("/timeouts/create", json!("21m")),

@@ -63,6 +63,14 @@ pub(crate) fn complete_vm(
     }
 }
 
+/// Adds the line about a host that is not the trusted one, where the VM was ours: it was rebuilt, or
+/// somebody stands in between. A bootstrap goes on only with the key that it then has.
+pub(crate) fn note_stranger(lines: &mut Vec<String>, output: &WorkloadOutput, strange: bool) {
+    if strange && is_touched(output) {
+        add(lines, mesh::drift::another_host());
+    }
+}
+
 /// Returns a line for each object that the workload asks for and the cluster does not have.
 fn missing(workload: &Workload, observed: &ObservedObjects) -> impl Iterator<Item = String> {
     mesh::object_ids(workload)

@@ -9,7 +9,7 @@ use mesh::names::{
     Name, Namespace, Network, PortName, Protocol, Sha256,
 };
 use mesh::{Capture, Cause, Interception, OutboundTraffic, ProxyConfig, Runtime, Scheme};
-use tfplugin::{Text, Timeouts, object};
+use tfplugin::{GoDuration, Text, Timeouts, object};
 use vm::HostKey;
 
 use crate::workload::leaf::{OnDestroy, PortNumber};
@@ -69,6 +69,9 @@ object! {
         /// What is left out is told by a warning and by `drift`, whose lines begin with their cause, and is not
         /// repaired. Default: all.
         Optional rebootstrap_on: Vec<Text<Cause>> => Nothing,
+        /// The VM is bootstrapped again, with a new token, when its certificate ends within this time, e.g. `6h`: then
+        /// the proxy could not renew it, which it tries after half of the certificate's life. Default: when it has ended.
+        Optional rotate_before: Text<GoDuration> => Nothing,
         /// What a destroy does to the VM: `clean` stops and removes the proxy, `keep` leaves it. Default: `clean`.
         Optional on_destroy: Text<OnDestroy> => Nothing,
         /// How conflicts with other owners of a field are treated.

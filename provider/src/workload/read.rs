@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use mesh::drift::Terms;
 use mesh::{Drift, ObservedObjects, ObservedVm, Problem, Workload};
 use tfplugin::{Diagnostic, Diagnostics, Done, Value};
 use tokio::time::{Instant, timeout_at};
@@ -115,12 +116,15 @@ async fn refreshed(
     };
     let until = deadline.checked_sub(FOR_ANSWER).unwrap_or(deadline);
     let seen = timeout_at(until, look(context, input, &prepared)).await;
-    let seen = seen.unwrap_or_else(|_| Err(silent()));
-    let seen = seen.unwrap_or_else(|why| {
-        warnings.push(unchecked(&why.detail));
+    let seen = seen.unwrap_or_else(|_| Err(silent().into()));
+    let mut strange = false;
+    let seen = seen.unwrap_or_else(|unseen| {
+        warnings.push(unchecked(&unseen.why.detail));
+        strange = unseen.strange;
         None
     });
-    let mut found = compare(&prepared, &before, seen.as_ref());
+    let mut found = compare(&prepared, &before, input, seen.as_ref());
+    findings::note_stranger(&mut found.vm, &before, strange);
     if archive::path(input).is_some() {
         found.vm = archive::drift(&before, &told(&prepared, vec![]));
     }
@@ -128,14 +132,26 @@ async fn refreshed(
 }
 
 /// Returns how all that was seen differs from what should be.
-fn compare(prepared: &Prepared<'_>, before: &WorkloadOutput, seen: Option<&ObservedVm>) -> Drift {
+fn compare(
+    prepared: &Prepared<'_>,
+    before: &WorkloadOutput,
+    input: &WorkloadInput,
+    seen: Option<&ObservedVm>,
+) -> Drift {
+    let terms = Terms {
+        machine_id: before.machine_id.known().map(String::as_str),
+        now: Timestamp::now(),
+        rotate_before: input
+            .rotate_before
+            .known()
+            .map_or(Duration::ZERO, |time| time.0.0),
+    };
     let (id, observed) = (&prepared.workload.id, &prepared.observed);
     let mut found = mesh::compare(
         &prepared.desired,
         observed,
         seen.filter(|_| findings::is_touched(before)),
-        before.machine_id.known().map(String::as_str),
-        Timestamp::now(),
+        &terms,
     );
     if seen.is_none() {
         found.vm = drift(before).vm;
@@ -180,12 +196,26 @@ fn outcome(prepared: &Prepared<'_>, before: WorkloadOutput, found: Drift) -> Wor
     WorkloadOutput { drift, ..before }
 }
 
+/// Why a VM could not be looked at.
+struct Unseen {
+    why: Diagnostic,
+    /// Whether another host answered than the one that is trusted.
+    strange: bool,
+}
+
+impl From<Diagnostic> for Unseen {
+    fn from(why: Diagnostic) -> Self {
+        let strange = false;
+        Self { why, strange }
+    }
+}
+
 /// Looks at the VM; `None` if there is none or the user wants no look.
 async fn look(
     context: &Context,
     input: &WorkloadInput,
     prepared: &Prepared<'_>,
-) -> Result<Option<ObservedVm>, Diagnostic> {
+) -> Result<Option<ObservedVm>, Unseen> {
     let block = context.ssh().map_err(first)?;
     let never = block
         .check_on_refresh
@@ -197,10 +227,13 @@ async fn look(
     let way = Way::new(ssh, prepared.workload.address.as_ref(), block).map_err(first)?;
     let report = observe(context, &way, prepared)
         .await
-        .map_err(|error| diagnose::vm(&error))?;
+        .map_err(|error| Unseen {
+            strange: matches!(error, VmError::HostKey { .. }),
+            why: diagnose::vm(&error),
+        })?;
     match report {
         Report::Observed(vm) => Ok(Some(vm)),
-        other => Err(unexpected(&other)),
+        other => Err(unexpected(&other).into()),
     }
 }
 

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use super::Terms;
 use super::line::{Lines, plain};
 use crate::change::Cause;
 use crate::desired::{Bundle, Owner};
@@ -9,18 +10,13 @@ use crate::names::Id;
 use crate::observed::{ObservedVm, UnitState};
 use crate::workload::{Interception, Runtime};
 
-pub(super) fn compare(
-    bundle: &Bundle,
-    vm: &ObservedVm,
-    known: Option<&str>,
-    now: Timestamp,
-    lines: &mut Lines,
-) {
+pub(super) fn compare(bundle: &Bundle, vm: &ObservedVm, terms: &Terms<'_>, lines: &mut Lines) {
     if let Some(step) = &vm.unfinished {
         lines.because(None);
         lines.push(format!("a bootstrap stopped at the step {}", plain(step)));
     }
     lines.because(Cause::Machine);
+    let known = terms.machine_id;
     if let Some(known) = known.filter(|known| !vm.machine_id.is_empty() && *known != vm.machine_id)
     {
         lines.push(format!(
@@ -36,8 +32,19 @@ pub(super) fn compare(
     unit(bundle.proxy.runtime, &vm.runtime.unit, lines);
     chains(bundle.proxy.interception, vm, lines);
     lines.because(Cause::Certificate);
-    if let Some(end) = vm.certificate_not_after.filter(|end| *end <= now) {
+    if let Some(end) = vm.certificate_not_after {
+        certificate(end, terms, lines);
+    }
+}
+
+/// The proxy renews it long before, and needs it, or a token, to be known to istiod at all.
+fn certificate(end: Timestamp, terms: &Terms<'_>, lines: &mut Lines) {
+    if end <= terms.now {
         lines.push(format!("the workload's certificate expired at {end}"));
+    } else if end.duration_since(terms.now).unsigned_abs() <= terms.rotate_before {
+        lines.push(format!(
+            "the workload's certificate ends at {end} and was not renewed"
+        ));
     }
 }
 
@@ -65,6 +72,15 @@ fn owner(desired: &Owner, seen: Option<&Owner>, lines: &mut Lines) {
 /// Returns the line of a proxy whose entry is gone: true of a VM that was not looked at, too.
 pub fn without_entry(id: &Id) -> String {
     format!("the proxy has no WorkloadEntry {id} to report to")
+}
+
+/// Returns the line of a VM whose host key is not the expected one: it is true of a machine that was
+/// rebuilt behind the same address, and whoever knows its new key can bootstrap it with that.
+pub fn another_host() -> String {
+    format!(
+        "{}: the host key is not the expected one, as of a machine that was rebuilt",
+        Cause::Machine
+    )
 }
 
 fn hosts(desired: Option<&String>, seen: &[String], lines: &mut Lines) {

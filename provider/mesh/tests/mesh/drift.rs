@@ -1,6 +1,9 @@
 use std::collections::BTreeMap;
 
+use std::time::Duration;
+
 use expect_test::{Expect, expect};
+use mesh::drift::Terms;
 use mesh::{
     Desired, Drift, Facts, Interception, Kind, ObservedObjects, ObservedVm, Seen, SeenRuntime,
     UnitState, Watch, Workload, compare, render,
@@ -61,6 +64,15 @@ fn observed(desired: &Desired) -> (ObservedObjects, ObservedVm) {
     (objects, vm)
 }
 
+/// A look at a VM whose certificate has to be valid six hours yet.
+pub(crate) fn terms() -> Terms<'static> {
+    Terms {
+        machine_id: Some("m1"),
+        now: p("2029-01-01T00:00:00Z"),
+        rotate_before: Duration::from_hours(6),
+    }
+}
+
 fn drift(
     of: &Workload,
     facts: &Facts,
@@ -69,13 +81,7 @@ fn drift(
     let desired = render(of, facts).unwrap();
     let (mut objects, mut vm) = observed(&desired);
     change(&mut objects, &mut vm);
-    compare(
-        &desired,
-        &objects,
-        Some(&vm),
-        Some("m1"),
-        p("2029-01-01T00:00:00Z"),
-    )
+    compare(&desired, &objects, Some(&vm), &terms())
 }
 
 fn check_objects(change: impl FnOnce(&mut ObservedObjects), expected: &Expect) {
@@ -396,6 +402,32 @@ fn the_machine_its_owner_and_its_unit() {
 }
 
 #[test]
+fn a_certificate_that_was_not_renewed_in_time_is_told_before_it_ends() {
+    for (end, line) in [
+        ("2029-01-01T06:00:01Z", ""),
+        (
+            "2029-01-01T06:00:00Z",
+            "certificate: the workload's certificate ends at 2029-01-01T06:00:00Z and was not renewed",
+        ),
+        (
+            "2029-01-01T00:00:00Z",
+            "certificate: the workload's certificate expired at 2029-01-01T00:00:00Z",
+        ),
+    ] {
+        let drift = drift(&workload(), &facts(), |_, vm| {
+            vm.certificate_not_after = Some(p(end));
+        });
+        assert_eq!(drift.vm.join("\n"), line);
+    }
+}
+
+#[test]
+fn a_host_that_is_another_one_may_be_held_back_like_a_machine_that_is() {
+    let line = mesh::drift::another_host();
+    assert_eq!(mesh::Cause::of_line(&line), Some(mesh::Cause::Machine));
+}
+
+#[test]
 fn what_a_bootstrap_does_not_repair_is_no_drift() {
     check_vm(
         |vm| {
@@ -463,13 +495,7 @@ fn a_changed_mesh_fact_is_drift_on_the_vm() {
     now.cluster_id = "east".into();
     now.control_plane.address = Some(p("10.99.0.3"));
     let after = render(&workload(), &now).unwrap();
-    let drift = compare(
-        &after,
-        &objects,
-        Some(&vm),
-        Some("m1"),
-        p("2029-01-01T00:00:00Z"),
-    );
+    let drift = compare(&after, &objects, Some(&vm), &terms());
     expect![[r#"
         mesh: /etc/hosts: '10.99.0.2 istiod.istio-system.svc' -> '10.99.0.3 istiod.istio-system.svc'
         mesh: /var/lib/istio/envoy/cluster.env: ISTIO_META_CLUSTER_ID 'Kubernetes' -> 'east'
@@ -481,7 +507,7 @@ fn a_vm_that_was_not_looked_at_has_no_drift() {
     let desired = render(&workload(), &facts()).unwrap();
     let (objects, _) = observed(&desired);
     assert_eq!(
-        compare(&desired, &objects, None, None, p("2029-01-01T00:00:00Z")),
+        compare(&desired, &objects, None, &terms()),
         Drift::default()
     );
     let unread = drift(&workload(), &facts(), |_, vm| vm.files = BTreeMap::new());
@@ -499,8 +525,7 @@ fn a_line_shows_its_own_field_and_no_other() {
         .services
         .values_mut()
         .for_each(|service| service["spec"]["hosts"] = json!(["a.b"]));
-    let now = p("2029-01-01T00:00:00Z");
-    let lines = compare(&desired, &objects, Some(&vm), Some("m1"), now).objects;
+    let lines = compare(&desired, &objects, Some(&vm), &terms()).objects;
     assert_eq!(lines.len(), 2, "{lines:?}");
     let [entry, service] = [&desired.objects[0], &desired.objects[1]];
     for (object, field, shown) in [

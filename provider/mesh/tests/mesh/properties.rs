@@ -99,7 +99,7 @@ proptest! {
             prop_assert!(!validate(&workload).is_empty());
             return Ok(());
         };
-        let drift = compare(&desired, &objects(&workload), None, None, p("2029-01-01T00:00:00Z"));
+        let drift = compare(&desired, &objects(&workload), None, &crate::drift::terms());
         prop_assert!(drift.is_empty(), "{drift:?}");
     }
 
