@@ -26,7 +26,7 @@ const USAGE: &str = "usage: cargo xtask COMMAND
   install [--dir DIR]   puts the release binary where `terraform init` finds it, or into a mirror
   testbed up|exec|status|down
                         a real mesh with VMs and pods on this machine; `testbed` alone tells more
-  bench                 measures start, memory, size and round trips of the release binary
+  bench                 measures the pure core's plans, and start, memory, size and round trips of the release binary
   docs [--check]        writes the registry's pages from the provider's own schema
   codegen [--check]     writes the generated code of the wire types";
 

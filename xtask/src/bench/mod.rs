@@ -7,11 +7,12 @@ mod start;
 
 use std::error::Error;
 use std::fs;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use bed::{Bed, Options};
 
-use crate::cargo::{Profile, provider_binary};
+use crate::cargo::{Profile, provider_binary, root};
 use crate::tools;
 
 /// The bed of this command; others may run beside it.
@@ -34,6 +35,7 @@ pub(crate) fn run(args: &[&str]) -> Result<(), Box<dyn Error>> {
         return Err("usage: cargo xtask bench".into());
     }
     tools::provide(&[], tools::Bed::Needed)?;
+    plans()?;
     let binary = provider_binary(Profile::Release)?;
     let mut figures = of_start(&start::measure(&binary)?);
     figures.push(figure(
@@ -61,6 +63,20 @@ pub(crate) fn run(args: &[&str]) -> Result<(), Box<dyn Error>> {
         println!("{}", line(&figure));
     }
     Ok(())
+}
+
+/// Lets the pure core tell what a plan of many workloads costs; it prints by itself.
+fn plans() -> Result<(), Box<dyn Error>> {
+    let mut cargo = Command::new("cargo");
+    let status = cargo
+        .args(["bench", "--quiet", "--package", "mesh", "--bench", "plan"])
+        .current_dir(root())
+        .status()?;
+    if status.success() {
+        Ok(())
+    } else {
+        Err(format!("cargo bench -p mesh: {status}").into())
+    }
 }
 
 fn up() -> Result<Bed, String> {
