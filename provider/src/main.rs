@@ -1,6 +1,7 @@
 //! Terraform provider that makes virtual machines members of an Istio mesh.
 
 mod block;
+mod bundle;
 mod context;
 mod diagnose;
 mod fleet;

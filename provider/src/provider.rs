@@ -2,10 +2,12 @@
 
 use mesh::Effect;
 use tfplugin::{
-    DataRegistration, Diagnostics, Path, Paths, Provider, Registration, data_source, importable,
+    DataRegistration, Diagnostics, EphemeralRegistration, Path, Paths, Provider, Registration,
+    data_source, ephemeral_resource, importable,
 };
 
 use crate::block::{ProviderBlock, SshBlock};
+use crate::bundle::{EphemeralBundle, VmBundle};
 use crate::context::{self, Context};
 use crate::fleet::VmFleet;
 use crate::network_path::NetworkPath;
@@ -41,7 +43,11 @@ impl Provider for Mesh {
     }
 
     fn data_sources() -> Vec<DataRegistration<Context>> {
-        vec![data_source::<NetworkPath>()]
+        vec![data_source::<NetworkPath>(), data_source::<VmBundle>()]
+    }
+
+    fn ephemeral_resources() -> Vec<EphemeralRegistration<Context>> {
+        vec![ephemeral_resource::<EphemeralBundle>()]
     }
 }
 

@@ -67,7 +67,7 @@ fn compare(pages: &[Page], folder: &Path) -> Result<(), Box<dyn Error>> {
         |(path, text): &&Page| fs::read_to_string(folder.join(path)).ok().as_deref() != Some(text);
     let stale = pages.iter().filter(is_stale);
     let mut wrong: Vec<String> = stale.map(|(path, _)| path.clone()).collect();
-    for kind in ["resources", "data-sources"] {
+    for kind in ["resources", "data-sources", "ephemeral-resources"] {
         if !folder.join(kind).exists() {
             continue;
         }
@@ -88,7 +88,7 @@ fn compare(pages: &[Page], folder: &Path) -> Result<(), Box<dyn Error>> {
     .into())
 }
 
-/// Returns a page for the provider and one for each resource and data source.
+/// Returns a page for the provider and one for each resource, data source and ephemeral resource.
 fn pages(schema: &Response) -> Result<Vec<Page>, Box<dyn Error>> {
     let provider = schema
         .provider
@@ -114,16 +114,26 @@ fn pages(schema: &Response) -> Result<Vec<Page>, Box<dyn Error>> {
             page(name, "Resource", schema, &example),
         ));
     }
-    for (name, schema) in &schema.data_source_schemas {
-        let example = Example {
-            configuration: self::example(&format!("data-sources/{name}/data-source.tf"))?,
-            import: None,
-        };
-        let file = file(name);
-        pages.push((
-            format!("data-sources/{file}.md"),
-            page(name, "Data Source", schema, &example),
-        ));
+    let of_kinds = [
+        ("data-source", "Data Source", &schema.data_source_schemas),
+        (
+            "ephemeral-resource",
+            "Ephemeral Resource",
+            &schema.ephemeral_resource_schemas,
+        ),
+    ];
+    for (folder, kind, schemas) in of_kinds {
+        for (name, schema) in schemas {
+            let example = Example {
+                configuration: self::example(&format!("{folder}s/{name}/{folder}.tf"))?,
+                import: None,
+            };
+            let file = file(name);
+            pages.push((
+                format!("{folder}s/{file}.md"),
+                page(name, kind, schema, &example),
+            ));
+        }
     }
     Ok(pages)
 }

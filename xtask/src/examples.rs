@@ -13,10 +13,13 @@ const CONFIGURATIONS: &[&[&str]] = &[
     &["control-plane-by-name"],
     &["fleet"],
     &["multi-network"],
+    &["offload"],
     &["talk-demo"],
     &["three-applications"],
     &["two-clusters"],
     &["provider", "data-sources/mesh_network_path"],
+    &["provider", "data-sources/mesh_vm_bundle"],
+    &["provider", "ephemeral-resources/mesh_vm_bundle"],
     &["provider", "resources/mesh_vm_workload"],
     &["provider", "resources/mesh_vm_fleet"],
 ];

@@ -6,6 +6,7 @@
 mod api_server;
 mod bed;
 mod cache;
+mod cloud_init;
 mod command;
 mod error;
 mod far;

@@ -20,7 +20,7 @@ use crate::process::{Lifetime, Server};
 use crate::progress::Progress;
 use crate::servers::Servers;
 use crate::vm::Vm;
-use crate::{Error, Result, host, image, istiod};
+use crate::{Error, Result, cloud_init, host, image, istiod};
 
 const PACKAGE_PORT: u16 = 8000;
 
@@ -47,6 +47,7 @@ impl<'a> Plan<'a> {
         let mut steps = servers.missing_for_mesh();
         steps.extend((!layers.image.exists()).then(|| (IMAGE.into(), 100)));
         steps.extend((!layers.package.exists()).then(|| (PACKAGE.into(), 20)));
+        steps.extend((!layers.cloud_init.exists()).then(|| (CLOUD_INIT.into(), 60)));
         steps.extend([(CLUSTER.into(), 8), (MACHINES.into(), 3), (PODS.into(), 5)]);
         Ok(Self {
             options,
@@ -68,6 +69,11 @@ impl<'a> Plan<'a> {
         if !self.layers.package.exists() {
             self.progress.step(PACKAGE, || {
                 self.layers.package.make(&self.servers, &self.layers.image)
+            })?;
+        }
+        if !self.layers.cloud_init.exists() {
+            self.progress.step(CLOUD_INIT, || {
+                cloud_init::make(&self.layers.cloud_init, &self.layers.image)
             })?;
         }
         self.subnet.create()?;
@@ -170,6 +176,7 @@ impl<'a> Plan<'a> {
 
 const IMAGE: &str = "make the VMs' image";
 const PACKAGE: &str = "build Istio's package";
+const CLOUD_INIT: &str = "install cloud-init";
 const CLUSTER: &str = "start API server and istiod";
 const MACHINES: &str = "boot VMs and pods";
 const PODS: &str = "let the pods join the mesh";
@@ -178,6 +185,7 @@ const PODS: &str = "let the pods join the mesh";
 pub(crate) struct Layers {
     image: PathBuf,
     package: Package,
+    cloud_init: PathBuf,
 }
 
 impl Layers {
@@ -186,6 +194,7 @@ impl Layers {
         let image = image::folder()?;
         Ok(Self {
             package: Package::find(servers, &image)?,
+            cloud_init: cloud_init::layer(&image)?,
             image,
         })
     }

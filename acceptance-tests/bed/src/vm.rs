@@ -4,6 +4,7 @@ use std::ops::Deref;
 use std::path::PathBuf;
 
 use crate::Result;
+use crate::cloud_init;
 use crate::machine::{HostKey, Machine};
 use crate::overlay;
 
@@ -53,6 +54,21 @@ impl Vm {
         }
         self.create(&self.private_key_path)?;
         self.start()
+    }
+
+    /// Replaces it by a machine with cloud-init and this user data, at the same address. Returns at once, while it
+    /// boots, with the machine as it is now; [`Vm::rebuild`] of the old one brings that back.
+    pub fn rebuild_with_user_data(&self, user_data: &str) -> Result<Self> {
+        let mut vm = self.clone();
+        if let Some(image) = self.layers.last() {
+            vm.machine.layers.insert(0, cloud_init::layer(image)?);
+        }
+        self.kill()?;
+        overlay::discard(&self.folder)?;
+        vm.create(&self.private_key_path)?;
+        cloud_init::seed(&self.folder.join("root"), &self.name, user_data)?;
+        vm.start()?;
+        Ok(vm)
     }
 
     /// Counts the connections that its sshd ever accepted, also those that failed to log in.

@@ -30,6 +30,7 @@ mod quiet;
 mod secrets;
 mod steps;
 mod unknown;
+mod user_data;
 mod verdicts;
 
 use acceptance_tests::{Done, Result, wait_for};

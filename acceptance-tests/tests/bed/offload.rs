@@ -23,10 +23,13 @@ fn install(vm: &Machine, archive: &Path, words: &str) -> Result<String> {
 }
 
 /// Whether istiod has a connection with the workload's proxy.
-pub(crate) fn is_connected(scenario: &Scenario) -> std::result::Result<bool, bed::Error> {
+pub(crate) fn is_connected(
+    scenario: &Scenario,
+    name: &str,
+) -> std::result::Result<bool, bed::Error> {
     let entry = scenario
         .kubectl()
-        .get(&scenario.object("workloadentries", NAME))?;
+        .get(&scenario.object("workloadentries", name))?;
     let notes = &entry["metadata"]["annotations"];
     Ok(notes["istio.io/connectedAt"].is_string() && notes["istio.io/disconnectedAt"].is_null())
 }
@@ -53,7 +56,9 @@ async fn a_vm_without_ssh_joins_by_an_archive_and_leaves_again() -> Done {
 
     let said = install(vm, &archive, "")?;
     assert!(said.contains("is a member of the mesh"), "{said}");
-    wait_for("istiod reports the proxy", 30, || is_connected(&scenario))?;
+    wait_for("istiod reports the proxy", 30, || {
+        is_connected(&scenario, NAME)
+    })?;
     call_vm(&scenario)?;
     can_call_pod(&scenario)?;
     assert_eq!(
@@ -102,7 +107,7 @@ fn text(workload: &Workload, name: &str) -> String {
     }
 }
 
-fn unpacked(archive: &Path) -> Result<TempDir> {
+pub(crate) fn unpacked(archive: &Path) -> Result<TempDir> {
     let folder = TempDir::new()?;
     let tar = std::process::Command::new("tar")
         .arg("-xzf")

@@ -143,7 +143,7 @@ fn on_the_vm(scenario: &Scenario, needles: &[String]) -> Done {
 }
 
 /// Reads every member of a zip archive as text.
-fn archive(terraform: &Terraform, name: &str) -> Result<String> {
+pub(crate) fn archive(terraform: &Terraform, name: &str) -> Result<String> {
     let read = "import sys, zipfile\nz = zipfile.ZipFile(sys.argv[1])\nfor n in z.namelist(): sys.stdout.buffer.write(z.read(n))";
     let output = std::process::Command::new("python3")
         .args(["-c", read])

@@ -52,7 +52,7 @@ pub use objects::{as_it_is, declared, fleet_objects, is_unfinished, object_ids, 
 pub use observed::{Connection, ObservedObjects, ObservedVm, Seen, SeenRuntime, UnitState};
 pub use proxy_config::ProxyConfig;
 pub use render::{render, render_bundle};
-pub use validate::{validate, validate_fleet};
+pub use validate::{validate, validate_bundle, validate_fleet};
 pub use workload::{
     Capture, EgressListener, Install, Interception, OutboundTraffic, Proxy, Runtime, Service,
     ServicePort, Sidecar, Workload,

@@ -6,7 +6,7 @@ use crate::desired::{Bundle, Desired, Manifest};
 use crate::facts::Facts;
 use crate::names::Address;
 use crate::objects::{objects, withdrawn};
-use crate::validate::validate;
+use crate::validate::{validate, validate_bundle};
 use crate::workload::Workload;
 
 /// Returns what should be. Same inputs give the same bytes. Fails with what `validate` finds.
@@ -27,10 +27,9 @@ pub fn render(workload: &Workload, facts: &Facts) -> Result<Desired, Vec<Problem
 /// owner only the name is known, so that the entry, which may be made later, changes nothing here.
 ///
 /// # Errors
-/// What `validate` finds, except what it says of a missing address.
+/// What `validate_bundle` finds.
 pub fn render_bundle(workload: &Workload, facts: &Facts) -> Result<Bundle, Vec<Problem>> {
-    let mut problems = validate(workload);
-    problems.retain(|problem| problem.rule != "address-required");
+    let problems = validate_bundle(workload);
     if !problems.is_empty() {
         return Err(problems);
     }

@@ -1,5 +1,6 @@
 //! Workloads whose VM Terraform does not reach.
 
+use contract::UNKNOWN;
 use expect_test::expect;
 use serde_json::{Value as Json, json};
 
@@ -140,4 +141,35 @@ async fn a_destroy_says_how_the_vm_is_cleaned_that_terraform_does_not_reach() {
     let told: Vec<_> = told.iter().map(ToString::to_string).collect();
     assert_eq!(told.len(), 1, "{told:?}");
     assert!(told[0].contains("sh install.sh remove"), "{told:?}");
+}
+
+#[tokio::test]
+async fn what_a_bundle_is_asked_for_is_checked_as_a_workload_is_but_needs_no_address() {
+    let client = provider(&json!({})).await;
+    let source = client.data_source("mesh_vm_bundle").unwrap();
+    let ephemeral = client.ephemeral_resource("mesh_vm_bundle").unwrap();
+    let cases = [
+        ("ratings", "cat /run/token", None),
+        ("ratings", " ", Some("No token command at token_command")),
+        (
+            "rat.ings",
+            "cat /run/token",
+            Some("Invalid workload at name"),
+        ),
+    ];
+    for (name, command, expected) in cases {
+        let mut config = json!({ "namespace": "bookinfo", "name": name, "token_command": command });
+        let told = source.validate(&config).await.unwrap().diagnostics;
+        let told: Vec<_> = told.iter().map(ToString::to_string).collect();
+        assert_eq!(told.len(), usize::from(expected.is_some()), "{told:?}");
+        for (told, expected) in told.iter().zip(expected) {
+            assert!(told.contains(expected), "{told}");
+        }
+        config["token_command"] = json!(UNKNOWN);
+        let told = source.validate(&config).await.unwrap().diagnostics;
+        assert_eq!(told.len(), usize::from(name == "rat.ings"), "{told:?}");
+        config.as_object_mut().unwrap().remove("token_command");
+        let told = ephemeral.validate(&config).await.unwrap().diagnostics;
+        assert_eq!(told.len(), usize::from(name == "rat.ings"), "{told:?}");
+    }
 }

@@ -14,6 +14,7 @@ mod import;
 mod names;
 mod network;
 mod objects;
+mod offload;
 mod properties;
 mod sample;
 mod validate;

@@ -38,7 +38,7 @@ listen() {
   outcome=1
   while read -r key first rest; do
     case $key in
-    step) say "  $first" ;;
+    step) [ -n "$again" ] || say "  $first" ;;
     undo) say "  taking back: $first" ;;
     failed) say "  failed: $first" ;;
     bad) say "    $first: $(plain "$rest")" ;;
@@ -72,17 +72,17 @@ forgo() {
   pair verb revert >"$box/revert.data" && (call revert "$box/revert.data") >/dev/null
 }
 join() {
-  run=$(tr -d - </proc/sys/kernel/random/uuid)
+  again='' run=$(tr -d - </proc/sys/kernel/random/uuid)
   call bootstrap "$here/join.data"
   case $? in
   0) ;;
   # Nobody's connection depends on it: sshd's own ports are never intercepted.
-  3) pair verb commit >"$box/commit.data" && call commit "$box/commit.data" || return 1 ;;
+  3) again=1 && pair verb commit >"$box/commit.data" && call commit "$box/commit.data" || return 1 ;;
   *) return 1 ;;
   esac
   rm -f "$here/token"
 }
-leave() { run=$(tr -d - </proc/sys/kernel/random/uuid) && call remove "$here/leave.data"; }
+leave() { again='' run=$(tr -d - </proc/sys/kernel/random/uuid) && call remove "$here/leave.data"; }
 
 case ${1:-join} in
 join)

@@ -26,27 +26,36 @@ const REFRESH: &str = include_str!("token.sh");
 const REFRESH_PATH: &str = "/var/lib/istio/mesh-vm-token";
 const COMMAND_PATH: &str = "/var/lib/istio/token-command";
 
+/// Its calls are not intercepted, since they are of the proxy's group: where the certificate has
+/// ended, there is no proxy that could carry them until the token is there.
 const SERVICE: &str = "[Unit]
 Description=Fetches the token of the mesh's proxy
+Wants=network-online.target
 After=network-online.target
 
 [Service]
 Type=oneshot
+Group=istio-proxy
+TimeoutStartSec=60
 ExecStart=/bin/sh /var/lib/istio/mesh-vm-token
 ";
 
-/// It lives and ends with the proxy; the token is on tmpfs, so that a boot needs it at once.
+/// It lives and ends with the proxy.
 const TIMER: &str = "[Unit]
 Description=Keeps the token of the mesh's proxy fresh
 PartOf=istio.service
 
 [Timer]
-OnActiveSec=0
+OnActiveSec=5min
 OnUnitInactiveSec=5min
 AccuracySec=10s
 ";
 
-const DROP_IN: &str = "[Unit]\nWants=mesh-vm-token.timer\n";
+/// The token is on tmpfs, so that a boot needs one before the proxy starts.
+const DROP_IN: &str = "[Unit]
+Wants=mesh-vm-token.service mesh-vm-token.timer
+After=mesh-vm-token.service
+";
 
 /// How often cloud-init tries: the workload's entry, without which istiod refuses the proxy, may be
 /// made after the machine.

@@ -135,17 +135,14 @@ fn a_token_is_fetched_by_the_users_command_when_it_is_asked_for() {
         // Where the program puts the refreshing is the machine's own.
         let install = stage.unpack(
             &offload.archive().unwrap(),
-            "put() { case $2 in \"${d%/run/*}\"*) cp \"$1\" \"$2\" ;; *) mkdir -p \"${d%/run/*}/put\" && cp \"$1\" \"${d%/run/*}/put/${2##*/}\" ;; esac; }\nremember() { :; }\nSTEPS='keep ask token place'",
+            "put() { case $2 in \"${d%/run/*}\"*) mkdir -p \"${2%/*}\" && cp \"$1\" \"$2\" ;; *) mkdir -p \"${d%/run/*}/put\" && cp \"$1\" \"${d%/run/*}/put/${2##*/}\" ;; esac; }\nremember() { :; }\nSTEPS='keep ask token place'",
         );
-        fs::create_dir_all(stage.path("secrets/tokens")).unwrap();
         let (joined, said) = stage.install(&install, &[]);
         assert!(
             !joined && said.contains("there is no token") && said.contains("as it was before"),
             "{shell}: {said}"
         );
         fs::write(stage.path("its-token"), TOKEN).unwrap();
-        fs::create_dir_all(stage.path("secrets/tokens")).unwrap();
-        fs::create_dir_all(stage.path("lib/mesh")).unwrap();
         let (joined, said) = stage.install(&install, &["join", "1"]);
         assert!(joined, "{shell}: {said}");
         assert_eq!(
@@ -155,7 +152,8 @@ fn a_token_is_fetched_by_the_users_command_when_it_is_asked_for() {
         );
         assert_eq!(text(&stage.path("put/token-command")), command, "{shell}");
         assert!(
-            text(&stage.path("put/token.conf")).contains("Wants=mesh-vm-token.timer"),
+            text(&stage.path("put/token.conf"))
+                .contains("Wants=mesh-vm-token.service mesh-vm-token.timer"),
             "{shell}"
         );
     }
@@ -170,6 +168,7 @@ fn new_rules_are_confirmed_by_the_archive_itself() {
         let install = stage.unpack(&enclosed(&carried), "STEPS='keep ask token place'");
         let (joined, said) = stage.install(&install, &[]);
         assert!(joined, "{shell}: {said}");
+        assert_eq!(said.matches("  place").count(), 1, "{shell}: told twice");
     }
 }
 

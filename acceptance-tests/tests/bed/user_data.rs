@@ -1,0 +1,178 @@
+//! A VM that joins by itself when it boots: cloud-init, an address that it finds, and a token that it
+//! fetches.
+
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+use std::process::Command;
+use std::thread;
+
+use acceptance_tests::{Done, Plan, Result, Scenario, Terraform, wait_for};
+use bed::Machine;
+use serde_json::{Value, json};
+
+use crate::demo::{call_vm, can_call_pod};
+use crate::offload::{is_connected, unpacked};
+use crate::secrets::archive;
+
+/// A service that gives the VM a token: its address, and the thread that answers.
+fn token_service(scenario: &Scenario) -> Result<String> {
+    let listener = TcpListener::bind((scenario.control_plane_address().as_str(), 0))?;
+    let url = format!("http://{}/token", listener.local_addr()?);
+    let (kubectl, namespace) = (scenario.kubectl().clone(), scenario.namespace.clone());
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let words = [
+                "create",
+                "token",
+                "bookinfo-ratings",
+                "--namespace",
+                &namespace,
+                "--audience=istio-ca",
+                "--duration=10m",
+            ];
+            let token = kubectl.call(&words, b"").unwrap_or_default();
+            let Ok(mut stream) = stream else { return };
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = write!(
+                stream,
+                "HTTP/1.0 200 OK\r\nContent-Length: {}\r\n\r\n{token}",
+                token.len()
+            );
+        }
+    });
+    Ok(url)
+}
+
+/// Carries the ephemeral archive away, as a user would who has another way to the VM.
+const EPHEMERAL: &str = r#"
+ephemeral "mesh_vm_bundle" "carried" {
+  namespace       = var.namespace
+  name            = "ratings-carried"
+  instance_ip     = var.carried_address
+  service_account = local.ratings.service_account
+  labels          = local.ratings.labels
+  health_check    = local.ratings.health_check
+  proxy           = local.ratings.proxy
+}
+
+resource "terraform_data" "carried" {
+  provisioner "local-exec" {
+    command     = "printf %s \"$ARCHIVE\" | base64 -d >ephemeral.tar.gz"
+    environment = { ARCHIVE = ephemeral.mesh_vm_bundle.carried.archive_base64 }
+  }
+}
+"#;
+
+/// The example, with a VM that has cloud-init and whose address the user data does not know.
+#[test]
+fn a_vm_joins_by_its_user_data_and_keeps_its_token_fresh() -> Done {
+    let scenario = Scenario::begin("cloud-init")?;
+    let (url, sha256) = scenario.package();
+    let variables = json!({
+        "kubeconfig": scenario.kubectl().kubeconfig(),
+        "control_plane_address": scenario.control_plane_address(),
+        "namespace": scenario.namespace,
+        "package": { "url": url, "sha256": sha256 },
+        "carried_address": "192.0.2.7",
+        "booted_address": scenario.vm.address,
+        "token_command": format!("curl -fsS --max-time 20 {} # it's \"ours\"", token_service(&scenario)?),
+    });
+    let terraform = Terraform::of_example(&scenario, "offload", variables)?;
+    terraform.write("ephemeral.tf", EPHEMERAL)?;
+    let plan = terraform.plan(&[])?;
+    terraform.apply_saved(&plan)?;
+    no_token_is_stored(&terraform, &plan)?;
+
+    let bundle = terraform.state("data.mesh_vm_bundle.booted")?;
+    let user_data = &bundle["user_data"];
+    let length = |text: &Value| text.as_str().map_or(0, str::len);
+    let packed = length(&bundle["user_data_base64"]) / 4 * 3;
+    println!(
+        "user data: {} bytes, {packed} compressed",
+        length(user_data)
+    );
+    let vm = scenario
+        .vm
+        .rebuild_with_user_data(user_data.as_str().unwrap_or_default())?;
+    vm.wait_until_up()?;
+    vm.shell("systemctl start ratings")?;
+    joined(&scenario, "ratings-booted")?;
+    call_vm(&scenario)?;
+    can_call_pod(&scenario)?;
+    let status = "cloud-init status --wait --long 2>&1; cat /var/log/cloud-init-output.log";
+    let status = vm.exec(&["sh", "-c", status])?.stdout;
+    assert!(
+        status.contains("status: done") && status.contains("member of the mesh"),
+        "{status}"
+    );
+    // Whoever boots another machine with it tomorrow boots the same.
+    let again = terraform.plan(&[])?;
+    assert!(again.is_empty(), "{}", again.text);
+
+    is_refreshed(&vm)?;
+    vm.reboot()?;
+    vm.shell(&format!("test -s {TOKEN} && systemctl start ratings"))?;
+    joined(&scenario, "ratings-booted")?;
+    call_vm(&scenario)?;
+
+    let said = vm.shell("sh /var/lib/mesh-vm/install.sh remove")?;
+    assert!(said.contains("out of the mesh"), "{said}");
+    let left = vm.shell("systemctl list-units --all 'mesh-vm*' --plain --no-legend; ls /etc/systemd/system | grep -E 'mesh|istio' || :")?;
+    assert_eq!(left, "");
+    terraform.destroy()?;
+    assert!(!terraform.path().join("out/ratings-carried.tar.gz").exists());
+    Ok(())
+}
+
+const TOKEN: &str = "/var/run/secrets/tokens/istio-token";
+
+/// The timer fetches it anew; here it does not wait for minutes.
+fn is_refreshed(vm: &Machine) -> Done {
+    let fast = "[Timer]\nOnActiveSec=0\nOnUnitInactiveSec=1s\nAccuracySec=100ms\n";
+    vm.write(
+        "/run/systemd/system/mesh-vm-token.timer.d/fast.conf",
+        fast.as_bytes(),
+    )?;
+    vm.shell(&format!(
+        "rm {TOKEN} && systemctl daemon-reload && systemctl restart mesh-vm-token.timer"
+    ))?;
+    wait_for("the timer fetches a token", 20, || {
+        vm.shell(&format!("cat {TOKEN} 2>/dev/null || :"))
+            .map(|token| token.starts_with("eyJhbGci"))
+    })?;
+    let access = vm.shell(&format!("stat -c '%U %a' {TOKEN}"))?;
+    assert_eq!(access.trim(), "istio-proxy 600");
+    Ok(())
+}
+
+/// A token is in both archives, and in nothing that Terraform keeps.
+fn no_token_is_stored(terraform: &Terraform, plan: &Plan) -> Done {
+    for archive in ["out/ratings-carried.tar.gz", "ephemeral.tar.gz"] {
+        let members = unpacked(&terraform.path().join(archive))?;
+        let token = fs::read_to_string(members.path().join("token"))?;
+        assert!(token.starts_with("eyJhbGci"), "{archive}: {token}");
+    }
+    let state = fs::read_to_string(terraform.path().join("terraform.tfstate"))?;
+    let members = archive(terraform, "saved.plan")?;
+    assert!(
+        members.contains("ratings-carried"),
+        "the plan file was not read"
+    );
+    // Packed, a token does not look like one.
+    let packed = Command::new("base64")
+        .args(["--wrap=0", "ephemeral.tar.gz"])
+        .current_dir(terraform.path())
+        .output()?;
+    let packed = String::from_utf8_lossy(&packed.stdout).into_owned();
+    for text in [state, members, plan.json.to_string(), plan.text.clone()] {
+        assert!(!text.contains("eyJhbGci") && !text.contains(&packed));
+    }
+    Ok(())
+}
+
+fn joined(scenario: &Scenario, name: &str) -> Done {
+    wait_for("istiod reports the proxy", 90, || {
+        is_connected(scenario, name)
+    })
+}

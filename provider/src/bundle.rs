@@ -1,0 +1,278 @@
+//! The data source and the ephemeral resource `mesh_vm_bundle`: what a VM is to run on, for a machine
+//! that joins by itself. Both take the same description; they differ in where its token comes from.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use cluster::Cluster;
+use mesh::names::{EnvName, Id, LabelKey, LabelValue, Name, Namespace, Network, PortName};
+use mesh::{Bundle, Effect, Workload};
+use secrecy::ExposeSecret as _;
+use tfplugin::{
+    DataSource, Diagnostic, Diagnostics, EphemeralResource, Found, Lease, Opened, Paths, Text,
+    Value, object,
+};
+use tokio::time::Instant;
+use vm::program::{Offload, Token};
+
+use crate::context::Context;
+use crate::diagnose;
+use crate::workload::convert;
+use crate::workload::input::{HealthCheckInput, ProxyInput, WorkloadInput};
+use crate::workload::leaf::PortNumber;
+
+const NAME: &str = "mesh_vm_bundle";
+
+/// Declares what describes a VM's workload here, and what one of both has besides.
+macro_rules! described {
+    ($(#[doc = $about:literal])+ $Name:ident { $($own:tt)* }) => {
+        object! {
+            $(#[doc = $about])+
+            pub struct $Name: Effect {
+                /// Namespace of the workload.
+                Required namespace: Text<Namespace> => Nothing,
+                /// Name of the workload: that of its `mesh_vm_workload`.
+                Required name: Text<Name> => Nothing,
+                /// The IP address by which istiod knows the proxy: the workload's `address` where that is an IP address, else
+                /// its `instance_ip`. Unset: the VM takes the one from which it calls the control plane, and the workload's
+                /// `address` has to be that one.
+                Optional instance_ip: Text<IpAddr> => Nothing,
+                /// Labels of the workload.
+                Optional labels: BTreeMap<Text<LabelKey>, Text<LabelValue>> => Nothing,
+                /// Kubernetes service account that the VM's certificate names. Default: `default`.
+                Optional service_account: Text<Name> => Nothing,
+                /// Network the VM is on. Default: that of the pods.
+                Optional network: Text<Network> => Nothing,
+                /// Ports of the workload by name. Unset: every inbound port is captured.
+                Optional ports: BTreeMap<Text<PortName>, PortNumber> => Nothing,
+                /// More environment of the proxy. Not for secrets.
+                Optional env: BTreeMap<Text<EnvName>, String> => Nothing,
+                /// The `id` of the `mesh_vm_fleet` that the workload is a member of.
+                Optional fleet: Text<Id> => Nothing,
+                /// How it is found out whether the application answers.
+                Optional health_check: HealthCheckInput => Nothing,
+                /// How the proxy runs on the VM. A machine from a plain image needs `install`.
+                Optional proxy: ProxyInput => Nothing,
+                $($own)*
+            }
+        }
+
+        impl $Name {
+            /// Returns the workload as far as the VM is concerned; `None` while its name is unknown.
+            fn workload(&self) -> Option<Workload> {
+                convert::workload(&WorkloadInput {
+                    namespace: self.namespace.clone(),
+                    name: self.name.clone(),
+                    instance_ip: self.instance_ip.clone(),
+                    labels: self.labels.clone(),
+                    service_account: self.service_account.clone(),
+                    network: self.network.clone(),
+                    ports: self.ports.clone(),
+                    env: self.env.clone(),
+                    fleet: self.fleet.clone(),
+                    health_check: self.health_check.clone(),
+                    proxy: self.proxy.clone(),
+                    ..WorkloadInput::default()
+                })
+            }
+        }
+    };
+}
+
+described! {
+    /// What makes a machine the VM of a workload when it boots, without any secret: the machine fetches its token by a
+    /// command of yours. For the `user_data` of a VM that is made in the same apply; its address need not be known.
+    ///
+    /// What it gives changes with the mesh (its trust root, its control plane) and with the provider. Where a change of
+    /// `user_data` replaces the machine, say `lifecycle { ignore_changes = [user_data] }`.
+    BundleInput {
+        /// Shell text that prints the token: a JWT of the workload's service account for the audience `istio-ca`. The VM
+        /// runs it as root, past the proxy: at the join, at each start of the proxy, and every five minutes. It is in the
+        /// state and in the user data: no secret belongs into it.
+        Required token_command: String => Nothing,
+    }
+}
+
+described! {
+    /// What makes a machine the VM of a workload, with a token that was minted for it. It is in no state and in no plan;
+    /// write it where it is carried from, or hand it to a write-only attribute.
+    EphemeralInput {
+        /// How long the token lasts, in seconds, from 600. The server may shorten it. Default: 3600.
+        Optional token_seconds: u32 => Nothing,
+    }
+}
+
+object! {
+    /// What the VM is told.
+    pub struct BundleOutput: Effect {
+        /// The files that the proxy runs on, by their paths on the VM.
+        Computed files: BTreeMap<String, String> => Nothing,
+        /// The line of the VM's `/etc/hosts` that names the control plane, if there is one.
+        Computed hosts_line: String => Nothing,
+        /// The archive, a `.tar.gz` in base64: `sh install.sh` in it, as root, joins, and `sh install.sh remove` leaves.
+        Computed archive_base64: String => Nothing,
+        /// User data for cloud-init: it writes what is in the archive to `/var/lib/mesh-vm` and joins.
+        Computed user_data: String => Nothing,
+        /// The same, compressed and in base64, for clouds with a narrow limit.
+        Computed user_data_base64: String => Nothing,
+        /// SHA-256 of the files, without secrets, that the VM will run on; the workload's `bundle_digest` where `instance_ip` is set.
+        Computed digest: String => Nothing,
+        /// Who the VM is in the mesh: `spiffe://trust-domain/ns/namespace/sa/account`.
+        Computed spiffe_id: String => Nothing,
+        /// Where the VM reaches istiod, `host:port`.
+        Computed control_plane: String => Nothing,
+    }
+}
+
+object! {
+    /// What the VM is told, and its token.
+    pub struct EphemeralOutput: Effect {
+        /// The files that the proxy runs on, by their paths on the VM.
+        Computed files: BTreeMap<String, String> => Nothing,
+        /// The line of the VM's `/etc/hosts` that names the control plane, if there is one.
+        Computed hosts_line: String => Nothing,
+        /// The archive with the token, a `.tar.gz` in base64: `sh install.sh` in it, as root, joins, and
+        /// `sh install.sh remove` leaves.
+        Computed archive_base64: String => Nothing,
+        /// User data for cloud-init, with the token: it writes what is in the archive to `/var/lib/mesh-vm` and joins.
+        Computed user_data: String => Nothing,
+        /// The same, compressed and in base64, for clouds with a narrow limit.
+        Computed user_data_base64: String => Nothing,
+        /// SHA-256 of the files, without secrets, that the VM will run on; the workload's `bundle_digest` where `instance_ip` is set.
+        Computed digest: String => Nothing,
+        /// Who the VM is in the mesh: `spiffe://trust-domain/ns/namespace/sa/account`.
+        Computed spiffe_id: String => Nothing,
+        /// Where the VM reaches istiod, `host:port`.
+        Computed control_plane: String => Nothing,
+        /// The token.
+        Computed token: String => Nothing,
+        /// When the token ends, RFC 3339.
+        Computed token_expires_at: String => Nothing,
+    }
+}
+
+/// The data source.
+pub(crate) struct VmBundle;
+
+impl DataSource for VmBundle {
+    const NAME: &'static str = NAME;
+
+    type Effect = Effect;
+    type Input = BundleInput;
+    type Output = BundleOutput;
+    type Context = Context;
+
+    fn check(input: &BundleInput, unknown: &Paths) -> Diagnostics {
+        let mut told = check(input.workload(), unknown);
+        if input
+            .token_command
+            .known()
+            .is_some_and(|text| text.trim().is_empty())
+        {
+            let text = "token_command is empty, so the VM would have no token. Give a command that prints one.";
+            let text = diagnose::coded("token-command", text);
+            told.push(Diagnostic::error("No token command", text).at("token_command"));
+        }
+        told
+    }
+
+    async fn read(
+        context: &Context,
+        input: &BundleInput,
+        _: Instant,
+    ) -> Result<Found<BundleOutput>, Diagnostics> {
+        let bundle = bundle(context.cluster().await?, input.workload()).await?;
+        let command = input.token_command.known().map_or("", String::as_str);
+        let offload = Offload::new(&bundle, Token::Command(command));
+        Ok(Found::new(output(&bundle, &offload)?))
+    }
+}
+
+/// The ephemeral resource.
+pub(crate) struct EphemeralBundle;
+
+impl EphemeralResource for EphemeralBundle {
+    const NAME: &'static str = NAME;
+
+    type Effect = Effect;
+    type Input = EphemeralInput;
+    type Output = EphemeralOutput;
+    type Context = Context;
+
+    fn check(input: &EphemeralInput, unknown: &Paths) -> Diagnostics {
+        check(input.workload(), unknown)
+    }
+
+    async fn open(
+        context: &Context,
+        input: &EphemeralInput,
+        _: Instant,
+    ) -> Result<Opened<EphemeralOutput>, Diagnostics> {
+        let cluster = context.cluster().await?;
+        let bundle = bundle(cluster, input.workload()).await?;
+        let seconds = input.token_seconds.known().copied().unwrap_or(3600);
+        let ttl = Duration::from_secs(seconds.into());
+        let token = cluster.mint(&bundle.identity, ttl).await;
+        let token = token.map_err(|error| diagnose::cluster(&error))?;
+        let offload = Offload::new(&bundle, Token::Enclosed(&token.secret));
+        let open = output(&bundle, &offload)?;
+        // Nothing ends with the run: the token is carried to where it is used later.
+        let lease = Lease::default();
+        let output = EphemeralOutput {
+            files: open.files,
+            hosts_line: open.hosts_line,
+            archive_base64: open.archive_base64,
+            user_data: open.user_data,
+            user_data_base64: open.user_data_base64,
+            digest: open.digest,
+            spiffe_id: open.spiffe_id,
+            control_plane: open.control_plane,
+            token: Value::Known(token.secret.expose_secret().to_owned()),
+            token_expires_at: Value::Known(token.expires.to_string()),
+        };
+        Ok(Opened { output, lease })
+    }
+}
+
+fn check(workload: Option<Workload>, unknown: &Paths) -> Diagnostics {
+    let problems = workload.map(|workload| mesh::validate_bundle(&workload));
+    diagnose::problems(problems.unwrap_or_default(), unknown)
+}
+
+/// Asks the cluster what the VM is to run on.
+async fn bundle(cluster: &Cluster, workload: Option<Workload>) -> Result<Bundle, Diagnostics> {
+    let workload = workload.ok_or_else(|| Diagnostic::error("No workload is named", ""))?;
+    let facts = cluster.facts(&workload.id, &workload.service_account).await;
+    let facts = facts.map_err(|error| diagnose::cluster(&error))?;
+    let mut problems = mesh::conflicts(&workload, &facts, &[]);
+    match mesh::render_bundle(&workload, &facts) {
+        Ok(bundle) if problems.is_empty() => Ok(bundle),
+        rendered => {
+            problems.extend(rendered.err().unwrap_or_default());
+            Err(diagnose::problems(problems, &Paths::default()))
+        }
+    }
+}
+
+fn output(bundle: &Bundle, offload: &Offload) -> Result<BundleOutput, Diagnostic> {
+    let archive = offload
+        .archive()
+        .map_err(|error| Diagnostic::error("The archive could not be made", error.to_string()))?;
+    let files = bundle.files.iter().map(|file| {
+        let text = String::from_utf8_lossy(&file.content).into_owned();
+        (file.path.clone(), text)
+    });
+    Ok(BundleOutput {
+        files: Value::Known(files.collect()),
+        hosts_line: bundle.hosts_line.clone().into(),
+        archive_base64: Value::Known(STANDARD.encode(archive)),
+        user_data: Value::Known(offload.user_data()),
+        user_data_base64: Value::Known(offload.user_data_base64()),
+        digest: Value::Known(bundle.digest().to_string()),
+        spiffe_id: Value::Known(bundle.identity.to_string()),
+        control_plane: Value::Known(bundle.control_plane.clone()),
+    })
+}
