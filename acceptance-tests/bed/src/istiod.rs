@@ -21,6 +21,8 @@ const READY: Duration = Duration::from_mins(1);
 const SYSTEM: &str = "istio-system";
 /// A name that leads to istiod from outside, where the name service knows it.
 pub const CUSTOM_HOST: &str = "istiod.example.com";
+/// A value that the mesh gives each proxy, as a secret might be: it must not leave the VM.
+pub const CANARY: &str = "canary-of-the-mesh";
 /// The cluster's name in the mesh.
 pub(crate) const CLUSTER: &str = "Kubernetes";
 
@@ -82,7 +84,7 @@ pub(crate) fn root_certificate(kubectl: &Kubectl, namespace: &str) -> Result<Str
 fn mesh() -> Value {
     json!({
         "trustDomain": "cluster.local", "rootNamespace": SYSTEM,
-        "defaultConfig": {"discoveryAddress": "istiod.istio-system.svc:15012", "terminationDrainDuration": "1s", "proxyMetadata": {"ISTIO_META_DNS_CAPTURE": "true"}},
+        "defaultConfig": {"discoveryAddress": "istiod.istio-system.svc:15012", "terminationDrainDuration": "1s", "proxyMetadata": {"ISTIO_META_DNS_CAPTURE": "true", "OF_THE_MESH": CANARY}},
     })
 }
 

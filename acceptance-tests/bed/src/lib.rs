@@ -36,7 +36,7 @@ pub use error::{Error, Result};
 pub use far::{FAR, Far, NEAR};
 pub use gateway::Gateway;
 pub use istioctl::Istioctl;
-pub use istiod::CUSTOM_HOST;
+pub use istiod::{CANARY, CUSTOM_HOST};
 pub use kubectl::Kubectl;
 pub use machine::{Answer, HostKey, Machine};
 pub use place::down;

@@ -67,41 +67,60 @@ async fn a_vm_that_was_changed_by_hand_is_lines_and_is_repaired() -> Done {
     let scenario = Scenario::begin("by-hand")?;
     let mut workload = Workload::new(&scenario)?;
     workload.converge().await?;
-    let cases = [
+    // A file and a restart repair it: the package stays as it is.
+    let installed = "stat -c '%i %Z' /usr/local/bin/envoy /var/lib/dpkg/info/istio-sidecar.list";
+    let package = scenario.vm.shell(installed)?;
+    let cases: [(&str, &[&str]); 4] = [
         (
             "sed -i \"s/^ISTIO_INBOUND_PORTS=.*/ISTIO_INBOUND_PORTS='9080'/\" /var/lib/istio/envoy/cluster.env",
-            "configuration: /var/lib/istio/envoy/cluster.env: ISTIO_INBOUND_PORTS '9080' -> '*'",
+            &["configuration: /var/lib/istio/envoy/cluster.env: ISTIO_INBOUND_PORTS '9080' -> '*'"],
         ),
         (
-            "systemctl stop istio",
-            "proxy: the unit istio is 'inactive' -> 'active'",
+            "systemctl stop istio; systemctl disable --quiet istio",
+            &[
+                "proxy: the unit istio is 'inactive' -> 'active'",
+                "proxy: the unit istio is 'disabled' -> 'enabled'",
+            ],
         ),
         (
-            "systemctl disable --quiet istio",
-            "proxy: the unit istio is 'disabled' -> 'enabled'",
+            "chmod 666 /var/lib/istio/envoy/cluster.env; rm /etc/istio/config/mesh; chown root /etc/certs/root-cert.pem",
+            &[
+                "files: /var/lib/istio/envoy/cluster.env: mode 0666 -> 0644",
+                "files: /etc/istio/config/mesh is missing",
+                "files: /etc/certs/root-cert.pem: istio-proxy cannot read it",
+            ],
         ),
         (
-            "chmod 666 /var/lib/istio/envoy/cluster.env",
-            "files: /var/lib/istio/envoy/cluster.env: mode 0666 -> 0644",
-        ),
-        (
-            "rm /etc/istio/config/mesh",
-            "files: /etc/istio/config/mesh is missing",
+            "chown istio-proxy /var/lib/istio/envoy/cluster.env; rm /var/lib/istio/mesh/owner
+             sed -i '/ istiod[.]istio-system[.]svc$/s/^/10.0.0.1 other; /' /etc/hosts
+             iptables -t nat -F; iptables -t nat -X",
+            &[
+                "machine: the mark of who owns the proxy is missing",
+                "mesh: /etc/hosts: '10.0.0.1 other; ADDRESS istiod.istio-system.svc' -> 'ADDRESS istiod.istio-system.svc'",
+                "proxy: no rules intercept traffic, and they should",
+                "files: /var/lib/istio/envoy/cluster.env: owner 'istio-proxy' -> 'root'",
+            ],
         ),
     ];
-    for (by_hand, line) in cases {
+    for (by_hand, lines) in cases {
         scenario.vm.shell(by_hand)?;
         workload.refresh().await?;
-        assert_eq!(workload.drift("vm"), [line]);
-        assert_eq!(workload.drift("objects"), [""; 0], "{line}");
+        let address = scenario.control_plane_address();
+        let lines = lines.iter().map(|line| line.replace("ADDRESS", &address));
+        let lines: Vec<_> = lines.collect();
+        assert_eq!(workload.drift("vm"), lines);
+        assert_eq!(workload.drift("objects"), [""; 0], "{lines:?}");
         let plan = workload.plan().await?;
-        let reason = format!("drift: {line}");
+        let reasons = lines
+            .iter()
+            .map(|line| contract::Value::String(format!("drift: {line}")));
         assert_eq!(
             plan.planned["last_bootstrap_reasons"],
-            contract::Value::List(vec![contract::Value::String(reason)])
+            contract::Value::List(reasons.collect())
         );
         workload.converge().await?;
     }
+    assert_eq!(scenario.vm.shell(installed)?, package);
     Ok(())
 }
 

@@ -7,6 +7,8 @@ use acceptance_tests::{Done, Failure, Result, Scenario};
 use contract::Action;
 use serde_json::{Value as Json, json};
 
+use crate::steps::hooked;
+
 /// A drop-in of the unit that Istio's package brings.
 const DROP_IN: &str = "/etc/systemd/system/istio.service.d/test.conf";
 
@@ -91,6 +93,18 @@ async fn what_is_refused_before_the_first_change_is_taken_back() -> Done {
     )?;
     untouched(&scenario, &workload)?;
     scenario.vm.shell("systemctl stop taken")?;
+    // The beds' VMs have the clock of their host, so what the VM measures is moved.
+    hooked(
+        &scenario.vm,
+        "hook() { [ \"$1\" != check ] || touch -d '2 days' \"$d/in/now\"; }",
+    )?;
+    fails(
+        &workload.apply().await?,
+        "vm-reverted",
+        &["17280", "seconds from the provider's clock", "Synchronize"],
+    )?;
+    untouched(&scenario, &workload)?;
+    scenario.vm.write("/var/tmp/walk/hook", b"")?;
     workload.converge().await
 }
 

@@ -121,6 +121,55 @@ async fn a_token_for_another_audience_is_named() -> Done {
     workload.converge().await
 }
 
+/// Port 15012 answers, but istiod's certificate has not the name that is called.
+#[tokio::test]
+async fn a_control_plane_with_another_name_in_its_certificate_is_named() -> Done {
+    let scenario = Scenario::begin("tls-name")?;
+    let vm = &scenario.vm;
+    let address = scenario.control_plane_address();
+    vm.shell(&format!("echo {address} other.example.com >>/etc/hosts"))?;
+    hooked(vm, "do_ready() { await 10 certified; }")?;
+    let mut workload = Workload::new(&scenario)?;
+    let right = workload.block["istio"].take();
+    workload.block["istio"] = json!({ "control_plane_address": "other.example.com" });
+    let words = ["the name in istiod's certificate", "the VM is as it was"];
+    fails(&workload.apply().await?, "vm-reverted", &words)?;
+    assert!(clean(&scenario)?, "the VM was not taken back");
+    vm.write("/var/tmp/walk/hook", b"")?;
+    workload.block["istio"] = right;
+    workload.converge().await
+}
+
+/// Serves the package from the VM itself, with a pause in its middle that is longer than a silence may be.
+const SLOW: &str = r#"
+import http.server, os, time
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        size = os.path.getsize("/var/tmp/package.deb")
+        self.send_response(200)
+        self.send_header("content-length", str(size))
+        self.end_headers()
+        with open("/var/tmp/package.deb", "rb") as package:
+            self.wfile.write(package.read(size // 2))
+            time.sleep(18)
+            self.wfile.write(package.read())
+http.server.HTTPServer(("127.0.0.1", 8000), Handler).serve_forever()
+"#;
+
+#[tokio::test]
+async fn a_package_that_comes_slowly_is_waited_for() -> Done {
+    let scenario = Scenario::begin("slow-package")?;
+    let (url, _) = scenario.package();
+    let vm = &scenario.vm;
+    vm.write("/var/tmp/slow.py", SLOW.as_bytes())?;
+    vm.shell(&format!(
+        "curl -fsS -o /var/tmp/package.deb {url} && systemd-run --quiet --unit=slow python3 /var/tmp/slow.py"
+    ))?;
+    let mut workload = Workload::new(&scenario)?;
+    workload.config["proxy"]["install"]["url"] = json!("http://127.0.0.1:8000/package.deb");
+    workload.converge().await
+}
+
 #[tokio::test]
 async fn a_sudo_that_records_the_token_is_warned_of() -> Done {
     let scenario = Scenario::begin("sudo-log")?;

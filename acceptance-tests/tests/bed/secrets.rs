@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use acceptance_tests::{Done, Failure, Result, Scenario, Terraform};
+use bed::CANARY;
 use serde_json::Value as Json;
 
 /// The provider block with every credential given as a value.
@@ -82,7 +83,41 @@ fn no_secret_is_in_state_plan_log_process_list_or_readable_file() -> Done {
             assert!(!text.contains(needle.as_str()), "{needle} is in the {what}");
         }
     }
-    on_the_vm(&scenario, &needles)
+    on_the_vm(&scenario, &needles)?;
+    of_the_mesh(&scenario, &terraform)
+}
+
+/// What the mesh gives each proxy may be a secret of the mesh's: a difference of it is told by its name.
+fn of_the_mesh(scenario: &Scenario, terraform: &Terraform) -> Done {
+    let env = "/var/lib/istio/envoy/cluster.env";
+    assert!(
+        scenario
+            .vm
+            .read(env)?
+            .contains(&format!("OF_THE_MESH={CANARY}"))
+    );
+    scenario
+        .vm
+        .shell(&format!("sed -i 's/^OF_THE_MESH=.*/&-edited/' {env}"))?;
+    let log = terraform.path().join("drift.log");
+    let plan = terraform
+        .command(&["plan", "-input=false", "-out=drift.plan"])
+        .env("TF_LOG", "TRACE")
+        .env("TF_LOG_PATH", &log)
+        .output()?;
+    let output = String::from_utf8_lossy(&plan.stdout);
+    assert!(output.contains("OF_THE_MESH differs"), "{output}");
+    let state = fs::read_to_string(terraform.path().join("terraform.tfstate"))?;
+    let texts = [
+        output.into_owned(),
+        fs::read_to_string(log)?,
+        archive(terraform, "drift.plan")?,
+        state,
+    ];
+    for (at, text) in texts.iter().enumerate() {
+        assert!(!text.contains(CANARY), "the canary is in text {at}");
+    }
+    Ok(())
 }
 
 /// Exchanges the provider block, and returns a line of each key, and how a token begins.

@@ -1,6 +1,7 @@
 //! The step walk: whatever breaks a bootstrap, at whichever of its steps, the VM is then in the old state or in the
 //! new one and never between, and the next apply converges.
 
+use std::collections::BTreeSet;
 use std::process::Command;
 
 use acceptance_tests::workload::{Workload, texts};
@@ -66,6 +67,8 @@ enum Fault {
     Connection,
     /// The provider is killed: nobody comes back.
     Provider,
+    /// Terraform is interrupted: the provider stops at once, and nobody comes back.
+    Stop,
     /// The worker on the VM is killed.
     Worker,
     /// The VM loses its power and boots again; at most steps the provider dies with it.
@@ -102,6 +105,11 @@ async fn a_provider_killed_at_any_step_leaves_old_or_new() -> Done {
 }
 
 #[tokio::test]
+async fn a_provider_interrupted_at_any_step_leaves_old_or_new() -> Done {
+    Walk::new("walk-stop", Fault::Stop).await?.walk().await
+}
+
+#[tokio::test]
 async fn a_worker_killed_at_any_step_leaves_old_or_new() -> Done {
     Walk::new("walk-worker", Fault::Worker).await?.walk().await
 }
@@ -125,8 +133,8 @@ struct Walk {
     states: [String; 2],
     /// Which of them it is in.
     now: usize,
-    /// Whether an apply has converged from the new VM with Terraform's state of before.
-    proven: bool,
+    /// From what an apply has converged: whether the VM was in the old state, and whether Terraform's was.
+    proven: BTreeSet<(bool, bool)>,
 }
 
 impl Walk {
@@ -152,7 +160,7 @@ impl Walk {
             fault,
             states,
             now: 1,
-            proven: false,
+            proven: BTreeSet::new(),
         })
     }
 
@@ -185,21 +193,22 @@ impl Walk {
         );
         assert_eq!(struck?, step);
         drop(provider);
-        let nobody = self.fault.kills_the_provider(step);
+        let killed = self.fault.kills_the_provider(step);
         let said = match told {
             Ok(told) => texts(&told),
-            Err(error) if nobody => error.to_string(),
+            Err(error) if killed => error.to_string(),
             Err(error) => return Err(error),
         };
-        if nobody {
+        if killed {
             // Terraform writes the state of before when a plugin dies.
             self.workload.state.clone_from(&before);
         }
         let vm = &self.scenario.vm;
         blocking(vm, ENDED).await?;
         let at = self.look()?;
-        // Who was told of a failure has the old state; a provider that is dead tells nothing.
-        let told_so = said.is_empty() == (at != Some(self.now)) || nobody;
+        // Who was told of a failure has the old state; a provider that is gone cannot tell.
+        let gone = killed || self.fault == Fault::Stop;
+        let told_so = said.is_empty() == (at != Some(self.now)) || gone;
         if at.is_none() || !told_so {
             let lines = differing(&self.states[self.now], &state(vm)?);
             return Err(Failure::new(format!(
@@ -208,17 +217,11 @@ impl Walk {
         }
         vm.shell("rm -f /var/lib/istio/fill /var/tmp/walk/at")?;
         let kind = (at == Some(self.now), self.workload.state == before);
-        match kind {
-            (true, true) => Ok(()),
-            (false, true) if self.proven => {
-                self.now = 1 - self.now;
-                Ok(())
-            }
-            _ => {
-                self.proven |= kind == (false, true);
-                self.end().await
-            }
+        if kind == (true, true) || !self.proven.insert(kind) {
+            self.now = at.unwrap_or(self.now);
+            return Ok(());
         }
+        self.end().await
     }
 
     /// Applies, which has to succeed.
@@ -269,6 +272,7 @@ impl Fault {
                 ))?;
             }
             Self::Provider => {}
+            Self::Stop => provider.stop().await?,
             Self::Worker => {
                 vm.shell(&format!("kill -KILL $(cat {folder}/pid)"))?;
             }
