@@ -37,6 +37,13 @@ impl ApiServer {
     /// Starts one on free ports of 127.0.0.1 with Istio's resource definitions, in about 5 s.
     /// Builds the servers when they are not in the cache, which takes minutes.
     pub fn start() -> Result<Self> {
+        let server = Self::without_istio()?;
+        server.install_definitions(&Servers::find()?)?;
+        Ok(server)
+    }
+
+    /// Like [`ApiServer::start`], without Istio's resource definitions.
+    pub fn without_istio() -> Result<Self> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let servers = Servers::find()?;
         servers.build_for_api(&Progress::new(servers.missing_for_api()))?;
@@ -82,7 +89,6 @@ impl ApiServer {
             servers: [api, etcd],
         };
         server.wait_until_ready()?;
-        server.install_definitions(&servers.path("crds.yaml"))?;
         Ok(server)
     }
 
@@ -120,7 +126,9 @@ impl ApiServer {
         .map_err(|error| with_log(error, &self.file("kube-apiserver.log")))
     }
 
-    fn install_definitions(&self, path: &Path) -> Result<()> {
+    /// Makes Istio's kinds known to it.
+    pub(crate) fn install_definitions(&self, servers: &Servers) -> Result<()> {
+        let path = &servers.path("crds.yaml");
         let manifests = fs::read_to_string(path).map_err(Error::at("read", path))?;
         self.kubectl.apply_text(&manifests)?;
         // `kubectl wait --all` takes a tenth of a second for each.

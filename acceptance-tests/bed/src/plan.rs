@@ -113,6 +113,7 @@ impl<'a> Plan<'a> {
             &self.servers,
             Lifetime::Bed,
         )?;
+        server.install_definitions(&self.servers)?;
         let kubectl = server.kubectl().clone();
         kubectl.create_namespace(pod::NAMESPACE, &[pod::ACCOUNT, "bookinfo-ratings"])?;
         istiod::start(

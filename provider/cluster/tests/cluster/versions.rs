@@ -10,9 +10,8 @@ use crate::bed::{connect, entry};
 
 const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
 
-/// An API server of its own with a workload's namespace.
-fn server() -> (ApiServer, Id) {
-    let server = ApiServer::start().unwrap();
+/// Gives an API server a workload's namespace.
+fn with_namespace(server: ApiServer) -> (ApiServer, Id) {
     server
         .kubectl()
         .create_namespace("old", &["ratings"])
@@ -43,7 +42,7 @@ fn serve_v1beta1_only(server: &ApiServer) {
 
 #[tokio::test]
 async fn a_server_that_has_only_an_older_version_is_spoken_to_in_that() {
-    let (server, id) = server();
+    let (server, id) = with_namespace(ApiServer::start().unwrap());
     serve_v1beta1_only(&server);
     let cluster = connect(&Settings {
         config_paths: vec![server.kubeconfig().into()],
@@ -80,11 +79,7 @@ async fn a_server_that_has_only_an_older_version_is_spoken_to_in_that() {
 
 #[tokio::test]
 async fn a_server_without_istio_says_so_for_whatever_is_asked() {
-    let (server, id) = server();
-    server
-        .kubectl()
-        .call(&["delete", "crd", "--all"], b"")
-        .unwrap();
+    let (server, id) = with_namespace(ApiServer::without_istio().unwrap());
     let cluster = connect(&Settings {
         config_paths: vec![server.kubeconfig().into()],
         ..Settings::default()
