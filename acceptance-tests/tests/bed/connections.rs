@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use acceptance_tests::workload::{Workload, texts};
+use acceptance_tests::workload::{Workload, fails, texts};
 use acceptance_tests::{Done, Failure, Result, Scenario, wait_for};
 use bed::Vm;
 use serde_json::json;
@@ -85,6 +85,50 @@ async fn an_sshd_on_another_port_stays_reachable() -> Done {
     assert!(rules.contains("--dport 2222 -j ACCEPT"), "{rules}");
     assert_eq!(texts(&workload.destroy().await?), "");
     Ok(())
+}
+
+/// Before the run could be confirmed, nobody gets in any more, and neither its worker nor who follows it is alive: only
+/// the dead man's timer is left.
+const LOCKED_OUT: &str = r#"
+field() { case $1 in wait.ready | wait.verdict) say 5 ;; *) cat "$d/in/$1" 2>/dev/null ;; esac; }
+hook() {
+  [ "$1" = ready ] || return 0
+  iptables -t nat -N ISTIO_LOCK
+  iptables -t nat -A ISTIO_LOCK -p tcp --dport 22 -j REDIRECT --to-ports 1
+  iptables -t nat -I PREROUTING -j ISTIO_LOCK
+  kill -KILL "$(cat "$d/follower")"
+  pkill -KILL -f '[s]shd: ubuntu'
+  kill -KILL $$
+}
+"#;
+
+#[tokio::test]
+async fn rules_that_lock_everybody_out_go_away_by_themselves() -> Done {
+    let scenario = Scenario::begin("locked-out")?;
+    let vm = &scenario.vm;
+    crate::steps::hooked(vm, LOCKED_OUT)?;
+    let mut workload = Workload::new(&scenario)?;
+    workload.config["timeouts"]["create"] = json!("2m");
+    let nobody = async {
+        let (vm, address) = (vm.clone(), (vm.address, vm.ssh_port));
+        let look = tokio::task::spawn_blocking(move || {
+            wait_for("the rules are there", 60, || {
+                vm.shell("iptables-save -t nat | grep -c -- '-j ISTIO_LOCK' || true")
+                    .map(|count| count != "0\n")
+            })?;
+            Ok::<_, Failure>(TcpStream::connect(address).is_err())
+        });
+        look.await
+            .map_err(|error| Failure::new(error.to_string()))?
+    };
+    let (told, locked_out) = tokio::join!(workload.apply(), nobody);
+    assert!(locked_out?, "the rules lock nobody out");
+    fails(&told?, "vm-reverted", &["the VM is as it was before"])?;
+    assert!(crate::failures::clean(&scenario)?);
+    let rules = vm.shell("iptables-save; iptables-legacy-save; true")?;
+    assert!(!rules.contains("ISTIO_"), "{rules}");
+    vm.write("/var/tmp/walk/hook", b"")?;
+    workload.converge().await
 }
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Logins as they are met: other shells, noise, and a machine that allows little.
+//! Logins and machines as they are met: other shells, noise, and one that allows little or has a history.
 
 use std::path::Path;
 use std::process::Command;
@@ -89,4 +89,63 @@ fn copy(vm: &Machine, path: &Path) -> Result<()> {
     vm.shell(&format!("chmod 0755 {at}"))
         .map(drop)
         .map_err(Into::into)
+}
+
+/// A machine with a history: the proxy's user is there and its group has another number, sudo ignores `-E`, iptables' old
+/// backend holds rules, and there is a certificate of another mesh that is valid yet.
+const HISTORY: &str = r#"
+set -e
+groupadd --gid 4711 istio-proxy
+useradd --system --uid 4712 --gid istio-proxy --home-dir /var/lib/istio --no-create-home istio-proxy
+mv /usr/bin/sudo /usr/bin/sudo.real
+cat >/usr/bin/sudo <<'EOF'
+#!/bin/sh
+for word do shift; [ "$word" = -E ] || set -- "$@" "$word"; done
+exec /usr/bin/sudo.real "$@"
+EOF
+chmod 755 /usr/bin/sudo
+iptables-legacy -A INPUT -p tcp --dport 9 -j ACCEPT
+install -d -o istio-proxy /etc/certs
+openssl req -x509 -newkey rsa:2048 -nodes -subj /O=other -days 2 -keyout /etc/certs/key.pem -out /etc/certs/cert-chain.pem 2>/dev/null
+chown istio-proxy /etc/certs/*.pem
+"#;
+const HISTORY_STAYS: &str = "id istio-proxy; iptables-legacy-save -t filter | grep -c 'dport 9 -j ACCEPT'; sha256sum /etc/certs/*.pem";
+
+#[tokio::test]
+async fn a_machine_with_a_history_joins_and_keeps_it() -> Done {
+    let scenario = Scenario::begin("history")?;
+    let vm = &scenario.vm;
+    vm.shell(HISTORY)?;
+    let before = vm.shell(HISTORY_STAYS)?;
+    let mut workload = Workload::new(&scenario)?;
+    workload.converge().await?;
+    crate::demo::call_vm(&scenario)?;
+    crate::demo::can_call_pod(&scenario)?;
+    let unit = vm.read("/etc/systemd/system/istio.service.d/mesh.conf")?;
+    for word in [
+        "PROXY_UID=4712 PROXY_GID=4711",
+        "FORCE_IPTABLES_BINARY=legacy",
+        "PATH=/var/lib/istio/mesh/bin:",
+    ] {
+        assert!(unit.contains(word), "no {word} in {unit}");
+    }
+    // One backend has the rules, and a group with the number of the proxy's user is not let past them.
+    let rules = "iptables-nft-save 2>/dev/null | grep -c ISTIO_; iptables-legacy-save | grep -c -- '--gid-owner 4712'; true";
+    assert_eq!(vm.shell(rules)?, "0\n0\n");
+    let pod = &scenario.pods[0];
+    let stranger = vm.shell(&format!(
+        "setpriv --reuid 65534 --regid 4712 --clear-groups curl -s http://{}.{}:9080/hello",
+        pod.name, pod.namespace
+    ))?;
+    assert!(
+        stranger.contains(&crate::demo::vm_id(&scenario)),
+        "{stranger}"
+    );
+    // Root reads these: a broken proxy must not be able to write them.
+    let owned = vm.shell("stat -c '%U %a' /var/lib/istio /var/lib/istio/envoy /var/lib/istio/envoy/*.env | sort | uniq -c | tr -s ' '")?;
+    assert_eq!(owned, " 2 root 644\n 2 root 755\n");
+
+    assert_eq!(texts(&workload.destroy().await?), "");
+    assert_eq!(vm.shell(HISTORY_STAYS)?, before);
+    Ok(())
 }
