@@ -115,6 +115,10 @@ async fn each_hop_whose_key_is_not_verified_warns() {
         at(&resource.validate(&config).await.unwrap().diagnostics),
         paths
     );
+    // A destroy sends no configuration that could be checked.
+    let prior = super::state(&resource, &config, &json!({ "objects": [], "vm": [] })).await;
+    let told = resource.plan_destroy(&prior).await.unwrap();
+    assert_eq!(at(&told.diagnostics), paths);
     let block = json!({ "ssh": { "bastion": bastion } });
     let told = super::in_memory().await.configure(&block).await.unwrap();
     assert_eq!(at(&told.diagnostics), paths);

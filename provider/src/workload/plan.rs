@@ -10,6 +10,7 @@ use super::convert;
 use super::input::WorkloadInput;
 use super::leaf::OnDestroy;
 use super::output::{DriftOutput, WorkloadOutput};
+use crate::ssh;
 
 /// Plans one stage.
 pub(crate) fn plan(stage: &Stage<'_, VmWorkload>) -> Planned<VmWorkload> {
@@ -196,6 +197,10 @@ pub(crate) fn without_vm(output: WorkloadOutput) -> WorkloadOutput {
 /// Tells what the destroy will leave behind, where the diff cannot show it.
 fn deleted(prior: &WorkloadInput, output: &WorkloadOutput) -> Planned<VmWorkload> {
     let mut planned = Planned::new(output.clone());
+    // A destroy of what is no longer in the configuration has nothing else that tells it.
+    planned
+        .diagnostics
+        .append(prior.ssh.known().map(ssh::unverified).unwrap_or_default());
     if prior
         .on_destroy
         .known()

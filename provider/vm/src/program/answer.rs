@@ -199,7 +199,7 @@ fn hint(name: &str) -> &'static str {
         "clock" => "let the VM set its clock by NTP: certificates and tokens are valid by time",
         "sudo" => "install sudo, or util-linux's setpriv",
         "package" => {
-            "install the package istio-sidecar, or set proxy.install; fetching needs curl or wget"
+            "install the package istio-sidecar, or set proxy.install; fetching needs curl or GNU wget"
         }
         "iptables" => "install iptables, or set proxy.interception to none",
         "address" => "remove that entry, or the address from the VM",

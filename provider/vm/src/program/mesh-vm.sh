@@ -320,7 +320,7 @@ reach() {
   if have bash; then as_proxy timeout 5 bash -c 'exec 3<>"/dev/tcp/$0/$1"' "$1" "$2" 2>/dev/null
   elif have nc; then as_proxy timeout 5 nc -z "$1" "$2" 2>/dev/null; fi
 }
-fetcher() { f=$(field url); case $f in file://*) [ -r "${f#file://}" ] ;; *) have curl || have wget ;; esac; }
+fetcher() { f=$(field url); case $f in file://*) [ -r "${f#file://}" ] ;; *) have curl || wget --version >/dev/null 2>&1 ;; esac; } # busybox's wget takes addresses as arguments only
 version() {
   if have dpkg-query; then dpkg-query -W -f '${db:Status-Status} ${Version}' istio-sidecar 2>/dev/null | sed -n 's/^installed //p'
   elif have rpm; then rpm -q --qf '%{VERSION}' istio-sidecar 2>/dev/null | grep -v ' '; fi
@@ -534,7 +534,10 @@ undo_token() {
 # put FILE PATH OWNER MODE: by a rename, so that nobody reads half of it. Some of the folders are
 # the proxy's, which is stopped: a link that it left in our way goes, and is never written through.
 put() {
-  (umask 022 && mkdir -p "${2%/*}") && rm -rf "$2.mesh" && install -o "$3" -g "$3" -m "$4" "$1" "$2.mesh" && mv -fT "$2.mesh" "$2"
+  (umask 022 && mkdir -p "${2%/*}") && rm -rf "$2.mesh" && install -o "$3" -g "$3" -m "$4" "$1" "$2.mesh" && mv -fT "$2.mesh" "$2" || return 1
+  # Where SELinux is, a file has the label of the folder it was made in, which may not be its own.
+  if have restorecon; then restorecon "$2" 2>/dev/null; fi
+  return 0
 }
 do_place() {
   for f in "$d"/in/file.*.path; do

@@ -1,7 +1,7 @@
 //! Files that others own, changed or laid a trap in.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::Path;
 
 use vm::program;
@@ -109,5 +109,30 @@ fn the_proxys_logs_are_bounded_while_it_is_there_and_those_of_before_are_not_cop
         assert!(!stage.path("log/istio.err.log").exists(), "{shell}");
         let log = fs::read_to_string(stage.path("log/istio.log")).unwrap();
         assert_eq!(log, "of before", "{shell}");
+    }
+}
+
+/// A stand-in is asked, as on a machine that labels its files: what was moved has the label of where it was made.
+#[test]
+fn a_placed_file_has_the_label_of_its_path() {
+    for shell in SHELLS {
+        let stage = Stage::new(shell);
+        let restorecon = stage.path("restorecon");
+        fs::write(&restorecon, "#!/bin/sh\necho \"$@\" >>\"$0.called\"\n").unwrap();
+        fs::set_permissions(&restorecon, fs::Permissions::from_mode(0o755)).unwrap();
+        fs::write(stage.path("new"), "new").unwrap();
+        let (root, placed) = (stage.root.path().display(), stage.path("below/placed"));
+        stage.part(&format!(
+            "PATH={root}:$PATH; put \"$d/new\" {} root 0644",
+            placed.display()
+        ));
+        let called = fs::read_to_string(stage.path("restorecon.called")).unwrap();
+        assert_eq!(called, format!("{}\n", placed.display()), "{shell}");
+        fs::write(&restorecon, "#!/bin/sh\nexit 1\n").unwrap();
+        let said = stage.part(&format!(
+            "PATH={root}:$PATH; put \"$d/new\" {} root 0644 && say placed",
+            placed.display()
+        ));
+        assert_eq!(said, "placed\n", "{shell}: a label is no reason to fail");
     }
 }

@@ -120,3 +120,23 @@ fn the_packages_address_is_in_no_argument() {
         }
     }
 }
+
+#[test]
+fn busyboxs_wget_is_not_taken_for_one_that_hides_addresses() {
+    let fetcher = |shell: &'static str, wget: &str| {
+        let stage = Stage::new(shell);
+        fs::create_dir_all(stage.path("in")).unwrap();
+        fs::write(stage.path("in/url"), "https://packages.example/istio.deb").unwrap();
+        stage.part(&format!(
+            "have() {{ [ \"$1\" != curl ]; }}; wget() {{ {wget}; }}; fetcher && say fetches; true"
+        ))
+    };
+    for shell in SHELLS {
+        assert_eq!(
+            fetcher(shell, "say 'GNU Wget 1.21'"),
+            "fetches\n",
+            "{shell}"
+        );
+        assert_eq!(fetcher(shell, "busybox wget \"$@\""), "", "{shell}");
+    }
+}
