@@ -135,11 +135,19 @@ async fn rules_that_lock_everybody_out_go_away_by_themselves() -> Done {
 async fn without_interception_pods_reach_the_application_and_no_rule_is_written() -> Done {
     let scenario = Scenario::begin("no-rules")?;
     let mut workload = Workload::new(&scenario)?;
+    // What goes is taken away by the settings that brought it: rules for DNS, then all.
+    workload.converge().await?;
+    let dns = "{ iptables-save; iptables-legacy-save; } | grep -c 15053; true";
+    assert_ne!(scenario.vm.shell(dns)?, "0\n");
+    workload.config["proxy"]["dns_capture"] = json!(false);
+    workload.converge().await?;
+    assert_eq!(scenario.vm.shell(dns)?, "0\n");
     workload.config["proxy"]["interception"] = json!("none");
     // For what it may call, the proxy would listen on 127.0.0.1 too, where the application is.
     workload.config["sidecar"]["egress_hosts"] = json!(["~/*"]);
     workload.converge().await?;
-    let rules = scenario.vm.shell("iptables-save; ip6tables-save")?;
+    let rules = "for f in iptables ip6tables; do $f-nft-save; $f-legacy-save; done; true";
+    let rules = scenario.vm.shell(rules)?;
     assert!(
         !rules.contains("ISTIO_") && !rules.contains("MESH_"),
         "{rules}"
