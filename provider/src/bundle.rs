@@ -12,8 +12,8 @@ use mesh::names::{EnvName, Id, LabelKey, LabelValue, Name, Namespace, Network, P
 use mesh::{Bundle, Effect, Workload};
 use secrecy::ExposeSecret as _;
 use tfplugin::{
-    DataSource, Diagnostic, Diagnostics, EphemeralResource, Found, Lease, Opened, Paths, Text,
-    Value, object,
+    DataSource, Diagnostic, Diagnostics, EphemeralResource, Found, Lease, Opened, Paths,
+    SecretText, Text, Value, object,
 };
 use tokio::time::Instant;
 use vm::program::{Offload, Token};
@@ -136,11 +136,11 @@ object! {
         Computed hosts_line: String => Nothing,
         /// The archive with the token, a `.tar.gz` in base64: `sh install.sh` in it, as root, joins, and
         /// `sh install.sh remove` leaves.
-        Computed archive_base64: String => Nothing,
+        Computed archive_base64: SecretText => Nothing,
         /// User data for cloud-init, with the token: it writes what is in the archive to `/var/lib/mesh-vm` and joins.
-        Computed user_data: String => Nothing,
+        Computed user_data: SecretText => Nothing,
         /// The same, compressed and in base64, for clouds with a narrow limit.
-        Computed user_data_base64: String => Nothing,
+        Computed user_data_base64: SecretText => Nothing,
         /// SHA-256 of the files, without secrets, that the VM will run on; the workload's `bundle_digest` where `instance_ip` is set.
         Computed digest: String => Nothing,
         /// Who the VM is in the mesh: `spiffe://trust-domain/ns/namespace/sa/account`.
@@ -148,7 +148,7 @@ object! {
         /// Where the VM reaches istiod, `host:port`.
         Computed control_plane: String => Nothing,
         /// The token.
-        Computed token: String => Nothing,
+        Computed token: SecretText => Nothing,
         /// When the token ends, RFC 3339.
         Computed token_expires_at: String => Nothing,
     }
@@ -187,7 +187,17 @@ impl DataSource for VmBundle {
         let bundle = bundle(context.cluster().await?, input.workload()).await?;
         let command = input.token_command.known().map_or("", String::as_str);
         let offload = Offload::new(&bundle, Token::Command(command));
-        Ok(Found::new(output(&bundle, &offload)?))
+        let archive = archive(&offload)?;
+        Ok(Found::new(BundleOutput {
+            files: files(&bundle),
+            hosts_line: bundle.hosts_line.clone().into(),
+            archive_base64: Value::Known(archive),
+            user_data: Value::Known(offload.user_data()),
+            user_data_base64: Value::Known(offload.user_data_base64()),
+            digest: Value::Known(bundle.digest().to_string()),
+            spiffe_id: Value::Known(bundle.identity.to_string()),
+            control_plane: Value::Known(bundle.control_plane),
+        }))
     }
 }
 
@@ -218,21 +228,21 @@ impl EphemeralResource for EphemeralBundle {
         let token = cluster.mint(&bundle.identity, ttl).await;
         let token = token.map_err(|error| diagnose::cluster(&error))?;
         let offload = Offload::new(&bundle, Token::Enclosed(&token.secret));
-        let open = output(&bundle, &offload)?;
-        // Nothing ends with the run: the token is carried to where it is used later.
-        let lease = Lease::default();
+        let secret = |text: &str| Value::Known(SecretText::from(text));
         let output = EphemeralOutput {
-            files: open.files,
-            hosts_line: open.hosts_line,
-            archive_base64: open.archive_base64,
-            user_data: open.user_data,
-            user_data_base64: open.user_data_base64,
-            digest: open.digest,
-            spiffe_id: open.spiffe_id,
-            control_plane: open.control_plane,
-            token: Value::Known(token.secret.expose_secret().to_owned()),
+            files: files(&bundle),
+            hosts_line: bundle.hosts_line.clone().into(),
+            archive_base64: secret(&archive(&offload)?),
+            user_data: secret(&offload.user_data()),
+            user_data_base64: secret(&offload.user_data_base64()),
+            digest: Value::Known(bundle.digest().to_string()),
+            spiffe_id: Value::Known(bundle.identity.to_string()),
+            control_plane: Value::Known(bundle.control_plane),
+            token: secret(token.secret.expose_secret()),
             token_expires_at: Value::Known(token.expires.to_string()),
         };
+        // Nothing ends with the run: the token is carried to where it is used later.
+        let lease = Lease::default();
         Ok(Opened { output, lease })
     }
 }
@@ -257,22 +267,17 @@ async fn bundle(cluster: &Cluster, workload: Option<Workload>) -> Result<Bundle,
     }
 }
 
-fn output(bundle: &Bundle, offload: &Offload) -> Result<BundleOutput, Diagnostic> {
-    let archive = offload
-        .archive()
-        .map_err(|error| Diagnostic::error("The archive could not be made", error.to_string()))?;
+fn files(bundle: &Bundle) -> Value<BTreeMap<String, String>> {
     let files = bundle.files.iter().map(|file| {
         let text = String::from_utf8_lossy(&file.content).into_owned();
         (file.path.clone(), text)
     });
-    Ok(BundleOutput {
-        files: Value::Known(files.collect()),
-        hosts_line: bundle.hosts_line.clone().into(),
-        archive_base64: Value::Known(STANDARD.encode(archive)),
-        user_data: Value::Known(offload.user_data()),
-        user_data_base64: Value::Known(offload.user_data_base64()),
-        digest: Value::Known(bundle.digest().to_string()),
-        spiffe_id: Value::Known(bundle.identity.to_string()),
-        control_plane: Value::Known(bundle.control_plane.clone()),
-    })
+    Value::Known(files.collect())
+}
+
+fn archive(offload: &Offload) -> Result<String, Diagnostic> {
+    let archive = offload.archive();
+    let archive = archive
+        .map_err(|error| Diagnostic::error("The archive could not be made", error.to_string()))?;
+    Ok(STANDARD.encode(archive))
 }

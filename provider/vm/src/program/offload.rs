@@ -70,8 +70,8 @@ pub enum Token<'a> {
     Command(&'a str),
 }
 
-/// What is carried to a VM.
-#[derive(Clone, Debug)]
+/// What is carried to a VM. It may hold a token, so it does not print.
+#[derive(Clone)]
 pub struct Offload {
     /// Name and content, in order.
     files: Vec<(&'static str, Vec<u8>)>,
