@@ -4,8 +4,12 @@ use contract::UNKNOWN;
 use expect_test::expect;
 use serde_json::{Value as Json, json};
 
+use tfplugin::Value;
+
 use super::plans::check;
 use super::{none, provider, state, usual, with};
+use crate::workload::archive;
+use crate::workload::output::WorkloadOutput;
 
 /// The usual workload, carried by an archive.
 fn carried() -> Json {
@@ -117,6 +121,44 @@ async fn a_mesh_that_changed_since_the_archive_was_written_is_a_reason() {
         spiffe_id: "spiffe://cluster.local/ns/bookinfo/sa/default" -> "<unknown until apply>"
         trust_domain: "cluster.local" -> "<unknown until apply>"
     "#]]).await;
+}
+
+#[tokio::test]
+async fn an_archive_that_is_asked_for_is_written_whatever_is_held_back() {
+    let mut held = carried();
+    held["rebootstrap_on"] = json!([]);
+    let client = provider(&json!({})).await;
+    let resource = client.resource("mesh_vm_workload").unwrap();
+    let prior = state(&resource, &held, &none()).await;
+    let after = with(held, "/bundle/token_version", json!(2));
+    let plan = resource.plan(Some(&prior), &after).await.unwrap();
+    let reasons = plan.ok().unwrap().planned["last_bootstrap_reasons"].to_json();
+    assert_eq!(reasons, json!(["bundle.token_version: 1 -> 2"]));
+}
+
+#[test]
+fn an_archive_differs_from_a_mesh_that_says_something_else_and_from_no_other() {
+    let before = WorkloadOutput {
+        revision: Value::Known("default".into()),
+        control_plane: Value::Known("istiod.istio-system.svc:15012".into()),
+        bundle_digest: Value::Known("0123".into()),
+        ..WorkloadOutput::default()
+    };
+    let now = WorkloadOutput {
+        bundle_digest: Value::Null,
+        ..before.clone()
+    };
+    assert_eq!(archive::drift(&before, &now), Vec::<String>::new());
+    let now = WorkloadOutput {
+        revision: Value::Known("canary".into()),
+        control_plane: Value::Known("istiod-canary.istio-system.svc:15012".into()),
+        ..now
+    };
+    let lines = [
+        "mesh: revision 'default' -> 'canary'",
+        "mesh: control_plane 'istiod.istio-system.svc:15012' -> 'istiod-canary.istio-system.svc:15012'",
+    ];
+    assert_eq!(archive::drift(&before, &now), lines);
 }
 
 #[tokio::test]

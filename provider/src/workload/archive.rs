@@ -66,7 +66,7 @@ pub(super) fn path(input: &WorkloadInput) -> Option<&str> {
 
 /// Returns what the cluster says of the mesh by now, where that is not what the archive was written
 /// for. That the file is gone is no difference: it was carried away.
-pub(super) fn drift(before: &WorkloadOutput, now: &WorkloadOutput) -> Vec<String> {
+pub(crate) fn drift(before: &WorkloadOutput, now: &WorkloadOutput) -> Vec<String> {
     let facts = [
         ("revision", &before.revision, &now.revision),
         ("cluster_id", &before.cluster_id, &now.cluster_id),

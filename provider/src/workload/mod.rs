@@ -10,7 +10,7 @@
 //!
 //! **Invariant**: nothing computed enters an input, and no output reaches `render`.
 
-mod archive;
+pub(crate) mod archive;
 mod bootstrap;
 pub(crate) mod convert;
 mod create;

@@ -109,6 +109,22 @@ fn lines(text: &str) -> BTreeMap<String, String> {
 fn the_same_inputs_give_the_same_bytes_and_only_the_token_differs() {
     let carried = bundle(vec![file(Path::new("/etc/a"), b"b")]);
     assert_eq!(enclosed(&carried), enclosed(&carried));
+    let stage = Stage::new("dash");
+    stage.unpack(&enclosed(&carried), "");
+    let list = std::process::Command::new("tar")
+        .args(["--numeric-owner", "--full-time", "--utc", "-tvzf"])
+        .arg(stage.path("carried.tar.gz"))
+        .output()
+        .unwrap();
+    let list = String::from_utf8(list.stdout).unwrap();
+    for line in list.lines() {
+        let modes = ["-rwx------", "-rw-------"];
+        assert!(modes.contains(&line.split(' ').next().unwrap()), "{line}");
+        assert!(
+            line.contains(" 0/0 ") && line.contains(" 1970-01-01 00:00:00 "),
+            "{line}"
+        );
+    }
     let other = SecretString::from("eyJhbGciOi.another.c2ln");
     let [one, two] = [&secret(), &other].map(|token| {
         let stage = Stage::new("dash");
