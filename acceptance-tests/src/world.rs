@@ -90,6 +90,14 @@ impl Scenario {
         Ok(scenario)
     }
 
+    /// Makes the VM anew as a machine that has cloud-init and boots with this user data, and waits until it is up.
+    pub fn boot_with_user_data(&self, user_data: &str) -> Result<Vm> {
+        let vm = self.vm.rebuild_with_user_data(user_data)?;
+        vm.wait_until_up()?;
+        vm.write(USED, b"")?;
+        Ok(vm)
+    }
+
     /// Returns the API server's path of an object of this namespace, e.g. `object("workloadentries", "ratings")`.
     pub fn object(&self, plural: &str, name: &str) -> String {
         format!(

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use acceptance_tests::workload::{NAME, Workload};
+use acceptance_tests::workload::{NAME, Workload, fails};
 use acceptance_tests::{Done, Failure, Result, Scenario, wait_for};
 use bed::Machine;
 use contract::{Action, Value};
@@ -47,53 +47,68 @@ async fn a_vm_without_ssh_joins_by_an_archive_and_leaves_again() -> Done {
     workload.config["bundle"] = json!({ "path": archive, "token_version": 1 });
     // A check of its health keeps traffic away until the VM is there.
     workload.config["health_check"] = json!({ "tcp": { "port": 9080 }, "period_seconds": 1 });
-    workload.converge().await?;
-    assert_eq!(fs::metadata(&archive)?.permissions().mode() & 0o777, 0o600);
-    let members = unpacked(&archive)?;
-    let token = fs::read_to_string(members.path().join("token"))?;
-    let state = format!("{:?}", workload.state);
-    assert!(!state.contains(&token) && !state.contains("eyJhbGci"));
+    is_written(&scenario, &mut workload, &archive).await?;
 
     let said = install(vm, &archive, "")?;
-    assert!(said.contains("is a member of the mesh"), "{said}");
+    assert!(said.starts_with("  check\n"), "no warning: {said}");
+    let end = "  ready\nthis machine is a member of the mesh\n";
+    assert!(said.ends_with(end), "{said}");
     wait_for("istiod reports the proxy", 30, || {
         is_connected(&scenario, NAME)
     })?;
     call_vm(&scenario)?;
     can_call_pod(&scenario)?;
-    assert_eq!(
-        vm.shell("cd /root/mesh && ls")?,
-        "install.sh\njoin.data\nleave.data\nmesh-vm.sh\n"
-    );
-
-    let (old, digest) = (fs::read(&archive)?, text(&workload, "bundle_digest"));
-    workload.config["labels"]["version"] = json!("v2");
-    workload.converge().await?;
-    let reasons = format!(
-        "{:?}",
-        workload
-            .state
-            .as_ref()
-            .map(|state| &state.value["last_bootstrap_reasons"])
-    );
-    assert!(reasons.contains("labels.version: v1 -> v2"), "{reasons}");
-    assert_ne!(old, fs::read(&archive)?);
-    assert_ne!(digest, text(&workload, "bundle_digest"));
+    let left = vm.shell("cd /root/mesh && ls")?;
+    assert_eq!(left, "install.sh\njoin.data\nleave.data\nmesh-vm.sh\n");
+    is_written_anew(&mut workload, &archive).await?;
     install(vm, &archive, "join 1")?;
     let labels = vm.read("/var/lib/istio/envoy/cluster.env")?;
     assert!(labels.contains(r#""version":"v2""#), "{labels}");
     call_vm(&scenario)?;
 
-    // Gone is no drift: it was carried away.
-    fs::remove_file(&archive)?;
-    workload.refresh().await?;
-    assert_eq!(workload.plan().await?.action, Action::NoOp);
     let told = vm.shell("cp -r /root/mesh /root/kept && sh /root/kept/install.sh remove 2>&1")?;
     assert!(told.contains("out of the mesh"), "{told}");
     vm.shell("rm -rf /root/mesh* /root/kept")?;
     assert_eq!(vm.shell(LISTING)?, before);
     workload.destroy().await?;
     assert_eq!(scenario.objects()?, Vec::<String>::new());
+    Ok(())
+}
+
+/// For its owner only, with a token that the state does not have; else nothing is left.
+async fn is_written(scenario: &Scenario, workload: &mut Workload, archive: &Path) -> Done {
+    let parent = archive.parent().unwrap_or(archive);
+    fs::write(parent, "in the way")?;
+    let told = workload.apply().await?;
+    fails(&told, "archive-not-written", &["out/ratings.tar.gz"])?;
+    assert!(workload.state.is_none() && scenario.objects()?.is_empty());
+    fs::remove_file(parent)?;
+    workload.converge().await?;
+    assert_eq!(fs::metadata(archive)?.permissions().mode() & 0o777, 0o600);
+    let token = fs::read_to_string(unpacked(archive)?.path().join("token"))?;
+    let state = format!("{:?}", workload.state);
+    assert!(token.starts_with("eyJhbGci"));
+    assert!(!state.contains(&token) && !state.contains("eyJhbGci"));
+    Ok(())
+}
+
+/// For another label, and at another path. One that is gone is not missed: it was carried away.
+async fn is_written_anew(workload: &mut Workload, archive: &Path) -> Done {
+    let (old, digest) = (fs::read(archive)?, text(workload, "bundle_digest"));
+    let other = archive.with_file_name("other.tar.gz");
+    workload.config["bundle"]["path"] = json!(other);
+    workload.converge().await?;
+    assert!(other.exists() && !archive.exists());
+    fs::remove_file(&other)?;
+    workload.refresh().await?;
+    assert_eq!(workload.plan().await?.action, Action::NoOp);
+    workload.config["bundle"]["path"] = json!(archive);
+    workload.config["labels"]["version"] = json!("v2");
+    workload.converge().await?;
+    let reasons = text(workload, "last_bootstrap_reasons");
+    assert!(reasons.contains("labels.version: v1 -> v2"), "{reasons}");
+    assert_ne!(old, fs::read(archive)?);
+    assert_ne!(digest, text(workload, "bundle_digest"));
     Ok(())
 }
 

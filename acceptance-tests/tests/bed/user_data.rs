@@ -92,10 +92,7 @@ fn a_vm_joins_by_its_user_data_and_keeps_its_token_fresh() -> Done {
         "user data: {} bytes, {packed} compressed",
         length(user_data)
     );
-    let vm = scenario
-        .vm
-        .rebuild_with_user_data(user_data.as_str().unwrap_or_default())?;
-    vm.wait_until_up()?;
+    let vm = scenario.boot_with_user_data(user_data.as_str().unwrap_or_default())?;
     vm.shell("systemctl start ratings")?;
     joined(&scenario, "ratings-booted")?;
     call_vm(&scenario)?;
