@@ -90,11 +90,13 @@ impl Scenario {
         Ok(scenario)
     }
 
-    /// Makes the VM anew as a machine that has cloud-init and boots with this user data, and waits until it is up.
+    /// Makes the VM anew as a machine that has cloud-init and boots with this user data, and returns when
+    /// its first commands run.
     pub fn boot_with_user_data(&self, user_data: &str) -> Result<Vm> {
         let vm = self.vm.rebuild_with_user_data(user_data)?;
-        vm.wait_until_up()?;
-        vm.write(USED, b"")?;
+        wait_for("the machine boots", 60, || {
+            vm.write(USED, b"").map(|()| true)
+        })?;
         Ok(vm)
     }
 
