@@ -93,6 +93,15 @@ async fn what_is_refused_before_the_first_change_is_taken_back() -> Done {
     )?;
     untouched(&scenario, &workload)?;
     scenario.vm.shell("systemctl stop taken")?;
+    let wall = "OUTPUT -p tcp --dport 15012 -j REJECT --reject-with tcp-reset";
+    scenario.vm.shell(&format!("iptables -A {wall}"))?;
+    fails(
+        &workload.apply().await?,
+        "vm-reverted",
+        &["the control plane", "port 15012"],
+    )?;
+    untouched(&scenario, &workload)?;
+    scenario.vm.shell(&format!("iptables -D {wall}"))?;
     // The beds' VMs have the clock of their host, so what the VM measures is moved.
     hooked(
         &scenario.vm,
