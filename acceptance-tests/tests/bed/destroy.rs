@@ -1,5 +1,6 @@
 //! A destroy takes away what the workload brought, and nothing else.
 
+use acceptance_tests::workload::{Workload, texts};
 use acceptance_tests::{Done, Scenario, Terraform, listing};
 use serde_json::json;
 
@@ -36,5 +37,33 @@ fn a_vm_that_is_off_does_not_keep_its_objects() -> Done {
         run.output
     );
     assert_eq!(scenario.objects()?, [""; 0]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_vm_that_is_to_be_kept_runs_on_and_is_not_even_called() -> Done {
+    let scenario = Scenario::begin("kept")?;
+    let mut workload = Workload::new(&scenario)?;
+    workload.converge().await?;
+    workload.config["on_destroy"] = json!("keep");
+    assert_eq!(texts(&workload.apply().await?), "");
+    let before = (
+        crate::vm_state(&scenario.vm)?,
+        scenario.vm.ssh_connections()?,
+    );
+    let told = workload.destroy().await?;
+    assert!(
+        texts(&told).contains("The VM is left as it is"),
+        "{}",
+        texts(&told)
+    );
+    assert_eq!(scenario.objects()?, [""; 0]);
+    assert_eq!(
+        (
+            crate::vm_state(&scenario.vm)?,
+            scenario.vm.ssh_connections()?
+        ),
+        before
+    );
     Ok(())
 }

@@ -98,7 +98,11 @@ async fn what_is_refused_before_the_first_change_is_taken_back() -> Done {
     fails(
         &workload.apply().await?,
         "vm-reverted",
-        &["the control plane", "port 15012"],
+        &[
+            "The step \"check\" failed",
+            "the control plane",
+            "port 15012",
+        ],
     )?;
     untouched(&scenario, &workload)?;
     scenario.vm.shell(&format!("iptables -D {wall}"))?;

@@ -2,18 +2,14 @@
 
 use std::time::Duration;
 
-use cluster::{Cluster, Force};
-use mesh::{Address, Kind, Manifest, ObservedObjects, Owner};
-use serde_json::Value;
+use mesh::{Kind, ObservedObjects, Owner};
 use tfplugin::{Diagnostic, Diagnostics, Done};
 use tokio::time::Instant;
-use vm::program::{self, Patience, Report, RunId};
-use vm::{Session, VmError, Wait};
+use vm::Wait;
 
 use super::archive;
-use super::bootstrap::IDLE;
+use super::clean::{Cleaning, left_behind};
 use super::convert;
-use super::health;
 use super::input::{SshInput, WorkloadInput};
 use super::leaf::OnDestroy;
 use super::output::WorkloadOutput;
@@ -22,8 +18,6 @@ use super::prepare::Prepared;
 use super::update::Update;
 use crate::context::Context;
 use crate::diagnose;
-use crate::report::{busy, halfway, not_removed, unexpected};
-use crate::ssh::Way;
 use crate::writer;
 
 /// What is left of the time for the objects, after a VM that does not answer.
@@ -144,154 +138,6 @@ fn touched<'a>(prior: &'a WorkloadInput, output: &WorkloadOutput) -> Option<&'a 
         .is_some_and(|choice| choice.0 == OnDestroy::Keep);
     let touched = !output.machine_id.is_null() || !plan::drift(output).vm.is_empty();
     prior.ssh.known().filter(|_| touched && !keep)
-}
-
-/// A VM from which the proxy goes.
-struct Cleaning<'a> {
-    context: &'a Context,
-    ssh: &'a SshInput,
-    address: Option<&'a Address>,
-    owner: &'a Owner,
-    /// Its entry as observed, and where, if the entry goes, too.
-    entry: Option<(&'a Cluster, &'a Value)>,
-    until: Instant,
-}
-
-impl Cleaning<'_> {
-    /// Cleans the VM; one that does not answer until then is left behind with a warning.
-    async fn clean(&self, wait: Wait) -> Done {
-        let block = self.context.ssh()?;
-        let way = Way::new(self.ssh, self.address, block).map_err(without_credential)?;
-        match way.connect(self.context, wait).await {
-            Ok(session) => {
-                self.withdraw().await?;
-                let outcome = remove(self.context, &way, session, self.owner, self.until).await;
-                if matches!(outcome, Ok(Report::Busy { .. })) {
-                    self.readmit().await?;
-                }
-                removed(outcome)
-            }
-            Err(error) if is_away(&error) => Ok(left_behind(&diagnose::vm(&error).detail).into()),
-            Err(error) => Err(without_credential(diagnose::vm(&error).into())),
-        }
-    }
-
-    /// Takes the VM's traffic away while its proxy still serves what is under way. The entry is
-    /// deleted after the proxy is gone: without it, the proxy would drop what it serves.
-    async fn withdraw(&self) -> Result<(), Diagnostic> {
-        let Some((cluster, entry)) = self.entry else {
-            return Ok(());
-        };
-        let id = &self.owner.id;
-        write(cluster, &mesh::withdrawn(&mesh::as_it_is(id, entry))).await?;
-        health::forget(cluster, id, entry).await
-    }
-
-    /// Gives it back where the VM was not touched.
-    async fn readmit(&self) -> Result<(), Diagnostic> {
-        let Some((cluster, entry)) = self.entry else {
-            return Ok(());
-        };
-        let id = &self.owner.id;
-        write(cluster, &mesh::as_it_is(id, entry)).await?;
-        health::recall(cluster, id, entry).await
-    }
-}
-
-/// Writes an entry that is about to go, whoever owns its fields.
-async fn write(cluster: &Cluster, entry: &Manifest) -> Result<(), Diagnostic> {
-    let only = std::slice::from_ref(entry);
-    let written = cluster.apply(only, Force::Fields).await;
-    written.map(drop).map_err(|error| diagnose::cluster(&error))
-}
-
-/// Whether the machine that was ours does not answer, or no longer, or another one answers.
-fn is_away(error: &VmError) -> bool {
-    matches!(
-        error.root(),
-        VmError::Connect { .. }
-            | VmError::HostKey { .. }
-            | VmError::Silent { .. }
-            | VmError::Dropped { .. }
-    )
-}
-
-/// Removes the proxy. It goes on alone where the connection is lost; a VM that was restarted
-/// meanwhile knows nothing of it, and it begins anew.
-async fn remove(
-    context: &Context,
-    way: &Way,
-    session: Session,
-    owner: &Owner,
-    until: Instant,
-) -> Result<Report, VmError> {
-    let run = RunId::generate();
-    let begin = || program::remove(owner, run.clone(), Patience::default());
-    let never = || async { Err::<secrecy::SecretString, _>("a removal needs no token") };
-    let (mut session, mut payload) = (session, begin());
-    loop {
-        let outcome = session.run(&payload, never, IDLE).await;
-        session.close().await;
-        payload = match outcome {
-            Err(VmError::Silent { .. } | VmError::Dropped { .. }) if Instant::now() < until => {
-                program::result(run.clone())
-            }
-            Ok(Report::Lost) if payload.verb() == "result" => begin(),
-            outcome => return outcome,
-        };
-        session = way.connect(context, Wait::Until(until.into_std())).await?;
-    }
-}
-
-fn removed(outcome: Result<Report, VmError>) -> Done {
-    match outcome {
-        Ok(Report::Removed { left }) if left.is_empty() => Ok(Diagnostics::none()),
-        Ok(Report::Removed { left }) => Ok(left_behind(&format!(
-            "These paths could not be removed: {}.",
-            left.join(", ")
-        ))
-        .into()),
-        Ok(Report::Foreign(owner)) => Ok(Diagnostic::warning(
-            "The VM belongs to another workload",
-            diagnose::coded(
-                "vm-foreign",
-                &format!("Its proxy is that of {} and was left alone.", owner.id),
-            ),
-        )
-        .into()),
-        Ok(Report::Busy { run, verb }) => Err(busy(&run, &verb).into()),
-        // It was rebuilt or cleaned already: nothing of ours is on it.
-        Ok(Report::Lost) => Ok(Diagnostics::none()),
-        Ok(Report::Reverted { step, lines, .. }) => Err(not_removed(&step, &lines).into()),
-        Ok(Report::Halfway { step, lines }) => Err(halfway(&step, &lines).into()),
-        Ok(other) => Err(unexpected(&other).into()),
-        Err(error) if is_away(&error) => Ok(left_behind(&diagnose::vm(&error).detail).into()),
-        Err(error) => Err(diagnose::vm(&error).into()),
-    }
-}
-
-fn left_behind(cause: &str) -> Diagnostic {
-    Diagnostic::warning(
-        "The VM was not cleaned",
-        diagnose::coded(
-            "vm-left",
-            &format!("{cause}\n\nIf the machine still exists, a proxy may still run on it."),
-        ),
-    )
-}
-
-/// Adds the ways out to a destroy that stopped before it deleted anything.
-fn without_credential(told: Diagnostics) -> Diagnostics {
-    let mut told = told;
-    told.push(Diagnostic::error(
-        "The VM could not be cleaned, so nothing was deleted",
-        diagnose::coded(
-            "destroy-blocked",
-            "Give a working credential in the provider block's ssh and destroy again. To leave the VM as it is, set \
-             on_destroy = \"keep\", apply, and destroy; or forget the workload with `terraform state rm`.",
-        ),
-    ));
-    told
 }
 
 fn uid(observed: &ObservedObjects) -> String {
