@@ -81,44 +81,43 @@ async fn what_is_refused_before_the_first_change_is_taken_back() -> Done {
         fails(&workload.apply().await?, code, &words)?;
         untouched(&scenario, &workload)?;
     }
+    checked(&scenario).await?;
+    Workload::new(&scenario)?.converge().await
+}
+
+/// Applies to a machine on which something is wrong that the checks find.
+async fn checked(scenario: &Scenario) -> Done {
     let taken = "s = __import__('socket').socket(); s.bind(('127.0.0.1', 15021)); s.listen(); __import__('time').sleep(900)";
-    scenario.vm.shell(&format!(
-        "systemd-run --quiet --unit=taken python3 -c \"{taken}\""
-    ))?;
-    let mut workload = Workload::new(&scenario)?;
-    fails(
-        &workload.apply().await?,
-        "vm-reverted",
-        &["taken: 15021", "Stop what listens"],
-    )?;
-    untouched(&scenario, &workload)?;
-    scenario.vm.shell("systemctl stop taken")?;
+    let taken = format!("systemd-run --quiet --unit=taken python3 -c \"{taken}\"");
+    // The VMs have the clock of their host, so what is measured there is moved.
+    let late = "hook() { [ \"$1\" != check ] || touch -d '2 days' \"$d/in/now\"; }";
+    hooked(&scenario.vm, "")?;
+    let late = format!("cat >/var/tmp/walk/hook <<'EOF'\n{late}\nEOF");
     let wall = "OUTPUT -p tcp --dport 15012 -j REJECT --reject-with tcp-reset";
-    scenario.vm.shell(&format!("iptables -A {wall}"))?;
-    fails(
-        &workload.apply().await?,
-        "vm-reverted",
-        &[
-            "The step \"check\" failed",
-            "the control plane",
-            "port 15012",
-        ],
-    )?;
-    untouched(&scenario, &workload)?;
-    scenario.vm.shell(&format!("iptables -D {wall}"))?;
-    // The beds' VMs have the clock of their host, so what the VM measures is moved.
-    hooked(
-        &scenario.vm,
-        "hook() { [ \"$1\" != check ] || touch -d '2 days' \"$d/in/now\"; }",
-    )?;
-    fails(
-        &workload.apply().await?,
-        "vm-reverted",
-        &["17280", "seconds from the provider's clock", "Synchronize"],
-    )?;
-    untouched(&scenario, &workload)?;
-    scenario.vm.write("/var/tmp/walk/hook", b"")?;
-    workload.converge().await
+    let (up, down) = (format!("iptables -A {wall}"), format!("iptables -D {wall}"));
+    let cases = [
+        (
+            taken.as_str(),
+            "systemctl stop taken",
+            ["taken: 15021", "Stop what listens"],
+        ),
+        (&up, &down, ["the control plane", "port 15012"]),
+        (
+            &late,
+            ": >/var/tmp/walk/hook",
+            ["seconds from the provider's clock", "Synchronize"],
+        ),
+    ];
+    for (wrong, right, words) in cases {
+        scenario.vm.shell(wrong)?;
+        let mut workload = Workload::new(scenario)?;
+        let told = workload.apply().await?;
+        fails(&told, "vm-reverted", &["The step \"check\" failed"])?;
+        fails(&told, "vm-reverted", &words)?;
+        untouched(scenario, &workload)?;
+        scenario.vm.shell(right)?;
+    }
+    Ok(())
 }
 
 #[tokio::test]
