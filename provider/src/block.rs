@@ -93,10 +93,15 @@ object! {
         Optional ca_address: String => Nothing,
         /// Where VMs reach istiod. An IP address is written to their `/etc/hosts`, under the name that istiod's
         /// certificate carries. A domain name, such as that of a cloud's load balancer, is what they call istiod by:
-        /// their name service must know it, and istiod's certificate must carry it (`ISTIOD_CUSTOM_HOST`); see the
-        /// guide on control planes. Default: the address of the gateway `istio-eastwestgateway` if there is one, else
-        /// the VM's own name service is asked for istiod.
+        /// their name service must know it, and istiod's certificate must carry it (`ISTIOD_CUSTOM_HOST`) unless
+        /// `control_plane_san` says which it carries; see the guide on control planes. Default: the mesh config's
+        /// `discoveryAddress` where that is no name of the cluster's own, else the address of the gateway
+        /// `istio-eastwestgateway` if there is one, else the VM's own name service is asked for istiod.
         Optional control_plane_address: Text<Address> => Nothing,
+        /// Name in istiod's certificate, where it is not the one that VMs call istiod by, e.g.
+        /// `istiod.istio-system.svc` behind a load balancer that has a name of its own. The certificate is verified by
+        /// it. Default: the name that istiod is called by.
+        Optional control_plane_san: Text<Fqdn> => Nothing,
     }
 }
 

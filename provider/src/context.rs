@@ -152,6 +152,10 @@ fn istio(block: &IstioBlock) -> IstioSettings {
             .control_plane_address
             .known()
             .map(|address| address.0.clone()),
+        control_plane_san: block
+            .control_plane_san
+            .known()
+            .map(|name| name.0.to_string()),
     }
 }
 

@@ -33,7 +33,8 @@ fn hint(hop: &str) -> (&str, &str) {
         ),
         "tls-name" => (
             "the name in istiod's certificate",
-            "Set istio.revision, or the name that the certificate has.",
+            "Let the certificate carry the name that istiod is called by (ISTIOD_CUSTOM_HOST in istiod's environment), \
+             or say by istio.control_plane_san which name it carries; istio.revision makes a part of both.",
         ),
         "trust-root" => (
             "the mesh's trust root",

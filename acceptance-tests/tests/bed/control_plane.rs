@@ -3,10 +3,11 @@
 use acceptance_tests::workload::{Workload, fails};
 use acceptance_tests::{Done, Scenario, Terraform, proxy};
 use bed::CUSTOM_HOST;
-use serde_json::json;
+use serde_json::{Value as Json, json};
 
 use crate::demo::{call_vm, can_call_pod};
-use crate::failures::untouched;
+use crate::failures::{clean, untouched};
+use crate::steps::hooked;
 
 /// The VM's name service knows the name, and not that of the cluster.
 #[test]
@@ -45,6 +46,60 @@ fn a_control_plane_known_by_a_name_only_is_called_by_that() -> Done {
         hosts.contains(&format!("{address} {CUSTOM_HOST}")),
         "{hosts}"
     );
+    Ok(())
+}
+
+/// The name is a load balancer's, of which istiod knows nothing; then the VM's name service knows istiod's own.
+#[tokio::test]
+async fn a_name_that_istiods_certificate_does_not_carry_is_called_and_the_certificate_verified()
+-> Done {
+    let scenario = Scenario::begin("san")?;
+    let (vm, address) = (&scenario.vm, scenario.control_plane_address());
+    let own = "istiod.istio-system.svc";
+    vm.shell(&format!("echo {address} lb.example.com >>/etc/hosts"))?;
+    hooked(vm, "hook() { : >/var/tmp/walk/begun; }")?;
+    // A bootstrap begins when the objects are written.
+    let begun = "[ -e /var/tmp/walk/begun ] || echo no";
+    let mut workload = Workload::new(&scenario)?;
+    for (san, wrong) in [
+        (Json::Null, "lb.example.com"),
+        (json!("istiod.elsewhere.svc"), "istiod.elsewhere.svc"),
+    ] {
+        workload.block["istio"] =
+            json!({ "control_plane_address": "lb.example.com", "control_plane_san": san });
+        let words = [wrong, "ISTIOD_CUSTOM_HOST", "istio.control_plane_san"];
+        fails(&workload.apply().await?, "vm-reverted", &words)?;
+        untouched(&scenario, &workload)?;
+        assert_eq!(vm.shell(begun)?, "no\n", "a bootstrap had begun");
+    }
+    workload.block["istio"]["control_plane_san"] = json!(own);
+    workload.converge().await?;
+    let calls =
+        || proxy(vm).map(|proxy| proxy["metadata"]["PROXY_CONFIG"]["discoveryAddress"].clone());
+    assert_eq!(calls()?, "lb.example.com:15012");
+    let environment =
+        "tr '\\0' '\\n' </proc/$(pgrep -xo pilot-agent)/environ | grep -E '^(CA_ADDR|ISTIOD_SAN)='";
+    assert_eq!(vm.shell(environment)?, format!("ISTIOD_SAN={own}\n"));
+    assert!(!vm.read("/etc/hosts")?.contains(own));
+    call_vm(&scenario)?;
+    can_call_pod(&scenario)?;
+
+    // The way to the certificate is none through the proxy that is there now.
+    vm.shell("rm /var/tmp/walk/begun")?;
+    workload.block["istio"]["control_plane_san"] = json!("istiod.elsewhere.svc");
+    let words = ["istiod.elsewhere.svc", "istio.control_plane_san"];
+    fails(&workload.apply().await?, "vm-reverted", &words)?;
+    assert_eq!(vm.shell(begun)?, "no\n", "a bootstrap had begun");
+    call_vm(&scenario)?;
+
+    vm.shell(&format!("echo {address} {own} >>/etc/hosts"))?;
+    workload.block["istio"] = json!({ "control_plane_address": own });
+    workload.converge().await?;
+    assert_eq!(calls()?, format!("{own}:15012").as_str());
+    assert!(!vm.read("/etc/hosts")?.contains("mesh-vm"));
+    call_vm(&scenario)?;
+    workload.destroy().await?;
+    assert!(clean(&scenario)?, "the VM was not cleaned");
     Ok(())
 }
 

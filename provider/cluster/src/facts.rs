@@ -29,10 +29,10 @@ impl Cluster {
     pub async fn facts(&self, id: &Id, service_account: &Name) -> Result<Facts, ClusterError> {
         let namespace = id.namespace.as_str();
         let istio = self.resolved().await?;
-        let (mesh_config, values, address, service_account_exists, entry) = tokio::try_join!(
+        let (mesh_config, values, gateway, service_account_exists, entry) = tokio::try_join!(
             self.mesh_config(istio),
             self.injector_values(istio),
-            self.control_plane_address(),
+            self.gateway(),
             self.service_account_exists(namespace, service_account),
             self.object(Kind::WorkloadEntry, id),
         )?;
@@ -48,11 +48,7 @@ impl Cluster {
             trust_domain: set(&istio.trust_domain, &mesh_config["trustDomain"])
                 .unwrap_or_else(|| TRUST_DOMAIN.into()),
             mesh_id: mesh_id(&mesh_config, global),
-            control_plane: ControlPlane {
-                host: host(istio),
-                port: PORT,
-                address,
-            },
+            control_plane: control_plane(istio, &mesh_config, gateway),
             ca_address: set(&istio.ca_address, &global["caAddress"]),
             mesh_config,
             root: Pem(root),
@@ -146,9 +142,9 @@ impl Cluster {
         text(&map["data"][key]).ok_or_else(|| missing(format!("it has no key {key}")))
     }
 
-    async fn control_plane_address(&self) -> Result<Option<IpAddr>, ClusterError> {
-        if let Some(address) = &self.istio().control_plane_address {
-            return Ok(address.ip());
+    async fn gateway(&self) -> Result<Option<IpAddr>, ClusterError> {
+        if self.istio().control_plane_address.is_some() {
+            return Ok(None);
         }
         let call = Call::new(Verb::Get, SERVICE, &self.istio().namespace, GATEWAY);
         Ok(self
@@ -189,11 +185,26 @@ fn text(value: &Value) -> Option<String> {
         .map(str::to_owned)
 }
 
-/// Returns the name that istiod is called by, and that its certificate must carry.
-fn host(istio: &IstioSettings) -> String {
-    match &istio.control_plane_address {
-        Some(Address::Fqdn(name)) => name.to_string(),
-        _ => format!("{}.{}.svc", suffixed("istiod", istio), istio.namespace),
+/// Returns how istiod is called: as the block says, else as the mesh config tells all proxies, else through the
+/// gateway.
+fn control_plane(
+    istio: &IstioSettings,
+    mesh_config: &Value,
+    gateway: Option<IpAddr>,
+) -> ControlPlane {
+    let of_mesh = || mesh::discovery_address(mesh_config, &istio.namespace);
+    let (name, address) = match &istio.control_plane_address {
+        Some(Address::Fqdn(name)) => (Some((name.clone(), PORT)), None),
+        Some(address) => (None, address.ip()),
+        None => of_mesh().map_or((None, gateway), |name| (Some(name), None)),
+    };
+    let own = || format!("{}.{}.svc", suffixed("istiod", istio), istio.namespace);
+    let (host, port) = name.map_or_else(|| (own(), PORT), |(name, port)| (name.to_string(), port));
+    ControlPlane {
+        san: istio.control_plane_san.clone().filter(|san| *san != host),
+        host,
+        port,
+        address,
     }
 }
 
@@ -257,6 +268,59 @@ mod tests {
                 expected.map(|ip| ip.parse().unwrap()),
                 "{service}"
             );
+        }
+    }
+
+    #[test]
+    fn the_block_names_the_control_plane_then_the_mesh_then_the_gateway() {
+        let own =
+            json!({ "defaultConfig": { "discoveryAddress": "istiod.istio-system.svc:15012" } });
+        let elsewhere = json!({ "defaultConfig": { "discoveryAddress": "mesh.example.com:443" } });
+        let gateway = Some("192.0.2.1");
+        let cases = [
+            (
+                None,
+                &own,
+                gateway,
+                "istiod.istio-system.svc",
+                15012,
+                gateway,
+            ),
+            (None, &own, None, "istiod.istio-system.svc", 15012, None),
+            (None, &elsewhere, gateway, "mesh.example.com", 443, None),
+            (
+                Some("lb.example.com"),
+                &elsewhere,
+                None,
+                "lb.example.com",
+                15012,
+                None,
+            ),
+            (
+                Some("192.0.2.2"),
+                &elsewhere,
+                None,
+                "istiod.istio-system.svc",
+                15012,
+                Some("192.0.2.2"),
+            ),
+        ];
+        let ip = |text: Option<&str>| text.map(|text| text.parse::<IpAddr>().unwrap());
+        for (address, config, gateway, host, port, expected) in cases {
+            let istio = IstioSettings {
+                control_plane_address: address.map(|address| address.parse().unwrap()),
+                control_plane_san: Some("lb.example.com".into()),
+                ..IstioSettings::default()
+            };
+            let plane = control_plane(&istio, config, ip(gateway));
+            let san = (host != "lb.example.com").then(|| "lb.example.com".to_owned());
+            let wanted = ControlPlane {
+                host: host.into(),
+                san,
+                port,
+                address: ip(expected),
+            };
+            assert_eq!(plane, wanted, "{address:?}");
         }
     }
 

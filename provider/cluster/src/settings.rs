@@ -77,9 +77,11 @@ pub struct IstioSettings {
     pub trust_bundle_name: Option<String>,
     /// `host:port` where certificates come from; `None`: as the chart's values say, else istiod.
     pub ca_address: Option<String>,
-    /// How VMs reach istiod: an IP address for their hosts file, or a name that they resolve and that istiod's
-    /// certificate carries; `None`: as the Service `istio-eastwestgateway` says.
+    /// How VMs reach istiod: an IP address for their hosts file, or a name that they resolve; `None`: as the mesh
+    /// config's `discoveryAddress` or the Service `istio-eastwestgateway` says.
     pub control_plane_address: Option<Address>,
+    /// Name that istiod's certificate carries; `None`: the one that it is called by.
+    pub control_plane_san: Option<String>,
 }
 
 impl Default for IstioSettings {
@@ -92,6 +94,7 @@ impl Default for IstioSettings {
             trust_bundle_name: None,
             ca_address: None,
             control_plane_address: None,
+            control_plane_san: None,
         }
     }
 }

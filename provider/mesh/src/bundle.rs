@@ -27,6 +27,15 @@ pub const MESH_CONFIG: &str = "/etc/istio/config/mesh";
 /// The trust root with which the proxy first meets istiod.
 pub const ROOT_CERT: &str = "/etc/certs/root-cert.pem";
 
+/// Folder of the agent that the start script calls where it is not Istio's own.
+pub(crate) const AGENT_FOLDER: &str = "/var/lib/istio/bin";
+/// Istio's agent, called so that it verifies the control plane's certificates by `ISTIOD_SAN` on both of its
+/// connections: it does so on that for certificates only without `CA_ADDR`, which the start script always sets.
+const AGENT: &str = "#!/bin/sh
+unset CA_ADDR
+exec /usr/local/bin/pilot-agent \"$@\"
+";
+
 /// Where the agent and the start script look for istiod when nothing says otherwise.
 const DEFAULT_CONTROL_PLANE: &str = "istiod.istio-system.svc:15012";
 
@@ -42,18 +51,26 @@ pub(crate) fn bundle(workload: &Workload, facts: &Facts, own_ip: Option<IpAddr>)
         content: content.into_bytes(),
         watch,
     };
+    let mut files = vec![
+        // Root sources it: the proxy's user must not be able to write it.
+        file(CLUSTER_ENV, "root", quote::write(&variables), Watch::Yes),
+        file(
+            MESH_CONFIG,
+            "istio-proxy",
+            mesh_config(workload, facts, &metadata),
+            Watch::Yes,
+        ),
+        file(ROOT_CERT, "istio-proxy", facts.root.0.clone(), Watch::No),
+    ];
+    if calls_agent_by_san(facts) {
+        let path = format!("{AGENT_FOLDER}/pilot-agent");
+        files.push(File {
+            mode: 0o755,
+            ..file(&path, "root", AGENT.to_owned(), Watch::Yes)
+        });
+    }
     Bundle {
-        files: vec![
-            // Root sources it: the proxy's user must not be able to write it.
-            file(CLUSTER_ENV, "root", quote::write(&variables), Watch::Yes),
-            file(
-                MESH_CONFIG,
-                "istio-proxy",
-                mesh_config(workload, facts, &metadata),
-                Watch::Yes,
-            ),
-            file(ROOT_CERT, "istio-proxy", facts.root.0.clone(), Watch::No),
-        ],
+        files,
         own: environment::own(workload),
         proxy: workload.proxy.clone(),
         identity: SpiffeId {
@@ -70,6 +87,7 @@ pub(crate) fn bundle(workload: &Workload, facts: &Facts, own_ip: Option<IpAddr>)
             .address
             .map(|ip| format!("{ip} {}", facts.control_plane.host)),
         control_plane: host_port(&facts.control_plane),
+        control_plane_san: facts.control_plane.certified().to_owned(),
         taken: vec![],
         finds_address: own_ip.is_none(),
     }
@@ -107,6 +125,12 @@ impl Bundle {
         });
         Digest(hex)
     }
+}
+
+/// Whether certificates, too, come from a control plane that has another name in its certificate than it is
+/// called by. Another authority is called by its own.
+fn calls_agent_by_san(facts: &Facts) -> bool {
+    facts.control_plane.san.is_some() && facts.ca_address.is_none()
 }
 
 /// Returns where certificates come from, if that is not where the start script looks by itself.

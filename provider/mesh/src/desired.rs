@@ -69,6 +69,8 @@ pub struct Bundle {
     pub hosts_line: Option<String>,
     /// `host:port` of istiod, for the checks.
     pub control_plane: String,
+    /// Name that istiod's certificate must carry, for the checks.
+    pub control_plane_san: String,
     /// Addresses of other entries, for the checks: the VM has none of them.
     pub taken: Vec<(IpAddr, Id)>,
     /// Whether the VM sets `ISTIO_SVC_IP` itself, to the address from which it calls the control plane:

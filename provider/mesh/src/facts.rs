@@ -2,7 +2,10 @@
 
 use std::net::IpAddr;
 
-use crate::names::{Address, Id, Network};
+use serde_json::Value;
+
+use crate::names::{Address, Fqdn, Id, Network};
+use crate::proxy_config;
 
 /// PEM text of one or more certificates. Public: the mesh's trust root.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,12 +41,40 @@ pub struct Facts {
 /// How the VM reaches istiod.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ControlPlane {
-    /// Name that istiod's certificate carries, e.g. `istiod.istio-system.svc`.
+    /// Name that istiod is called by, e.g. `istiod.istio-system.svc`.
     pub host: String,
+    /// Name that istiod's certificate carries; `None`: `host`.
+    pub san: Option<String>,
     /// 15012.
     pub port: u16,
     /// What the hosts line maps `host` to; `None`: the VM's DNS knows it.
     pub address: Option<IpAddr>,
+}
+
+impl ControlPlane {
+    /// Returns the name that istiod's certificate must carry.
+    pub fn certified(&self) -> &str {
+        self.san.as_deref().unwrap_or(&self.host)
+    }
+}
+
+/// Returns name and port of the control plane that the mesh config tells every proxy, where that is none of
+/// the cluster's own names: an operator wrote it there for proxies that are elsewhere, and in its place the
+/// cluster's own would lead to another control plane or nowhere.
+pub fn discovery_address(mesh_config: &Value, istio_namespace: &str) -> Option<(Fqdn, u16)> {
+    let config = proxy_config::of_mesh(mesh_config);
+    let (host, port) = config.get("discoveryAddress")?.as_str()?.rsplit_once(':')?;
+    let Address::Fqdn(name) = host.parse().ok()? else {
+        return None;
+    };
+    // `service.namespace`, and `service.namespace.svc` with or without the cluster's domain.
+    let mut labels = host.split('.').skip(1);
+    let namespace = labels.next()?;
+    let own = match labels.next() {
+        None => namespace == istio_namespace,
+        Some(kind) => kind == "svc",
+    };
+    (!own).then_some((name, port.parse().ok()?))
 }
 
 /// Another `WorkloadEntry` of the cluster, as far as it can be in a workload's way.

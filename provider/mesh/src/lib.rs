@@ -37,7 +37,7 @@ pub use conflicts::{
 };
 pub use desired::{Bundle, Desired, Digest, File, Kind, Manifest, Owner, Watch};
 pub use drift::compare;
-pub use facts::{ControlPlane, Facts, Other, Pem};
+pub use facts::{ControlPlane, Facts, Other, Pem, discovery_address};
 pub use fleet::{Fleet, Group};
 pub use health::{HealthCheck, Probe, Scheme};
 pub use import::{Imported, ImportedFleet, fleet_from_objects, workload_from_objects};

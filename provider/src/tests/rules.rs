@@ -264,6 +264,7 @@ fn facts() -> Facts {
         mesh_config: json!({ "defaultConfig": {} }),
         root: Pem("-----BEGIN CERTIFICATE-----\nAA==\n-----END CERTIFICATE-----\n".into()),
         control_plane: ControlPlane {
+            san: None,
             host: "istiod.istio-system.svc".into(),
             port: 15012,
             address: None,

@@ -11,7 +11,7 @@ use vm::Wait;
 use super::archive;
 use super::bootstrap::{Failure, Left};
 use super::input::WorkloadInput;
-use super::join::{connect, joined, told, unfinished};
+use super::join::{connect, joined, look, told, unfinished};
 use super::output::WorkloadOutput;
 use super::plan::{drift_output, without_vm};
 use super::prepare::Prepared;
@@ -50,6 +50,7 @@ pub(super) async fn create(
             Err(error) => Err(take_back(&prepared, error, reached).await),
         };
     };
+    let session = look(&prepared, session).await?;
     *reached = Some(begun(&prepared, unfinished()));
     if let Err(error) = prepared.withdraw().await {
         return Err(take_back(&prepared, error.into(), reached).await);

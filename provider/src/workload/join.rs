@@ -5,11 +5,13 @@ use std::time::Duration;
 use cluster::ClusterError;
 use jiff::Timestamp;
 use mesh::{Connection, Drift};
+use secrecy::SecretString;
 use tfplugin::{Diagnostic, Diagnostics, Done, Value};
 use tokio::time::Instant;
+use vm::program::{self, Check, Report};
 use vm::{Session, Wait};
 
-use super::bootstrap::Bootstrapped;
+use super::bootstrap::{Bootstrapped, IDLE};
 use super::health;
 use super::input::WorkloadInput;
 use super::output::WorkloadOutput;
@@ -17,8 +19,11 @@ use super::plan::drift_output;
 use super::prepare::Prepared;
 use crate::context::Context;
 use crate::diagnose;
-use crate::report::recorded;
+use crate::report::{recorded, reverted};
 use crate::ssh::Way;
+
+/// The checks of the way to istiod, in their order.
+const NAMED: [&str; 3] = ["dns", "control-plane", "tls-name"];
 
 /// How long istiod may take to report a proxy that is ready.
 const CONNECTED: Duration = Duration::from_mins(1);
@@ -40,6 +45,30 @@ pub(super) async fn connect(
         .await
         .map_err(|error| diagnose::vm(&error))?;
     Ok(Some((way, session)))
+}
+
+/// Looks, before anything is written, whether the VM finds istiod by a name that somebody else has to make known, or
+/// to put into the certificate. What is not told here, as over a connection that is lost, the bootstrap tells.
+pub(super) async fn look(
+    prepared: &Prepared<'_>,
+    session: Session,
+) -> Result<Session, Diagnostics> {
+    let (bundle, plane) = (&prepared.desired.bundle, &prepared.facts.control_plane);
+    if bundle.hosts_line.is_some() && plane.san.is_none() {
+        return Ok(session);
+    }
+    let none = async || Err::<SecretString, _>("a check needs no token");
+    let check = program::check(bundle, Timestamp::now());
+    let Ok(Report::Checked(checks)) = session.run(&check, none, IDLE).await else {
+        return Ok(session);
+    };
+    let ours = |check: &&Check| NAMED.contains(&check.name.as_str()) && !check.ok;
+    let Some(bad) = checks.iter().find(ours) else {
+        return Ok(session);
+    };
+    session.close().await;
+    let lines = [format!("{}: {}", bad.name, bad.found.trim())];
+    Err(reverted("check", Some(&bad.name), &lines).into())
 }
 
 /// The VM runs on the bundle: waits for istiod's word and gives the entry its final form.

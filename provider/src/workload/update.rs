@@ -10,7 +10,7 @@ use super::archive;
 use super::bootstrap::{Failure, Left};
 use super::delete;
 use super::input::WorkloadInput;
-use super::join::{connect, joined, told, unfinished};
+use super::join::{connect, joined, look, told, unfinished};
 use super::output::WorkloadOutput;
 use super::plan::{self, drift_output, held_output, without_vm};
 use super::prepare::Prepared;
@@ -112,6 +112,7 @@ async fn rebootstrap(
                 .into(),
         );
     };
+    let session = look(&prepared, session).await?;
     let before = prepared
         .observed
         .entry

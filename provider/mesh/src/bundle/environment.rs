@@ -29,10 +29,12 @@ const METADATA_CIDRS: [&str; 2] = ["169.254.169.254/32", "168.63.129.16/32"];
 
 /// Every variable that is written here: the user's `env` may not set one. Values of these are
 /// public and may be shown; those of others (the mesh's, the user's) may not.
-const OURS: [&str; 28] = [
+const OURS: [&str; 30] = [
     "CANONICAL_REVISION",
     "CANONICAL_SERVICE",
     "CA_ADDR",
+    "ISTIOD_SAN",
+    "ISTIO_BIN_BASE",
     "ISTIO_CUSTOM_IP_TABLES",
     "ISTIO_INBOUND_INTERCEPTION_MODE",
     "ISTIO_INBOUND_PORTS",
@@ -68,8 +70,10 @@ pub(crate) fn owns(key: &str) -> bool {
 }
 
 /// Variables whose values follow from what the cluster says of the mesh, unless the user says so.
-const OF_FACTS: [&str; 5] = [
+const OF_FACTS: [&str; 7] = [
     "CA_ADDR",
+    "ISTIOD_SAN",
+    "ISTIO_BIN_BASE",
     "ISTIO_META_CLUSTER_ID",
     "ISTIO_META_DNS_CAPTURE",
     "ISTIO_META_MESH_ID",
@@ -201,6 +205,12 @@ pub(crate) fn cluster_env(
     variables.extend(settings.map(|(key, value)| (key.to_owned(), value)));
     if let Some(address) = super::ca_address(facts) {
         variables.insert("CA_ADDR".to_owned(), address);
+    }
+    if let Some(san) = &facts.control_plane.san {
+        variables.insert("ISTIOD_SAN".to_owned(), san.clone());
+    }
+    if super::calls_agent_by_san(facts) {
+        variables.insert("ISTIO_BIN_BASE".to_owned(), super::AGENT_FOLDER.to_owned());
     }
     if workload.health_check.is_some() {
         variables.insert(PROBE_LOOPBACK.to_owned(), "true".to_owned());

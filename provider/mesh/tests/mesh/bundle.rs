@@ -510,6 +510,81 @@ fn a_setting_that_has_an_attribute_of_its_own_is_refused() {
     }
 }
 
+/// The agent verifies by the variable on the connection for certificates only where nothing names their authority.
+#[test]
+fn another_name_in_the_certificate_is_verified_on_both_connections() {
+    let mut facts = facts();
+    facts.control_plane.host = "lb.example.com".into();
+    facts.control_plane.address = None;
+    let names = ["CA_ADDR", "ISTIOD_SAN", "ISTIO_BIN_BASE"];
+    let mut all = vec![];
+    for (san, authority) in [
+        (None, None),
+        (Some("istiod.istio-system.svc"), None),
+        (Some("istiod.istio-system.svc"), Some("csr.example.com:443")),
+    ] {
+        facts.control_plane.san = san.map(str::to_owned);
+        facts.ca_address = authority.map(str::to_owned);
+        let text = text(&workload(), &facts);
+        let agent = text.find("== /var/lib/istio/bin");
+        let agent = agent.map_or("", |at| &text[at..]);
+        let env = env(&workload(), &facts, &names);
+        all.push(format!("{env}\n{agent}\n"));
+    }
+    expect![[r#"
+        CA_ADDR=lb.example.com:15012
+
+
+        CA_ADDR=lb.example.com:15012
+        ISTIOD_SAN=istiod.istio-system.svc
+        ISTIO_BIN_BASE=/var/lib/istio/bin
+        == /var/lib/istio/bin/pilot-agent root 755 Yes
+        #!/bin/sh
+        unset CA_ADDR
+        exec /usr/local/bin/pilot-agent "$@"
+
+        spiffe://cluster.local/ns/bookinfo/sa/bookinfo-ratings | 5f0c bookinfo/ratings-vm-1 | None | lb.example.com:15012
+
+        CA_ADDR=csr.example.com:443
+        ISTIOD_SAN=istiod.istio-system.svc
+
+    "#]].assert_eq(&all.join("\n"));
+}
+
+#[test]
+fn a_control_plane_that_the_mesh_names_is_kept_unless_it_is_the_clusters_own() {
+    let cases = [
+        (
+            "istiod.example.com:15012",
+            Some(("istiod.example.com", 15012)),
+        ),
+        (
+            "istiod.svc.example.com:443",
+            Some(("istiod.svc.example.com", 443)),
+        ),
+        ("istiod.istio-system.svc:15012", None),
+        ("istiod-rev-1.istio-system.svc.cluster.local:15012", None),
+        ("istiod.elsewhere.svc:15012", None),
+        ("istiod.istio-system:15012", None),
+        ("istiod:15012", None),
+        ("192.0.2.1:15012", None),
+        ("[2001:db8::1]:15012", None),
+        ("istiod.example.com", None),
+        ("istiod.example.com:port", None),
+        ("not a name:15012", None),
+    ];
+    for (address, expected) in cases {
+        for key in ["discoveryAddress", "discovery_address"] {
+            let config = json!({ "defaultConfig": { key: address } });
+            let found = mesh::discovery_address(&config, "istio-system");
+            let found = found.map(|(name, port)| (name.to_string(), port));
+            let expected = expected.map(|(name, port)| (name.to_owned(), port));
+            assert_eq!(found, expected, "{address}");
+        }
+    }
+    assert_eq!(mesh::discovery_address(&json!({}), "istio-system"), None);
+}
+
 #[test]
 fn no_value_of_the_mesh_config_can_be_taken_for_something_else() {
     let mut workload = workload();

@@ -67,6 +67,7 @@ pub(crate) fn facts() -> Facts {
         root: Pem("-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n".into()),
         control_plane: ControlPlane {
             host: "istiod.istio-system.svc".into(),
+            san: None,
             port: 15012,
             address: Some(p("10.99.0.2")),
         },

@@ -206,6 +206,9 @@ fn hint(name: &str) -> &'static str {
         "ports" => "stop what listens on the proxy's ports",
         "dns" => "let the VM's DNS know the control plane, or set istio.control_plane_address",
         "control-plane" => "open the way from the VM to the control plane, port 15012",
+        "tls-name" => {
+            "let istiod's certificate carry that name (ISTIOD_CUSTOM_HOST), or set istio.control_plane_san"
+        }
         _ => "",
     }
 }

@@ -17,7 +17,7 @@ TOKEN=/var/run/secrets/tokens/istio-token LOOSE=/proc/sys/net/netfilter/nf_connt
 ROTATE=/etc/logrotate.d/mesh-vm UNITS=/etc/systemd/system UNDO=mesh-vm-undo.service
 PACKAGE=120 ALONE=45       # seconds: for another package manager, for a provider to come back
 # What Istio's package and the agent make and no package manager takes away.
-DIRS="/etc/istio /etc/certs /var/log/istio /var/run/secrets /var/lib/istio $DROP"
+DIRS="/etc/istio /etc/certs /var/log/istio /var/run/secrets /var/lib/istio /var/lib/istio/bin $DROP"
 STEPS='check stage keep ask stop install token place track start ready'
 p=${p:-}                   # this program as it came: gzip, base64
 NOW=                       # or how systemd is told not to be waited for
@@ -305,6 +305,17 @@ checks() {
   if has hosts; then host=$(field hosts | cut -d ' ' -f 1)
   else judge dns "$host" eval 'as_proxy getent ahosts "$host" >/dev/null'; fi
   judge control-plane "$host port $port" reach "$host" "$port"
+  if has root && have curl; then
+    other=$(misnamed)
+    judge tls-name "${other:-$(field tls-name)}" [ -z "$other" ]
+  fi
+}
+# What curl says where the certificate of $host, which the trust root has signed, carries another name. All else
+# is for the proxy to tell. As the proxy's group: the root is not for its user to read, and neither is intercepted.
+misnamed() {
+  f=$host; case $f in '['*) ;; *:*) f="[$f]" ;; esac
+  as_group curl -qsS -m 5 -o /dev/null --noproxy '*' --cacert "$d/in/root" --connect-to "::$f:$port" "https://$(field tls-name):$port/" 2>&1 |
+    grep -iE 'certificate.*match'
 }
 # Of lines `address namespace/name`, those whose address an interface has.
 has_address() { while read -r ip of; do ! ip -o address | grep -qF " $ip/" || printf '%s belongs to %s ' "$ip" "$of"; done; }
@@ -315,6 +326,7 @@ sudo_ok() { MESH=1 setsid sudo -n -E -u "$1" sh -c '[ "$MESH" = 1 ]' </dev/null 
 recorded() { [ -n "${SUDO_USER:-}" ] && sudo -n -l -U "$SUDO_USER" 2>/dev/null | tr -s ', ' '[\n*]' | grep -qxE 'log_(input|stdin)'; }
 # Interception leaves only this user's traffic alone.
 as_proxy() { if id istio-proxy >/dev/null 2>&1; then sudo -n -u istio-proxy "$@"; else "$@"; fi; }
+as_group() { if id istio-proxy >/dev/null 2>&1; then sudo -n -g istio-proxy "$@"; else "$@"; fi; }
 # shellcheck disable=SC2016 # expanded by bash
 reach() {
   if have bash; then as_proxy timeout 5 bash -c 'exec 3<>"/dev/tcp/$0/$1"' "$1" "$2" 2>/dev/null

@@ -11,6 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 use jiff::Timestamp;
+use mesh::bundle::ROOT_CERT;
 use mesh::{Bundle, Interception, Owner};
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -227,9 +228,12 @@ fn wanted(bundle: &Bundle) -> Vec<(String, Vec<u8>)> {
     };
     let mut data = vec![
         text("control-plane", &bundle.control_plane),
+        text("tls-name", &bundle.control_plane_san),
         text("redirect", redirect),
         text("owner", &owner_line(&bundle.owner)),
     ];
+    let root = bundle.files.iter().find(|file| file.path == ROOT_CERT);
+    data.extend(root.map(|root| ("root".to_owned(), root.content.clone())));
     data.extend(bundle.hosts_line.as_ref().map(|line| text("hosts", line)));
     if !bundle.taken.is_empty() {
         let lines = bundle.taken.iter().map(|(ip, id)| format!("{ip} {id}\n"));

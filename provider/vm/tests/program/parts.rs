@@ -205,6 +205,52 @@ fn the_proxys_last_words_are_its_complaints_and_never_its_configuration() {
     }
 }
 
+/// What curl says, over either of two TLS libraries; what is not about the name is for the proxy to tell.
+#[test]
+fn a_certificate_with_another_name_is_told_from_all_else() {
+    let cases = [
+        (
+            "(60) SSL: no alternative certificate subject name matches target host name 'b'",
+            "bad",
+        ),
+        (
+            "(60) SSL: certificate subject name (a) does not match target hostname 'b'",
+            "bad",
+        ),
+        (
+            "(60) SSL certificate problem: unable to get local issuer certificate",
+            "ok",
+        ),
+        ("(28) Connection timed out after 5000 milliseconds", "ok"),
+        ("", "ok"),
+    ];
+    for shell in SHELLS {
+        let stage = Stage::new(shell);
+        fs::create_dir(stage.path("in")).unwrap();
+        fs::write(stage.path("in/now"), "0").unwrap();
+        fs::write(stage.path("in/control-plane"), "127.0.0.1:1").unwrap();
+        fs::write(stage.path("in/hosts"), "::1 istiod").unwrap();
+        fs::write(stage.path("in/tls-name"), "b").unwrap();
+        fs::write(stage.path("in/root"), "root").unwrap();
+        for (line, verdict) in cases {
+            fs::write(stage.path("line"), line).unwrap();
+            let said = stage.part(
+                "as_group() { \"$@\"; }; curl() { say \"$*\" >\"$d/args\"; cat \"$d/line\" >&2; }; checks 2>/dev/null",
+            );
+            let told = format!("check tls-name {verdict} ");
+            assert!(said.contains(&told), "{shell}: {line}: {said}");
+            let asked = fs::read_to_string(stage.path("args")).unwrap();
+            assert!(
+                asked.contains("--connect-to ::[::1]:1 https://b:1/"),
+                "{shell}: {asked}"
+            );
+        }
+        fs::remove_file(stage.path("in/root")).unwrap();
+        let said = stage.part("checks 2>/dev/null");
+        assert!(!said.contains("check tls-name"), "{shell}: {said}");
+    }
+}
+
 #[test]
 fn a_bad_clock_is_told_from_a_good_one() {
     for shell in SHELLS {

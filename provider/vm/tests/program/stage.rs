@@ -241,6 +241,7 @@ pub(crate) fn bundle(files: Vec<File>) -> Bundle {
         owner: owner("uid-1", "bookinfo/ratings"),
         hosts_line: Some("10.0.0.1 istiod.istio-system.svc".into()),
         control_plane: "istiod.istio-system.svc:15012".into(),
+        control_plane_san: "istiod.istio-system.svc".into(),
         taken: vec![],
         finds_address: false,
     }
