@@ -12,7 +12,8 @@ object! {
     /// The way of traffic between the pods of the cluster and a VM: directly, or through the gateways of the target's
     /// network. It is read from the mesh as it is now, hop by hop, with what is missing.
     ///
-    /// Gateways may be in any namespace: the credential needs the rights of the ClusterRole in `examples/rbac.yaml`.
+    /// Gateways may be in any namespace: the credential needs the rights of the ClusterRole in `examples/rbac.yaml`; what it
+    /// may not read is told in `missing`.
     pub struct NetworkPathInput: Effect {
         /// Namespace of the workload.
         Required namespace: Text<Namespace> => Nothing,
@@ -40,9 +41,11 @@ object! {
     pub struct WayOutput: Effect {
         /// Whether it leads through a gateway.
         Computed through_gateway: bool => Nothing,
-        /// From the caller to the target. Of several gateways the first is named; istiod spreads connections over all.
+        /// From the caller to the target; the caller alone where Istio drops the target. Of several gateways the first
+        /// is named; istiod spreads connections over all.
         Computed hops: Vec<String> => Nothing,
-        /// What stands against it, each with the way out; empty: nothing is known to.
+        /// What stands against it, each with the way out, and what the credential may not look at; empty: nothing is
+        /// known to.
         Computed missing: Vec<String> => Nothing,
     }
 }

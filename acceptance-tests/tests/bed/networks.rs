@@ -2,12 +2,12 @@
 
 use acceptance_tests::{Beside, Done, Failure, Scenario, Terraform, wait_for};
 use bed::{Far, Gateway, Machine};
-use contract::Client;
-use serde_json::{Value, json};
+use contract::{Answer, Client};
+use serde_json::json;
 
 const NAMESPACE: &str = "bookinfo";
-/// Longer than all else that passes on a connection between two calls.
-const LOAD: usize = 6000;
+/// What a proxy says of the calls that its application makes, once a second or so.
+const ACCESS_LOG: &str = "/var/log/istio/istio.log";
 
 /// A mesh on two networks, and a VM on the second.
 struct Networks {
@@ -41,11 +41,14 @@ fn traffic_takes_the_way_that_the_gateways_of_both_networks_leave_it() -> Done {
         networks.announce(announced)?;
         // A route only where the way is direct.
         networks.far.carry(!gateways[0], !gateways[1])?;
-        networks.to_vm().takes(gateways[0])?;
-        networks.to_pod().takes(gateways[1])?;
-        networks.foretold(gateways)?;
+        let taken = [
+            networks.to_vm().takes(gateways[0])?,
+            networks.to_pod().takes(gateways[1])?,
+        ];
+        networks.foretold(gateways, &taken)?;
     }
     networks.names_in_the_logs()?;
+    networks.nobody_is_no_workload()?;
     networks.terraform.destroy().map(drop)
 }
 
@@ -53,6 +56,11 @@ impl Networks {
     /// The VM reaches istiod through the gateway alone: it joins by that before any other is announced.
     fn up(scenario: &Scenario) -> acceptance_tests::Result<Self> {
         let bed = Beside::up(scenario, "networks", 0, 1)?;
+        bed.kubectl().apply(&json!({
+            "apiVersion": "telemetry.istio.io/v1", "kind": "Telemetry",
+            "metadata": { "namespace": NAMESPACE, "name": "calls" },
+            "spec": { "accessLogging": [{ "providers": [{ "name": "envoy" }] }] },
+        }))?;
         let far = Far::up(&bed)?;
         far.vm.shell("systemctl start ratings")?;
         // The VM fetches the package from this host.
@@ -109,19 +117,20 @@ impl Networks {
         }
     }
 
-    /// The data source tells the ways that the traffic took, with the gateways' own addresses.
-    fn foretold(&self, gateways: [bool; 2]) -> Done {
-        let told = self.told()?;
-        let entrances = [
-            self.far.far_gateway.entrance(),
-            self.far.near_gateway.entrance(),
-        ];
-        let ways = ["to_vm", "to_pod"].into_iter().zip(gateways).zip(entrances);
-        for ((way, through), entrance) in ways {
+    /// The data source tells the ways that the traffic took: the first hop behind the caller is where the access log
+    /// says that the call went.
+    fn foretold(&self, gateways: [bool; 2], taken: &[String; 2]) -> Done {
+        let told = self.told("ratings-far")?.ok()?.to_json();
+        let ways = ["to_vm", "to_pod"].into_iter().zip(gateways).zip(taken);
+        for ((way, through), taken) in ways {
             let told = &told[way];
             assert_eq!(told["through_gateway"], through, "{way}: {told}");
-            let hops = told["hops"].to_string();
-            assert_eq!(hops.contains(&format!("gateway {entrance}:15443")), through);
+            let hop = told["hops"][1].as_str().unwrap_or_default();
+            assert_eq!(
+                hop.starts_with(&format!("gateway {taken} ")),
+                through,
+                "{way}: {taken} and {told}"
+            );
             // Without a gateway a route is needed, which the mesh cannot know of.
             let missing = told["missing"].as_array().map_or(0, Vec::len);
             assert_eq!(missing, usize::from(!through), "{way}: {told}");
@@ -129,18 +138,27 @@ impl Networks {
         Ok(())
     }
 
-    fn told(&self) -> acceptance_tests::Result<Value> {
+    fn nobody_is_no_workload(&self) -> Done {
+        let told = match self.told("nobody")?.ok() {
+            Ok(answer) => return Err(Failure::new(format!("{:?}", answer.to_json()))),
+            Err(told) => told.to_string(),
+        };
+        assert!(told.contains("[no-workload]"), "{told}");
+        Ok(())
+    }
+
+    fn told(&self, name: &str) -> acceptance_tests::Result<Answer<contract::Value>> {
         let block = json!({ "kubernetes": { "config_path": self.bed.kubectl().kubeconfig() } });
-        let asked = json!({ "namespace": NAMESPACE, "name": "ratings-far" });
+        let asked = json!({ "namespace": NAMESPACE, "name": name });
         tokio::runtime::Runtime::new()?.block_on(async {
             let client = Client::launch(&self.binary, &[]).await?;
             client.configure(&block).await?.ok()?;
             let source = client.data_source("mesh_network_path")?;
-            Ok(source.read(&asked).await?.ok()?.to_json())
+            Ok(source.read(&asked).await?)
         })
     }
 
-    /// Ended connections are in the access logs, with the service that was asked for.
+    /// Ended connections are in the gateways' access logs, with the service that was asked for.
     fn names_in_the_logs(&self) -> Done {
         self.announce([false, false])?;
         self.far.carry(true, true)?;
@@ -161,15 +179,18 @@ impl Networks {
 }
 
 impl Direction<'_> {
-    /// Calls until an answer has come by that way, from the right side and over mutual TLS.
-    fn takes(&self, through: bool) -> Done {
-        let load = format!("x-load: {}", "x".repeat(LOAD));
+    /// Calls until an answer has come by that way, from the right side and over mutual TLS. Returns where the caller's
+    /// proxy says that it sent the call.
+    fn takes(&self, through: bool) -> acceptance_tests::Result<String> {
+        let entrance = format!("{}:15443", self.gateway.entrance());
         let what = format!("{} is reached through a gateway: {through}", self.url);
+        let mut calls = 0;
+        let mut taken = String::new();
         wait_for(&what, 30, || {
-            let before = self.gateway.received().map_err(|error| error.chain())?;
-            let answer = self.from.curl(&self.url, &["--header", &load]);
+            calls += 1;
+            let name = format!("call-{through}-{calls}-{}", self.caller);
+            let answer = self.from.curl(&self.url, &["--user-agent", &name]);
             let answer = answer.map_err(|error| error.chain())?;
-            let passed = self.gateway.received().map_err(|error| error.chain())? - before;
             let seen = [
                 format!("URI={}", self.caller),
                 format!("By={}", self.answerer),
@@ -177,12 +198,28 @@ impl Direction<'_> {
             if answer.status != 200 || !seen.iter().all(|part| answer.body.contains(part)) {
                 return Err(format!("{} {}", answer.status, answer.body));
             }
-            if (passed > LOAD as u64) == through {
+            taken = self.logged(&name)?;
+            if (taken == entrance) == through {
                 Ok(true)
             } else {
-                Err(format!("{passed} bytes came to the gateway"))
+                Err(format!("the call went to {taken}"))
             }
-        })
+        })?;
+        Ok(taken)
+    }
+
+    /// Returns the upstream that the access log names for a call, which is known by its user agent: it is in quotes
+    /// behind the authority, the third after that.
+    fn logged(&self, name: &str) -> Result<String, String> {
+        let script = format!("until grep -m 1 -- '{name}' {ACCESS_LOG}; do sleep 0.1; done");
+        let line = self.from.shell(&format!("timeout 20 sh -c \"{script}\""));
+        let line = line.map_err(|error| error.chain())?;
+        let (_, rest) = line.split_once(name).unwrap_or_default();
+        let upstream = rest
+            .split('"')
+            .filter(|word| !word.trim().is_empty())
+            .nth(2);
+        Ok(upstream.unwrap_or_default().to_owned())
     }
 }
 

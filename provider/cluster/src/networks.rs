@@ -17,7 +17,8 @@ const LABELLED: &str = "labelSelector=topology.istio.io%2Fnetwork";
 impl Cluster {
     /// Reads the mesh's networks and the gateways into them.
     ///
-    /// Services and gateways may be in any namespace, so these lists want rights in the whole cluster.
+    /// Services and gateways may be in any namespace, so these lists want rights in the whole cluster. What may not be
+    /// read counts as absent, and the answer tells so.
     pub async fn networks(&self) -> Result<Networks, ClusterError> {
         let istio = self.resolved().await?;
         let namespace = Call::new(Verb::Get, NAMESPACE, "", &istio.namespace);
@@ -27,28 +28,31 @@ impl Cluster {
             &istio.namespace,
             &suffixed("istio", istio),
         );
-        let (namespace, config_map, values, services, gateways, gateway_api) = tokio::try_join!(
+        let (namespace, config_map, values, services, gateways, gateway_api) = tokio::join!(
             self.get(&namespace),
             self.get(&config),
             self.injector_values(istio),
             self.all(SERVICE, ""),
             self.all(GATEWAY, ""),
             self.optional(KUBERNETES_GATEWAY, LABELLED),
-        )?;
+        );
+        let mut unseen = vec![];
+        let (config_map, values) = (config_map?, values?);
         let yaml = config_map
             .as_ref()
             .and_then(|map| map["data"]["meshNetworks"].as_str());
         let mesh_networks = serde_yaml_ng::from_str(yaml.unwrap_or("{}"));
         Ok(Networks::of(&Announced {
             cluster_id: cluster_id(istio, &values["global"]),
-            namespace: namespace.unwrap_or_default(),
+            namespace: seen(namespace, &mut unseen)?.unwrap_or_default(),
             mesh_networks: mesh_networks.map_err(|error| ClusterError::Answer {
                 call: config,
                 reason: format!("its key meshNetworks is no YAML: {error}"),
             })?,
-            services,
-            gateways,
-            gateway_api,
+            services: seen(services, &mut unseen)?,
+            gateways: seen(gateways, &mut unseen)?,
+            gateway_api: seen(gateway_api, &mut unseen)?,
+            unseen,
         }))
     }
 
@@ -92,5 +96,22 @@ impl Cluster {
             Err(ClusterError::MissingCrd { .. }) => Ok(vec![]),
             answer => answer,
         }
+    }
+}
+
+/// Returns nothing for what may not be read, and adds why to `unseen`.
+fn seen<T: Default>(
+    answer: Result<T, ClusterError>,
+    unseen: &mut Vec<String>,
+) -> Result<T, ClusterError> {
+    match answer {
+        Err(ClusterError::Forbidden { call, .. }) => {
+            unseen.push(format!(
+                "The credential is not allowed to {call}, so a gateway may be there that is not seen, or a host that \
+                 does not pass. examples/rbac.yaml has the rule."
+            ));
+            Ok(T::default())
+        }
+        answer => answer,
     }
 }

@@ -16,6 +16,8 @@ pub struct Networks {
     pub cluster: Option<String>,
     /// Every gateway into a network.
     pub gateways: Vec<Gateway>,
+    /// What could not be looked at, each as a sentence: the way may be another one.
+    pub unseen: Vec<String>,
 }
 
 /// A gateway into a network.
@@ -51,7 +53,8 @@ pub struct Endpoint {
 pub struct Way {
     /// Whether it leads through a gateway.
     pub through_gateway: bool,
-    /// From the caller to the target, e.g. `pod`, `gateway 203.0.113.9:15443 (…)`, `VM 10.1.0.5`.
+    /// From the caller to the target, e.g. `pod`, `gateway 203.0.113.9:15443 (…)`, `VM 10.1.0.5`; the caller alone where
+    /// istiod drops the target.
     pub hops: Vec<String>,
     /// What stands against it, each with the way out.
     pub missing: Vec<String>,
@@ -139,7 +142,7 @@ impl Networks {
             .iter()
             .filter(behind)
             .partition(|gateway| gateway.address.is_some());
-        let mut missing = Vec::new();
+        let mut missing = self.unseen.clone();
         if let (Some(network), true) = (other, gateways.is_empty()) {
             missing.extend(caller.network.map(|of| unrouted(of, network, &target.name)));
             let pending = pending.iter().map(|gateway| &gateway.announced_by);
@@ -147,13 +150,13 @@ impl Networks {
                 .extend(pending.map(|by| format!("{by} has no address yet, so it is no gateway.")));
         }
         let mut hops = vec![caller.name.clone()];
-        if let Some(first) = gateways.first() {
-            obstacles(caller, target, &gateways, &mut missing);
-            hops.push(first.hop());
-        }
-        hops.push(target.name.clone());
+        obstacles(caller, target, &gateways, &mut missing);
+        let dropped = !gateways.is_empty() && !target.mutual_tls;
+        let first = gateways.first().filter(|_| !dropped);
+        hops.extend(first.map(|gateway| gateway.hop()));
+        hops.extend(Some(target.name.clone()).filter(|_| !dropped));
         Way {
-            through_gateway: !gateways.is_empty(),
+            through_gateway: first.is_some(),
             hops,
             missing,
         }
@@ -192,6 +195,9 @@ fn unrouted(caller: &str, network: &str, target: &str) -> String {
 
 /// Adds what keeps traffic from passing the gateways.
 fn obstacles(caller: &End<'_>, target: &End<'_>, gateways: &[&Gateway], missing: &mut Vec<String>) {
+    if gateways.is_empty() {
+        return;
+    }
     if !target.mutual_tls {
         missing.push(
             "Gateways carry mutual TLS only, and istiod takes the target for plain text: it is dropped (503, no \

@@ -4,6 +4,7 @@ mod block;
 mod findings;
 mod fleet;
 mod input;
+mod network_path;
 mod offload;
 mod plans;
 mod rules;

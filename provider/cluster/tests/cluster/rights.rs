@@ -209,6 +209,44 @@ async fn a_right_that_is_missing_is_named_as_a_rule() {
 }
 
 #[tokio::test]
+async fn networks_that_may_not_be_looked_at_are_told_and_no_error() {
+    let (id, istio) = (workload(), workload());
+    control_plane(&id, &istio);
+    let (mesh, account) = (
+        istio.namespace.as_str(),
+        format!("--serviceaccount={}:ratings", id.namespace),
+    );
+    let role = [
+        "create",
+        "role",
+        "reader",
+        "--verb=get",
+        "--resource=configmaps",
+        "-n",
+        mesh,
+    ];
+    let binding = [
+        "create",
+        "rolebinding",
+        "reader",
+        "--role=reader",
+        &account,
+        "-n",
+        mesh,
+    ];
+    for words in [role, binding] {
+        kubectl().call(&words, b"").unwrap();
+    }
+    let cluster = as_account(id.namespace.as_str(), "ratings", mesh).await;
+    let networks = cluster.networks().await.unwrap();
+    assert_eq!(networks.gateways, []);
+    let told = networks.unseen.join("\n");
+    for what in ["list Service", "list Gateway", "get Namespace"] {
+        assert!(told.contains(what), "{what}: {told}");
+    }
+}
+
+#[tokio::test]
 async fn a_service_account_that_may_not_be_looked_at_is_not_absent() {
     let (id, istio) = (workload(), workload());
     grant(&id, &istio);

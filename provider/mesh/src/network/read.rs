@@ -24,6 +24,8 @@ pub struct Announced {
     pub gateways: Vec<Value>,
     /// Every `Gateway` of the Gateway API with that label.
     pub gateway_api: Vec<Value>,
+    /// What of these may not be read, each as a sentence.
+    pub unseen: Vec<String>,
 }
 
 impl Networks {
@@ -49,6 +51,7 @@ impl Networks {
         Self {
             cluster: labelled.or_else(|| registry.map(|(name, _)| (*name).clone())),
             gateways,
+            unseen: announced.unseen.clone(),
         }
     }
 }

@@ -123,7 +123,7 @@ fn what_keeps_traffic_from_passing_is_told_with_the_way_out() {
         &announced,
         &plain,
         &expect![[r#"
-            a pod > gateway 203.0.113.2:15443 (Service istio-system/vm) > VM 10.1.0.5
+            a pod
               Gateways carry mutual TLS only, and istiod takes the target for plain text: it is dropped (503, no healthy upstream). Give the workload a service account, and do not set the label security.istio.io/tlsMode.
               ratings.corp does not pass the gateway: Service istio-system/vm lets through *.local, bookinfo/reviews.corp. Add the host to a Gateway's server on port 15443 with tls.mode AUTO_PASSTHROUGH.
             VM 10.1.0.5 > gateway 203.0.113.1:15443 (Service istio-system/east) > a pod
@@ -137,7 +137,7 @@ fn what_keeps_traffic_from_passing_is_told_with_the_way_out() {
         &announced,
         &labelled,
         &expect![[r#"
-            a pod > gateway 203.0.113.2:15443 (Service istio-system/vm) > VM 10.1.0.5
+            a pod
               Gateways carry mutual TLS only, and istiod takes the target for plain text: it is dropped (503, no healthy upstream). Give the workload a service account, and do not set the label security.istio.io/tlsMode.
               ratings.corp does not pass the gateway: Service istio-system/vm lets through nothing. Add the host to a Gateway's server on port 15443 with tls.mode AUTO_PASSTHROUGH.
             VM 10.1.0.5 > gateway 203.0.113.1:15443 (Service istio-system/east) > a pod
@@ -209,4 +209,27 @@ fn networks_are_read_from_whatever_announces_them() {
         .map(|of| format!("{:?}:{}", of.address, of.port))
         .collect();
     expect![[r#"Some("lb.example.com"):443 Some("203.0.113.5"):443"#]].assert_eq(&found.join(" "));
+}
+
+#[test]
+fn what_may_not_be_looked_at_is_told_in_both_directions() {
+    let mut announced = mesh(true, false);
+    announced.unseen = vec!["nobody may list Services".into()];
+    let (networks, vm) = (Networks::of(&announced), vm(&entry()));
+    for way in [networks.to_vm(&vm), networks.to_pod(&vm)] {
+        assert_eq!(way.missing[0], announced.unseen[0]);
+    }
+}
+
+#[test]
+fn a_target_that_istio_drops_is_not_reached_through_a_gateway() {
+    let mut plain = entry();
+    plain["spec"]["serviceAccount"] = Value::Null;
+    let way = Networks::of(&mesh(true, true)).to_vm(&vm(&plain));
+    assert_eq!(
+        (way.through_gateway, way.hops),
+        (false, vec!["a pod".into()])
+    );
+    let direct = Networks::of(&mesh(true, false)).to_vm(&vm(&plain));
+    assert_eq!(direct.hops, ["a pod", "VM 10.1.0.5"]);
 }
