@@ -184,3 +184,15 @@ fn some_things_cannot_be_held_back() {
         &expect!["Rebootstrap: drift: the bootstrap was not finished | held: "],
     );
 }
+
+#[test]
+fn drift_of_either_side_is_drift() {
+    let line = || vec!["line".to_owned()];
+    for (objects, vm, is_empty) in [
+        (vec![], vec![], true),
+        (line(), vec![], false),
+        (vec![], line(), false),
+    ] {
+        assert_eq!(mesh::Drift { objects, vm }.is_empty(), is_empty);
+    }
+}

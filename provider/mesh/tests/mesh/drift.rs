@@ -258,6 +258,41 @@ fn files_compare_as_what_they_mean() {
 }
 
 #[test]
+fn what_is_empty_in_a_document_is_a_value_and_an_empty_document_has_none() {
+    let named = "\"POD_NAME\": ";
+    check_vm(
+        |vm| {
+            let with_empty = format!("\"EMPTY\": {{}}, \"NULL\": null, {named}");
+            edit(vm, MESH, named, &with_empty);
+        },
+        &expect![[r#"
+            mesh: /etc/istio/config/mesh: defaultConfig.proxyMetadata.EMPTY is not wanted
+            mesh: /etc/istio/config/mesh: defaultConfig.proxyMetadata.NULL is not wanted"#]],
+    );
+    check_vm(
+        |vm| {
+            let Some(Seen::File { content, .. }) = vm.files.get_mut(MESH) else {
+                panic!("the mesh config is not there")
+            };
+            content.clear();
+        },
+        &expect![[r#"
+            configuration: /etc/istio/config/mesh: defaultConfig.proxyMetadata.CANONICAL_REVISION none -> 'v2'
+            configuration: /etc/istio/config/mesh: defaultConfig.proxyMetadata.CANONICAL_SERVICE none -> 'ratings'
+            configuration: /etc/istio/config/mesh: defaultConfig.proxyMetadata.ISTIO_METAJSON_LABELS none -> '{"app":"ratings","mesh.vm/workload":"ratings-vm-1","service.istio.io/canonical-n…'
+            mesh: /etc/istio/config/mesh: defaultConfig.proxyMetadata.ISTIO_META_CLUSTER_ID none -> 'Kubernetes'
+            mesh: /etc/istio/config/mesh: defaultConfig.proxyMetadata.ISTIO_META_MESH_ID none -> 'cluster.local'
+            configuration: /etc/istio/config/mesh: defaultConfig.proxyMetadata.ISTIO_META_NETWORK none -> ''
+            configuration: /etc/istio/config/mesh: defaultConfig.proxyMetadata.ISTIO_META_WORKLOAD_ENTRY none -> 'ratings-vm-1'
+            configuration: /etc/istio/config/mesh: defaultConfig.proxyMetadata.ISTIO_META_WORKLOAD_NAME none -> 'ratings-vm-1'
+            configuration: /etc/istio/config/mesh: defaultConfig.proxyMetadata.POD_NAME none -> 'ratings-vm-1'
+            configuration: /etc/istio/config/mesh: defaultConfig.proxyMetadata.POD_NAMESPACE none -> 'bookinfo'
+            configuration: /etc/istio/config/mesh: defaultConfig.proxyMetadata.SERVICE_ACCOUNT none -> 'bookinfo-ratings'
+            mesh: /etc/istio/config/mesh: defaultConfig.proxyMetadata.TRUST_DOMAIN none -> 'cluster.local'"#]],
+    );
+}
+
+#[test]
 fn what_is_no_assignment_is_told_without_its_content() {
     check_vm(
         |vm| {
@@ -356,6 +391,11 @@ fn the_trust_root_that_the_agent_rewrote_is_no_drift() {
     };
     let pem = "-----BEGIN CERTIFICATE-----\nnew\n-----END CERTIFICATE-----";
     check_vm(root("istio-proxy", 0o600, pem), &expect![""]);
+    check_vm(root("root", 0o604, pem), &expect![""]);
+    check_vm(
+        root("istio-proxy", 0o040, pem),
+        &expect!["files: /etc/certs/root-cert.pem: istio-proxy cannot read it"],
+    );
     check_vm(
         root("root", 0o600, ""),
         &expect![[r#"
@@ -398,6 +438,20 @@ fn the_machine_its_owner_and_its_unit() {
     check_vm(
         |vm| vm.runtime.unit = UnitState::default(),
         &expect!["proxy: the unit istio is missing"],
+    );
+    let half = |active: &str, enabled: &str| UnitState {
+        active: active.into(),
+        enabled: enabled.into(),
+    };
+    check_vm(
+        |vm| vm.runtime.unit = half("inactive", ""),
+        &expect![[r#"
+        proxy: the unit istio is 'inactive' -> 'active'
+        proxy: the unit istio is '' -> 'enabled'"#]],
+    );
+    check_vm(
+        |vm| vm.runtime.unit = half("", "enabled"),
+        &expect!["proxy: the unit istio is '' -> 'active'"],
     );
 }
 
@@ -485,6 +539,19 @@ fn interception_is_as_declared() {
         left.vm,
         ["proxy: traffic is intercepted by rules in nft/nat, and should not be"]
     );
+    let clean = drift(&none, &facts(), |_, vm| vm.chains.clear());
+    assert_eq!(clean, Drift::default());
+    // The rules come with the proxy, so only of one that runs it is known that it has none.
+    for (ready, active) in [(false, "active"), (true, "activating")] {
+        check_vm(
+            |vm| {
+                vm.chains.clear();
+                vm.runtime.ready = ready;
+                vm.runtime.unit.active = active.into();
+            },
+            &expect![""],
+        );
+    }
 }
 
 #[test]

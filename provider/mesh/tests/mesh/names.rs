@@ -57,6 +57,8 @@ fn istio_names() {
         "grpc-web".parse::<Protocol>().unwrap().to_string(),
         "GRPC-WEB"
     );
+    check::<mesh::Runtime>(&["systemd"], &["", "Systemd"]);
+    check::<mesh::Interception>(&["redirect", "none"], &["", "Redirect"]);
     check::<EnvName>(&["A", "_a1"], &["", "1a", "a-b", "a b", "A=1"]);
     check::<Sha256>(
         &[&"0a".repeat(32)],

@@ -121,6 +121,20 @@ fn counts_are_those_of_the_crd() {
             .extend((0..254).map(|n| (p(&format!("l{n}")), p("v"))));
     };
     check(labels, "too-many: labels");
+    // Two labels are there already.
+    check(
+        |w| {
+            let all = (0..253).map(|n| (p(&format!("l{n}")), p("v")));
+            w.labels.extend(all);
+        },
+        "",
+    );
+    let free = |w: &mut Workload| {
+        w.services.clear();
+        let all = (0..128).map(|n| (p(&format!("p{n}")), p("80")));
+        w.ports.extend(all);
+    };
+    check(free, "");
     let ports = |w: &mut Workload| {
         w.services.clear();
         w.ports
@@ -155,6 +169,57 @@ fn variables_that_are_ours_are_set_by_attributes() {
             "ISTIO_META_DNS_CAPTURE is written by the provider. Set proxy.dns_capture instead."
         ],
     );
+}
+
+#[test]
+fn what_is_ours_is_refused_with_what_to_set_instead() {
+    let mut told = String::new();
+    for key in [
+        "ISTIO_META_INTERCEPTION_MODE",
+        "ISTIO_CUSTOM_IP_TABLES",
+        "ISTIO_INBOUND_INTERCEPTION_MODE",
+        "ISTIO_LOCAL_EXCLUDE_PORTS",
+        "ISTIO_SERVICE_EXCLUDE_CIDR",
+        "ISTIO_INBOUND_PORTS",
+        "ISTIO_SVC_IP",
+        "INSTANCE_IP",
+        "ISTIO_META_NETWORK",
+        "ISTIO_METAJSON_LABELS",
+    ] {
+        let mut broken = workload();
+        broken.env.insert(p(key), "x".into());
+        for problem in validate(&broken) {
+            told += &format!("{}\n", problem.text);
+        }
+    }
+    for key in [
+        "istio.io/dry-run",
+        "istio.io/x",
+        "proxy.istio.io/config",
+        "proxy.istio.io/health-checks-enabled",
+    ] {
+        let mut broken = workload();
+        broken.annotations.insert(key.into(), "x".into());
+        for problem in validate(&broken) {
+            told += &format!("{}\n", problem.text);
+        }
+    }
+    expect![[r#"
+        ISTIO_META_INTERCEPTION_MODE is written by the provider. Set proxy.interception instead.
+        ISTIO_CUSTOM_IP_TABLES is written by the provider. Set proxy.interception instead.
+        ISTIO_INBOUND_INTERCEPTION_MODE is written by the provider. Set proxy.interception instead.
+        ISTIO_LOCAL_EXCLUDE_PORTS is written by the provider. Set proxy.exclude_inbound_ports instead.
+        ISTIO_SERVICE_EXCLUDE_CIDR is written by the provider. Set proxy.exclude_cidrs instead.
+        ISTIO_INBOUND_PORTS is written by the provider: every port is captured unless ports is set.
+        ISTIO_SVC_IP is written by the provider. Set address or instance_ip instead.
+        INSTANCE_IP is written by the provider. Set address or instance_ip instead.
+        ISTIO_META_NETWORK is written by the provider. Set network instead.
+        ISTIO_METAJSON_LABELS is written by the provider. Set labels instead.
+        The annotation istio.io/dry-run is refused by Istio on a WorkloadEntry. Remove it.
+        The annotation istio.io/x is written by istiod itself. Remove it.
+        The annotation proxy.istio.io/config would be read only where a bundle is made, and is not here. Write its settings in proxy.config.
+        The annotation proxy.istio.io/health-checks-enabled is written by the provider. Set health_check instead.
+    "#]].assert_eq(&told);
 }
 
 #[test]
@@ -197,6 +262,12 @@ fn a_service_has_hosts_and_ports() {
             .for_each(|s| s.hosts = (0..257).map(|n| p(&format!("h{n}"))).collect());
     };
     check(many, "too-many: services.ratings.hosts");
+    let most = |w: &mut Workload| {
+        w.services
+            .values_mut()
+            .for_each(|s| s.hosts = (0..256).map(|n| p(&format!("h{n}"))).collect());
+    };
+    check(most, "");
 }
 
 #[test]
