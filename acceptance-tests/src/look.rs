@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::{Failure, Result};
 
-/// A line for each file, user, group, unit and rule of a machine.
+/// A line for each file, user, group, unit and rule of a machine, those of routing too.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listing(BTreeSet<String>);
 
@@ -31,6 +31,10 @@ systemctl list-unit-files --no-legend --no-pager | awk '{ print "unit " $1 " " $
 systemctl list-units --all --no-legend --no-pager --plain --type=service,timer,socket | awk '$1 ~ /istio|mesh/ && $2 != "not-found" { print "active " $0 }'
 for tool in iptables-nft iptables-legacy ip6tables-nft ip6tables-legacy; do
   $tool-save 2>/dev/null | grep -E '^(-A|:[A-Z]+_)' | sed "s/^/rule $tool /" || true
+done
+for family in -4 -6; do
+  ip $family rule | sed "s/^/rule ip $family /"
+  ip $family route show table 133 2>/dev/null | sed "s/^/route ip $family /" || true
 done
 ps -eo comm= | grep -E 'envoy|pilot-agent' | sed 's/^/process /' || true
 dpkg-query -W -f 'package ${Package} ${db:Status-Status}\n' 2>/dev/null | grep -E 'installed|config-files|half' || true

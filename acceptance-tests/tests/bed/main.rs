@@ -27,6 +27,7 @@ mod objects;
 mod offload;
 mod people;
 mod quiet;
+mod runtimes;
 mod secrets;
 mod steps;
 mod unknown;

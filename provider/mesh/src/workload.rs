@@ -124,6 +124,8 @@ pub enum Runtime {
 pub enum Interception {
     /// NAT rules redirect it.
     Redirect,
+    /// As `Redirect`, but inbound traffic keeps the caller's address on its way to the application.
+    Tproxy,
     /// Nothing does: applications are called through the `Sidecar`'s listeners only.
     None,
 }
@@ -162,11 +164,12 @@ impl FromStr for Interception {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text {
             "redirect" => Ok(Self::Redirect),
+            "tproxy" => Ok(Self::Tproxy),
             "none" => Ok(Self::None),
             _ => Err(Invalid::new(
                 text,
                 "an interception",
-                "it is \"redirect\" or \"none\"",
+                "it is \"redirect\", \"tproxy\" or \"none\"",
             )),
         }
     }
@@ -176,6 +179,7 @@ impl fmt::Display for Interception {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Redirect => "redirect",
+            Self::Tproxy => "tproxy",
             Self::None => "none",
         })
     }

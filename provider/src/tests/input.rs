@@ -45,7 +45,7 @@ async fn every_mistake_is_told_at_once() {
         Error: Invalid value at services.ratings.ports.http.protocol: services.ratings.ports.http.protocol: "SPDY" is not a protocol: it is one of TCP, UDP, GRPC, GRPC-WEB, HTTP, HTTP_PROXY, HTTP2, HTTPS, TLS, MONGO, REDIS, MYSQL.
         Error: Invalid value at ssh.port: ssh.port: "0" is not a port: it is a whole number from 1 to 65535.
         Error: Invalid value at ssh.host_key: ssh.host_key: "not a key" is not a host key (Base64 encoding error: invalid Base64 encoding); give type and key as in /etc/ssh/ssh_host_ed25519_key.pub.
-        Error: Invalid value at proxy.interception: proxy.interception: "magic" is not an interception: it is "redirect" or "none".
+        Error: Invalid value at proxy.interception: proxy.interception: "magic" is not an interception: it is "redirect", "tproxy" or "none".
         Error: Invalid value at proxy.install.sha256: proxy.install.sha256: "12" is not a SHA-256 in hex: it has 64 digits and lower-case letters from a to f.
         Error: Invalid value at timeouts.create: timeouts.create: "soon" is not a length of time; write it as "30s", "20m" or "1h30m".
     "#]]).await;

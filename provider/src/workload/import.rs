@@ -90,7 +90,7 @@ fn input(workload: Workload) -> WorkloadInput {
 /// A `Sidecar` that tells of a proxy without interception is all that the cluster knows of the proxy.
 fn proxy(interception: Interception) -> Value<super::input::ProxyInput> {
     match interception {
-        Interception::Redirect => Value::Null,
+        Interception::Redirect | Interception::Tproxy => Value::Null,
         Interception::None => Value::Known(super::input::ProxyInput {
             interception: Value::Known(Text(interception)),
             ..super::input::ProxyInput::default()

@@ -237,7 +237,7 @@ object! {
     pub struct ProxyInput: Effect {
         /// As what it runs: `systemd`, Istio's package and its unit. Default: `systemd`.
         Optional runtime: Text<Runtime> => Rebootstrap,
-        /// How traffic reaches it: `redirect` (NAT rules) or `none` (only through the `Sidecar`'s listeners). Default: `redirect`.
+        /// How traffic reaches it: `redirect` (NAT rules), `tproxy` (as `redirect`, and the application sees the caller's address) or `none` (only through the `Sidecar`'s listeners). Default: `redirect`.
         Optional interception: Text<Interception> => Rebootstrap,
         /// The package to install. Default: what is installed.
         Optional install: InstallInput => Rebootstrap,

@@ -215,9 +215,14 @@ pub(crate) fn cluster_env(
     if workload.health_check.is_some() {
         variables.insert(PROBE_LOOPBACK.to_owned(), "true".to_owned());
     }
-    if workload.proxy.interception == Interception::None {
-        variables.insert("ISTIO_CUSTOM_IP_TABLES".to_owned(), "true".to_owned());
-    }
+    match workload.proxy.interception {
+        Interception::Redirect => None,
+        // The start script and the rules look at this one, the proxy at its metadata.
+        Interception::Tproxy => {
+            variables.insert("ISTIO_INBOUND_INTERCEPTION_MODE".into(), "TPROXY".into())
+        }
+        Interception::None => variables.insert("ISTIO_CUSTOM_IP_TABLES".into(), "true".into()),
+    };
     variables
 }
 
@@ -266,6 +271,7 @@ fn pod_ports(workload: &Workload) -> Option<String> {
 fn interception(mode: Interception) -> Option<String> {
     match mode {
         Interception::Redirect => None,
+        Interception::Tproxy => Some("TPROXY".to_owned()),
         Interception::None => Some("NONE".to_owned()),
     }
 }

@@ -10,6 +10,7 @@ use crate::bundle::{CLUSTER_ENV, MESH_CONFIG, of_facts, owns, quote};
 use crate::change::Cause;
 use crate::desired::{Bundle, File, Watch};
 use crate::observed::Seen;
+use crate::workload::Interception;
 
 pub(super) fn compare(bundle: &Bundle, observed: &BTreeMap<String, Seen>, lines: &mut Lines) {
     for file in &bundle.files {
@@ -35,7 +36,7 @@ pub(super) fn compare(bundle: &Bundle, observed: &BTreeMap<String, Seen>, lines:
                     content,
                 }),
                 Watch::No,
-            ) => root(file, owner, *mode, content, lines),
+            ) => root(bundle, file, (owner, *mode), content, lines),
         }
     }
 }
@@ -157,13 +158,20 @@ fn leaves(document: &Value) -> Values {
 }
 
 /// The agent rewrites the trust root, with its own mode and without the last newline: it only must
-/// hold a certificate that the proxy's user can read.
-fn root(file: &File, owner: &str, mode: u32, content: &[u8], lines: &mut Lines) {
+/// hold a certificate that the proxy's user can read, who is root with tproxy.
+fn root(
+    bundle: &Bundle,
+    file: &File,
+    (owner, mode): (&str, u32),
+    content: &[u8],
+    lines: &mut Lines,
+) {
     let path = &file.path;
+    let is_roots = bundle.proxy.interception == Interception::Tproxy;
     if !String::from_utf8_lossy(content).contains("-----BEGIN CERTIFICATE-----") {
         lines.push(format!("{path}: holds no certificate"));
     }
-    if mode & 0o004 == 0 && !(owner == file.owner && mode & 0o400 != 0) {
+    if mode & 0o004 == 0 && !is_roots && !(owner == file.owner && mode & 0o400 != 0) {
         lines.push(format!("{path}: {} cannot read it", file.owner));
     }
 }

@@ -113,6 +113,7 @@ fn chains(interception: Interception, vm: &ObservedVm, lines: &mut Lines) {
         .map(|chain| plain(chain))
         .collect::<Vec<_>>()
         .join(", ");
+    let has = |table: &str| vm.chains.iter().any(|chain| chain.ends_with(table));
     let runs = vm.runtime.ready && vm.runtime.unit.active == "active";
     match interception {
         Interception::None if !found.is_empty() => {
@@ -120,10 +121,11 @@ fn chains(interception: Interception, vm: &ObservedVm, lines: &mut Lines) {
                 "traffic is intercepted by rules in {found}, and should not be"
             ));
         }
-        Interception::Redirect
-            if runs && !vm.chains.iter().any(|chain| chain.ends_with("/nat")) =>
-        {
+        Interception::Redirect | Interception::Tproxy if runs && !has("/nat") => {
             lines.push("no rules intercept traffic, and they should".to_owned());
+        }
+        Interception::Tproxy if runs && !has("/mangle") => {
+            lines.push("no rules intercept inbound traffic, and they should".to_owned());
         }
         _ => {}
     }

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use super::problem;
 use crate::change::Problem;
 use crate::names::{Address, Listen, Name, Port, PortName};
-use crate::workload::{Service, ServicePort, Workload};
+use crate::workload::{Interception, Service, ServicePort, Workload};
 
 /// Ports on which the proxy itself listens.
 const PROXY_PORTS: [u16; 9] = [
@@ -87,6 +87,16 @@ fn targets(
 /// NAT does not have on any interface.
 fn application(workload: &Workload, at: &str, port: &ServicePort, problems: &mut Vec<Problem>) {
     let attribute = format!("{at}.app_address");
+    // A call keeps its source up to the application, and the kernel drops what comes from another
+    // machine's address to a loopback one.
+    let own = matches!(&port.app_address, Some(Listen::Ip(ip)) if ip.is_unspecified());
+    if workload.proxy.interception == Interception::Tproxy && workload.sidecar.is_some() && !own {
+        let text = "With tproxy the application sees the caller's address, and nothing reaches it from there on \
+                    127.0.0.1, which the Sidecar leads to, or on a unix socket. Let it listen on the VM's own address \
+                    and give app_address 0.0.0.0 or ::, leave sidecar out, or set proxy.interception to redirect.";
+        let concerns = [&attribute, "proxy.interception", "sidecar"];
+        problems.push(problem("tproxy-loopback", &concerns, text.to_owned()));
+    }
     match &port.app_address {
         Some(Listen::Unix(_)) if port.app_port.is_some() => {
             let text = "The application listens on a unix socket, which has no port. Remove app_port, or give an IP address.";

@@ -532,6 +532,24 @@ fn interception_is_as_declared() {
         |vm| vm.chains = vec!["nft/raw".into()],
         &expect!["proxy: no rules intercept traffic, and they should"],
     );
+    let mut tproxy = workload();
+    tproxy.proxy.interception = Interception::Tproxy;
+    tproxy.sidecar = None;
+    let redirected = drift(&tproxy, &facts(), |_, _| {});
+    assert_eq!(
+        redirected.vm,
+        ["proxy: no rules intercept inbound traffic, and they should"]
+    );
+    // Root runs the proxy then, and the trust root is its own.
+    let of_root = drift(&tproxy, &facts(), |_, vm| {
+        vm.chains.push("nft/mangle".into());
+        let root = vm.files.get_mut("/etc/certs/root-cert.pem").unwrap();
+        if let Seen::File { owner, mode, .. } = root {
+            "root".clone_into(owner);
+            *mode = 0o600;
+        }
+    });
+    assert!(of_root.is_empty(), "{of_root:?}");
     let mut none = workload();
     none.proxy.interception = Interception::None;
     let left = drift(&none, &facts(), |_, _| {});

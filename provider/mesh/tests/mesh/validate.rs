@@ -450,6 +450,31 @@ fn without_interception_or_address_the_sidecar_carries_inbound_traffic() {
 }
 
 #[test]
+fn with_tproxy_the_sidecar_leads_to_no_loopback_address() {
+    let at = |app_address: Option<&'static str>, sidecar: bool| {
+        move |w: &mut Workload| {
+            w.proxy.interception = Interception::Tproxy;
+            w.instance_ip = None;
+            let ratings = w.services.get_mut(&p("ratings")).unwrap();
+            let http = ratings.ports.get_mut(&p("http")).unwrap();
+            http.app_address = app_address.map(p);
+            http.app_port = None;
+            if !sidecar {
+                w.sidecar = None;
+            }
+        }
+    };
+    let problem =
+        "tproxy-loopback: services.ratings.ports.http.app_address, proxy.interception, sidecar";
+    check(at(None, true), problem);
+    check(at(Some("::1"), true), problem);
+    check(at(Some("unix:///run/ratings.sock"), true), problem);
+    check(at(Some("0.0.0.0"), true), "");
+    check(at(Some("::"), true), "");
+    check(at(None, false), "");
+}
+
+#[test]
 fn services_of_a_vm_known_by_name_are_resolved_by_dns() {
     let named = |w: &mut Workload| {
         w.address = Some(p("vm.example.com"));

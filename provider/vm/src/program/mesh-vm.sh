@@ -374,7 +374,7 @@ do_keep() {
   mkdir -p "$k" && rm -f "$R/token-before"
   [ ! -e "$TOKEN" ] || cp -a "$TOKEN" "$R/token-before" || return 1
   { ! running || say active; systemctl is-enabled istio.service; } >"$S/run/unit" 2>/dev/null
-  if [ -e "$S/guard" ] && intercepts; then : >"$S/run/proven"; fi
+  if [ -e "$S/guard" ] && intercepts && [ "$(field tproxy)" = "$(transparent)" ]; then : >"$S/run/proven"; fi
   block >"$k/hosts"
   for f in "$d"/in/file.*.path; do
     [ ! -e "$f" ] || { path=$(cat "$f") && remember "$k" "$path" && remember "$S/found" "$path"; } || return 1
@@ -386,12 +386,14 @@ do_keep() {
   # One that was there stays: it is written anew, and a log may be large.
   for f in "$LOG/istio.log" "$LOG/istio.err.log" /var/lib/istio/proxy/grpc-bootstrap.json /var/lib/istio/proxy/envoy-rev.json /var/lib/istio/proxy/XDS; do
     [ -e "$f" ] || remember "$S/found" "$f" || return 1; done
-  for f in /var/lib/istio /var/lib/istio/envoy /var/lib/istio/envoy/*.env /etc/certs; do
+  for f in /var/lib/istio /var/lib/istio/envoy /var/lib/istio/envoy/*.env /etc/certs "$BIN/envoy" "$BIN/pilot-agent"; do
     [ ! -e "$f" ] || stat -c '%u:%g %a %n' "$f"
   done >"$k/modes"
   [ -e "$S/found/modes" ] || cp "$k/modes" "$S/found/modes"
   if id istio-proxy >/dev/null 2>&1 && [ ! -e "$S/package" ]; then : >"$S/found/user"; fi
 }
+# Whether the rules of before are tproxy's.
+transparent() { ! grep -qsx 'ISTIO_INBOUND_INTERCEPTION_MODE=TPROXY' /var/lib/istio/envoy/cluster.env || printf yes; }
 # remember SET PATH: the file, or that there was none.
 remember() {
   if grep -qxF "$2" "$1/paths" 2>/dev/null; then return 0; fi
@@ -430,7 +432,15 @@ requests() {
   [ ! -x "$BIN/pilot-agent" ] || timeout 5 "$BIN/pilot-agent" request GET clusters 2>/dev/null |
     awk -F :: '/^inbound[|]/ && $3 == "rq_active" { now += $4 } /^inbound[|]/ && $3 == "rq_total" { all += $4 } END { print now + 0, all + 0 }'
 }
-halt() { if unit; then systemctl stop istio.service || return 1; fi; sweep ISTIO_; }
+halt() { if unit; then systemctl stop istio.service || return 1; fi; sweep ISTIO_ && unroute; }
+# What tproxy adds to the routing at each start, and never takes away.
+unroute() {
+  for family in -4 -6; do
+    while ip "$family" rule del fwmark 0x539 lookup 133; do :; done
+    ip "$family" route flush table 133
+  done 2>/dev/null
+  :
+}
 # That the proxy of before does not start, too, is told; nothing of ours is in its way any more.
 undo_stop() {
   systemctl daemon-reload
@@ -489,6 +499,8 @@ own() {
     [ ! -h "$f" ] || [ "$f" = /var/lib/istio ] || { say "$f is a link: whoever made it would choose what becomes root's" >&2 && return 1; }
     chown root:root "$f" && chmod "$mode" "$f" || return 1
   done
+  # With tproxy root runs the proxy, and this group is how the rules tell its traffic.
+  if has tproxy; then chgrp istio-proxy "$BIN/envoy" "$BIN/pilot-agent" && chmod 2755 "$BIN/envoy" "$BIN/pilot-agent" || return 1; fi
   install -d -o istio-proxy -g istio-proxy -m 0755 /var/lib/istio/proxy /etc/certs "$LOG"
 }
 # The package manager's own books cannot be taken back: with no digest of it here, the next
@@ -598,6 +610,10 @@ dropin() {
   say "Environment=PROXY_UID=$(id -u istio-proxy) PROXY_GID=$(id -g istio-proxy)"
   [ -z "$backend" ] || say "Environment=FORCE_IPTABLES_BINARY=${backend#-}"
   [ ! -e "$S/bin/sudo" ] || say "Environment=PATH=$S/bin:$PATH"
+  # Each start would add one more; and files that root's proxy left are in the way of another's. Never
+  # a link: it might lead elsewhere.
+  if has tproxy; then say "ExecStartPre=-+/bin/sh -c 'while ip rule del fwmark 0x539 lookup 133 2>/dev/null; do :; done'"
+  else say "ExecStartPre=-+find /etc/certs /var/lib/istio/proxy $LOG /var/run/secrets/workload-spiffe-uds -user root ( -type d -o -links 1 ) -exec chown -h istio-proxy:istio-proxy {} +"; fi
   [ -e "$S/guard" ] || return 0
   say "ExecStartPre=+/bin/sh -c '$(rules "iptables$backend")'"
   say "ExecStartPre=-+/bin/sh -c '$(rules "ip6tables$backend")'"
@@ -607,7 +623,9 @@ dropin() {
 # only a SYN can be; sshd's own ports are never the proxy's.
 guard() {
   {
-    printf '%s\n' '*mangle' ':MESH_TRACK - [0:0]' '-A MESH_TRACK -m conntrack --ctstate NEW' COMMIT '*nat' ':MESH_IN - [0:0]' \
+    printf '%s\n' '*mangle' ':MESH_TRACK - [0:0]' '-A MESH_TRACK -m conntrack --ctstate NEW' ':MESH_IN - [0:0]'
+    for f in $(sshd_ports); do say "-A MESH_IN -p tcp --dport $f -j ACCEPT"; done
+    printf '%s\n' COMMIT '*nat' ':MESH_IN - [0:0]' \
       ':MESH_OUT - [0:0]' '-A MESH_IN -p tcp ! --syn -j ACCEPT' '-A MESH_OUT -p tcp ! --syn -j ACCEPT'
     for f in $(sshd_ports); do say "-A MESH_IN -p tcp --dport $f -j ACCEPT" && say "-A MESH_OUT -p tcp --sport $f -j ACCEPT"; done
     say COMMIT
@@ -619,7 +637,7 @@ guard() {
 # The commands that put the guard's rules in place, ahead of Istio's; fit for a unit file.
 rules() {
   printf '%s' "$1-restore --noflush <$S/guard"
-  for jump in 'mangle OUTPUT -j MESH_TRACK' 'nat OUTPUT -j MESH_OUT' 'nat PREROUTING -j MESH_IN'; do
+  for jump in 'mangle OUTPUT -j MESH_TRACK' 'mangle PREROUTING -j MESH_IN' 'nat OUTPUT -j MESH_OUT' 'nat PREROUTING -j MESH_IN'; do
     printf '%s' " && { $1 -w -t ${jump%% *} -C ${jump#* } 2>/dev/null || $1 -w -t ${jump%% *} -I ${jump#* }; }"
   done
 }

@@ -221,10 +221,9 @@ fn clock(now: Timestamp) -> (String, Vec<u8>) {
 
 /// What the checks compare the VM with.
 fn wanted(bundle: &Bundle) -> Vec<(String, Vec<u8>)> {
-    let redirect = if bundle.proxy.interception == Interception::Redirect {
-        "yes"
-    } else {
-        "no"
+    let redirect = match bundle.proxy.interception {
+        Interception::None => "no",
+        Interception::Redirect | Interception::Tproxy => "yes",
     };
     let mut data = vec![
         text("control-plane", &bundle.control_plane),
@@ -238,6 +237,9 @@ fn wanted(bundle: &Bundle) -> Vec<(String, Vec<u8>)> {
     if !bundle.taken.is_empty() {
         let lines = bundle.taken.iter().map(|(ip, id)| format!("{ip} {id}\n"));
         data.push(text("taken", &lines.collect::<String>()));
+    }
+    if bundle.proxy.interception == Interception::Tproxy {
+        data.push(text("tproxy", "yes"));
     }
     if bundle.finds_address {
         data.push(text("find-address", "yes"));

@@ -107,7 +107,7 @@ fn the_guard_lets_no_connection_be_taken_in_its_middle_nor_any_of_sshds() {
             .part(own)
             .replace(stage.root.path().to_str().unwrap(), "ROOT");
         expect![[r#"
-            iptables-nft-restore --noflush <ROOT/lib/mesh/guard && { iptables-nft -w -t mangle -C OUTPUT -j MESH_TRACK 2>/dev/null || iptables-nft -w -t mangle -I OUTPUT -j MESH_TRACK; } && { iptables-nft -w -t nat -C OUTPUT -j MESH_OUT 2>/dev/null || iptables-nft -w -t nat -I OUTPUT -j MESH_OUT; } && { iptables-nft -w -t nat -C PREROUTING -j MESH_IN 2>/dev/null || iptables-nft -w -t nat -I PREROUTING -j MESH_IN; }
+            iptables-nft-restore --noflush <ROOT/lib/mesh/guard && { iptables-nft -w -t mangle -C OUTPUT -j MESH_TRACK 2>/dev/null || iptables-nft -w -t mangle -I OUTPUT -j MESH_TRACK; } && { iptables-nft -w -t mangle -C PREROUTING -j MESH_IN 2>/dev/null || iptables-nft -w -t mangle -I PREROUTING -j MESH_IN; } && { iptables-nft -w -t nat -C OUTPUT -j MESH_OUT 2>/dev/null || iptables-nft -w -t nat -I OUTPUT -j MESH_OUT; } && { iptables-nft -w -t nat -C PREROUTING -j MESH_IN 2>/dev/null || iptables-nft -w -t nat -I PREROUTING -j MESH_IN; }
         "#]]
         .assert_eq(&format!("{}\n", said.lines().next().unwrap()));
         let rules: Vec<&str> = said
@@ -117,6 +117,8 @@ fn the_guard_lets_no_connection_be_taken_in_its_middle_nor_any_of_sshds() {
         expect![[r#"
             [
                 "-A MESH_TRACK -m conntrack --ctstate NEW",
+                "-A MESH_IN -p tcp --dport 22 -j ACCEPT",
+                "-A MESH_IN -p tcp --dport 2222 -j ACCEPT",
                 "-A MESH_IN -p tcp ! --syn -j ACCEPT",
                 "-A MESH_OUT -p tcp ! --syn -j ACCEPT",
                 "-A MESH_IN -p tcp --dport 22 -j ACCEPT",

@@ -1,0 +1,77 @@
+//! How traffic reaches the proxy, and that nothing of the way before is left.
+
+use acceptance_tests::workload::{Workload, fails};
+use acceptance_tests::{Done, Result, Scenario, listing};
+use bed::Machine;
+use serde_json::json;
+
+use crate::demo::{call_vm, can_call_pod};
+use crate::ready;
+
+/// Tables that have rules of Istio's, in any backend, and the rules of routing that only tproxy has.
+const RULES: &str = r#"
+for tool in iptables-nft iptables-legacy ip6tables-nft ip6tables-legacy; do
+  $tool-save 2>/dev/null | awk '/^[*]/ { table = substr($1, 2) } /ISTIO_|1053|15053/ && !seen[table]++ { print table }'
+done | sort -u
+ip rule | sed -n 's/.*fwmark/fwmark/p' | sort -u
+ip route show table 133 2>/dev/null | sed 's/ *$//' || true
+"#;
+
+fn rules(vm: &Machine) -> Result<String> {
+    let found = vm.shell(RULES)?;
+    Ok(found.lines().map(str::trim).collect::<Vec<_>>().join(", "))
+}
+
+/// Routing of tproxy.
+const ROUTES: &str = "fwmark 0x539 lookup 133, local default dev lo scope host";
+
+/// What an apply declares, and what rules there are then.
+fn ways() -> [(&'static str, bool, String); 3] {
+    [
+        ("tproxy", true, format!("mangle, nat, raw, {ROUTES}")),
+        ("redirect", true, "nat, raw".to_owned()),
+        ("tproxy", false, format!("mangle, nat, {ROUTES}")),
+    ]
+}
+
+/// Callers that the application on the VM has seen: its own log.
+fn callers(vm: &Machine) -> Result<String> {
+    Ok(vm.shell("journalctl -u ratings -o cat --no-pager | sed -n 's/ .*\"GET .*//p' | sort -u")?)
+}
+
+#[tokio::test]
+async fn an_interception_that_is_changed_leaves_nothing_of_the_one_before() -> Done {
+    let scenario = Scenario::begin("interception")?;
+    let vm = &scenario.vm;
+    vm.shell("echo LISTEN=0.0.0.0:9080 >/etc/default/ratings && systemctl restart ratings")?;
+    let before = listing(vm)?;
+    let mut workload = Workload::new(&scenario)?;
+    workload.config["proxy"]["interception"] = json!("tproxy");
+    let words = ["services.ratings.ports.http.app_address"];
+    fails(&workload.apply().await?, "tproxy-loopback", &words)?;
+
+    workload.config["services"]["ratings"]["ports"]["http"]["app_address"] = json!("0.0.0.0");
+    for (interception, dns_capture, expected) in ways() {
+        let way = format!("{interception}, DNS capture {dns_capture}");
+        workload.config["proxy"]["interception"] = json!(interception);
+        workload.config["proxy"]["dns_capture"] = json!(dns_capture);
+        workload.converge().await?;
+        assert_eq!(rules(vm)?, expected, "{way}");
+        call_vm(&scenario)?;
+        // The bed has no name server of the mesh's names but the proxy.
+        if dns_capture {
+            can_call_pod(&scenario)?;
+        }
+        if (interception, dns_capture) == ("tproxy", true) {
+            let pod = scenario.pods[0].address.to_string();
+            assert!(callers(vm)?.lines().any(|caller| caller == pod));
+            // What the proxy's own restart does is no other than what a bootstrap does.
+            vm.shell("systemctl restart istio")?;
+            ready(vm)?;
+            call_vm(&scenario)?;
+        }
+    }
+    workload.destroy().await?;
+    assert_eq!(listing(vm)?.since(&before), [""; 0]);
+    Ok(())
+}
