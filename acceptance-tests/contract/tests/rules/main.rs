@@ -141,20 +141,67 @@ const WRONG: &[(Rule, &str, Spoil)] = &[
 async fn a_wrong_answer_of_each_kind_is_caught() {
     for (number, (rule, path, spoil)) in WRONG.iter().enumerate() {
         let result = play(&client(*spoil).await).await;
-        let Err(Error::Broken(violation)) = result else {
-            panic!("case {number}, {rule:?}: {result:?}")
-        };
-        let expected = if path.is_empty() {
-            "(the whole object)"
-        } else {
-            path
-        };
-        assert_eq!(
-            (violation.rule, violation.path.to_string().as_str()),
-            (*rule, expected),
-            "case {number}: {violation}"
-        );
+        caught(number, *rule, path, result);
     }
+}
+
+/// A data source's rules: it gives a value, known, of its type, with what was configured as it was.
+const WRONG_DATA: &[(Rule, &str, Spoil)] = &[
+    (Rule::Existence, "", |r| whole(r, "data", Some(Value::Null))),
+    (Rule::Existence, "", |r| whole(r, "data", None)),
+    (Rule::Encoding, "id", |r| {
+        on(r, "data", "id", Value::Bool(true));
+    }),
+    (Rule::Encoding, "extra", |r| {
+        on(r, "data", "extra", Value::Null);
+    }),
+    (Rule::Known, "id", |r| on(r, "data", "id", Value::Unknown)),
+    (Rule::ConfigEcho, "name", |r| {
+        on(r, "data", "name", text("b"));
+    }),
+    (Rule::ConfigEcho, "server.host", |r| {
+        on(r, "data", "server", host("other"));
+    }),
+    (Rule::Existence, "server", |r| {
+        on(r, "data", "server", Value::Null);
+    }),
+    (Rule::Count, "rule", |r| {
+        on(r, "data", "rule", Value::List(vec![]));
+    }),
+    (Rule::WriteOnly, "secret", |r| {
+        on(r, "data", "secret", text("s"));
+    }),
+    (Rule::Deferred, "", |r| r.deferred = r.call == "data"),
+];
+
+async fn look_up(client: &Client) -> Result<Value, Error> {
+    client.data_source("thing")?.read(&config()).await?.ok()
+}
+
+#[tokio::test]
+async fn a_wrong_answer_of_a_data_source_is_caught() {
+    let found = look_up(&client(|_| ()).await).await.unwrap();
+    assert_eq!(found["id"], "1");
+    for (number, (rule, path, spoil)) in WRONG_DATA.iter().enumerate() {
+        let result = look_up(&client(*spoil).await).await;
+        caught(number, *rule, path, result);
+    }
+}
+
+fn caught<T: std::fmt::Debug>(number: usize, rule: Rule, path: &str, result: Result<T, Error>) {
+    let Err(Error::Broken(violation)) = result else {
+        panic!("case {number}, {rule:?}: {result:?}")
+    };
+    let expected = if path.is_empty() {
+        "(the whole object)"
+    } else {
+        path
+    };
+    assert_eq!(
+        (violation.rule, violation.path.to_string().as_str()),
+        (rule, expected),
+        "case {number}: {violation}"
+    );
 }
 
 fn on(reply: &mut Reply, call: &str, name: &str, to: Value) {

@@ -1,4 +1,4 @@
-//! A provider of one honest resource, whose answers a test can spoil.
+//! A provider of one honest resource, and of a data source with its schema, whose answers a test can spoil.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ use wire::schema::{Attribute, Block, Object};
 /// An answer to plan, apply, read, import or upgrade, before it is encoded.
 #[expect(clippy::struct_excessive_bools, reason = "each is one way to be wrong")]
 pub(crate) struct Reply {
-    /// The call: `plan`, `destroy plan`, `apply`, `delete`, `read`, `import`, `upgrade`.
+    /// The call: `plan`, `destroy plan`, `apply`, `delete`, `read`, `import`, `upgrade`, `data`.
     pub(crate) call: &'static str,
     /// Whether all of the configuration is known: then the plan is made again.
     pub(crate) again: bool,
@@ -197,6 +197,7 @@ impl Provider for Scripted {
                 version: 0,
                 block: Some(Block::default()),
             }),
+            data_source_schemas: [("thing".to_owned(), thing.clone())].into(),
             resource_schemas: [("thing".to_owned(), thing)].into(),
             ..Default::default()
         }))
@@ -310,6 +311,31 @@ impl Provider for Scripted {
             private: request.private,
             deferred: deferred(&reply),
             new_identity: identity(&reply),
+        }))
+    }
+
+    async fn validate_data_resource_config(
+        &self,
+        _: Request<wire::validate_data_resource_config::Request>,
+    ) -> Result<Response<wire::validate_data_resource_config::Response>, Status> {
+        Ok(Response::new(
+            wire::validate_data_resource_config::Response::default(),
+        ))
+    }
+
+    async fn read_data_source(
+        &self,
+        request: Request<wire::read_data_source::Request>,
+    ) -> Result<Response<wire::read_data_source::Response>, Status> {
+        let mut found = value(request.into_inner().config.as_ref());
+        if let Value::Map(all) = &mut found {
+            all.insert("id".to_owned(), text("1"));
+        }
+        let reply = self.reply("data", found, Value::Null, true);
+        Ok(Response::new(wire::read_data_source::Response {
+            state: encoded(reply.value.as_ref()),
+            diagnostics: diagnostics(&reply),
+            deferred: deferred(&reply),
         }))
     }
 
