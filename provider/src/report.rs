@@ -56,14 +56,18 @@ fn hint(hop: &str) -> (&str, &str) {
             "sudo",
             "Allow the user to run commands as root and as istio-proxy without a password or terminal.",
         ),
+        "runtime" => (
+            "the container engine",
+            "Install the engine of proxy.runtime on the VM and let it run, or set proxy.runtime to \"systemd\".",
+        ),
         "package" | "install" => (
             "the package",
             "Set proxy.install, or install Istio's package on the VM.",
         ),
         "stage" => (
             "what it needs first",
-            "See below; check that /var/lib is writable, proxy.install's url and sha256, and that the VM reaches that \
-             address.",
+            "See below; check that /var/lib is writable, proxy.install's url and sha256 or proxy.image, and that \
+             the VM reaches that address and may pull.",
         ),
         "address" => (
             "the VM's addresses",

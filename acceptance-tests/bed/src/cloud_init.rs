@@ -3,12 +3,8 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::Duration;
 
-use crate::cache;
-use crate::command::checked;
-use crate::overlay;
+use crate::layer;
 use crate::{Error, Result};
 
 /// `locales`: without it cloud-init ends with an error.
@@ -36,36 +32,12 @@ const SEED: &str = "var/lib/cloud/seed/nocloud";
 
 /// Returns what installing it adds to the image, as a layer, whether it exists yet or not.
 pub(crate) fn layer(image: &Path) -> Result<PathBuf> {
-    let sources = [SETUP, &image.display().to_string()];
-    Ok(cache::root()?
-        .join(cache::key("cloud-init", &sources))
-        .join("upper"))
+    layer::find("cloud-init", SETUP, image)
 }
 
 /// Makes the layer. Does nothing when another process has just made it.
 pub(crate) fn make(layer: &Path, image: &Path) -> Result<()> {
-    let _lock = cache::lock(&cache::root()?)?;
-    let folder = layer.parent().unwrap_or(layer);
-    if layer.exists() {
-        return Ok(());
-    }
-    let unfinished = folder.with_extension("unfinished");
-    overlay::discard(&unfinished)?;
-    cache::remove(&unfinished)?;
-    let root = overlay::mount(&unfinished, &[image.into()])?;
-    let resolver = root.join("etc/resolv.conf");
-    let copied = fs::copy("/etc/resolv.conf", &resolver).map_err(Error::at("write", &resolver));
-    let installed = copied.and_then(|_| {
-        let mut setup = Command::new("chroot");
-        setup.arg(&root).args(["/bin/sh", "-s"]);
-        checked(&mut setup, SETUP.as_bytes(), Duration::from_mins(10))
-    });
-    overlay::unmount_below(&unfinished)?;
-    installed?;
-    for part in ["root", "work"] {
-        cache::remove(&unfinished.join(part))?;
-    }
-    fs::rename(&unfinished, folder).map_err(Error::at("move", &unfinished))
+    layer::make(layer, SETUP, image)
 }
 
 /// Puts user data where cloud-init looks for it, below a machine's root.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use crate::command::{Output, checked, quick, run, wait_for};
 use crate::network::{Subnet, namespace};
 use crate::process::{Lifetime, Recorded, Server};
-use crate::{Error, Result, cache, overlay};
+use crate::{Error, Result, cache, engines, overlay};
 
 const EXEC: Duration = Duration::from_mins(2);
 const UP: Duration = Duration::from_mins(1);
@@ -133,7 +133,7 @@ impl Machine {
             format!("--machine={link}"),
             format!("--hostname={}", self.name),
         ]);
-        nspawn.arg("--capability=CAP_NET_ADMIN,CAP_NET_RAW");
+        engines::allow(&mut nspawn, &self.folder);
         Server::start("machine", &mut nspawn, &self.folder, Lifetime::Bed).map(drop)
     }
 

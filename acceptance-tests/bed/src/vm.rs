@@ -3,10 +3,8 @@
 use std::ops::Deref;
 use std::path::PathBuf;
 
-use crate::Result;
-use crate::cloud_init;
 use crate::machine::{HostKey, Machine};
-use crate::overlay;
+use crate::{Result, cache, cloud_init, engines, overlay};
 
 /// A virtual machine: reached over SSH, without the sidecar's package.
 ///
@@ -49,6 +47,7 @@ impl Vm {
     pub fn rebuild(&self, key: HostKey) -> Result<()> {
         self.kill()?;
         overlay::discard(&self.folder)?;
+        cache::remove(&engines::stores(&self.folder))?;
         if key == HostKey::New {
             self.new_host_key()?;
         }
@@ -67,6 +66,21 @@ impl Vm {
         overlay::discard(&self.folder)?;
         vm.create(&self.private_key_path)?;
         cloud_init::seed(&self.folder.join("root"), &self.name, user_data)?;
+        vm.start()?;
+        Ok(vm)
+    }
+
+    /// Replaces it by a machine with Docker and Podman, at the same address. Returns at once, while it boots, with the
+    /// machine as it is now; [`Vm::rebuild`] of the old one brings that back.
+    pub fn rebuild_with_engines(&self) -> Result<Self> {
+        let mut vm = self.clone();
+        if let Some(image) = self.layers.last() {
+            vm.machine.layers.insert(0, engines::layer(image)?);
+        }
+        self.kill()?;
+        overlay::discard(&self.folder)?;
+        engines::equip(&self.folder)?;
+        vm.create(&self.private_key_path)?;
         vm.start()?;
         Ok(vm)
     }

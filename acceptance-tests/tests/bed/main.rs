@@ -11,6 +11,7 @@ mod credentials;
 mod demo;
 mod destroy;
 mod drift;
+mod engines;
 mod failures;
 mod faults;
 mod fleet;

@@ -44,8 +44,9 @@ pub use import::{Imported, ImportedFleet, fleet_from_objects, workload_from_obje
 pub use leftover::{adoption, leftover};
 pub use mark::Mark;
 pub use names::{
-    Address, Cidr, EgressHost, EnvName, ExportTo, Fqdn, Host, Id, Invalid, LabelKey, LabelValue,
-    Listen, Locality, Name, Namespace, Network, Port, PortName, Protocol, Sha256, SpiffeId,
+    Address, Cidr, EgressHost, EnvName, ExportTo, Fqdn, Host, Id, ImageName, Invalid, LabelKey,
+    LabelValue, Listen, Locality, Name, Namespace, Network, Port, PortName, Protocol, Sha256,
+    SpiffeId,
 };
 pub use network::{Announced, Endpoint, Networks, Way};
 pub use objects::{as_it_is, declared, fleet_objects, is_unfinished, object_ids, withdrawn};
@@ -54,6 +55,6 @@ pub use proxy_config::ProxyConfig;
 pub use render::{render, render_bundle};
 pub use validate::{validate, validate_bundle, validate_fleet};
 pub use workload::{
-    Capture, EgressListener, Install, Interception, OutboundTraffic, Proxy, Runtime, Service,
-    ServicePort, Sidecar, Workload,
+    Capture, EgressListener, Install, Interception, OutboundTraffic, Proxy, PullPolicy, Runtime,
+    Service, ServicePort, Sidecar, Workload,
 };

@@ -167,6 +167,17 @@ text! {
     |text| text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
+text! {
+    /// The reference of a container image, as Docker and Podman take it.
+    ImageName: "an image",
+    "it is a name and a tag or digest, such as istio/proxyv2:1.31.0, of at most 512 letters, digits and '.', '_', '-', '/', ':', '@', and begins with a letter or digit",
+    |text| {
+        text.len() <= 512
+            && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-/:@".contains(&byte))
+            && text.bytes().next().is_some_and(|first| first.is_ascii_alphanumeric())
+    }
+}
+
 /// Namespace and name, written `namespace/name`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Id {

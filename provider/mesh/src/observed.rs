@@ -8,6 +8,7 @@ use serde_json::Value;
 use crate::desired::{Kind, Owner};
 use crate::mark::Mark;
 use crate::names::{Id, Name, Namespace};
+use crate::workload::Runtime;
 
 /// The objects of one workload or fleet as the API server has them; `None` or absent: `NotFound`.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -168,6 +169,10 @@ pub enum Seen {
 /// The proxy as it was found.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SeenRuntime {
+    /// As what the last bootstrap made it run.
+    pub kind: Runtime,
+    /// The image of its container, if that exists; empty: one that no bootstrap chose.
+    pub image: Option<String>,
     /// The unit of the proxy.
     pub unit: UnitState,
     /// Version of the installed package or proxy.

@@ -18,7 +18,7 @@ use crate::health;
 use crate::mark::{FLEET_LABEL, WORKLOAD_LABEL};
 use crate::names::{Address, EnvName, LabelKey, is_dns_label};
 use crate::objects::HEALTH_CHECKS;
-use crate::workload::{Install, Workload};
+use crate::workload::{Install, Interception, Proxy, Runtime, Workload};
 
 /// The API server's limit over all annotations of an object, keys and values, in bytes.
 const ANNOTATIONS_LIMIT: usize = 256 * 1024;
@@ -35,6 +35,7 @@ pub fn validate(workload: &Workload) -> Vec<Problem> {
     if let Some(install) = &workload.proxy.install {
         package(install, &mut problems);
     }
+    runtime(&workload.proxy, &mut problems);
     if let Some(check) = &workload.health_check {
         health::validate(check, &mut problems);
     }
@@ -215,6 +216,55 @@ fn owner_of(key: &EnvName) -> Option<&'static str> {
         other if owns(other) => ". Remove it.",
         _ => return None,
     })
+}
+
+/// Each runtime has a source of its own.
+fn runtime(proxy: &Proxy, problems: &mut Vec<Problem>) {
+    let runtime = proxy.runtime;
+    if runtime != Runtime::Systemd {
+        if proxy.image.is_none() {
+            let text = format!(
+                "The runtime {runtime} needs an image. Give Istio's image of the proxy for the control plane's version."
+            );
+            problems.push(problem(
+                "image-required",
+                &["proxy.runtime", "proxy.image"],
+                text,
+            ));
+        }
+        if proxy.interception == Interception::Tproxy {
+            let text = format!(
+                "The interception tproxy needs the runtime systemd, and it is {runtime}. Set proxy.interception to \"redirect\" or \"none\"."
+            );
+            problems.push(problem(
+                "tproxy-runtime",
+                &["proxy.interception", "proxy.runtime"],
+                text,
+            ));
+        }
+        if proxy.install.is_some() {
+            let text = format!(
+                "The runtime {runtime} runs an image, and no package. Remove proxy.install, or set proxy.runtime to \"systemd\"."
+            );
+            problems.push(problem(
+                "runtime-source",
+                &["proxy.install", "proxy.runtime"],
+                text,
+            ));
+        }
+        return;
+    }
+    for (at, set) in [
+        ("proxy.image", proxy.image.is_some()),
+        ("proxy.pull_policy", proxy.pull_policy.is_some()),
+    ] {
+        if set {
+            let text = format!(
+                "{at} is for a proxy in a container, and the runtime is systemd. Remove it, or set proxy.runtime to \"docker\" or \"podman\"."
+            );
+            problems.push(problem("runtime-source", &[at, "proxy.runtime"], text));
+        }
+    }
 }
 
 fn package(install: &Install, problems: &mut Vec<Problem>) {

@@ -13,9 +13,10 @@ use crate::mark::Mark;
 pub use service::{Capture, Service, ServicePort};
 pub use sidecar::{EgressListener, OutboundTraffic, Sidecar};
 
+use crate::names::words;
 use crate::names::{
-    Address, Cidr, EnvName, Id, Invalid, LabelKey, LabelValue, Locality, Name, Network, Port,
-    PortName, Sha256,
+    Address, Cidr, EnvName, Id, ImageName, Invalid, LabelKey, LabelValue, Locality, Name, Network,
+    Port, PortName, Sha256,
 };
 use crate::proxy_config::ProxyConfig;
 
@@ -77,6 +78,8 @@ impl Workload {
             health_check: None,
             proxy: Proxy {
                 runtime: Runtime::Systemd,
+                image: None,
+                pull_policy: None,
                 interception: Interception::Redirect,
                 install: None,
                 exclude_inbound_ports: Vec::new(),
@@ -98,6 +101,10 @@ impl Workload {
 pub struct Proxy {
     /// As what it runs.
     pub runtime: Runtime,
+    /// Istio's image of the proxy, where it runs in a container.
+    pub image: Option<ImageName>,
+    /// When that is pulled; `None`: where the VM does not have it.
+    pub pull_policy: Option<PullPolicy>,
     /// How traffic reaches it.
     pub interception: Interception,
     /// Where the package comes from; `None`: what is installed already.
@@ -112,11 +119,28 @@ pub struct Proxy {
     pub config: Option<ProxyConfig>,
 }
 
-/// As what the proxy runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Runtime {
-    /// Istio's package and its systemd unit.
-    Systemd,
+words! {
+    /// As what the proxy runs.
+    Runtime: "a runtime", "it is \"systemd\", \"docker\" or \"podman\"" {
+        /// Istio's package and its systemd unit.
+        Systemd = "systemd",
+        /// A container of Docker's, which a systemd unit runs.
+        Docker = "docker",
+        /// A container of Podman's, which a systemd unit runs.
+        Podman = "podman",
+    }
+}
+
+words! {
+    /// When a bootstrap pulls the proxy's image: as Kubernetes' `imagePullPolicy`.
+    PullPolicy: "a pull policy", "it is \"IfNotPresent\", \"Always\" or \"Never\"" {
+        /// Where the VM does not have it.
+        IfNotPresent = "IfNotPresent",
+        /// Every time.
+        Always = "Always",
+        /// Never: somebody else brings it to the VM.
+        Never = "Never",
+    }
 }
 
 /// How the VM's traffic reaches the proxy.
@@ -137,25 +161,6 @@ pub struct Install {
     pub url: String,
     /// Hex SHA-256 of the package.
     pub sha256: Sha256,
-}
-
-impl FromStr for Runtime {
-    type Err = Invalid;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "systemd" => Ok(Self::Systemd),
-            _ => Err(Invalid::new(text, "a runtime", "it is \"systemd\"")),
-        }
-    }
-}
-
-impl fmt::Display for Runtime {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Systemd => "systemd",
-        })
-    }
 }
 
 impl FromStr for Interception {

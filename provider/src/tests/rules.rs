@@ -114,7 +114,9 @@ fn of_the_vm() -> Vec<(&'static str, Json)> {
             "/ssh/bastion/through/0/insecure_ignore_host_key",
             json!(true),
         ),
-        ("/proxy/runtime", Json::Null),
+        ("/proxy/runtime", json!("docker")),
+        ("/proxy/image", json!("istio/proxyv2:1.32.0")),
+        ("/proxy/pull_policy", json!("Always")),
         ("/proxy/interception", json!("none")),
         ("/proxy/dns_capture", json!(false)),
         (
@@ -136,14 +138,16 @@ fn of_the_vm() -> Vec<(&'static str, Json)> {
     ]
 }
 
-/// What is not rendered but still asks for a bootstrap: the machine may be another one. The package
-/// and the only runtime there is are no files, a coordinate is where the files go, and an archive how.
-const NOT_RENDERED: [&str; 7] = [
+/// What is not rendered but still asks for a bootstrap: the machine may be another one. What
+/// the proxy runs as and from is no file of the bundle, a coordinate is where the files go, and an archive how.
+const NOT_RENDERED: [&str; 9] = [
     "triggers",
     "ssh.host",
     "bundle.path",
     "bundle.token_version",
     "proxy.runtime",
+    "proxy.image",
+    "proxy.pull_policy",
     "proxy.install.url",
     "proxy.install.sha256",
 ];
@@ -194,6 +198,14 @@ fn the_rule_of_every_attribute_is_what_rendering_shows() {
 /// Returns the workload in which an attribute matters most.
 fn sample(pointer: &str) -> Json {
     match pointer {
+        // Of a container, which has no package.
+        "/proxy/runtime" | "/proxy/image" | "/proxy/pull_policy" => {
+            let mut config = with(full(), "/proxy/install", Json::Null);
+            config["proxy"]["runtime"] = json!("docker");
+            config["proxy"]["image"] = json!("istio/proxyv2:1.31.0");
+            config["proxy"]["pull_policy"] = json!("Never");
+            config
+        }
         // Only one way to ask can be set.
         _ if pointer.starts_with("/health_check/tcp") => {
             checked(json!({ "tcp": { "host": "127.0.0.1", "port": 1 } }))

@@ -128,6 +128,8 @@ fn egress_listener(input: &EgressListenerInput) -> Option<EgressListener> {
 fn proxy(input: &ProxyInput) -> Proxy {
     Proxy {
         runtime: text(&input.runtime).unwrap_or(Runtime::Systemd),
+        image: text(&input.image),
+        pull_policy: text(&input.pull_policy),
         interception: text(&input.interception).unwrap_or(Interception::Redirect),
         install: input.install.known().and_then(install),
         exclude_inbound_ports: input

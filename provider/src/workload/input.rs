@@ -8,7 +8,10 @@ use mesh::names::{
     Address, Cidr, EgressHost, EnvName, ExportTo, Host, Id, LabelKey, LabelValue, Listen, Locality,
     Name, Namespace, Network, PortName, Protocol, Sha256,
 };
-use mesh::{Capture, Cause, Interception, OutboundTraffic, ProxyConfig, Runtime, Scheme};
+use mesh::{
+    Capture, Cause, ImageName, Interception, OutboundTraffic, ProxyConfig, PullPolicy, Runtime,
+    Scheme,
+};
 use tfplugin::{GoDuration, Text, Timeouts, object};
 use vm::HostKey;
 
@@ -235,11 +238,17 @@ object! {
 object! {
     /// How the proxy runs.
     pub struct ProxyInput: Effect {
-        /// As what it runs: `systemd`, Istio's package and its unit. Default: `systemd`.
+        /// As what it runs: `systemd` (Istio's package and its unit), `docker` or `podman` (a container of Istio's image).
+        /// A change removes what the other one needed. Default: `systemd`.
         Optional runtime: Text<Runtime> => Rebootstrap,
+        /// The image of the container, with tag or digest: Istio's `proxyv2` for the control plane's version. Needed with
+        /// `docker` and `podman`, and only there.
+        Optional image: Text<ImageName> => Rebootstrap,
+        /// When a bootstrap pulls the image: `IfNotPresent`, `Always` or `Never`, as in Kubernetes. Default: `IfNotPresent`.
+        Optional pull_policy: Text<PullPolicy> => Rebootstrap,
         /// How traffic reaches it: `redirect` (NAT rules), `tproxy` (as `redirect`, and the application sees the caller's address) or `none` (only through the `Sidecar`'s listeners). Default: `redirect`.
         Optional interception: Text<Interception> => Rebootstrap,
-        /// The package to install. Default: what is installed.
+        /// The package to install, with `systemd`. Default: what is installed.
         Optional install: InstallInput => Rebootstrap,
         /// Inbound ports that bypass the proxy, besides those of sshd and of the proxy itself.
         Optional exclude_inbound_ports: Vec<PortNumber> => Rebootstrap,

@@ -7,8 +7,8 @@ use super::line::{Lines, plain};
 use crate::change::Cause;
 use crate::desired::{Bundle, Owner};
 use crate::names::Id;
-use crate::observed::{ObservedVm, UnitState};
-use crate::workload::{Interception, Runtime};
+use crate::observed::{ObservedVm, SeenRuntime, UnitState};
+use crate::workload::{Interception, Proxy};
 
 pub(super) fn compare(bundle: &Bundle, vm: &ObservedVm, terms: &Terms<'_>, lines: &mut Lines) {
     if let Some(step) = &vm.unfinished {
@@ -29,7 +29,8 @@ pub(super) fn compare(bundle: &Bundle, vm: &ObservedVm, terms: &Terms<'_>, lines
     lines.because(Cause::Mesh);
     hosts(bundle.hosts_line.as_ref(), &vm.hosts_lines, lines);
     lines.because(Cause::Proxy);
-    unit(bundle.proxy.runtime, &vm.runtime.unit, lines);
+    runtime(&bundle.proxy, &vm.runtime, lines);
+    unit(&vm.runtime.unit, lines);
     chains(bundle.proxy.interception, vm, lines);
     lines.because(Cause::Certificate);
     if let Some(end) = vm.certificate_not_after {
@@ -90,10 +91,23 @@ fn hosts(desired: Option<&String>, seen: &[String], lines: &mut Lines) {
     }
 }
 
+fn runtime(desired: &Proxy, seen: &SeenRuntime, lines: &mut Lines) {
+    if seen.kind != desired.runtime {
+        let [is, should] = [seen.kind, desired.runtime].map(|kind| kind.to_string());
+        lines.changed("the runtime is", Some(&is), Some(&should));
+        return;
+    }
+    // Without a container its unit does not run, which is told.
+    if let (Some(is), Some(should)) = (&seen.image, &desired.image)
+        && *is != should.to_string()
+    {
+        lines.changed("image", Some(is), Some(&should.to_string()));
+    }
+}
+
 /// A unit that starts over and over is "activating": that is no matter of what was written to the
 /// VM, and a bootstrap would not repair it.
-fn unit(runtime: Runtime, seen: &UnitState, lines: &mut Lines) {
-    let Runtime::Systemd = runtime;
+fn unit(seen: &UnitState, lines: &mut Lines) {
     if seen.active.is_empty() && seen.enabled.is_empty() {
         lines.push("the unit istio is missing".to_owned());
         return;

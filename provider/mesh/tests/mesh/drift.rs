@@ -5,8 +5,8 @@ use std::time::Duration;
 use expect_test::{Expect, expect};
 use mesh::drift::Terms;
 use mesh::{
-    Desired, Drift, Facts, Interception, Kind, ObservedObjects, ObservedVm, Seen, SeenRuntime,
-    UnitState, Watch, Workload, compare, render,
+    Desired, Drift, Facts, Interception, Kind, ObservedObjects, ObservedVm, Runtime, Seen,
+    SeenRuntime, UnitState, Watch, Workload, compare, render,
 };
 use serde_json::{Value, json};
 
@@ -52,6 +52,8 @@ fn observed(desired: &Desired) -> (ObservedObjects, ObservedVm) {
         files: files.collect(),
         hosts_lines: bundle.hosts_line.clone().into_iter().collect(),
         runtime: SeenRuntime {
+            kind: bundle.proxy.runtime,
+            image: bundle.proxy.image.as_ref().map(ToString::to_string),
             unit,
             version: Some("1.31.0".into()),
             ready: true,
@@ -453,6 +455,34 @@ fn the_machine_its_owner_and_its_unit() {
         |vm| vm.runtime.unit = half("", "enabled"),
         &expect!["proxy: the unit istio is '' -> 'active'"],
     );
+}
+
+#[test]
+fn another_runtime_and_another_image_are_lines() {
+    let mut contained = workload();
+    contained.proxy.runtime = Runtime::Docker;
+    contained.proxy.image = Some(p("istio/proxyv2:1.31.0"));
+    for (kind, image, line) in [
+        (Runtime::Docker, Some("istio/proxyv2:1.31.0"), ""),
+        // No container: the unit tells that it does not run.
+        (Runtime::Docker, None, ""),
+        (
+            Runtime::Docker,
+            Some("istio/proxyv2:1.30.0"),
+            "proxy: image 'istio/proxyv2:1.30.0' -> 'istio/proxyv2:1.31.0'",
+        ),
+        (
+            Runtime::Systemd,
+            None,
+            "proxy: the runtime is 'systemd' -> 'docker'",
+        ),
+    ] {
+        let drift = drift(&contained, &facts(), |_, vm| {
+            vm.runtime.kind = kind;
+            vm.runtime.image = image.map(str::to_owned);
+        });
+        assert_eq!(drift.vm.join("\n"), line, "{kind}: {image:?}");
+    }
 }
 
 #[test]

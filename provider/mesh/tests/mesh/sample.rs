@@ -34,6 +34,8 @@ pub(crate) fn workload() -> Workload {
         health_check: None,
         proxy: Proxy {
             runtime: Runtime::Systemd,
+            image: None,
+            pull_policy: None,
             interception: Interception::Redirect,
             install: None,
             exclude_inbound_ports: vec![],

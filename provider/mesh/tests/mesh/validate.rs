@@ -1,5 +1,5 @@
 use expect_test::{Expect, expect};
-use mesh::{Install, Interception, Sidecar, Workload, render, validate};
+use mesh::{Install, Interception, PullPolicy, Runtime, Sidecar, Workload, render, validate};
 
 use crate::sample::{facts, p, port, service, workload};
 
@@ -61,6 +61,38 @@ fn the_address_is_one_that_reaches_the_machine() {
         &expect![
             "The address is the name vm.example.com, and instance_ip is not set. The proxy must know an IP address of its own, since it is never looked up: set instance_ip to the one that the VM's interface has."
         ],
+    );
+}
+
+#[test]
+fn each_runtime_has_a_source_of_its_own() {
+    let image = || Some(p("istio/proxyv2:1.31.0"));
+    let install = || {
+        Some(Install {
+            url: "https://packages.example.com/istio.deb".to_owned(),
+            sha256: p(&"a".repeat(64)),
+        })
+    };
+    check(
+        |w| (w.proxy.runtime, w.proxy.image) = (Runtime::Podman, image()),
+        "",
+    );
+    check(
+        |w| (w.proxy.runtime, w.proxy.install) = (Runtime::Docker, install()),
+        "image-required: proxy.runtime, proxy.image\n\
+         runtime-source: proxy.install, proxy.runtime",
+    );
+    check(
+        |w| {
+            (w.proxy.runtime, w.proxy.image) = (Runtime::Docker, image());
+            w.proxy.interception = Interception::Tproxy;
+        },
+        "tproxy-runtime: proxy.interception, proxy.runtime",
+    );
+    check(
+        |w| (w.proxy.image, w.proxy.pull_policy) = (image(), Some(PullPolicy::Never)),
+        "runtime-source: proxy.image, proxy.runtime\n\
+         runtime-source: proxy.pull_policy, proxy.runtime",
     );
 }
 

@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
-use mesh::{ObservedVm, Owner, Seen, SeenRuntime, UnitState};
+use mesh::{ObservedVm, Owner, Runtime, Seen, SeenRuntime, UnitState};
 
 use super::RunId;
 use super::certificate::not_after;
@@ -142,6 +142,11 @@ impl Answer {
                 .ok_or("a file is not readable")?,
             hosts_lines: self.texts("hosts"),
             runtime: SeenRuntime {
+                kind: self
+                    .last("runtime")
+                    .and_then(|words| words.first()?.parse().ok())
+                    .unwrap_or(Runtime::Systemd),
+                image: self.text("image"),
                 unit: self
                     .last("unit")
                     .map_or_else(UnitState::default, |words| UnitState {
@@ -200,6 +205,9 @@ fn hint(name: &str) -> &'static str {
         "sudo" => "install sudo, or util-linux's setpriv",
         "package" => {
             "install the package istio-sidecar, or set proxy.install; fetching needs curl or GNU wget"
+        }
+        "runtime" => {
+            "install the engine of proxy.runtime on the VM and let it run, or set proxy.runtime to systemd"
         }
         "iptables" => "install iptables, or set proxy.interception to none",
         "address" => "remove that entry, or the address from the VM",

@@ -96,7 +96,12 @@ verb_observe() {
 # What the machine and its proxy are: lines of `observe` and of a final bootstrap.
 identity() {
   [ ! -r /etc/machine-id ] || say "machine $(b64 </etc/machine-id)"
-  v=$(version) && [ -n "$v" ] && say "version $(printf %s "$v" | b64)"
+  if [ -e "$S/engine" ]; then
+    say "runtime $(engine)"
+    v=$(contain inspect -f '{{index .Config.Labels "mesh-vm.image"}}' istio-proxy 2>/dev/null) && say "image $(say "$v" | b64)"
+    v=$(agent version --short 2>/dev/null | sed -n "s/.*version: *//p")
+  else v=$(version); fi
+  [ -n "$v" ] && say "version $(printf %s "$v" | b64)"
   # The first certificate only; the rest is the mesh's chain.
   [ ! -r "$CERTS/cert-chain.pem" ] || say "certificate $(sed '/END CERT/q' "$CERTS/cert-chain.pem" | b64)"
 }
@@ -268,6 +273,8 @@ undo() {
   rm -rf "$S/run" "$R/token-before"; [ -e "$S/owner" ] || forget
 }
 committed() {
+  # The package that a container took the place of goes at the end: its files are in the set before.
+  if [ -e "$S/engine" ] && [ -e "$S/installed" ] && ! uninstall 2>"$d/err"; then lines <"$d/err"; fi
   systemctl -q enable istio.service 2>/dev/null; disarm
   # Another name for the journal needs no room on a full disk.
   [ -e "$S/run/end" ] || ln "$S/run/steps" "$S/run/end" || fail commit
@@ -291,9 +298,11 @@ checks() {
   judge disk "${free:-?} MiB free below /var/lib, $need needed" [ "${free:-0}" -ge "$need" ]
   skew=$(($(stat -c %Y "$d/in/now") - $(field now))) # when it came: a check may follow a long run
   judge clock "$skew seconds from the provider's clock" [ "${skew#-}" -le 60 ]
-  judge sudo "$(sudo -V 2>/dev/null | head -n 1)" eval 'sudo_ok nobody || have setpriv'
-  v=$(version)
-  judge package "${v:-not installed}" eval '[ -n "$v" ] || { has url && fetcher; }'
+  if ! has engine; then
+    judge sudo "$(sudo -V 2>/dev/null | head -n 1)" eval 'sudo_ok nobody || have setpriv'
+    v=$(version)
+    judge package "${v:-not installed}" eval '[ -n "$v" ] || { has url && fetcher; }'
+  elif f=$(engine_ok); then judge runtime "$f" true; else judge runtime "$f" false; fi
   [ "$(field redirect)" != yes ] || judge iptables "$(tools | tr '\n' ' ')" eval '[ -n "$(tools)" ] && have iptables'
   taken=$(ss -Hltn | awk '{ sub(/.*:/, "", $4); print $4 }' | grep -xE '150(00|01|06|20|21|90)' | sort -u | tr '\n' ' ')
   judge ports "${taken:+taken: }$taken" eval '[ -z "$taken" ] || running'
@@ -347,6 +356,7 @@ do_stage() {
     f=$(outward); [ -n "$f" ] || { say 'there is no route to the control plane, so no address of its own' >&2 && return 1; }
     sed -i "s/^ISTIO_SVC_IP=.*/ISTIO_SVC_IP=$f/" "$d"/in/file.*.content || return 1
   fi
+  if has engine; then pull; return; fi
   if ! has url || wanted; then return 0; fi
   u=$(field url) to=$S/run/package
   case $u in
@@ -382,15 +392,15 @@ do_keep() {
   for f in "$CERTS/key.pem" "$CERTS/cert-chain.pem" "$DROP/mesh.conf" "$ROTATE"; do
     remember "$k" "$f" && remember "$S/found" "$f" || return 1
   done
-  for f in owner guard bin/sudo; do remember "$k" "$S/$f" || return 1; done
+  remember "$k" "$UNITS/istio.service" && remember "$S/found" "$UNITS/istio.service" || return 1
+  for f in owner guard bin/sudo engine image proxy installed package; do remember "$k" "$S/$f" || return 1; done
   # One that was there stays: it is written anew, and a log may be large.
   for f in "$LOG/istio.log" "$LOG/istio.err.log" /var/lib/istio/proxy/grpc-bootstrap.json /var/lib/istio/proxy/envoy-rev.json /var/lib/istio/proxy/XDS; do
     [ -e "$f" ] || remember "$S/found" "$f" || return 1; done
   for f in /var/lib/istio /var/lib/istio/envoy /var/lib/istio/envoy/*.env /etc/certs "$BIN/envoy" "$BIN/pilot-agent"; do
     [ ! -e "$f" ] || stat -c '%u:%g %a %n' "$f"
   done >"$k/modes"
-  [ -e "$S/found/modes" ] || cp "$k/modes" "$S/found/modes"
-  if id istio-proxy >/dev/null 2>&1 && [ ! -e "$S/package" ]; then : >"$S/found/user"; fi
+  [ -e "$S/found/modes" ] || { cp "$k/modes" "$S/found/modes" && if id istio-proxy >/dev/null 2>&1; then : >"$S/found/user"; fi; }
 }
 # Whether the rules of before are tproxy's.
 transparent() { ! grep -qsx 'ISTIO_INBOUND_INTERCEPTION_MODE=TPROXY' /var/lib/istio/envoy/cluster.env || printf yes; }
@@ -429,10 +439,14 @@ calm() {
 }
 # How many requests and connections from others the proxy has under way, and had in all.
 requests() {
-  [ ! -x "$BIN/pilot-agent" ] || timeout 5 "$BIN/pilot-agent" request GET clusters 2>/dev/null |
+  agent request GET clusters 2>/dev/null |
     awk -F :: '/^inbound[|]/ && $3 == "rq_active" { now += $4 } /^inbound[|]/ && $3 == "rq_total" { all += $4 } END { print now + 0, all + 0 }'
 }
-halt() { if unit; then systemctl stop istio.service || return 1; fi; sweep ISTIO_ && unroute; }
+halt() {
+  if unit; then systemctl stop istio.service || return 1; fi
+  [ ! -e "$S/engine" ] || contain rm -f istio-proxy >/dev/null 2>&1
+  sweep ISTIO_ && unroute
+}
 # What tproxy adds to the routing at each start, and never takes away.
 unroute() {
   for family in -4 -6; do
@@ -468,17 +482,20 @@ sweep() {
 
 # --- install
 do_install() {
+  id istio-proxy >/dev/null 2>&1 || : >"$S/run/user"
+  [ "$(engine)" = "$(field engine)" ] || rm -f "$UNITS/multi-user.target.wants/istio.service" # it may lead to the other's unit
+  if has engine; then do_contain; return; fi
+  [ ! -e "$S/engine" ] || rm -f "$UNITS/istio.service" "$S/engine" "$S/image" "$S/proxy" || return 1
   if [ -e "$S/run/package" ]; then
     if [ -z "$(version)" ]; then : >"$S/run/fresh" && : >"$S/installed"; else
-      for f in "$BIN/envoy" "$BIN/pilot-agent" "$BIN/istio-start.sh" /var/lib/istio/envoy/envoy_bootstrap_tmpl.json "$(fragment)"; do
-        [ -z "$f" ] || remember "$S/run/keep" "$f" || return 1
-      done
+      for f in $(packaged); do remember "$S/run/keep" "$f" || return 1; done
     fi
     remember "$S/run/keep" "$S/package" && field sha256 >"$S/package" && unpack || return 1
     rm -f "$S/run/package"
   fi
   own
 }
+packaged() { say "$BIN/envoy" "$BIN/pilot-agent" "$BIN/istio-start.sh" /var/lib/istio/envoy/envoy_bootstrap_tmpl.json "$(fragment)"; }
 fragment() { systemctl show -p FragmentPath istio.service 2>/dev/null | sed -n 's/^FragmentPath=//p'; }
 # Another package manager may hold the lock on a fresh machine: wait for it, within bounds.
 unpack() { if await "$PACKAGE" unpacked && [ "$(cat "$d/code")" = 0 ]; then :; else cat "$d/out" >&2 && return 1; fi; }
@@ -506,20 +523,23 @@ own() {
 # The package manager's own books cannot be taken back: with no digest of it here, the next
 # bootstrap installs the package that it wants, whichever is registered.
 undo_install() {
-  if [ -e "$S/run/fresh" ]; then uninstall; else
+  if [ -e "$S/run/fresh" ]; then uninstall && restore "$S/run/keep"; else
     restore "$S/run/keep" || return 1
     [ ! -e "$S/run/keep/set$BIN/pilot-agent" ] || { : >"$S/package" && say "istio-sidecar $(version) is registered, with the files of before" | lines; }
-  fi
+  fi && { [ ! -e "$S/run/user" ] || drop_user; }
 }
 uninstall() {
   if ! await "$PACKAGE" purged || registered; then say 'the package did not go away' && cat "$d/out" && return 1; fi >&2
+  (umask 022 && mkdir -p "$BIN") # the package manager takes even that away, once it is empty
+  rm -f "$S/installed" "$S/package" /etc/systemd/system/*.wants/istio.service
+  systemctl daemon-reload
+}
+drop_user() {
   if [ ! -e "$S/found/user" ] && id istio-proxy >/dev/null 2>&1; then
     if have userdel; then userdel istio-proxy; else deluser istio-proxy; fi >/dev/null 2>&1
     if have groupdel; then groupdel istio-proxy; else delgroup istio-proxy; fi >/dev/null 2>&1
   fi
-  (umask 022 && mkdir -p "$BIN") # the package manager takes even that away, once it is empty
-  rm -f "$S/installed" "$S/package" /etc/systemd/system/*.wants/istio.service
-  systemctl daemon-reload
+  return 0
 }
 purged() {
   if have dpkg; then dpkg --purge istio-sidecar; elif have rpm; then rpm -e istio-sidecar; fi >"$d/out" 2>&1 9>&- </dev/null
@@ -529,6 +549,90 @@ purged() {
 registered() {
   if have dpkg-query; then dpkg-query -W -f '${db:Status-Status}' istio-sidecar 2>/dev/null | grep -qv '^not-installed'
   else have rpm && rpm -q istio-sidecar >/dev/null 2>&1; fi
+}
+
+# --- in a container: a unit of ours runs a script, and that the engine
+engine() { cat "$S/engine" 2>/dev/null; }
+# Who may pull is said in root's own files.
+contain() { HOME=${HOME:-/root} "$(engine)" "$@"; }
+agent() {
+  if [ -e "$S/engine" ]; then HOME=${HOME:-/root} timeout 5 "$(engine)" exec istio-proxy /usr/local/bin/pilot-agent "$@"
+  elif [ -x "$BIN/pilot-agent" ]; then timeout 5 "$BIN/pilot-agent" "$@"; else return 1; fi
+}
+# A daemon that does not run is told in the engine's words.
+engine_ok() {
+  f=$(field engine)
+  have "$f" || { say "$f is not installed" && return 1; }
+  f=$(HOME=${HOME:-/root} timeout 20 "$f" info 2>&1) || { say "$f" | grep -iE 'error|cannot' | tail -n 1 && return 1; }
+  field engine
+}
+# Before anything stops.
+pull() {
+  f=$(field engine) name=$(field image)
+  export HOME="${HOME:-/root}"
+  [ "$(field pull)" = Always ] || ! "$f" image inspect "$name" >/dev/null 2>&1 || return 0
+  [ "$(field pull)" != Never ] || { say "the VM has no image $name, and pull_policy is Never" >&2 && return 1; }
+  timeout 900 "$f" pull --quiet "$name" >/dev/null </dev/null
+}
+do_contain() {
+  if [ -e "$S/installed" ] && [ ! -e "$S/engine" ]; then
+    for f in $(packaged); do remember "$S/run/keep" "$f" && say "$f" >>"$S/found/paths" || return 1; done
+  fi
+  (umask 022 && prepare) && own && field engine >"$S/engine" || return 1
+  # What the name means now: going back is to that very image.
+  { contain image inspect -f '{{.Id}}' "$(field image)" && field image && say ''; } >"$S/image" || return 1
+  printf '%s\n' '[Unit]' 'Description=The Istio proxy, in a container' 'Wants=docker.service' 'After=docker.service' 'StartLimitIntervalSec=0' \
+    '[Service]' "ExecStart=/bin/sh $S/proxy start" "ExecStop=/bin/sh $S/proxy stop" "ExecStopPost=/bin/sh $S/proxy clean" \
+    'Restart=always' 'RestartSec=10' 'KillMode=mixed' 'TimeoutStopSec=60s' '[Install]' 'WantedBy=multi-user.target' |
+    if [ "$(engine)" = docker ]; then cat; else grep -v docker.service; fi >"$d/unit"
+  wrapper >"$S/proxy" && put "$d/unit" "$UNITS/istio.service" root 0644
+}
+# What Istio's package would have made.
+prepare() {
+  id istio-proxy >/dev/null 2>&1 || if have useradd; then useradd --system --user-group --home-dir /var/lib/istio --shell /usr/sbin/nologin istio-proxy
+  else addgroup -S istio-proxy && adduser -S -D -H -h /var/lib/istio -G istio-proxy istio-proxy; fi || return 1
+  mkdir -p /var/lib/istio/envoy /var/lib/istio/config && { [ -e /etc/istio ] || ln -s /var/lib/istio /etc/istio; }
+}
+# As istio-start.sh starts the proxy; values are in the environment, and only their names among the words.
+wrapper() {
+  cat <<'WRAPPER'
+# Runs the Istio proxy in a container. Written by mesh-vm; the unit istio calls it.
+set -u
+S=${0%/*} V=/var/lib/istio LOG=/var/log/istio
+export HOME="${HOME:-/root}"
+engine=$(cat "$S/engine") && { read -r image && read -r name; } <"$S/image" || exit 1
+"$engine" image inspect "$image" >/dev/null 2>&1 || image=$name
+set -a
+for f in "$V/envoy/sidecar.env" "$V/envoy/cluster.env"; do [ ! -r "$f" ] || . "$f"; done
+INSTANCE_IP=${ISTIO_SVC_IP:-$(hostname -I | cut -d ' ' -f 1)}
+POD_NAME=${POD_NAME:-$(hostname -s)} POD_NAMESPACE=${ISTIO_NAMESPACE:-default}
+CA_ADDR=${CA_ADDR:-istiod.${ISTIO_SYSTEM_NAMESPACE:-istio-system}.svc:15012}
+PROV_CERT=${PROV_CERT-./etc/certs} OUTPUT_CERTS=${OUTPUT_CERTS-./etc/certs}
+PROXY_CONFIG=${PROXY_CONFIG:-"serviceCluster: ${ISTIO_SERVICE:-rawvm}
+controlPlaneAuthPolicy: MUTUAL_TLS
+"}
+set +a
+names=$(sed -n 's/^\([A-Za-z_][A-Za-z0-9_]*\)=.*/--env \1/p' "$V"/envoy/*.env
+  printf -- '--env %s\n' INSTANCE_IP POD_NAME POD_NAMESPACE CA_ADDR PROV_CERT OUTPUT_CERTS PROXY_CONFIG PROXY_UID PROXY_GID FORCE_IPTABLES_BINARY)
+rules() {
+  [ "${ISTIO_CUSTOM_IP_TABLES:-}" = true ] ||
+    "$engine" run --rm --network host --userns host --cap-drop ALL --cap-add NET_ADMIN --cap-add NET_RAW --security-opt label=disable \
+      --user 0:0 --log-driver none $names "$image" istio-iptables "$@"
+}
+case $1 in
+start)
+  install -d -o istio-proxy -m 0755 /var/run/secrets
+  "$engine" rm -f istio-proxy >/dev/null 2>&1
+  rules --cleanup-only && rules || exit 1
+  exec "$engine" run --rm --name istio-proxy --label "mesh-vm.image=$name" --network host --userns host --cap-drop ALL --security-opt label=disable \
+    --user "$(id -u istio-proxy):$(id -g istio-proxy)" --log-driver none --volume "$V/config:/etc/istio/config:ro" --volume "$V/proxy:/etc/istio/proxy" \
+    --volume /etc/certs:/etc/certs --volume /var/run/secrets:/var/run/secrets --volume "$LOG:$LOG" $names \
+    "$image" proxy ${ISTIO_AGENT_FLAGS:-} >>"$LOG/istio.log" 2>>"$LOG/istio.err.log"
+  ;;
+stop) "$engine" stop --time 20 istio-proxy ;;
+clean) rules --cleanup-only ;;
+esac
+WRAPPER
 }
 
 # --- ask: before the proxy stops, so that a token that does not come costs no traffic
@@ -599,7 +703,7 @@ do_track() {
   if have iptables-legacy-save && iptables-legacy-save 2>/dev/null | grep -q '^-A'; then backend=-legacy
   elif have iptables-nft; then backend=-nft
   elif have iptables-legacy; then backend=-legacy; fi
-  sudo_ok istio-proxy || shim || return 1
+  if has engine; then rm -f "$S/bin/sudo"; else sudo_ok istio-proxy || shim || return 1; fi
   if [ "$(field redirect)" = yes ]; then guard; else rm -f "$S/guard" && sweep MESH_; fi || return 1
   dropin >"$d/dropin" && put "$d/dropin" "$DROP/mesh.conf" root 0644
 }
@@ -672,9 +776,7 @@ do_start() {
 }
 undo_start() { disarm; systemctl -q disable istio.service 2>/dev/null; halt; }
 disarm() { systemctl stop mesh-vm-deadman.timer 2>/dev/null; }
-ready() {
-  [ -x "$BIN/pilot-agent" ] && timeout 5 "$BIN/pilot-agent" wait --url http://127.0.0.1:15021/healthz/ready --timeoutSeconds 1 >/dev/null 2>&1
-}
+ready() { agent wait --url http://127.0.0.1:15021/healthz/ready --timeoutSeconds 1 >/dev/null 2>&1; }
 do_ready() { await "$(field wait.ready)" certified; }
 # The old certificate was put away, so one that is there was issued to this start.
 certified() { [ -s "$CERTS/cert-chain.pem" ] && ready; }
@@ -718,7 +820,7 @@ run_remove() {
   { hosts "$d/block" && restore "$S/found" && rm -rf "${TOKEN%/*}"; } 2>"$d/err" || { log 'failed clean' && lines <"$d/err" && finish reverted; }
   [ ! -e "$S/loose" ] || cat "$S/loose" >"$LOOSE" 2>/dev/null
   log 'step uninstall' && hook uninstall
-  [ ! -e "$S/installed" ] || uninstall 2>"$d/err" || { log 'failed uninstall' && lines <"$d/err" && finish reverted; }
+  { { [ ! -e "$S/installed" ] || uninstall; } && drop_user; } 2>"$d/err" || { log 'failed uninstall' && lines <"$d/err" && finish reverted; }
   systemctl reset-failed istio.service 2>/dev/null
   forget
   for f in $gone "$S" "$R/token-before"; do if [ -e "$f" ] || [ -h "$f" ]; then log "left $(printf %s "$f" | b64)"; fi; done

@@ -12,7 +12,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use jiff::Timestamp;
 use mesh::bundle::ROOT_CERT;
-use mesh::{Bundle, Interception, Owner};
+use mesh::{Bundle, Interception, Owner, PullPolicy, Runtime};
 use secrecy::{ExposeSecret as _, SecretString};
 
 /// Names one run of the program on a VM: 32 lower-case hex digits. Unique, not secret.
@@ -243,6 +243,15 @@ fn wanted(bundle: &Bundle) -> Vec<(String, Vec<u8>)> {
     }
     if bundle.finds_address {
         data.push(text("find-address", "yes"));
+    }
+    if bundle.proxy.runtime != Runtime::Systemd {
+        let policy = bundle.proxy.pull_policy.unwrap_or(PullPolicy::IfNotPresent);
+        data.extend([
+            text("engine", &bundle.proxy.runtime.to_string()),
+            text("pull", &policy.to_string()),
+        ]);
+        let image = bundle.proxy.image.as_ref();
+        data.extend(image.map(|image| text("image", &image.to_string())));
     }
     if let Some(install) = &bundle.proxy.install {
         data.extend([

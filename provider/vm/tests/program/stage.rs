@@ -22,6 +22,7 @@ ready() { false; }
 version() { :; }
 tools() { :; }
 registered() { false; }
+drop_user() { :; }
 install() {
   folder=; while :; do case $1 in -d) folder=1 && shift ;; -m) bits=$2 && shift 2 ;; -*) shift 2 ;; *) break ;; esac; done
   if [ -n "$folder" ]; then mkdir -p "$@"; else cp "$1" "$2" && chmod "$bits" "$2"; fi
@@ -227,6 +228,8 @@ pub(crate) fn bundle(files: Vec<File>) -> Bundle {
         files,
         proxy: Proxy {
             runtime: Runtime::Systemd,
+            image: None,
+            pull_policy: None,
             interception: Interception::None,
             install: None::<Install>,
             exclude_inbound_ports: Vec::new(),
