@@ -207,6 +207,7 @@ fn variables_that_are_ours_are_set_by_attributes() {
 fn what_is_ours_is_refused_with_what_to_set_instead() {
     let mut told = String::new();
     for key in [
+        "PROXY_CONFIG",
         "ISTIO_META_INTERCEPTION_MODE",
         "ISTIO_CUSTOM_IP_TABLES",
         "ISTIO_INBOUND_INTERCEPTION_MODE",
@@ -237,6 +238,7 @@ fn what_is_ours_is_refused_with_what_to_set_instead() {
         }
     }
     expect![[r#"
+        PROXY_CONFIG is written by the provider. Set proxy.config instead.
         ISTIO_META_INTERCEPTION_MODE is written by the provider. Set proxy.interception instead.
         ISTIO_CUSTOM_IP_TABLES is written by the provider. Set proxy.interception instead.
         ISTIO_INBOUND_INTERCEPTION_MODE is written by the provider. Set proxy.interception instead.
