@@ -50,7 +50,7 @@ impl Cluster {
                 reason: format!("its key meshNetworks is no YAML: {error}"),
             })?,
             services: seen(services, &mut unseen)?,
-            gateways: seen(gateways, &mut unseen)?,
+            gateways: seen(gateways.map(Some), &mut unseen)?,
             gateway_api: seen(gateway_api, &mut unseen)?,
             unseen,
         }))
@@ -105,13 +105,18 @@ fn seen<T: Default>(
     unseen: &mut Vec<String>,
 ) -> Result<T, ClusterError> {
     match answer {
-        Err(ClusterError::Forbidden { call, .. }) => {
+        Err(error) => {
+            let rule = error.missing_rule();
+            let (Some(rule), ClusterError::Forbidden { call, .. }) = (rule, &error) else {
+                return Err(error);
+            };
             unseen.push(format!(
-                "The credential is not allowed to {call}, so a gateway may be there that is not seen, or a host that \
-                 does not pass. examples/rbac.yaml has the rule."
+                "The credential may not {call}, so the way may be another one than told. Its ClusterRole lacks the rule \
+                 {{ {} }}.",
+                rule.trim_start_matches("- ").replace("\n  ", ", ")
             ));
             Ok(T::default())
         }
-        answer => answer,
+        found => found,
     }
 }

@@ -31,7 +31,7 @@ pub struct Gateway {
     pub port: u16,
     /// What announces it, e.g. `Service istio-system/istio-eastwestgateway`.
     pub announced_by: String,
-    /// Hosts that it lets through (`AUTO_PASSTHROUGH`); `None`: that is seen in another cluster only.
+    /// Hosts that it lets through (`AUTO_PASSTHROUGH`); `None`: that is not seen.
     pub exposes: Option<Vec<String>>,
 }
 
@@ -144,13 +144,16 @@ impl Networks {
             .partition(|gateway| gateway.address.is_some());
         let mut missing = self.unseen.clone();
         if let (Some(network), true) = (other, gateways.is_empty()) {
-            missing.extend(caller.network.map(|of| unrouted(of, network, &target.name)));
+            let of = caller.network.filter(|_| self.unseen.is_empty());
+            missing.extend(of.map(|of| unrouted(of, network, &target.name)));
             let pending = pending.iter().map(|gateway| &gateway.announced_by);
             missing
                 .extend(pending.map(|by| format!("{by} has no address yet, so it is no gateway.")));
         }
         let mut hops = vec![caller.name.clone()];
-        obstacles(caller, target, &gateways, &mut missing);
+        let named = caller.network.is_some() || !self.unseen.is_empty();
+        missing.extend((!named && !gateways.is_empty()).then(|| nameless(&caller.name)));
+        obstacles(target, &gateways, &mut missing);
         let dropped = !gateways.is_empty() && !target.mutual_tls;
         let first = gateways.first().filter(|_| !dropped);
         hops.extend(first.map(|gateway| gateway.hop()));
@@ -193,8 +196,15 @@ fn unrouted(caller: &str, network: &str, target: &str) -> String {
     )
 }
 
+fn nameless(caller: &str) -> String {
+    format!(
+        "The network of {caller} has no name: istiod before 1.30 lets it call directly, later ones through the gateway. \
+         Name it: `network` of the workload, or the label topology.istio.io/network of the control plane's namespace."
+    )
+}
+
 /// Adds what keeps traffic from passing the gateways.
-fn obstacles(caller: &End<'_>, target: &End<'_>, gateways: &[&Gateway], missing: &mut Vec<String>) {
+fn obstacles(target: &End<'_>, gateways: &[&Gateway], missing: &mut Vec<String>) {
     if gateways.is_empty() {
         return;
     }
@@ -204,14 +214,6 @@ fn obstacles(caller: &End<'_>, target: &End<'_>, gateways: &[&Gateway], missing:
              healthy upstream). Give the workload a service account, and do not set the label security.istio.io/tlsMode."
                 .into(),
         );
-    }
-    if caller.network.is_none() {
-        missing.push(format!(
-            "The network of {} has no name: istiod before 1.30 lets it call directly, later ones through the \
-             gateway. Name it: `network` of the workload, or the label topology.istio.io/network of the control plane's \
-             namespace.",
-            caller.name
-        ));
     }
     for gateway in gateways {
         let kept: Vec<&String> = target

@@ -244,6 +244,8 @@ async fn networks_that_may_not_be_looked_at_are_told_and_no_error() {
     for what in ["list Service", "list Gateway", "get Namespace"] {
         assert!(told.contains(what), "{what}: {told}");
     }
+    let rule = "{ apiGroups: [\"\"], resources: [services], verbs: [list] }";
+    assert!(told.contains(rule), "{told}");
 }
 
 #[tokio::test]

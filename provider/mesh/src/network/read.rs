@@ -20,8 +20,8 @@ pub struct Announced {
     pub mesh_networks: Value,
     /// Every `Service`.
     pub services: Vec<Value>,
-    /// Every `Gateway` of Istio's.
-    pub gateways: Vec<Value>,
+    /// Every `Gateway` of Istio's; `None`: they may not be read.
+    pub gateways: Option<Vec<Value>>,
     /// Every `Gateway` of the Gateway API with that label.
     pub gateway_api: Vec<Value>,
     /// What of these may not be read, each as a sentence.
@@ -39,7 +39,7 @@ impl Networks {
             .find(|(_, network)| from_registry(network, &announced.cluster_id));
         let mut gateways: Vec<Gateway> = vec![];
         for service in &announced.services {
-            gateways.extend(of_service(service, &announced.gateways));
+            gateways.extend(of_service(service, announced.gateways.as_deref()));
         }
         for (network, of) in &configured {
             let listed = of["gateways"].as_array().into_iter().flatten();
@@ -60,7 +60,7 @@ fn from_registry(network: &Value, cluster: &str) -> bool {
     listed(&network["endpoints"]).any(|endpoint| endpoint["fromRegistry"] == cluster)
 }
 
-fn of_service(service: &Value, gateways: &[Value]) -> Vec<Gateway> {
+fn of_service(service: &Value, gateways: Option<&[Value]>) -> Vec<Gateway> {
     let (metadata, spec) = (&service["metadata"], &service["spec"]);
     let labels = &metadata["labels"];
     let Some(network) = text(&labels[NETWORK]) else {
@@ -71,13 +71,13 @@ fn of_service(service: &Value, gateways: &[Value]) -> Vec<Gateway> {
     if addresses.is_empty() {
         addresses.push(None);
     }
-    let exposes = exposed(spec["selector"].as_object(), port, gateways);
+    let exposes = gateways.map(|of| exposed(spec["selector"].as_object(), port, of));
     let gateway = |address| Gateway {
         network: network.clone(),
         address,
         port,
         announced_by: named("Service", metadata),
-        exposes: Some(exposes.clone()),
+        exposes: exposes.clone(),
     };
     addresses.into_iter().map(gateway).collect()
 }

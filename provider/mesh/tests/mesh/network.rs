@@ -22,7 +22,7 @@ fn passing(name: &str, hosts: &[&str]) -> Value {
 fn mesh(of_pods: bool, of_vms: bool) -> Announced {
     let mut announced = Announced {
         namespace: json!({ "metadata": { "labels": { "topology.istio.io/network": "k8s" } } }),
-        gateways: vec![passing("east", &["*.local"]), passing("vm", &["*"])],
+        gateways: Some(vec![passing("east", &["*.local"]), passing("vm", &["*"])]),
         ..Announced::default()
     };
     let services = &mut announced.services;
@@ -115,10 +115,10 @@ fn what_keeps_traffic_from_passing_is_told_with_the_way_out() {
     let mut plain = entry();
     plain["spec"]["serviceAccount"] = Value::Null;
     let mut announced = mesh(true, true);
-    announced.gateways = vec![
+    announced.gateways = Some(vec![
         passing("vm", &["*.local", "bookinfo/reviews.corp"]),
         passing("east", &["ratings.corp"]),
-    ];
+    ]);
     check(
         &announced,
         &plain,
@@ -130,7 +130,7 @@ fn what_keeps_traffic_from_passing_is_told_with_the_way_out() {
               *.svc.cluster.local does not pass the gateway: Service istio-system/east lets through ratings.corp. Add the host to a Gateway's server on port 15443 with tls.mode AUTO_PASSTHROUGH.
         "#]],
     );
-    announced.gateways = vec![];
+    announced.gateways = Some(vec![]);
     let mut labelled = entry();
     labelled["spec"]["labels"]["security.istio.io/tlsMode"] = json!("disabled");
     check(
@@ -215,9 +215,11 @@ fn networks_are_read_from_whatever_announces_them() {
 fn what_may_not_be_looked_at_is_told_in_both_directions() {
     let mut announced = mesh(true, false);
     announced.unseen = vec!["nobody may list Services".into()];
+    announced.gateways = None;
     let (networks, vm) = (Networks::of(&announced), vm(&entry()));
+    // Nor is anything said of what might be there unseen: "no gateway", "lets through nothing".
     for way in [networks.to_vm(&vm), networks.to_pod(&vm)] {
-        assert_eq!(way.missing[0], announced.unseen[0]);
+        assert_eq!(way.missing, announced.unseen);
     }
 }
 
