@@ -51,11 +51,10 @@ async fn a_foreign_object_stays_as_it_is() -> Done {
 async fn a_cluster_that_cannot_be_used_is_told_with_its_cause() -> Done {
     let scenario = Scenario::begin("cluster")?;
     let (host, authority) = endpoint(&scenario)?;
-    let empty = ApiServer::start()?;
+    let empty = ApiServer::without_istio()?;
     empty
         .kubectl()
         .create_namespace(&scenario.namespace, &["bookinfo-ratings"])?;
-    empty.kubectl().call(&["delete", "crd", "--all"], b"")?;
     let cases = [
         (
             json!({"host": "https://127.0.0.1:1", "token": "x"}),

@@ -112,7 +112,7 @@ async fn rules_that_lock_everybody_out_go_away_by_themselves() -> Done {
     let nobody = async {
         let (vm, address) = (vm.clone(), (vm.address, vm.ssh_port));
         let look = tokio::task::spawn_blocking(move || {
-            wait_for("the rules are there", 60, || {
+            wait_for("the rules are there", 120, || {
                 vm.shell("iptables-save -t nat | grep -c -- '-j ISTIO_LOCK' || true")
                     .map(|count| count != "0\n")
             })?;

@@ -64,7 +64,10 @@ report() {
 }
 # The token is fetched when all else is ready, so that a slow package does not use it up.
 token() {
-  if [ -e "$here/token-command" ]; then text=$(/bin/sh "$here/token-command" 3>&-) || text=
+  # Past a proxy that is there, and without the reports, which it could read away.
+  past=; ! id istio-proxy >/dev/null 2>&1 || ! command -v sudo >/dev/null || past='sudo -n -g istio-proxy'
+  # shellcheck disable=SC2086 # words, or none
+  if [ -e "$here/token-command" ]; then text=$($past timeout 60 /bin/sh "$here/token-command" </dev/null 3>&-) || text=
   else text=$(cat "$here/token" 2>/dev/null); fi
   [ -n "$text" ] && pair token "$text"
 }

@@ -450,8 +450,8 @@ halt() {
 # What tproxy adds to the routing at each start, and never takes away.
 unroute() {
   for family in -4 -6; do
-    while ip "$family" rule del fwmark 0x539 lookup 133; do :; done
-    ip "$family" route flush table 133
+    # Without that rule the table is somebody else's.
+    while ip "$family" rule del fwmark 0x539 lookup 133; do ip "$family" route flush table 133; done
   done 2>/dev/null
   :
 }

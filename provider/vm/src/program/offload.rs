@@ -32,6 +32,7 @@ const SERVICE: &str = "[Unit]
 Description=Fetches the token of the mesh's proxy
 Wants=network-online.target
 After=network-online.target
+PartOf=istio.service
 
 [Service]
 Type=oneshot

@@ -7,8 +7,9 @@ new=$(mktemp /run/mesh-vm-token.XXXXXX) || exit 1
 trap 'rm -f "$new"' EXIT
 /bin/sh /var/lib/istio/token-command >"$new" || exit 1
 grep -q '^[A-Za-z0-9_-]*[.][A-Za-z0-9_-]*[.][A-Za-z0-9_-]*$' "$new" || { echo 'token-command printed no token' >&2 && exit 1; }
-# The folder is the proxy's: a link that it left in the way goes, and is never written through.
-[ ! -h "$folder" ] || rm -f "$folder"
-install -d -o istio-proxy -g istio-proxy -m 0755 "${folder%/*}" && install -d -o istio-proxy -g istio-proxy -m 0700 "$folder" || exit 1
-rm -rf "$folder/istio-token.mesh" && install -o istio-proxy -g istio-proxy -m 0600 "$new" "$folder/istio-token.mesh" &&
-  mv -fT "$folder/istio-token.mesh" "$folder/istio-token"
+[ -d "${folder%/*}" ] || install -d -o istio-proxy -g istio-proxy -m 0755 "${folder%/*}" || exit 1
+# That folder is the proxy's, which could exchange what is in it for a link at any time: so it is written as that
+# user, who can reach nothing more by it.
+setpriv --reuid istio-proxy --regid istio-proxy --init-groups /bin/sh -c '
+  mkdir -p "$1" && rm -rf "$1/istio-token.mesh" && cat >"$1/istio-token.mesh" && mv -fT "$1/istio-token.mesh" "$1/istio-token"
+' sh "$folder" <"$new"
