@@ -85,7 +85,7 @@ fn each_runtime_has_a_source_of_its_own() {
     check(
         |w| {
             (w.proxy.runtime, w.proxy.image) = (Runtime::Docker, image());
-            w.proxy.interception = Interception::Tproxy;
+            (w.proxy.interception, w.sidecar) = (Interception::Tproxy, None);
         },
         "tproxy-runtime: proxy.interception, proxy.runtime",
     );
