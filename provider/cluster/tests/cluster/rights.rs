@@ -244,8 +244,8 @@ async fn networks_that_may_not_be_looked_at_are_told_and_no_error() {
     for what in ["list Service", "list Gateway", "get Namespace"] {
         assert!(told.contains(what), "{what}: {told}");
     }
-    let rule = "{ apiGroups: [\"\"], resources: [services], verbs: [list] }";
-    assert!(told.contains(rule), "{told}");
+    let missing = "{ apiGroups: [\"\"], resources: [services], verbs: [list] }";
+    assert!(told.contains(missing), "{told}");
 }
 
 #[tokio::test]
@@ -267,7 +267,7 @@ async fn a_service_account_that_may_not_be_looked_at_is_not_absent() {
         .as_array()
         .unwrap()
         .iter()
-        .filter(|rule| rule["resources"] != json!(["serviceaccounts"]));
+        .filter(|missing| missing["resources"] != json!(["serviceaccounts"]));
     let patch = json!({ "rules": rules.collect::<Vec<_>>() });
     kubectl()
         .patch(
