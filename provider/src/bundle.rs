@@ -154,6 +154,11 @@ object! {
     }
 }
 
+/// Whether an address has room for a password or a signature.
+fn may_hold_a_secret(url: &str) -> bool {
+    url.contains(['@', '?'])
+}
+
 /// The data source.
 pub(crate) struct VmBundle;
 
@@ -175,6 +180,14 @@ impl DataSource for VmBundle {
             let text = "token_command is empty, so the VM would have no token. Give a command that prints one.";
             let text = diagnose::coded("token-command", text);
             told.push(Diagnostic::error("No token command", text).at("token_command"));
+        }
+        let install = input.workload().and_then(|workload| workload.proxy.install);
+        if install.is_some_and(|install| may_hold_a_secret(&install.url)) {
+            let text = "The package's address has a user or a query, which may be a password or a signature, and all \
+                        that this data source gives is in the state and in the machine's user data. Offer the package at \
+                        an address without, or use the ephemeral resource mesh_vm_bundle.";
+            let text = diagnose::coded("bundle-url", text);
+            told.push(Diagnostic::error("The package's address would be public", text).at("proxy"));
         }
         told
     }

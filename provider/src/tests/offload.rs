@@ -215,3 +215,30 @@ async fn what_a_bundle_is_asked_for_is_checked_as_a_workload_is_but_needs_no_add
         assert_eq!(told.len(), usize::from(name == "rat.ings"), "{told:?}");
     }
 }
+
+#[tokio::test]
+async fn an_address_of_the_package_that_may_hold_a_password_goes_into_no_user_data() {
+    let client = provider(&json!({})).await;
+    let source = client.data_source("mesh_vm_bundle").unwrap();
+    for (url, refused) in [
+        ("https://packages.example.com/istio.deb", false),
+        ("https://me:secret@packages.example.com/istio.deb", true),
+        (
+            "https://packages.example.com/istio.deb?signature=secret",
+            true,
+        ),
+    ] {
+        let install = json!({ "url": url, "sha256": "a".repeat(64) });
+        let config = json!({
+            "namespace": "bookinfo", "name": "ratings", "token_command": "cat /run/token", "proxy": { "install": install },
+        });
+        let told = source.validate(&config).await.unwrap().diagnostics;
+        let told: Vec<_> = told.iter().map(ToString::to_string).collect();
+        assert_eq!(told.len(), usize::from(refused), "{told:?}");
+        assert!(
+            told.iter()
+                .all(|told| told.contains("bundle-url") && !told.contains("secret")),
+            "{told:?}"
+        );
+    }
+}
