@@ -165,8 +165,9 @@ pub(crate) fn not_removed(step: &str, lines: &[String]) -> Diagnostic {
         coded(
             "vm-not-removed",
             &format!(
-                "The removal stopped at the step \"{at}\". Mend on the VM what is said below and destroy again; to \
-                 leave the VM as it is, set on_destroy = \"keep\", apply, and destroy.{said}"
+                "The removal stopped at the step \"{at}\". Its entry was withdrawn before, so the VM takes no traffic of the \
+                 mesh until it is applied again. Mend on the VM what is said below and destroy again; to leave the VM as \
+                 it is, set on_destroy = \"keep\", apply, and destroy.{said}"
             ),
         ),
     )
