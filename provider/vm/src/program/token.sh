@@ -10,6 +10,7 @@ grep -q '^[A-Za-z0-9_-]*[.][A-Za-z0-9_-]*[.][A-Za-z0-9_-]*$' "$new" || { echo 't
 [ -d "${folder%/*}" ] || install -d -o istio-proxy -g istio-proxy -m 0755 "${folder%/*}" || exit 1
 # That folder is the proxy's, which could exchange what is in it for a link at any time: so it is written as that
 # user, who can reach nothing more by it.
+# shellcheck disable=SC2016 # the inner shell expands it
 setpriv --reuid istio-proxy --regid istio-proxy --init-groups /bin/sh -c '
   mkdir -p "$1" && rm -rf "$1/istio-token.mesh" && cat >"$1/istio-token.mesh" && mv -fT "$1/istio-token.mesh" "$1/istio-token"
 ' sh "$folder" <"$new"
