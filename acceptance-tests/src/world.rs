@@ -15,6 +15,9 @@ use crate::{Done, Failure, Result};
 /// The environment variable that names the bed.
 pub const VARIABLE: &str = "MESH_BED";
 /// The service account of the VMs' workloads, in each scenario's namespace.
+/// After this long a condition is given up. Nothing is measured by it: a machine may be busy.
+const PATIENCE: Duration = Duration::from_mins(5);
+
 const ACCOUNT: &str = "bookinfo-ratings";
 /// Tells a later process that the VM is not fresh.
 const USED: &str = "/var/cache/a-scenario-was-here";
@@ -71,7 +74,7 @@ impl Scenario {
         let kubectl = world.bed.kubectl();
         kubectl.create_namespace(&namespace, &[ACCOUNT])?;
         let root = format!("/api/v1/namespaces/{namespace}/configmaps/istio-ca-root-cert");
-        wait_for("istiod's root certificate in the namespace", 30, || {
+        wait_for("istiod's root certificate in the namespace", || {
             kubectl.find(&root).map(|found| found.is_some())
         })?;
         let numbers = world.take(vms);
@@ -94,9 +97,7 @@ impl Scenario {
     /// its first commands run.
     pub fn boot_with_user_data(&self, user_data: &str) -> Result<Vm> {
         let vm = self.vm.rebuild_with_user_data(user_data)?;
-        wait_for("the machine boots", 60, || {
-            vm.write(USED, b"").map(|()| true)
-        })?;
+        wait_for("the machine boots", || vm.write(USED, b"").map(|()| true))?;
         Ok(vm)
     }
 
@@ -218,13 +219,12 @@ fn fresh(vm: &Vm) -> Result<Vm> {
 /// Asks again and again until the answer is yes; an error counts as no and is told at the end.
 ///
 /// # Errors
-/// It is still no after that many seconds.
+/// It is still no when [`PATIENCE`] is over.
 pub fn wait_for<E: Debug>(
     what: &str,
-    seconds: u64,
     mut holds: impl FnMut() -> std::result::Result<bool, E>,
 ) -> Done {
-    let end = Instant::now() + Duration::from_secs(seconds);
+    let end = Instant::now() + PATIENCE;
     loop {
         let last = holds();
         if matches!(last, Ok(true)) {
@@ -232,7 +232,7 @@ pub fn wait_for<E: Debug>(
         }
         if Instant::now() > end {
             return Err(Failure::new(format!(
-                "{what}: not after {seconds} s, at last {last:?}"
+                "{what}: not after {PATIENCE:?}, at last {last:?}"
             )));
         }
         thread::sleep(Duration::from_millis(100));

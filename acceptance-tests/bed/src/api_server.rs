@@ -18,7 +18,7 @@ use crate::progress::Progress;
 use crate::servers::Servers;
 use crate::{Error, Result};
 
-const READY: Duration = Duration::from_mins(1);
+const READY: Duration = Duration::from_mins(5);
 
 /// An API server of one's own: on loopback, on free ports, without a controller manager, RBAC on.
 ///

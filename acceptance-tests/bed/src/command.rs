@@ -85,7 +85,7 @@ pub(crate) fn quick(program: &str, args: &[&str]) -> Result<String> {
     checked(
         Command::new(program).args(args),
         b"",
-        Duration::from_mins(1),
+        Duration::from_mins(5),
     )
 }
 

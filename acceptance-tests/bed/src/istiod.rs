@@ -17,7 +17,7 @@ use crate::process::{Lifetime, Server};
 use crate::servers::Servers;
 use crate::{Error, Result};
 
-const READY: Duration = Duration::from_mins(1);
+const READY: Duration = Duration::from_mins(5);
 const SYSTEM: &str = "istio-system";
 /// A name that leads to istiod from outside, where the name service knows it.
 pub const CUSTOM_HOST: &str = "istiod.example.com";

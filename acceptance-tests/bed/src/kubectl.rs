@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use crate::command::{Output, run, tail};
 use crate::{Error, Result};
 
-const LIMIT: Duration = Duration::from_mins(1);
+/// For a command that hangs; hundreds of documents take a busy machine minutes.
+const LIMIT: Duration = Duration::from_mins(5);
 
 /// The real kubectl with an administrator's kubeconfig.
 #[derive(Clone, Debug)]

@@ -12,8 +12,8 @@ use crate::network::{Subnet, namespace};
 use crate::process::{Lifetime, Recorded, Server};
 use crate::{Error, Result, cache, engines, overlay};
 
-const EXEC: Duration = Duration::from_mins(2);
-const UP: Duration = Duration::from_mins(1);
+const EXEC: Duration = Duration::from_mins(5);
+const UP: Duration = Duration::from_mins(5);
 
 /// What a rebuilt machine does with its SSH host key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -317,7 +317,7 @@ impl Machine {
     fn wait_until_off(&self) -> Result<()> {
         wait_for(
             &format!("{} is off", self.name),
-            Duration::from_secs(30),
+            Duration::from_mins(5),
             || match self.nspawn() {
                 Some(_) => Err("it still runs".into()),
                 None => Ok(()),

@@ -153,7 +153,7 @@ fn ip(batch: &str, namespace: Option<&str>) -> Result<()> {
     checked(
         command.args(["-batch", "-"]),
         batch.as_bytes(),
-        Duration::from_secs(20),
+        Duration::from_mins(5),
     )
     .map(drop)
 }

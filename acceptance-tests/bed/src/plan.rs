@@ -152,7 +152,7 @@ impl<'a> Plan<'a> {
             .arg(self.layers.package.folder())
             .arg(PACKAGE_PORT.to_string());
         Server::start("packages", &mut server, &self.folder, Lifetime::Bed)?;
-        wait_for("the package is served", Duration::from_secs(20), || {
+        wait_for("the package is served", Duration::from_mins(5), || {
             TcpStream::connect((self.subnet.gateway(), PACKAGE_PORT))
                 .map(drop)
                 .map_err(|error| error.to_string())

@@ -12,7 +12,7 @@ use crate::istiod::{self, CLUSTER};
 use crate::kubectl::Kubectl;
 use crate::machine::Machine;
 
-const READY: Duration = Duration::from_mins(1);
+const READY: Duration = Duration::from_mins(5);
 /// Where the pods are.
 pub(crate) const NAMESPACE: &str = "bookinfo";
 /// Whose certificates they have.

@@ -76,7 +76,7 @@ impl Recorded {
         }
         wait_for(
             &format!("end of process {}", self.pid),
-            Duration::from_secs(20),
+            Duration::from_mins(5),
             || {
                 if self.alive() {
                     Err(String::new())

@@ -27,7 +27,7 @@ pub const COOKIE: (&str, &str) = (
     "d602bf8f470bc67ca7faa0386276bbdd4330efaf76d1a219cb4d6991ca9872b2",
 );
 /// How long Terraform waits for the handshake line, and we for a line of the log.
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_mins(5);
 
 /// Where a plugin listens.
 #[derive(Clone, Debug, PartialEq, Eq)]

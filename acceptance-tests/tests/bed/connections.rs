@@ -38,7 +38,7 @@ async fn ssh_and_database_connections_survive_bootstraps() -> Done {
     vm.write("/tmp/client.py", CLIENT.as_bytes())?;
     vm.shell("systemd-run --quiet --unit=echo python3 /tmp/echo.py")?;
     let inbound = || -> Result<TcpStream> {
-        wait_for("the database listens", 10, || {
+        wait_for("the database listens", || {
             TcpStream::connect((vm.address, 5432)).map(|_| true)
         })?;
         Ok(TcpStream::connect((vm.address, 5432))?)
@@ -112,7 +112,7 @@ async fn rules_that_lock_everybody_out_go_away_by_themselves() -> Done {
     let nobody = async {
         let (vm, address) = (vm.clone(), (vm.address, vm.ssh_port));
         let look = tokio::task::spawn_blocking(move || {
-            wait_for("the rules are there", 120, || {
+            wait_for("the rules are there", || {
                 vm.shell("iptables-save -t nat | grep -c -- '-j ISTIO_LOCK' || true")
                     .map(|count| count != "0\n")
             })?;

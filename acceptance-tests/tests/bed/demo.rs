@@ -69,7 +69,7 @@ pub(crate) fn can_call_pod(scenario: &Scenario) -> Done {
 
 /// Calls until the caller's proxy has heard of the other side, and looks at who saw whom.
 pub(crate) fn call(from: &Machine, url: &str, caller: &str, answerer: &str) -> Done {
-    wait_for(&format!("{} calls {url}", from.name), 20, || {
+    wait_for(&format!("{} calls {url}", from.name), || {
         let answer = from.curl(url, &[]).map_err(|error| error.chain())?;
         let seen = [format!("URI={caller}"), format!("By={answerer}")];
         if answer.status == 200 && !seen.iter().all(|part| answer.body.contains(part)) {

@@ -27,7 +27,7 @@ fn a_destroyed_workload_leaves_the_vm_and_the_namespace_as_they_were() -> Done {
 fn a_vm_that_is_off_does_not_keep_its_objects() -> Done {
     let scenario = Scenario::begin("off")?;
     let mut terraform = Terraform::new(&scenario, "workload")?;
-    terraform.set("timeouts", json!({"delete": "15s"}))?;
+    terraform.set("timeouts", json!({"delete": "30s"}))?;
     terraform.apply()?;
     scenario.vm.kill()?;
     let run = terraform.destroy()?;

@@ -90,7 +90,7 @@ async fn a_wrong_trust_root_is_named() -> Done {
         "/api/v1/namespaces/{}/configmaps/istio-ca-root-cert",
         scenario.namespace
     );
-    wait_for("istiod's root certificate is back", 30, || {
+    wait_for("istiod's root certificate is back", || {
         kubectl.find(&there).map(|found| found.is_some())
     })?;
     workload.converge().await

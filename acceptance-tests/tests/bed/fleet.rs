@@ -59,7 +59,7 @@ fn answers(scenario: &Scenario) -> Result<BTreeMap<String, usize>> {
 fn shared(scenario: &Scenario, holds: impl Fn(usize, usize) -> bool) -> Done {
     let name = |vm: &Vm| vm.shell("hostname").map(|name| name.trim().to_owned());
     let (first, second) = (name(&scenario.vm)?, name(&scenario.more[0])?);
-    wait_for("the calls are shared out", 30, || {
+    wait_for("the calls are shared out", || {
         let counts = answers(scenario)?;
         let of = |name: &str| counts.get(name).copied().unwrap_or_default();
         let (one, two) = (of(&first), of(&second));
@@ -343,7 +343,7 @@ async fn a_vm_that_registers_itself_is_a_member_and_never_ours() -> Done {
 
     let name = format!("{FLEET}-{}", scenario.vm.address);
     let path = scenario.object("workloadentries", &name);
-    wait_for("istiod has made an entry", 60, || {
+    wait_for("istiod has made an entry", || {
         kubectl.find(&path).map(|entry| entry.is_some())
     })?;
     crate::demo::call_vm(&scenario)?;

@@ -28,13 +28,13 @@ async fn a_dead_application_is_withdrawn_and_comes_back() -> Done {
 
     let since = Instant::now();
     scenario.vm.shell("systemctl stop ratings")?;
-    wait_for("istiod is told of the dead application", 60, || {
+    wait_for("istiod is told of the dead application", || {
         healthy("False")
     })?;
     println!("withdrawn after {:?}", since.elapsed());
     let since = Instant::now();
     scenario.vm.shell("systemctl start ratings")?;
-    wait_for("istiod is told that it is back", 60, || healthy("True"))?;
+    wait_for("istiod is told that it is back", || healthy("True"))?;
     println!("back after {:?}", since.elapsed());
 
     workload.config["labels"]["version"] = json!("v2");

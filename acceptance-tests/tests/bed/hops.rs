@@ -127,7 +127,7 @@ fn bastion(scenario: &Scenario) -> Result<String> {
          -o HostKey={FOLDER}/key"
     ))?;
     let key = vm.read(&format!("{FOLDER}/key.pub"))?;
-    acceptance_tests::wait_for("the bastion listens", 10, || {
+    acceptance_tests::wait_for("the bastion listens", || {
         std::net::TcpStream::connect((vm.address, BASTION)).map(|_| true)
     })?;
     Ok(key.trim().to_owned())
@@ -146,7 +146,7 @@ async fn wired(scenario: &Scenario) -> Result<(Workload, Wire)> {
 
 /// Waits until the journal of a run after `before` holds what a shell there looks for.
 async fn journal(scenario: &Scenario, before: &str, holds: &str) -> Done {
-    let end = Instant::now() + Duration::from_mins(1);
+    let end = Instant::now() + Duration::from_mins(5);
     let look = format!(
         "cd /var/lib/istio/mesh/run 2>/dev/null && [ \"$(cat id)\" != '{}' ] && {holds} && echo yes; true",
         before.trim()

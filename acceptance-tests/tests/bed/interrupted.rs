@@ -50,7 +50,7 @@ async fn a_killed_provider_leaves_a_vm_that_ends_by_itself() -> Done {
     assert!(applied.is_err(), "{:?}", applied.map(|told| texts(&told)));
     // Terraform writes the state of before when a plugin dies.
     workload.state = before;
-    wait_for("the VM ends its run", 60, || {
+    wait_for("the VM ends its run", || {
         scenario
             .vm
             .exec(&["test", "-e", "/var/lib/istio/mesh/run/end"])
@@ -79,7 +79,7 @@ async fn a_killed_create_is_begun_again_by_the_next_apply() -> Done {
     scenario.vm.kill()?;
     scenario.vm.start()?;
     scenario.vm.wait_until_up()?;
-    wait_for("the VM has taken its run back", 60, || {
+    wait_for("the VM has taken its run back", || {
         crate::failures::clean(&scenario)
     })?;
     workload.converge().await
@@ -240,7 +240,7 @@ async fn kill(vm: &Machine, provider: &Client) -> Done {
 
 /// Waits until a run on the VM starts the proxy.
 async fn at_start(vm: &Machine) -> Done {
-    let end = Instant::now() + Duration::from_mins(1);
+    let end = Instant::now() + Duration::from_mins(5);
     let look = "if [ ! -e /var/lib/istio/mesh/run/end ]; then tail -n 1 /var/lib/istio/mesh/run/steps 2>/dev/null; fi; true";
     while vm.shell(look)? != "start\n" {
         if Instant::now() > end {

@@ -81,7 +81,7 @@ struct Load<'a> {
 impl<'a> Load<'a> {
     fn begin(scenario: &'a Scenario) -> Result<Self> {
         let name = format!("ratings.vm.{}", scenario.namespace);
-        wait_for("the pod calls the VM", 30, || {
+        wait_for("the pod calls the VM", || {
             let url = format!("http://{name}:9081/");
             let answer = scenario.pods[0].curl(&url, &[]);
             answer.map(|answer| answer.status == 200)
@@ -97,7 +97,7 @@ impl<'a> Load<'a> {
     /// Waits until more calls were answered.
     fn goes_on(&self, when: &str) -> Done {
         let before = self.counts()?.values().sum::<usize>();
-        wait_for(&format!("calls {when}"), 30, || {
+        wait_for(&format!("calls {when}"), || {
             let now = self.counts()?.values().sum::<usize>();
             Ok::<_, Failure>(now > before + 50)
         })
@@ -106,7 +106,7 @@ impl<'a> Load<'a> {
     /// Waits until the VM has answered some of them, the slow ones, too.
     fn reaches(vm: &Vm) -> Done {
         let asked = "curl -s http://127.0.0.1:15000/clusters | awk -F :: '/^inbound[|]908/ && $3 == \"rq_success\" && $4 > 5' | wc -l";
-        wait_for(&format!("calls reach {}", vm.name), 30, || {
+        wait_for(&format!("calls reach {}", vm.name), || {
             vm.shell(asked).map(|ports| ports.trim() == "2")
         })
     }
@@ -124,7 +124,7 @@ impl<'a> Load<'a> {
     fn end(self) -> Result<BTreeMap<String, usize>> {
         let pod = &self.scenario.pods[0];
         pod.shell("touch /var/tmp/load/stop")?;
-        wait_for("the calls end", 30, || {
+        wait_for("the calls end", || {
             pod.shell("systemctl is-active load; true")
                 .map(|state| state != "active\n")
         })?;

@@ -30,7 +30,7 @@ fn a_vm_replaced_behind_its_address_is_bootstrapped_in_the_same_apply_while_it_b
     );
     thread::scope(|scope| {
         let apply = scope.spawn(|| terraform.apply_saved(&plan));
-        wait_for("the apply runs", 20, || {
+        wait_for("the apply runs", || {
             let lock = terraform.path().join(".terraform.tfstate.lock.info");
             Ok::<_, ()>(lock.exists())
         })?;

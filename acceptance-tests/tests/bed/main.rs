@@ -48,7 +48,7 @@ fn vm_state(vm: &Machine) -> Result<String> {
 
 /// Waits until the proxy of a VM is ready.
 fn ready(vm: &Machine) -> Done {
-    wait_for("the proxy is ready", 60, || {
+    wait_for("the proxy is ready", || {
         let answer = vm.curl("http://127.0.0.1:15021/healthz/ready", &[]);
         answer.map(|answer| answer.status == 200)
     })

@@ -170,7 +170,7 @@ impl Networks {
                 format!("{}.{NAMESPACE}.svc", pod.name),
             ),
         ] {
-            wait_for(&format!("{service} in the access log"), 30, || {
+            wait_for(&format!("{service} in the access log"), || {
                 gateway.access_log().map(|log| log.contains(&service))
             })?;
         }
@@ -186,7 +186,7 @@ impl Direction<'_> {
         let what = format!("{} is reached through a gateway: {through}", self.url);
         let mut calls = 0;
         let mut taken = String::new();
-        wait_for(&what, 30, || {
+        wait_for(&what, || {
             calls += 1;
             let name = format!("call-{through}-{calls}-{}", self.caller);
             let answer = self.from.curl(&self.url, &["--user-agent", &name]);

@@ -47,7 +47,7 @@ fn start(vm: &Machine, name: &str, at: &str) -> Done {
 
 /// Calls until the answer is the name of the application that is meant.
 fn answers(from: &Machine, url: &str, name: &str) -> Done {
-    wait_for(&format!("{name} answers at {url}"), 30, || {
+    wait_for(&format!("{name} answers at {url}"), || {
         let answer = from.curl(url, &[]).map_err(|error| error.chain())?;
         if answer.body == name {
             Ok(true)

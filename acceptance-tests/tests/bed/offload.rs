@@ -53,9 +53,7 @@ async fn a_vm_without_ssh_joins_by_an_archive_and_leaves_again() -> Done {
     assert!(said.starts_with("  check\n"), "no warning: {said}");
     let end = "  ready\nthis machine is a member of the mesh\n";
     assert!(said.ends_with(end), "{said}");
-    wait_for("istiod reports the proxy", 30, || {
-        is_connected(&scenario, NAME)
-    })?;
+    wait_for("istiod reports the proxy", || is_connected(&scenario, NAME))?;
     call_vm(&scenario)?;
     can_call_pod(&scenario)?;
     let left = vm.shell("cd /root/mesh && ls")?;

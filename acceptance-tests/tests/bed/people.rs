@@ -78,7 +78,7 @@ fn ctrl_c_keeps_the_state_and_the_next_apply_converges() -> Done {
         .stdout(Stdio::piped())
         .stderr(Stdio::piped());
     let apply = apply.spawn()?;
-    wait_for("the VM starts its proxy", 60, || {
+    wait_for("the VM starts its proxy", || {
         let steps = scenario.vm.shell(
             "[ -e /var/lib/istio/mesh/run/end ] || tail -n 1 /var/lib/istio/mesh/run/steps",
         )?;

@@ -93,7 +93,7 @@ fn a_vm_joins_by_its_user_data_and_keeps_its_token_fresh() -> Done {
     );
     let vm = scenario.boot_with_user_data(user_data.as_str().unwrap_or_default())?;
     // As in one apply: the workload, whose address is the machine's, comes after it.
-    wait_for("the proxy starts", 60, || {
+    wait_for("the proxy starts", || {
         vm.exec(&["grep", "-qx", "start", "/var/lib/istio/mesh/run/steps"])
             .map(|grep| grep.status == 0)
     })?;
@@ -147,7 +147,7 @@ fn is_refreshed(vm: &Machine) -> Done {
     vm.shell(&format!(
         "rm {TOKEN} && systemctl daemon-reload && systemctl restart mesh-vm-token.timer"
     ))?;
-    wait_for("the timer fetches a token", 20, || {
+    wait_for("the timer fetches a token", || {
         vm.shell(&format!("cat {TOKEN} 2>/dev/null || :"))
             .map(|token| token.starts_with("eyJhbGci"))
     })?;
@@ -182,7 +182,5 @@ fn no_token_is_stored(terraform: &Terraform, plan: &Plan) -> Done {
 }
 
 fn joined(scenario: &Scenario, name: &str) -> Done {
-    wait_for("istiod reports the proxy", 90, || {
-        is_connected(scenario, name)
-    })
+    wait_for("istiod reports the proxy", || is_connected(scenario, name))
 }

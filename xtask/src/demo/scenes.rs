@@ -32,7 +32,7 @@ impl Stage<'_> {
     /// Shows mesh and VM as they are without us, and lists the VM.
     pub(super) fn before(&self) -> Result<Listing> {
         self.vm.shell("systemctl start ratings")?;
-        wait_for("the application ratings listens", 20, || {
+        wait_for("the application ratings listens", || {
             self.vm
                 .shell("ss -Hltn sport = :9080")
                 .map(|listening| listening.contains(":9080"))
@@ -194,7 +194,7 @@ fn shown(machine: &Machine, script: &str) -> Result<String> {
 /// Calls until the caller's proxy has heard of the other side, and shows who saw whom.
 fn call(from: &Machine, url: &str, caller: &str, answerer: &str) -> Done {
     let mut answer = None;
-    wait_for(&format!("{} calls {url}", from.name), 20, || {
+    wait_for(&format!("{} calls {url}", from.name), || {
         let got = from.curl(url, &[]).map_err(|error| error.chain())?;
         if got.status == 200 {
             answer = Some(got);
