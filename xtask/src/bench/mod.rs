@@ -2,11 +2,13 @@
 //!
 //! Nothing fails here: how long something takes is the machine's affair, too.
 
+mod many;
 mod round_trips;
 mod start;
 
 use std::error::Error;
 use std::fs;
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -17,6 +19,8 @@ use crate::tools;
 
 /// The bed of this command; others may run beside it.
 const BED: &str = "bench";
+/// How many VMs are bootstrapped in one apply: twice as many as Terraform does at once.
+const VMS: u8 = 20;
 
 /// A line of the table.
 struct Figure {
@@ -46,18 +50,15 @@ pub(crate) fn run(args: &[&str]) -> Result<(), Box<dyn Error>> {
     let begin = Instant::now();
     let mut bed = up()?;
     figures.push(figure(
-        "bed up (1 VM, 1 pod), s",
+        "bed up (20 VMs, 1 pod), s",
         begin.elapsed().as_secs_f64(),
-        "15 when warm",
+        "",
     ));
-    let measured = bed
-        .use_provider(&binary)
-        .map_err(Into::into)
-        .and_then(|()| round_trips::measure(&bed));
+    let measured = with_provider(&mut bed, &binary);
     bed.down().map_err(|error| error.chain())?;
-    figures.extend(of_round_trips(
-        &measured.map_err(|error| error.to_string())?,
-    ));
+    let (trips, costs) = measured.map_err(|error| error.to_string())?;
+    figures.extend(of_round_trips(&trips));
+    figures.extend(of_many(&costs));
     println!("{:<60}   target, at most", "");
     for figure in figures {
         println!("{}", line(&figure));
@@ -82,10 +83,18 @@ fn plans() -> Result<(), Box<dyn Error>> {
 fn up() -> Result<Bed, String> {
     let options = Options {
         name: BED.into(),
-        vms: 1,
+        vms: VMS,
         pods: 1,
     };
     Bed::up(&options).map_err(|error| error.chain())
+}
+
+fn with_provider(
+    bed: &mut Bed,
+    binary: &Path,
+) -> acceptance_tests::Result<(round_trips::RoundTrips, many::Costs)> {
+    bed.use_provider(binary)?;
+    Ok((round_trips::measure(bed)?, many::measure(bed, binary)?))
 }
 
 fn of_start(starts: &start::Starts) -> Vec<Figure> {
@@ -133,6 +142,29 @@ fn of_round_trips(trips: &round_trips::RoundTrips) -> Vec<Figure> {
     ]
 }
 
+fn of_many(costs: &many::Costs) -> Vec<Figure> {
+    let many::Costs { one, all } = costs;
+    vec![
+        figure("apply of 1 new workload, s", one.took.as_secs_f64(), ""),
+        figure("apply of 20 new workloads, s", all.took.as_secs_f64(), ""),
+        figure(
+            "  in times of one",
+            all.took.as_secs_f64() / one.took.as_secs_f64(),
+            "",
+        ),
+        figure(
+            "memory during the apply of 1, MB",
+            megabytes(one.kib * 1024),
+            "",
+        ),
+        figure(
+            "memory during the apply of 20, MB",
+            megabytes(all.kib * 1024),
+            "",
+        ),
+    ]
+}
+
 fn figure(name: &'static str, value: f64, target: &'static str) -> Figure {
     Figure {
         name,
@@ -152,6 +184,14 @@ fn line(figure: &Figure) -> String {
         .to_owned()
 }
 
+/// Returns the resident memory, in KiB, from `/proc/PID/status`.
+fn resident(status: &str) -> Option<u64> {
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))?;
+    line.trim().strip_suffix(" kB")?.trim().parse().ok()
+}
+
 fn millis(time: Duration) -> f64 {
     time.as_secs_f64() * 1000.0
 }
@@ -159,4 +199,17 @@ fn millis(time: Duration) -> f64 {
 #[expect(clippy::cast_precision_loss, reason = "shown with one digit")]
 fn megabytes(bytes: u64) -> f64 {
     bytes as f64 / 1024.0 / 1024.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_is_what_is_resident() {
+        assert_eq!(
+            resident("VmPeak:\t  9000 kB\nVmRSS:\t  1834 kB\nThreads:\t1\n"),
+            Some(1834)
+        );
+    }
 }

@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 
 use contract::{COOKIE, ClientCertificate};
 
+use super::resident;
+
 const STARTS: usize = 20;
 
 /// A process at its first line on stdout.
@@ -101,14 +103,6 @@ fn observe(child: &mut Child, begin: Instant) -> Result<Start, Box<dyn Error>> {
     Ok(Start { took, kib })
 }
 
-/// Returns the resident memory, in KiB, from `/proc/PID/status`.
-fn resident(status: &str) -> Option<u64> {
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))?;
-    line.trim().strip_suffix(" kB")?.trim().parse().ok()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -118,13 +112,5 @@ mod tests {
         let mut command = Command::new("sh");
         command.args(["-c", "exit 0"]);
         assert!(start(command).is_err());
-    }
-
-    #[test]
-    fn memory_is_what_is_resident() {
-        assert_eq!(
-            resident("VmPeak:\t  9000 kB\nVmRSS:\t  1834 kB\nThreads:\t1\n"),
-            Some(1834)
-        );
     }
 }

@@ -1,0 +1,114 @@
+//! What many VMs in one apply cost, beside what one costs: time, and the provider's memory.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use acceptance_tests::{Failure, Result};
+use bed::{Bed, Vm};
+use serde_json::json;
+use tempfile::TempDir;
+
+use super::resident;
+use crate::cargo::root;
+use crate::terraform::Terraform;
+
+/// How often the provider's memory is looked at.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// What one apply took.
+pub(super) struct Cost {
+    /// Of the apply alone, without plan and refresh.
+    pub(super) took: Duration,
+    /// The most resident memory of the provider, in KiB.
+    pub(super) kib: u64,
+}
+
+/// What one VM costs, and what all of a bed do.
+pub(super) struct Costs {
+    pub(super) one: Cost,
+    pub(super) all: Cost,
+}
+
+/// Bootstraps a bed's first VM, then all of them at once, each time from nothing.
+///
+/// # Errors
+/// The bed has no VM, or Terraform's own words.
+pub(super) fn measure(bed: &Bed, provider: &Path) -> Result<Costs> {
+    let first = bed.vms.get(..1);
+    let first = first.ok_or_else(|| Failure::new("the bed has no VM"))?;
+    // What is done for the first time is slower, wherever caches are warmed.
+    apply(bed, provider, first)?;
+    Ok(Costs {
+        one: apply(bed, provider, first)?,
+        all: apply(bed, provider, &bed.vms)?,
+    })
+}
+
+fn apply(bed: &Bed, provider: &Path, vms: &[Vm]) -> Result<Cost> {
+    let vm = vms.first().ok_or_else(|| Failure::new("no VM"))?;
+    let folder = TempDir::new()?;
+    let source = root().join("xtask/src/bench/many");
+    let mut terraform = Terraform::new(&source, folder.path().into(), bed, vm)?;
+    let described = vms
+        .iter()
+        .map(|vm| {
+            let described = json!({"address": vm.address, "host_key": vm.host_key});
+            (vm.name.clone(), described)
+        })
+        .collect::<BTreeMap<_, _>>();
+    terraform.set("vms", json!(described))?;
+    terraform.plan()?;
+    eprintln!("bench: bootstraps in one apply: {}", vms.len());
+    let (applied, kib) = watched(provider, || terraform.apply_saved());
+    // Also after a failure: the next ones begin with nothing.
+    let destroyed = terraform.destroy();
+    let (_, took) = applied?;
+    destroyed?;
+    Ok(Cost { took, kib })
+}
+
+/// Does something and tells the most memory that a process of this program had meanwhile.
+fn watched<T>(program: &Path, work: impl FnOnce() -> T) -> (T, u64) {
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let watch = scope.spawn(|| {
+            let mut most = 0;
+            while !done.load(Ordering::Relaxed) {
+                most = most.max(memory(program));
+                thread::sleep(LOOK);
+            }
+            most
+        });
+        let answer = work();
+        done.store(true, Ordering::Relaxed);
+        (answer, watch.join().unwrap_or_default())
+    })
+}
+
+/// Returns the resident memory of the largest process of a program, in KiB; 0 if none runs.
+fn memory(program: &Path) -> u64 {
+    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
+    processes
+        .map(|process| process.path())
+        .filter(|process| fs::read_link(process.join("exe")).is_ok_and(|exe| exe == program))
+        .filter_map(|process| resident(&fs::read_to_string(process.join("status")).ok()?))
+        .max()
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_of_a_program_that_runs_is_seen_while_it_works() {
+        let this = std::env::current_exe().unwrap();
+        let ((), kib) = watched(&this, || while memory(&this) == 0 {});
+        assert!(kib > 0);
+        assert_eq!(memory(Path::new("/no/such/program")), 0);
+    }
+}
