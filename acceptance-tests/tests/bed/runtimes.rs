@@ -43,8 +43,8 @@ fn callers(vm: &Machine) -> Result<String> {
 async fn an_interception_that_is_changed_leaves_nothing_of_the_one_before() -> Done {
     let scenario = Scenario::begin("interception")?;
     let vm = &scenario.vm;
-    vm.shell("echo LISTEN=0.0.0.0:9080 >/etc/default/ratings && systemctl restart ratings")?;
     let before = listing(vm)?;
+    vm.shell("echo LISTEN=0.0.0.0:9080 >/etc/default/ratings && systemctl restart ratings")?;
     let mut workload = Workload::new(&scenario)?;
     workload.config["proxy"]["interception"] = json!("tproxy");
     let words = ["services.ratings.ports.http.app_address"];
@@ -71,6 +71,14 @@ async fn an_interception_that_is_changed_leaves_nothing_of_the_one_before() -> D
             call_vm(&scenario)?;
         }
     }
+    // Without rules the application leaves the VM's address to the proxy, and the proxy 127.0.0.1 to it.
+    vm.shell("rm /etc/default/ratings && systemctl restart ratings")?;
+    workload.config["services"]["ratings"]["ports"]["http"]["app_address"] = json!(null);
+    workload.config["proxy"]["interception"] = json!("none");
+    workload.config["sidecar"]["egress_hosts"] = json!(["~/*"]);
+    workload.converge().await?;
+    assert_eq!(rules(vm)?, "");
+    call_vm(&scenario)?;
     workload.destroy().await?;
     assert_eq!(listing(vm)?.since(&before), [""; 0]);
     Ok(())

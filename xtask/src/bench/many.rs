@@ -102,13 +102,20 @@ fn memory(program: &Path) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Instant;
+
     use super::*;
 
     #[test]
     fn memory_of_a_program_that_runs_is_seen_while_it_works() {
         let this = std::env::current_exe().unwrap();
-        let ((), kib) = watched(&this, || while memory(&this) == 0 {});
-        assert!(kib > 0);
+        let (own, watched) = watched(&this, || {
+            // Longer than from one look to the next.
+            let begin = Instant::now();
+            while begin.elapsed() < 10 * LOOK {}
+            memory(&this)
+        });
+        assert!(own > 0 && watched > 0);
         assert_eq!(memory(Path::new("/no/such/program")), 0);
     }
 }
