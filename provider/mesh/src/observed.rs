@@ -140,8 +140,8 @@ pub struct ObservedVm {
     pub hosts_lines: Vec<String>,
     /// How the proxy runs.
     pub runtime: SeenRuntime,
-    /// End of the workload certificate.
-    pub certificate_not_after: Option<Timestamp>,
+    /// Begin and end of the workload certificate.
+    pub certificate: Option<(Timestamp, Timestamp)>,
     /// `ISTIO_*` chains by `backend/table`, e.g. `nft/nat`.
     pub chains: Vec<String>,
     /// A run that was begun and neither finished nor undone: its step.

@@ -4,7 +4,9 @@ use contract::UNKNOWN;
 use expect_test::expect;
 use serde_json::{Value as Json, json};
 
+use mesh::{Bundle, Id, Interception, Owner, Proxy, Runtime};
 use tfplugin::Value;
+use vm::program::{Offload, Token};
 
 use super::plans::check;
 use super::{none, provider, state, usual, with};
@@ -240,5 +242,53 @@ async fn an_address_of_the_package_that_may_hold_a_password_goes_into_no_user_da
                 .all(|told| told.contains("bundle-url") && !told.contains("secret")),
             "{told:?}"
         );
+    }
+}
+
+#[test]
+fn the_archive_of_another_workload_is_neither_overwritten_nor_removed() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("ratings.tar.gz");
+    let path = path.to_str().unwrap();
+    let [ours, other] =
+        ["bookinfo/ratings", "bookinfo/reviews"].map(|id| id.parse::<Id>().unwrap());
+    assert_eq!(archive::of_another(path, &ours), None);
+    let carried = Offload::new(&bundle(&other), Token::Command("cat /token"));
+    std::fs::write(path, carried.archive().unwrap()).unwrap();
+    assert_eq!(archive::of_another(path, &ours), Some(other.clone()));
+    assert!(archive::remove(path, &ours).is_empty());
+    assert_eq!(archive::of_another(path, &other), None);
+    assert!(std::fs::exists(path).unwrap());
+    assert!(archive::remove(path, &other).is_empty());
+    assert!(!std::fs::exists(path).unwrap());
+}
+
+fn bundle(id: &Id) -> Bundle {
+    Bundle {
+        files: vec![],
+        proxy: Proxy {
+            runtime: Runtime::Systemd,
+            image: None,
+            pull_policy: None,
+            interception: Interception::None,
+            install: None,
+            exclude_inbound_ports: vec![],
+            exclude_cidrs: vec![],
+            dns_capture: None,
+            config: None,
+        },
+        own: std::collections::BTreeSet::new(),
+        identity: "spiffe://cluster.local/ns/bookinfo/sa/reviews"
+            .parse()
+            .unwrap(),
+        owner: Owner {
+            uid: String::new(),
+            id: id.clone(),
+        },
+        hosts_line: None,
+        control_plane: "istiod.istio-system.svc:15012".into(),
+        control_plane_san: "istiod.istio-system.svc".into(),
+        taken: vec![],
+        finds_address: false,
     }
 }

@@ -7,8 +7,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use mesh::Id;
 use tfplugin::{Diagnostic, Diagnostics, Value};
-use vm::program::{Offload, Token};
+use vm::program::{Offload, Token, offload};
 
 use super::input::WorkloadInput;
 use super::join::told;
@@ -25,6 +26,9 @@ pub(super) async fn write(
     path: &str,
     reasons: Vec<String>,
 ) -> Result<WorkloadOutput, Diagnostics> {
+    if let Some(other) = of_another(path, &prepared.workload.id) {
+        return Err(taken(path, &other).into());
+    }
     let mut bundle = prepared.desired.bundle.clone();
     // An entry that is made anew leaves the archive what it is.
     bundle.owner.uid.clear();
@@ -44,7 +48,11 @@ pub(super) async fn write(
 }
 
 /// Removes an archive that is not wanted any more; it may have been carried away.
-pub(super) fn remove(path: &str) -> Diagnostics {
+/// One that another workload has put in its place stays.
+pub(crate) fn remove(path: &str, id: &Id) -> Diagnostics {
+    if of_another(path, id).is_some() {
+        return Diagnostics::none();
+    }
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             let text =
@@ -95,6 +103,23 @@ pub(super) fn check(input: &WorkloadInput) -> Diagnostics {
     Diagnostic::error("Two ways to the VM", text)
         .at("bundle")
         .into()
+}
+
+/// Returns whose archive is there, if it is that of another workload.
+pub(crate) fn of_another(path: &str, id: &Id) -> Option<Id> {
+    offload::owner(&fs::read(path).ok()?).filter(|owner| owner != id)
+}
+
+fn taken(path: &str, owner: &Id) -> Diagnostic {
+    let text = format!(
+        "{path} is the archive of {owner}, whose machine would be told to be this one. Give each workload a path of its \
+         own; if {owner} is gone, remove the file."
+    );
+    Diagnostic::error(
+        "The archive is that of another workload",
+        diagnose::coded("archive-taken", &text),
+    )
+    .at("bundle.path")
 }
 
 /// By a rename, so that nobody finds half of it; its mode is 0600 from the start.

@@ -73,7 +73,8 @@ object! {
         /// repaired. Default: all.
         Optional rebootstrap_on: Vec<Text<Cause>> => Nothing,
         /// The VM is bootstrapped again, with a new token, when its certificate ends within this time, e.g. `6h`: then
-        /// the proxy could not renew it, which it tries after half of the certificate's life. Default: when it has ended.
+        /// the proxy could not renew it, which it tries after half of the certificate's life; a longer time counts as that
+        /// half. Default: when it has ended.
         Optional rotate_before: Text<GoDuration> => Nothing,
         /// What a destroy does to the VM: `clean` stops and removes the proxy, `keep` leaves it. Default: `clean`.
         Optional on_destroy: Text<OnDestroy> => Nothing,

@@ -1,7 +1,7 @@
 //! Update in place: the objects alone, or the objects and the VM together.
 
 use cluster::ClusterError;
-use mesh::{Change, Effect};
+use mesh::{Change, Effect, Id};
 use tfplugin::{Changed, Diagnostic, Diagnostics, Done};
 use tokio::time::Instant;
 use vm::Wait;
@@ -76,7 +76,7 @@ async fn objects(
         None => without_vm(told(&prepared, vec![])),
         Some(path) => archive::write(&prepared, path, change.reasons.unwrap_or_default()).await?,
     };
-    warnings.append(no_longer(update));
+    warnings.append(no_longer(update, &prepared.workload.id));
     *reached = Some(WorkloadOutput {
         drift: held_output(change.held),
         ..output
@@ -85,10 +85,12 @@ async fn objects(
 }
 
 /// Removes the archive that the prior input asked for, if this one does not.
-fn no_longer(update: &Update<'_>) -> Diagnostics {
+fn no_longer(update: &Update<'_>, id: &Id) -> Diagnostics {
     let before =
         archive::path(update.prior).filter(|path| archive::path(update.next) != Some(*path));
-    before.map(archive::remove).unwrap_or_default()
+    before
+        .map(|path| archive::remove(path, id))
+        .unwrap_or_default()
 }
 
 /// Bootstraps the VM again, with the entry withdrawn meanwhile.
@@ -132,7 +134,7 @@ async fn rebootstrap(
             let mut warnings =
                 joined(&prepared, &before, &done, reasons, deadline, reached).await?;
             prepared.prune(update.prior).await?;
-            warnings.append(no_longer(update));
+            warnings.append(no_longer(update, &prepared.workload.id));
             // The same machine under another name is not left: what would be cleaned is the new proxy.
             if update.output.machine_id.known() != Some(&done.machine_id) {
                 warnings.append(delete::leave(context, update, &prepared, deadline).await);

@@ -33,16 +33,18 @@ pub(super) fn compare(bundle: &Bundle, vm: &ObservedVm, terms: &Terms<'_>, lines
     unit(&vm.runtime.unit, lines);
     chains(bundle.proxy.interception, vm, lines);
     lines.because(Cause::Certificate);
-    if let Some(end) = vm.certificate_not_after {
-        certificate(end, terms, lines);
+    if let Some((begin, end)) = vm.certificate {
+        certificate(begin, end, terms, lines);
     }
 }
 
-/// The proxy renews it long before, and needs it, or a token, to be known to istiod at all.
-fn certificate(end: Timestamp, terms: &Terms<'_>, lines: &mut Lines) {
+/// The proxy renews it after half of its life, and needs it, or a token, to be known to istiod at all.
+fn certificate(begin: Timestamp, end: Timestamp, terms: &Terms<'_>, lines: &mut Lines) {
+    // A time before that would ask for a bootstrap whose certificate is no better.
+    let latest = end.duration_since(begin).unsigned_abs() / 2;
     if end <= terms.now {
         lines.push(format!("the workload's certificate expired at {end}"));
-    } else if end.duration_since(terms.now).unsigned_abs() <= terms.rotate_before {
+    } else if end.duration_since(terms.now).unsigned_abs() <= terms.rotate_before.min(latest) {
         lines.push(format!(
             "the workload's certificate ends at {end} and was not renewed"
         ));

@@ -58,7 +58,7 @@ fn observed(desired: &Desired) -> (ObservedObjects, ObservedVm) {
             version: Some("1.31.0".into()),
             ready: true,
         },
-        certificate_not_after: Some(p("2030-01-01T00:00:00Z")),
+        certificate: Some((p("2027-01-01T00:00:00Z"), p("2030-01-01T00:00:00Z"))),
         chains: vec!["nft/nat".into()],
         unfinished: None,
         clock: p("2029-01-01T00:00:00Z"),
@@ -426,7 +426,7 @@ fn the_machine_its_owner_and_its_unit() {
                 enabled: "disabled".into(),
             };
             vm.unfinished = Some("start".into());
-            vm.certificate_not_after = Some(p("2028-01-01T00:00:00Z"));
+            vm.certificate = Some((p("2027-01-01T00:00:00Z"), p("2028-01-01T00:00:00Z")));
         },
         &expect![[r#"
             a bootstrap stopped at the step start
@@ -487,19 +487,29 @@ fn another_runtime_and_another_image_are_lines() {
 
 #[test]
 fn a_certificate_that_was_not_renewed_in_time_is_told_before_it_ends() {
-    for (end, line) in [
-        ("2029-01-01T06:00:01Z", ""),
+    const LONG: &str = "2028-12-01T00:00:00Z";
+    for (begin, end, line) in [
+        (LONG, "2029-01-01T06:00:01Z", ""),
         (
+            LONG,
             "2029-01-01T06:00:00Z",
             "certificate: the workload's certificate ends at 2029-01-01T06:00:00Z and was not renewed",
         ),
         (
+            LONG,
             "2029-01-01T00:00:00Z",
             "certificate: the workload's certificate expired at 2029-01-01T00:00:00Z",
         ),
+        // It lives for four hours: the proxy renews it two hours before its end.
+        ("2028-12-31T22:00:01Z", "2029-01-01T02:00:01Z", ""),
+        (
+            "2028-12-31T22:00:00Z",
+            "2029-01-01T02:00:00Z",
+            "certificate: the workload's certificate ends at 2029-01-01T02:00:00Z and was not renewed",
+        ),
     ] {
         let drift = drift(&workload(), &facts(), |_, vm| {
-            vm.certificate_not_after = Some(p(end));
+            vm.certificate = Some((p(begin), p(end)));
         });
         assert_eq!(drift.vm.join("\n"), line);
     }
@@ -519,7 +529,7 @@ fn what_a_bootstrap_does_not_repair_is_no_drift() {
             vm.runtime.unit.active = "activating".into();
             vm.runtime.version = Some("1.30.0".into());
             vm.machine_id = String::new();
-            vm.certificate_not_after = None;
+            vm.certificate = None;
             vm.clock = p("2028-01-01T00:00:00Z");
             vm.chains.clear();
         },

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use mesh::{ObservedVm, Owner, Runtime, Seen, SeenRuntime, UnitState};
 
 use super::RunId;
-use super::certificate::not_after;
+use super::certificate::validity;
 use super::report::{Check, Report};
 
 /// Lines that are kept: more is no answer of the program's.
@@ -40,7 +40,7 @@ impl Answer {
             "committed" => Ok(Report::Committed {
                 version: self.text("version"),
                 machine_id: self.text("machine").unwrap_or_default(),
-                certificate_not_after: self.text("certificate").and_then(|pem| not_after(&pem)),
+                certificate_not_after: self.certificate().map(|(_, end)| end),
                 recorded: self.last("recorded").is_some(),
             }),
             "awaits" => Ok(Report::AwaitsVerdict(run.clone())),
@@ -82,6 +82,11 @@ impl Answer {
         self.all(key)
             .filter_map(|words| decode(words.first()?))
             .collect()
+    }
+
+    /// Begin and end of the proxy's certificate.
+    fn certificate(&self) -> Option<(Timestamp, Timestamp)> {
+        validity(&self.text("certificate")?)
     }
 
     fn text(&self, key: &'static str) -> Option<String> {
@@ -156,7 +161,7 @@ impl Answer {
                 version: self.text("version"),
                 ready: self.last("ready").is_some(),
             },
-            certificate_not_after: self.text("certificate").and_then(|pem| not_after(&pem)),
+            certificate: self.certificate(),
             chains: self.all("chain").map(|words| word(words, 0)).collect(),
             unfinished: self.last("unfinished").map(|words| word(words, 0)),
             clock: clock.ok_or("the VM did not tell its time")?,

@@ -1,4 +1,4 @@
-//! The end of a certificate, read from its PEM text: no tool of the VM's is needed for it.
+//! The validity of a certificate, read from its PEM text: no tool of the VM's is needed for it.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 
-/// Returns the end of the first certificate in `pem`; `None` if it is none.
-pub(super) fn not_after(pem: &str) -> Option<Timestamp> {
+/// Returns begin and end of the first certificate in `pem`; `None` if it is none.
+pub(super) fn validity(pem: &str) -> Option<(Timestamp, Timestamp)> {
     let (_, rest) = pem.split_once("-----BEGIN CERTIFICATE-----")?;
     let (body, _) = rest.split_once("-----END CERTIFICATE-----")?;
     let base64: String = body.split_whitespace().collect();
@@ -20,8 +20,8 @@ pub(super) fn not_after(pem: &str) -> Option<Timestamp> {
         (_, fields) = value(fields, tag)?;
     }
     let (validity, _) = value(fields, 0x30)?;
-    let (_, end) = time(validity)?;
-    time(end).map(|(at, _)| at)
+    let (begin, rest) = time(validity)?;
+    time(rest).map(|(end, _)| (begin, end))
 }
 
 /// Takes one DER value of this tag: its content, and what follows it.

@@ -374,7 +374,10 @@ do_stage() {
 }
 # The address that calls to the control plane come from, else those to anywhere.
 outward() {
-  for to in "$(field hosts | cut -d ' ' -f 1)" 192.0.2.1 2001:db8::1; do ip -o route get "$to" 2>/dev/null; done |
+  host=$(field control-plane) host=${host%:*} host=${host#'['} host=${host%']'}
+  for to in $(field hosts | cut -d ' ' -f 1) $(getent ahosts "$host" 2>/dev/null | cut -d ' ' -f 1) 192.0.2.1 2001:db8::1; do
+    ip -o route get "$to" 2>/dev/null
+  done |
     sed -n 's/.* src \([0-9a-f.:]*\).*/\1/p' | head -n 1
 }
 
@@ -389,11 +392,12 @@ do_keep() {
   for f in "$d"/in/file.*.path; do
     [ ! -e "$f" ] || { path=$(cat "$f") && remember "$k" "$path" && remember "$S/found" "$path"; } || return 1
   done
+  [ ! -e "$S/files" ] || while IFS= read -r path; do remember "$k" "$path" || return 1; done <"$S/files"
   for f in "$CERTS/key.pem" "$CERTS/cert-chain.pem" "$DROP/mesh.conf" "$ROTATE"; do
     remember "$k" "$f" && remember "$S/found" "$f" || return 1
   done
   remember "$k" "$UNITS/istio.service" && remember "$S/found" "$UNITS/istio.service" || return 1
-  for f in owner guard bin/sudo engine image proxy installed package; do remember "$k" "$S/$f" || return 1; done
+  for f in owner files guard bin/sudo engine image proxy installed package; do remember "$k" "$S/$f" || return 1; done
   # One that was there stays: it is written anew, and a log may be large.
   for f in "$LOG/istio.log" "$LOG/istio.err.log" /var/lib/istio/proxy/grpc-bootstrap.json /var/lib/istio/proxy/envoy-rev.json /var/lib/istio/proxy/XDS; do
     [ -e "$f" ] || remember "$S/found" "$f" || return 1; done
@@ -668,13 +672,16 @@ put() {
   return 0
 }
 do_place() {
+  for f in "$d"/in/file.*.path; do [ ! -e "$f" ] || { cat "$f" && say ''; }; done >"$d/files"
+  # What the set before had and this one has not, e.g. what fetched a token.
+  [ ! -e "$S/files" ] || while IFS= read -r path; do grep -qxF "$path" "$d/files" || rm -f "$path" || return 1; done <"$S/files"
   for f in "$d"/in/file.*.path; do
     [ -e "$f" ] || continue
     f=${f%.path}
     put "$f.content" "$(cat "$f.path")" "$(cat "$f.owner")" "$(cat "$f.mode")" || return 1
   done
   { ! has hosts || { field hosts && say ''; }; } | sed '/^$/d' >"$d/block"
-  hosts "$d/block" && rotate && put "$d/in/owner" "$S/owner" root 0600
+  hosts "$d/block" && rotate && put "$d/files" "$S/files" root 0600 && put "$d/in/owner" "$S/owner" root 0600
 }
 # The package ships nothing that bounds the proxy's logs.
 rotate() {

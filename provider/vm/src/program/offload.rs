@@ -5,12 +5,14 @@
 //! **Invariant**: the same inputs give the same bytes; only an enclosed token differs.
 
 use std::fmt::Write as _;
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
+use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use flate2::read::GzDecoder;
 use flate2::{Compression, GzBuilder};
-use mesh::{Bundle, File, Watch};
+use mesh::{Bundle, File, Id, Watch};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::TEXT;
@@ -24,6 +26,7 @@ const INSTALL: &str = include_str!("install.sh");
 /// Fetches the token anew, by the user's command beside it.
 const REFRESH: &str = include_str!("token.sh");
 const REFRESH_PATH: &str = "/var/lib/istio/mesh-vm-token";
+const LEAVE: &str = "leave.data";
 const COMMAND_PATH: &str = "/var/lib/istio/token-command";
 
 /// Its calls are not intercepted, since they are of the proxy's group: where the certificate has
@@ -106,7 +109,7 @@ impl Offload {
                 ("install.sh", INSTALL.into()),
                 ("mesh-vm.sh", TEXT.into()),
                 ("join.data", join.into()),
-                ("leave.data", leave.into()),
+                (LEAVE, leave.into()),
                 (name, token.into()),
             ],
         }
@@ -170,6 +173,18 @@ impl Offload {
     pub fn user_data_base64(&self) -> String {
         STANDARD.encode(gzip(self.user_data().as_bytes()))
     }
+}
+
+/// Returns whose archive this is; `None` if it is none of [`Offload::archive`].
+pub fn owner(archive: &[u8]) -> Option<Id> {
+    let mut archive = tar::Archive::new(GzDecoder::new(archive));
+    let mut files = archive.entries().ok()?.filter_map(Result::ok);
+    let mut data = files.find(|file| file.path().is_ok_and(|path| path == Path::new(LEAVE)))?;
+    let mut text = String::new();
+    data.read_to_string(&mut text).ok()?;
+    let encoded = text.lines().find_map(|line| line.strip_prefix("owner "))?;
+    let owner = String::from_utf8(STANDARD.decode(encoded).ok()?).ok()?;
+    owner.split_once(' ')?.1.trim().parse().ok()
 }
 
 fn block(text: &mut String, content: &str) {

@@ -263,3 +263,41 @@ fn a_machine_without_a_known_address_finds_its_own() {
         }
     }
 }
+
+/// Whatever fetches a token goes with the archive that brought it, and comes back with it.
+#[test]
+fn files_that_a_set_has_no_more_go_and_come_back_when_it_fails() {
+    for shell in SHELLS {
+        let stage = Stage::new(shell);
+        let [stays, goes] = ["placed/stays", "placed/it's gone"].map(|name| stage.path(name));
+        let both = bundle(vec![file(&stays, b"1"), file(&goes, b"1")]);
+        let one = bundle(vec![file(&stays, b"2")]);
+        let run = |bundle: &mesh::Bundle, steps: &str| {
+            let run = RunId::generate();
+            let payload = program::bootstrap(bundle, run, patience(), Timestamp::UNIX_EPOCH);
+            stage.call(payload, steps).report();
+            (text(&stays), goes.exists())
+        };
+        let steps = "STEPS='keep place'";
+        let fails = "STEPS='keep place late'\ndo_late() { false; }";
+        assert_eq!(run(&both, steps), ("1".into(), true), "{shell}");
+        assert_eq!(run(&one, fails), ("1".into(), true), "{shell}");
+        assert_eq!(run(&one, steps), ("2".into(), false), "{shell}");
+        assert_eq!(run(&both, steps), ("1".into(), true), "{shell}");
+    }
+}
+
+#[test]
+fn an_archive_names_its_owner_and_nothing_else_does() {
+    let archive = enclosed(&bundle(vec![]));
+    let id = program::offload::owner(&archive).map(|id| id.to_string());
+    assert_eq!(id.as_deref(), Some("bookinfo/ratings"));
+    for other in [
+        &b""[..],
+        b"\x1f\x8b",
+        b"owner eA==",
+        &archive[..archive.len() / 2],
+    ] {
+        assert_eq!(program::offload::owner(other), None);
+    }
+}

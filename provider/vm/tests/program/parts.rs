@@ -310,3 +310,32 @@ fn a_container_gets_its_settings_by_name() {
         }
     }
 }
+
+/// What a VM is called at is where its way to the control plane begins, however that is known.
+#[test]
+fn a_vm_finds_its_address_on_the_way_to_the_control_plane() {
+    let commands = "ip() {
+          case $4 in 10.0.0.2) f=10.0.0.9 ;; 10.1.0.2) f=10.1.0.9 ;; 2001:db8:5::1) f=2001:db8:5::9 ;;
+          192.0.2.1) f=192.168.0.9 ;; *) return 2 ;; esac
+          say \"$4 dev eth0 src $f uid 0\"
+        }
+        getent() {
+          case $2 in istiod.example) say '10.1.0.2 STREAM istiod.example' ;; 2001:*) say \"$2 STREAM\" ;; *) return 2 ;; esac
+        }";
+    let cases = [
+        ("10.0.0.2 istiod", "istiod.example:15012", "10.0.0.9\n"),
+        ("", "istiod.example:15012", "10.1.0.9\n"),
+        ("", "[2001:db8:5::1]:15012", "2001:db8:5::9\n"),
+        ("", "unheard.example:15012", "192.168.0.9\n"),
+    ];
+    for shell in SHELLS {
+        for (hosts, control_plane, address) in cases {
+            let stage = Stage::new(shell);
+            fs::create_dir(stage.path("in")).unwrap();
+            fs::write(stage.path("in/hosts"), hosts).unwrap();
+            fs::write(stage.path("in/control-plane"), control_plane).unwrap();
+            let found = stage.part(&format!("{commands}\noutward"));
+            assert_eq!(found, address, "{shell}: {control_plane}");
+        }
+    }
+}
