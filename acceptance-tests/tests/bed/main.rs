@@ -34,6 +34,7 @@ mod steps;
 mod unknown;
 mod user_data;
 mod verdicts;
+mod versions;
 
 use acceptance_tests::{Done, Result, wait_for};
 use bed::Machine;

@@ -24,6 +24,8 @@ use crate::observed::{ObservedObjects, ObservedVm};
 pub struct Terms<'a> {
     /// The machine id at the last bootstrap, if it is known.
     pub machine_id: Option<&'a str>,
+    /// The package's version at the last bootstrap, where a certain package is asked for; else any is as good.
+    pub version: Option<&'a str>,
     /// The time of the look.
     pub now: Timestamp,
     /// How long its certificate has to be valid yet.

@@ -140,6 +140,7 @@ fn compare(
 ) -> Drift {
     let terms = Terms {
         machine_id: before.machine_id.known().map(String::as_str),
+        version: before.proxy_version.known().map(String::as_str),
         now: Timestamp::now(),
         rotate_before: input
             .rotate_before

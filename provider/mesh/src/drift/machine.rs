@@ -29,7 +29,7 @@ pub(super) fn compare(bundle: &Bundle, vm: &ObservedVm, terms: &Terms<'_>, lines
     lines.because(Cause::Mesh);
     hosts(bundle.hosts_line.as_ref(), &vm.hosts_lines, lines);
     lines.because(Cause::Proxy);
-    runtime(&bundle.proxy, &vm.runtime, lines);
+    runtime(&bundle.proxy, &vm.runtime, terms.version, lines);
     unit(&vm.runtime.unit, lines);
     chains(bundle.proxy.interception, vm, lines);
     lines.because(Cause::Certificate);
@@ -93,7 +93,7 @@ fn hosts(desired: Option<&String>, seen: &[String], lines: &mut Lines) {
     }
 }
 
-fn runtime(desired: &Proxy, seen: &SeenRuntime, lines: &mut Lines) {
+fn runtime(desired: &Proxy, seen: &SeenRuntime, version: Option<&str>, lines: &mut Lines) {
     if seen.kind != desired.runtime {
         let [is, should] = [seen.kind, desired.runtime].map(|kind| kind.to_string());
         lines.changed("the runtime is", Some(&is), Some(&should));
@@ -104,6 +104,9 @@ fn runtime(desired: &Proxy, seen: &SeenRuntime, lines: &mut Lines) {
         && *is != should.to_string()
     {
         lines.changed("image", Some(is), Some(&should.to_string()));
+    }
+    if desired.install.is_some() && version.is_some() && seen.version.as_deref() != version {
+        lines.changed("package istio-sidecar", seen.version.as_deref(), version);
     }
 }
 

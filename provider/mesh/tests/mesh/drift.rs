@@ -5,7 +5,7 @@ use std::time::Duration;
 use expect_test::{Expect, expect};
 use mesh::drift::Terms;
 use mesh::{
-    Desired, Drift, Facts, Interception, Kind, ObservedObjects, ObservedVm, Runtime, Seen,
+    Desired, Drift, Facts, Install, Interception, Kind, ObservedObjects, ObservedVm, Runtime, Seen,
     SeenRuntime, UnitState, Watch, Workload, compare, render,
 };
 use serde_json::{Value, json};
@@ -70,6 +70,7 @@ fn observed(desired: &Desired) -> (ObservedObjects, ObservedVm) {
 pub(crate) fn terms() -> Terms<'static> {
     Terms {
         machine_id: Some("m1"),
+        version: Some("1.31.0"),
         now: p("2029-01-01T00:00:00Z"),
         rotate_before: Duration::from_hours(6),
     }
@@ -412,6 +413,30 @@ fn the_trust_root_that_the_agent_rewrote_is_no_drift() {
             .count(),
         1
     );
+}
+
+/// Where no package is asked for, whoever installed it may install another.
+#[test]
+fn another_package_than_the_one_asked_for_is_told() {
+    let mut certain = workload();
+    certain.proxy.install = Some(Install {
+        url: "https://packages.example/istio.deb".into(),
+        sha256: p(&"0".repeat(64)),
+    });
+    let line = "proxy: package istio-sidecar";
+    let cases = [
+        (Some("1.31.0"), None),
+        (Some("1.30.2"), Some(format!("{line} '1.30.2' -> '1.31.0'"))),
+        (None, Some(format!("{line} none -> '1.31.0'"))),
+    ];
+    for (version, told) in cases {
+        let found = |of: &Workload| {
+            let version = version.map(str::to_owned);
+            drift(of, &facts(), |_, vm| vm.runtime.version = version).vm
+        };
+        assert_eq!(found(&certain), Vec::from_iter(told), "{version:?}");
+        assert_eq!(found(&workload()), [""; 0], "{version:?}");
+    }
 }
 
 #[test]

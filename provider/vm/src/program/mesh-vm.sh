@@ -350,7 +350,8 @@ bad() { awk '$3 == "bad" { if (!n++ && first) print "hop " $2; print "bad " $2 "
 do_check() { checks >"$d/checks"; ! grep -q ' bad ' "$d/checks" || { bad 1 && return 1; }; }
 
 # --- stage: fetch the package, before anything stops
-wanted() { [ -n "$(version)" ] && [ "$(cat "$S/package" 2>/dev/null)" = "$(field sha256)" ]; }
+# Somebody else may have installed another one since, or removed it.
+wanted() { v=$(version) && [ -n "$v" ] && [ "$(cat "$S/package" 2>/dev/null)" = "$(field sha256) $v" ]; }
 do_stage() {
   if has find-address; then
     f=$(outward); [ -n "$f" ] || { say 'there is no route to the control plane, so no address of its own' >&2 && return 1; }
@@ -447,7 +448,8 @@ requests() {
     awk -F :: '/^inbound[|]/ && $3 == "rq_active" { now += $4 } /^inbound[|]/ && $3 == "rq_total" { all += $4 } END { print now + 0, all + 0 }'
 }
 halt() {
-  if unit; then systemctl stop istio.service || return 1; fi
+  # One that systemd refuses is not loaded, so that it cannot be stopped, and nothing of it runs.
+  if unit && ! systemctl stop istio.service; then case $(systemctl is-active istio.service) in inactive | failed) ;; *) return 1 ;; esac; fi
   [ ! -e "$S/engine" ] || contain rm -f istio-proxy >/dev/null 2>&1
   sweep ISTIO_ && unroute
 }
@@ -494,7 +496,7 @@ do_install() {
     if [ -z "$(version)" ]; then : >"$S/run/fresh" && : >"$S/installed"; else
       for f in $(packaged); do remember "$S/run/keep" "$f" || return 1; done
     fi
-    remember "$S/run/keep" "$S/package" && field sha256 >"$S/package" && unpack || return 1
+    remember "$S/run/keep" "$S/package" && unpack && say "$(field sha256) $(version)" >"$S/package" || return 1
     rm -f "$S/run/package"
   fi
   own

@@ -88,6 +88,43 @@ fn a_failed_upgrade_brings_back_every_file_and_asks_for_the_package_again() {
     }
 }
 
+#[test]
+fn a_package_that_somebody_else_installed_or_removed_is_installed_again() {
+    for shell in SHELLS {
+        let stage = Stage::new(shell);
+        fs::create_dir_all(stage.path("lib/mesh")).unwrap();
+        fs::create_dir_all(stage.path("in")).unwrap();
+        fs::write(stage.path("lib/mesh/package"), "sha 1.31.0\n").unwrap();
+        fs::write(stage.path("in/sha256"), "sha").unwrap();
+        for (installed, stays) in [("1.31.0", "stays\n"), ("1.30.2", ""), ("", "")] {
+            let asked = format!("version() {{ printf '{installed}'; }}; wanted && say stays; true");
+            assert_eq!(stage.part(&asked), stays, "{shell}: {installed:?}");
+        }
+    }
+}
+
+/// As the unit of a package that does not start: it must not stand in the way of undoing it.
+#[test]
+fn a_unit_that_cannot_be_stopped_is_halted_where_nothing_of_it_runs() {
+    let cases = [
+        ("inactive", "halted\n"),
+        ("failed", "halted\n"),
+        ("active", ""),
+        ("deactivating", ""),
+        ("", ""),
+    ];
+    for shell in SHELLS {
+        for (state, halted) in cases {
+            let stage = Stage::new(shell);
+            let asked = format!(
+                "unit() {{ :; }}; sweep() {{ :; }}; unroute() {{ :; }}
+                 systemctl() {{ [ \"$1\" = is-active ] && say '{state}'; return 1; }}; halt && say halted; true"
+            );
+            assert_eq!(stage.part(&asked), halted, "{shell}: {state}");
+        }
+    }
+}
+
 /// The address may hold a password, and everybody on the VM may read arguments.
 #[test]
 fn the_packages_address_is_in_no_argument() {
