@@ -156,6 +156,22 @@ pub(crate) fn recorded() -> Diagnostic {
     .at("ssh.user")
 }
 
+/// Warns that the proxy does not see what comes and goes over IPv6.
+pub(crate) fn bypassed(address: &str) -> Diagnostic {
+    Diagnostic::warning(
+        "IPv6 traffic bypasses the proxy",
+        coded(
+            "not-intercepted",
+            &format!(
+                "The VM has the address {address}, and Istio made its rules for IPv4 only, as it does where a machine's first \
+                 address is one of IPv4. Set env = {{ ISTIO_DUAL_STACK = \"true\" }}, if the mesh is a dual-stack one, or take \
+                 IPv6 from the VM."
+            ),
+        ),
+    )
+    .at("proxy.interception")
+}
+
 /// Tells that the proxy could not be removed.
 pub(crate) fn not_removed(step: &str, lines: &[String]) -> Diagnostic {
     let at = if step.is_empty() { "start" } else { step };

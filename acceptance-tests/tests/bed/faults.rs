@@ -172,7 +172,8 @@ async fn a_package_that_comes_slowly_is_waited_for() -> Done {
 }
 
 #[tokio::test]
-async fn a_sudo_that_records_the_token_is_warned_of() -> Done {
+async fn a_sudo_that_records_the_token_and_an_address_that_is_not_intercepted_are_warned_of() -> Done
+{
     let scenario = Scenario::begin("sudo-log")?;
     let defaults = format!("Defaults:{} log_input\n", scenario.vm.user);
     scenario
@@ -180,6 +181,18 @@ async fn a_sudo_that_records_the_token_is_warned_of() -> Done {
         .write("/etc/sudoers.d/log", defaults.as_bytes())?;
     scenario.vm.shell("chmod 440 /etc/sudoers.d/log")?;
     let mut workload = Workload::new(&scenario)?;
+    scenario.vm.shell(
+        "sysctl -q net.ipv6.conf.all.disable_ipv6=0; ip -6 address add 2001:db8::7/64 dev eth0 nodad",
+    )?;
+    let told = workload.apply().await?;
+    let [sudo, address] = &told[..] else {
+        return Err(Failure::new(texts(&told)));
+    };
+    holds(sudo, "sudo-log", &["!log_input"])?;
+    let words = ["2001:db8::7", "ISTIO_DUAL_STACK", "proxy.interception"];
+    holds(address, "not-intercepted", &words)?;
+    // The next step that it names is one.
+    workload.config["env"] = json!({ "ISTIO_DUAL_STACK": "true" });
     match &workload.apply().await?[..] {
         [warning] => holds(warning, "sudo-log", &["!log_input"]),
         told => Err(Failure::new(texts(told))),

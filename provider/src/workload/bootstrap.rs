@@ -31,6 +31,8 @@ pub(super) struct Bootstrapped {
     pub(super) version: Option<String>,
     /// The VM's sudo keeps what is sent to it.
     pub(super) recorded: bool,
+    /// An address of the VM whose traffic no rule intercepts.
+    pub(super) bypass: Option<String>,
 }
 
 /// Why a VM does not run on the bundle.
@@ -233,12 +235,14 @@ fn ended(report: Report) -> Result<Bootstrapped, Failure> {
             version,
             machine_id,
             recorded,
+            bypass,
             ..
         } => {
             return Ok(Bootstrapped {
                 machine_id,
                 version,
                 recorded,
+                bypass,
             });
         }
         Report::Reverted { step, hop, lines } => {

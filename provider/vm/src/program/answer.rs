@@ -42,6 +42,7 @@ impl Answer {
                 machine_id: self.text("machine").unwrap_or_default(),
                 certificate_not_after: self.certificate().map(|(_, end)| end),
                 recorded: self.last("recorded").is_some(),
+                bypass: self.text("ipv6"),
             }),
             "awaits" => Ok(Report::AwaitsVerdict(run.clone())),
             "reverted" => Ok(self.reverted()),

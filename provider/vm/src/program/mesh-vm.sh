@@ -280,7 +280,8 @@ committed() {
   [ -e "$S/run/end" ] || ln "$S/run/steps" "$S/run/end" || fail commit
   close
   rm -rf "$R/token-before" "$S/run/package"
-  identity >>"$d/log"; finish committed
+  { identity; v=$(bypass) && [ -n "$v" ] && say "ipv6 $(printf %s "$v" | b64)"; } >>"$d/log"
+  finish committed
 }
 
 # --- checks: before a bootstrap, for a preflight, and to name the broken hop
@@ -473,7 +474,9 @@ tools() {
   have iptables-nft-save || have iptables-legacy-save ||
     for f in iptables ip6tables; do ! have "$f-save" || say "$f"; done
 }
-intercepts() { for tool in $(tools); do ! "$tool-save" 2>/dev/null | grep -q '^:ISTIO_' || return 0; done; return 1; }
+intercepts() { for tool in $(tools | grep "${1:-.}"); do ! "$tool-save" 2>/dev/null | grep -q '^:ISTIO_' || return 0; done; return 1; }
+# A global IPv6 address, where Istio made its rules for IPv4 only: as it does if the machine's first address is of IPv4.
+bypass() { [ "$(field redirect)" != yes ] || intercepts ip6 || ip -6 -o address show scope global 2>/dev/null | awk '{ sub("/.*", "", $4); print $4; exit }'; }
 # Takes away every chain whose name begins with $1, and the jumps to it, in each backend.
 sweep() {
   for tool in $(tools); do

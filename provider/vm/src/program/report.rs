@@ -24,6 +24,8 @@ pub enum Report {
         certificate_not_after: Option<Timestamp>,
         /// The VM's sudo keeps what is sent to it (`log_input`): the token is on its disk.
         recorded: bool,
+        /// A global IPv6 address of the VM, where only traffic over IPv4 is intercepted.
+        bypass: Option<String>,
     },
     /// The proxy is ready; `commit` over a new connection makes it final.
     AwaitsVerdict(RunId),

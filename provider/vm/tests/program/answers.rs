@@ -102,6 +102,17 @@ const UTC_TIME: &str = include_str!("until-2030.pem");
 const GENERALIZED_TIME: &str = include_str!("until-2060.pem");
 
 #[test]
+fn an_address_whose_traffic_bypasses_the_proxy_is_read() {
+    let bypass = |line: &str| match answer(&format!("{line}report committed")) {
+        Report::Committed { bypass, .. } => bypass,
+        other => panic!("{other:?}"),
+    };
+    let line = format!("ipv6 {}\n", STANDARD.encode("2001:db8::7"));
+    assert_eq!(bypass(&line).as_deref(), Some("2001:db8::7"));
+    assert_eq!(bypass(""), None);
+}
+
+#[test]
 fn the_end_of_a_certificate_is_read_in_both_forms() {
     let end = |pem: &str| {
         let lines = format!(

@@ -97,6 +97,37 @@ fn a_sweep_takes_istios_chains_and_leaves_all_others() {
 }
 
 #[test]
+fn a_global_ipv6_address_whose_traffic_no_rule_intercepts_is_told() {
+    let address = "2: eth0    inet6 2001:db8::7/64 scope global";
+    let cases = [
+        ("yes", "iptables-nft", address, "2001:db8::7"),
+        ("yes", "ip6tables-nft", address, ""),
+        ("yes", "iptables-nft", "", ""),
+        ("", "", address, ""),
+    ];
+    for shell in SHELLS {
+        for (redirect, ruled, address, told) in cases {
+            let stage = Stage::new(shell);
+            fs::create_dir_all(stage.path("in")).unwrap();
+            fs::write(stage.path("in/redirect"), redirect).unwrap();
+            for tool in ["iptables-nft", "ip6tables-nft"] {
+                let chain = if tool == ruled {
+                    ":ISTIO_OUTPUT - [0:0]"
+                } else {
+                    ""
+                };
+                let path = stage.path(&format!("{tool}-save"));
+                fs::write(&path, format!("#!/bin/sh\necho '{chain}'\n")).unwrap();
+                fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+            }
+            let own = "PATH=$d:$PATH; tools() { say iptables-nft; say ip6tables-nft; }";
+            let said = stage.part(&format!("{own}; ip() {{ say '{address}'; }}; bypass; true"));
+            assert_eq!(said.trim(), told, "{shell}: {redirect:?}, {ruled:?}");
+        }
+    }
+}
+
+#[test]
 fn the_guard_lets_no_connection_be_taken_in_its_middle_nor_any_of_sshds() {
     for shell in SHELLS {
         let stage = Stage::new(shell);
