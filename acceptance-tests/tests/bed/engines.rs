@@ -2,7 +2,8 @@
 
 use acceptance_tests::workload::{Workload, fails};
 use acceptance_tests::{Done, Result, Scenario, listing};
-use serde_json::json;
+use bed::Machine;
+use serde_json::{Value as Json, json};
 
 use crate::demo::{call_vm, can_call_pod};
 
@@ -40,11 +41,7 @@ async fn lives_in_a_container(engine: &str) -> Done {
     let before = listing(&vm)?;
 
     let mut workload = Workload::new(&scenario)?;
-    workload.config["proxy"] = json!({
-        "runtime": engine,
-        "image": "localhost/istio/proxyv2:one",
-        "pull_policy": "Never",
-    });
+    workload.config["proxy"] = contained(engine, "one");
     workload.converge().await?;
     call_vm(&scenario)?;
     can_call_pod(&scenario)?;
@@ -127,6 +124,110 @@ fn is_of_the_engine(line: &str) -> bool {
     ]
     .iter()
     .any(|name| line.contains(name))
+}
+
+/// What runs on the VM: the package, and a container of each engine.
+fn runs(vm: &Machine) -> Result<String> {
+    Ok(vm.shell(
+        "dpkg-query -W -f '${Package} ' istio-sidecar 2>/dev/null; for engine in docker podman; do \
+         [ -z \"$($engine ps --quiet --filter name=istio-proxy)\" ] || printf '%s ' $engine; done",
+    )?)
+}
+
+/// An engine that cannot, or an image that ends at once, leaves the runtime that is there.
+async fn refuses(workload: &mut Workload, vm: &Machine) -> Done {
+    let (state, config) = (workload.state.clone(), workload.config.clone());
+    let since = "systemctl show --property=ExecMainStartTimestampMonotonic istio";
+    let started = vm.shell(since)?;
+    let cases = [
+        (
+            "podman",
+            "mv /usr/bin/podman /usr/bin/podman-away",
+            "mv /usr/bin/podman-away /usr/bin/podman",
+            "podman is not installed",
+        ),
+        (
+            "docker",
+            "systemctl stop docker.socket docker",
+            "systemctl start docker",
+            "Cannot connect to the Docker daemon",
+        ),
+    ];
+    for (engine, broken, mended, words) in cases {
+        vm.shell(broken)?;
+        workload.config["proxy"] = contained(engine, "one");
+        let told = workload.apply().await?;
+        vm.shell(mended)?;
+        fails(&told, "vm-reverted", &[words])?;
+        assert_eq!(vm.shell(since)?, started);
+        workload.state.clone_from(&state);
+    }
+    workload.config["proxy"] = contained("docker", "ends");
+    fails(
+        &workload.apply().await?,
+        "vm-reverted",
+        &["the VM is as it was"],
+    )?;
+    assert_eq!(runs(vm)?, "istio-sidecar ");
+    (workload.state, workload.config) = (state, config);
+    Ok(())
+}
+
+fn contained(engine: &str, tag: &str) -> Json {
+    json!({ "runtime": engine, "image": format!("localhost/istio/proxyv2:{tag}"), "pull_policy": "Never" })
+}
+
+#[tokio::test]
+async fn a_runtime_takes_the_place_of_another_and_leaves_nothing_of_it() -> Done {
+    let scenario = equipped("docker")?;
+    let vm = scenario.vm.clone();
+    let image = "localhost/istio/proxyv2";
+    vm.shell(&format!(
+        "docker save {image}:one | podman load --quiet >/dev/null; mkdir /root/none; \
+         tar -c -C /root/none . | docker import --change 'ENTRYPOINT [\"/bin/false\"]' - {image}:ends >/dev/null"
+    ))?;
+    let before = listing(&vm)?;
+    let mut workload = Workload::new(&scenario)?;
+    workload.config["proxy"]["runtime"] = json!("systemd");
+    let packaged = workload.config["proxy"].clone();
+    workload.converge().await?;
+    refuses(&mut workload, &vm).await?;
+    call_vm(&scenario)?;
+    for (runtime, proxy, expected) in [
+        ("docker", contained("docker", "one"), "docker "),
+        ("podman", contained("podman", "one"), "podman "),
+        ("systemd", packaged, "istio-sidecar "),
+    ] {
+        workload.config["proxy"] = proxy;
+        let planned = workload.plan().await?;
+        let reasons = format!("{:?}", planned.planned["last_bootstrap_reasons"]);
+        assert!(reasons.contains(&format!("-> {runtime}")), "{reasons}");
+        workload.converge().await?;
+        assert_eq!(runs(&vm)?, expected);
+        call_vm(&scenario)?;
+        can_call_pod(&scenario)?;
+        if runtime == "podman" {
+            repairs(&mut workload, &vm).await?;
+        }
+    }
+    workload.destroy().await?;
+    let left = listing(&vm)?.since(&before);
+    assert!(left.iter().all(|line| is_of_the_engine(line)), "{left:#?}");
+    Ok(())
+}
+
+/// What runs the container is looked at as well as the container.
+async fn repairs(workload: &mut Workload, vm: &Machine) -> Done {
+    vm.shell("for f in /etc/systemd/system/istio.service /var/lib/istio/mesh/proxy; do echo '#' >>$f; done")?;
+    workload.refresh().await?;
+    assert_eq!(
+        workload.drift("vm"),
+        [
+            "proxy: /etc/systemd/system/istio.service is not as it was written",
+            "proxy: /var/lib/istio/mesh/proxy is not as it was written",
+        ]
+    );
+    workload.converge().await
 }
 
 #[tokio::test]

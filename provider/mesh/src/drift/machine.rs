@@ -30,6 +30,9 @@ pub(super) fn compare(bundle: &Bundle, vm: &ObservedVm, terms: &Terms<'_>, lines
     hosts(bundle.hosts_line.as_ref(), &vm.hosts_lines, lines);
     lines.because(Cause::Proxy);
     runtime(&bundle.proxy, &vm.runtime, terms.version, lines);
+    for path in &vm.changed {
+        lines.push(format!("{} is not as it was written", plain(path)));
+    }
     unit(&vm.runtime.unit, lines);
     chains(bundle.proxy.interception, vm, lines);
     lines.because(Cause::Certificate);

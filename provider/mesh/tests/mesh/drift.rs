@@ -50,6 +50,7 @@ fn observed(desired: &Desired) -> (ObservedObjects, ObservedVm) {
         machine_id: "m1".into(),
         owner: Some(bundle.owner.clone()),
         files: files.collect(),
+        changed: vec![],
         hosts_lines: bundle.hosts_line.clone().into_iter().collect(),
         runtime: SeenRuntime {
             kind: bundle.proxy.runtime,
@@ -511,6 +512,16 @@ fn another_runtime_and_another_image_are_lines() {
 }
 
 #[test]
+fn units_and_scripts_that_somebody_changed_are_told() {
+    check_vm(
+        |vm| vm.changed = vec!["/var/lib/istio/mesh/proxy".into(), "/a\u{1b}b".into()],
+        &expect![[r#"
+            proxy: /var/lib/istio/mesh/proxy is not as it was written
+            proxy: /a\u{1b}b is not as it was written"#]],
+    );
+}
+
+#[test]
 fn a_certificate_that_was_not_renewed_in_time_is_told_before_it_ends() {
     const LONG: &str = "2028-12-01T00:00:00Z";
     for (begin, end, line) in [
@@ -552,7 +563,6 @@ fn what_a_bootstrap_does_not_repair_is_no_drift() {
         |vm| {
             vm.runtime.ready = false;
             vm.runtime.unit.active = "activating".into();
-            vm.runtime.version = Some("1.30.0".into());
             vm.machine_id = String::new();
             vm.certificate = None;
             vm.clock = p("2028-01-01T00:00:00Z");

@@ -146,6 +146,7 @@ impl Answer {
                 .map(file)
                 .collect::<Option<_>>()
                 .ok_or("a file is not readable")?,
+            changed: self.texts("changed"),
             hosts_lines: self.texts("hosts"),
             runtime: SeenRuntime {
                 kind: self

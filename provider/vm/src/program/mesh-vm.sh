@@ -82,6 +82,7 @@ verb_observe() {
     if [ ! -f "$path" ]; then say "file $(b64 <"$f") missing"
     else say "file $(b64 <"$f") $(stat -L -c '%U %a' "$path") $(b64 <"$path")"; fi
   done
+  sha256sum -c "$S/sums" 2>/dev/null | sed -n 's/: FAILED.*//p' | while IFS= read -r text; do say "changed $(printf %s "$text" | b64)"; done
   block | while IFS= read -r text; do say "hosts $(printf %s "$text" | b64)"; done
   unit && say "unit $(systemctl is-active istio.service) $(systemctl is-enabled istio.service 2>/dev/null)"
   identity
@@ -280,6 +281,7 @@ committed() {
   [ -e "$S/run/end" ] || ln "$S/run/steps" "$S/run/end" || fail commit
   close
   rm -rf "$R/token-before" "$S/run/package"
+  sha256sum "$UNITS/istio.service" "$S/proxy" "$DROP/mesh.conf" "$ROTATE" 2>/dev/null >"$S/sums"
   { identity; v=$(bypass) && [ -n "$v" ] && say "ipv6 $(printf %s "$v" | b64)"; } >>"$d/log"
   finish committed
 }
@@ -572,7 +574,7 @@ agent() {
 engine_ok() {
   f=$(field engine)
   have "$f" || { say "$f is not installed" && return 1; }
-  f=$(HOME=${HOME:-/root} timeout 20 "$f" info 2>&1) || { say "$f" | grep -iE 'error|cannot' | tail -n 1 && return 1; }
+  f=$(HOME=${HOME:-/root} timeout 20 "$f" info 2>&1) || { say "$f" | grep -iE 'error|cannot' | head -n 1 && return 1; }
   field engine
 }
 # Before anything stops.
