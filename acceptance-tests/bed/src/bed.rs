@@ -14,7 +14,7 @@ use crate::pod::Pod;
 use crate::process::Recorded;
 use crate::servers::Servers;
 use crate::vm::Vm;
-use crate::{Error, Result, host};
+use crate::{Error, Result, host, istiod};
 
 /// What a bed shall have.
 #[derive(Clone, Debug)]
@@ -131,6 +131,16 @@ impl Bed {
     /// Returns kubectl with the administrator's kubeconfig.
     pub fn kubectl(&self) -> &Kubectl {
         &self.kubectl
+    }
+
+    /// Starts istiod again, with more arguments than it had.
+    ///
+    /// # Errors
+    /// It is not ready in the end.
+    pub fn restart_istiod(&self, arguments: &[&str]) -> Result<()> {
+        let folder = self.folder.join("istiod");
+        let servers = Servers::find()?;
+        istiod::start(&folder, self.subnet, &self.kubectl, &servers, arguments)
     }
 
     /// Returns the address where VMs reach istiod.

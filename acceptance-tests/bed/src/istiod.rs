@@ -13,7 +13,7 @@ use crate::api_server::with_log;
 use crate::command::{quick, wait_for};
 use crate::kubectl::Kubectl;
 use crate::network::Subnet;
-use crate::process::{Lifetime, Server};
+use crate::process::{Lifetime, Recorded, Server};
 use crate::servers::Servers;
 use crate::{Error, Result};
 
@@ -26,24 +26,25 @@ pub const CANARY: &str = "canary-of-the-mesh";
 /// The cluster's name in the mesh.
 pub(crate) const CLUSTER: &str = "Kubernetes";
 
-/// Applies the mesh's configuration, starts istiod in `folder` and waits until it admits objects.
+/// Applies the mesh's configuration, starts istiod in `folder` and waits until it admits objects. One that runs there
+/// ends.
 pub(crate) fn start(
     folder: &Path,
     subnet: Subnet,
     kubectl: &Kubectl,
     servers: &Servers,
+    arguments: &[&str],
 ) -> Result<()> {
     kubectl.create_namespace(SYSTEM, &[])?;
     kubectl.apply(&configuration())?;
     fs::create_dir_all(folder).map_err(Error::at("create", folder))?;
     let path = folder.join("mesh.yaml");
     fs::write(&path, mesh().to_string()).map_err(Error::at("write", &path))?;
-    let server = Server::start(
-        "istiod",
-        &mut command(folder, subnet, kubectl, servers),
-        folder,
-        Lifetime::Bed,
-    )?;
+    let mut istiod = command(folder, subnet, kubectl, servers);
+    istiod.args(arguments);
+    // Until here it was asked about objects.
+    Recorded::load(&folder.join("istiod.pid")).map_or(Ok(()), Recorded::kill)?;
+    let server = Server::start("istiod", &mut istiod, folder, Lifetime::Bed)?;
     let ready = format!("http://{}:18080/ready", subnet.gateway());
     wait_for("istiod is ready", READY, || {
         if !server.process.alive() {

@@ -121,6 +121,7 @@ impl<'a> Plan<'a> {
             self.subnet,
             &kubectl,
             &self.servers,
+            &[],
         )?;
         Ok(kubectl)
     }

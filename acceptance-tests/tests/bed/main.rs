@@ -28,6 +28,7 @@ mod objects;
 mod offload;
 mod people;
 mod quiet;
+mod reconnects;
 mod runtimes;
 mod secrets;
 mod steps;
