@@ -205,10 +205,14 @@ fn attach() -> std::result::Result<World, String> {
 
 /// Returns the VM, up, without a trace of an earlier scenario and with the application running.
 fn fresh(vm: &Vm) -> Result<Vm> {
-    if !vm.is_on() || vm.read(USED).is_ok() {
+    if !vm.is_on() {
         vm.rebuild(HostKey::Same)?;
     }
     vm.wait_until_up()?;
+    if vm.read(USED).is_ok() {
+        vm.rebuild(HostKey::Same)?;
+        vm.wait_until_up()?;
+    }
     vm.write(USED, b"")?;
     vm.shell("systemctl start ratings")?;
     let mut vm = vm.clone();

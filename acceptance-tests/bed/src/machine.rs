@@ -168,7 +168,13 @@ impl Machine {
     /// Switches it off without notice: ends its first process, and with it all others.
     pub fn kill(&self) -> Result<()> {
         // Ending nspawn first would leave the machine's init running.
-        if let Some(leader) = self.leader().and_then(Recorded::of) {
+        let leader = wait_for(&format!("first process of {}", self.name), UP, || {
+            match (self.nspawn(), self.leader()) {
+                (Some(_), None) => Err("it is only being switched on".into()),
+                (_, leader) => Ok(leader),
+            }
+        })?;
+        if let Some(leader) = leader.and_then(Recorded::of) {
             leader.kill()?;
         }
         self.wait_until_off()
@@ -205,9 +211,9 @@ impl Machine {
         quick("ip", &["link", "set", &self.subnet.link(&self.name), "up"]).map(drop)
     }
 
-    /// Says whether it is switched on.
+    /// Says whether it is switched on; it may be booting.
     pub fn is_on(&self) -> bool {
-        self.leader().is_some()
+        self.nspawn().is_some()
     }
 
     /// Runs a command in it as root, for at most two minutes. An exit code is not an error.
@@ -317,7 +323,7 @@ impl Machine {
     fn wait_until_off(&self) -> Result<()> {
         wait_for(
             &format!("{} is off", self.name),
-            Duration::from_mins(5),
+            Duration::from_secs(30),
             || match self.nspawn() {
                 Some(_) => Err("it still runs".into()),
                 None => Ok(()),

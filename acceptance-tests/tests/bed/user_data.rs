@@ -156,7 +156,6 @@ fn is_refreshed(vm: &Machine) -> Done {
     Ok(())
 }
 
-/// A token is in both archives, and in nothing that Terraform keeps.
 /// Packed, a token does not look like one.
 fn unzipped(base64: &str) -> Result<String> {
     let mut zip = tempfile::NamedTempFile::new()?;
@@ -169,6 +168,7 @@ fn unzipped(base64: &str) -> Result<String> {
     Ok(String::from_utf8_lossy(&plain.stdout).into_owned())
 }
 
+/// A token is in both archives, and in nothing that Terraform keeps.
 fn no_token_is_stored(terraform: &Terraform, plan: &Plan) -> Done {
     for archive in ["out/ratings-carried.tar.gz", "ephemeral.tar.gz"] {
         let members = unpacked(&terraform.path().join(archive))?;
