@@ -23,8 +23,8 @@ rm -rf /root/image /root/image.tar /root/package.deb
 "#;
 
 /// Begins a scenario whose VM has the engines and the images.
-fn equipped(engine: &str) -> Result<Scenario> {
-    let mut scenario = Scenario::begin(engine)?;
+fn equipped(name: &str, engine: &str) -> Result<Scenario> {
+    let mut scenario = Scenario::begin(name)?;
     scenario.vm = scenario.vm.rebuild_with_engines()?;
     let vm = scenario.vm.clone();
     vm.wait_until_up()?;
@@ -36,7 +36,7 @@ fn equipped(engine: &str) -> Result<Scenario> {
 
 /// Joins, runs on another image, refuses a wrong one, and leaves.
 async fn lives_in_a_container(engine: &str) -> Done {
-    let scenario = equipped(engine)?;
+    let scenario = equipped(engine, engine)?;
     let vm = scenario.vm.clone();
     let before = listing(&vm)?;
 
@@ -163,6 +163,8 @@ async fn refuses(workload: &mut Workload, vm: &Machine) -> Done {
         workload.state.clone_from(&state);
     }
     workload.config["proxy"] = contained("docker", "ends");
+    // A minute until it is given up, and the way back.
+    workload.config["timeouts"]["update"] = json!("4m");
     fails(
         &workload.apply().await?,
         "vm-reverted",
@@ -179,7 +181,7 @@ fn contained(engine: &str, tag: &str) -> Json {
 
 #[tokio::test]
 async fn a_runtime_takes_the_place_of_another_and_leaves_nothing_of_it() -> Done {
-    let scenario = equipped("docker")?;
+    let scenario = equipped("runtimes", "docker")?;
     let vm = scenario.vm.clone();
     let image = "localhost/istio/proxyv2";
     vm.shell(&format!(
