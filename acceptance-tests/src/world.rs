@@ -14,10 +14,10 @@ use crate::{Done, Failure, Result};
 
 /// The environment variable that names the bed.
 pub const VARIABLE: &str = "MESH_BED";
-/// The service account of the VMs' workloads, in each scenario's namespace.
 /// After this long a condition is given up. Nothing is measured by it: a machine may be busy.
 const PATIENCE: Duration = Duration::from_mins(5);
 
+/// The service account of the VMs' workloads, in each scenario's namespace.
 const ACCOUNT: &str = "bookinfo-ratings";
 /// Tells a later process that the VM is not fresh.
 const USED: &str = "/var/cache/a-scenario-was-here";
