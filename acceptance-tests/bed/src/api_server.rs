@@ -6,19 +6,16 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::process::{self, Command};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::command::{tail, wait_for};
+use crate::command::{PATIENCE, tail, wait_for};
 use crate::kubectl::Kubectl;
 use crate::pki;
 use crate::process::{Lifetime, Server};
 use crate::progress::Progress;
 use crate::servers::Servers;
 use crate::{Error, Result};
-
-const READY: Duration = Duration::from_mins(5);
 
 /// An API server of one's own: on loopback, on free ports, without a controller manager, RBAC on.
 ///
@@ -113,7 +110,7 @@ impl ApiServer {
     }
 
     fn wait_until_ready(&self) -> Result<()> {
-        wait_for("the API server is ready", READY, || {
+        wait_for("the API server is ready", PATIENCE, || {
             if self.servers.iter().any(|server| !server.process.alive()) {
                 return Err("it ended".into());
             }
@@ -132,7 +129,7 @@ impl ApiServer {
         let manifests = fs::read_to_string(path).map_err(Error::at("read", path))?;
         self.kubectl.apply_text(&manifests)?;
         // `kubectl wait --all` takes a tenth of a second for each.
-        wait_for("Istio's resource definitions are served", READY, || {
+        wait_for("Istio's resource definitions are served", PATIENCE, || {
             let list = self
                 .kubectl
                 .get("/apis/apiextensions.k8s.io/v1/customresourcedefinitions")

@@ -80,13 +80,12 @@ pub(crate) fn checked(command: &mut Command, input: &[u8], limit: Duration) -> R
     })
 }
 
+/// After this long a condition or a short command is given up. Nothing is measured by it: a machine may be busy.
+pub(crate) const PATIENCE: Duration = Duration::from_mins(5);
+
 /// Runs a short program without input and checks its exit code.
 pub(crate) fn quick(program: &str, args: &[&str]) -> Result<String> {
-    checked(
-        Command::new(program).args(args),
-        b"",
-        Duration::from_mins(5),
-    )
+    checked(Command::new(program).args(args), b"", PATIENCE)
 }
 
 /// Asks again and again until there is an answer. `probe` returns what it saw instead.

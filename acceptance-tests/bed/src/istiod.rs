@@ -4,20 +4,18 @@ use std::fs;
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::Command;
-use std::time::Duration;
 
 use base64::Engine;
 use serde_json::{Value, json};
 
 use crate::api_server::with_log;
-use crate::command::{quick, wait_for};
+use crate::command::{PATIENCE, quick, wait_for};
 use crate::kubectl::Kubectl;
 use crate::network::Subnet;
 use crate::process::{Lifetime, Recorded, Server};
 use crate::servers::Servers;
 use crate::{Error, Result};
 
-const READY: Duration = Duration::from_mins(5);
 const SYSTEM: &str = "istio-system";
 /// A name that leads to istiod from outside, where the name service knows it.
 pub const CUSTOM_HOST: &str = "istiod.example.com";
@@ -46,7 +44,7 @@ pub(crate) fn start(
     Recorded::load(&folder.join("istiod.pid")).map_or(Ok(()), Recorded::kill)?;
     let server = Server::start("istiod", &mut istiod, folder, Lifetime::Bed)?;
     let ready = format!("http://{}:18080/ready", subnet.gateway());
-    wait_for("istiod is ready", READY, || {
+    wait_for("istiod is ready", PATIENCE, || {
         if !server.process.alive() {
             return Err("it ended".into());
         }
@@ -68,7 +66,7 @@ pub(crate) fn start(
 /// Returns the root certificate of the mesh, as istiod gives it to a namespace.
 pub(crate) fn root_certificate(kubectl: &Kubectl, namespace: &str) -> Result<String> {
     let path = format!("/api/v1/namespaces/{namespace}/configmaps/istio-ca-root-cert");
-    wait_for("istiod writes its root certificate", READY, || {
+    wait_for("istiod writes its root certificate", PATIENCE, || {
         let object = kubectl
             .find(&path)
             .map_err(|error| error.to_string())?

@@ -2,15 +2,11 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::command::{Output, run, tail};
+use crate::command::{Output, PATIENCE, run, tail};
 use crate::{Error, Result};
-
-/// For a command that hangs; hundreds of documents take a busy machine minutes.
-const LIMIT: Duration = Duration::from_mins(5);
 
 /// The real kubectl with an administrator's kubeconfig.
 #[derive(Clone, Debug)]
@@ -44,7 +40,7 @@ impl Kubectl {
             .arg("--cache-dir")
             .arg(cache)
             .args(args);
-        run(&mut command, input, LIMIT)
+        run(&mut command, input, PATIENCE)
     }
 
     /// Runs kubectl and returns its standard output; any exit code but 0 is an error.

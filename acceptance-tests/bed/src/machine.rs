@@ -7,13 +7,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use crate::command::{Output, checked, quick, run, wait_for};
+use crate::command::{Output, PATIENCE, checked, quick, run, wait_for};
 use crate::network::{Subnet, namespace};
 use crate::process::{Lifetime, Recorded, Server};
 use crate::{Error, Result, cache, engines, overlay};
-
-const EXEC: Duration = Duration::from_mins(5);
-const UP: Duration = Duration::from_mins(5);
 
 /// What a rebuilt machine does with its SSH host key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -144,7 +141,7 @@ impl Machine {
             self.name,
             self.folder.join("machine.log").display()
         );
-        wait_for(&what, UP, || {
+        wait_for(&what, PATIENCE, || {
             let leader = self.leader().ok_or("it is switched off")?;
             if listens(leader, 22) {
                 Ok(())
@@ -152,7 +149,7 @@ impl Machine {
                 Err("sshd does not listen".into())
             }
         })?;
-        wait_for(&what, UP, || {
+        wait_for(&what, PATIENCE, || {
             let state = self
                 .exec(&["systemctl", "is-system-running"])
                 .map_err(|error| error.to_string())?
@@ -168,12 +165,14 @@ impl Machine {
     /// Switches it off without notice: ends its first process, and with it all others.
     pub fn kill(&self) -> Result<()> {
         // Ending nspawn first would leave the machine's init running.
-        let leader = wait_for(&format!("first process of {}", self.name), UP, || {
-            match (self.nspawn(), self.leader()) {
+        let leader = wait_for(
+            &format!("first process of {}", self.name),
+            PATIENCE,
+            || match (self.nspawn(), self.leader()) {
                 (Some(_), None) => Err("it is only being switched on".into()),
                 (_, leader) => Ok(leader),
-            }
-        })?;
+            },
+        )?;
         if let Some(leader) = leader.and_then(Recorded::of) {
             leader.kill()?;
         }
@@ -216,14 +215,14 @@ impl Machine {
         self.nspawn().is_some()
     }
 
-    /// Runs a command in it as root, for at most two minutes. An exit code is not an error.
+    /// Runs a command in it as root. An exit code is not an error.
     pub fn exec(&self, words: &[&str]) -> Result<Output> {
-        run(&mut self.command(words)?, b"", EXEC)
+        run(&mut self.command(words)?, b"", PATIENCE)
     }
 
     /// Runs a shell script in it as root and returns its standard output; any exit code but 0 is an error.
     pub fn shell(&self, script: &str) -> Result<String> {
-        checked(&mut self.command(&["sh", "-c", script])?, b"", EXEC)
+        checked(&mut self.command(&["sh", "-c", script])?, b"", PATIENCE)
     }
 
     /// Writes a file in it as root, with mode 0644 or as it was.
@@ -232,14 +231,14 @@ impl Machine {
         checked(
             &mut self.command(&["sh", "-c", script, "sh", path])?,
             content,
-            EXEC,
+            PATIENCE,
         )
         .map(drop)
     }
 
     /// Returns the content of a file in it.
     pub fn read(&self, path: &str) -> Result<String> {
-        checked(&mut self.command(&["cat", path])?, b"", EXEC)
+        checked(&mut self.command(&["cat", path])?, b"", PATIENCE)
     }
 
     /// Calls an address from inside, with more arguments for curl if need be.

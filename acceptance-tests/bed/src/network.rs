@@ -4,10 +4,9 @@ use std::fs;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
 use std::process::Command;
-use std::time::Duration;
 
 use crate::Result;
-use crate::command::{checked, quick};
+use crate::command::{PATIENCE, checked, quick};
 
 /// A bed's own network 10.99.N.0/24. Two beds at a time have different N.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,12 +149,7 @@ fn ip(batch: &str, namespace: Option<&str>) -> Result<()> {
     if let Some(namespace) = namespace {
         command.args(["-netns", namespace]);
     }
-    checked(
-        command.args(["-batch", "-"]),
-        batch.as_bytes(),
-        Duration::from_mins(5),
-    )
-    .map(drop)
+    checked(command.args(["-batch", "-"]), batch.as_bytes(), PATIENCE).map(drop)
 }
 
 #[cfg(test)]

@@ -4,13 +4,12 @@ use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::api_server::ApiServer;
 use crate::bed::{Bed, Options, save};
-use crate::command::wait_for;
+use crate::command::{PATIENCE, wait_for};
 use crate::kubectl::Kubectl;
 use crate::machine::{Machine, make_key};
 use crate::network::Subnet;
@@ -153,7 +152,7 @@ impl<'a> Plan<'a> {
             .arg(self.layers.package.folder())
             .arg(PACKAGE_PORT.to_string());
         Server::start("packages", &mut server, &self.folder, Lifetime::Bed)?;
-        wait_for("the package is served", Duration::from_mins(5), || {
+        wait_for("the package is served", PATIENCE, || {
             TcpStream::connect((self.subnet.gateway(), PACKAGE_PORT))
                 .map(drop)
                 .map_err(|error| error.to_string())

@@ -2,17 +2,15 @@
 
 use std::net::Ipv4Addr;
 use std::ops::Deref;
-use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use crate::Result;
-use crate::command::wait_for;
+use crate::command::{PATIENCE, wait_for};
 use crate::istiod::{self, CLUSTER};
 use crate::kubectl::Kubectl;
 use crate::machine::Machine;
 
-const READY: Duration = Duration::from_mins(5);
 /// Where the pods are.
 pub(crate) const NAMESPACE: &str = "bookinfo";
 /// Whose certificates they have.
@@ -149,7 +147,7 @@ impl Pod {
 /// Waits until the proxy of a machine takes traffic.
 pub(crate) fn wait_until_ready(machine: &Machine) -> Result<()> {
     let what = format!("the proxy of {} is ready", machine.name);
-    wait_for(&what, READY, || {
+    wait_for(&what, PATIENCE, || {
         let answer = machine
             .curl("http://127.0.0.1:15021/healthz/ready", &[])
             .map_err(|error| error.to_string())?;

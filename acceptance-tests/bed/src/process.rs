@@ -8,9 +8,8 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Child, ChildStdin, Command, Stdio};
 use std::thread;
-use std::time::Duration;
 
-use crate::command::{quick, wait_for};
+use crate::command::{PATIENCE, quick, wait_for};
 use crate::{Error, Result};
 
 /// Until when a server runs.
@@ -74,17 +73,13 @@ impl Recorded {
         if killed.is_err() && self.alive() {
             return killed.map(drop);
         }
-        wait_for(
-            &format!("end of process {}", self.pid),
-            Duration::from_mins(5),
-            || {
-                if self.alive() {
-                    Err(String::new())
-                } else {
-                    Ok(())
-                }
-            },
-        )
+        wait_for(&format!("end of process {}", self.pid), PATIENCE, || {
+            if self.alive() {
+                Err(String::new())
+            } else {
+                Ok(())
+            }
+        })
     }
 }
 

@@ -26,7 +26,7 @@ pub const COOKIE: (&str, &str) = (
     "TF_PLUGIN_MAGIC_COOKIE",
     "d602bf8f470bc67ca7faa0386276bbdd4330efaf76d1a219cb4d6991ca9872b2",
 );
-/// How long Terraform waits for the handshake line, and we for a line of the log.
+/// After this long the handshake line, or a line of the log, is given up; Terraform waits a minute.
 const PATIENCE: Duration = Duration::from_mins(5);
 
 /// Where a plugin listens.

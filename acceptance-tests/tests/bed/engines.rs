@@ -22,6 +22,9 @@ done
 rm -rf /root/image /root/image.tar /root/package.deb
 "#;
 
+/// Tells since when the proxy runs.
+const SINCE: &str = "systemctl show --property=ExecMainStartTimestampMonotonic istio";
+
 /// Begins a scenario whose VM has the engines and the images.
 fn equipped(name: &str, engine: &str) -> Result<Scenario> {
     let mut scenario = Scenario::begin(name)?;
@@ -65,15 +68,14 @@ async fn lives_in_a_container(engine: &str) -> Done {
     call_vm(&scenario)?;
 
     // An image that cannot be had stops nothing.
-    let since = "systemctl show --property=ExecMainStartTimestampMonotonic istio";
-    let (state, started) = (workload.state.clone(), vm.shell(since)?);
+    let (state, started) = (workload.state.clone(), vm.shell(SINCE)?);
     workload.config["proxy"]["image"] = json!("localhost/istio/proxyv2:three");
     fails(
         &workload.apply().await?,
         "vm-reverted",
         &["the VM has no image localhost/istio/proxyv2:three"],
     )?;
-    assert_eq!(vm.shell(since)?, started);
+    assert_eq!(vm.shell(SINCE)?, started);
     workload.state = state;
     workload.config["proxy"]["image"] = json!("localhost/istio/proxyv2:two");
     call_vm(&scenario)?;
@@ -137,8 +139,7 @@ fn runs(vm: &Machine) -> Result<String> {
 /// An engine that cannot, or an image that ends at once, leaves the runtime that is there.
 async fn refuses(workload: &mut Workload, vm: &Machine) -> Done {
     let (state, config) = (workload.state.clone(), workload.config.clone());
-    let since = "systemctl show --property=ExecMainStartTimestampMonotonic istio";
-    let started = vm.shell(since)?;
+    let started = vm.shell(SINCE)?;
     let cases = [
         (
             "podman",
@@ -159,7 +160,7 @@ async fn refuses(workload: &mut Workload, vm: &Machine) -> Done {
         let told = workload.apply().await?;
         vm.shell(mended)?;
         fails(&told, "vm-reverted", &[words])?;
-        assert_eq!(vm.shell(since)?, started);
+        assert_eq!(vm.shell(SINCE)?, started);
         workload.state.clone_from(&state);
     }
     workload.config["proxy"] = contained("docker", "ends");

@@ -38,8 +38,7 @@ pub(super) struct Costs {
 /// # Errors
 /// The bed has no VM, or Terraform's own words.
 pub(super) fn measure(bed: &Bed, provider: &Path) -> Result<Costs> {
-    let first = bed.vms.get(..1);
-    let first = first.ok_or_else(|| Failure::new("the bed has no VM"))?;
+    let first = &bed.vms[..bed.vms.len().min(1)];
     // What is done for the first time is slower, wherever caches are warmed.
     apply(bed, provider, first)?;
     Ok(Costs {
@@ -49,7 +48,9 @@ pub(super) fn measure(bed: &Bed, provider: &Path) -> Result<Costs> {
 }
 
 fn apply(bed: &Bed, provider: &Path, vms: &[Vm]) -> Result<Cost> {
-    let vm = vms.first().ok_or_else(|| Failure::new("no VM"))?;
+    let vm = vms
+        .first()
+        .ok_or_else(|| Failure::new("the bed has no VM"))?;
     let folder = TempDir::new()?;
     let source = root().join("xtask/src/bench/many");
     let mut terraform = Terraform::new(&source, folder.path().into(), bed, vm)?;
