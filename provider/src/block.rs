@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use mesh::names::{Fqdn, Name, Namespace};
+use mesh::names::{Fqdn, Name, Namespace, ReleaseUrl};
 use mesh::{Address, Effect};
 use tfplugin::{SecretText, Text, object};
 
@@ -102,6 +102,10 @@ object! {
         /// `istiod.istio-system.svc` behind a load balancer that has a name of its own. The certificate is verified by
         /// it. Default: the name that istiod is called by.
         Optional control_plane_san: Text<Fqdn> => Nothing,
+        /// Where VMs fetch Istio's package, if `proxy.install` names none: a mirror that has
+        /// `VERSION/deb/istio-sidecar.deb` (or `rpm/istio-sidecar.rpm`; `-arm64` before the dot) and the same with
+        /// `.sha256` behind it. Default: `https://blob.istio.io/istio-release/releases`.
+        Optional release_url: Text<ReleaseUrl> => Nothing,
     }
 }
 

@@ -156,6 +156,11 @@ fn istio(block: &IstioBlock) -> IstioSettings {
             .control_plane_san
             .known()
             .map(|name| name.0.to_string()),
+        releases: block
+            .release_url
+            .known()
+            .map(|url| url.0.clone())
+            .unwrap_or_default(),
     }
 }
 

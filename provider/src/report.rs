@@ -62,7 +62,8 @@ fn hint(hop: &str) -> (&str, &str) {
         ),
         "package" | "install" => (
             "the package",
-            "Set proxy.install, or install Istio's package on the VM.",
+            "Set proxy.install or proxy.version, or install Istio's package on the VM: nothing says of which version of Istio's \
+             releases the control plane is, or the VM has no curl or GNU wget.",
         ),
         "stage" => (
             "what it needs first",

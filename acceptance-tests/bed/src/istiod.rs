@@ -13,7 +13,7 @@ use crate::command::{PATIENCE, quick, wait_for};
 use crate::kubectl::Kubectl;
 use crate::network::Subnet;
 use crate::process::{Lifetime, Recorded, Server};
-use crate::servers::Servers;
+use crate::servers::{ISTIO_VERSION, Servers};
 use crate::{Error, Result};
 
 const SYSTEM: &str = "istio-system";
@@ -88,7 +88,7 @@ fn mesh() -> Value {
 }
 
 fn configuration() -> Value {
-    let values = json!({"global": {"multiCluster": {"clusterName": CLUSTER}, "network": "", "caAddress": ""}, "revision": ""});
+    let values = json!({"global": {"multiCluster": {"clusterName": CLUSTER}, "network": "", "caAddress": "", "tag": ISTIO_VERSION}, "revision": ""});
     let map = |name: &str, data: Value| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"namespace": SYSTEM, "name": name}, "data": data});
     json!([
         map("istio", json!({"mesh": mesh().to_string()})),

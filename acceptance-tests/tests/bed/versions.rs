@@ -6,20 +6,29 @@ use bed::Machine;
 use contract::Value;
 use serde_json::{Value as Json, json};
 
-/// Makes packages of other versions of the bed's, `PACKAGE`: the proxy of 99.1 tells by its environment whose it is, and 99.2
+/// Version of the bed's package and of its control plane.
+const OWN: &str = "1.31.0";
+
+/// Makes packages of other versions of the bed's, `PACKAGE`: the proxy of 99.1.0 tells by its environment whose it is, and 99.2.0
 /// has a unit that systemd refuses.
 const PACKAGES: &str = r#"
 cd /var/tmp && curl -fsS -o own.deb PACKAGE && dpkg-deb -R own.deb tree
-sed -i 's/^Version: .*/Version: 99.1/' tree/DEBIAN/control
-sed -i '1a export RUNS=99.1' tree/usr/local/bin/istio-start.sh
-dpkg-deb -Znone --root-owner-group -b tree 99.1.deb
-sed -i 's/^Version: .*/Version: 99.2/' tree/DEBIAN/control
+sed -i 's/^Version: .*/Version: 99.1.0/' tree/DEBIAN/control
+sed -i '1a export RUNS=99.1.0' tree/usr/local/bin/istio-start.sh
+dpkg-deb -Znone --root-owner-group -b tree 99.1.0.deb
+sed -i 's/^Version: .*/Version: 99.2.0/' tree/DEBIAN/control
 sed -i '/^ExecStart=/d' tree/lib/systemd/system/istio.service
-dpkg-deb -Znone --root-owner-group -b tree 99.2.deb
+dpkg-deb -Znone --root-owner-group -b tree 99.2.0.deb
 rm -r tree
+for of in 99.1.0 CONTROL_PLANE; do
+  folder=releases/$of/deb && mkdir -p $folder && mv $of.deb $folder/istio-sidecar.deb 2>/dev/null || cp own.deb $folder/istio-sidecar.deb
+  (cd $folder && sha256sum istio-sidecar.deb >istio-sidecar.deb.sha256)
+done
+ln releases/99.1.0/deb/istio-sidecar.deb 99.1.0.deb
+systemd-run --quiet --unit=releases python3 -m http.server 8001 --bind 127.0.0.1 --directory /var/tmp/releases
 "#;
 
-/// Returns what the VM's package manager says, and whether the agent that runs is the one of 99.1.
+/// Returns what the VM's package manager says, and whether the agent that runs is the one of 99.1.0.
 fn runs(vm: &Machine) -> Result<(String, bool)> {
     let version = vm.shell("dpkg-query -W -f '${Version}' istio-sidecar")?;
     let agent = vm.shell(
@@ -34,21 +43,57 @@ fn install(vm: &Machine, file: &str) -> Result<Json> {
     Ok(json!({ "url": format!("file:///var/tmp/{file}"), "sha256": sum.trim() }))
 }
 
+/// A VM without a package has that of the control plane's release; another one is chosen by its version.
+async fn follows_the_releases(workload: &mut Workload, vm: &Machine) -> Done {
+    workload.block["istio"]["release_url"] = json!("http://127.0.0.1:8001");
+    workload.converge().await?;
+    assert_eq!(runs(vm)?, (OWN.to_owned(), false));
+    // Whatever is installed stays, with no version asked for.
+    let of_another = "dpkg -i /var/tmp/99.1.0.deb && systemctl restart istio";
+    vm.shell(of_another)?;
+    crate::ready(vm)?;
+    workload.refresh().await?;
+    assert_eq!(workload.drift("vm"), [""; 0]);
+    for (version, by_its_agent) in [("99.1.0", true), (OWN, false)] {
+        workload.config["proxy"]["version"] = json!(version);
+        let plan = workload.plan().await?;
+        let reasons = format!("{:?}", plan.planned["last_bootstrap_reasons"]);
+        assert!(reasons.contains("proxy.version"), "{reasons}");
+        workload.converge().await?;
+        assert_eq!(runs(vm)?, (version.to_owned(), by_its_agent));
+    }
+    vm.shell(of_another)?;
+    workload.refresh().await?;
+    let line = format!("proxy: package istio-sidecar '99.1.0' -> '{OWN}'");
+    assert_eq!(workload.drift("vm"), [line]);
+    workload.converge().await?;
+    let state = workload.state.clone();
+    workload.config["proxy"]["version"] = json!("99.3.0");
+    let words = ["99.3.0/deb/istio-sidecar.deb.sha256", "404"];
+    fails(&workload.apply().await?, "vm-reverted", &words)?;
+    assert_eq!(runs(vm)?, (OWN.to_owned(), false));
+    workload.state = state;
+    Ok(())
+}
+
 #[tokio::test]
 async fn another_version_of_the_package_is_planned_installed_and_taken_back() -> Done {
     let scenario = Scenario::begin("versions")?;
     let vm = &scenario.vm;
     let (url, _) = scenario.package();
-    vm.shell(&PACKAGES.replace("PACKAGE", &url))?;
+    let packages = PACKAGES.replace("PACKAGE", &url);
+    vm.shell(&packages.replace("CONTROL_PLANE", OWN))?;
     let before = listing(vm)?;
     let mut workload = Workload::new(&scenario)?;
+    let old = workload.config["proxy"]["install"].take();
+    let own = OWN.to_owned();
+    follows_the_releases(&mut workload, vm).await?;
+    workload.config["proxy"] = json!({ "install": old });
     workload.converge().await?;
-    let (own, _) = runs(vm)?;
-    let old = workload.config["proxy"]["install"].clone();
 
-    let new = install(vm, "99.1.deb")?;
+    let new = install(vm, "99.1.0.deb")?;
     for (package, expected) in [
-        (&new, ("99.1".to_owned(), true)),
+        (&new, ("99.1.0".to_owned(), true)),
         (&old, (own.clone(), false)),
     ] {
         workload.config["proxy"]["install"] = package.clone();
@@ -66,8 +111,8 @@ async fn another_version_of_the_package_is_planned_installed_and_taken_back() ->
 
     let cases = [
         (
-            "dpkg -i /var/tmp/99.1.deb",
-            vec![format!("proxy: package istio-sidecar '99.1' -> '{own}'")],
+            "dpkg -i /var/tmp/99.1.0.deb",
+            vec![format!("proxy: package istio-sidecar '99.1.0' -> '{own}'")],
         ),
         (
             "systemctl stop istio; dpkg --purge istio-sidecar",
@@ -86,10 +131,10 @@ async fn another_version_of_the_package_is_planned_installed_and_taken_back() ->
     }
 
     // The files of before run again; the package manager's books are put right by the next apply.
-    workload.config["proxy"]["install"] = install(vm, "99.2.deb")?;
+    workload.config["proxy"]["install"] = install(vm, "99.2.0.deb")?;
     fails(&workload.apply().await?, "vm-reverted", &["start"])?;
     crate::ready(vm)?;
-    assert_eq!(runs(vm)?, ("99.2".to_owned(), false));
+    assert_eq!(runs(vm)?, ("99.2.0".to_owned(), false));
     workload.config["proxy"]["install"] = old;
     workload.converge().await?;
     assert_eq!(runs(vm)?, (own, false));

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use mesh::names::IstioVersion;
 use mesh::{Address, ControlPlane, Facts, Id, Kind, Name, Pem};
 use serde_json::Value;
 
@@ -50,6 +51,8 @@ impl Cluster {
             mesh_id: mesh_id(&mesh_config, global),
             control_plane: control_plane(istio, &mesh_config, gateway),
             ca_address: set(&istio.ca_address, &global["caAddress"]),
+            version: global["tag"].as_str().and_then(IstioVersion::of_tag),
+            releases: istio.releases.clone(),
             mesh_config,
             root: Pem(root),
             service_account_exists,

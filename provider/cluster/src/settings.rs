@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use http::Uri;
 use mesh::Address;
+use mesh::names::ReleaseUrl;
 use secrecy::{ExposeSecret, SecretString};
 
 use crate::error::SettingProblem;
@@ -82,6 +83,8 @@ pub struct IstioSettings {
     pub control_plane_address: Option<Address>,
     /// Name that istiod's certificate carries; `None`: the one that it is called by.
     pub control_plane_san: Option<String>,
+    /// Where Istio's packages are.
+    pub releases: ReleaseUrl,
 }
 
 impl Default for IstioSettings {
@@ -95,6 +98,7 @@ impl Default for IstioSettings {
             ca_address: None,
             control_plane_address: None,
             control_plane_san: None,
+            releases: ReleaseUrl::default(),
         }
     }
 }

@@ -13,12 +13,12 @@ use sha2::Digest as _;
 
 pub(crate) use environment::{of_facts, owns};
 
-use crate::desired::{Bundle, Digest, File, Owner, Watch};
+use crate::desired::{Bundle, Digest, File, Owner, Release, Watch};
 use crate::facts::{ControlPlane, Facts};
 use crate::health::readiness_probe;
 use crate::names::{Address, SpiffeId};
 use crate::proxy_config;
-use crate::workload::Workload;
+use crate::workload::{Runtime, Workload};
 
 /// The environment that the start script sources.
 pub const CLUSTER_ENV: &str = "/var/lib/istio/envoy/cluster.env";
@@ -73,6 +73,7 @@ pub(crate) fn bundle(workload: &Workload, facts: &Facts, own_ip: Option<IpAddr>)
         files,
         own: environment::own(workload),
         proxy: workload.proxy.clone(),
+        release: release(workload, facts),
         identity: SpiffeId {
             trust_domain: facts.trust_domain.clone(),
             namespace: workload.id.namespace.clone(),
@@ -91,6 +92,17 @@ pub(crate) fn bundle(workload: &Workload, facts: &Facts, own_ip: Option<IpAddr>)
         taken: vec![],
         finds_address: own_ip.is_none(),
     }
+}
+
+/// Returns the release of the version that is asked for, else of the control plane's, where a package is needed and
+/// the user says of none where it is.
+fn release(workload: &Workload, facts: &Facts) -> Option<Release> {
+    let proxy = &workload.proxy;
+    let version = proxy.version.as_ref().or(facts.version.as_ref())?;
+    (proxy.runtime == Runtime::Systemd && proxy.install.is_none()).then(|| Release {
+        url: format!("{}/{version}", facts.releases),
+        version: proxy.version.clone(),
+    })
 }
 
 /// Returns the address at which the proxy finds itself: the entry's, by which istiod matches it.

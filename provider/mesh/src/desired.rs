@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::net::IpAddr;
 
-use crate::names::{Id, SpiffeId};
+use crate::names::{Id, IstioVersion, SpiffeId};
 use crate::workload::Proxy;
 
 /// Everything that should be.
@@ -61,6 +61,8 @@ pub struct Bundle {
     pub own: BTreeSet<String>,
     /// How the proxy runs.
     pub proxy: Proxy,
+    /// Where the package is, where the user names none; `None`: it must be installed.
+    pub release: Option<Release>,
     /// Who the VM is.
     pub identity: SpiffeId,
     /// Who owns the VM's proxy; written as a marker next to the files.
@@ -76,6 +78,15 @@ pub struct Bundle {
     /// Whether the VM sets `ISTIO_SVC_IP` itself, to the address from which it calls the control plane:
     /// the bundle was made before the machine.
     pub finds_address: bool,
+}
+
+/// A release of Istio, whose package the VM fetches for its own kind of machine.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Release {
+    /// Its folder: `deb/istio-sidecar.deb` and the like are below it, each with a `.sha256` beside it.
+    pub url: String,
+    /// What the VM must have; `None`: any version that is installed will do.
+    pub version: Option<IstioVersion>,
 }
 
 /// A file on the VM.

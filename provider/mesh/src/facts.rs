@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde_json::Value;
 
-use crate::names::{Address, Fqdn, Id, Network};
+use crate::names::{Address, Fqdn, Id, IstioVersion, Network, ReleaseUrl};
 use crate::proxy_config;
 
 /// PEM text of one or more certificates. Public: the mesh's trust root.
@@ -32,6 +32,10 @@ pub struct Facts {
     pub control_plane: ControlPlane,
     /// `caAddress` of the mesh, where certificates come from somewhere else than istiod.
     pub ca_address: Option<String>,
+    /// Version of the proxies that the control plane injects, and so of its own; `None`: Istio released none of it.
+    pub version: Option<IstioVersion>,
+    /// Where Istio's packages are.
+    pub releases: ReleaseUrl,
     /// Whether the workload's service account exists; `None`: not allowed to look.
     pub service_account_exists: Option<bool>,
     /// Uid of the workload's entry, when it exists.

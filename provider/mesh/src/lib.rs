@@ -35,7 +35,7 @@ pub use change::{Cause, Change, Drift, Edit, Effect, Problem, decide};
 pub use conflicts::{
     conflicts, missing_fleet, replaced, taken_addresses, taken_objects, taken_services,
 };
-pub use desired::{Bundle, Desired, Digest, File, Kind, Manifest, Owner, Watch};
+pub use desired::{Bundle, Desired, Digest, File, Kind, Manifest, Owner, Release, Watch};
 pub use drift::compare;
 pub use facts::{ControlPlane, Facts, Other, Pem, discovery_address};
 pub use fleet::{Fleet, Group};

@@ -4,12 +4,14 @@
 //! `parse(display(x)) == x`.
 
 mod address;
+mod release;
 mod service;
 
 use std::fmt;
 use std::str::FromStr;
 
 pub use address::{Address, Cidr, Fqdn, Host, Listen};
+pub use release::{IstioVersion, ReleaseUrl};
 pub use service::{EgressHost, ExportTo, Port, PortName, Protocol};
 
 /// A text that is not what it should be: what was found, and the rule.

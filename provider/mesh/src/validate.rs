@@ -242,17 +242,28 @@ fn runtime(proxy: &Proxy, problems: &mut Vec<Problem>) {
                 text,
             ));
         }
-        if proxy.install.is_some() {
-            let text = format!(
-                "The runtime {runtime} runs an image, and no package. Remove proxy.install, or set proxy.runtime to \"systemd\"."
-            );
-            problems.push(problem(
-                "runtime-source",
-                &["proxy.install", "proxy.runtime"],
-                text,
-            ));
+        for (at, set) in [
+            ("proxy.install", proxy.install.is_some()),
+            ("proxy.version", proxy.version.is_some()),
+        ] {
+            if set {
+                let text = format!(
+                    "The runtime {runtime} runs an image, and no package. Remove {at}, or set proxy.runtime to \"systemd\"."
+                );
+                problems.push(problem("runtime-source", &[at, "proxy.runtime"], text));
+            }
         }
         return;
+    }
+    if let (Some(_), Some(version)) = (&proxy.install, &proxy.version) {
+        let text = format!(
+            "proxy.version is {version}, of Istio's release, and proxy.install names a package. Remove one of them."
+        );
+        problems.push(problem(
+            "version-or-install",
+            &["proxy.version", "proxy.install"],
+            text,
+        ));
     }
     for (at, set) in [
         ("proxy.image", proxy.image.is_some()),

@@ -15,8 +15,8 @@ pub use sidecar::{EgressListener, OutboundTraffic, Sidecar};
 
 use crate::names::words;
 use crate::names::{
-    Address, Cidr, EnvName, Id, ImageName, Invalid, LabelKey, LabelValue, Locality, Name, Network,
-    Port, PortName, Sha256,
+    Address, Cidr, EnvName, Id, ImageName, Invalid, IstioVersion, LabelKey, LabelValue, Locality,
+    Name, Network, Port, PortName, Sha256,
 };
 use crate::proxy_config::ProxyConfig;
 
@@ -82,6 +82,7 @@ impl Workload {
                 pull_policy: None,
                 interception: Interception::Redirect,
                 install: None,
+                version: None,
                 exclude_inbound_ports: Vec::new(),
                 exclude_cidrs: Vec::new(),
                 dns_capture: None,
@@ -107,8 +108,10 @@ pub struct Proxy {
     pub pull_policy: Option<PullPolicy>,
     /// How traffic reaches it.
     pub interception: Interception,
-    /// Where the package comes from; `None`: what is installed already.
+    /// Where the package comes from; `None`: what is installed already, else Istio's release.
     pub install: Option<Install>,
+    /// The version of that release; `None`: what is installed already, else the control plane's.
+    pub version: Option<IstioVersion>,
     /// Inbound ports that bypass the proxy, besides those of SSH and of the proxy itself.
     pub exclude_inbound_ports: Vec<Port>,
     /// Destinations that bypass the proxy, besides the clouds' metadata addresses.

@@ -272,12 +272,14 @@ fn bundle(id: &Id) -> Bundle {
             pull_policy: None,
             interception: Interception::None,
             install: None,
+            version: None,
             exclude_inbound_ports: vec![],
             exclude_cidrs: vec![],
             dns_capture: None,
             config: None,
         },
         own: std::collections::BTreeSet::new(),
+        release: None,
         identity: "spiffe://cluster.local/ns/bookinfo/sa/reviews"
             .parse()
             .unwrap(),

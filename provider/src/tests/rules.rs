@@ -119,6 +119,7 @@ fn of_the_vm() -> Vec<(&'static str, Json)> {
         ("/proxy/pull_policy", json!("Always")),
         ("/proxy/interception", json!("none")),
         ("/proxy/dns_capture", json!(false)),
+        ("/proxy/version", json!("1.32.0")),
         (
             "/proxy/install/url",
             json!("https://packages.example.com/2.deb"),
@@ -140,7 +141,7 @@ fn of_the_vm() -> Vec<(&'static str, Json)> {
 
 /// What is not rendered but still asks for a bootstrap: the machine may be another one. What
 /// the proxy runs as and from is no file of the bundle, a coordinate is where the files go, and an archive how.
-const NOT_RENDERED: [&str; 9] = [
+const NOT_RENDERED: [&str; 10] = [
     "triggers",
     "ssh.host",
     "bundle.path",
@@ -148,6 +149,7 @@ const NOT_RENDERED: [&str; 9] = [
     "proxy.runtime",
     "proxy.image",
     "proxy.pull_policy",
+    "proxy.version",
     "proxy.install.url",
     "proxy.install.sha256",
 ];
@@ -204,6 +206,12 @@ fn sample(pointer: &str) -> Json {
             config["proxy"]["runtime"] = json!("docker");
             config["proxy"]["image"] = json!("istio/proxyv2:1.31.0");
             config["proxy"]["pull_policy"] = json!("Never");
+            config
+        }
+        // Of Istio's release, beside which no package is named.
+        "/proxy/version" => {
+            let mut config = with(full(), "/proxy/install", Json::Null);
+            config["proxy"]["version"] = json!("1.31.0");
             config
         }
         // Only one way to ask can be set.
@@ -282,6 +290,8 @@ fn facts() -> Facts {
             address: None,
         },
         ca_address: None,
+        version: None,
+        releases: mesh::names::ReleaseUrl::default(),
         service_account_exists: Some(true),
         entry_uid: None,
     }

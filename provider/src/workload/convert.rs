@@ -132,6 +132,7 @@ fn proxy(input: &ProxyInput) -> Proxy {
         pull_policy: text(&input.pull_policy),
         interception: text(&input.interception).unwrap_or(Interception::Redirect),
         install: input.install.known().and_then(install),
+        version: text(&input.version),
         exclude_inbound_ports: input
             .exclude_inbound_ports
             .known()

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 
 use mesh::Effect;
 use mesh::names::{
-    Address, Cidr, EgressHost, EnvName, ExportTo, Host, Id, LabelKey, LabelValue, Listen, Locality,
-    Name, Namespace, Network, PortName, Protocol, Sha256,
+    Address, Cidr, EgressHost, EnvName, ExportTo, Host, Id, IstioVersion, LabelKey, LabelValue,
+    Listen, Locality, Name, Namespace, Network, PortName, Protocol, Sha256,
 };
 use mesh::{
     Capture, Cause, ImageName, Interception, OutboundTraffic, ProxyConfig, PullPolicy, Runtime,
@@ -249,8 +249,11 @@ object! {
         Optional pull_policy: Text<PullPolicy> => Rebootstrap,
         /// How traffic reaches it: `redirect` (NAT rules), `tproxy` (as `redirect`, and the application sees the caller's address) or `none` (only through the `Sidecar`'s listeners). Default: `redirect`.
         Optional interception: Text<Interception> => Rebootstrap,
-        /// The package to install, with `systemd`. Default: what is installed.
+        /// The package to install, with `systemd`. Default: what is installed, else the one of Istio's release.
         Optional install: InstallInput => Rebootstrap,
+        /// Version of Istio's release that is installed, with `systemd` and without `install`, e.g. `1.31.0`. Default: what
+        /// is installed, else the control plane's.
+        Optional version: Text<IstioVersion> => Rebootstrap,
         /// Inbound ports that bypass the proxy, besides those of sshd and of the proxy itself.
         Optional exclude_inbound_ports: Vec<PortNumber> => Rebootstrap,
         /// Destinations that bypass the proxy, besides the clouds' metadata addresses.

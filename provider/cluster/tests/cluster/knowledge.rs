@@ -115,7 +115,7 @@ async fn facts_are_what_the_cluster_says() {
     plane.mesh(
         "",
         "trustDomain: td.example\ndefaultConfig:\n  meshId: mesh1\n  proxyMetadata: {A: b}\n",
-        &json!({ "global": { "multiCluster": { "clusterName": "c1" }, "caAddress": "ca.example:443" } }),
+        &json!({ "global": { "multiCluster": { "clusterName": "c1" }, "caAddress": "ca.example:443", "tag": "1.31.0-distroless" } }),
     );
     config_map(
         id.namespace.as_str(),
@@ -154,6 +154,7 @@ async fn facts_are_what_the_cluster_says() {
         (15012, "192.0.2.7".parse().ok())
     );
     assert_eq!(facts.service_account_exists, Some(true));
+    assert_eq!(facts.version, "1.31.0".parse().ok());
 }
 
 #[tokio::test]

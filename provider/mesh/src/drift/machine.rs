@@ -108,7 +108,8 @@ fn runtime(desired: &Proxy, seen: &SeenRuntime, version: Option<&str>, lines: &m
     {
         lines.changed("image", Some(is), Some(&should.to_string()));
     }
-    if desired.install.is_some() && version.is_some() && seen.version.as_deref() != version {
+    let is_chosen = desired.install.is_some() || desired.version.is_some();
+    if is_chosen && version.is_some() && seen.version.as_deref() != version {
         lines.changed("package istio-sidecar", seen.version.as_deref(), version);
     }
 }

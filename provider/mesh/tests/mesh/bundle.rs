@@ -595,3 +595,36 @@ fn no_value_of_the_mesh_config_can_be_taken_for_something_else() {
         assert!(text.contains(line), "{line} in {text}");
     }
 }
+
+#[test]
+fn a_package_comes_from_the_release_of_the_version_asked_for_or_of_the_control_planes() {
+    let release = |change: fn(&mut Workload), version: Option<&str>| {
+        let mut workload = workload();
+        change(&mut workload);
+        let facts = Facts {
+            version: version.map(p),
+            releases: p("https://mirror.example.com"),
+            ..facts()
+        };
+        let release = render(&workload, &facts).unwrap().bundle.release;
+        release.map(|of| (of.url, of.version.map(|version| version.to_string())))
+    };
+    let url = |version: &str| format!("https://mirror.example.com/{version}");
+    assert_eq!(release(|_| {}, None), None);
+    assert_eq!(release(|_| {}, Some("1.31.0")), Some((url("1.31.0"), None)));
+    let asked = Some((url("1.30.2"), Some("1.30.2".to_owned())));
+    let asks: fn(&mut Workload) = |w| w.proxy.version = Some(p("1.30.2"));
+    assert_eq!(release(asks, None), asked);
+    assert_eq!(release(asks, Some("1.31.0")), asked);
+    let named = |w: &mut Workload| {
+        w.proxy.install = Some(mesh::Install {
+            url: "https://packages.example.com/istio.deb".to_owned(),
+            sha256: p(&"a".repeat(64)),
+        });
+    };
+    assert_eq!(release(named, Some("1.31.0")), None);
+    let contained = |w: &mut Workload| {
+        (w.proxy.runtime, w.proxy.image) = (mesh::Runtime::Docker, Some(p("istio/proxyv2:1.31.0")));
+    };
+    assert_eq!(release(contained, Some("1.31.0")), None);
+}

@@ -393,7 +393,7 @@ fn the_trust_root_that_the_agent_rewrote_is_no_drift() {
         };
         move |vm: &mut ObservedVm| drop(vm.files.insert(ROOT.into(), seen))
     };
-    let pem = "-----BEGIN CERTIFICATE-----\nnew\n-----END CERTIFICATE-----";
+    let pem = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----";
     check_vm(root("istio-proxy", 0o600, pem), &expect![""]);
     check_vm(root("root", 0o604, pem), &expect![""]);
     check_vm(
@@ -424,6 +424,8 @@ fn another_package_than_the_one_asked_for_is_told() {
         url: "https://packages.example/istio.deb".into(),
         sha256: p(&"0".repeat(64)),
     });
+    let mut of_a_release = workload();
+    of_a_release.proxy.version = Some(p("1.31.0"));
     let line = "proxy: package istio-sidecar";
     let cases = [
         (Some("1.31.0"), None),
@@ -435,7 +437,9 @@ fn another_package_than_the_one_asked_for_is_told() {
             let version = version.map(str::to_owned);
             drift(of, &facts(), |_, vm| vm.runtime.version = version).vm
         };
-        assert_eq!(found(&certain), Vec::from_iter(told), "{version:?}");
+        let told = Vec::from_iter(told);
+        assert_eq!(found(&certain), told, "{version:?}");
+        assert_eq!(found(&of_a_release), told, "{version:?}");
         assert_eq!(found(&workload()), [""; 0], "{version:?}");
     }
 }
@@ -700,4 +704,35 @@ fn a_line_shows_its_own_field_and_no_other() {
     ] {
         assert_eq!(mesh::drift::shows(&lines, object, field), shown, "{field}");
     }
+}
+
+/// A connected proxy follows; where another authority than istiod signs, its root is another from the start.
+#[test]
+fn a_root_that_was_rotated_while_the_proxy_was_away_is_told() {
+    let root = |of: &str| format!("-----BEGIN CERTIFICATE-----\n{of}\n-----END CERTIFICATE-----\n");
+    let lines = |on_vm: &str, connected: bool, disconnected: bool| {
+        let found = drift(&workload(), &facts(), |objects, vm| {
+            let annotations = &mut objects.entry.as_mut().unwrap()["metadata"]["annotations"];
+            if connected {
+                annotations["istio.io/connectedAt"] = json!("2029-01-01T00:00:00Z");
+            }
+            if disconnected {
+                annotations["istio.io/disconnectedAt"] = json!("2029-01-01T00:00:00Z");
+            }
+            let file = vm.files.get_mut("/etc/certs/root-cert.pem").unwrap();
+            if let Seen::File { content, .. } = file {
+                *content = on_vm.as_bytes().to_vec();
+            }
+        });
+        found.vm
+    };
+    let told = [
+        "certificate: /etc/certs/root-cert.pem: the mesh's root was rotated while the proxy was away",
+    ];
+    let (old, both) = (root("MIIA"), root("MIIA") + root("MI\nIB").trim_end());
+    assert_eq!(lines(&old, false, true), told);
+    assert_eq!(lines(&old, true, true), told);
+    assert_eq!(lines(&old, false, false), told);
+    assert_eq!(lines(&old, true, false), [""; 0]);
+    assert_eq!(lines(&both, false, true), [""; 0]);
 }

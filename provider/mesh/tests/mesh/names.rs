@@ -42,6 +42,53 @@ fn kubernetes_names() {
 }
 
 #[test]
+fn releases() {
+    use mesh::names::{IstioVersion, ReleaseUrl};
+    check::<IstioVersion>(
+        &["1.31.0", "1.9.10", "1.32.0-alpha.0", "1.32.0-rc.12"],
+        &[
+            "",
+            "1.31",
+            "1.31.0.1",
+            "v1.31.0",
+            "1.31.x",
+            "1.31.0-",
+            "1.31.0-rc",
+            "1.24.3-asm.5",
+            "1..0",
+            "latest",
+        ],
+    );
+    let of_tag = |tag: &str| IstioVersion::of_tag(tag).map(|version| version.to_string());
+    for (tag, version) in [
+        ("1.31.0", Some("1.31.0")),
+        ("1.31.0-distroless", Some("1.31.0")),
+        ("1.32.0-beta.1-debug", Some("1.32.0-beta.1")),
+        ("1.24.3-asm.5", None),
+        ("", None),
+    ] {
+        assert_eq!(of_tag(tag).as_deref(), version, "{tag}");
+    }
+    check::<ReleaseUrl>(
+        &[
+            "https://mirror.example.com/istio",
+            "http://10.0.0.1:8000",
+            &ReleaseUrl::default().to_string(),
+        ],
+        &[
+            "",
+            "https://",
+            "ftp://a",
+            "https://a/",
+            "https://u:p@a",
+            "https://a?sig=1",
+            "https://a b",
+            "file:///a",
+        ],
+    );
+}
+
+#[test]
 fn istio_names() {
     check::<Network>(&["gcp-vms", "a.b"], &["", "a b"]);
     check::<Locality>(

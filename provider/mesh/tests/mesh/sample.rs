@@ -38,6 +38,7 @@ pub(crate) fn workload() -> Workload {
             pull_policy: None,
             interception: Interception::Redirect,
             install: None,
+            version: None,
             exclude_inbound_ports: vec![],
             exclude_cidrs: vec![],
             dns_capture: None,
@@ -74,6 +75,8 @@ pub(crate) fn facts() -> Facts {
             address: Some(p("10.99.0.2")),
         },
         ca_address: None,
+        version: None,
+        releases: mesh::names::ReleaseUrl::default(),
         service_account_exists: Some(true),
         entry_uid: Some("5f0c".into()),
     }

@@ -83,6 +83,17 @@ fn each_runtime_has_a_source_of_its_own() {
          runtime-source: proxy.install, proxy.runtime",
     );
     check(
+        |w| (w.proxy.install, w.proxy.version) = (install(), Some(p("1.31.0"))),
+        "version-or-install: proxy.version, proxy.install",
+    );
+    check(
+        |w| {
+            (w.proxy.runtime, w.proxy.image) = (Runtime::Docker, image());
+            w.proxy.version = Some(p("1.31.0"));
+        },
+        "runtime-source: proxy.version, proxy.runtime",
+    );
+    check(
         |w| {
             (w.proxy.runtime, w.proxy.image) = (Runtime::Docker, image());
             (w.proxy.interception, w.sidecar) = (Interception::Tproxy, None);

@@ -211,7 +211,7 @@ fn hint(name: &str) -> &'static str {
         "clock" => "let the VM set its clock by NTP: certificates and tokens are valid by time",
         "sudo" => "install sudo, or util-linux's setpriv",
         "package" => {
-            "install the package istio-sidecar, or set proxy.install; fetching needs curl or GNU wget"
+            "install the package istio-sidecar, or set proxy.install or proxy.version; fetching needs curl or GNU wget"
         }
         "runtime" => {
             "install the engine of proxy.runtime on the VM and let it run, or set proxy.runtime to systemd"

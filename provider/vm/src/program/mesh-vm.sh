@@ -296,7 +296,7 @@ checks() {
   lack=$(for f in awk cmp cut flock grep install sed setsid sha256sum ss stat tail timeout; do have "$f" || printf '%s ' "$f"; done)
   judge tools "${lack:+missing: }$lack" [ -z "$lack" ]
   judge systemd "$(cat /proc/1/comm 2>/dev/null)" [ -d /run/systemd/system ]
-  if has url && ! wanted; then need=400; else need=20; fi
+  if lacks; then need=400; else need=20; fi
   free=$(df -Pk /var/lib | awk 'NR == 2 { print int($4 / 1024) }')
   judge disk "${free:-?} MiB free below /var/lib, $need needed" [ "${free:-0}" -ge "$need" ]
   skew=$(($(stat -c %Y "$d/in/now") - $(field now))) # when it came: a check may follow a long run
@@ -304,7 +304,7 @@ checks() {
   if ! has engine; then
     judge sudo "$(sudo -V 2>/dev/null | head -n 1)" eval 'sudo_ok nobody || have setpriv'
     v=$(version)
-    judge package "${v:-not installed}" eval '[ -n "$v" ] || { has url && fetcher; }'
+    judge package "${v:-not installed}" eval '[ -n "$v" ] || { lacks && fetcher; }'
   elif f=$(engine_ok); then judge runtime "$f" true; else judge runtime "$f" false; fi
   [ "$(field redirect)" != yes ] || judge iptables "$(tools | tr '\n' ' ')" eval '[ -n "$(tools)" ] && have iptables'
   taken=$(ss -Hltn | awk '{ sub(/.*:/, "", $4); print $4 }' | grep -xE '150(00|01|06|20|21|90)' | sort -u | tr '\n' ' ')
@@ -361,20 +361,39 @@ do_stage() {
     sed -i "s/^ISTIO_SVC_IP=.*/ISTIO_SVC_IP=$f/" "$d"/in/file.*.content || return 1
   fi
   if has engine; then pull; return; fi
-  if ! has url || wanted; then return 0; fi
-  u=$(field url) to=$S/run/package
+  if ! lacks; then return 0; fi
+  has url || released || return 1
+  fetch "$(field url)" "$S/run/package" || return 1
+  sum=$(sha256sum <"$S/run/package" | cut -d ' ' -f 1)
+  [ "$sum" = "$(field sha256)" ] || { say "the package has SHA-256 $sum, not $(field sha256)" >&2 && return 1; }
+}
+# Whether a package is to be fetched: the one that is named, or Istio's where there is none, or not of the version asked for.
+lacks() {
+  if has url; then ! wanted; return; fi
+  v=$(version)
+  has release && { [ -z "$v" ] || { has version && [ "$v" != "$(field version | sed 's/-//')" ]; }; }
+}
+# Which package of the release is this machine's, and its digest, which is beside it.
+released() {
+  if have dpkg; then f=deb; else f=rpm; fi
+  case $(uname -m) in aarch64 | arm64) f=$f/istio-sidecar-arm64.$f ;; *) f=$f/istio-sidecar.$f ;; esac
+  { field release && printf /%s "$f"; } >"$d/in/url"
+  fetch "$(field url).sha256" "$d/sum" || { say "there is no $(field url).sha256 for this VM" >&2 && return 1; }
+  cut -d ' ' -f 1 "$d/sum" | tr -d '\n' >"$d/in/sha256"
+}
+# fetch ADDRESS FILE
+fetch() {
+  u=$1
   case $u in
-  file://*) cp "${u#file://}" "$to" ;;
+  file://*) cp "${u#file://}" "$2" ;;
   http://* | https://*)
     # Its address may hold a password, which everybody could read among the arguments.
     if have curl; then
       say "url = \"$(say "$u" | sed 's/[\\"]/\\&/g')\"" |
-        curl -fsSL --retry 2 --connect-timeout 10 --speed-limit 1 --speed-time 60 -o "$to" -K -
-    else say "$u" | wget -nv --tries=3 -T 30 -O "$to" -i - 2>"$d/wget" || { grep -v :// "$d/wget" >&2; false; }; fi ;;
+        curl -fsSL --retry 2 --connect-timeout 10 --speed-limit 1 --speed-time 60 -o "$2" -K -
+    else say "$u" | wget -nv --tries=3 -T 30 -O "$2" -i - 2>"$d/wget" || { grep -v :// "$d/wget" >&2; false; }; fi ;;
   *) say "cannot fetch ${u%%:*}: addresses" >&2 && false ;;
-  esac || return 1
-  sum=$(sha256sum <"$to" | cut -d ' ' -f 1)
-  [ "$sum" = "$(field sha256)" ] || { say "the package has SHA-256 $sum, not $(field sha256)" >&2 && return 1; }
+  esac
 }
 # The address that calls to the control plane come from, else those to anywhere.
 outward() {

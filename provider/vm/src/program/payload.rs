@@ -259,6 +259,11 @@ fn wanted(bundle: &Bundle) -> Vec<(String, Vec<u8>)> {
             text("sha256", &install.sha256.to_string()),
         ]);
     }
+    if let Some(release) = &bundle.release {
+        data.push(text("release", &release.url));
+        let version = release.version.as_ref();
+        data.extend(version.map(|version| text("version", version.as_str())));
+    }
     data
 }
 

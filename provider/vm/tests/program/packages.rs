@@ -177,3 +177,68 @@ fn busyboxs_wget_is_not_taken_for_one_that_hides_addresses() {
         assert_eq!(fetcher(shell, "busybox wget \"$@\""), "", "{shell}");
     }
 }
+
+/// Istio's package of a release is for a machine that has none, or not the version that is asked for.
+#[test]
+fn a_release_is_fetched_where_its_package_is_missing_or_another() {
+    let cases = [
+        ("", None, true),
+        ("1.31.0", None, false),
+        ("1.31.0", Some("1.31.0"), false),
+        ("1.31.0rc.1", Some("1.31.0-rc.1"), false),
+        ("1.30.2", Some("1.31.0"), true),
+        ("", Some("1.31.0"), true),
+    ];
+    for shell in SHELLS {
+        for (installed, version, lacks) in cases {
+            let stage = Stage::new(shell);
+            fs::create_dir_all(stage.path("in")).unwrap();
+            fs::write(stage.path("in/release"), "https://example.com/1.31.0").unwrap();
+            if let Some(version) = version {
+                fs::write(stage.path("in/version"), version).unwrap();
+            }
+            let asked = format!("version() {{ printf '{installed}'; }}; lacks && say lacks; true");
+            let expected = if lacks { "lacks\n" } else { "" };
+            assert_eq!(
+                stage.part(&asked),
+                expected,
+                "{shell}: {installed} {version:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_release_has_a_package_for_each_kind_of_machine_and_its_digest_beside_it() {
+    let cases = [
+        ("x86_64", true, "deb/istio-sidecar.deb"),
+        ("aarch64", true, "deb/istio-sidecar-arm64.deb"),
+        ("x86_64", false, "rpm/istio-sidecar.rpm"),
+        ("arm64", false, "rpm/istio-sidecar-arm64.rpm"),
+    ];
+    let digest = "03ba204e50d126e4674c005e04d82e84c21366780af1f43bd54a37816b6ab340";
+    for shell in SHELLS {
+        for (machine, debian, path) in cases {
+            let stage = Stage::new(shell);
+            fs::create_dir_all(stage.path("in")).unwrap();
+            fs::create_dir_all(stage.path("lib/mesh/run")).unwrap();
+            fs::write(stage.path("in/release"), "https://example.com/1.31.0").unwrap();
+            let staged = format!(
+                "have() {{ [ \"$1\" != dpkg ] || {debian}; }}; uname() {{ say {machine}; }}; version() {{ :; }}
+                 fetch() {{ case $1 in
+                   https://example.com/1.31.0/{path}.sha256) say '{digest}  istio-sidecar' >\"$2\" ;;
+                   https://example.com/1.31.0/{path}) say package >\"$2\" ;;
+                   *) return 1 ;; esac; }}
+                 sha256sum() {{ cat >\"$d/whole\"; say \"$(cat \"$d/of\")  -\"; }}
+                 say {digest} >\"$d/of\"; do_stage 2>&1 && cat \"$d/whole\"
+                 rm \"$d/in/url\"; say other >\"$d/of\"; do_stage 2>&1; true"
+            );
+            let refused = format!("the package has SHA-256 other, not {digest}\n");
+            assert_eq!(
+                stage.part(&staged),
+                format!("package\n{refused}"),
+                "{shell}: {path}"
+            );
+        }
+    }
+}

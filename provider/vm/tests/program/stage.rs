@@ -232,12 +232,14 @@ pub(crate) fn bundle(files: Vec<File>) -> Bundle {
             pull_policy: None,
             interception: Interception::None,
             install: None::<Install>,
+            version: None,
             exclude_inbound_ports: Vec::new(),
             exclude_cidrs: Vec::new(),
             dns_capture: None,
             config: None,
         },
         own: std::collections::BTreeSet::new(),
+        release: None,
         identity: "spiffe://cluster.local/ns/bookinfo/sa/ratings"
             .parse()
             .unwrap(),

@@ -1,0 +1,56 @@
+//! Istio's releases.
+
+use super::text;
+
+text! {
+    /// A version that Istio released.
+    IstioVersion: "a version of Istio",
+    "it is three numbers such as 1.31.0, and for one before its release -alpha.0, -beta.1 or -rc.2",
+    is_version
+}
+
+impl IstioVersion {
+    /// Returns the version that the tag of an image names, whichever variant the image is; `None` where Istio
+    /// released none of it, as with the tags of vendors.
+    pub fn of_tag(tag: &str) -> Option<Self> {
+        let variants = ["-distroless", "-debug"];
+        let plain = variants
+            .iter()
+            .find_map(|variant| tag.strip_suffix(variant));
+        plain.unwrap_or(tag).parse().ok()
+    }
+}
+
+fn is_version(text: &str) -> bool {
+    let is_number = |text: &str| {
+        (1..=5).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    let (numbers, before) = text
+        .split_once('-')
+        .map_or((text, None), |(numbers, before)| (numbers, Some(before)));
+    let is_stage = |before: &str| {
+        before.split_once('.').is_some_and(|(stage, number)| {
+            matches!(stage, "alpha" | "beta" | "rc") && is_number(number)
+        })
+    };
+    numbers.split('.').count() == 3
+        && numbers.split('.').all(is_number)
+        && before.is_none_or(is_stage)
+}
+
+text! {
+    /// Where releases of Istio are: `VERSION/deb/istio-sidecar.deb` and the like are below it.
+    ReleaseUrl: "an address of releases",
+    "it begins with https:// or http:// and has no spaces, no user, no query and no '/' at its end: it is no place for a password",
+    |text| {
+        let rest = ["https://", "http://"].iter().find_map(|scheme| text.strip_prefix(scheme));
+        rest.is_some_and(|rest| !rest.is_empty() && !rest.ends_with('/') && rest.bytes().all(|byte| byte.is_ascii_graphic() && !b"@?#".contains(&byte)))
+    }
+}
+
+impl Default for ReleaseUrl {
+    /// Istio's own, for all of its versions.
+    fn default() -> Self {
+        Self("https://blob.istio.io/istio-release/releases".to_owned())
+    }
+}
