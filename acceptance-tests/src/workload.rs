@@ -1,10 +1,11 @@
 //! A `mesh_vm_workload` or a `mesh_vm_fleet` as Terraform keeps it, with the provider played by `contract`: each command is a
 //! process of its own, as Terraform's are, at a fraction of the time.
 
+use bed::Vm;
 use contract::{Action, Answer, Client, Diagnostic, Plan, Resource, Severity, State, Value};
 use serde_json::{Value as Json, json};
 
-use crate::{Done, Failure, Result, Scenario};
+use crate::{Beside, Done, Failure, Result, Scenario};
 
 /// Name of each scenario's workload.
 pub const NAME: &str = "ratings-vm";
@@ -57,6 +58,22 @@ impl Workload {
             }),
             state: None,
         })
+    }
+
+    /// Returns the workload of a VM of a bed beside, in a namespace of that.
+    pub fn beside(scenario: &Scenario, bed: &Beside, vm: &Vm, namespace: &str) -> Result<Self> {
+        let mut workload = Self::new(scenario)?;
+        let key = std::fs::read_to_string(&vm.private_key_path)?;
+        let (url, sha256) = bed.package();
+        let Self { block, config, .. } = &mut workload;
+        block["kubernetes"]["config_path"] = json!(bed.kubectl().kubeconfig());
+        block["istio"]["control_plane_address"] = json!(bed.control_plane_address());
+        block["ssh"]["identities"]["bed"]["private_key"] = json!(key);
+        config["namespace"] = json!(namespace);
+        config["address"] = json!(vm.address.to_string());
+        config["ssh"]["host_key"] = json!(vm.host_key);
+        config["proxy"]["install"] = json!({ "url": url, "sha256": sha256 });
+        Ok(workload)
     }
 
     /// Returns a fleet called `ratings`, with the service and the Sidecar of [`Self::new`].

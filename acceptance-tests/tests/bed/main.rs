@@ -29,6 +29,7 @@ mod offload;
 mod people;
 mod quiet;
 mod reconnects;
+mod rotation;
 mod runtimes;
 mod secrets;
 mod steps;

@@ -3,7 +3,7 @@
 use acceptance_tests::workload::{NAME, Workload};
 use acceptance_tests::{Beside, Done, Scenario, wait_for};
 use contract::Action;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::demo::call;
 
@@ -14,16 +14,7 @@ async fn a_proxy_that_connects_anew_again_and_again_is_no_drift_and_keeps_its_tr
     other.restart_istiod(&["--keepaliveMaxServerConnectionAge", "10s"])?;
     let (vm, pod, namespace) = (&other.vms[0], &other.pods[0], "bookinfo");
     vm.shell("systemctl start ratings")?;
-    let mut workload = Workload::new(&scenario)?;
-    workload.block["kubernetes"]["config_path"] = json!(other.kubectl().kubeconfig());
-    workload.block["istio"]["control_plane_address"] = json!(other.control_plane_address());
-    workload.block["ssh"]["identities"]["bed"]["private_key"] =
-        json!(std::fs::read_to_string(&vm.private_key_path)?);
-    workload.config["namespace"] = json!(namespace);
-    workload.config["address"] = json!(vm.address.to_string());
-    workload.config["ssh"]["host_key"] = json!(vm.host_key);
-    let (url, sha256) = other.package();
-    workload.config["proxy"]["install"] = json!({ "url": url, "sha256": sha256 });
+    let mut workload = Workload::beside(&scenario, &other, vm, namespace)?;
     workload.converge().await?;
 
     let path =

@@ -10,6 +10,7 @@ mod objects;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde_json::Value;
 
 pub use machine::{another_host, without_entry};
 pub use objects::shows;
@@ -17,7 +18,7 @@ pub use objects::shows;
 use crate::change::Drift;
 use crate::desired::{Desired, Manifest};
 use crate::mark::Mark;
-use crate::observed::{ObservedObjects, ObservedVm};
+use crate::observed::{Connection, ObservedObjects, ObservedVm};
 
 /// What a VM is held against, besides what it should run on.
 #[derive(Clone, Copy, Debug)]
@@ -45,11 +46,20 @@ pub fn compare(
     if let Some(vm) = vm {
         machine::compare(&desired.bundle, vm, terms, &mut of_vm);
         files::compare(&desired.bundle, &vm.files, &mut of_vm);
+        if objects.entry.as_ref().is_some_and(is_away) {
+            files::compare_roots(&desired.bundle, &vm.files, &mut of_vm);
+        }
     }
     Drift {
         objects: of_objects(&desired.objects, objects, &mark),
         vm: of_vm.finish(),
     }
+}
+
+/// Whether istiod says that the proxy is not connected.
+fn is_away(entry: &Value) -> bool {
+    let connection = Connection::from_entry(entry);
+    connection.connected_at.is_none() || connection.disconnected_at.is_some()
 }
 
 /// Returns how the cluster differs from the objects that should be, and which others carry the mark.

@@ -175,3 +175,31 @@ fn root(
         lines.push(format!("{path}: {} cannot read it", file.owner));
     }
 }
+
+/// A proxy that is connected follows the mesh when its root is rotated. One that was away meanwhile trusts roots of
+/// which none is left, so that it never connects again by itself.
+pub(super) fn compare_roots(bundle: &Bundle, observed: &BTreeMap<String, Seen>, lines: &mut Lines) {
+    lines.because(Cause::Certificate);
+    for file in bundle.files.iter().filter(|file| file.watch == Watch::No) {
+        let Some(Seen::File { content, .. }) = observed.get(&file.path) else {
+            continue;
+        };
+        let (trusted, present) = (certificates(content), certificates(&file.content));
+        if !trusted.is_empty() && trusted.is_disjoint(&present) {
+            lines.push(format!(
+                "{}: the mesh's root was rotated while the proxy was away",
+                file.path
+            ));
+        }
+    }
+}
+
+/// Returns the certificates of a PEM text, each as its base64.
+fn certificates(pem: &[u8]) -> BTreeSet<String> {
+    let text = String::from_utf8_lossy(pem);
+    let bodies = text.split("-----BEGIN CERTIFICATE-----").skip(1);
+    bodies
+        .filter_map(|rest| rest.split_once("-----END CERTIFICATE-----"))
+        .map(|(body, _)| body.split_whitespace().collect())
+        .collect()
+}
