@@ -71,6 +71,7 @@ impl Bootstrap<'_> {
                 .left()
                 .saturating_sub(ANSWER)
                 .min(Patience::default().lock),
+            boot: (self.left() / 2).min(Patience::default().boot),
             ..Patience::default()
         };
         tracing::info!(%run, "bootstrapping the VM");
@@ -214,7 +215,7 @@ fn is_lost(error: &VmError) -> bool {
 
 /// These steps look, ask and put copies aside: nothing was changed that had to be taken back.
 fn left_at(step: &str) -> Left {
-    if matches!(step, "launch" | "check" | "stage" | "keep" | "ask") {
+    if matches!(step, "launch" | "boot" | "check" | "stage" | "keep" | "ask") {
         Left::Untouched
     } else {
         Left::Reverted

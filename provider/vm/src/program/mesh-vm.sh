@@ -14,7 +14,7 @@ R=/run/mesh-vm             # one folder for each run, on tmpfs: input, token, lo
 S=/var/lib/istio/mesh      # what outlives a reboot: owner, journal, the set before, what was found
 DROP=/etc/systemd/system/istio.service.d HOSTS=/etc/hosts CERTS=/etc/certs BIN=/usr/local/bin LOG=/var/log/istio
 TOKEN=/var/run/secrets/tokens/istio-token LOOSE=/proc/sys/net/netfilter/nf_conntrack_tcp_loose
-ROTATE=/etc/logrotate.d/mesh-vm UNITS=/etc/systemd/system UNDO=mesh-vm-undo.service
+BOOT=/run/cloud-init ROTATE=/etc/logrotate.d/mesh-vm UNITS=/etc/systemd/system UNDO=mesh-vm-undo.service
 PACKAGE=120 ALONE=45       # seconds: for another package manager, for a provider to come back
 # What Istio's package and the agent make and no package manager takes away.
 DIRS="/etc/istio /etc/certs /var/log/istio /var/run/secrets /var/lib/istio /var/lib/istio/bin $DROP"
@@ -219,6 +219,7 @@ run_bootstrap() {
   if [ -e "$S/owner" ] && [ "$(namespace <"$S/owner")" != "$(field owner | namespace)" ]; then
     finish "foreign $(b64 <"$S/owner")" # a VM has one namespace
   fi
+  settled || { log 'step boot' && await "$(field wait.boot)" settled; } || say 'cloud-init still runs' | lines
   for s in $STEPS; do step "$s" || fail "$s"; done
   if unproven; then
     : >"$d/awaits" && log 'report awaits'
@@ -227,6 +228,8 @@ run_bootstrap() {
   fi
   committed
 }
+# The first boot of a fresh machine installs and writes what it was made for: that comes first.
+settled() { [ "$(field wait.boot)" = 0 ] || [ ! -e "$BOOT/status.json" ] || [ -e "$BOOT/result.json" ]; }
 # Rules that are new here might lock everybody out: they need a verdict over a new connection.
 unproven() { [ "$(field redirect)" = yes ] && [ ! -e "$S/run/proven" ]; }
 namespace() { sed 's/^[^ ]* //; s:/.*::'; }
@@ -304,7 +307,7 @@ checks() {
   if ! has engine; then
     judge sudo "$(sudo -V 2>/dev/null | head -n 1)" eval 'sudo_ok nobody || have setpriv'
     v=$(version)
-    judge package "${v:-not installed}" eval '[ -n "$v" ] || { lacks && fetcher; }'
+    judge package "${v:-not installed}" eval '[ -n "$v" ] || { lacks && fetcher && { have dpkg || have rpm; }; }'
   elif f=$(engine_ok); then judge runtime "$f" true; else judge runtime "$f" false; fi
   [ "$(field redirect)" != yes ] || judge iptables "$(tools | tr '\n' ' ')" eval '[ -n "$(tools)" ] && have iptables'
   taken=$(ss -Hltn | awk '{ sub(/.*:/, "", $4); print $4 }' | grep -xE '150(00|01|06|20|21|90)' | sort -u | tr '\n' ' ')
@@ -366,6 +369,17 @@ do_stage() {
   fetch "$(field url)" "$S/run/package" || return 1
   sum=$(sha256sum <"$S/run/package" | cut -d ' ' -f 1)
   [ "$sum" = "$(field sha256)" ] || { say "the package has SHA-256 $sum, not $(field sha256)" >&2 && return 1; }
+  fits
+}
+# Whether this machine can take the package, by its package manager's word and by the libc that Envoy wants.
+fits() {
+  if have dpkg; then dpkg --no-act -i "$S/run/package"; else rpm -U --test --replacepkgs --oldpackage "$S/run/package"; fi >"$d/out" 2>&1 </dev/null
+  say $? >"$d/code"
+  locked || [ "$(cat "$d/code")" = 0 ] || { cat "$d/out" >&2 && return 1; }
+  is=$(getconf GNU_LIBC_VERSION 2>/dev/null | sed -n 's/^glibc 2[.]//p')
+  wants=$(if have dpkg; then dpkg-deb --fsys-tarfile "$S/run/package"; else rpm2cpio "$S/run/package"; fi 2>/dev/null |
+    grep -ao 'GLIBC_2[.][0-9]*' | sed 's/.*[.]//' | sort -n | tail -n 1)
+  [ "${is:-99}" -ge "${wants:-0}" ] || { say "the package needs glibc 2.$wants, and the VM has 2.$is" >&2 && return 1; }
 }
 # Whether a package is to be fetched: the one that is named, or Istio's where there is none, or not of the version asked for.
 lacks() {

@@ -62,6 +62,8 @@ impl FromStr for RunId {
 pub struct Patience {
     /// For another run on the same VM to end.
     pub lock: Duration,
+    /// For the machine's first boot to end, where cloud-init still works on it; zero: it is cloud-init that runs this.
+    pub boot: Duration,
     /// For the token, after it was asked for.
     pub token: Duration,
     /// For requests under way to end, before the proxy stops.
@@ -77,6 +79,7 @@ impl Default for Patience {
         let seconds = Duration::from_secs;
         Self {
             lock: seconds(120),
+            boot: seconds(300),
             token: seconds(120),
             // As long as Kubernetes gives a pod.
             drain: seconds(30),
@@ -279,11 +282,12 @@ fn files(bundle: &Bundle) -> Vec<(String, Vec<u8>)> {
     parts.collect()
 }
 
-fn waits(patience: Patience) -> [(String, Vec<u8>); 5] {
+fn waits(patience: Patience) -> [(String, Vec<u8>); 6] {
     let seconds =
         |name: &str, wait: Duration| text(&format!("wait.{name}"), &wait.as_secs().to_string());
     [
         seconds("lock", patience.lock),
+        seconds("boot", patience.boot),
         seconds("token", patience.token),
         seconds("drain", patience.drain),
         seconds("ready", patience.ready),

@@ -1,6 +1,7 @@
 //! The package manager: busy, refusing, and what a failed upgrade leaves.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 
 use vm::program::{self, Report, RunId};
 
@@ -229,6 +230,7 @@ fn a_release_has_a_package_for_each_kind_of_machine_and_its_digest_beside_it() {
                    https://example.com/1.31.0/{path}.sha256) say '{digest}  istio-sidecar' >\"$2\" ;;
                    https://example.com/1.31.0/{path}) say package >\"$2\" ;;
                    *) return 1 ;; esac; }}
+                 fits() {{ :; }}
                  sha256sum() {{ cat >\"$d/whole\"; say \"$(cat \"$d/of\")  -\"; }}
                  say {digest} >\"$d/of\"; do_stage 2>&1 && cat \"$d/whole\"
                  rm \"$d/in/url\"; say other >\"$d/of\"; do_stage 2>&1; true"
@@ -239,6 +241,54 @@ fn a_release_has_a_package_for_each_kind_of_machine_and_its_digest_beside_it() {
                 format!("package\n{refused}"),
                 "{shell}: {path}"
             );
+        }
+    }
+}
+
+/// Before anything stops: what it cannot run on is no reason to interrupt what runs.
+#[test]
+fn a_package_that_the_machine_cannot_take_is_told_when_it_is_fetched() {
+    let cases = [
+        ("true", "2.36", "2.34", "fits\n"),
+        (
+            "say 'package architecture (arm64) does not match system (amd64)'; false",
+            "2.36",
+            "2.34",
+            "package architecture (arm64) does not match system (amd64)\n",
+        ),
+        // What holds the lock may be gone when it is installed.
+        (
+            "say 'dpkg frontend lock was locked by another process'; false",
+            "2.36",
+            "2.34",
+            "fits\n",
+        ),
+        (
+            "true",
+            "2.28",
+            "2.34",
+            "the package needs glibc 2.34, and the VM has 2.28\n",
+        ),
+        ("true", "2.28", "2.9", "fits\n"),
+    ];
+    for shell in SHELLS {
+        for debian in [true, false] {
+            for (answer, is, wants, told) in cases {
+                let stage = Stage::new(shell);
+                fs::create_dir_all(stage.path("lib/mesh/run")).unwrap();
+                let asked = format!(
+                    "have() {{ [ \"$1\" != dpkg ] || {debian}; }}; dpkg() {{ {answer}; }}; rpm() {{ {answer}; }}
+                     PATH=$d:$PATH; rpm2cpio() {{ dpkg-deb; }}
+                     getconf() {{ say 'glibc {is}'; }}
+                     fits 2>&1 && say fits; true"
+                );
+                let own = stage.path("dpkg-deb");
+                let symbols =
+                    format!("#!/bin/sh\nprintf 'envoy\\000GLIBC_2.2.5\\000GLIBC_{wants}\\000'\n");
+                fs::write(&own, symbols).unwrap();
+                fs::set_permissions(&own, fs::Permissions::from_mode(0o755)).unwrap();
+                assert_eq!(stage.part(&asked), told, "{shell}: {debian} {answer}");
+            }
         }
     }
 }

@@ -327,3 +327,27 @@ fn another_namespace_and_another_owner_are_left_alone() {
         assert!(!stage.path("lib/mesh").exists(), "{shell}");
     }
 }
+
+/// What cloud-init still installs and writes comes first; not for ever, and not where cloud-init itself runs this.
+#[test]
+fn a_machine_that_cloud_init_still_works_on_is_waited_for() {
+    for shell in SHELLS {
+        let stage = Stage::new(shell);
+        fs::create_dir_all(stage.path("cloud-init")).unwrap();
+        let settled = |wait: &str| {
+            fs::create_dir_all(stage.path("in")).unwrap();
+            fs::write(stage.path("in/wait.boot"), wait).unwrap();
+            stage.part("settled && say settled; true")
+        };
+        assert_eq!(settled("300"), "settled\n", "{shell}");
+        fs::write(stage.path("cloud-init/status.json"), "").unwrap();
+        assert_eq!(settled("300"), "", "{shell}");
+        assert_eq!(settled("0"), "settled\n", "{shell}");
+        let begin = begin(&RunId::generate(), patience());
+        let mut call = stage.call(begin, "STEPS='keep place'");
+        call.until("boot");
+        fs::write(stage.path("cloud-init/result.json"), "").unwrap();
+        assert_eq!(settled("300"), "settled\n", "{shell}");
+        call.until("keep");
+    }
+}
