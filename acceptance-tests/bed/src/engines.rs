@@ -1,4 +1,4 @@
-//! Docker and Podman on a VM: a layer over the image, made when a VM asks for it and kept, and what a
+//! Docker and Podman on a VM, and rpm: a layer over the image, made when a VM asks for it and kept, and what a
 //! container's own containers need of the one around them.
 
 use std::fs;
@@ -14,7 +14,7 @@ const SETUP: &str = r#"
 set -e
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -q
-apt-get install -q -y --no-install-recommends docker.io podman
+apt-get install -q -y --no-install-recommends docker.io podman rpm
 printf '%s\n' '[containers]' 'pids_limit = 0' '[engine]' 'runtime = "runc"' >/etc/containers/containers.conf
 systemctl disable podman.service podman.socket podman-auto-update.timer podman-restart.service 2>/dev/null || true
 apt-get clean

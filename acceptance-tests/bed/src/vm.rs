@@ -70,7 +70,7 @@ impl Vm {
         Ok(vm)
     }
 
-    /// Replaces it by a machine with Docker and Podman, at the same address. Returns at once, while it boots, with the
+    /// Replaces it by a machine with Docker, Podman and rpm, at the same address. Returns at once, while it boots, with the
     /// machine as it is now; [`Vm::rebuild`] of the old one brings that back.
     pub fn rebuild_with_engines(&self) -> Result<Self> {
         let mut vm = self.clone();

@@ -30,6 +30,7 @@ mod people;
 mod quiet;
 mod reconnects;
 mod rotation;
+mod rpm;
 mod runtimes;
 mod secrets;
 mod steps;
