@@ -173,6 +173,21 @@ pub(crate) fn bypassed(address: &str) -> Diagnostic {
     .at("proxy.interception")
 }
 
+/// Tells that what a container's ports take is past the proxy.
+pub(crate) fn published(ports: &str) -> Diagnostic {
+    let text = format!(
+        "The VM forwards the ports {} elsewhere, as Docker and Podman do for a container that publishes them: that comes \
+         before Istio's rules, so neither mutual TLS nor a policy applies to them. Publish them on 127.0.0.1 and offer \
+         them in services, by app_port.",
+        ports.trim().replace(' ', ", ")
+    );
+    Diagnostic::warning(
+        "Ports of containers bypass the proxy",
+        coded("ports-bypass", &text),
+    )
+    .at("proxy.interception")
+}
+
 /// Tells that the proxy could not be removed.
 pub(crate) fn not_removed(step: &str, lines: &[String]) -> Diagnostic {
     let at = if step.is_empty() { "start" } else { step };

@@ -1,7 +1,7 @@
 //! The proxy in a container, under Docker and under Podman.
 
-use acceptance_tests::workload::{Workload, fails};
-use acceptance_tests::{Done, Result, Scenario, listing};
+use acceptance_tests::workload::{Workload, fails, holds, texts};
+use acceptance_tests::{Done, Failure, Result, Scenario, listing, wait_for};
 use bed::Machine;
 use serde_json::{Value as Json, json};
 
@@ -67,17 +67,7 @@ async fn lives_in_a_container(engine: &str) -> Done {
     workload.converge().await?;
     call_vm(&scenario)?;
 
-    // An image that cannot be had stops nothing.
-    let (state, started) = (workload.state.clone(), vm.shell(SINCE)?);
-    workload.config["proxy"]["image"] = json!("localhost/istio/proxyv2:three");
-    fails(
-        &workload.apply().await?,
-        "vm-reverted",
-        &["the VM has no image localhost/istio/proxyv2:three"],
-    )?;
-    assert_eq!(vm.shell(SINCE)?, started);
-    workload.state = state;
-    workload.config["proxy"]["image"] = json!("localhost/istio/proxyv2:two");
+    needs_its_image(&mut workload, &vm, engine).await?;
     call_vm(&scenario)?;
 
     survives(&scenario, &mut workload, engine).await?;
@@ -86,6 +76,52 @@ async fn lives_in_a_container(engine: &str) -> Done {
     assert_eq!(vm.shell(&format!("{engine} ps --all --quiet"))?, "");
     let left = listing(&vm)?.since(&before);
     assert!(left.iter().all(|line| is_of_the_engine(line)), "{left:#?}");
+    Ok(())
+}
+
+/// Answers 404 at port 5001, and never at port 5002.
+const REGISTRIES: &str = "
+systemd-run --quiet --unit=empty python3 -m http.server 5001 --bind 127.0.0.1 --directory /var/empty
+systemd-run --quiet --unit=silent python3 -c 'import signal, socket; s = socket.create_server((\"127.0.0.1\", 5002)); signal.pause()'
+until ss -Hltn | grep -q :5001 && ss -Hltn | grep -q :5002; do sleep 0.1; done
+";
+
+/// An image that cannot be had stops nothing.
+async fn needs_its_image(workload: &mut Workload, vm: &Machine, engine: &str) -> Done {
+    let (state, config, started) = (
+        workload.state.clone(),
+        workload.config.clone(),
+        vm.shell(SINCE)?,
+    );
+    vm.shell(REGISTRIES)?;
+    let missing = "localhost/istio/proxyv2:three";
+    let unanswered = if engine == "docker" {
+        "404"
+    } else {
+        "pinging container registry 127.0.0.1:5001"
+    };
+    let cases = [
+        (
+            missing,
+            "Never",
+            "the VM has no image localhost/istio/proxyv2:three",
+        ),
+        ("127.0.0.1:5001/istio/proxyv2:one", "Always", unanswered),
+        (
+            "127.0.0.1:5002/istio/proxyv2:one",
+            "IfNotPresent",
+            "did not come within",
+        ),
+    ];
+    for (image, policy, words) in cases {
+        workload.config["proxy"]["image"] = json!(image);
+        workload.config["proxy"]["pull_policy"] = json!(policy);
+        workload.config["timeouts"]["update"] = json!("20s");
+        fails(&workload.apply().await?, "vm-reverted", &[words])?;
+        assert_eq!(vm.shell(SINCE)?, started);
+        workload.state.clone_from(&state);
+    }
+    workload.config = config;
     Ok(())
 }
 
@@ -112,7 +148,8 @@ async fn survives(scenario: &Scenario, workload: &mut Workload, engine: &str) ->
     call_vm(scenario)
 }
 
-/// What an engine makes at its first use, and keeps.
+/// What an engine makes at its first use, and keeps; Podman asks rpm, too, which package it is of, and leaves what it
+/// fetched when it is told to end.
 fn is_of_the_engine(line: &str) -> bool {
     [
         "docker",
@@ -123,6 +160,8 @@ fn is_of_the_engine(line: &str) -> bool {
         "libpod",
         "/cni",
         "netns",
+        "/.rpmdb",
+        "/var/tmp/storage",
     ]
     .iter()
     .any(|name| line.contains(name))
@@ -136,7 +175,7 @@ fn runs(vm: &Machine) -> Result<String> {
     )?)
 }
 
-/// An engine that cannot, or an image that ends at once, leaves the runtime that is there.
+/// An engine that cannot, or a container that sets its rules and ends again and again, leaves the runtime that is there.
 async fn refuses(workload: &mut Workload, vm: &Machine) -> Done {
     let (state, config) = (workload.state.clone(), workload.config.clone());
     let started = vm.shell(SINCE)?;
@@ -166,11 +205,8 @@ async fn refuses(workload: &mut Workload, vm: &Machine) -> Done {
     workload.config["proxy"] = contained("docker", "ends");
     // A minute until it is given up, and the way back.
     workload.config["timeouts"]["update"] = json!("4m");
-    fails(
-        &workload.apply().await?,
-        "vm-reverted",
-        &["the VM is as it was"],
-    )?;
+    let words = ["the VM is as it was", "Envoy exited with error"];
+    fails(&workload.apply().await?, "vm-reverted", &words)?;
     assert_eq!(runs(vm)?, "istio-sidecar ");
     (workload.state, workload.config) = (state, config);
     Ok(())
@@ -186,8 +222,8 @@ async fn a_runtime_takes_the_place_of_another_and_leaves_nothing_of_it() -> Done
     let vm = scenario.vm.clone();
     let image = "localhost/istio/proxyv2";
     vm.shell(&format!(
-        "docker save {image}:one | podman load --quiet >/dev/null; mkdir /root/none; \
-         tar -c -C /root/none . | docker import --change 'ENTRYPOINT [\"/bin/false\"]' - {image}:ends >/dev/null"
+        "docker save {image}:one | podman load --quiet >/dev/null; docker create --name ends {image}:one >/dev/null; \
+         docker cp /usr/bin/false ends:/usr/local/bin/envoy; docker commit ends {image}:ends >/dev/null; docker rm ends"
     ))?;
     let before = listing(&vm)?;
     let mut workload = Workload::new(&scenario)?;
@@ -211,6 +247,12 @@ async fn a_runtime_takes_the_place_of_another_and_leaves_nothing_of_it() -> Done
         can_call_pod(&scenario)?;
         if runtime == "podman" {
             repairs(&mut workload, &vm).await?;
+            // A container that somebody removes is made anew.
+            vm.shell("podman rm --force istio-proxy >/dev/null")?;
+            wait_for("the container is made anew", || {
+                Ok::<_, Failure>(runs(&vm)? == expected)
+            })?;
+            crate::ready(&vm)?;
         }
     }
     workload.destroy().await?;
@@ -231,6 +273,48 @@ async fn repairs(workload: &mut Workload, vm: &Machine) -> Done {
         ]
     );
     workload.converge().await
+}
+
+/// Docker takes traffic for the ports that it publishes before Istio's rules see it: that is told.
+#[tokio::test]
+async fn a_port_that_docker_publishes_bypasses_the_proxy_and_is_warned_of() -> Done {
+    let scenario = equipped("published", "docker")?;
+    let vm = scenario.vm.clone();
+    let web = |publish: &str| {
+        format!(
+            "docker rm --force web >/dev/null 2>&1; docker run --detach --name web --publish {publish}:9901 --entrypoint /usr/local/bin/envoy \
+             localhost/istio/proxyv2:one --config-yaml 'admin: {{address: {{socket_address: {{address: 0.0.0.0, port_value: 9901}}}}}}' >/dev/null"
+        )
+    };
+    vm.shell(&web("8080"))?;
+    let mut workload = Workload::new(&scenario)?;
+    match &workload.apply().await?[..] {
+        [warning] => holds(warning, "ports-bypass", &["8080", "127.0.0.1"])?,
+        told => return Err(Failure::new(texts(told))),
+    }
+    call_vm(&scenario)?;
+    let reached =
+        |port: u16| scenario.pods[0].curl(&format!("http://{}:{port}/ready", vm.address), &[]);
+    wait_for("the published port answers past a STRICT mesh", || {
+        Ok::<_, Failure>(reached(8080)?.status == 200)
+    })?;
+    // On the loopback interface it is an application as any other.
+    vm.shell(&web("127.0.0.1:8080"))?;
+    workload.config["services"]["web"] = json!({
+        "hosts": [format!("web.{}", scenario.namespace)],
+        "ports": { "http": { "number": 8080, "protocol": "HTTP" } },
+    });
+    workload.config["labels"]["web"] = json!("yes");
+    workload.converge().await?;
+    wait_for("the mesh reaches it", || {
+        let answer = scenario.pods[0].curl(
+            &format!("http://web.{}:8080/ready", scenario.namespace),
+            &[],
+        )?;
+        Ok::<_, Failure>(answer.status == 200)
+    })?;
+    workload.destroy().await?;
+    Ok(vm.shell("docker rm --force web").map(drop)?)
 }
 
 #[tokio::test]

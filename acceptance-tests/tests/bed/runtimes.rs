@@ -1,7 +1,7 @@
 //! How traffic reaches the proxy, and that nothing of the way before is left.
 
 use acceptance_tests::workload::{Workload, fails};
-use acceptance_tests::{Done, Result, Scenario, listing};
+use acceptance_tests::{Done, Result, Scenario, listing, wait_for};
 use bed::Machine;
 use serde_json::json;
 
@@ -81,5 +81,46 @@ async fn an_interception_that_is_changed_leaves_nothing_of_the_one_before() -> D
     call_vm(&scenario)?;
     workload.destroy().await?;
     assert_eq!(listing(vm)?.since(&before), [""; 0]);
+    Ok(())
+}
+
+/// A name server on the loopback interface that knows one address for every name but those of the mesh.
+const RESOLVER: &str = r#"
+import socket
+server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+server.bind(("127.0.0.53", 53))
+while True:
+    query, client = server.recvfrom(512)
+    end = query.index(b"\0", 12) + 5
+    is_a = query[end - 4:end - 2] == b"\0\1"
+    answer = b"\xc0\x0c\0\1\0\1\0\0\0\5\0\4\xc0\0\2\x35" if is_a else b""
+    server.sendto(query[:2] + b"\x81\x80\0\1\0" + bytes([is_a]) + b"\0\0\0\0" + query[12:end] + answer, client)
+"#;
+
+#[tokio::test]
+async fn a_name_server_of_the_vm_itself_works_beside_dns_capture() -> Done {
+    let scenario = Scenario::begin("resolver")?;
+    let vm = &scenario.vm;
+    vm.write("/root/resolver.py", RESOLVER.as_bytes())?;
+    vm.write("/etc/resolv.conf", b"nameserver 127.0.0.53\n")?;
+    vm.shell("systemd-run --quiet --unit=resolver python3 /root/resolver.py")?;
+    let outside = || vm.shell("getent ahostsv4 outside.example.com | awk 'NR == 1 { print $1 }'");
+    wait_for("the name server answers", || {
+        outside().map(|address| address.trim() == "192.0.2.53")
+    })?;
+    let mut workload = Workload::new(&scenario)?;
+    workload.config["proxy"]["dns_capture"] = json!(true);
+    for _ in 0..2 {
+        workload.converge().await?;
+        can_call_pod(&scenario)?;
+        // It answers for names of the mesh, too, so the pod's came from the proxy.
+        assert_eq!(outside()?.trim(), "192.0.2.53");
+        workload.config["labels"]["version"] = json!("v2");
+    }
+    let pod = format!("{}.{}", scenario.pods[0].name, scenario.pods[0].namespace);
+    let address = vm.shell(&format!(
+        "getent ahostsv4 {pod} | awk 'NR == 1 {{ print $1 }}'"
+    ))?;
+    assert_ne!(address.trim(), "192.0.2.53");
     Ok(())
 }

@@ -33,6 +33,8 @@ pub(super) struct Bootstrapped {
     pub(super) recorded: bool,
     /// An address of the VM whose traffic no rule intercepts.
     pub(super) bypass: Option<String>,
+    /// Ports of the VM whose traffic something else takes first.
+    pub(super) published: Option<String>,
 }
 
 /// Why a VM does not run on the bundle.
@@ -71,6 +73,7 @@ impl Bootstrap<'_> {
                 .left()
                 .saturating_sub(ANSWER)
                 .min(Patience::default().lock),
+            fetch: (self.left() / 2).min(Patience::default().fetch),
             boot: (self.left() / 2).min(Patience::default().boot),
             ..Patience::default()
         };
@@ -237,6 +240,7 @@ fn ended(report: Report) -> Result<Bootstrapped, Failure> {
             machine_id,
             recorded,
             bypass,
+            published,
             ..
         } => {
             return Ok(Bootstrapped {
@@ -244,6 +248,7 @@ fn ended(report: Report) -> Result<Bootstrapped, Failure> {
                 version,
                 recorded,
                 bypass,
+                published,
             });
         }
         Report::Reverted { step, hop, lines } => {

@@ -19,7 +19,7 @@ use super::plan::drift_output;
 use super::prepare::Prepared;
 use crate::context::Context;
 use crate::diagnose;
-use crate::report::{bypassed, recorded, reverted};
+use crate::report::{bypassed, published, recorded, reverted};
 use crate::ssh::Way;
 
 /// The checks of the way to istiod, in their order.
@@ -100,6 +100,7 @@ pub(super) async fn joined(
         warnings.push(recorded());
     }
     warnings.extend(done.bypass.as_deref().map(bypassed));
+    warnings.extend(done.published.as_deref().map(published));
     tracing::info!(id = %prepared.workload.id, "the proxy is ready; waiting for istiod to report it");
     let until = deadline.min(Instant::now() + CONNECTED);
     match prepared

@@ -43,6 +43,7 @@ impl Answer {
                 certificate_not_after: self.certificate().map(|(_, end)| end),
                 recorded: self.last("recorded").is_some(),
                 bypass: self.text("ipv6"),
+                published: self.text("published"),
             }),
             "awaits" => Ok(Report::AwaitsVerdict(run.clone())),
             "reverted" => Ok(self.reverted()),

@@ -285,7 +285,8 @@ committed() {
   close
   rm -rf "$R/token-before" "$S/run/package"
   sha256sum "$UNITS/istio.service" "$S/proxy" "$DROP/mesh.conf" "$ROTATE" 2>/dev/null >"$S/sums"
-  { identity; v=$(bypass) && [ -n "$v" ] && say "ipv6 $(printf %s "$v" | b64)"; } >>"$d/log"
+  { identity; v=$(bypass) && [ -n "$v" ] && say "ipv6 $(printf %s "$v" | b64)"
+    v=$(published) && [ -n "$v" ] && say "published $(printf %s "$v" | b64)"; } >>"$d/log"
   finish committed
 }
 
@@ -404,7 +405,7 @@ fetch() {
     # Its address may hold a password, which everybody could read among the arguments.
     if have curl; then
       say "url = \"$(say "$u" | sed 's/[\\"]/\\&/g')\"" |
-        curl -fsSL --retry 2 --connect-timeout 10 --speed-limit 1 --speed-time 60 -o "$2" -K -
+        curl -fsSL --retry 2 --connect-timeout 10 --speed-limit 1 --speed-time 60 --max-time "$(field wait.fetch)" -o "$2" -K -
     else say "$u" | wget -nv --tries=3 -T 30 -O "$2" -i - 2>"$d/wget" || { grep -v :// "$d/wget" >&2; false; }; fi ;;
   *) say "cannot fetch ${u%%:*}: addresses" >&2 && false ;;
   esac
@@ -512,6 +513,12 @@ tools() {
 intercepts() { for tool in $(tools | grep "${1:-.}"); do ! "$tool-save" 2>/dev/null | grep -q '^:ISTIO_' || return 0; done; return 1; }
 # A global IPv6 address, where Istio made its rules for IPv4 only: as it does if the machine's first address is of IPv4.
 bypass() { [ "$(field redirect)" != yes ] || intercepts ip6 || ip -6 -o address show scope global 2>/dev/null | awk '{ sub("/.*", "", $4); print $4; exit }'; }
+# Ports whose traffic goes elsewhere before Istio's rules see it, as an engine takes that of a container's.
+published() {
+  [ "$(field redirect)" != yes ] || for f in $(tools | grep ^iptables); do "$f-save" -t nat 2>/dev/null; done |
+    awk '$1 == "-A" && $2 !~ /^(ISTIO|MESH)_/ && / -j DNAT / && !/ -d 127[.]/ && match($0, /--dport [0-9]+/) { print substr($0, RSTART + 8, RLENGTH - 8) }' |
+    sort -nu | tr '\n' ' '
+}
 # Takes away every chain whose name begins with $1, and the jumps to it, in each backend.
 sweep() {
   for tool in $(tools); do
@@ -616,7 +623,9 @@ pull() {
   export HOME="${HOME:-/root}"
   [ "$(field pull)" = Always ] || ! "$f" image inspect "$name" >/dev/null 2>&1 || return 0
   [ "$(field pull)" != Never ] || { say "the VM has no image $name, and pull_policy is Never" >&2 && return 1; }
-  timeout 900 "$f" pull --quiet "$name" >/dev/null </dev/null
+  timeout "$(field wait.fetch)" "$f" pull --quiet "$name" >/dev/null </dev/null && return 0
+  [ $? != 124 ] || say "the image $name did not come within $(field wait.fetch) seconds" >&2
+  return 1
 }
 do_contain() {
   if [ -e "$S/installed" ] && [ ! -e "$S/engine" ]; then

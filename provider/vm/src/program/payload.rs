@@ -64,6 +64,8 @@ pub struct Patience {
     pub lock: Duration,
     /// For the machine's first boot to end, where cloud-init still works on it; zero: it is cloud-init that runs this.
     pub boot: Duration,
+    /// For a package or an image to come.
+    pub fetch: Duration,
     /// For the token, after it was asked for.
     pub token: Duration,
     /// For requests under way to end, before the proxy stops.
@@ -80,6 +82,7 @@ impl Default for Patience {
         Self {
             lock: seconds(120),
             boot: seconds(300),
+            fetch: seconds(900),
             token: seconds(120),
             // As long as Kubernetes gives a pod.
             drain: seconds(30),
@@ -282,12 +285,13 @@ fn files(bundle: &Bundle) -> Vec<(String, Vec<u8>)> {
     parts.collect()
 }
 
-fn waits(patience: Patience) -> [(String, Vec<u8>); 6] {
+fn waits(patience: Patience) -> [(String, Vec<u8>); 7] {
     let seconds =
         |name: &str, wait: Duration| text(&format!("wait.{name}"), &wait.as_secs().to_string());
     [
         seconds("lock", patience.lock),
         seconds("boot", patience.boot),
+        seconds("fetch", patience.fetch),
         seconds("token", patience.token),
         seconds("drain", patience.drain),
         seconds("ready", patience.ready),

@@ -26,6 +26,8 @@ pub enum Report {
         recorded: bool,
         /// A global IPv6 address of the VM, where only traffic over IPv4 is intercepted.
         bypass: Option<String>,
+        /// Ports, with spaces between, whose traffic something else forwards before Istio's rules see it.
+        published: Option<String>,
     },
     /// The proxy is ready; `commit` over a new connection makes it final.
     AwaitsVerdict(RunId),

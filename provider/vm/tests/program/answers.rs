@@ -110,6 +110,14 @@ fn an_address_whose_traffic_bypasses_the_proxy_is_read() {
     let line = format!("ipv6 {}\n", STANDARD.encode("2001:db8::7"));
     assert_eq!(bypass(&line).as_deref(), Some("2001:db8::7"));
     assert_eq!(bypass(""), None);
+    let published = format!(
+        "published {}\nreport committed",
+        STANDARD.encode("8080 9000 ")
+    );
+    let Report::Committed { published, .. } = answer(&published) else {
+        panic!("not committed")
+    };
+    assert_eq!(published.as_deref(), Some("8080 9000 "));
 }
 
 #[test]

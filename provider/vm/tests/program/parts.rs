@@ -370,3 +370,31 @@ fn a_vm_finds_its_address_on_the_way_to_the_control_plane() {
         }
     }
 }
+
+/// What iptables-save prints of table nat, with ports that Docker and Podman publish, on the loopback interface too.
+const PUBLISHED: &str = "*nat
+-A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER
+-A DOCKER ! -i docker0 -p tcp -m tcp --dport 8080 -j DNAT --to-destination 172.17.0.2:80
+-A DOCKER -d 127.0.0.1/32 ! -i docker0 -p tcp -m tcp --dport 8081 -j DNAT --to-destination 172.17.0.3:80
+-A NETAVARK-DN-1D8721804F16F -p tcp -m tcp --dport 443 -j DNAT --to-destination 10.88.0.2:443
+-A MESH_IN -p tcp -m tcp --dport 22 -j ACCEPT
+-A ISTIO_OUTPUT -p udp -m udp --dport 53 -j DNAT --to-destination 127.0.0.1:15053
+COMMIT
+";
+
+#[test]
+fn ports_that_are_forwarded_before_the_proxy_are_found() {
+    for shell in SHELLS {
+        for (redirect, found) in [("yes", "443 8080 "), ("no", "")] {
+            let stage = Stage::new(shell);
+            fs::create_dir_all(stage.path("in")).unwrap();
+            fs::write(stage.path("in/redirect"), redirect).unwrap();
+            let path = stage.path("iptables-nft-save");
+            fs::write(&path, format!("#!/bin/sh\ncat <<'END'\n{PUBLISHED}END\n")).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+            let asked =
+                "PATH=$d:$PATH; tools() { say iptables-nft; say ip6tables-nft; }; published";
+            assert_eq!(stage.part(asked), found, "{shell}");
+        }
+    }
+}

@@ -275,6 +275,7 @@ pub(crate) fn patience() -> Patience {
     Patience {
         lock: long,
         boot: long,
+        fetch: long,
         token: long,
         drain: long,
         ready: long,
