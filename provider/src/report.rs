@@ -188,18 +188,27 @@ pub(crate) fn published(ports: &str) -> Diagnostic {
     .at("proxy.interception")
 }
 
+/// Whether a removal that stopped at a step left the proxy running: one that cannot be stopped is started again.
+pub(crate) fn is_before_the_end(step: &str) -> bool {
+    matches!(step, "" | "launch" | "stop")
+}
+
 /// Tells that the proxy could not be removed.
 pub(crate) fn not_removed(step: &str, lines: &[String]) -> Diagnostic {
     let at = if step.is_empty() { "start" } else { step };
+    let traffic = if is_before_the_end(step) {
+        "The proxy runs on, and the VM has its traffic."
+    } else {
+        "Its entry was withdrawn before, so the VM takes no traffic of the mesh until it is applied again."
+    };
     let said = said(lines);
     Diagnostic::error(
         "The proxy could not be removed from the VM",
         coded(
             "vm-not-removed",
             &format!(
-                "The removal stopped at the step \"{at}\". Its entry was withdrawn before, so the VM takes no traffic of the \
-                 mesh until it is applied again. Mend on the VM what is said below and destroy again; to leave the VM as \
-                 it is, set on_destroy = \"keep\", apply, and destroy.{said}"
+                "The removal stopped at the step \"{at}\". {traffic} Mend on the VM what is said below and destroy again; to \
+                 leave the VM as it is, set on_destroy = \"keep\", apply, and destroy.{said}"
             ),
         ),
     )

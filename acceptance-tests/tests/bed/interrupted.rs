@@ -3,7 +3,7 @@
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use acceptance_tests::workload::{Workload, fails, texts};
+use acceptance_tests::workload::{NAME, Workload, fails, texts};
 use acceptance_tests::{Done, Failure, Result, Scenario, wait_for};
 use bed::Machine;
 use contract::{Client, Severity, Value};
@@ -104,6 +104,7 @@ async fn a_removal_that_stops_is_told_and_ended_by_the_next_destroy() -> Done {
     let scenario = Scenario::begin("not-removed")?;
     let mut workload = Workload::new(&scenario)?;
     workload.converge().await?;
+    stopped_too_early(&scenario, &mut workload).await?;
     let hook = "/var/lib/dpkg/info/istio-sidecar.prerm";
     let refuse = "#!/bin/sh\necho not yet >&2; exit 1\n";
     scenario.vm.write(hook, refuse.as_bytes())?;
@@ -117,6 +118,44 @@ async fn a_removal_that_stops_is_told_and_ended_by_the_next_destroy() -> Done {
     assert_eq!(scenario.objects()?, [""; 0]);
     assert!(crate::failures::clean(&scenario)?);
     Ok(())
+}
+
+/// A proxy that cannot be stopped serves on with the entry as it was; what another manager set in it stays that manager's.
+async fn stopped_too_early(scenario: &Scenario, workload: &mut Workload) -> Done {
+    let path = scenario.object("workloadentries", NAME);
+    let weight = json!({"apiVersion": "networking.istio.io/v1", "kind": "WorkloadEntry", "spec": {"weight": 7},
+        "metadata": {"namespace": scenario.namespace, "name": NAME}});
+    scenario.kubectl().apply(&weight)?;
+    let owners = |entry: &serde_json::Value| -> Vec<String> {
+        let managers = entry["metadata"]["managedFields"]
+            .as_array()
+            .into_iter()
+            .flatten();
+        let of = managers.filter(|of| !of["fieldsV1"]["f:spec"]["f:weight"].is_null());
+        of.map(|of| of["manager"].to_string()).collect()
+    };
+    let before = scenario.kubectl().get(&path)?;
+    let hook = "hook() { [ \"$1\" != stop ] || sweep() { echo not now >&2; return 1; }; }";
+    crate::steps::hooked(&scenario.vm, hook)?;
+    let told = workload.destroy().await?;
+    fails(
+        &told,
+        "vm-not-removed",
+        &["\"stop\"", "not now", "has its traffic"],
+    )?;
+    let after = scenario.kubectl().get(&path)?;
+    assert_eq!(after["spec"], before["spec"]);
+    let own = |entry: &serde_json::Value| {
+        entry["metadata"]["annotations"]["proxy.istio.io/health-checks-enabled"].clone()
+    };
+    assert_eq!(own(&after), own(&before));
+    assert!(after["metadata"]["annotations"]["mesh.vm/withdrawn"].is_null());
+    assert_eq!(
+        (owners(&before), owners(&after)),
+        (vec!["\"bed\"".into()], vec!["\"bed\"".into()])
+    );
+    crate::ready(&scenario.vm)?;
+    Ok(scenario.vm.write("/var/tmp/walk/hook", b"")?)
 }
 
 /// A state names one VM: until the one that is left is clean, it is that one.

@@ -71,7 +71,6 @@ fn surplus(is: &Value, wanted: &Value) -> Option<Value> {
 /// `None` if they share none.
 fn sole_owner(managers: &Value) -> Option<Value> {
     let managers = managers.as_array()?;
-    let is_ours = |entry: &Value| entry["manager"] == MANAGER && entry["operation"] == "Apply";
     let ours = &managers.iter().find(|entry| is_ours(entry))?["fieldsV1"];
     let mut kept = Vec::new();
     for entry in managers {
@@ -89,6 +88,30 @@ fn sole_owner(managers: &Value) -> Option<Value> {
         }
     }
     (&kept != managers).then(|| kept.into())
+}
+
+fn is_ours(entry: &Value) -> bool {
+    entry["manager"] == MANAGER && entry["operation"] == "Apply"
+}
+
+/// Returns what of an object is ours by what the API server remembers of server-side applies; `None` if we
+/// applied nothing of it.
+pub(crate) fn owned(object: &Value) -> Option<Value> {
+    let managers = object["metadata"]["managedFields"].as_array()?;
+    let ours = managers.iter().find(|entry| is_ours(entry))?;
+    Some(picked(object, &ours["fieldsV1"]))
+}
+
+/// Returns the fields of a tree from an object. Lists are whole in it: those of the mesh's objects have no keys.
+fn picked(object: &Value, fields: &Value) -> Value {
+    let Some(fields) = fields.as_object().filter(|fields| !fields.is_empty()) else {
+        return object.clone();
+    };
+    let below = fields.iter().filter_map(|(key, below)| {
+        let key = key.strip_prefix("f:")?;
+        Some((key.to_owned(), picked(object.get(key)?, below)))
+    });
+    below.collect::<Map<_, _>>().into()
 }
 
 /// Returns a tree of fields without the leaves of another one; `None` if nothing is left. `.` stands

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use crate::desired::{Kind, Manifest};
 use crate::fleet::Fleet;
+use crate::leftover::owned;
 use crate::mark::Mark;
 use crate::names::{Address, Id, Name, Namespace};
 use crate::workload::{Service, Sidecar, Workload};
@@ -95,21 +96,24 @@ pub fn is_unfinished(desired: &Manifest, entry: &Value) -> bool {
 }
 
 /// Returns an observed entry as a manifest that changes nothing, so that [`withdrawn`] of it changes
-/// one annotation only. istiod's own annotations are left out.
+/// annotations only: of an entry that we applied, what is ours, so that nobody has to share a field with us.
+/// istiod's own annotations are left out.
 pub fn as_it_is(id: &Id, entry: &Value) -> Manifest {
     let metadata = &entry["metadata"];
-    let mut annotations = metadata["annotations"]
-        .as_object()
-        .cloned()
-        .unwrap_or_default();
-    annotations.retain(|key, _| !key.starts_with("istio.io/") && key != WITHDRAWN);
+    let mut body = owned(entry).unwrap_or_else(
+        || json!({ "metadata": { "labels": metadata["labels"], "annotations": metadata["annotations"] }, "spec": entry["spec"] }),
+    );
+    let annotations = &mut body["metadata"]["annotations"];
+    let mut ours = annotations.as_object().cloned().unwrap_or_default();
+    ours.retain(|key, _| !key.starts_with("istio.io/") && key != WITHDRAWN);
+    if let Some(checks) = metadata["annotations"].get(HEALTH_CHECKS) {
+        ours.insert(HEALTH_CHECKS.to_owned(), checks.clone());
+    }
+    *annotations = ours.into();
     Manifest {
         kind: Kind::WorkloadEntry,
         id: id.clone(),
-        body: json!({
-            "metadata": { "labels": metadata["labels"], "annotations": annotations },
-            "spec": entry["spec"],
-        }),
+        body,
     }
 }
 

@@ -13,7 +13,7 @@ use super::health;
 use super::input::SshInput;
 use crate::context::Context;
 use crate::diagnose;
-use crate::report::{busy, halfway, not_removed, unexpected};
+use crate::report::{busy, halfway, is_before_the_end, not_removed, unexpected};
 use crate::ssh::Way;
 
 /// A VM from which the proxy goes.
@@ -36,10 +36,12 @@ impl Cleaning<'_> {
             Ok(session) => {
                 self.withdraw().await?;
                 let outcome = remove(self.context, &way, session, self.owner, self.until).await;
-                if matches!(outcome, Ok(Report::Busy { .. })) {
-                    self.readmit().await?;
+                let serves = serves_on(&outcome);
+                let mut told = removed(outcome);
+                if let (true, Err(told)) = (serves, &mut told) {
+                    self.readmit(told).await;
                 }
-                removed(outcome)
+                told
             }
             Err(error) if is_away(&error) => Ok(left_behind(&diagnose::vm(&error).detail).into()),
             Err(error) => Err(without_credential(diagnose::vm(&error).into())),
@@ -57,18 +59,32 @@ impl Cleaning<'_> {
         health::forget(cluster, id, entry).await
     }
 
-    /// Gives it back where the VM was not touched.
-    async fn readmit(&self) -> Result<(), Diagnostic> {
+    /// Gives it back where the proxy serves on, and tells what stands against that beside why it does.
+    async fn readmit(&self, told: &mut Diagnostics) {
         let Some((cluster, entry)) = self.entry else {
-            return Ok(());
+            return;
         };
         let id = &self.owner.id;
-        write(cluster, &mesh::as_it_is(id, entry)).await?;
-        health::recall(cluster, id, entry).await
+        if let Err(error) = write(cluster, &mesh::as_it_is(id, entry)).await {
+            told.push(error);
+        }
+        if let Err(error) = health::recall(cluster, id, entry).await {
+            told.push(error);
+        }
     }
 }
 
-/// Writes an entry that is about to go, whoever owns its fields.
+/// Whether a removal left the proxy as it was.
+fn serves_on(outcome: &Result<Report, VmError>) -> bool {
+    match outcome {
+        Ok(Report::Busy { .. }) => true,
+        Ok(Report::Reverted { step, .. }) => is_before_the_end(step),
+        Err(VmError::Remote { begun, status, .. }) => !begun && status.is_some(),
+        _ => false,
+    }
+}
+
+/// Writes of an entry that is about to go what is ours in it, and its annotations whoever owns them.
 async fn write(cluster: &Cluster, entry: &Manifest) -> Result<(), Diagnostic> {
     let only = std::slice::from_ref(entry);
     let written = cluster.apply(only, Force::Fields).await;

@@ -144,6 +144,33 @@ fn an_entry_as_it_is_loses_only_what_istiod_wrote() {
 }
 
 #[test]
+fn an_entry_that_we_applied_is_written_as_far_as_it_is_ours() {
+    let ours = json!({
+        "f:metadata": { "f:labels": { "f:a": {} }, "f:annotations": { "f:mesh.vm/withdrawn": {} } },
+        "f:spec": { "f:address": {}, "f:labels": { ".": {}, "f:app": {} } },
+    });
+    let of = |manager, operation, fields| json!({ "manager": manager, "operation": operation, "fieldsV1": fields });
+    let entry = json!({
+        "metadata": {
+            "labels": { "a": "b", "theirs": "yes" },
+            "annotations": { "theirs": "yes", "mesh.vm/withdrawn": "true", "proxy.istio.io/health-checks-enabled": "false" },
+            "managedFields": [
+                of("canary", "Apply", json!({ "f:spec": { "f:weight": {} } })),
+                of("terraform-provider-mesh", "Update", json!({ "f:spec": { "f:network": {} } })),
+                of("terraform-provider-mesh", "Apply", ours),
+            ],
+        },
+        "spec": { "address": "203.0.113.7", "weight": 3, "network": "n", "labels": { "app": "ratings", "theirs": "yes" } },
+    });
+    let written = mesh::as_it_is(&p("bookinfo/a"), &entry).body;
+    let expected = json!({
+        "metadata": { "labels": { "a": "b" }, "annotations": { "proxy.istio.io/health-checks-enabled": "false" } },
+        "spec": { "address": "203.0.113.7", "labels": { "app": "ratings" } },
+    });
+    assert_eq!(written, expected);
+}
+
+#[test]
 fn a_service_entry_of_another_workload_with_the_same_name_is_a_conflict() {
     for (owner, is_taken) in [("ratings-vm-1", false), ("ratings", true)] {
         let labels = json!({ "app.kubernetes.io/managed-by": "terraform-provider-mesh", "mesh.vm/workload": owner });

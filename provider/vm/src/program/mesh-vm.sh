@@ -200,7 +200,10 @@ bury() {
 mend() {
   systemctl stop "mesh-vm-${1##*/}.service" 2>/dev/null
   enter "$1"
-  if [ "$(cat "$S/run/id" 2>/dev/null)" != "$run" ]; then log "failed $(reached)" && finish reverted; fi
+  if [ "$(cat "$S/run/id" 2>/dev/null)" != "$run" ]; then
+    [ "$verb:$(reached)" != remove:stop ] || serve_on
+    log "failed $(reached)" && finish reverted
+  fi
   if [ -e "$S/run/end" ] && [ ! -e "$d/revert" ]; then committed; fi
   rm -f "$S/run/end"
   if [ -e "$d/awaits" ] || [ -e "$d/revert" ]; then fail verdict; fi
@@ -870,7 +873,7 @@ run_remove() {
   ours || finish "foreign $(b64 <"$S/owner")"
   log 'step stop' && hook stop
   systemctl -q disable istio.service 2>/dev/null; disarm
-  { drain && halt && sweep MESH_; } 2>"$d/err" || { log 'failed stop' && lines <"$d/err" && finish reverted; }
+  { drain && halt && sweep MESH_; } 2>"$d/err" || serve_on
   log 'step clean' && hook clean
   : >"$d/block"
   { hosts "$d/block" && restore "$S/found" && rm -rf "${TOKEN%/*}"; } 2>"$d/err" || { log 'failed clean' && lines <"$d/err" && finish reverted; }
@@ -881,6 +884,12 @@ run_remove() {
   forget
   for f in $gone "$S" "$R/token-before"; do if [ -e "$f" ] || [ -h "$f" ]; then log "left $(printf %s "$f" | b64)"; fi; done
   finish removed
+}
+# A proxy that cannot be stopped has its traffic back, so it must run.
+serve_on() {
+  log 'failed stop' && lines <"$d/err"
+  { systemctl -q enable istio.service && systemctl start istio.service; } 2>/dev/null || finish 'halfway stop'
+  finish reverted
 }
 # A uid that one side does not know is no difference.
 ours() {
