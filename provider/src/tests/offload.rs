@@ -252,18 +252,36 @@ fn the_archive_of_another_workload_is_neither_overwritten_nor_removed() {
     let path = path.to_str().unwrap();
     let [ours, other] =
         ["bookinfo/ratings", "bookinfo/reviews"].map(|id| id.parse::<Id>().unwrap());
-    assert_eq!(archive::of_another(path, &ours), None);
-    let carried = Offload::new(&bundle(&other), Token::Command("cat /token"));
+    let [none, of_ours, of_other] =
+        [None, Some("10.0.0.1"), Some("10.0.0.2")].map(|address| wrote(&bundle(&other, address)));
+    assert_eq!(archive::of_another(path, &ours, Some(&of_ours)), None);
+    let written = bundle(&other, Some("10.0.0.2"));
+    let carried = Offload::new(&written, Token::Command("cat /token"));
     std::fs::write(path, carried.archive().unwrap()).unwrap();
-    assert_eq!(archive::of_another(path, &ours), Some(other.clone()));
-    assert!(archive::remove(path, &ours).is_empty());
-    assert_eq!(archive::of_another(path, &other), None);
+    // Another name, and the same on another mesh.
+    for (id, last) in [(&ours, &of_other), (&other, &of_ours), (&other, &none)] {
+        let found = archive::of_another(path, id, Some(last)).unwrap();
+        assert_eq!(found.owner, other);
+        assert!(!found.leads_where(&bundle(&other, Some("10.0.0.1"))));
+        // A create that was killed wrote it, and nobody remembers.
+        assert!(found.leads_where(&written));
+        assert!(archive::remove(path, id, last).is_empty());
+    }
+    assert_eq!(archive::of_another(path, &other, Some(&of_other)), None);
     assert!(std::fs::exists(path).unwrap());
-    assert!(archive::remove(path, &other).is_empty());
+    assert!(archive::remove(path, &other, &of_other).is_empty());
     assert!(!std::fs::exists(path).unwrap());
 }
 
-fn bundle(id: &Id) -> Bundle {
+/// What a state remembers of an archive.
+fn wrote(bundle: &Bundle) -> WorkloadOutput {
+    WorkloadOutput {
+        bundle_digest: Value::Known(bundle.digest().to_string()),
+        ..WorkloadOutput::default()
+    }
+}
+
+fn bundle(id: &Id, istiod: Option<&str>) -> Bundle {
     Bundle {
         files: vec![],
         proxy: Proxy {
@@ -287,7 +305,7 @@ fn bundle(id: &Id) -> Bundle {
             uid: String::new(),
             id: id.clone(),
         },
-        hosts_line: None,
+        hosts_line: istiod.map(|address| format!("{address} istiod.istio-system.svc")),
         control_plane: "istiod.istio-system.svc:15012".into(),
         control_plane_san: "istiod.istio-system.svc".into(),
         taken: vec![],

@@ -9,7 +9,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use mesh::Id;
 use tfplugin::{Diagnostic, Diagnostics, Value};
-use vm::program::{Offload, Token, offload};
+use vm::program::offload::Origin;
+use vm::program::{Offload, Token};
 
 use super::input::WorkloadInput;
 use super::join::told;
@@ -20,16 +21,20 @@ use crate::diagnose;
 /// How long the token of an archive lasts: whoever carries it should be there by then.
 const TOKEN: Duration = Duration::from_hours(1);
 
-/// Writes the archive, with a token minted for it, and returns what the VM will run on.
+/// Writes the archive, with a token minted for it, and returns what the VM will run on. `last` is what was written last.
 pub(super) async fn write(
     prepared: &Prepared<'_>,
     path: &str,
+    last: Option<&WorkloadOutput>,
     reasons: Vec<String>,
 ) -> Result<WorkloadOutput, Diagnostics> {
-    if let Some(other) = of_another(path, &prepared.workload.id) {
-        return Err(taken(path, &other).into());
-    }
     let mut bundle = prepared.desired.bundle.clone();
+    let id = &prepared.workload.id;
+    if let Some(other) =
+        of_another(path, id, last).filter(|of| of.owner != *id || !of.leads_where(&bundle))
+    {
+        return Err(taken(path, id, &other).into());
+    }
     // An entry that is made anew leaves the archive what it is.
     bundle.owner.uid.clear();
     let token = prepared.cluster.mint(&bundle.identity, TOKEN).await;
@@ -48,9 +53,9 @@ pub(super) async fn write(
 }
 
 /// Removes an archive that is not wanted any more; it may have been carried away.
-/// One that another workload has put in its place stays.
-pub(crate) fn remove(path: &str, id: &Id) -> Diagnostics {
-    if of_another(path, id).is_some() {
+/// One that another workload, also one of the same name on another mesh, has put in its place stays.
+pub(crate) fn remove(path: &str, id: &Id, last: &WorkloadOutput) -> Diagnostics {
+    if of_another(path, id, Some(last)).is_some() {
         return Diagnostics::none();
     }
     match fs::remove_file(path) {
@@ -105,15 +110,24 @@ pub(super) fn check(input: &WorkloadInput) -> Diagnostics {
         .into()
 }
 
-/// Returns whose archive is there, if it is that of another workload.
-pub(crate) fn of_another(path: &str, id: &Id) -> Option<Id> {
-    offload::owner(&fs::read(path).ok()?).filter(|owner| owner != id)
+/// Returns whence the archive is that is there, if it is not what the workload wrote last.
+pub(crate) fn of_another(path: &str, id: &Id, last: Option<&WorkloadOutput>) -> Option<Origin> {
+    let found = Origin::of(&fs::read(path).ok()?)?;
+    let last = last.and_then(|last| last.bundle_digest.known());
+    let written = last == Some(&found.digest);
+    (found.owner != *id || !written).then_some(found)
 }
 
-fn taken(path: &str, owner: &Id) -> Diagnostic {
+fn taken(path: &str, id: &Id, other: &Origin) -> Diagnostic {
+    let owner = &other.owner;
+    let mesh = if owner == id {
+        " at another control plane"
+    } else {
+        ""
+    };
     let text = format!(
-        "{path} is the archive of {owner}, whose machine would be told to be this one. Give each workload a path of its \
-         own; if {owner} is gone, remove the file."
+        "{path} is the archive of {owner}{mesh}, whose machine would be told to be this one. Give each workload a path of \
+         its own; if that workload is gone, remove the file."
     );
     Diagnostic::error(
         "The archive is that of another workload",

@@ -42,7 +42,7 @@ pub(super) async fn create(
             *reached = Some(without_vm(told(&prepared, vec![])));
             return Ok(prepared.warnings);
         };
-        return match archive::write(&prepared, path, vec!["created".into()]).await {
+        return match archive::write(&prepared, path, None, vec!["created".into()]).await {
             Ok(output) => {
                 *reached = Some(output);
                 Ok(prepared.warnings)

@@ -71,7 +71,7 @@ pub(super) async fn delete(
         .await
         .map_err(|error| diagnose::cluster(&error))?;
     if let Some(path) = archive::path(prior) {
-        warnings.append(archive::remove(path, &workload.id));
+        warnings.append(archive::remove(path, &workload.id, output));
     }
     for of in &foreign {
         warnings.push(writer::not_ours(&mark, of));

@@ -74,7 +74,10 @@ async fn objects(
     let output = match path {
         _ if change.effect < Effect::Rebootstrap => update.output.clone(),
         None => without_vm(told(&prepared, vec![])),
-        Some(path) => archive::write(&prepared, path, change.reasons.unwrap_or_default()).await?,
+        Some(path) => {
+            let reasons = change.reasons.unwrap_or_default();
+            archive::write(&prepared, path, Some(update.output), reasons).await?
+        }
     };
     warnings.append(no_longer(update, &prepared.workload.id));
     *reached = Some(WorkloadOutput {
@@ -89,7 +92,7 @@ fn no_longer(update: &Update<'_>, id: &Id) -> Diagnostics {
     let before =
         archive::path(update.prior).filter(|path| archive::path(update.next) != Some(*path));
     before
-        .map(|path| archive::remove(path, id))
+        .map(|path| archive::remove(path, id, update.output))
         .unwrap_or_default()
 }
 

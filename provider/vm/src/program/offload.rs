@@ -104,7 +104,13 @@ impl Offload {
             Token::Command(command) => ("token-command", command),
         };
         let join = data("bootstrap", joining(&placed, patience));
-        let leave = data("remove", leaving(&bundle.owner, patience));
+        // Also what tells this workload from one of the same name on another mesh; the program takes no notice.
+        let origin = [
+            ("digest".to_owned(), bundle.digest().to_string().into()),
+            ("way".to_owned(), way(bundle).into()),
+        ];
+        let leave = leaving(&bundle.owner, patience).into_iter();
+        let leave = data("remove", leave.chain(origin).collect());
         Self {
             files: vec![
                 ("install.sh", INSTALL.into()),
@@ -176,16 +182,45 @@ impl Offload {
     }
 }
 
-/// Returns whose archive this is; `None` if it is none of [`Offload::archive`].
-pub fn owner(archive: &[u8]) -> Option<Id> {
-    let mut archive = tar::Archive::new(GzDecoder::new(archive));
-    let mut files = archive.entries().ok()?.filter_map(Result::ok);
-    let mut data = files.find(|file| file.path().is_ok_and(|path| path == Path::new(LEAVE)))?;
-    let mut text = String::new();
-    data.read_to_string(&mut text).ok()?;
-    let encoded = text.lines().find_map(|line| line.strip_prefix("owner "))?;
-    let owner = String::from_utf8(STANDARD.decode(encoded).ok()?).ok()?;
-    owner.split_once(' ')?.1.trim().parse().ok()
+/// Whose an archive is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// The workload.
+    pub owner: Id,
+    /// [`Bundle::digest`] of what it carries.
+    pub digest: String,
+    way: String,
+}
+
+impl Origin {
+    /// Returns where an archive comes from; `None` if it is none of [`Offload::archive`].
+    pub fn of(archive: &[u8]) -> Option<Self> {
+        let mut archive = tar::Archive::new(GzDecoder::new(archive));
+        let mut files = archive.entries().ok()?.filter_map(Result::ok);
+        let mut data = files.find(|file| file.path().is_ok_and(|path| path == Path::new(LEAVE)))?;
+        let mut text = String::new();
+        data.read_to_string(&mut text).ok()?;
+        let value = |key| {
+            let mut lines = text.lines();
+            let encoded = lines.find_map(|line| line.strip_prefix(key)?.strip_prefix(' '))?;
+            String::from_utf8(STANDARD.decode(encoded).ok()?).ok()
+        };
+        Some(Self {
+            owner: value("owner")?.split_once(' ')?.1.trim().parse().ok()?,
+            digest: value("digest")?,
+            way: value("way")?,
+        })
+    }
+
+    /// Whether it leads to the control plane of a bundle: by the same name at the same address.
+    pub fn leads_where(&self, bundle: &Bundle) -> bool {
+        self.way == way(bundle)
+    }
+}
+
+fn way(bundle: &Bundle) -> String {
+    let hosts = bundle.hosts_line.as_deref().unwrap_or_default();
+    format!("{} {hosts}", bundle.control_plane)
 }
 
 fn block(text: &mut String, content: &str) {

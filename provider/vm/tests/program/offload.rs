@@ -9,6 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use mesh::Interception;
 use secrecy::SecretString;
+use vm::program::offload::Origin;
 use vm::program::{self, Offload, RunId, Token};
 
 use crate::stage::{SHELLS, Stage, TOKEN, bundle, file, patience};
@@ -290,14 +291,15 @@ fn files_that_a_set_has_no_more_go_and_come_back_when_it_fails() {
 #[test]
 fn an_archive_names_its_owner_and_nothing_else_does() {
     let archive = enclosed(&bundle(vec![]));
-    let id = program::offload::owner(&archive).map(|id| id.to_string());
-    assert_eq!(id.as_deref(), Some("bookinfo/ratings"));
+    let origin = Origin::of(&archive).unwrap();
+    assert_eq!(origin.owner.to_string(), "bookinfo/ratings");
+    assert_eq!(origin.digest, bundle(vec![]).digest().to_string());
     for other in [
         &b""[..],
         b"\x1f\x8b",
         b"owner eA==",
         &archive[..archive.len() / 2],
     ] {
-        assert_eq!(program::offload::owner(other), None);
+        assert_eq!(Origin::of(other), None);
     }
 }
