@@ -287,14 +287,25 @@ async fn a_fleet_made_by_hand_is_taken_over() -> Done {
 }
 
 #[tokio::test]
-async fn a_member_of_a_fleet_that_is_not_there_is_refused_before_anything_is_written() -> Done {
+async fn a_member_of_a_fleet_that_is_not_there_or_does_not_fit_is_refused_before_anything_is_written()
+-> Done {
     let scenario = Scenario::begin("fleet-missing")?;
     let mut member = Workload::new(&scenario)?.member();
     let before = scenario.vm.ssh_connections()?;
     let id = format!("{}/{FLEET}", scenario.namespace);
     fails(&member.apply().await?, "fleet-missing", &[&id])?;
     assert_eq!(scenario.objects()?, [""; 0]);
+    // Nor is one whose application would not be reached.
+    let mut fleet = Workload::fleet(&scenario)?;
+    fleet.converge().await?;
+    member.config["proxy"]["interception"] = json!("tproxy");
+    fails(
+        &member.apply().await?,
+        "fleet-loopback",
+        &[&id, "leads to 127.0.0.1"],
+    )?;
     assert_eq!(scenario.vm.ssh_connections()?, before);
+    assert_eq!(texts(&fleet.destroy().await?), "");
     Ok(())
 }
 

@@ -97,21 +97,25 @@ impl Cluster {
             .collect())
     }
 
-    /// Whether any object of the fleet of a workload is there; `false` for none.
-    pub async fn has_fleet(&self, fleet: Option<&Id>) -> Result<bool, ClusterError> {
+    /// Reads what the members of a fleet have of it: its services and Sidecars, or, where it has none, its
+    /// group. Nothing: there is no such fleet.
+    pub async fn objects_of_fleet(&self, fleet: Option<&Id>) -> Result<Vec<Value>, ClusterError> {
         let Some(fleet) = fleet else {
-            return Ok(false);
+            return Ok(vec![]);
         };
         let mark = Mark::Fleet(fleet.name.clone());
+        let is_its = |of: &&Value| Mark::of(of).as_ref() == Some(&mark);
+        let mut found = vec![];
         // Most fleets have services: then many members ask for nothing that is not shared.
         for kind in [Kind::ServiceEntry, Kind::Sidecar] {
             let all = self.listing(kind, &fleet.namespace).await?;
-            if all.values().any(|of| Mark::of(of).as_ref() == Some(&mark)) {
-                return Ok(true);
-            }
+            found.extend(all.values().filter(is_its).cloned());
         }
-        let group = self.object(Kind::WorkloadGroup, fleet).await?;
-        Ok(group.as_ref().and_then(Mark::of) == Some(mark))
+        if found.is_empty() {
+            let group = self.object(Kind::WorkloadGroup, fleet).await?;
+            found.extend(group.iter().filter(is_its).cloned());
+        }
+        Ok(found)
     }
 
     /// Returns the entries that are members of a fleet, whoever made them.

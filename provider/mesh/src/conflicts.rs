@@ -11,7 +11,7 @@ use crate::mark::Mark;
 use crate::names::Id;
 use crate::objects::{service_entry_name, sidecar_name};
 use crate::observed::ObservedObjects;
-use crate::workload::Workload;
+use crate::workload::{Interception, Workload};
 
 /// Returns what stands against the workload in this cluster. `others` may hold entries of any
 /// namespace, and the workload's own.
@@ -25,18 +25,46 @@ pub fn conflicts(workload: &Workload, facts: &Facts, others: &[Other]) -> Vec<Pr
     account.into_iter().chain(root).chain(taken).collect()
 }
 
-/// Returns what stands against a member of a fleet that is not there: `found` says whether any object
-/// of it is.
-pub fn missing_fleet(workload: &Workload, found: bool) -> Option<Problem> {
-    let fleet = workload.fleet.as_ref().filter(|_| !found)?;
-    Some(Problem {
-        concerns: vec!["fleet".to_owned()],
-        rule: "fleet-missing",
+/// Returns what stands against a member of a fleet, of which `objects` are there: that there is none, or that the
+/// application would not be reached.
+pub fn fleet_conflicts(workload: &Workload, objects: &[Value]) -> Vec<Problem> {
+    let Some(fleet) = &workload.fleet else {
+        return vec![];
+    };
+    if objects.is_empty() {
+        return vec![Problem {
+            concerns: vec!["fleet".to_owned()],
+            rule: "fleet-missing",
+            text: format!(
+                "There is no object of the fleet {fleet} in the cluster, so this VM would have neither services nor a \
+                 Sidecar. Create the mesh_vm_fleet first, e.g. by fleet = mesh_vm_fleet.NAME.id."
+            ),
+        }];
+    }
+    if workload.proxy.interception != Interception::Tproxy {
+        return vec![];
+    }
+    let listeners = objects
+        .iter()
+        .filter_map(|of| of["spec"]["ingress"].as_array());
+    let endpoints = listeners
+        .flatten()
+        .filter_map(|of| of["defaultEndpoint"].as_str());
+    let unreached = endpoints.filter(|at| !at.starts_with("0.0.0.0:") && !at.starts_with("[::]:"));
+    unreached.map(|at| unreached_by_tproxy(fleet, at)).collect()
+}
+
+/// What `tproxy-loopback` tells of a workload's own services, before any cluster is asked.
+fn unreached_by_tproxy(fleet: &Id, at: &str) -> Problem {
+    Problem {
+        concerns: ["proxy.interception", "fleet"].map(str::to_owned).into(),
+        rule: "fleet-loopback",
         text: format!(
-            "There is no object of the fleet {fleet} in the cluster, so this VM would have neither services nor a \
-             Sidecar. Create the mesh_vm_fleet first, e.g. by fleet = mesh_vm_fleet.NAME.id."
+            "The Sidecar of the fleet {fleet} leads to {at}. With tproxy the application sees the caller's address, and \
+             nothing reaches it there from that. Let it listen on the VM's own address and give the fleet's services \
+             app_address 0.0.0.0 or ::, or set proxy.interception to redirect."
         ),
-    })
+    }
 }
 
 /// Returns the services whose `ServiceEntry`, and the Sidecar, which another workload or fleet of ours

@@ -33,7 +33,7 @@ pub mod workload;
 
 pub use change::{Cause, Change, Drift, Edit, Effect, Problem, decide};
 pub use conflicts::{
-    conflicts, missing_fleet, replaced, taken_addresses, taken_objects, taken_services,
+    conflicts, fleet_conflicts, replaced, taken_addresses, taken_objects, taken_services,
 };
 pub use desired::{Bundle, Desired, Digest, File, Kind, Manifest, Owner, Release, Watch};
 pub use drift::compare;

@@ -48,13 +48,13 @@ impl<'a> Prepared<'a> {
             cluster.facts(&workload.id, &workload.service_account),
             cluster.others_elsewhere(namespace),
             cluster.observe(&workload.id, &names),
-            cluster.has_fleet(workload.fleet.as_ref()),
+            cluster.objects_of_fleet(workload.fleet.as_ref()),
         )
         .map_err(|error| diagnose::cluster(&error))?;
         let unseen = elsewhere.is_none();
         let others = [near, elsewhere.unwrap_or_default()].concat();
         let mut problems = mesh::conflicts(&workload, &facts, &others);
-        problems.extend(mesh::missing_fleet(&workload, fleet));
+        problems.extend(mesh::fleet_conflicts(&workload, &fleet));
         problems.extend(mesh::taken_services(&workload, &observed));
         let mut desired = match mesh::render(&workload, &facts) {
             Ok(desired) if problems.is_empty() => desired,

@@ -83,7 +83,7 @@ async fn refreshed(
     let known = tokio::try_join!(
         cluster.facts(&workload.id, &workload.service_account),
         cluster.others(&workload.id.namespace),
-        cluster.has_fleet(workload.fleet.as_ref()),
+        cluster.objects_of_fleet(workload.fleet.as_ref()),
     );
     let (facts, others, fleet) = match known {
         Ok(known) => known,
@@ -95,7 +95,7 @@ async fn refreshed(
         Err(error) => return Err(diagnose::cluster(&error).into()),
     };
     let mut stands_against = mesh::conflicts(&workload, &facts, &others);
-    stands_against.extend(mesh::missing_fleet(&workload, fleet));
+    stands_against.extend(mesh::fleet_conflicts(&workload, &fleet));
     let mut warnings = against(stands_against);
     let desired = match mesh::render(&workload, &facts) {
         Ok(desired) => desired,

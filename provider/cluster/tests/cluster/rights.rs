@@ -161,9 +161,15 @@ async fn fleet(cluster: &Cluster, id: &Id) {
     let spec = json!({ "template": { "serviceAccount": "ratings" } });
     let mut group = crate::bed::manifest(Kind::WorkloadGroup, &id, &spec);
     group.body["metadata"]["labels"][mark.label()] = json!("fleet");
-    assert!(!cluster.has_fleet(Some(&id)).await.unwrap());
+    assert!(
+        cluster
+            .objects_of_fleet(Some(&id))
+            .await
+            .unwrap()
+            .is_empty()
+    );
     cluster.apply(&[group], Force::Never).await.unwrap();
-    assert!(cluster.has_fleet(Some(&id)).await.unwrap());
+    assert_eq!(cluster.objects_of_fleet(Some(&id)).await.unwrap().len(), 1);
     cluster.members(&id).await.unwrap();
     let doomed = Doomed {
         kind: Kind::WorkloadGroup,
@@ -172,7 +178,13 @@ async fn fleet(cluster: &Cluster, id: &Id) {
         uid: None,
     };
     cluster.delete(&[doomed]).await.unwrap();
-    assert!(!cluster.has_fleet(Some(&id)).await.unwrap());
+    assert!(
+        cluster
+            .objects_of_fleet(Some(&id))
+            .await
+            .unwrap()
+            .is_empty()
+    );
 }
 
 #[tokio::test]

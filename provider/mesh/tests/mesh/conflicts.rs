@@ -1,6 +1,7 @@
 use expect_test::{Expect, expect};
 use mesh::{
-    Facts, ObservedObjects, Other, Pem, conflicts, replaced, taken_addresses, taken_services,
+    Facts, Interception, ObservedObjects, Other, Pem, conflicts, fleet_conflicts, replaced,
+    taken_addresses, taken_services,
 };
 use serde_json::json;
 
@@ -123,6 +124,43 @@ fn an_entry_of_ours_in_the_namespace_may_be_replaced_before_it_is_destroyed() {
         &expect![[r"
         address address-taken: The address 203.0.113.7 already belongs to the WorkloadEntry shop/a. istiod finds a VM by its address and could not tell the two apart. Use another address, or remove that entry first."]],
     );
+}
+
+#[test]
+fn an_application_of_a_fleet_that_tproxy_does_not_reach_is_told() {
+    let objects = |endpoint: &str| {
+        let ingress =
+            json!([{ "defaultEndpoint": "0.0.0.0:9080" }, { "defaultEndpoint": endpoint }]);
+        [
+            json!({ "spec": { "hosts": ["a"] } }),
+            json!({ "spec": { "ingress": ingress } }),
+        ]
+    };
+    let rules = |fleet: bool, interception, endpoint| {
+        let mut member = workload();
+        member.fleet = fleet.then(|| p("bookinfo/ratings"));
+        member.proxy.interception = interception;
+        let problems = fleet_conflicts(&member, &objects(endpoint));
+        problems
+            .iter()
+            .map(|of| format!("{}: {}", of.rule, of.concerns.join(", ")))
+            .collect::<String>()
+    };
+    let told = "fleet-loopback: proxy.interception, fleet";
+    for (fleet, interception, endpoint, expected) in [
+        (true, Interception::Tproxy, "127.0.0.1:9080", told),
+        (true, Interception::Tproxy, "[::1]:9080", told),
+        (true, Interception::Tproxy, "unix:///run/a", told),
+        (true, Interception::Tproxy, "[::]:9080", ""),
+        (true, Interception::Redirect, "127.0.0.1:9080", ""),
+        (false, Interception::Tproxy, "127.0.0.1:9080", ""),
+    ] {
+        assert_eq!(
+            rules(fleet, interception, endpoint),
+            expected,
+            "{interception} {endpoint}"
+        );
+    }
 }
 
 #[test]
