@@ -263,19 +263,26 @@ async fn a_runtime_takes_the_place_of_another_and_leaves_nothing_of_it() -> Done
 
 /// What runs the container is looked at as well as the container.
 async fn repairs(workload: &mut Workload, vm: &Machine) -> Done {
+    const LOCAL: &str = "/etc/systemd/system/istio.service.d/local.conf";
     vm.shell("for f in /etc/systemd/system/istio.service /var/lib/istio/mesh/proxy; do echo '#' >>$f; done")?;
+    vm.write(LOCAL, b"[Service]\nLimitNOFILE=65536\n")?;
     workload.refresh().await?;
-    assert_eq!(
-        workload.drift("vm"),
-        [
-            "proxy: /etc/systemd/system/istio.service is not as it was written",
-            "proxy: /var/lib/istio/mesh/proxy is not as it was written",
-        ]
-    );
+    let line = |path: &str| format!("proxy: {path} is not as the bootstrap left it");
+    let lines = [
+        "/etc/systemd/system/istio.service",
+        LOCAL,
+        "/var/lib/istio/mesh/proxy",
+    ]
+    .map(line);
+    assert_eq!(workload.drift("vm"), lines);
+    // What is not ours is taken as it is, and told again when it goes.
+    workload.converge().await?;
+    vm.shell(&format!("rm {LOCAL}"))?;
+    workload.refresh().await?;
+    assert_eq!(workload.drift("vm"), [line(LOCAL)]);
     workload.converge().await
 }
 
-/// Docker takes traffic for the ports that it publishes before Istio's rules see it: that is told.
 #[tokio::test]
 async fn a_port_that_docker_publishes_bypasses_the_proxy_and_is_warned_of() -> Done {
     let scenario = equipped("published", "docker")?;

@@ -136,7 +136,7 @@ pub struct ObservedVm {
     pub owner: Option<Owner>,
     /// The files that were asked for, by path.
     pub files: BTreeMap<String, Seen>,
-    /// Files that the program itself writes and that are not, or not as it wrote them: units and scripts.
+    /// Files that say how the proxy's unit runs and that are changed, gone or new since the last bootstrap.
     pub changed: Vec<String>,
     /// Lines of `/etc/hosts` between our marks.
     pub hosts_lines: Vec<String>,

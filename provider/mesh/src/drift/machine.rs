@@ -31,7 +31,7 @@ pub(super) fn compare(bundle: &Bundle, vm: &ObservedVm, terms: &Terms<'_>, lines
     lines.because(Cause::Proxy);
     runtime(&bundle.proxy, &vm.runtime, terms.version, lines);
     for path in &vm.changed {
-        lines.push(format!("{} is not as it was written", plain(path)));
+        lines.push(format!("{} is not as the bootstrap left it", plain(path)));
     }
     unit(&vm.runtime.unit, lines);
     chains(bundle.proxy.interception, vm, lines);

@@ -520,8 +520,8 @@ fn units_and_scripts_that_somebody_changed_are_told() {
     check_vm(
         |vm| vm.changed = vec!["/var/lib/istio/mesh/proxy".into(), "/a\u{1b}b".into()],
         &expect![[r#"
-            proxy: /var/lib/istio/mesh/proxy is not as it was written
-            proxy: /a\u{1b}b is not as it was written"#]],
+            proxy: /var/lib/istio/mesh/proxy is not as the bootstrap left it
+            proxy: /a\u{1b}b is not as the bootstrap left it"#]],
     );
 }
 

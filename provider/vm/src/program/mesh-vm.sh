@@ -30,7 +30,7 @@ b64() { base64 | tr -d '\n'; }
 field() { cat "$d/in/$1" 2>/dev/null; }
 has() { [ -e "$d/in/$1" ]; }
 log() { say "$*" >>"$d/log"; }
-unit() { systemctl cat istio.service >/dev/null 2>&1; }
+unit() { [ -e "$(fragment)" ]; }
 # One that fails again and again is between two starts.
 running() { case $(systemctl is-active istio.service 2>/dev/null) in active | activating | reloading) ;; *) return 1 ;; esac; }
 pause() { sleep 0.2 2>/dev/null || sleep 1; }
@@ -82,7 +82,7 @@ verb_observe() {
     if [ ! -f "$path" ]; then say "file $(b64 <"$f") missing"
     else say "file $(b64 <"$f") $(stat -L -c '%U %a' "$path") $(b64 <"$path")"; fi
   done
-  sha256sum -c "$S/sums" 2>/dev/null | sed -n 's/: FAILED.*//p' | while IFS= read -r text; do say "changed $(printf %s "$text" | b64)"; done
+  [ ! -e "$S/sums" ] || strange | sort -u | while IFS= read -r text; do say "changed $(printf %s "$text" | b64)"; done
   block | while IFS= read -r text; do say "hosts $(printf %s "$text" | b64)"; done
   unit && say "unit $(systemctl is-active istio.service) $(systemctl is-enabled istio.service 2>/dev/null)"
   identity
@@ -94,6 +94,15 @@ verb_observe() {
   if [ -d "$S/run" ] && [ ! -e "$S/run/end" ]; then say "unfinished $(last_step)"; fi
   say 'report observed'
 }
+# How the unit runs is said there, by us and by whoever put something beside it. What a package brings is its own.
+written() {
+  for f in "$UNITS/istio.service" "$DROP"/*.conf /run/systemd/system/istio.service /run/systemd/system/istio.service.d/*.conf "$S/proxy" "$ROTATE"; do
+    [ ! -f "$f" ] || say "$f"
+  done
+}
+sums() { written | while IFS= read -r text; do sha256sum "$text"; done; }
+# What of that is not as the last bootstrap left it: changed, gone or new.
+strange() { sums | cat - "$S/sums" | sort | uniq -u | cut -c 67-; }
 # What the machine and its proxy are: lines of `observe` and of a final bootstrap.
 identity() {
   [ ! -r /etc/machine-id ] || say "machine $(b64 </etc/machine-id)"
@@ -283,11 +292,12 @@ committed() {
   # The package that a container took the place of goes at the end: its files are in the set before.
   if [ -e "$S/engine" ] && [ -e "$S/installed" ] && ! uninstall 2>"$d/err"; then lines <"$d/err"; fi
   systemctl -q enable istio.service 2>/dev/null; disarm
+  # Where there is no room for them, nothing is held against them.
+  { sums >"$d/sums" && put "$d/sums" "$S/sums" root 0600; } 2>/dev/null || rm -f "$S/sums" "$S/sums.mesh"
   # Another name for the journal needs no room on a full disk.
   [ -e "$S/run/end" ] || ln "$S/run/steps" "$S/run/end" || fail commit
   close
   rm -rf "$R/token-before" "$S/run/package"
-  sha256sum "$UNITS/istio.service" "$S/proxy" "$DROP/mesh.conf" "$ROTATE" 2>/dev/null >"$S/sums"
   { identity; v=$(bypass) && [ -n "$v" ] && say "ipv6 $(printf %s "$v" | b64)"
     v=$(published) && [ -n "$v" ] && say "published $(printf %s "$v" | b64)"; } >>"$d/log"
   finish committed
@@ -901,7 +911,8 @@ ours() {
 forget() {
   gone=; for f in $DIRS; do grep -qxF "$f" "$S/found/dirs" 2>/dev/null || gone="$gone $f"; done
   close
-  # shellcheck disable=SC2086 # a list of words of ours
-  rm -rf "$S" $gone
+  rm -rf "$S"
+  # What somebody else put beside our drop-in is not ours.
+  for f in $gone; do if [ "$f" != "$DROP" ] || [ -z "$(ls -A "$f" 2>/dev/null)" ]; then rm -rf "$f"; fi; done
   systemctl daemon-reload 2>/dev/null
 }

@@ -398,3 +398,56 @@ fn ports_that_are_forwarded_before_the_proxy_are_found() {
         }
     }
 }
+
+#[test]
+fn what_is_changed_gone_or_new_beside_the_unit_is_told() {
+    for shell in SHELLS {
+        let stage = Stage::new(shell);
+        for folder in ["drop", "units", "lib/mesh"] {
+            fs::create_dir_all(stage.path(folder)).unwrap();
+        }
+        for name in [
+            "drop/mesh.conf",
+            "drop/a user's.conf",
+            "units/istio.service",
+            "lib/mesh/proxy",
+        ] {
+            fs::write(stage.path(name), name).unwrap();
+        }
+        assert_eq!(stage.part("sums >\"$S/sums\"; strange"), "", "{shell}");
+        fs::write(stage.path("drop/a user's.conf"), "changed").unwrap();
+        fs::remove_file(stage.path("units/istio.service")).unwrap();
+        fs::write(stage.path("drop/new.conf"), "new").unwrap();
+        let root = stage.root.path().display();
+        let expected = ["drop/a user's.conf", "drop/new.conf", "units/istio.service"]
+            .map(|name| format!("{root}/{name}\n"));
+        assert_eq!(
+            stage.part("strange | sort -u"),
+            expected.concat(),
+            "{shell}"
+        );
+    }
+}
+
+#[test]
+fn a_drop_in_of_somebody_else_stays_when_the_proxy_goes() {
+    for shell in SHELLS {
+        for (name, stays) in [(Some("local.conf"), true), (None, false)] {
+            let stage = Stage::new(shell);
+            for folder in ["drop", "lib/mesh/found", "certs"] {
+                fs::create_dir_all(stage.path(folder)).unwrap();
+            }
+            fs::write(stage.path("lib/mesh/found/dirs"), "").unwrap();
+            fs::write(stage.path("certs/key.pem"), "").unwrap();
+            if let Some(name) = name {
+                fs::write(stage.path("drop").join(name), "").unwrap();
+            }
+            stage.part("forget");
+            assert_eq!(stage.path("drop").exists(), stays, "{shell}");
+            assert!(
+                !stage.path("certs").exists() && !stage.path("lib/mesh").exists(),
+                "{shell}"
+            );
+        }
+    }
+}
