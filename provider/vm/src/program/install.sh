@@ -3,7 +3,7 @@
 # same that Terraform's provider `mesh` would have sent over SSH.
 #
 #   sh install.sh               run on what is here from now on, or stay as it was
-#   sh install.sh join TRIES    the same, again and again while it does not succeed
+#   sh install.sh join TRIES    the same, again and again while it does not succeed, also after a reboot
 #   sh install.sh remove        take this machine out of the mesh
 #
 # It has to be root. What fails is told, and the exit code is 1.
@@ -13,6 +13,7 @@ export LC_ALL=C
 here=$(cd "$(dirname "$0")" && pwd) || exit 1
 box=$(mktemp -d) || exit 1
 trap 'rm -rf "$box"' EXIT
+UNITS=/etc/systemd/system JOIN=mesh-vm-join.service
 trap 'exit 1' HUP INT TERM
 
 say() { printf '%s\n' "$*"; }
@@ -76,6 +77,14 @@ forgo() {
   say '    there is no token: make a new archive, or look at token-command'
   pair verb revert >"$box/revert.data" && (call revert "$box/revert.data") >/dev/null
 }
+# cloud-init runs this in a machine's first boot only: in a later one a unit tries on, until it has joined.
+persist() {
+  printf '%s\n' '[Unit]' 'Description=Makes this machine a member of the mesh' 'Wants=network-online.target' 'After=network-online.target' \
+    '[Service]' "ExecStart=/bin/sh $here/install.sh join $1" >"$box/unit" &&
+    (umask 022 && mkdir -p "$UNITS/multi-user.target.wants") && install -m 0644 "$box/unit" "$UNITS/$JOIN" &&
+    ln -sf "../$JOIN" "$UNITS/multi-user.target.wants/$JOIN"
+}
+settle() { rm -f "$UNITS/$JOIN" "$UNITS/multi-user.target.wants/$JOIN"; }
 join() {
   again='' run=$(tr -d - </proc/sys/kernel/random/uuid)
   call bootstrap "$here/join.data"
@@ -92,11 +101,13 @@ leave() { again='' run=$(tr -d - </proc/sys/kernel/random/uuid) && call remove "
 case ${1:-join} in
 join)
   left=${2:-1}
+  [ "$left" = 1 ] || persist "$left"
   until join; do
     left=$((left - 1)) && [ "$left" -gt 0 ] || exit 1
     sleep 30
   done
+  settle
   ;;
-remove) leave || exit 1 ;;
+remove) leave && settle || exit 1 ;;
 *) say 'usage: sh install.sh [join [TRIES] | remove]' >&2 && exit 1 ;;
 esac

@@ -303,3 +303,57 @@ fn an_archive_names_its_owner_and_nothing_else_does() {
         assert_eq!(Origin::of(other), None);
     }
 }
+
+/// cloud-init tries in the first boot only, which may be cut short.
+#[test]
+fn a_machine_that_boots_before_it_has_joined_tries_on() {
+    for shell in SHELLS {
+        let stage = Stage::new(shell);
+        let looks = "STEPS='alpha'; do_alpha() { ls \"$UNITS\" \"$UNITS/multi-user.target.wants\" >\"$S/../seen\"; [ ! -e \"$S/../fails\" ]; }";
+        let install = stage.unpack(&enclosed(&bundle(vec![])), looks);
+        let unit = "mesh-vm-join.service";
+        let seen = || fs::read_to_string(stage.path("lib/seen")).unwrap();
+        let there = || {
+            ["units", "units/multi-user.target.wants"]
+                .map(|folder| stage.path(folder).join(unit).is_file())
+        };
+
+        let (joined, said) = stage.install(&install, &["join", "20"]);
+        assert!(joined, "{shell}: {said}");
+        assert_eq!(seen().matches(unit).count(), 2, "{shell}: {}", seen());
+        assert_eq!(there(), [false, false], "{shell}");
+        // By hand it is tried once.
+        let (joined, said) = stage.install(&install, &[]);
+        assert!(joined, "{shell}: {said}");
+        assert_eq!(seen().matches(unit).count(), 0, "{shell}: {}", seen());
+    }
+}
+
+#[test]
+fn the_unit_that_tries_on_calls_the_same() {
+    for shell in SHELLS {
+        let stage = Stage::new(shell);
+        let cut = "STEPS='alpha'; do_alpha() { kill -9 \"$(cat \"$S/../installer\")\"; }";
+        let install = stage.unpack(&enclosed(&bundle(vec![])), cut);
+        fs::create_dir_all(stage.path("lib")).unwrap();
+        let text = fs::read_to_string(&install).unwrap();
+        let known = format!(
+            "set -u\nprintf %s $$ >{}\n",
+            stage.path("lib/installer").display()
+        );
+        fs::write(&install, text.replacen("set -u\n", &known, 1)).unwrap();
+        stage.install(&install, &["join", "20"]);
+        let unit =
+            fs::read_to_string(stage.path("units/multi-user.target.wants/mesh-vm-join.service"))
+                .unwrap();
+        let start = format!("ExecStart={shell} {} join 20\n", install.display());
+        assert!(unit.ends_with(&start), "{shell}: {unit}");
+        // Removed, it does not try any more.
+        let (removed, said) = stage.install(&install, &["remove"]);
+        assert!(removed, "{shell}: {said}");
+        assert!(
+            !stage.path("units/mesh-vm-join.service").exists(),
+            "{shell}"
+        );
+    }
+}

@@ -69,7 +69,14 @@ impl Stage {
         .unwrap();
         let install = folder.join("install.sh");
         let text = fs::read_to_string(&install).unwrap();
-        fs::write(&install, text.replace("/bin/sh", self.shell)).unwrap();
+        fs::write(
+            &install,
+            text.replace("/bin/sh", self.shell).replace(
+                "/etc/systemd/system",
+                &self.path("units").display().to_string(),
+            ),
+        )
+        .unwrap();
         install
     }
 
