@@ -9,6 +9,8 @@ use acceptance_tests::{Done, Failure, Result};
 use bed::{Bed, Vm};
 use serde_json::{Map, Value, json};
 
+const STATE: &str = "terraform.tfstate";
+
 /// A folder with a configuration, its variables and its state.
 pub(crate) struct Terraform {
     folder: PathBuf,
@@ -51,13 +53,31 @@ impl Terraform {
 
     /// Plans, with a refresh, and saves the plan. Returns what people see, or nothing if there is nothing to change.
     pub(crate) fn plan(&self) -> Result<Option<String>> {
-        let (code, output) =
-            self.run(&["plan", "-input=false", "-detailed-exitcode", "-out=saved"])?;
-        match code {
-            0 => Ok(None),
-            2 => Ok(Some(output)),
-            _ => Err(Failure::new(output)),
+        self.planned(&["-out=saved"])
+    }
+
+    /// Plans, with as many refreshes at once.
+    pub(crate) fn plan_at_once(&self, count: usize) -> Result<Option<String>> {
+        self.planned(&[&format!("-parallelism={count}")])
+    }
+
+    fn planned(&self, words: &[&str]) -> Result<Option<String>> {
+        let words = [&["plan", "-input=false", "-detailed-exitcode"], words].concat();
+        match self.run(&words)? {
+            (0, _) => Ok(None),
+            (2, output) => Ok(Some(output)),
+            (_, output) => Err(Failure::new(output)),
         }
+    }
+
+    /// Returns the state as it is on the disk.
+    pub(crate) fn state(&self) -> Result<Value> {
+        Ok(serde_json::from_slice(&fs::read(self.folder.join(STATE))?)?)
+    }
+
+    /// Puts another state in its place.
+    pub(crate) fn set_state(&self, state: &Value) -> Done {
+        Ok(fs::write(self.folder.join(STATE), state.to_string())?)
     }
 
     /// Applies the saved plan, which refreshes nothing. Returns what it said and how long it took.

@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use acceptance_tests::{Failure, Result};
 use bed::{Bed, Vm};
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use super::open::{self, Open};
 use super::resident;
 use crate::cargo::root;
 use crate::terraform::Terraform;
@@ -31,7 +32,12 @@ pub(super) struct Cost {
 pub(super) struct Costs {
     pub(super) one: Cost,
     pub(super) all: Cost,
+    /// While more sessions are open than the bed has VMs.
+    pub(super) open: Open,
 }
+
+/// VMs by name, as the configuration has them.
+pub(super) type Vms = BTreeMap<String, Value>;
 
 /// Bootstraps a bed's first VM, then all of them at once, each time from nothing.
 ///
@@ -40,14 +46,21 @@ pub(super) struct Costs {
 pub(super) fn measure(bed: &Bed, provider: &Path) -> Result<Costs> {
     let first = &bed.vms[..bed.vms.len().min(1)];
     // What is done for the first time is slower, wherever caches are warmed.
-    apply(bed, provider, first)?;
-    Ok(Costs {
-        one: apply(bed, provider, first)?,
-        all: apply(bed, provider, &bed.vms)?,
-    })
+    apply(bed, provider, first, |_, _| Ok(()))?;
+    let (one, ()) = apply(bed, provider, first, |_, _| Ok(()))?;
+    let (all, open) = apply(bed, provider, &bed.vms, |terraform, vms| {
+        open::measure(bed, provider, terraform, vms)
+    })?;
+    Ok(Costs { one, all, open })
 }
 
-fn apply(bed: &Bed, provider: &Path, vms: &[Vm]) -> Result<Cost> {
+/// Bootstraps VMs, does something with what is there then, and takes all away.
+fn apply<T>(
+    bed: &Bed,
+    provider: &Path,
+    vms: &[Vm],
+    then: impl FnOnce(&mut Terraform, &Vms) -> Result<T>,
+) -> Result<(Cost, T)> {
     let vm = vms
         .first()
         .ok_or_else(|| Failure::new("the bed has no VM"))?;
@@ -57,19 +70,22 @@ fn apply(bed: &Bed, provider: &Path, vms: &[Vm]) -> Result<Cost> {
     let described = vms
         .iter()
         .map(|vm| {
-            let described = json!({"address": vm.address, "host_key": vm.host_key});
+            let described =
+                json!({"name": vm.name, "address": vm.address, "host_key": vm.host_key});
             (vm.name.clone(), described)
         })
-        .collect::<BTreeMap<_, _>>();
+        .collect::<Vms>();
     terraform.set("vms", json!(described))?;
     terraform.plan()?;
     eprintln!("bench: bootstraps in one apply: {}", vms.len());
     let (applied, kib) = watched(provider, || terraform.apply_saved());
+    let done =
+        applied.and_then(|(_, took)| Ok((Cost { took, kib }, then(&mut terraform, &described)?)));
     // Also after a failure: the next ones begin with nothing.
     let destroyed = terraform.destroy();
-    let (_, took) = applied?;
+    let done = done?;
     destroyed?;
-    Ok(Cost { took, kib })
+    Ok(done)
 }
 
 /// Does something and tells the most memory that a process of this program had meanwhile.
@@ -92,13 +108,18 @@ fn watched<T>(program: &Path, work: impl FnOnce() -> T) -> (T, u64) {
 
 /// Returns the resident memory of the largest process of a program, in KiB; 0 if none runs.
 fn memory(program: &Path) -> u64 {
+    let sizes = processes(program).into_iter();
+    let size = |id| resident(&fs::read_to_string(format!("/proc/{id}/status")).ok()?);
+    sizes.filter_map(size).max().unwrap_or_default()
+}
+
+/// Returns the processes of a program.
+pub(super) fn processes(program: &Path) -> Vec<u32> {
     let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
     processes
-        .map(|process| process.path())
-        .filter(|process| fs::read_link(process.join("exe")).is_ok_and(|exe| exe == program))
-        .filter_map(|process| resident(&fs::read_to_string(process.join("status")).ok()?))
-        .max()
-        .unwrap_or_default()
+        .filter(|process| fs::read_link(process.path().join("exe")).is_ok_and(|exe| exe == program))
+        .filter_map(|process| process.file_name().to_str()?.parse().ok())
+        .collect()
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! Nothing fails here: how long something takes is the machine's affair, too.
 
 mod many;
+mod open;
 mod round_trips;
 mod start;
 
@@ -143,7 +144,7 @@ fn of_round_trips(trips: &round_trips::RoundTrips) -> Vec<Figure> {
 }
 
 fn of_many(costs: &many::Costs) -> Vec<Figure> {
-    let many::Costs { one, all } = costs;
+    let many::Costs { one, all, open } = costs;
     vec![
         figure("apply of 1 new workload, s", one.took.as_secs_f64(), ""),
         figure("apply of 20 new workloads, s", all.took.as_secs_f64(), ""),
@@ -162,6 +163,18 @@ fn of_many(costs: &many::Costs) -> Vec<Figure> {
             megabytes(all.kib * 1024),
             "",
         ),
+        figure(
+            "memory while sessions with 100 VMs are open, MB",
+            megabytes(open.kib * 1024),
+            "",
+        ),
+        figure(
+            "  of the processes that it started",
+            megabytes(open.ssh_kib * 1024),
+            "",
+        ),
+        #[expect(clippy::cast_precision_loss, reason = "a few hundred")]
+        figure("  how many these are", open.ssh as f64, ""),
     ]
 }
 

@@ -34,6 +34,7 @@ variable "package_sha256" {
 
 variable "vms" {
   type = map(object({
+    name     = string
     address  = string
     host_key = string
   }))
@@ -57,12 +58,12 @@ provider "mesh" {
 resource "mesh_vm_workload" "many" {
   for_each        = var.vms
   namespace       = "bookinfo"
-  name            = each.key
+  name            = each.value.name
   address         = each.value.address
   service_account = "bookinfo-ratings"
 
   labels = {
-    app = each.key
+    app = each.value.name
   }
 
   sidecar = {
