@@ -25,6 +25,9 @@ rm -rf /root/image /root/image.tar /root/package.deb
 /// Tells since when the proxy runs.
 const SINCE: &str = "systemctl show --property=ExecMainStartTimestampMonotonic istio";
 
+/// Rules of Istio's, in each backend.
+const RULES: &str = "for tool in iptables-nft iptables-legacy; do echo $tool; $tool-save 2>/dev/null | grep '^-A.*ISTIO_' || :; done";
+
 /// Begins a scenario whose VM has the engines and the images.
 fn equipped(name: &str, engine: &str) -> Result<Scenario> {
     let mut scenario = Scenario::begin(name)?;
@@ -125,9 +128,28 @@ async fn needs_its_image(workload: &mut Workload, vm: &Machine, engine: &str) ->
     Ok(())
 }
 
+/// Makes a container beside the unit's, with its labels but without the host's network.
+const IMPOSTOR: &str = r#"
+image=localhost/istio/proxyv2:two
+$ENGINE rename istio-proxy away
+$ENGINE run --rm --detach --name istio-proxy --label "mesh-vm.image=$image" $image wait --timeoutSeconds 120
+"#;
+
 /// Is told of another container in its place and replaces it; is back after a reboot.
 async fn survives(scenario: &Scenario, workload: &mut Workload, engine: &str) -> Done {
     let vm = &scenario.vm;
+    vm.shell(&format!("ENGINE={engine}\n{IMPOSTOR}"))?;
+    workload.refresh().await?;
+    let lines = workload.drift("vm");
+    let of_the_container =
+        |line: &String| line.starts_with("proxy: the container istio-proxy is not");
+    assert!(lines.iter().any(of_the_container), "{lines:#?}");
+    workload.converge().await?;
+    assert_eq!(
+        vm.shell(&format!("{engine} ps --all --format '{{{{.Names}}}}'"))?
+            .trim(),
+        "istio-proxy"
+    );
     // Somebody runs another container by hand.
     let by_hand = format!(
         "systemctl stop istio; {engine} run --rm --detach --name istio-proxy localhost/istio/proxyv2:one wait --timeoutSeconds 60"
@@ -178,7 +200,7 @@ fn runs(vm: &Machine) -> Result<String> {
 /// An engine that cannot, or a container that sets its rules and ends again and again, leaves the runtime that is there.
 async fn refuses(workload: &mut Workload, vm: &Machine) -> Done {
     let (state, config) = (workload.state.clone(), workload.config.clone());
-    let started = vm.shell(SINCE)?;
+    let (started, rules) = (vm.shell(SINCE)?, vm.shell(RULES)?);
     let cases = [
         (
             "podman",
@@ -208,6 +230,7 @@ async fn refuses(workload: &mut Workload, vm: &Machine) -> Done {
     let words = ["the VM is as it was", "Envoy exited with error"];
     fails(&workload.apply().await?, "vm-reverted", &words)?;
     assert_eq!(runs(vm)?, "istio-sidecar ");
+    assert_eq!(vm.shell(RULES)?, rules);
     (workload.state, workload.config) = (state, config);
     Ok(())
 }

@@ -14,7 +14,7 @@ R=/run/mesh-vm             # one folder for each run, on tmpfs: input, token, lo
 S=/var/lib/istio/mesh      # what outlives a reboot: owner, journal, the set before, what was found
 DROP=/etc/systemd/system/istio.service.d HOSTS=/etc/hosts CERTS=/etc/certs BIN=/usr/local/bin LOG=/var/log/istio
 TOKEN=/var/run/secrets/tokens/istio-token LOOSE=/proc/sys/net/netfilter/nf_conntrack_tcp_loose
-BOOT=/run/cloud-init ROTATE=/etc/logrotate.d/mesh-vm UNITS=/etc/systemd/system UNDO=mesh-vm-undo.service
+CID=/run/istio-proxy.cid BOOT=/run/cloud-init ROTATE=/etc/logrotate.d/mesh-vm UNITS=/etc/systemd/system UNDO=mesh-vm-undo.service
 PACKAGE=120 ALONE=45       # seconds: for another package manager, for a provider to come back
 # What Istio's package and the agent make and no package manager takes away.
 DIRS="/etc/istio /etc/certs /var/log/istio /var/run/secrets /var/lib/istio /var/lib/istio/bin $DROP"
@@ -102,7 +102,11 @@ written() {
 }
 sums() { written | while IFS= read -r text; do sha256sum "$text"; done; }
 # What of that is not as the last bootstrap left it: changed, gone or new.
-strange() { sums | cat - "$S/sums" | sort | uniq -u | cut -c 67-; }
+strange() {
+  sums | cat - "$S/sums" | sort | uniq -u | cut -c 67-
+  # An engine gives each container an id of its own, so one that somebody made has another, whatever its options.
+  [ ! -e "$S/engine" ] || [ ! -e "$CID" ] || ! v=$(contain inspect -f '{{.Id}}' istio-proxy 2>/dev/null) || [ "$v" = "$(cat "$CID")" ] || say 'the container istio-proxy'
+}
 # What the machine and its proxy are: lines of `observe` and of a final bootstrap.
 identity() {
   [ ! -r /etc/machine-id ] || say "machine $(b64 </etc/machine-id)"
@@ -409,6 +413,13 @@ released() {
   fetch "$(field url).sha256" "$d/sum" || { say "there is no $(field url).sha256 for this VM" >&2 && return 1; }
   cut -d ' ' -f 1 "$d/sum" | tr -d '\n' >"$d/in/sha256"
 }
+# bounded WHAT COMMAND…: with all its tries. Where busybox ends it, its status is the signal's.
+bounded() {
+  what=$1 && shift
+  timeout "$(field wait.fetch)" "$@" && return 0
+  case $? in 124 | 143) say "$what did not come within $(field wait.fetch) seconds" >&2 ;; esac
+  return 1
+}
 # fetch ADDRESS FILE
 fetch() {
   u=$1
@@ -418,8 +429,8 @@ fetch() {
     # Its address may hold a password, which everybody could read among the arguments.
     if have curl; then
       say "url = \"$(say "$u" | sed 's/[\\"]/\\&/g')\"" |
-        curl -fsSL --retry 2 --connect-timeout 10 --speed-limit 1 --speed-time 60 --max-time "$(field wait.fetch)" -o "$2" -K -
-    else say "$u" | wget -nv --tries=3 -T 30 -O "$2" -i - 2>"$d/wget" || { grep -v :// "$d/wget" >&2; false; }; fi ;;
+        bounded 'the package' curl -fsSL --retry 2 --connect-timeout 10 --speed-limit 1 --speed-time 60 -o "$2" -K -
+    else say "$u" | bounded 'the package' wget -nv --tries=3 -T 30 -O "$2" -i - 2>"$d/wget" || { grep -v :// "$d/wget" >&2; false; }; fi ;;
   *) say "cannot fetch ${u%%:*}: addresses" >&2 && false ;;
   esac
 }
@@ -636,9 +647,7 @@ pull() {
   export HOME="${HOME:-/root}"
   [ "$(field pull)" = Always ] || ! "$f" image inspect "$name" >/dev/null 2>&1 || return 0
   [ "$(field pull)" != Never ] || { say "the VM has no image $name, and pull_policy is Never" >&2 && return 1; }
-  timeout "$(field wait.fetch)" "$f" pull --quiet "$name" >/dev/null </dev/null && return 0
-  [ $? != 124 ] || say "the image $name did not come within $(field wait.fetch) seconds" >&2
-  return 1
+  bounded "the image $name" "$f" pull --quiet "$name" >/dev/null </dev/null
 }
 do_contain() {
   if [ -e "$S/installed" ] && [ ! -e "$S/engine" ]; then
@@ -664,7 +673,7 @@ wrapper() {
   cat <<'WRAPPER'
 # Runs the Istio proxy in a container. Written by mesh-vm; the unit istio calls it.
 set -u
-S=${0%/*} V=/var/lib/istio LOG=/var/log/istio
+S=${0%/*} V=/var/lib/istio LOG=/var/log/istio CID=/run/istio-proxy.cid
 export HOME="${HOME:-/root}"
 engine=$(cat "$S/engine") && { read -r image && read -r name; } <"$S/image" || exit 1
 "$engine" image inspect "$image" >/dev/null 2>&1 || image=$name
@@ -690,13 +699,14 @@ start)
   install -d -o istio-proxy -m 0755 /var/run/secrets
   "$engine" rm -f istio-proxy >/dev/null 2>&1
   rules --cleanup-only && rules || exit 1
-  exec "$engine" run --rm --name istio-proxy --label "mesh-vm.image=$name" --network host --userns host --cap-drop ALL --security-opt label=disable \
+  rm -f "$CID" # the engine makes it, and writes over none
+  exec "$engine" run --rm --name istio-proxy --cidfile "$CID" --label "mesh-vm.image=$name" --network host --userns host --cap-drop ALL --security-opt label=disable \
     --user "$(id -u istio-proxy):$(id -g istio-proxy)" --log-driver none --volume "$V/config:/etc/istio/config:ro" --volume "$V/proxy:/etc/istio/proxy" \
     --volume /etc/certs:/etc/certs --volume /var/run/secrets:/var/run/secrets --volume "$LOG:$LOG" $names \
     "$image" proxy ${ISTIO_AGENT_FLAGS:-} >>"$LOG/istio.log" 2>>"$LOG/istio.err.log"
   ;;
 stop) "$engine" stop --time 20 istio-proxy ;;
-clean) rules --cleanup-only ;;
+clean) rm -f "$CID" && rules --cleanup-only ;;
 esac
 WRAPPER
 }

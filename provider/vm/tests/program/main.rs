@@ -6,6 +6,7 @@
 )]
 
 mod answers;
+mod containers;
 mod draining;
 mod files;
 mod inputs;

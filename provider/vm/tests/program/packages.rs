@@ -149,12 +149,35 @@ fn the_packages_address_is_in_no_argument() {
             stage.part(&format!(
                 "have() {{ [ \"$1\" = {tool} ]; }}
                  {tool}() {{ say \"$*\" >\"$d/args\"; cat >\"$d/stdin\"; return 3; }}
+                 timeout() {{ shift; \"$@\"; }}
                  do_stage 2>\"$d/err\" && exit 1; true"
             ));
             let args = fs::read_to_string(stage.path("args")).unwrap();
             assert!(!args.contains("packages.example"), "{shell}: {args}");
             let given = fs::read_to_string(stage.path("stdin")).unwrap();
             assert_eq!(given, stdin, "{shell}");
+        }
+    }
+}
+
+/// A server that accepts and is silent is asked once: further tries would take the time of who waits for the answer.
+#[test]
+fn what_does_not_come_is_given_up_with_all_its_tries() {
+    for shell in SHELLS {
+        for tool in ["curl", "wget"] {
+            let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            let stage = Stage::new(shell);
+            fs::create_dir_all(stage.path("in")).unwrap();
+            fs::write(stage.path("in/wait.fetch"), "1").unwrap();
+            let said = stage.part(&format!(
+                "have() {{ [ \"$1\" = {tool} ]; }}; fetch 'http://{}/' \"$d/package\" 2>&1; true",
+                silent.local_addr().unwrap()
+            ));
+            let told = "the package did not come within 1 seconds";
+            assert!(said.contains(told), "{shell}, {tool}: {said}");
+            silent.set_nonblocking(true).unwrap();
+            let asked = silent.incoming().take_while(Result::is_ok).count();
+            assert_eq!(asked, 1, "{shell}, {tool}");
         }
     }
 }

@@ -302,46 +302,6 @@ fn a_bad_clock_is_told_from_a_good_one() {
     }
 }
 
-/// Everybody on the VM may read arguments; an image need not have a shell to read a file with.
-#[test]
-fn a_container_gets_its_settings_by_name() {
-    for shell in SHELLS {
-        let stage = Stage::new(shell);
-        let root = stage.root.path().display().to_string();
-        fs::create_dir_all(stage.path("lib/envoy")).unwrap();
-        fs::create_dir_all(stage.path("lib/mesh")).unwrap();
-        fs::create_dir_all(stage.path("log")).unwrap();
-        let env = "ISTIO_SVC_IP=10.0.0.5\nISTIO_NAMESPACE=bookinfo\nOTHER='a canary'\n";
-        fs::write(stage.path("lib/envoy/cluster.env"), env).unwrap();
-        fs::write(stage.path("lib/mesh/engine"), "stand_in\n").unwrap();
-        fs::write(stage.path("lib/mesh/image"), "sha256:1\nistio/proxyv2:1\n").unwrap();
-        let own = format!(
-            "wrapper | sed 's#V=/var/lib/istio LOG=/var/log/istio#V={root}/lib LOG={root}/log#; s/exec \"/\"/' >\"$S/proxy\"
-             id() {{ say 998; }}; hostname() {{ say vm; }}; install() {{ :; }}
-             stand_in() {{ case $1 in run) say \"$* is $OTHER at $INSTANCE_IP in $POD_NAMESPACE\" ;; esac; }}
-             run() {{ (set -- \"$1\"; S=; eval \"$(sed 's#S=${{0%/[*]}}#S={root}/lib/mesh#' {root}/lib/mesh/proxy)\"); }}
-             run start; cat \"{root}/log/istio.log\""
-        );
-        let said = stage.part(&own).replace(&root, "ROOT");
-        let calls: Vec<&str> = said.lines().collect();
-        assert_eq!(calls.len(), 3, "{shell}: {said}");
-        for (call, ending) in
-            calls
-                .iter()
-                .zip(["istio-iptables --cleanup-only", "istio-iptables", "proxy"])
-        {
-            let (words, values) = call.split_once(" is ").unwrap();
-            assert_eq!(values, "a canary at 10.0.0.5 in bookinfo", "{shell}");
-            assert!(words.ends_with(&format!(" sha256:1 {ending}")), "{words}");
-            assert!(words.contains(" --env OTHER --env INSTANCE_IP "), "{words}");
-            assert!(
-                !words.contains("canary") && !words.contains("bookinfo"),
-                "{words}"
-            );
-        }
-    }
-}
-
 /// What a VM is called at is where its way to the control plane begins, however that is known.
 #[test]
 fn a_vm_finds_its_address_on_the_way_to_the_control_plane() {

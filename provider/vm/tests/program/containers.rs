@@ -1,0 +1,70 @@
+//! The proxy in a container, with an engine that is only said to be there.
+
+use std::fs;
+
+use crate::stage::{SHELLS, Stage};
+
+/// Everybody on the VM may read arguments; an image need not have a shell to read a file with.
+#[test]
+fn a_container_gets_its_settings_by_name() {
+    for shell in SHELLS {
+        let stage = Stage::new(shell);
+        let root = stage.root.path().display().to_string();
+        fs::create_dir_all(stage.path("lib/envoy")).unwrap();
+        fs::create_dir_all(stage.path("lib/mesh")).unwrap();
+        fs::create_dir_all(stage.path("log")).unwrap();
+        let env = "ISTIO_SVC_IP=10.0.0.5\nISTIO_NAMESPACE=bookinfo\nOTHER='a canary'\n";
+        fs::write(stage.path("lib/envoy/cluster.env"), env).unwrap();
+        fs::write(stage.path("lib/mesh/engine"), "stand_in\n").unwrap();
+        fs::write(stage.path("lib/mesh/image"), "sha256:1\nistio/proxyv2:1\n").unwrap();
+        let own = format!(
+            "wrapper | sed 's#V=/var/lib/istio LOG=/var/log/istio CID=/run/#V={root}/lib LOG={root}/log CID={root}/#; s/exec \"/\"/' >\"$S/proxy\"
+             id() {{ say 998; }}; hostname() {{ say vm; }}; install() {{ :; }}
+             stand_in() {{ case $1 in run) say \"$* is $OTHER at $INSTANCE_IP in $POD_NAMESPACE\" ;; esac; }}
+             run() {{ (set -- \"$1\"; S=; eval \"$(sed 's#S=${{0%/[*]}}#S={root}/lib/mesh#' {root}/lib/mesh/proxy)\"); }}
+             run start; cat \"{root}/log/istio.log\""
+        );
+        let said = stage.part(&own).replace(&root, "ROOT");
+        let calls: Vec<&str> = said.lines().collect();
+        assert_eq!(calls.len(), 3, "{shell}: {said}");
+        for (call, ending) in
+            calls
+                .iter()
+                .zip(["istio-iptables --cleanup-only", "istio-iptables", "proxy"])
+        {
+            let (words, values) = call.split_once(" is ").unwrap();
+            assert_eq!(values, "a canary at 10.0.0.5 in bookinfo", "{shell}");
+            assert!(words.ends_with(&format!(" sha256:1 {ending}")), "{words}");
+            assert!(words.contains(" --env OTHER --env INSTANCE_IP "), "{words}");
+            assert!(
+                !words.contains("canary") && !words.contains("bookinfo"),
+                "{words}"
+            );
+        }
+    }
+}
+
+/// Whatever its labels and options: an engine gives no two containers one id. One that is between two starts is not there.
+#[test]
+fn a_container_that_the_unit_did_not_start_is_told() {
+    let cases = [
+        (Some("1"), "say 1", ""),
+        (Some("1"), "say 2", "the container istio-proxy\n"),
+        (Some("1"), "false", ""),
+        // What an older program wrote starts its container without telling which it is.
+        (None, "say 2", ""),
+    ];
+    for shell in SHELLS {
+        for (started, inspect, told) in cases {
+            let stage = Stage::new(shell);
+            fs::create_dir_all(stage.path("lib/mesh")).unwrap();
+            fs::write(stage.path("lib/mesh/engine"), "stand_in\n").unwrap();
+            fs::write(stage.path("lib/mesh/sums"), "").unwrap();
+            if let Some(id) = started {
+                fs::write(stage.path("cid"), id).unwrap();
+            }
+            let asked = format!("stand_in() {{ {inspect}; }}; strange; true");
+            assert_eq!(stage.part(&asked), told, "{shell}: {started:?}, {inspect}");
+        }
+    }
+}
