@@ -4,6 +4,8 @@
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -14,38 +16,62 @@ use std::time::{Duration, Instant};
 /// # Errors
 /// No port can be bound.
 pub fn forward(target: SocketAddr, delay: Duration) -> io::Result<SocketAddr> {
+    forward_counting(target, delay, Arc::default())
+}
+
+/// Forwards likewise, and counts the bytes to the target.
+///
+/// # Errors
+/// No port can be bound.
+pub fn forward_counting(
+    target: SocketAddr,
+    delay: Duration,
+    sent: Arc<AtomicU64>,
+) -> io::Result<SocketAddr> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let address = listener.local_addr()?;
     thread::spawn(move || {
         for client in listener.incoming().flatten() {
             // A target that does not answer shows to the client as a connection that is closed.
-            thread::spawn(move || join(client, target, delay));
+            let sent = sent.clone();
+            thread::spawn(move || join(client, target, delay, &sent));
         }
     });
     Ok(address)
 }
 
-fn join(client: TcpStream, target: SocketAddr, delay: Duration) -> io::Result<()> {
+fn join(
+    client: TcpStream,
+    target: SocketAddr,
+    delay: Duration,
+    sent: &Arc<AtomicU64>,
+) -> io::Result<()> {
     // The handshake takes a round trip too, which the client has not waited for yet.
     thread::sleep(2 * delay);
     let server = TcpStream::connect_timeout(&target, Duration::from_secs(10))?;
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;
-    carry(client.try_clone()?, server.try_clone()?, delay);
-    carry(server, client, delay);
+    carry(
+        client.try_clone()?,
+        server.try_clone()?,
+        delay,
+        sent.clone(),
+    );
+    carry(server, client, delay, Arc::default());
     Ok(())
 }
 
 /// Starts the threads of one direction: one reads and notes when, one writes what is due.
-fn carry(from: TcpStream, to: TcpStream, delay: Duration) {
+fn carry(from: TcpStream, to: TcpStream, delay: Duration, count: Arc<AtomicU64>) {
     let (sender, receiver) = channel();
-    thread::spawn(move || read(from, &sender, delay));
+    thread::spawn(move || read(from, &sender, delay, &count));
     thread::spawn(move || write(to, &receiver));
 }
 
-fn read(mut from: TcpStream, due: &Sender<(Instant, Vec<u8>)>, delay: Duration) {
+fn read(mut from: TcpStream, due: &Sender<(Instant, Vec<u8>)>, delay: Duration, read: &AtomicU64) {
     let mut buffer = vec![0; 64 * 1024];
     while let Ok(count @ 1..) = from.read(&mut buffer) {
+        read.fetch_add(count as u64, Ordering::Relaxed);
         if due
             .send((Instant::now() + delay, buffer[..count].to_vec()))
             .is_err()
@@ -100,14 +126,16 @@ mod tests {
     }
 
     #[test]
-    fn large_contents_arrive_whole() {
+    fn large_contents_arrive_whole_and_are_counted() {
         let text = vec![b'x'; 3_000_000];
-        let mut client =
-            TcpStream::connect(forward(server(), Duration::from_millis(1)).unwrap()).unwrap();
+        let (sent, delay) = (Arc::default(), Duration::from_millis(1));
+        let forwarder = forward_counting(server(), delay, Arc::clone(&sent)).unwrap();
+        let mut client = TcpStream::connect(forwarder).unwrap();
         client.write_all(&text).unwrap();
         client.shutdown(Shutdown::Write).unwrap();
         let mut answer = Vec::new();
         client.read_to_end(&mut answer).unwrap();
         assert_eq!(answer, text.to_ascii_uppercase());
+        assert_eq!(sent.load(Ordering::Relaxed), 3_000_000);
     }
 }

@@ -140,6 +140,11 @@ fn of_round_trips(trips: &round_trips::RoundTrips) -> Vec<Figure> {
             "17",
         ),
         figure("apply of a new workload without delay, s", trips.apply, ""),
+        figure(
+            "sent to the VM by a bootstrap again, KB",
+            megabytes(trips.sent) * 1024.0,
+            "",
+        ),
     ]
 }
 

@@ -8,9 +8,11 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use acceptance_tests::{Failure, Result, delay::forward};
+use acceptance_tests::{Failure, Result, delay::forward_counting};
 use bed::{Bed, Vm};
 use tempfile::TempDir;
 
@@ -62,6 +64,8 @@ pub(super) struct RoundTrips {
     pub(super) refresh_through_bastion: f64,
     /// Seconds that the creation takes without delay.
     pub(super) apply: f64,
+    /// Bytes that a bootstrap again sends to the VM, with those of SSH itself: program, files and token.
+    pub(super) sent: u64,
 }
 
 /// What is measured on each way.
@@ -92,6 +96,7 @@ pub(super) fn measure(bed: &Bed) -> Result<RoundTrips> {
         again_through_bastion: through.of(Step::Again),
         refresh_through_bastion: through.of(Step::Refresh),
         apply: quickest(&direct.quick, Step::Create),
+        sent: direct.sent,
     })
 }
 
@@ -99,6 +104,7 @@ pub(super) fn measure(bed: &Bed) -> Result<RoundTrips> {
 struct Slopes {
     quick: Durations,
     slow: Durations,
+    sent: u64,
 }
 
 impl Slopes {
@@ -116,19 +122,24 @@ fn slopes(bed: &Bed, vm: &Vm, ssh: &str) -> Result<Slopes> {
         short.walk(&mut quick)?;
         long.walk(&mut slow)?;
     }
-    Ok(Slopes { quick, slow })
+    let sent = short.again;
+    Ok(Slopes { quick, slow, sent })
 }
 
 /// A configuration whose VM is reached over a way of a certain length.
 struct Way {
     terraform: Terraform,
+    /// Bytes to the VM so far, and of the last bootstrap again.
+    sent: Arc<AtomicU64>,
+    again: u64,
     _folder: TempDir,
 }
 
 impl Way {
     fn new(bed: &Bed, vm: &Vm, ssh: &str, round_trip: Duration) -> Result<Self> {
         let sshd = SocketAddr::new(vm.address.into(), vm.ssh_port);
-        let forwarder = forward(sshd, round_trip / 2)?;
+        let sent = Arc::default();
+        let forwarder = forward_counting(sshd, round_trip / 2, Arc::clone(&sent))?;
         let folder = TempDir::new()?;
         let example = root().join("examples/talk-demo");
         let mut terraform = Terraform::new(&example, folder.path().into(), bed, vm)?;
@@ -136,6 +147,8 @@ impl Way {
         terraform.set("ssh_port", forwarder.port())?;
         Ok(Self {
             terraform,
+            sent,
+            again: 0,
             _folder: folder,
         })
     }
@@ -155,7 +168,9 @@ impl Way {
         note(Step::Refresh, begin.elapsed());
         self.terraform.set("version_label", "v2")?;
         self.terraform.plan()?;
+        let before = self.sent.load(Ordering::Relaxed);
         note(Step::Again, self.terraform.apply_saved()?.1);
+        self.again = self.sent.load(Ordering::Relaxed) - before;
         self.terraform.destroy().map(drop)
     }
 }
