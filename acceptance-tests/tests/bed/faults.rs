@@ -1,5 +1,6 @@
 //! What is wrong with a VM, or between it and the mesh, is named; the VM is as it was, and the next apply converges.
 
+use std::path::Path;
 use std::process::Command;
 
 use acceptance_tests::workload::{Workload, fails, holds, texts};
@@ -201,7 +202,12 @@ async fn a_sudo_that_records_the_token_and_an_address_that_is_not_intercepted_ar
 
 /// Returns a root certificate of another mesh.
 pub(crate) fn other_root() -> Result<String> {
-    let other = Command::new("openssl")
+    new_root(Path::new("/dev/null"))
+}
+
+/// Makes a root certificate, and writes its key.
+pub(crate) fn new_root(key: &Path) -> Result<String> {
+    let made = Command::new("openssl")
         .args([
             "req",
             "-x509",
@@ -211,7 +217,8 @@ pub(crate) fn other_root() -> Result<String> {
             "ec_paramgen_curve:P-256",
             "-nodes",
         ])
-        .args(["-subj", "/O=other", "-days", "2", "-keyout", "/dev/null"])
+        .args(["-subj", "/O=other", "-days", "2", "-keyout"])
+        .arg(key)
         .output()?;
-    Ok(String::from_utf8_lossy(&other.stdout).into_owned())
+    Ok(String::from_utf8_lossy(&made.stdout).into_owned())
 }

@@ -2,7 +2,6 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
 use acceptance_tests::workload::Workload;
 use acceptance_tests::{Beside, Done, Result, Scenario, wait_for};
@@ -10,6 +9,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bed::Machine;
 use serde_json::json;
+
+use crate::faults::new_root;
 
 const NAMESPACE: &str = "bookinfo";
 const ROOT: &str = "/etc/certs/root-cert.pem";
@@ -39,25 +40,8 @@ fn own(bed: &Beside) -> Result<Authority> {
 /// Returns a new one.
 fn another(folder: &Path) -> Result<Authority> {
     let key = folder.join("another.key");
-    let made = Command::new("openssl")
-        .args([
-            "req",
-            "-x509",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:P-256",
-            "-nodes",
-            "-subj",
-            "/O=cluster.local",
-            "-days",
-            "2",
-            "-keyout",
-        ])
-        .arg(&key)
-        .output()?;
     Ok(Authority {
-        certificate: String::from_utf8_lossy(&made.stdout).into_owned(),
+        certificate: new_root(&key)?,
         key: fs::read_to_string(&key)?,
     })
 }

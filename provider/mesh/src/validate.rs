@@ -242,19 +242,8 @@ fn runtime(proxy: &Proxy, problems: &mut Vec<Problem>) {
                 text,
             ));
         }
-        for (at, set) in [
-            ("proxy.install", proxy.install.is_some()),
-            ("proxy.version", proxy.version.is_some()),
-        ] {
-            if set {
-                let text = format!(
-                    "The runtime {runtime} runs an image, and no package. Remove {at}, or set proxy.runtime to \"systemd\"."
-                );
-                problems.push(problem("runtime-source", &[at, "proxy.runtime"], text));
-            }
-        }
-        return;
     }
+    sources(proxy, problems);
     if let (Some(_), Some(version)) = (&proxy.install, &proxy.version) {
         let text = format!(
             "proxy.version is {version}, of Istio's release, and proxy.install names a package. Remove one of them."
@@ -265,16 +254,33 @@ fn runtime(proxy: &Proxy, problems: &mut Vec<Problem>) {
             text,
         ));
     }
-    for (at, set) in [
+}
+
+/// A package has a source of its own, and so has an image.
+fn sources(proxy: &Proxy, problems: &mut Vec<Problem>) {
+    let runtime = proxy.runtime;
+    let (is, instead) = match runtime {
+        Runtime::Systemd => ("a proxy in a container", "\"docker\" or \"podman\""),
+        Runtime::Docker | Runtime::Podman => ("Istio's package", "\"systemd\""),
+    };
+    let of_package = [
+        ("proxy.install", proxy.install.is_some()),
+        ("proxy.version", proxy.version.is_some()),
+    ];
+    let of_image = [
         ("proxy.image", proxy.image.is_some()),
         ("proxy.pull_policy", proxy.pull_policy.is_some()),
-    ] {
-        if set {
-            let text = format!(
-                "{at} is for a proxy in a container, and the runtime is systemd. Remove it, or set proxy.runtime to \"docker\" or \"podman\"."
-            );
-            problems.push(problem("runtime-source", &[at, "proxy.runtime"], text));
-        }
+    ];
+    let strange = if runtime == Runtime::Systemd {
+        of_image
+    } else {
+        of_package
+    };
+    for (at, _) in strange.into_iter().filter(|(_, set)| *set) {
+        let text = format!(
+            "{at} is for {is}, and the runtime is {runtime}. Remove it, or set proxy.runtime to {instead}."
+        );
+        problems.push(problem("runtime-source", &[at, "proxy.runtime"], text));
     }
 }
 
