@@ -147,8 +147,13 @@ async fn a_proxy_that_does_not_become_ready_gives_way_to_the_one_before() -> Don
     let scenario = Scenario::begin("not-ready")?;
     let mut workload = Workload::new(&scenario)?;
     workload.converge().await?;
-    let before = workload.state.clone();
     scenario.vm.write(DROP_IN, b"[Service]\nExecStart=\nExecStart=/bin/sh -c 'grep -q v2 /var/lib/istio/envoy/cluster.env && exec sleep 600; exec /usr/local/bin/istio-start.sh'\n")?;
+    assert_eq!(texts(&workload.refresh().await?), "");
+    assert_eq!(
+        workload.drift("vm"),
+        [format!("proxy: {DROP_IN} is not as the bootstrap left it")]
+    );
+    let before = workload.state.clone();
     workload.config["labels"]["version"] = json!("v2");
     workload.config["timeouts"]["update"] = json!("4m");
     let reverted = workload.apply().await?;
