@@ -2,7 +2,7 @@
 
 use acceptance_tests::workload::{NAME, Workload, texts};
 use acceptance_tests::{Done, Failure, Scenario, wait_for};
-use contract::Severity;
+use contract::{Diagnostic, Severity};
 use serde_json::json;
 
 #[tokio::test]
@@ -167,7 +167,53 @@ async fn a_vm_that_is_off_is_a_warning_and_its_state_is_kept() -> Done {
     );
     assert!(warning.detail.contains("[ssh-connect]"), "{warning}");
     assert_eq!(workload.state, before);
+    // Who wants no look is not told either.
+    workload.block["ssh"]["check_on_refresh"] = json!("never");
+    assert_eq!(texts(&workload.refresh().await?), "");
+    assert_eq!(workload.state, before);
+    workload.block["ssh"]["check_on_refresh"] = json!(null);
     scenario.vm.start()?;
     scenario.vm.wait_until_up()?;
     workload.converge().await
+}
+
+/// What only the edit told, no look finds again: it stands all the same until its cause is let through.
+#[tokio::test]
+async fn what_is_held_back_stays_told_until_it_is_let_through() -> Done {
+    let scenario = Scenario::begin("held-back")?;
+    let mut workload = Workload::new(&scenario)?;
+    workload.config["env"] = json!({ "EXIT_ON_ZERO_ACTIVE_CONNECTIONS": "true" });
+    workload.config["triggers"] = json!({ "vm": "1" });
+    workload.converge().await?;
+    let bootstrapped = crate::vm_state(&scenario.vm)?;
+
+    workload.config["rebootstrap_on"] = json!(["mesh", "files", "proxy", "certificate"]);
+    workload.config["env"] = json!(null);
+    workload.config["triggers"] = json!({ "vm": "2" });
+    for apply_then_look in 0..2 {
+        let told = workload.apply().await?;
+        let held_back = |told: &Diagnostic| told.summary == "A bootstrap is held back";
+        assert!(!told.is_empty() && told.iter().all(held_back), "{told:?}");
+        let env = "EXIT_ON_ZERO_ACTIVE_CONNECTIONS";
+        let mut held = vec![
+            format!("configuration: env.{env} was changed"),
+            "machine: triggers.vm was changed".into(),
+        ];
+        if apply_then_look > 0 {
+            let metadata = format!("/etc/istio/config/mesh: defaultConfig.proxyMetadata.{env}");
+            for value in [format!("/var/lib/istio/envoy/cluster.env: {env}"), metadata] {
+                held.push(format!("configuration: {value} is not wanted"));
+            }
+        }
+        let mut lines = workload.drift("vm");
+        lines.sort();
+        held.sort();
+        assert_eq!(lines, held);
+    }
+    assert_eq!(crate::vm_state(&scenario.vm)?, bootstrapped);
+
+    workload.config["rebootstrap_on"] = json!(null);
+    workload.converge().await?;
+    assert_ne!(crate::vm_state(&scenario.vm)?, bootstrapped);
+    Ok(())
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use acceptance_tests::workload::{Workload, fails, holds, texts};
+use acceptance_tests::workload::{NAME, Workload, fails, holds, texts};
 use acceptance_tests::{Done, Failure, Result, Scenario, wait_for};
 use serde_json::json;
 
@@ -53,6 +53,11 @@ async fn two_applies_at_once_come_one_after_the_other() -> Done {
         waited.map_err(|error| Failure::new(error.to_string()))??;
         let run = scenario.vm.shell("cat /var/lib/istio/mesh/run/id")?;
         fails(&hasty.apply().await?, "vm-busy", &[run.trim(), "bootstrap"])?;
+        // The proxy stands still: who was refused gives it no traffic.
+        let entry = scenario
+            .kubectl()
+            .get(&scenario.object("workloadentries", NAME))?;
+        assert!(mesh::is_withdrawn(&entry), "{entry:#}");
         let go = async { Ok::<_, Failure>(scenario.vm.shell("touch /var/tmp/walk/go")?) };
         let (told, gone) = tokio::join!(patient.apply(), go);
         gone?;

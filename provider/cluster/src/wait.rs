@@ -91,18 +91,26 @@ impl Cluster {
             )
         };
         loop {
-            let entry = self
-                .get(&call(Verb::Get))
-                .await?
-                .ok_or_else(|| gone(call(Verb::Get)))?;
+            let entry = match self.get(&call(Verb::Get)).await {
+                Err(error) if passes(&error) => {
+                    sleep(PAUSE).await;
+                    continue;
+                }
+                entry => entry?.ok_or_else(|| gone(call(Verb::Get)))?,
+            };
             *last = Connection::from_entry(&entry);
             if awaited(last) {
                 return Ok(last.clone());
             }
             let watch = self.watch(call(Verb::Watch), &entry, awaited, last);
             // The server ends a watch in time; only a dead connection outlasts it.
-            if let Some(found) = timeout(WATCH + GRACE, watch).await.unwrap_or(Ok(None))? {
-                return Ok(found);
+            match timeout(WATCH + GRACE, watch).await.unwrap_or(Ok(None)) {
+                Err(error) if passes(&error) => {}
+                found => {
+                    if let Some(found) = found? {
+                        return Ok(found);
+                    }
+                }
             }
             sleep(PAUSE).await;
         }
@@ -159,6 +167,16 @@ fn gone(call: Call) -> ClusterError {
     ClusterError::NotFound {
         call,
         message: "the entry was deleted while istiod's report was waited for".into(),
+    }
+}
+
+/// Whether the same may be answered a moment later, as while an API server starts again: who waits goes on until its
+/// deadline, since what was to be done is done.
+fn passes(error: &ClusterError) -> bool {
+    match error {
+        ClusterError::Unreachable { .. } | ClusterError::Busy { .. } => true,
+        ClusterError::Server { status, .. } => *status >= 500,
+        _ => false,
     }
 }
 

@@ -197,12 +197,15 @@ fn reasons(edits: &[Edit], drift: &Drift) -> Option<Vec<String>> {
     edited.chain(drifted).collect()
 }
 
+/// How a line ends that tells of an edit which is held back.
+pub const WAS_CHANGED: &str = " was changed";
+
 fn held(edits: &[Edit], drift: &Drift) -> Option<Vec<String>> {
     let mut held = drift.vm.clone();
     for edit in of_vm(edits) {
         edit.text.as_ref()?;
         let cause = Cause::of_edit(&edit.at).unwrap_or(Cause::Configuration);
-        let line = format!("{cause}: {} was changed", edit.at);
+        let line = format!("{cause}: {}{WAS_CHANGED}", edit.at);
         if !held.contains(&line) {
             held.push(line);
         }

@@ -31,7 +31,7 @@ pub mod render;
 pub mod validate;
 pub mod workload;
 
-pub use change::{Cause, Change, Drift, Edit, Effect, Problem, decide};
+pub use change::{Cause, Change, Drift, Edit, Effect, Problem, WAS_CHANGED, decide};
 pub use conflicts::{
     conflicts, fleet_conflicts, replaced, taken_addresses, taken_objects, taken_services,
 };
@@ -49,7 +49,9 @@ pub use names::{
     SpiffeId,
 };
 pub use network::{Announced, Endpoint, Networks, Way};
-pub use objects::{as_it_is, declared, fleet_objects, is_unfinished, object_ids, withdrawn};
+pub use objects::{
+    as_it_is, declared, fleet_objects, is_unfinished, is_withdrawn, object_ids, withdrawn,
+};
 pub use observed::{Connection, ObservedObjects, ObservedVm, Seen, SeenRuntime, UnitState};
 pub use proxy_config::ProxyConfig;
 pub use render::{render, render_bundle};

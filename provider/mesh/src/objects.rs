@@ -87,11 +87,16 @@ pub fn withdrawn(entry: &Manifest) -> Manifest {
     entry
 }
 
+/// Tells whether an observed entry takes no traffic because a bootstrap or a removal is at its VM, or was cut off there.
+pub fn is_withdrawn(entry: &Value) -> bool {
+    entry["metadata"]["annotations"][WITHDRAWN] == "true"
+}
+
 /// Tells whether an observed entry is what a killed create of the same VM left behind: ours, at the
 /// same address, and still without traffic. No state knows of it.
 pub fn is_unfinished(desired: &Manifest, entry: &Value) -> bool {
     entry["metadata"]["labels"][MANAGED_BY_LABEL] == MANAGER
-        && entry["metadata"]["annotations"][WITHDRAWN] == "true"
+        && is_withdrawn(entry)
         && entry["spec"]["address"] == desired.body["spec"]["address"]
 }
 

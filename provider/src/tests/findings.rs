@@ -5,7 +5,9 @@ use serde_json::json;
 use tfplugin::Value;
 
 use crate::workload::convert;
-use crate::workload::findings::{complete_vm, is_gone, note_stranger, without_desired};
+use crate::workload::findings::{
+    complete_vm, is_gone, keep_held, note_stranger, note_taken_away, without_desired,
+};
 use crate::workload::input::WorkloadInput;
 use crate::workload::output::{DriftOutput, WorkloadOutput};
 
@@ -120,5 +122,40 @@ fn a_host_with_another_key_is_told_of_a_vm_that_was_ours() {
         note_stranger(&mut lines, &before, strange);
         let wanted = told.then(mesh::drift::another_host);
         assert_eq!(lines, Vec::from_iter(wanted));
+    }
+}
+
+#[test]
+fn an_edit_that_is_held_back_stays_told_until_it_is_on_the_vm_or_taken_back() {
+    const LABEL: &str = "configuration: labels.version was changed";
+    const VERSION: &str = "configuration: proxy.version was changed";
+    const TRIGGER: &str = "machine: triggers.vm was changed";
+    let before = output(Some("4711"), &[LABEL, VERSION, "the unit is gone", TRIGGER]);
+    for (same, wanted) in [
+        (false, vec![VERSION, LABEL, TRIGGER]),
+        // A look finds nothing of these, whatever the files are.
+        (true, vec![VERSION, TRIGGER]),
+    ] {
+        let mut lines = vec![VERSION.to_owned()];
+        keep_held(&mut lines, &before, same);
+        keep_held(&mut lines, &before, same);
+        assert_eq!(lines, wanted);
+    }
+}
+
+#[test]
+fn a_variable_that_the_user_took_away_is_not_the_mesh_s() {
+    const ENV: &str = "/var/lib/istio/envoy/cluster.env: FLAGS is not wanted";
+    const MESH: &str = "/etc/istio/config/mesh: defaultConfig.proxyMetadata.FLAGS differs";
+    for (edit, of) in [
+        ("configuration: env.FLAGS was changed", "configuration"),
+        ("configuration: env was changed", "configuration"),
+        ("configuration: env.FLAG was changed", "mesh"),
+        ("the unit is gone", "mesh"),
+    ] {
+        let mut lines = [ENV, MESH].map(|line| format!("mesh: {line}"));
+        note_taken_away(&mut lines, &output(Some("4711"), &[edit]));
+        let wanted = [ENV, MESH].map(|line| format!("{of}: {line}"));
+        assert_eq!(lines, wanted, "{edit}");
     }
 }

@@ -276,6 +276,10 @@ async fn reasons_show_no_value_that_may_be_secret() {
         json!("--token=secret"),
     );
     let after = with(after, "/triggers/vm", json!("secret"));
+    let after = with(after, "/proxy/config", json!("concurrency: 3 # secret"));
+    let http = "/health_check/http";
+    let after = with(after, &format!("{http}/path"), json!("/health?secret"));
+    let after = with(after, &format!("{http}/headers/X-Probe"), json!("secret"));
     let client = provider(&json!({})).await;
     let resource = client.resource("mesh_vm_workload").unwrap();
     let prior = state(&resource, &before, &none()).await;
@@ -287,7 +291,13 @@ async fn reasons_show_no_value_that_may_be_secret() {
         .unwrap();
     assert_eq!(
         plan.planned.to_json()["last_bootstrap_reasons"],
-        json!(["env.ISTIO_AGENT_FLAGS: changed", "triggers.vm: changed"])
+        json!([
+            "env.ISTIO_AGENT_FLAGS: changed",
+            "triggers.vm: changed",
+            "health_check.http.path: changed",
+            "health_check.http.headers.X-Probe: changed",
+            "proxy.config: changed",
+        ])
     );
 }
 

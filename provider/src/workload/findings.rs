@@ -1,12 +1,23 @@
 //! What a Read makes of what it saw where not everything can be compared: pure.
 
 use mesh::names::Id;
-use mesh::{Drift, ObservedObjects, Problem, Workload};
+use mesh::{Cause, Drift, ObservedObjects, Problem, Workload};
 
 use super::join::UNFINISHED;
 use super::output::WorkloadOutput;
 use super::plan::drift;
 
+/// Attributes of which a change leaves the bundle's files as they are.
+const UNSEEN: [&str; 6] = [
+    "triggers",
+    "proxy.version",
+    "proxy.install",
+    "proxy.runtime",
+    "proxy.image",
+    "proxy.pull_policy",
+];
+/// Where the mesh config holds variables.
+const METADATA: &str = "defaultConfig.proxyMetadata.";
 /// Lines that state keeps of one cause.
 const MOST: usize = 20;
 /// Characters of a line.
@@ -61,6 +72,46 @@ pub(crate) fn complete_vm(
     if !seen && observed.entry.is_none() && is_touched(output) {
         add(lines, mesh::drift::without_entry(id));
     }
+}
+
+/// Keeps what only an edit told that is held back, since no look finds it: which package, which trigger, what an archive
+/// holds. What a look would find goes when it is taken back, which `same` says: the bundle is the last bootstrap's.
+pub(crate) fn keep_held(lines: &mut Vec<String>, output: &WorkloadOutput, same: bool) {
+    for line in drift(output).vm {
+        let Some(at) = held_edit(&line) else {
+            continue;
+        };
+        if !same || UNSEEN.iter().any(|unseen| at.starts_with(unseen)) {
+            add(lines, line);
+        }
+    }
+}
+
+/// Gives the lines about values that the user took away to the user, as long as that is held back: the mesh never asked
+/// for them.
+pub(crate) fn note_taken_away(lines: &mut [String], output: &WorkloadOutput) {
+    let before = drift(output).vm;
+    let edits: Vec<&str> = before.iter().filter_map(|line| held_edit(line)).collect();
+    let is_users = |text: &&str| {
+        let (_, value) = text.split_once(": ").unwrap_or_default();
+        let name = value.split(' ').next().unwrap_or_default();
+        let name = name.strip_prefix(METADATA).unwrap_or(name);
+        let holds = |edit: &&str| {
+            ["env", "proxy.config"].contains(edit) || edit.strip_prefix("env.") == Some(name)
+        };
+        edits.iter().any(holds)
+    };
+    for line in lines {
+        if let Some(text) = line.strip_prefix("mesh: ").filter(is_users) {
+            *line = format!("{}: {text}", Cause::Configuration);
+        }
+    }
+}
+
+/// Returns the attribute of a line about an edit that is held back.
+fn held_edit(line: &str) -> Option<&str> {
+    let (_, edit) = line.split_once(": ")?;
+    edit.strip_suffix(mesh::WAS_CHANGED)
 }
 
 /// Adds the line about a host that is not the trusted one, where the VM was ours: it was rebuilt, or

@@ -92,7 +92,15 @@ pub(crate) fn held_output(held: Option<Vec<String>>) -> Value<DriftOutput> {
 
 /// Attributes whose values the user may hold secret. Terraform hides a sensitive value in its own
 /// attribute, but not in the reasons that are computed of it.
-const PRIVATE: [&str; 3] = ["env", "triggers", "proxy.install.url"];
+const PRIVATE: [&str; 7] = [
+    "env",
+    "triggers",
+    "proxy.install.url",
+    "proxy.config",
+    "health_check.exec",
+    "health_check.http.headers",
+    "health_check.http.path",
+];
 
 fn edit(changed: &Changed<Effect>) -> Edit {
     let at = changed.at.to_string();

@@ -144,6 +144,12 @@ impl Prepared<'_> {
         }
     }
 
+    /// Whether the entry took no traffic already.
+    pub(super) fn was_withdrawn(&self) -> bool {
+        let entry = self.observed.entry.as_ref();
+        entry.is_some_and(mesh::is_withdrawn)
+    }
+
     /// Lets the workload have its traffic back whose VM was not taken over after all.
     pub(super) async fn readmit(&self, told: &mut Diagnostics) {
         for (id, entry) in &self.replaced {

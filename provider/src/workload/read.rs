@@ -128,6 +128,10 @@ async fn refreshed(
     if archive::path(input).is_some() {
         found.vm = archive::drift(&before, &told(&prepared, vec![]));
     }
+    let digest = prepared.desired.bundle.digest().to_string();
+    let same = before.bundle_digest.known() == Some(&digest);
+    findings::keep_held(&mut found.vm, &before, same);
+    findings::note_taken_away(&mut found.vm, &before);
     Ok((outcome(&prepared, before, found), warnings))
 }
 

@@ -129,7 +129,7 @@ async fn rebootstrap(
         ..update.output.clone()
     });
     if let Err(error) = prepared.withdraw().await {
-        return Err(go_back(&prepared, update, error.into(), reached).await);
+        return Err(go_back(&prepared, update, error.into(), Left::Untouched, reached).await);
     }
     let bootstrap = prepared.bootstrap(context, &way, deadline);
     match bootstrap.run(session).await {
@@ -148,7 +148,7 @@ async fn rebootstrap(
             vm: Left::Unknown,
             error,
         }) => Err(error),
-        Err(Failure { error, .. }) => Err(go_back(&prepared, update, error, reached).await),
+        Err(Failure { error, vm }) => Err(go_back(&prepared, update, error, vm, reached).await),
     }
 }
 
@@ -164,18 +164,26 @@ impl<'a> Prepared<'a> {
 }
 
 /// Gives the objects the form of the prior input again, since the VM runs on that. The prior state
-/// then stays as it was, so that the next plan asks for the same change.
+/// then stays as it was, so that the next plan asks for the same change. An entry that was withdrawn before us stays so
+/// if we did not come to the proxy: another bootstrap is at it, or was.
 async fn go_back(
     prepared: &Prepared<'_>,
     update: &Update<'_>,
     error: Diagnostics,
+    vm: Left,
     reached: &mut Option<WorkloadOutput>,
 ) -> Diagnostics {
     let mut told = error;
     prepared.readmit(&mut told).await;
     let before = prepared
         .rendered(update.prior)
-        .map(|desired| desired.objects)
+        .map(|desired| {
+            if vm == Left::Untouched && prepared.was_withdrawn() {
+                desired.withdrawn()
+            } else {
+                desired.objects
+            }
+        })
         .unwrap_or_default();
     let mut went_back = true;
     for object in &before {

@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use cluster::{Cluster, ClusterError, Force, Settings};
 use http::Response;
 use kube::client::Body;
-use mesh::Id;
+use mesh::{Connection, Id};
 use secrecy::SecretString;
 use serde_json::json;
+use tokio::time::{Duration, Instant};
 
 use crate::bed::{cluster_behind, connect, entry, path, server, settings, workload};
 
@@ -136,6 +137,33 @@ async fn a_hundred_workloads_share_one_list_per_kind() {
             .all(|observed| observed.unwrap().entry.is_some())
     );
     assert_eq!(requests.load(Ordering::SeqCst), 3);
+}
+
+/// Once for the GET and once for the watch: the proxy is up by then, and nothing is left to do but to wait.
+#[tokio::test]
+async fn a_server_that_is_away_for_a_moment_does_not_end_a_wait() {
+    let id = workload();
+    let asked = Arc::new(AtomicUsize::new(usize::MAX / 2));
+    let count = asked.clone();
+    let entries = path("workloadentries", &id)
+        .trim_end_matches("/ratings-vm-1")
+        .to_owned();
+    let cluster = cluster_behind(move |request| {
+        let of_entry =
+            request.method() == http::Method::GET && request.uri().path().starts_with(&entries);
+        let at = of_entry.then(|| count.fetch_add(1, Ordering::SeqCst))?;
+        matches!(at, 0 | 2).then(|| answer(502, &[], "<html>no upstream</html>"))
+    })
+    .await;
+    cluster.apply(&[entry(&id)], Force::Never).await.unwrap();
+    asked.store(0, Ordering::SeqCst);
+    let soon = Instant::now() + Duration::from_secs(4);
+    let waited = cluster.connected(&id, &Connection::default(), soon).await;
+    assert!(
+        matches!(waited, Err(ClusterError::NotConnected { .. })),
+        "{waited:?}"
+    );
+    assert!(asked.load(Ordering::SeqCst) >= 5);
 }
 
 #[tokio::test]
