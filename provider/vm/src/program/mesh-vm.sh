@@ -51,12 +51,20 @@ take() {
   return 1
 }
 main() {
-  [ "$(command -v printf)" = printf ] || die 'this shell has no printf of its own: a secret would show in the process list'
-  { mkdir -p "$R" && d=$(mktemp -d "$R/in.XXXXXX") && mkdir "$d/in"; } || die "cannot write to $R; it needs root"
-  trap leave EXIT && trap 'exit 1' HUP INT TERM PIPE
+  arrive
   { printf %s "$p" | base64 -d | gzip -dc && printf '\n"$@"\n'; } >"$d/program" # a worker says what to call
   take || die 'the input is incomplete or /run is full'
   run=$(field run) verb=$(field verb)
+  serve
+}
+# A run that was begun left this program here: to go on with it nothing has to be sent, nor waited for.
+again() { arrive && verb=$1 run=$2 && serve; }
+arrive() {
+  [ "$(command -v printf)" = printf ] || die 'this shell has no printf of its own: a secret would show in the process list'
+  { mkdir -p "$R" && d=$(mktemp -d "$R/in.XXXXXX") && mkdir "$d/in"; } || die "cannot write to $R; it needs root"
+  trap leave EXIT && trap 'exit 1' HUP INT TERM PIPE
+}
+serve() {
   case $run in *[!0-9a-f]* | '') die 'the input names no run' ;; esac
   say '' && say "begin $run" # whatever a profile wrote before ends with the empty line
   case $verb in bootstrap | result | commit) ! recorded || say recorded ;; esac

@@ -1,7 +1,7 @@
 //! The remote program: what it is sent ([`payload`]), what it answers ([`report`]), and how both are
 //! had without SSH ([`offload`]).
 //!
-//! One constant command starts it in any login shell; the program itself, the data and at last
+//! One command without any data starts it in any login shell; the program itself, the data and at last
 //! the token come on standard input, the answer goes to standard output.
 //!
 //! ```text
@@ -39,22 +39,35 @@ pub enum Privilege {
     SudoWithTerminal,
 }
 
-/// Returns the remote command: a constant without user data, valid in every login shell
-/// (POSIX ones, fish, tcsh).
-pub const fn command(privilege: Privilege) -> &'static str {
+/// What the shell on the VM does: it reads the program.
+const READ: &str = r#"read -r p; eval "$(printf %s "$p" | base64 -d | gzip -dc)"; main"#;
+
+/// Returns the remote command: without user data, valid in every login shell (POSIX ones, fish, tcsh).
+pub fn command(privilege: Privilege) -> String {
+    call(privilege, READ)
+}
+
+/// Returns the command that goes on with a run by the program which it left on the VM, where this is such a call:
+/// nothing has to be sent then, which would take another round trip. It fails without a word of the program's where
+/// that is not there any more.
+pub fn command_at_hand(privilege: Privilege, payload: &Payload) -> Option<String> {
+    let (verb, run) = (payload.verb(), payload.run());
+    let again = format!("exec /bin/sh /run/mesh-vm/{run}/program again {verb} {run}");
+    matches!(verb, "result" | "commit" | "revert").then(|| call(privilege, &again))
+}
+
+fn call(privilege: Privilege, script: &str) -> String {
     match privilege {
-        Privilege::Root => {
-            r#"exec /bin/sh -c 'read -r p; eval "$(printf %s "$p" | base64 -d | gzip -dc)"; main'"#
-        }
-        Privilege::Sudo => {
-            r#"exec sudo -n /bin/sh -c 'read -r p; eval "$(printf %s "$p" | base64 -d | gzip -dc)"; main'"#
-        }
+        Privilege::Root => format!("exec /bin/sh -c '{script}'"),
+        Privilege::Sudo => format!("exec sudo -n /bin/sh -c '{script}'"),
         // The streams go around the terminal, which would echo them and cut long lines.
-        Privilege::SudoWithTerminal => concat!(
+        Privilege::SudoWithTerminal => [
             r#"exec /bin/sh -c 'command -v script >/dev/null || { echo "sudo: wants a terminal, and there is no script(1)" >&2; exit 1; }; "#,
             r#"export SHELL=/bin/sh MESH="$1"; exec script -qefc "$0" /dev/null 3<&0 4>&1 5>&2 </dev/null >/dev/null 2>&1' "#,
-            r#"'exec sudo -n /bin/sh -c "$MESH" <&3 >&4 2>&5 3<&- 4>&- 5>&-' "#,
-            r#"'read -r p; eval "$(printf %s "$p" | base64 -d | gzip -dc)"; main'"#
-        ),
+            r#"'exec sudo -n /bin/sh -c "$MESH" <&3 >&4 2>&5 3<&- 4>&- 5>&-' '"#,
+            script,
+            "'",
+        ]
+        .concat(),
     }
 }

@@ -11,7 +11,7 @@ use tokio::io::{
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use crate::program::{Event, Payload, Privilege, Reader, command};
+use crate::program::{Event, Reader, RunId};
 
 /// One running exec.
 pub(super) struct Call<'a> {
@@ -29,10 +29,11 @@ impl<'a> Call<'a> {
     /// Starts the program; `None` if there is no connection any more.
     pub(super) async fn start(
         ssh: &'a openssh::Session,
-        privilege: Privilege,
-        payload: &Payload,
+        command: String,
+        first: Vec<u8>,
+        run: &RunId,
     ) -> Option<Self> {
-        let mut exec = ssh.raw_command(command(privilege));
+        let mut exec = ssh.raw_command(command);
         let exec = exec
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -43,9 +44,9 @@ impl<'a> Call<'a> {
         let stderr = BufReader::new(child.stderr().take()?);
         let (input, said) = mpsc::channel(1);
         let mut tasks = JoinSet::new();
-        tasks.spawn(write(stdin, payload.stdin(), said));
+        tasks.spawn(write(stdin, first, said));
         tasks.spawn(listen(stderr));
-        let reader = Reader::new(payload.run());
+        let reader = Reader::new(run);
         Some(Self {
             child,
             stdout,

@@ -12,7 +12,9 @@ use super::call::{Call, Ended, Status};
 use super::master::{Login, Master};
 use super::{Bastions, Credentials, Hop, Target, Wait};
 use crate::VmError;
-use crate::program::{Event, Payload, Privilege, Report, token_line};
+use crate::program::{
+    Event, Payload, Privilege, Report, RunId, command, command_at_hand, token_line,
+};
 
 /// An open connection to a VM. Several calls may run on it, also at once. Dropping it ends it.
 #[derive(Debug)]
@@ -73,15 +75,25 @@ impl Session {
         E: Into<Box<dyn Error + Send + Sync>>,
     {
         let mut mint = Some(mint);
-        match self.call(payload, &mut mint, idle).await {
+        if let Some(command) = command_at_hand(self.privilege(), payload) {
+            match self
+                .call(command, vec![], payload.run(), &mut mint, idle)
+                .await
+            {
+                // The run's program is gone, or sudo allows the usual command only.
+                Err(VmError::Remote { begun: false, .. } | VmError::NoSudo { .. }) => {}
+                done => return done,
+            }
+        }
+        match self.send(payload, &mut mint, idle).await {
             Err(VmError::NoSudo { line, .. }) if wants_terminal(&line) && self.gives_terminal() => {
-                self.call(payload, &mut mint, idle).await
+                self.send(payload, &mut mint, idle).await
             }
             done => done,
         }
     }
 
-    async fn call<M, F, E>(
+    async fn send<M, F, E>(
         &self,
         payload: &Payload,
         mint: &mut Option<M>,
@@ -92,7 +104,25 @@ impl Session {
         F: Future<Output = Result<SecretString, E>>,
         E: Into<Box<dyn Error + Send + Sync>>,
     {
-        let call = Call::start(&self.ssh, self.privilege(), payload).await;
+        let command = command(self.privilege());
+        self.call(command, payload.stdin(), payload.run(), mint, idle)
+            .await
+    }
+
+    async fn call<M, F, E>(
+        &self,
+        command: String,
+        first: Vec<u8>,
+        run: &RunId,
+        mint: &mut Option<M>,
+        idle: Duration,
+    ) -> Result<Report, VmError>
+    where
+        M: FnOnce() -> F,
+        F: Future<Output = Result<SecretString, E>>,
+        E: Into<Box<dyn Error + Send + Sync>>,
+    {
+        let call = Call::start(&self.ssh, command, first, run).await;
         let mut call = call.ok_or_else(|| self.dropped())?;
         loop {
             let heard = tokio::time::timeout(idle, call.hear()).await;

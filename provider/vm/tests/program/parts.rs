@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
 use expect_test::expect;
-use vm::program;
+use vm::program::{self, RunId};
 
 use crate::stage::{SHELLS, Stage};
 
@@ -29,8 +29,12 @@ fn shellcheck_finds_nothing() {
 
 #[test]
 fn the_remote_command_is_free_of_what_login_shells_disagree_on() {
-    for privilege in [program::Privilege::Root, program::Privilege::Sudo] {
-        let command = program::command(privilege);
+    let commit = program::commit(RunId::generate());
+    let commands = [program::Privilege::Root, program::Privilege::Sudo].map(|privilege| {
+        let at_hand = program::command_at_hand(privilege, &commit).unwrap();
+        [program::command(privilege), at_hand]
+    });
+    for command in commands.as_flattened() {
         let (before, rest) = command.split_once('\'').unwrap();
         assert_eq!(rest.matches('\'').count(), 1, "{command}");
         assert!(

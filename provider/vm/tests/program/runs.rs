@@ -122,7 +122,10 @@ fn a_new_connection_commits_and_silence_reverts() {
         assert_eq!(report, Report::AwaitsVerdict(id.clone()), "{shell}");
         let asked = stage.call(program::result(id.clone()), STEPS).report();
         assert_eq!(asked, Report::AwaitsVerdict(id.clone()), "{shell}");
-        let report = stage.call(program::commit(id), STEPS).report();
+        // What was said to the run over there is the program that it left.
+        let at_hand = stage.call_at_hand(&program::result(id.clone())).report();
+        assert_eq!(at_hand, asked, "{shell}");
+        let report = stage.call_at_hand(&program::commit(id)).report();
         assert!(
             matches!(report, Report::Committed { .. }),
             "{shell}: {report:?}"

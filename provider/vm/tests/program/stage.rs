@@ -115,10 +115,23 @@ impl Stage {
         call
     }
 
-    /// Starts the constant command with nothing on its standard input yet.
+    /// Starts the usual command with nothing on its standard input yet.
     pub(crate) fn start(&self) -> Call {
+        self.start_by(&program::command(Privilege::Root))
+    }
+
+    /// Goes on with a run by the program that it left here.
+    pub(crate) fn call_at_hand(&self, payload: &Payload) -> Call {
+        let command = program::command_at_hand(Privilege::Root, payload).unwrap();
+        let runs = self.path("run").display().to_string();
+        let mut call = self.start_by(&command.replace("/run/mesh-vm", &runs));
+        call.reader = Some(Reader::new(payload.run()));
+        call
+    }
+
+    fn start_by(&self, command: &str) -> Call {
         // The login shell is the one under test, and the shell that it starts is, too.
-        let command = program::command(Privilege::Root).replace("/bin/sh", self.shell);
+        let command = command.replace("/bin/sh", self.shell);
         let mut words = self.shell.split(' ');
         let child = Command::new(words.next().unwrap())
             .args(words)

@@ -227,3 +227,22 @@ fn noise(length: usize) -> String {
     };
     (0..length).map(|_| next(&mut state)).collect()
 }
+
+/// Where a run left its program nothing is sent; where it is gone, or not allowed, everything is.
+#[tokio::test]
+async fn a_run_is_gone_on_with_by_the_program_that_it_left() {
+    let rewritten = "ForceCommand echo >>DIR/calls; exec /bin/sh -c \"$(echo \"$SSH_ORIGINAL_COMMAND\" | sed s:/run/mesh-vm:DIR/runs:)\"";
+    let sshd = Sshd::with(rewritten);
+    let session = sshd.connect().await.unwrap();
+    let payload = call(":");
+    let calls = || sshd.read("calls").lines().count();
+    assert!(matches!(run(&session, &payload).await, Ok(Report::Lost)));
+    assert_eq!(calls(), 2);
+
+    let folder = sshd.path("runs").join(payload.run().as_str());
+    std::fs::create_dir_all(&folder).unwrap();
+    let left = "[ \"$1 $2\" = 'again result' ] && printf '\\nbegin %s\\nreport lost\\nend %s\\n' \"$3\" \"$3\"\n";
+    std::fs::write(folder.join("program"), left).unwrap();
+    assert!(matches!(run(&session, &payload).await, Ok(Report::Lost)));
+    assert_eq!(calls(), 3);
+}
