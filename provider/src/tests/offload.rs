@@ -10,7 +10,7 @@ use vm::program::{Offload, Token};
 
 use super::plans::check;
 use super::{none, provider, state, usual, with};
-use crate::workload::archive;
+use crate::workload::archive::{self, There};
 use crate::workload::output::WorkloadOutput;
 
 /// The usual workload, carried by an archive.
@@ -254,23 +254,48 @@ fn the_archive_of_another_workload_is_neither_overwritten_nor_removed() {
         ["bookinfo/ratings", "bookinfo/reviews"].map(|id| id.parse::<Id>().unwrap());
     let [none, of_ours, of_other] =
         [None, Some("10.0.0.1"), Some("10.0.0.2")].map(|address| wrote(&bundle(&other, address)));
-    assert_eq!(archive::of_another(path, &ours, Some(&of_ours)), None);
+    assert_eq!(archive::there(path, &ours, Some(&of_ours)), There::Nothing);
     let written = bundle(&other, Some("10.0.0.2"));
     let carried = Offload::new(&written, Token::Command("cat /token"));
     std::fs::write(path, carried.archive().unwrap()).unwrap();
     // Another name, and the same on another mesh.
     for (id, last) in [(&ours, &of_other), (&other, &of_ours), (&other, &none)] {
-        let found = archive::of_another(path, id, Some(last)).unwrap();
+        let There::Other(found) = archive::there(path, id, Some(last)) else {
+            panic!("{id}")
+        };
         assert_eq!(found.owner, other);
         assert!(!found.leads_where(&bundle(&other, Some("10.0.0.1"))));
         // A create that was killed wrote it, and nobody remembers.
         assert!(found.leads_where(&written));
         assert!(archive::remove(path, id, last).is_empty());
     }
-    assert_eq!(archive::of_another(path, &other, Some(&of_other)), None);
+    assert_eq!(archive::there(path, &other, Some(&of_other)), There::Ours);
     assert!(std::fs::exists(path).unwrap());
     assert!(archive::remove(path, &other, &of_other).is_empty());
     assert!(!std::fs::exists(path).unwrap());
+
+    // The user's own file, perhaps an archive that was packed anew.
+    std::fs::write(path, "the application's release").unwrap();
+    assert_eq!(
+        archive::there(path, &other, Some(&of_other)),
+        There::Stranger
+    );
+    assert!(archive::remove(path, &other, &of_other).is_empty());
+    assert!(std::fs::exists(path).unwrap());
+}
+
+#[test]
+fn another_spelling_of_a_path_is_the_same_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let (file, spelled) = (path("r.tar.gz"), path("./r.tar.gz"));
+    assert!(archive::is_same(&file, &file));
+    assert!(!archive::is_same(&file, &path("other.tar.gz")));
+    for name in ["r.tar.gz", "other.tar.gz"] {
+        std::fs::write(path(name), "").unwrap();
+    }
+    assert!(archive::is_same(&file, &spelled) && archive::is_same(&spelled, &file));
+    assert!(!archive::is_same(&file, &path("other.tar.gz")));
 }
 
 /// What a state remembers of an archive.

@@ -30,10 +30,12 @@ pub(super) async fn write(
 ) -> Result<WorkloadOutput, Diagnostics> {
     let mut bundle = prepared.desired.bundle.clone();
     let id = &prepared.workload.id;
-    if let Some(other) =
-        of_another(path, id, last).filter(|of| of.owner != *id || !of.leads_where(&bundle))
-    {
-        return Err(taken(path, id, &other).into());
+    match there(path, id, last) {
+        There::Other(of) if of.owner != *id || !of.leads_where(&bundle) => {
+            return Err(taken(path, id, &of).into());
+        }
+        There::Stranger => return Err(stranger(path).into()),
+        There::Nothing | There::Ours | There::Other(_) => {}
     }
     // An entry that is made anew leaves the archive what it is.
     bundle.owner.uid.clear();
@@ -53,9 +55,9 @@ pub(super) async fn write(
 }
 
 /// Removes an archive that is not wanted any more; it may have been carried away.
-/// One that another workload, also one of the same name on another mesh, has put in its place stays.
+/// Whatever else is in its place by now stays.
 pub(crate) fn remove(path: &str, id: &Id, last: &WorkloadOutput) -> Diagnostics {
-    if of_another(path, id, Some(last)).is_some() {
+    if there(path, id, Some(last)) != There::Ours {
         return Diagnostics::none();
     }
     match fs::remove_file(path) {
@@ -110,12 +112,46 @@ pub(super) fn check(input: &WorkloadInput) -> Diagnostics {
         .into()
 }
 
-/// Returns whence the archive is that is there, if it is not what the workload wrote last.
-pub(crate) fn of_another(path: &str, id: &Id, last: Option<&WorkloadOutput>) -> Option<Origin> {
-    let found = Origin::of(&fs::read(path).ok()?)?;
+/// What is at the path of an archive.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum There {
+    /// Nothing that can be read.
+    Nothing,
+    /// What the workload wrote last.
+    Ours,
+    /// An archive, but not that one.
+    Other(Origin),
+    /// A file that is no archive of this provider.
+    Stranger,
+}
+
+/// Looks what is at the path. `last` is what the workload wrote last.
+pub(crate) fn there(path: &str, id: &Id, last: Option<&WorkloadOutput>) -> There {
+    let Ok(content) = fs::read(path) else {
+        return There::Nothing;
+    };
+    let Some(found) = Origin::of(&content) else {
+        return There::Stranger;
+    };
     let last = last.and_then(|last| last.bundle_digest.known());
-    let written = last == Some(&found.digest);
-    (found.owner != *id || !written).then_some(found)
+    if found.owner == *id && last == Some(&found.digest) {
+        There::Ours
+    } else {
+        There::Other(found)
+    }
+}
+
+/// Whether two paths, of which the second may be another spelling, lead to one file.
+pub(crate) fn is_same(a: &str, b: &str) -> bool {
+    a == b || matches!((fs::canonicalize(a), fs::canonicalize(b)), (Ok(a), Ok(b)) if a == b)
+}
+
+fn stranger(path: &str) -> Diagnostic {
+    let text = format!(
+        "{path} is there and is no archive of this provider. Name a path where nothing else lies, or remove the file."
+    );
+    let text = diagnose::coded("archive-taken", &text);
+    Diagnostic::error("Something else is where the archive would be", text).at("bundle.path")
 }
 
 fn taken(path: &str, id: &Id, other: &Origin) -> Diagnostic {

@@ -87,11 +87,12 @@ async fn objects(
     Ok(warnings)
 }
 
-/// Removes the archive that the prior input asked for, if this one does not.
+/// Removes the archive that the prior input asked for, if this one, which is written by now, does not.
 fn no_longer(update: &Update<'_>, id: &Id) -> Diagnostics {
-    let before =
-        archive::path(update.prior).filter(|path| archive::path(update.next) != Some(*path));
+    let next = archive::path(update.next);
+    let before = archive::path(update.prior);
     before
+        .filter(|before| next.is_none_or(|next| !archive::is_same(before, next)))
         .map(|path| archive::remove(path, id, update.output))
         .unwrap_or_default()
 }

@@ -13,7 +13,7 @@ export LC_ALL=C
 here=$(cd "$(dirname "$0")" && pwd) || exit 1
 box=$(mktemp -d) || exit 1
 trap 'rm -rf "$box"' EXIT
-UNITS=/etc/systemd/system JOIN=mesh-vm-join.service
+UNITS=/etc/systemd/system JOIN=mesh-vm-join.service CGROUP=/proc/self/cgroup
 trap 'exit 1' HUP INT TERM
 
 say() { printf '%s\n' "$*"; }
@@ -26,13 +26,15 @@ call() {
   # shellcheck disable=SC2016,SC2094 # expanded by the inner shell; the pipe is read and written on purpose
   /bin/sh -c 'read -r p; eval "$(printf %s "$p" | base64 -d | gzip -dc)"; main' <"$box/$1" | {
     exec 3>"$box/$1"
-    { program | gzip -c | b64 && say ''; cat "$2"; pair run "$run"; pair now "$(date +%s)"; say end; } >&3
+    { program | gzip -c | b64 && say ''; cat "$2"; pair run "$run"; pair now "$(date +%s)"; booting; say end; } >&3
     listen
   }
   ended=$?
   rm -f "$box/$1"
   return "$ended"
 }
+# cloud-init is not waited for by what it waits for.
+booting() { ! grep -q /cloud- "$CGROUP" || pair wait.boot 0; }
 # Through a pipe: gzip warns of a file as old as those of an archive.
 program() { cat "$here/mesh-vm.sh"; }
 pair() { say "$1 $(printf %s "$2" | b64)"; }

@@ -801,6 +801,8 @@ dropin() {
   say "Environment=PROXY_UID=$(id -u istio-proxy) PROXY_GID=$(id -g istio-proxy)"
   [ -z "$backend" ] || say "Environment=FORCE_IPTABLES_BINARY=${backend#-}"
   [ ! -e "$S/bin/sudo" ] || say "Environment=PATH=$S/bin:$PATH"
+  # Images whose cloud-init owns that file write it anew at each boot, before the network is online.
+  [ ! -s "$d/block" ] || say "ExecStartPre=-+/bin/sh -c 'grep -qx \"# BEGIN mesh-vm\" $HOSTS || { echo \"# BEGIN mesh-vm\"; echo \"$(cat "$d/block")\"; echo \"# END mesh-vm\"; } >>$HOSTS'"
   # Each start would add one more; and files that root's proxy left are in the way of another's. Never
   # a link: it might lead elsewhere.
   if has tproxy; then say "ExecStartPre=-+/bin/sh -c 'while ip rule del fwmark 0x539 lookup 133 2>/dev/null; do :; done'"

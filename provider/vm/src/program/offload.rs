@@ -87,7 +87,6 @@ impl Offload {
         // Nobody's apply waits for it, and the mesh may not know the workload yet.
         let patience = Patience {
             ready: std::time::Duration::from_mins(3),
-            boot: std::time::Duration::ZERO,
             ..Patience::default()
         };
         let data = |verb: &str, data: Vec<(String, Vec<u8>)>| {

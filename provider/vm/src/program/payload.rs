@@ -62,7 +62,7 @@ impl FromStr for RunId {
 pub struct Patience {
     /// For another run on the same VM to end.
     pub lock: Duration,
-    /// For the machine's first boot to end, where cloud-init still works on it; zero: it is cloud-init that runs this.
+    /// For the machine's first boot to end, where cloud-init still works on it.
     pub boot: Duration,
     /// For a package or an image to come.
     pub fetch: Duration,

@@ -330,6 +330,28 @@ fn a_machine_that_boots_before_it_has_joined_tries_on() {
 }
 
 #[test]
+fn a_first_boot_is_waited_for_unless_it_is_what_joins() {
+    for shell in SHELLS {
+        for (cgroup, waits) in [
+            ("0::/user.slice/user-0.slice/session-1.scope", "300"),
+            ("0::/system.slice/mesh-vm-join.service", "300"),
+            ("0::/system.slice/cloud-final.service", "0"),
+        ] {
+            let stage = Stage::new(shell);
+            let looks = "STEPS='alpha'; do_alpha() { field wait.boot >\"$S/../boot\"; }";
+            let install = stage.unpack(&enclosed(&bundle(vec![])), looks);
+            fs::write(stage.path("cgroup"), cgroup).unwrap();
+            let text = fs::read_to_string(&install).unwrap();
+            let there = stage.path("cgroup").display().to_string();
+            fs::write(&install, text.replace("/proc/self/cgroup", &there)).unwrap();
+            let (joined, said) = stage.install(&install, &[]);
+            assert!(joined, "{shell}: {said}");
+            assert_eq!(fs::read_to_string(stage.path("lib/boot")).unwrap(), waits);
+        }
+    }
+}
+
+#[test]
 fn the_unit_that_tries_on_calls_the_same() {
     for shell in SHELLS {
         let stage = Stage::new(shell);

@@ -168,6 +168,27 @@ fn the_guard_lets_no_connection_be_taken_in_its_middle_nor_any_of_sshds() {
     }
 }
 
+/// cloud-init writes the file anew at each boot, where the image says so.
+#[test]
+fn the_unit_brings_back_a_hosts_line_that_is_gone_and_no_other() {
+    const BLOCK: &str = "# BEGIN mesh-vm\n10.0.0.1 istiod.istio-system.svc\n# END mesh-vm\n";
+    for shell in SHELLS {
+        let stage = Stage::new(shell);
+        let brings_back = "backend=; say '10.0.0.1 istiod.istio-system.svc' >\"$d/block\"; dropin | sed -n '/BEGIN mesh-vm/s/^ExecStartPre=-+//p' >\"$d/back\"; . \"$d/back\"; . \"$d/back\"; cat \"$HOSTS\"";
+        let edited = "127.0.0.1 localhost\n# BEGIN mesh-vm\n10.0.0.2 other\n# END mesh-vm\n";
+        for (is, will_be) in [
+            (
+                "127.0.0.1 localhost\n",
+                format!("127.0.0.1 localhost\n{BLOCK}"),
+            ),
+            (edited, edited.to_owned()),
+        ] {
+            fs::write(stage.path("hosts"), is).unwrap();
+            assert_eq!(stage.part(brings_back), will_be, "{shell}");
+        }
+    }
+}
+
 #[test]
 fn the_proxys_last_lines_name_the_broken_hop() {
     let cases = [
