@@ -22,6 +22,16 @@ pub(crate) struct Way {
 }
 
 impl Way {
+    /// Whether another host answers than the pinned one. Against `known_hosts`, an authority, or a bastion's key nothing
+    /// is known of the VM: those differ from one machine of a user to the next.
+    pub(crate) fn meets_stranger(&self, error: &VmError) -> bool {
+        let (vm, pinned) = (
+            &self.target.vm,
+            matches!(self.target.vm.trust, Trust::HostKey(_)),
+        );
+        matches!(error, VmError::HostKey { host, found: Some(_), .. } if pinned && *host == vm.host)
+    }
+
     /// Finds the way: what the resource leaves open comes from the provider block.
     pub(crate) fn new(
         ssh: &SshInput,

@@ -36,7 +36,9 @@ impl Cluster {
             let (status, headers, body) =
                 sent.await.map_err(|elapsed| self.silent(call, elapsed))??;
             match asked_to_wait(status, &headers) {
-                Some(wait) if Instant::now() + wait < end => sleep(wait).await,
+                Some(wait) if wait < end.saturating_duration_since(Instant::now()) => {
+                    sleep(wait).await;
+                }
                 Some(wait) => {
                     return Err(ClusterError::Busy {
                         call: call.clone(),

@@ -8,6 +8,7 @@ mod network_path;
 mod offload;
 mod plans;
 mod rules;
+mod ways;
 
 use contract::{Client, Resource, State};
 use serde_json::{Value as Json, json};

@@ -37,13 +37,15 @@ impl Cleaning<'_> {
                 self.withdraw().await?;
                 let outcome = remove(self.context, &way, session, self.owner, self.until).await;
                 let serves = serves_on(&outcome);
-                let mut told = removed(outcome);
+                let mut told = removed(outcome, &way);
                 if let (true, Err(told)) = (serves, &mut told) {
                     self.readmit(told).await;
                 }
                 told
             }
-            Err(error) if is_away(&error) => Ok(left_behind(&diagnose::vm(&error).detail).into()),
+            Err(error) if is_away(&error, &way) => {
+                Ok(left_behind(&diagnose::vm(&error).detail).into())
+            }
             Err(error) => Err(without_credential(diagnose::vm(&error).into())),
         }
     }
@@ -92,14 +94,12 @@ async fn write(cluster: &Cluster, entry: &Manifest) -> Result<(), Diagnostic> {
 }
 
 /// Whether the machine that was ours does not answer, or no longer, or another one answers.
-fn is_away(error: &VmError) -> bool {
-    matches!(
+pub(crate) fn is_away(error: &VmError, way: &Way) -> bool {
+    let silent = matches!(
         error.root(),
-        VmError::Connect { .. }
-            | VmError::HostKey { .. }
-            | VmError::Silent { .. }
-            | VmError::Dropped { .. }
-    )
+        VmError::Connect { .. } | VmError::Silent { .. } | VmError::Dropped { .. }
+    );
+    silent || way.meets_stranger(error)
 }
 
 /// Removes the proxy. It goes on alone where the connection is lost; a VM that was restarted
@@ -112,7 +112,15 @@ async fn remove(
     until: Instant,
 ) -> Result<Report, VmError> {
     let run = RunId::generate();
-    let begin = || program::remove(owner, run.clone(), Patience::default());
+    // Who is there must be told within the time that is left, and what is under way must end in it.
+    let left = until.saturating_duration_since(Instant::now()) / 2;
+    let all = Patience::default();
+    let patience = Patience {
+        lock: all.lock.min(left),
+        drain: all.drain.min(left),
+        ..all
+    };
+    let begin = || program::remove(owner, run.clone(), patience);
     let never = || async { Err::<secrecy::SecretString, _>("a removal needs no token") };
     let (mut session, mut payload) = (session, begin());
     loop {
@@ -129,7 +137,7 @@ async fn remove(
     }
 }
 
-fn removed(outcome: Result<Report, VmError>) -> Done {
+fn removed(outcome: Result<Report, VmError>, way: &Way) -> Done {
     match outcome {
         Ok(Report::Removed { left }) if left.is_empty() => Ok(Diagnostics::none()),
         Ok(Report::Removed { left }) => Ok(left_behind(&format!(
@@ -151,7 +159,7 @@ fn removed(outcome: Result<Report, VmError>) -> Done {
         Ok(Report::Reverted { step, lines, .. }) => Err(not_removed(&step, &lines).into()),
         Ok(Report::Halfway { step, lines }) => Err(halfway(&step, &lines).into()),
         Ok(other) => Err(unexpected(&other).into()),
-        Err(error) if is_away(&error) => Ok(left_behind(&diagnose::vm(&error).detail).into()),
+        Err(error) if is_away(&error, way) => Ok(left_behind(&diagnose::vm(&error).detail).into()),
         Err(error) => Err(diagnose::vm(&error).into()),
     }
 }
@@ -173,7 +181,8 @@ fn without_credential(told: Diagnostics) -> Diagnostics {
         "The VM could not be cleaned, so nothing was deleted",
         diagnose::coded(
             "destroy-blocked",
-            "Give a working credential in the provider block's ssh and destroy again. To leave the VM as it is, set \
+            "Mend what is told beside this, e.g. by a working credential or a known host key in the provider block's ssh, \
+             and destroy again. To leave the VM as it is, set \
              on_destroy = \"keep\", apply, and destroy; or forget the workload with `terraform state rm`.",
         ),
     ));

@@ -12,7 +12,7 @@
 
 pub(crate) mod archive;
 mod bootstrap;
-mod clean;
+pub(crate) mod clean;
 pub(crate) mod convert;
 mod create;
 mod delete;

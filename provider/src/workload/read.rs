@@ -14,7 +14,7 @@ use super::archive;
 use super::bootstrap::IDLE;
 use super::convert;
 use super::findings;
-use super::input::{SshInput, WorkloadInput};
+use super::input::WorkloadInput;
 use super::join::told;
 use super::leaf::CheckOnRefresh;
 use super::output::WorkloadOutput;
@@ -233,22 +233,13 @@ async fn look(
     let report = observe(context, &way, prepared)
         .await
         .map_err(|error| Unseen {
-            strange: is_stranger(ssh, &way, &error),
+            strange: way.meets_stranger(&error),
             why: diagnose::vm(&error),
         })?;
     match report {
         Report::Observed(vm) => Ok(Some(vm)),
         other => Err(unexpected(&other).into()),
     }
-}
-
-/// Whether another host answers than the pinned one. Against `known_hosts`, an authority, or a bastion's key nothing
-/// is known of the VM: those differ from one machine of a user to the next.
-fn is_stranger(ssh: &SshInput, way: &Way, error: &VmError) -> bool {
-    let VmError::HostKey { host, found, .. } = error else {
-        return false;
-    };
-    ssh.host_key.known().is_some() && found.is_some() && *host == way.target.vm.host
 }
 
 async fn observe(context: &Context, way: &Way, prepared: &Prepared<'_>) -> Result<Report, VmError> {

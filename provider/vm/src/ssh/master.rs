@@ -1,6 +1,7 @@
 //! One authenticated connection to one sshd: `ssh -M`, through which all channels go.
 
 use std::collections::VecDeque;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -99,9 +100,7 @@ const KNOWN_HOSTS: &str = "known_hosts";
 
 /// Whatever a configuration file says, these hold: nothing asks, nothing is forwarded, nothing is
 /// started here or there, and nothing is written to the user's files.
-const ALWAYS: [&str; 19] = [
-    // Older clients do not know it.
-    "IgnoreUnknown=ForkAfterAuthentication",
+const ALWAYS: [&str; 18] = [
     "ForkAfterAuthentication=no",
     "LogLevel=DEBUG1",
     "BatchMode=yes",
@@ -122,18 +121,46 @@ const ALWAYS: [&str; 19] = [
     "EscapeChar=none",
 ];
 
+/// Nor does a configuration file make a host another way to prove itself than the one that was asked for.
+const PROVEN_BY_US: [&str; 3] = [
+    "GlobalKnownHostsFile=/dev/null",
+    "VerifyHostKeyDNS=no",
+    "KnownHostsCommand=none",
+];
+/// Options of ours that clients before OpenSSH 8.5 and 8.7 do not know.
+const RECENT: &str = "KnownHostsCommand,ForkAfterAuthentication";
+
+/// OpenSSH goes by the first value that it meets, which is ours: what the user's file ignores, e.g. `UseKeychain`, is
+/// ignored here, too.
+fn ignored(config: Option<&Path>) -> String {
+    let text = config.and_then(|path| fs::read_to_string(path).ok());
+    let own = text
+        .iter()
+        .flat_map(|text| text.lines())
+        .filter_map(|line| {
+            let (option, patterns) = line.trim().split_once([' ', '\t', '='])?;
+            let patterns = patterns.trim_matches([' ', '\t', '=', '"']);
+            option
+                .eq_ignore_ascii_case("IgnoreUnknown")
+                .then_some(patterns)
+        });
+    let all: Vec<&str> = std::iter::once(RECENT).chain(own).collect();
+    format!("IgnoreUnknown={}", all.join(","))
+}
+
 fn arguments(hop: &Hop, login: Login<'_>, via: Option<&Master>, dir: &Path) -> Vec<String> {
     let mut args = configuration(hop, login.credentials);
     args.extend(["-M", "-N", "-S"].map(String::from));
     args.push(dir.join("master").display().to_string());
-    let mut options: Vec<String> = ALWAYS.map(String::from).into();
+    let mut options = vec![ignored(login.credentials.config_file.as_deref())];
+    options.extend(ALWAYS.map(String::from));
     options.push(format!(
         "ConnectTimeout={}",
         login.connect_timeout.as_secs().max(1)
     ));
     options.extend(hop.trust.options());
     if hop.trust != Trust::UserConfig {
-        options.push("GlobalKnownHostsFile=/dev/null".into());
+        options.extend(PROVEN_BY_US.map(String::from));
         options.push(format!(
             "UserKnownHostsFile={}",
             dir.join(KNOWN_HOSTS).display()

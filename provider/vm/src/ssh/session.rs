@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use secrecy::SecretString;
+use tokio::time::timeout_at;
 
 use super::agent::Agent;
 use super::call::{Call, Ended, Status};
@@ -51,7 +52,14 @@ impl Session {
         };
         let mut patience = Patience::new(wait);
         loop {
-            match attempt(target, login, bastions).await {
+            let tried = attempt(target, login, bastions);
+            let tried = match wait {
+                Wait::Once => tried.await,
+                Wait::Until(end) => timeout_at(end.into(), tried)
+                    .await
+                    .unwrap_or_else(|_| Err(out_of_time(&target.vm))),
+            };
+            match tried {
                 Ok(session) => return Ok(session),
                 Err(error) => patience.pause(error).await?,
             }
@@ -218,6 +226,15 @@ impl Session {
         VmError::Dropped {
             host: self.host.clone(),
         }
+    }
+}
+
+/// Whoever waits has something left to do, and is told in time.
+fn out_of_time(vm: &Hop) -> VmError {
+    VmError::Connect {
+        host: vm.host.clone(),
+        port: vm.port,
+        cause: "nobody let us in before the time was over".into(),
     }
 }
 

@@ -110,8 +110,7 @@ impl Trust {
             Self::CertificateAuthority(_) => {
                 vec![strict, format!("HostKeyAlgorithms={CERTIFICATES}")]
             }
-            Self::KnownHosts(_) => vec![strict, "VerifyHostKeyDNS=no".into()],
-            Self::UserConfig => vec![strict],
+            Self::KnownHosts(_) | Self::UserConfig => vec![strict],
             Self::Insecure => vec!["StrictHostKeyChecking=no".into()],
         }
     }

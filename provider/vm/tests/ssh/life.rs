@@ -54,6 +54,22 @@ async fn a_host_that_says_nothing_is_given_up() {
         matches!(&error, VmError::Connect { cause, .. } if cause.contains("timed out")),
         "{error:?}"
     );
+    // However long an attempt may take: whoever waits has objects to clear away then.
+    let target = Target {
+        connect_timeout: Duration::from_hours(1),
+        ..target
+    };
+    let soon = Wait::Until(Instant::now() + Duration::from_secs(1));
+    let (credentials, bastions) = (sshd.credentials(), Bastions::default());
+    let waiting = Session::connect(&target, &credentials, &bastions, soon);
+    let error = tokio::time::timeout(Duration::from_mins(1), waiting)
+        .await
+        .unwrap()
+        .unwrap_err();
+    assert!(
+        matches!(&error, VmError::Connect { cause, .. } if cause.contains("the time was over")),
+        "{error:?}"
+    );
 }
 
 #[tokio::test]

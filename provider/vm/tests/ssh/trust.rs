@@ -194,6 +194,35 @@ async fn a_configuration_file_is_obeyed_except_where_it_would_run_or_forward_som
     assert!(!sshd.path("ran").exists());
 }
 
+/// A file that works with plain ssh works here, and none of it says who a host is that another proof was given for.
+#[tokio::test]
+async fn a_configuration_file_that_ignores_options_is_read_and_proves_no_host() {
+    let sshd = Sshd::start();
+    let (key, command) = (sshd.read("host_ed25519.pub"), sshd.path("prints-key"));
+    sshd.script("prints-key", &format!("echo '* {}'", key.trim()));
+    fs::write(
+        sshd.path("ssh_config"),
+        format!(
+            "IgnoreUnknown UseKeychain,Other*\nHost *\n UseKeychain yes\n OtherOption yes\n VerifyHostKeyDNS yes\n \
+             KnownHostsCommand {}\n",
+            command.display()
+        ),
+    )
+    .unwrap();
+    let credentials = Credentials {
+        config_file: Some(sshd.path("ssh_config")),
+        ..sshd.credentials()
+    };
+    let known = |sshd: &Sshd| Trust::KnownHosts(format!("* {}", sshd.read("host_ed25519.pub")));
+    connect(&target(sshd.hop(known(&sshd))), &credentials)
+        .await
+        .unwrap();
+    let error = connect(&target(sshd.hop(known(&Sshd::prepared("")))), &credentials)
+        .await
+        .unwrap_err();
+    assert!(matches!(error, VmError::HostKey { .. }), "{error:?}");
+}
+
 #[tokio::test]
 async fn a_broken_configuration_file_is_told_with_its_line() {
     let sshd = Sshd::start();
