@@ -63,6 +63,7 @@ resource "mesh_vm_workload" "booted" {
   service_account = local.ratings.service_account
   labels          = local.ratings.labels
   health_check    = local.ratings.health_check
+  proxy           = local.ratings.proxy
   services = {
     ratings = {
       hosts = ["ratings.vm.${var.namespace}"]

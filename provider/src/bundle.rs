@@ -54,7 +54,8 @@ macro_rules! described {
                 Optional fleet: Text<Id> => Nothing,
                 /// How it is found out whether the application answers.
                 Optional health_check: HealthCheckInput => Nothing,
-                /// How the proxy runs on the VM. A machine from a plain image needs `install`.
+                /// How the proxy runs on the VM. Without `install` or `version` a machine from a plain image fetches
+                /// Istio's release of the control plane's version.
                 Optional proxy: ProxyInput => Nothing,
                 $($own)*
             }
@@ -100,7 +101,7 @@ described! {
     /// What makes a machine the VM of a workload, with a token that was minted for it. It is in no state and in no plan;
     /// write it where it is carried from, or hand it to a write-only attribute.
     EphemeralInput {
-        /// How long the token lasts, in seconds, from 600. The server may shorten it. Default: 3600.
+        /// How long the token lasts, in seconds; less than 600 counts as 600. The server may shorten it. Default: 3600.
         Optional token_seconds: u32 => Nothing,
     }
 }

@@ -80,9 +80,12 @@ fn write<T: tfplugin::Shape<Effect>>(value: &Value<T>) -> tfplugin::Raw {
 fn unknown(attribute: &'static str, what: &str) -> Diagnostic {
     Diagnostic::error(
         "The provider's configuration is not known yet",
-        format!(
-            "The provider block's {attribute} depends on values that are known only after an apply, so {what} cannot \
-             be reached now. Create what it depends on first, e.g. with -target."
+        diagnose::coded(
+            "provider-unknown",
+            &format!(
+                "The provider block's {attribute} depends on values that are known only after an apply, so {what} cannot \
+                 be reached now. Create what it depends on first, e.g. with -target."
+            ),
         ),
     )
 }

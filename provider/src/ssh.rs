@@ -11,6 +11,7 @@ use vm::{AgentUse, Credentials, Hop, HostKey, Identity, Session, Target, Trust, 
 
 use crate::block::{IdentityBlock, SshBlock};
 use crate::context::Context;
+use crate::diagnose::coded;
 use crate::workload::input::{BastionInput, JumpInput, SshInput};
 use crate::workload::leaf::PortNumber;
 
@@ -74,8 +75,11 @@ impl Way {
             (host, trust, bastions, credentials) => {
                 if host.is_none() {
                     problems.push(
-                        Diagnostic::error("The VM's address is missing", "Set ssh.host.")
-                            .at("ssh.host"),
+                        Diagnostic::error(
+                            "The VM's address is missing",
+                            coded("ssh-host", "Set ssh.host."),
+                        )
+                        .at("ssh.host"),
                     );
                 }
                 problems.extend(trust.err());
@@ -159,8 +163,11 @@ fn trust(proofs: &Proofs<'_>, block: &SshBlock) -> Result<Trust, Diagnostic> {
     }
     Err(Diagnostic::error(
         "Nothing tells which host key is right",
-        "Nothing is trusted on first use. Set ssh.host_key, ssh.host_ca or ssh.known_hosts here, or known_hosts or \
-         config_file in the provider block's ssh. The guide \"host trust\" shows how to know a key in advance.",
+        coded(
+            "host-key-unknown",
+            "Nothing is trusted on first use. Set ssh.host_key, ssh.host_ca or ssh.known_hosts here, or known_hosts or \
+             config_file in the provider block's ssh. The guide \"host trust\" shows how to know a key in advance.",
+        ),
     )
     .at(&proofs.at))
 }
@@ -237,7 +244,10 @@ fn credentials(name: Option<&String>, block: &SshBlock) -> Result<Credentials, D
     if several {
         return Err(Diagnostic::error(
             "The SSH identity is ambiguous",
-            "The provider block's ssh has several identities. Name one of them in ssh.identity.",
+            coded(
+                "ssh-identity-name",
+                "The provider block's ssh has several identities. Name one of them in ssh.identity.",
+            ),
         )
         .at("ssh.identity"));
     }
@@ -271,8 +281,9 @@ fn no_such_identity(name: &str, block: &SshBlock) -> Diagnostic {
     };
     Diagnostic::error(
         "There is no such SSH identity",
-        format!(
-            "The provider block's ssh.identities has no {name:?}; it has: {listed}. Add it there."
+        coded(
+            "ssh-identity-name",
+            &format!("The provider block's ssh.identities has no {name:?}; it has: {listed}. Add it there."),
         ),
     )
     .at("ssh.identity")

@@ -10,6 +10,7 @@ use super::convert;
 use super::input::WorkloadInput;
 use super::leaf::OnDestroy;
 use super::output::{DriftOutput, WorkloadOutput};
+use crate::diagnose::coded;
 use crate::ssh;
 
 /// Plans one stage.
@@ -182,9 +183,12 @@ fn held_back(lines: &[String]) -> Diagnostic {
     let lines: String = lines.iter().map(|line| format!("\n  {line}")).collect();
     Diagnostic::warning(
         "A bootstrap is held back",
-        format!(
-            "The VM does not run on what it should, and rebootstrap_on leaves the cause out:{lines}\n\nAdd the cause, \
-             which each line begins with, when the VM may be bootstrapped."
+        coded(
+            "held-back",
+            &format!(
+                "The VM does not run on what it should, and rebootstrap_on leaves the cause out:{lines}\n\nAdd the \
+                 cause, which each line begins with, when the VM may be bootstrapped."
+            ),
         ),
     )
     .at("rebootstrap_on")
@@ -218,8 +222,11 @@ fn deleted(prior: &WorkloadInput, output: &WorkloadOutput) -> Planned<VmWorkload
         planned.diagnostics.push(
             Diagnostic::warning(
                 "The VM is left as it is",
-                "on_destroy is \"keep\": the proxy goes on running on the VM after its objects are deleted. \
-                 Istio refuses it once its certificate ends.",
+                coded(
+                    "vm-kept",
+                    "on_destroy is \"keep\": the proxy goes on running on the VM after its objects are deleted. Istio \
+                     refuses it once its certificate ends.",
+                ),
             )
             .at("on_destroy"),
         );
@@ -228,8 +235,11 @@ fn deleted(prior: &WorkloadInput, output: &WorkloadOutput) -> Planned<VmWorkload
         planned.diagnostics.push(
             Diagnostic::warning(
                 "The VM is left as it is",
-                "It was joined by an archive, so Terraform cannot reach it: the proxy goes on running there after its \
-                 objects are deleted. Run `sh install.sh remove` on the VM, where the archive was unpacked.",
+                coded(
+                    "vm-kept",
+                    "It was joined by an archive, so Terraform cannot reach it: the proxy goes on running there after its \
+                     objects are deleted. Run `sh install.sh remove` on the VM, where the archive was unpacked.",
+                ),
             )
             .at("bundle"),
         );

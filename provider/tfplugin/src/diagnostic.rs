@@ -100,15 +100,6 @@ impl Diagnostics {
     pub fn iter(&self) -> std::slice::Iter<'_, Diagnostic> {
         self.0.iter()
     }
-
-    /// Returns the messages as the outcome of work: an error if one of them is one.
-    pub fn into_done(self) -> Done {
-        if self.has_error() {
-            Err(self)
-        } else {
-            Ok(self)
-        }
-    }
 }
 
 impl From<Diagnostic> for Diagnostics {

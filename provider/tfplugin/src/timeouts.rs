@@ -75,10 +75,13 @@ impl<E: Default> Object<E> for Timeouts {
             doc,
         };
         vec![
-            limit("create", "Limit of a create, as `30s`, `20m` or `1h30m`."),
-            limit("read", "Limit of a refresh."),
-            limit("update", "Limit of an update in place."),
-            limit("delete", "Limit of a delete."),
+            limit(
+                "create",
+                "Limit of a create, as `30s`, `20m` or `1h30m`. Default: `20m`.",
+            ),
+            limit("read", "Limit of a refresh. Default: `5m`."),
+            limit("update", "Limit of an update in place. Default: `20m`."),
+            limit("delete", "Limit of a delete. Default: `20m`."),
         ]
     }
 }

@@ -69,14 +69,6 @@ impl<T> Value<T> {
         }
     }
 
-    /// Returns the known value for changing it in place.
-    pub fn known_mut(&mut self) -> Option<&mut T> {
-        match self {
-            Self::Known(value) => Some(value),
-            Self::Null | Self::Unknown => None,
-        }
-    }
-
     /// Tells whether the value is known only after some apply.
     pub fn is_unknown(&self) -> bool {
         matches!(self, Self::Unknown)

@@ -291,10 +291,10 @@ async fn the_schema_says_what_was_declared() {
         share "number" optional: "A share of any precision."
         sizes ["list","number"] optional: "Sizes. Changing it updates the thing."
         timeouts nesting 1 optional: "Limits."
-          create "string" optional: "Limit of a create, as `30s`, `20m` or `1h30m`."
-          read "string" optional: "Limit of a refresh."
-          update "string" optional: "Limit of an update in place."
-          delete "string" optional: "Limit of a delete."
+          create "string" optional: "Limit of a create, as `30s`, `20m` or `1h30m`. Default: `20m`."
+          read "string" optional: "Limit of a refresh. Default: `5m`."
+          update "string" optional: "Limit of an update in place. Default: `20m`."
+          delete "string" optional: "Limit of a delete. Default: `20m`."
     "#]].assert_eq(&format!(
         "{:?}\n{}",
         block.description,

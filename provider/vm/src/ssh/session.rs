@@ -51,17 +51,19 @@ impl Session {
             connect_timeout: target.connect_timeout,
         };
         let mut patience = Patience::new(wait);
+        let mut last = None;
         loop {
             let tried = attempt(target, login, bastions);
             let tried = match wait {
                 Wait::Once => tried.await,
-                Wait::Until(end) => timeout_at(end.into(), tried)
-                    .await
-                    .unwrap_or_else(|_| Err(out_of_time(&target.vm))),
+                Wait::Until(end) => match timeout_at(end.into(), tried).await {
+                    Ok(tried) => tried,
+                    Err(_) => return Err(last.unwrap_or_else(|| out_of_time(&target.vm))),
+                },
             };
             match tried {
                 Ok(session) => return Ok(session),
-                Err(error) => patience.pause(error).await?,
+                Err(error) => last = Some(patience.pause(error).await?),
             }
         }
     }
@@ -315,8 +317,8 @@ impl Patience {
         }
     }
 
-    /// Waits for the next attempt, or gives the error back.
-    async fn pause(&mut self, error: VmError) -> Result<(), VmError> {
+    /// Waits for the next attempt and gives the error back, as an error if there is none.
+    async fn pause(&mut self, error: VmError) -> Result<VmError, VmError> {
         let Wait::Until(end) = self.wait else {
             return Err(error);
         };
@@ -335,6 +337,6 @@ impl Patience {
         tracing::debug!(%error, "connecting again in {pause:?}");
         tokio::time::sleep(pause).await;
         self.pause = (self.pause * 2).min(LONGEST_PAUSE);
-        Ok(())
+        Ok(error)
     }
 }
