@@ -84,8 +84,9 @@ macro_rules! described {
 }
 
 described! {
-    /// What makes a machine the VM of a workload when it boots, without any secret: the machine fetches its token by a
-    /// command of yours. For the `user_data` of a VM that is made in the same apply; its address need not be known.
+    /// What makes a machine the VM of a workload when it boots, without a token: the machine fetches one by a command
+    /// of yours. It carries what the mesh's `defaultConfig.proxyMetadata`, and `env`, give each proxy: where that is
+    /// secret, use the ephemeral resource. For the `user_data` of a VM that is made in the same apply; its address need not be known.
     ///
     /// What it gives changes with the mesh (its trust root, its control plane) and with the provider. Where a change of
     /// `user_data` replaces the machine, say `lifecycle { ignore_changes = [user_data] }`.

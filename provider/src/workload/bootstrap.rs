@@ -48,6 +48,8 @@ pub(super) struct Failure {
 pub(super) enum Left {
     /// Nothing was changed.
     Untouched,
+    /// We changed nothing, since another run is at it.
+    Occupied,
     /// It was changed, and changed back.
     Reverted,
     /// It is not known.
@@ -255,7 +257,7 @@ fn ended(report: Report) -> Result<Bootstrapped, Failure> {
             (left_at(&step), reverted(&step, hop.as_deref(), &lines))
         }
         Report::Foreign(owner) => (Left::Untouched, foreign(&owner)),
-        Report::Busy { run, verb } => (Left::Untouched, busy(&run, &verb)),
+        Report::Busy { run, verb } => (Left::Occupied, busy(&run, &verb)),
         Report::Lost => (Left::Untouched, lost()),
         Report::Halfway { step, lines } => (Left::Unknown, halfway(&step, &lines)),
         other => (Left::Unknown, unexpected(&other)),

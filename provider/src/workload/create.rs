@@ -69,7 +69,7 @@ pub(super) async fn create(
             .await
         }
         Err(Failure {
-            vm: Left::Untouched,
+            vm: Left::Untouched | Left::Occupied,
             error,
         }) => Err(take_back(&prepared, error, reached).await),
         Err(Failure { vm, mut error }) => {

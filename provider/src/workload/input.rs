@@ -328,7 +328,7 @@ object! {
 object! {
     /// A package of Istio's sidecar.
     pub struct InstallInput: Effect {
-        /// Address that the VM fetches it from.
+        /// Address that the VM fetches it from: `https://`, `http://`, or `file:///` of a package that lies there.
         Required url: String => Rebootstrap,
         /// SHA-256 of the package in hex.
         Required sha256: Text<Sha256> => Rebootstrap,

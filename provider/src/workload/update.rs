@@ -165,8 +165,8 @@ impl<'a> Prepared<'a> {
 }
 
 /// Gives the objects the form of the prior input again, since the VM runs on that. The prior state
-/// then stays as it was, so that the next plan asks for the same change. An entry that was withdrawn before us stays so
-/// if we did not come to the proxy: another bootstrap is at it, or was.
+/// then stays as it was, so that the next plan asks for the same change. An entry that another run withdrew, which is
+/// at the proxy now, stays so.
 async fn go_back(
     prepared: &Prepared<'_>,
     update: &Update<'_>,
@@ -179,7 +179,7 @@ async fn go_back(
     let before = prepared
         .rendered(update.prior)
         .map(|desired| {
-            if vm == Left::Untouched && prepared.was_withdrawn() {
+            if vm == Left::Occupied && prepared.was_withdrawn() {
                 desired.withdrawn()
             } else {
                 desired.objects

@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Read as _;
 use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use flate2::read::GzDecoder;
 use jiff::Timestamp;
 use mesh::Interception;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use vm::program::offload::Origin;
 use vm::program::{self, Offload, RunId, Token};
 
@@ -217,26 +219,50 @@ fn what_fails_is_told_and_taken_back() {
 #[test]
 fn cloud_init_writes_the_same_files_and_joins() {
     let carried = bundle(vec![file(Path::new("/etc/a"), b"b: \"c\"\n\n# d\n")]);
-    let offload = Offload::new(&carried, Token::Command("echo \"\u{7f}\" | cat\n"));
-    let text = offload.user_data();
-    assert!(text.starts_with("#cloud-config\n"), "{text}");
-    let document: serde_json::Value = serde_yaml_ng::from_str(&text).unwrap();
-    let written = document["write_files"].as_array().unwrap();
-    let files: Vec<_> = offload.files().collect();
-    assert_eq!(written.len(), files.len());
-    for (file, (name, content)) in written.iter().zip(files) {
-        assert_eq!(file["path"], format!("/var/lib/mesh-vm/{name}"));
-        assert_eq!(file["permissions"], "0600", "{name}");
-        let text = file["content"].as_str().unwrap();
-        let bytes = if file["encoding"] == "b64" {
-            STANDARD.decode(text).unwrap()
-        } else {
-            text.as_bytes().to_vec()
-        };
-        assert_eq!(bytes, content, "{name}");
+    let secret = secret();
+    for token in [
+        Token::Command("echo \"\u{7f}\" | cat\n"),
+        Token::Enclosed(&secret),
+    ] {
+        let offload = Offload::new(&carried, token);
+        let text = offload.user_data();
+        let packed = STANDARD.decode(offload.user_data_base64()).unwrap();
+        let mut unpacked = String::new();
+        GzDecoder::new(&packed[..])
+            .read_to_string(&mut unpacked)
+            .unwrap();
+        assert_eq!(unpacked, text);
+        assert!(text.starts_with("#cloud-config\n"), "{text}");
+        let document: serde_json::Value = serde_yaml_ng::from_str(&text).unwrap();
+        let written = document["write_files"].as_array().unwrap();
+        // The token, which nobody else is shown, is among those of the archive, too.
+        let enclosed = written
+            .iter()
+            .find(|file| file["path"] == "/var/lib/mesh-vm/token");
+        let enclosed = enclosed.map(|file| file["content"].as_str().unwrap().trim_end());
+        assert_eq!(
+            enclosed,
+            matches!(token, Token::Enclosed(_)).then(|| secret.expose_secret())
+        );
+        let others = written
+            .iter()
+            .filter(|file| file["path"] != "/var/lib/mesh-vm/token");
+        let files: Vec<_> = offload.files().collect();
+        assert_eq!(others.clone().count(), files.len());
+        for (file, (name, content)) in others.zip(files) {
+            assert_eq!(file["path"], format!("/var/lib/mesh-vm/{name}"));
+            assert_eq!(file["permissions"], "0600", "{name}");
+            let text = file["content"].as_str().unwrap();
+            let bytes = if file["encoding"] == "b64" {
+                STANDARD.decode(text).unwrap()
+            } else {
+                text.as_bytes().to_vec()
+            };
+            assert_eq!(bytes, content, "{name}");
+        }
+        let run = serde_json::json!([["sh", "/var/lib/mesh-vm/install.sh", "join", "20"]]);
+        assert_eq!(document["runcmd"], run);
     }
-    let run = serde_json::json!([["sh", "/var/lib/mesh-vm/install.sh", "join", "20"]]);
-    assert_eq!(document["runcmd"], run);
 }
 
 #[test]
