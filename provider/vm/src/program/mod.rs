@@ -26,7 +26,22 @@ pub use payload::{
 pub use report::{Check, Event, Reader, Report};
 
 /// The program as it runs on the VM, for an operator's audit.
-pub const TEXT: &str = include_str!("mesh-vm.sh");
+/// One text, of one file a concern: `head.sh` first, the others only define functions.
+pub const TEXT: &str = concat!(
+    include_str!("sh/head.sh"),
+    include_str!("sh/base.sh"),
+    include_str!("sh/session.sh"),
+    include_str!("sh/run.sh"),
+    include_str!("sh/look.sh"),
+    include_str!("sh/checks.sh"),
+    include_str!("sh/package.sh"),
+    include_str!("sh/keep.sh"),
+    include_str!("sh/unit.sh"),
+    include_str!("sh/rules.sh"),
+    include_str!("sh/container.sh"),
+    include_str!("sh/place.sh"),
+    include_str!("sh/remove.sh"),
+);
 
 /// How the session becomes root on the VM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,0 +1,58 @@
+
+# The last good set, and once what was there before us: kept, and put back.
+do_keep() {
+  k=$S/run/keep
+  mkdir -p "$k" && rm -f "$R/token-before"
+  [ ! -e "$TOKEN" ] || cp -a "$TOKEN" "$R/token-before" || return 1
+  { ! running || say active; systemctl is-enabled istio.service; } >"$S/run/unit" 2>/dev/null
+  if [ -e "$S/guard" ] && intercepts && [ "$(field tproxy)" = "$(transparent)" ]; then : >"$S/run/proven"; fi
+  block >"$k/hosts"
+  for f in "$d"/in/file.*.path; do
+    [ ! -e "$f" ] || { path=$(cat "$f") && remember "$k" "$path" && remember "$S/found" "$path"; } || return 1
+  done
+  [ ! -e "$S/files" ] || while IFS= read -r path; do remember "$k" "$path" || return 1; done <"$S/files"
+  for f in "$CERTS/key.pem" "$CERTS/cert-chain.pem" "$DROP/mesh.conf" "$ROTATE"; do
+    remember "$k" "$f" && remember "$S/found" "$f" || return 1
+  done
+  remember "$k" "$UNITS/istio.service" && remember "$S/found" "$UNITS/istio.service" || return 1
+  for f in owner files sums guard bin/sudo engine image proxy installed package; do remember "$k" "$S/$f" || return 1; done
+  # One that was there stays: it is written anew, and a log may be large.
+  for f in "$LOG/istio.log" "$LOG/istio.err.log" /var/lib/istio/proxy/grpc-bootstrap.json /var/lib/istio/proxy/envoy-rev.json /var/lib/istio/proxy/XDS; do
+    [ -e "$f" ] || remember "$S/found" "$f" || return 1; done
+  for f in /var/lib/istio /var/lib/istio/envoy /var/lib/istio/envoy/*.env /etc/certs "$BIN/envoy" "$BIN/pilot-agent"; do
+    [ ! -e "$f" ] || stat -c '%u:%g %a %n' "$f"
+  done >"$k/modes"
+  [ -e "$S/found/modes" ] || { cp "$k/modes" "$S/found/modes" && if id istio-proxy >/dev/null 2>&1; then : >"$S/found/user"; fi; }
+}
+# Whether the rules of before are tproxy's.
+transparent() { ! grep -qsx 'ISTIO_INBOUND_INTERCEPTION_MODE=TPROXY' /var/lib/istio/envoy/cluster.env || printf yes; }
+# remember SET PATH: the file, or that there was none.
+remember() {
+  if grep -qxF "$2" "$1/paths" 2>/dev/null; then return 0; fi
+  if [ -e "$2" ] || [ -h "$2" ]; then mkdir -p "$1/set${2%/*}" && cp -a "$2" "$1/set$2" || return 1; fi
+  say "$2" >>"$1/paths"
+}
+restore() {
+  [ -e "$1/paths" ] || return 0
+  whole=1
+  while IFS= read -r path; do
+    if [ ! -e "$1/set$path" ] && [ ! -h "$1/set$path" ]; then rm -f "$path" || whole=; continue; fi
+    ! same "$1/set$path" "$path" || continue
+    # Another name for the copy needs no room on a full disk.
+    { mkdir -p "${path%/*}" && rm -rf "$path.mesh" && { twin "$1/set$path" "$path.mesh" || cp -a "$1/set$path" "$path.mesh"; } && mv -fT "$path.mesh" "$path"; } || whole=
+  done <"$1/paths"
+  [ ! -e "$1/modes" ] || while read -r who mode path; do
+    [ ! -e "$path" ] || [ -h "$path" ] || { chown "$who" "$path" && chmod "$mode" "$path"; } || whole=
+  done <"$1/modes"
+  [ -n "$whole" ]
+}
+twin() { [ ! -h "$1" ] && ln "$1" "$2" 2>/dev/null; }
+same() { [ "$(stat -c %d:%i "$1")" = "$(stat -c %d:%i "$2" 2>/dev/null)" ]; }
+# put FILE PATH OWNER MODE: by a rename, so that nobody reads half of it. Some of the folders are
+# the proxy's, which is stopped: a link that it left in our way goes, and is never written through.
+put() {
+  (umask 022 && mkdir -p "${2%/*}") && rm -rf "$2.mesh" && install -o "$3" -g "$3" -m "$4" "$1" "$2.mesh" && mv -fT "$2.mesh" "$2" || return 1
+  # Where SELinux is, a file has the label of the folder it was made in, which may not be its own.
+  if have restorecon; then restorecon "$2" 2>/dev/null; fi
+  return 0
+}

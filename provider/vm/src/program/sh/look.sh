@@ -1,0 +1,49 @@
+
+# observe and check: what this machine and its proxy are. Writes nothing.
+verb_check() { checks; say 'report checked'; }
+verb_observe() {
+  say "clock $(date +%s)"
+  [ ! -e "$S/owner" ] || say "owner $(b64 <"$S/owner")"
+  for f in "$d"/in/file.*.path; do
+    [ -e "$f" ] || continue
+    path=$(cat "$f")
+    if [ ! -f "$path" ]; then say "file $(b64 <"$f") missing"
+    else say "file $(b64 <"$f") $(stat -L -c '%U %a' "$path") $(b64 <"$path")"; fi
+  done
+  [ ! -e "$S/sums" ] || strange | sort -u | while IFS= read -r text; do say "changed $(printf %s "$text" | b64)"; done
+  block | while IFS= read -r text; do say "hosts $(printf %s "$text" | b64)"; done
+  unit && say "unit $(systemctl is-active istio.service) $(systemctl is-enabled istio.service 2>/dev/null)"
+  identity
+  ready && say 'ready yes'
+  for tool in $(tools); do
+    "$tool-save" 2>/dev/null | awk -v t="$tool" 'BEGIN { sub(/^iptables-?/, "", t); sub(/^ip6tables-?/, "6", t) }
+      /^[*]/ { table = substr($1, 2) } /^:ISTIO_/ && !seen[table]++ { print "chain " t "/" table }'
+  done
+  if [ -d "$S/run" ] && [ ! -e "$S/run/end" ]; then say "unfinished $(last_step)"; fi
+  say 'report observed'
+}
+# How the unit runs is said there, by us and by whoever put something beside it. What a package brings is its own.
+written() {
+  for f in "$UNITS/istio.service" "$DROP"/*.conf /run/systemd/system/istio.service /run/systemd/system/istio.service.d/*.conf "$S/proxy" "$ROTATE"; do
+    [ ! -f "$f" ] || say "$f"
+  done
+}
+sums() { written | while IFS= read -r text; do sha256sum "$text"; done; }
+# What of that is not as the last bootstrap left it: changed, gone or new.
+strange() {
+  sums | cat - "$S/sums" | sort | uniq -u | cut -c 67-
+  # An engine gives each container an id of its own, so one that somebody made has another, whatever its options.
+  [ ! -e "$S/engine" ] || [ ! -e "$CID" ] || ! v=$(contain inspect -f '{{.Id}}' istio-proxy 2>/dev/null) || [ "$v" = "$(cat "$CID")" ] || say 'the container istio-proxy'
+}
+# What the machine and its proxy are: lines of `observe` and of a final bootstrap.
+identity() {
+  [ ! -r /etc/machine-id ] || say "machine $(b64 </etc/machine-id)"
+  if [ -e "$S/engine" ]; then
+    say "runtime $(engine)"
+    v=$(contain inspect -f '{{index .Config.Labels "mesh-vm.image"}}' istio-proxy 2>/dev/null) && say "image $(say "$v" | b64)"
+    v=$(agent version --short 2>/dev/null | sed -n "s/.*version: *//p")
+  else v=$(version); fi
+  [ -n "$v" ] && say "version $(printf %s "$v" | b64)"
+  # The first certificate only; the rest is the mesh's chain.
+  [ ! -r "$CERTS/cert-chain.pem" ] || say "certificate $(sed '/END CERT/q' "$CERTS/cert-chain.pem" | b64)"
+}

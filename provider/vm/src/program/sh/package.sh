@@ -1,0 +1,143 @@
+
+# Istio's package: fetched before anything stops, installed, taken away.
+version() {
+  if have dpkg-query; then dpkg-query -W -f '${db:Status-Status} ${Version}' istio-sidecar 2>/dev/null | sed -n 's/^installed //p'
+  elif have rpm; then rpm -q --qf '%{VERSION}' istio-sidecar 2>/dev/null | grep -v ' '; fi
+}
+# Somebody else may have installed another one since, or removed it.
+wanted() { v=$(version) && [ -n "$v" ] && [ "$(cat "$S/package" 2>/dev/null)" = "$(field sha256) $v" ]; }
+do_stage() {
+  if has find-address; then
+    f=$(outward); [ -n "$f" ] || { say 'there is no route to the control plane, so no address of its own' >&2 && return 1; }
+    sed -i "s/^ISTIO_SVC_IP=.*/ISTIO_SVC_IP=$f/" "$d"/in/file.*.content || return 1
+  fi
+  if has engine; then pull; return; fi
+  if ! lacks; then return 0; fi
+  has url || released || return 1
+  fetch "$(field url)" "$S/run/package" || return 1
+  sum=$(sha256sum <"$S/run/package" | cut -d ' ' -f 1)
+  [ "$sum" = "$(field sha256)" ] || { say "the package has SHA-256 $sum, not $(field sha256)" >&2 && return 1; }
+  fits
+}
+# Whether this machine can take the package, by its package manager's word and by the libc that Envoy wants.
+fits() {
+  if have dpkg; then dpkg --no-act -i "$S/run/package"; else rpm -U --test --replacepkgs --oldpackage "$S/run/package"; fi >"$d/out" 2>&1 </dev/null
+  say $? >"$d/code"
+  locked || [ "$(cat "$d/code")" = 0 ] || { cat "$d/out" >&2 && return 1; }
+  is=$(getconf GNU_LIBC_VERSION 2>/dev/null | sed -n 's/^glibc 2[.]//p')
+  wants=$(if have dpkg; then dpkg-deb --fsys-tarfile "$S/run/package"; else rpm2cpio "$S/run/package"; fi 2>/dev/null |
+    grep -ao 'GLIBC_2[.][0-9]*' | sed 's/.*[.]//' | sort -n | tail -n 1)
+  [ "${is:-99}" -ge "${wants:-0}" ] || { say "the package needs glibc 2.$wants, and the VM has 2.$is" >&2 && return 1; }
+}
+# Whether a package is to be fetched: the one that is named, or Istio's where there is none, or not of the version asked for.
+lacks() {
+  if has url; then ! wanted; return; fi
+  v=$(version)
+  has release && { [ -z "$v" ] || { has version && [ "$v" != "$(field version | sed 's/-//')" ]; }; }
+}
+# Which package of the release is this machine's, and its digest, which is beside it.
+released() {
+  if have dpkg; then f=deb; else f=rpm; fi
+  case $(uname -m) in aarch64 | arm64) f=$f/istio-sidecar-arm64.$f ;; *) f=$f/istio-sidecar.$f ;; esac
+  { field release && printf /%s "$f"; } >"$d/in/url"
+  fetch "$(field url).sha256" "$d/sum" || { say "there is no $(field url).sha256 for this VM" >&2 && return 1; }
+  cut -d ' ' -f 1 "$d/sum" | tr -d '\n' >"$d/in/sha256"
+}
+# bounded WHAT COMMAND…: with all its tries. Where busybox ends it, its status is the signal's.
+bounded() {
+  what=$1 && shift
+  timeout "$(field wait.fetch)" "$@" && return 0
+  case $? in 124 | 143) say "$what did not come within $(field wait.fetch) seconds" >&2 ;; esac
+  return 1
+}
+# fetch ADDRESS FILE
+fetch() {
+  u=$1
+  case $u in
+  file://*) cp "${u#file://}" "$2" ;;
+  http://* | https://*)
+    # Its address may hold a password, which everybody could read among the arguments.
+    if have curl; then
+      say "url = \"$(say "$u" | sed 's/[\\"]/\\&/g')\"" |
+        bounded 'the package' curl -fsSL --retry 2 --connect-timeout 10 --speed-limit 1 --speed-time 60 -o "$2" -K -
+    else say "$u" | bounded 'the package' wget -nv --tries=3 -T 30 -O "$2" -i - 2>"$d/wget" || { grep -v :// "$d/wget" >&2; false; }; fi ;;
+  *) say "cannot fetch ${u%%:*}: addresses" >&2 && false ;;
+  esac
+}
+# The address that calls to the control plane come from, else those to anywhere.
+outward() {
+  host=$(field control-plane) host=${host%:*} host=${host#'['} host=${host%']'}
+  for to in $(field hosts | cut -d ' ' -f 1) $(getent ahosts "$host" 2>/dev/null | cut -d ' ' -f 1) 192.0.2.1 2001:db8::1; do
+    ip -o route get "$to" 2>/dev/null
+  done |
+    sed -n 's/.* src \([0-9a-f.:]*\).*/\1/p' | head -n 1
+}
+do_install() {
+  id istio-proxy >/dev/null 2>&1 || : >"$S/run/user"
+  [ "$(engine)" = "$(field engine)" ] || rm -f "$UNITS/multi-user.target.wants/istio.service" # it may lead to the other's unit
+  if has engine; then do_contain; return; fi
+  [ ! -e "$S/engine" ] || rm -f "$UNITS/istio.service" "$S/engine" "$S/image" "$S/proxy" || return 1
+  if [ -e "$S/run/package" ]; then
+    if [ -z "$(version)" ]; then : >"$S/run/fresh" && : >"$S/installed"; else
+      for f in $(packaged); do remember "$S/run/keep" "$f" || return 1; done
+    fi
+    remember "$S/run/keep" "$S/package" && unpack && say "$(field sha256) $(version)" >"$S/package" || return 1
+    rm -f "$S/run/package"
+  fi
+  own
+}
+packaged() { say "$BIN/envoy" "$BIN/pilot-agent" "$BIN/istio-start.sh" /var/lib/istio/envoy/envoy_bootstrap_tmpl.json "$(fragment)"; }
+fragment() { systemctl show -p FragmentPath istio.service 2>/dev/null | sed -n 's/^FragmentPath=//p'; }
+# Another package manager may hold the lock on a fresh machine: wait for it, within bounds.
+unpack() { if await "$PACKAGE" unpacked && [ "$(cat "$d/code")" = 0 ]; then :; else cat "$d/out" >&2 && return 1; fi; }
+locked() { [ "$(cat "$d/code")" != 0 ] && grep -qiE '(is|was) locked by|transaction lock' "$d/out"; }
+unpacked() {
+  (
+    umask 022 && exec 9>&- </dev/null
+    if have dpkg; then DEBIAN_FRONTEND=noninteractive dpkg --force-confdef --force-confold -i "$S/run/package"
+    else rpm -U --replacepkgs --oldpackage "$S/run/package"; fi
+  ) >"$d/out" 2>&1
+  say $? >"$d/code"
+  ! locked
+}
+# Root reads the settings, so a broken proxy must not be able to write them.
+own() {
+  for f in /var/lib/istio /var/lib/istio/envoy /var/lib/istio/envoy/*.env; do
+    if [ -d "$f" ]; then mode=0755; elif [ -f "$f" ]; then mode=0644; else continue; fi
+    [ ! -h "$f" ] || [ "$f" = /var/lib/istio ] || { say "$f is a link: whoever made it would choose what becomes root's" >&2 && return 1; }
+    chown root:root "$f" && chmod "$mode" "$f" || return 1
+  done
+  # With tproxy root runs the proxy, and this group is how the rules tell its traffic.
+  if has tproxy; then chgrp istio-proxy "$BIN/envoy" "$BIN/pilot-agent" && chmod 2755 "$BIN/envoy" "$BIN/pilot-agent" || return 1; fi
+  install -d -o istio-proxy -g istio-proxy -m 0755 /var/lib/istio/proxy /etc/certs "$LOG"
+}
+# The package manager's own books cannot be taken back: with no digest of it here, the next
+# bootstrap installs the package that it wants, whichever is registered.
+undo_install() {
+  if [ -e "$S/run/fresh" ]; then uninstall && restore "$S/run/keep"; else
+    restore "$S/run/keep" || return 1
+    [ ! -e "$S/run/keep/set$BIN/pilot-agent" ] || { : >"$S/package" && say "istio-sidecar $(version) is registered, with the files of before" | lines; }
+  fi && { [ ! -e "$S/run/user" ] || drop_user; }
+}
+uninstall() {
+  if ! await "$PACKAGE" purged || registered; then say 'the package did not go away' && cat "$d/out" && return 1; fi >&2
+  (umask 022 && mkdir -p "$BIN") # the package manager takes even that away, once it is empty
+  rm -f "$S/installed" "$S/package" /etc/systemd/system/*.wants/istio.service
+  systemctl daemon-reload
+}
+drop_user() {
+  if [ ! -e "$S/found/user" ] && id istio-proxy >/dev/null 2>&1; then
+    if have userdel; then userdel istio-proxy; else deluser istio-proxy; fi >/dev/null 2>&1
+    if have groupdel; then groupdel istio-proxy; else delgroup istio-proxy; fi >/dev/null 2>&1
+  fi
+  return 0
+}
+purged() {
+  if have dpkg; then dpkg --purge istio-sidecar; elif have rpm; then rpm -e istio-sidecar; fi >"$d/out" 2>&1 9>&- </dev/null
+  say $? >"$d/code"
+  ! locked
+}
+registered() {
+  if have dpkg-query; then dpkg-query -W -f '${db:Status-Status}' istio-sidecar 2>/dev/null | grep -qv '^not-installed'
+  else have rpm && rpm -q istio-sidecar >/dev/null 2>&1; fi
+}

@@ -1,0 +1,55 @@
+
+# Token, files, and the line in the hosts file.
+do_ask() {
+  log 'want token' && since=$(date +%s)
+  await "$(field wait.token)" eval 'answered || forsaken'
+  [ -s "$d/token" ] || { say 'no token came' >&2 && return 1; }
+}
+answered() { [ -s "$d/token" ] || [ -e "$d/revert" ]; }
+# A provider that lost its connection is back soon, or never.
+forsaken() {
+  ! kill -0 "$(cat "$d/follower")" 2>/dev/null || since=$(date +%s)
+  [ "$(date +%s)" -ge $((since + ALONE)) ]
+}
+# An old key and certificate would beat the new token; the set before has them.
+do_token() {
+  rm -f "$CERTS/key.pem" "$CERTS/cert-chain.pem"
+  [ ! -h "${TOKEN%/*}" ] || rm -f "${TOKEN%/*}"
+  install -d -o istio-proxy -g istio-proxy -m 0755 "${TOKEN%/*/*}" &&
+    install -d -o istio-proxy -g istio-proxy -m 0700 "${TOKEN%/*}" && put "$d/token" "$TOKEN" istio-proxy 0600
+}
+undo_token() {
+  if [ -e "$R/token-before" ]; then mkdir -p "${TOKEN%/*}" && rm -f "$TOKEN" && cp -a "$R/token-before" "$TOKEN"; else rm -f "$TOKEN"; fi && restore "$S/run/keep"
+}
+do_place() {
+  for f in "$d"/in/file.*.path; do [ ! -e "$f" ] || { cat "$f" && say ''; }; done >"$d/files"
+  # What the set before had and this one has not, e.g. what fetched a token.
+  [ ! -e "$S/files" ] || while IFS= read -r path; do grep -qxF "$path" "$d/files" || rm -f "$path" || return 1; done <"$S/files"
+  for f in "$d"/in/file.*.path; do
+    [ -e "$f" ] || continue
+    f=${f%.path}
+    put "$f.content" "$(cat "$f.path")" "$(cat "$f.owner")" "$(cat "$f.mode")" || return 1
+  done
+  { ! has hosts || { field hosts && say ''; }; } | sed '/^$/d' >"$d/block"
+  hosts "$d/block" && rotate && put "$d/files" "$S/files" root 0600 && put "$d/in/owner" "$S/owner" root 0600
+}
+# The package ships nothing that bounds the proxy's logs.
+rotate() {
+  [ -d "${ROTATE%/*}" ] || return 0
+  printf '%s\n' "$LOG/*.log {" '  su istio-proxy istio-proxy' '  daily' '  maxsize 100M' '  rotate 7' '  compress' '  copytruncate' \
+    '  missingok' '  notifempty' '}' >"$d/rotate" && put "$d/rotate" "$ROTATE" root 0644
+}
+undo_place() { restore "$S/run/keep" && hosts "$S/run/keep/hosts"; }
+block() { awk '/^# BEGIN mesh-vm$/ { n = 1; t = ""; next } /^# END mesh-vm$/ { if (n) printf "%s", t; n = 0 } { t = t $0 "\n" }' "$HOSTS"; }
+hosts() {
+  block | cmp -s - "$1" && return 0
+  cp -a "$HOSTS" "$HOSTS.mesh" || return 1
+  {
+    # A block that somebody took the end of is not ours to cut: only its mark goes.
+    awk '/^# BEGIN mesh-vm$/ { n = NR } { l[NR] = $0 } /^# END mesh-vm$/ && n { for (i = n; i <= NR; i++) delete l[i]; n = 0 }
+      END { for (i = 1; i <= NR; i++) if (i in l && l[i] != "# BEGIN mesh-vm") print l[i] }' "$HOSTS"
+    [ ! -s "$1" ] || { say '# BEGIN mesh-vm' && cat "$1" && say '# END mesh-vm'; }
+  } >"$HOSTS.mesh" || return 1
+  # A bind mount cannot be renamed over.
+  mv "$HOSTS.mesh" "$HOSTS" 2>/dev/null || { cat "$HOSTS.mesh" >"$HOSTS" && rm -f "$HOSTS.mesh"; }
+}

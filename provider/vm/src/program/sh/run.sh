@@ -1,0 +1,121 @@
+
+# The worker: its steps, the journal, and taking back what a run that died began.
+enter() {
+  d=$1 run=${1##*/} verb=$(field verb) patience=$(field wait.lock)
+  say $$ >"$d/pid"
+  trap '' HUP && exec 9>"$R/lock"
+  await "${patience:-30}" flock -n 9 || finish "busy $(cat "$R/holder")"
+  say "$run ${verb:-undo}" >"$R/holder"
+}
+work() {
+  enter "$1"
+  for f in "$R"/*/log; do case $f in "$d"/*) ;; *) ! grep -qx end "$f" || rm -rf "${f%/log}" ;; esac; done
+  # A removal clears away what cannot be undone.
+  bury || [ "$verb" = remove ] || finish "halfway $(last_step)"
+  calm=$(requests) calm_since=$(date +%s)
+  "run_$verb"
+}
+# Undoes a run that died, and tells who follows it.
+bury() {
+  [ ! -e "$S/run/end" ] || return 0
+  dead=$R/$(cat "$S/run/id" 2>/dev/null)
+  undo || return 1
+  [ ! -e "$dead/log" ] || { rm -rf "$dead/in" "$dead/token" && printf '%s\n' 'report reverted' end >>"$dead/log"; }
+}
+# Ends what a worker could not: the dead man's timer, a reboot, a kill, a late `revert`.
+mend() {
+  systemctl stop "mesh-vm-${1##*/}.service" 2>/dev/null
+  enter "$1"
+  if [ "$(cat "$S/run/id" 2>/dev/null)" != "$run" ]; then
+    [ "$verb:$(reached)" != remove:stop ] || serve_on
+    log "failed $(reached)" && finish reverted
+  fi
+  if [ -e "$S/run/end" ] && [ ! -e "$d/revert" ]; then committed; fi
+  rm -f "$S/run/end"
+  if [ -e "$d/awaits" ] || [ -e "$d/revert" ]; then fail verdict; fi
+  say 'the run was cut off on the VM' | lines
+  fail "$(last_step)"
+}
+# At the VM's boot, of the copy in the journal: nobody may ever ask for a run that it cut off.
+boot() {
+  NOW=--no-block d='' # the proxy starts behind this
+  run=$1 && mkdir -p "$R" && d=$(mktemp -d "$R/in.XXXXXX") && : >"$d/log" && cp "$0" "$d/program" || return 1
+  # Who asked for the result was faster.
+  if mv -T "$d" "$R/$run" 2>/dev/null; then mend "$R/$run"; else rm -rf "$d"; fi
+}
+finish() { rm -rf "$d/in" "$d/token"; log "report $*" && log end; exit 0; }
+run_bootstrap() {
+  if [ -e "$S/owner" ] && [ "$(namespace <"$S/owner")" != "$(field owner | namespace)" ]; then
+    finish "foreign $(b64 <"$S/owner")" # a VM has one namespace
+  fi
+  settled || { log 'step boot' && await "$(field wait.boot)" settled; } || say 'cloud-init still runs' | lines
+  for s in $STEPS; do step "$s" || fail "$s"; done
+  if unproven; then
+    : >"$d/awaits" && log 'report awaits'
+    await "$(field wait.verdict)" decided
+    [ -e "$d/commit" ] || fail verdict
+  fi
+  committed
+}
+# The first boot of a fresh machine installs and writes what it was made for: that comes first.
+settled() { [ "$(field wait.boot)" = 0 ] || [ ! -e "$BOOT/status.json" ] || [ -e "$BOOT/result.json" ]; }
+# Rules that are new here might lock everybody out: they need a verdict over a new connection.
+unproven() { [ "$(field redirect)" = yes ] && [ ! -e "$S/run/proven" ]; }
+namespace() { sed 's/^[^ ]* //; s:/.*::'; }
+last_step() { tail -n 1 "$S/run/steps" 2>/dev/null; }
+# The journal is written before the step: what it names may have happened.
+step() {
+  log "step $1"
+  if [ "$1" != check ]; then
+    { [ "$(cat "$S/run/id" 2>/dev/null)" = "$run" ] || journal; } 2>"$d/err" || return 1
+    { say "$1" >>"$S/run/steps"; } 2>"$d/err" || return 1
+  fi
+  hook "$1"; "do_$1" 2>"$d/err"
+}
+journal() {
+  there=$(for f in $DIRS; do [ ! -e "$f" ] || say "$f"; done)
+  rm -rf "$S/run"
+  (umask 022 && mkdir -p "${S%/*}") && mkdir -p "$S/run" "$S/found" || return 1
+  [ -e "$S/found/dirs" ] || say "$there" >"$S/found/dirs"
+  : >"$S/run/steps" && cp "$d/program" "$S/run/program" && say "$run" >"$S/run/id" || return 1
+  # A link by hand needs no reload: it is for the next boot.
+  printf '%s\n' '[Unit]' 'Description=Takes back a bootstrap that was cut off' 'Before=istio.service' \
+    '[Service]' 'Type=oneshot' "ExecStart=/bin/sh $S/run/program boot $run" >"$d/unit" &&
+    put "$d/unit" "$UNITS/$UNDO" root 0644 && (umask 022 && mkdir -p "$UNITS/multi-user.target.wants") && ln -sf "../$UNDO" "$UNITS/multi-user.target.wants/$UNDO"
+}
+# At the end of the journal: a boot has nothing to take back.
+close() { rm -f "$UNITS/$UNDO" "$UNITS/multi-user.target.wants/$UNDO"; }
+fail() {
+  log "failed $1"
+  case $1 in check) ;; start | ready) last_words ;; *) lines <"$d/err" ;; esac 2>/dev/null
+  undo || finish "halfway $1"
+  case $1 in start | ready) ! has now || hop ;; esac # after a reboot nothing says any more what was wanted
+  finish reverted
+}
+# What could not be undone stays in the journal, and the set before with it, for the next run.
+undo() {
+  if [ ! -e "$S/run/steps" ] || [ -e "$S/run/end" ]; then return 0; fi
+  undone=1
+  sed '1!G;h;$!d' "$S/run/steps" >"$d/undo"
+  while read -r s <&5; do
+    log "undo $s"
+    ! have "undo_$s" || "undo_$s" 2>"$d/err" || { say "undoing $s failed" >>"$d/err" && lines <"$d/err" && undone=; }
+  done 5<"$d/undo"
+  [ -n "$undone" ] || return 1
+  close
+  rm -rf "$S/run" "$R/token-before"; [ -e "$S/owner" ] || forget
+}
+committed() {
+  # The package that a container took the place of goes at the end: its files are in the set before.
+  if [ -e "$S/engine" ] && [ -e "$S/installed" ] && ! uninstall 2>"$d/err"; then lines <"$d/err"; fi
+  systemctl -q enable istio.service 2>/dev/null; disarm
+  # Where there is no room for them, nothing is held against them.
+  { sums >"$d/sums" && put "$d/sums" "$S/sums" root 0600; } 2>/dev/null || rm -f "$S/sums" "$S/sums.mesh"
+  # Another name for the journal needs no room on a full disk.
+  [ -e "$S/run/end" ] || ln "$S/run/steps" "$S/run/end" || fail commit
+  close
+  rm -rf "$R/token-before" "$S/run/package"
+  { identity; v=$(bypass) && [ -n "$v" ] && say "ipv6 $(printf %s "$v" | b64)"
+    v=$(published) && [ -n "$v" ] && say "published $(printf %s "$v" | b64)"; } >>"$d/log"
+  finish committed
+}
