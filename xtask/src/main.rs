@@ -8,6 +8,8 @@ mod codegen;
 mod demo;
 mod docs;
 mod examples;
+#[cfg(test)]
+mod imports;
 mod install;
 mod libtest;
 mod page;

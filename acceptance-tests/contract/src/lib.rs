@@ -18,6 +18,7 @@
 //! # }
 //! ```
 
+mod answer;
 mod client;
 mod number;
 mod path;
@@ -28,17 +29,20 @@ pub mod rules;
 pub mod schema;
 mod tls;
 mod value;
+mod violation;
+mod walk;
 
 #[cfg(test)]
 mod testing;
 
-pub use client::{Answer, Client, Diagnostic, Error, Severity};
+pub use answer::{Answer, Diagnostic, Error, Severity};
+pub use client::Client;
 pub use path::{Path, Step};
 pub use play::{Action, DataSource, EphemeralResource, Opened, Plan, Resource, State};
 pub use process::{Address, COOKIE, Handshake, Process, connect, in_memory};
-pub use rules::{Rule, Violation};
 pub use tls::ClientCertificate;
 pub use value::{Mismatch, Type, UNKNOWN, Value};
+pub use violation::{Rule, Violation};
 
 /// The protocol's messages, for calls that are not played.
 pub use proto::tfplugin6 as wire;

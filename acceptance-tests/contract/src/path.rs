@@ -5,8 +5,6 @@ use std::fmt;
 use proto::tfplugin6::AttributePath;
 use proto::tfplugin6::attribute_path::step::Selector;
 
-use crate::Value;
-
 /// One step into a value.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Step {
@@ -46,18 +44,6 @@ impl Path {
         let mut steps = self.0.clone();
         steps.push(inner.into());
         Self(steps)
-    }
-
-    /// Returns what lies there: unknown within unknown, nothing within null.
-    pub fn find<'a>(&self, value: &'a Value) -> Option<&'a Value> {
-        self.0
-            .iter()
-            .try_fold(value, |value, step| match (value, step) {
-                (Value::Unknown, _) => Some(value),
-                (Value::Map(items), Step::Name(name)) => items.get(name),
-                (Value::List(items), Step::Index(index)) => items.get(*index),
-                _ => None,
-            })
     }
 }
 

@@ -3,7 +3,8 @@
 use proto::tfplugin6 as wire;
 use serde_json::Value as Json;
 
-use crate::client::{Answer, capabilities, encode, failed};
+use crate::answer::{Answer, encode, failed};
+use crate::client::capabilities;
 use crate::schema::{self, Attributes};
 use crate::{Client, Error, Path, Rule, Type, Value, Violation};
 
@@ -71,8 +72,36 @@ pub struct Resource<'a> {
     identity: Option<Type>,
 }
 
+impl Client {
+    /// Returns a resource type, to be played.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchType`]; [`Error::Broken`] if Terraform would not load its schema.
+    pub fn resource(&self, name: &str) -> Result<Resource<'_>, Error> {
+        let found = self
+            .schema()
+            .resource_schemas
+            .get(name)
+            .ok_or_else(|| Error::NoSuchType(name.to_owned()))?;
+        let at = Path::default().then(&name.to_owned());
+        let attributes = schema::read(Some(found), &at)?;
+        let identity = self
+            .identities()
+            .get(name)
+            .map(|identity| schema::identity(identity, &at))
+            .transpose()?;
+        Ok(Resource::new(
+            self,
+            name,
+            found.version,
+            attributes,
+            identity,
+        ))
+    }
+}
+
 impl<'a> Resource<'a> {
-    pub(crate) fn new(
+    fn new(
         client: &'a Client,
         name: &str,
         version: i64,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::Value;
 use crate::schema::{Attribute, Attributes, Nesting, Shape};
+use crate::walk::{child, items};
 
 /// Returns the proposed new state of a resource. `prior` is null for a new one.
 pub(crate) fn object(attributes: &Attributes, prior: &Value, config: &Value) -> Value {
@@ -14,24 +15,6 @@ pub(crate) fn object(attributes: &Attributes, prior: &Value, config: &Value) -> 
         )
     };
     Value::Map(attributes.iter().map(propose).collect())
-}
-
-/// Returns what lies below a name: null below null, unknown below unknown.
-pub(crate) fn child<'a>(value: &'a Value, name: &str) -> &'a Value {
-    match value {
-        Value::Map(items) => items.get(name).unwrap_or(&Value::Null),
-        Value::Unknown => &Value::Unknown,
-        _ => &Value::Null,
-    }
-}
-
-/// Returns the elements of a list or set; none if it is null or unknown.
-pub(crate) fn items(value: &Value) -> &[Value] {
-    if let Value::List(items) = value {
-        items
-    } else {
-        &[]
-    }
 }
 
 fn value(attribute: &Attribute, prior: &Value, config: &Value) -> Value {

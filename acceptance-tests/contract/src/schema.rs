@@ -6,7 +6,7 @@ use proto::tfplugin6 as wire;
 use wire::schema::nested_block::NestingMode as BlockNesting;
 use wire::schema::object::NestingMode;
 
-use crate::proposed::{child, items};
+use crate::walk::{child, items};
 use crate::{Mismatch, Path, Rule, Type, Value, Violation};
 
 /// How often a nested object can occur.

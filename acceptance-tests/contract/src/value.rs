@@ -6,8 +6,8 @@ use std::ops::Index;
 
 use serde_json::Value as Json;
 
-use crate::Path;
 use crate::number;
+use crate::{Path, Step};
 
 mod msgpack;
 
@@ -289,10 +289,24 @@ impl Mismatch {
         }
     }
 
-    fn below(self, step: impl Into<crate::Step>) -> Self {
+    fn below(self, step: impl Into<Step>) -> Self {
         Self {
             path: self.path.below(step),
             ..self
         }
+    }
+}
+
+impl Path {
+    /// Returns what lies there: unknown within unknown, nothing within null.
+    pub fn find<'a>(&self, value: &'a Value) -> Option<&'a Value> {
+        self.0
+            .iter()
+            .try_fold(value, |value, step| match (value, step) {
+                (Value::Unknown, _) => Some(value),
+                (Value::Map(items), Step::Name(name)) => items.get(name),
+                (Value::List(items), Step::Index(index)) => items.get(*index),
+                _ => None,
+            })
     }
 }

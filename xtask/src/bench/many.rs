@@ -1,6 +1,5 @@
 //! What many VMs in one apply cost, beside what one costs: time, and the provider's memory.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,11 +8,11 @@ use std::time::Duration;
 
 use acceptance_tests::{Failure, Result};
 use bed::{Bed, Vm};
-use serde_json::{Value, json};
+use serde_json::json;
 use tempfile::TempDir;
 
-use super::open::{self, Open};
-use super::resident;
+use super::open::{self, Open, Vms};
+use super::process::{processes, resident};
 use crate::cargo::root;
 use crate::terraform::Terraform;
 
@@ -35,9 +34,6 @@ pub(super) struct Costs {
     /// While more sessions are open than the bed has VMs.
     pub(super) open: Open,
 }
-
-/// VMs by name, as the configuration has them.
-pub(super) type Vms = BTreeMap<String, Value>;
 
 /// Bootstraps a bed's first VM, then all of them at once, each time from nothing.
 ///
@@ -111,15 +107,6 @@ fn memory(program: &Path) -> u64 {
     let sizes = processes(program).into_iter();
     let size = |id| resident(&fs::read_to_string(format!("/proc/{id}/status")).ok()?);
     sizes.filter_map(size).max().unwrap_or_default()
-}
-
-/// Returns the processes of a program.
-pub(super) fn processes(program: &Path) -> Vec<u32> {
-    let processes = fs::read_dir("/proc").into_iter().flatten().flatten();
-    processes
-        .filter(|process| fs::read_link(process.path().join("exe")).is_ok_and(|exe| exe == program))
-        .filter_map(|process| process.file_name().to_str()?.parse().ok())
-        .collect()
 }
 
 #[cfg(test)]

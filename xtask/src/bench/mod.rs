@@ -4,6 +4,7 @@
 
 mod many;
 mod open;
+mod process;
 mod round_trips;
 mod start;
 
@@ -202,14 +203,6 @@ fn line(figure: &Figure) -> String {
         .to_owned()
 }
 
-/// Returns the resident memory, in KiB, from `/proc/PID/status`.
-fn resident(status: &str) -> Option<u64> {
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))?;
-    line.trim().strip_suffix(" kB")?.trim().parse().ok()
-}
-
 fn millis(time: Duration) -> f64 {
     time.as_secs_f64() * 1000.0
 }
@@ -217,17 +210,4 @@ fn millis(time: Duration) -> f64 {
 #[expect(clippy::cast_precision_loss, reason = "shown with one digit")]
 fn megabytes(bytes: u64) -> f64 {
     bytes as f64 / 1024.0 / 1024.0
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn memory_is_what_is_resident() {
-        assert_eq!(
-            resident("VmPeak:\t  9000 kB\nVmRSS:\t  1834 kB\nThreads:\t1\n"),
-            Some(1834)
-        );
-    }
 }

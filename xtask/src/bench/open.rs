@@ -13,8 +13,7 @@ use acceptance_tests::{Done, Failure, Result};
 use bed::{Bed, Vm};
 use serde_json::{Value, json};
 
-use super::many::{Vms, processes};
-use super::resident;
+use super::process::{processes, resident};
 use crate::terraform::Terraform;
 
 /// How many sessions are open.
@@ -27,6 +26,9 @@ const PATIENCE: Duration = Duration::from_mins(1);
 const GZIP: &str = "#!/bin/sh\n/usr/bin/gzip \"$@\" && cat /var/tmp/gate\n";
 const GATE: &str =
     "unit() { await 60 [ -e /var/tmp/open ]; systemctl cat istio.service >/dev/null 2>&1; }\n";
+
+/// VMs by name, as the configuration has them.
+pub(super) type Vms = BTreeMap<String, Value>;
 
 /// What is there while all sessions are open.
 pub(super) struct Open {

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use contract::{COOKIE, ClientCertificate};
 
-use super::resident;
+use super::process::resident;
 
 const STARTS: usize = 20;
 

@@ -4,7 +4,7 @@ use proto::tfplugin6 as wire;
 use serde_json::Value as Json;
 
 use super::{Action, Plan, Resource, State, broken, wire_identity};
-use crate::client::{Answer, decode, encode, failed};
+use crate::answer::{Answer, decode, encode, failed};
 use crate::{Error, Mismatch, Rule, Value, rules};
 
 impl Resource<'_> {

@@ -4,9 +4,10 @@ use proto::tfplugin6 as wire;
 use serde_json::Value as Json;
 
 use super::{broken, deferred};
-use crate::client::{Answer, capabilities, decode, encode, failed};
+use crate::answer::{Answer, decode, encode, failed};
+use crate::client::capabilities;
 use crate::schema::{self, Attributes};
-use crate::{Client, Error, Rule, Type, Value, rules};
+use crate::{Client, Error, Path, Rule, Type, Value, rules};
 
 /// A data source of a provider.
 #[derive(Debug)]
@@ -17,8 +18,24 @@ pub struct DataSource<'a> {
     ty: Type,
 }
 
+impl Client {
+    /// Returns a data source, to be played.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchType`]; [`Error::Broken`] if Terraform would not load its schema.
+    pub fn data_source(&self, name: &str) -> Result<DataSource<'_>, Error> {
+        let found = self
+            .schema()
+            .data_source_schemas
+            .get(name)
+            .ok_or_else(|| Error::NoSuchType(name.to_owned()))?;
+        let at = Path::default().then(&name.to_owned());
+        Ok(DataSource::new(self, name, schema::read(Some(found), &at)?))
+    }
+}
+
 impl<'a> DataSource<'a> {
-    pub(crate) fn new(client: &'a Client, name: &str, attributes: Attributes) -> Self {
+    fn new(client: &'a Client, name: &str, attributes: Attributes) -> Self {
         Self {
             client,
             name: name.to_owned(),

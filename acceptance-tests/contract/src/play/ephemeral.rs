@@ -4,9 +4,10 @@ use proto::tfplugin6 as wire;
 use serde_json::Value as Json;
 
 use super::{broken, deferred};
-use crate::client::{Answer, capabilities, decode, encode, failed};
+use crate::answer::{Answer, decode, encode, failed};
+use crate::client::capabilities;
 use crate::schema::{self, Attributes};
-use crate::{Client, Error, Rule, Type, Value, rules};
+use crate::{Client, Error, Path, Rule, Type, Value, rules};
 
 /// An ephemeral resource of a provider.
 #[derive(Debug)]
@@ -28,8 +29,25 @@ pub struct Opened {
     pub private: Option<Vec<u8>>,
 }
 
+impl Client {
+    /// Returns an ephemeral resource, to be played.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchType`]; [`Error::Broken`] if Terraform would not load its schema.
+    pub fn ephemeral_resource(&self, name: &str) -> Result<EphemeralResource<'_>, Error> {
+        let found = self
+            .schema()
+            .ephemeral_resource_schemas
+            .get(name)
+            .ok_or_else(|| Error::NoSuchType(name.to_owned()))?;
+        let at = Path::default().then(&name.to_owned());
+        let attributes = schema::read(Some(found), &at)?;
+        Ok(EphemeralResource::new(self, name, attributes))
+    }
+}
+
 impl<'a> EphemeralResource<'a> {
-    pub(crate) fn new(client: &'a Client, name: &str, attributes: Attributes) -> Self {
+    fn new(client: &'a Client, name: &str, attributes: Attributes) -> Self {
         Self {
             client,
             name: name.to_owned(),

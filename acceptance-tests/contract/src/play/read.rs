@@ -4,7 +4,8 @@ use proto::tfplugin6 as wire;
 use serde_json::Value as Json;
 
 use super::{Resource, State, broken, deferred, wire_identity};
-use crate::client::{Answer, capabilities, decode, encode, failed};
+use crate::answer::{Answer, decode, encode, failed};
+use crate::client::capabilities;
 use crate::{Error, Rule, Value, rules};
 
 impl Resource<'_> {

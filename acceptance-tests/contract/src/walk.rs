@@ -1,0 +1,21 @@
+//! One step into a value.
+
+use crate::Value;
+
+/// Returns what lies below a name: null below null, unknown below unknown.
+pub(crate) fn child<'a>(value: &'a Value, name: &str) -> &'a Value {
+    match value {
+        Value::Map(items) => items.get(name).unwrap_or(&Value::Null),
+        Value::Unknown => &Value::Unknown,
+        _ => &Value::Null,
+    }
+}
+
+/// Returns the elements of a list or set; none if it is null or unknown.
+pub(crate) fn items(value: &Value) -> &[Value] {
+    if let Value::List(items) = value {
+        items
+    } else {
+        &[]
+    }
+}
