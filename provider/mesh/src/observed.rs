@@ -157,6 +157,8 @@ pub struct ObservedVm {
 pub enum Seen {
     /// There is none.
     Missing,
+    /// It is there and was not read: why, e.g. `is a link`.
+    Odd(String),
     /// It is there.
     File {
         /// User that owns it.

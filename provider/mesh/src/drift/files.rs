@@ -18,6 +18,7 @@ pub(super) fn compare(bundle: &Bundle, observed: &BTreeMap<String, Seen>, lines:
         match (observed.get(&file.path), file.watch) {
             (None, _) => {}
             (Some(Seen::Missing), _) => lines.push(format!("{} is missing", file.path)),
+            (Some(Seen::Odd(why)), _) => lines.push(format!("{} {}", file.path, plain(why))),
             (
                 Some(Seen::File {
                     owner,

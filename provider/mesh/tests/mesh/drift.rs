@@ -383,6 +383,22 @@ fn owner_mode_and_presence_of_files() {
     );
 }
 
+/// Whatever it is: a bootstrap puts the file there again.
+#[test]
+fn what_is_not_read_is_drift() {
+    check_vm(
+        |vm| {
+            let link = Seen::Odd("is a link".into());
+            vm.files.insert(ROOT.into(), link);
+            let large = Seen::Odd("has 314572800 bytes\u{1b}[2J".into());
+            vm.files.insert(MESH.into(), large);
+        },
+        &expect![[r#"
+            files: /etc/istio/config/mesh has 314572800 bytes\u{1b}[2J
+            files: /etc/certs/root-cert.pem is a link"#]],
+    );
+}
+
 #[test]
 fn the_trust_root_that_the_agent_rewrote_is_no_drift() {
     let root = |owner: &str, mode, content: &str| {

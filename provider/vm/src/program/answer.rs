@@ -172,11 +172,12 @@ impl Answer {
     }
 }
 
-/// Reads `PATH missing` or `PATH OWNER MODE [CONTENT]`, path and content in base64.
+/// Reads `PATH missing`, `PATH odd WHY` or `PATH OWNER MODE [CONTENT]`; path, reason and content in base64.
 fn file(words: &[String]) -> Option<(String, Seen)> {
     let path = decode(words.first()?)?;
     let seen = match words.get(1..)? {
         [missing] if missing == "missing" => Seen::Missing,
+        [odd, why] if odd == "odd" => Seen::Odd(decode(why)?.trim().to_owned()),
         [owner, mode, content @ ..] => Seen::File {
             owner: owner.clone(),
             mode: u32::from_str_radix(mode, 8).ok()?,

@@ -15,4 +15,5 @@ mod packages;
 mod parts;
 mod runs;
 mod stage;
+mod traps;
 mod undoing;

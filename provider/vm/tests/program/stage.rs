@@ -102,7 +102,7 @@ impl Stage {
             "R={root}/run S={root}/lib/mesh HOSTS={root}/hosts CERTS={root}/certs BIN={root}/bin LOG={root}/log\n\
              DROP={root}/drop UNITS={root}/units CID={root}/cid BOOT={root}/cloud-init ROTATE={root}/rotate.d/mesh-vm TOKEN={root}/secrets/tokens/istio-token DIRS=\"$CERTS $DROP ${{TOKEN%/*/*}}\"\n\
              detach() {{ setsid {shell} \"$d/program\" \"$2\" \"$d\" </dev/null >/dev/null 2>&1 & }}\n\
-             {HARMLESS}\n{own}\n"
+             ROOT=$(id -u)\n{HARMLESS}\n{own}\n"
         )
     }
 

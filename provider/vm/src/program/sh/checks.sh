@@ -65,11 +65,13 @@ do_check() { checks >"$d/checks"; ! grep -q ' bad ' "$d/checks" || { bad 1 && re
 last_words() {
   {
     journalctl -q -u istio.service -n 10 -o cat --no-pager
-    { for f in istio.err.log istio.log; do read -r size && tail -c "+$((size + 1))" "$LOG/$f"; done; } <"$d/sizes"
+    { for f in istio.err.log istio.log; do read -r size && logged "$LOG/$f" "$size"; done; } <"$d/sizes"
   } 2>/dev/null | awk '{ text = $0; sub(/^[^ \t]*[ \t]*/, "", text) } 
     !/\tinfo\t|COMMAND=/ && !/^ *[A-Za-z_-]+:/ && tolower(text) ~ /warn|err|crit|fatal|panic|fail|denied|not found/ && !seen[text]++' >"$d/tail"
   lines <"$d/tail"
 }
+# logged FILE SIZE: what came to the log since it had that size, the end of it at most.
+logged() { (LARGEST=$((1 << 62)) && peek "$1" tail -c "+$(($2 + 1))") | tail -c 65536; }
 # The way is looked at without the proxy's rules: they would answer for it.
 hop() { checks >"$d/checks" 2>/dev/null; if clue; then bad ''; else bad 1; fi; }
 clue() {

@@ -15,6 +15,7 @@ S=/var/lib/istio/mesh      # what outlives a reboot: owner, journal, the set bef
 DROP=/etc/systemd/system/istio.service.d HOSTS=/etc/hosts CERTS=/etc/certs BIN=/usr/local/bin LOG=/var/log/istio
 TOKEN=/var/run/secrets/tokens/istio-token LOOSE=/proc/sys/net/netfilter/nf_conntrack_tcp_loose
 CID=/run/istio-proxy.cid BOOT=/run/cloud-init ROTATE=/etc/logrotate.d/mesh-vm UNITS=/etc/systemd/system UNDO=mesh-vm-undo.service
+ROOT=0 LARGEST=1048576     # whose folders are safe; how many bytes of a file are read
 PACKAGE=120 ALONE=45       # seconds: for another package manager, for a provider to come back
 # What Istio's package and the agent make and no package manager takes away.
 DIRS="/etc/istio /etc/certs /var/log/istio /var/run/secrets /var/lib/istio /var/lib/istio/bin $DROP"

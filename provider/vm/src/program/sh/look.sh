@@ -7,8 +7,7 @@ verb_observe() {
   for f in "$d"/in/file.*.path; do
     [ -e "$f" ] || continue
     path=$(cat "$f")
-    if [ ! -f "$path" ]; then say "file $(b64 <"$f") missing"
-    else say "file $(b64 <"$f") $(stat -L -c '%U %a' "$path") $(b64 <"$path")"; fi
+    say "file $(b64 <"$f") $(seen "$path")"
   done
   [ ! -e "$S/sums" ] || strange | sort -u | while IFS= read -r text; do say "changed $(printf %s "$text" | b64)"; done
   block | while IFS= read -r text; do say "hosts $(printf %s "$text" | b64)"; done
@@ -21,6 +20,14 @@ verb_observe() {
   done
   if [ -d "$S/run" ] && [ ! -e "$S/run/end" ]; then say "unfinished $(last_step)"; fi
   say 'report observed'
+}
+# What lies at PATH: `missing`, `odd` with why, or owner, mode and content.
+# shellcheck disable=SC2016 # the inner shell expands it
+seen() {
+  if [ ! -e "$1" ] && [ ! -h "$1" ]; then say missing
+  elif found=$(peek "$1" sh -c 'stat -L -c "%U %a" /proc/self/fd/0 && head -c "$1" | base64' sh "$LARGEST"); then
+    say "$found" | { read -r access && printf '%s ' "$access" && tr -d '\n' && say ''; }
+  else say "odd $({ odd "$1" || say 'changes while it is read'; } | b64)"; fi
 }
 # How the unit runs is said there, by us and by whoever put something beside it. What a package brings is its own.
 written() {
@@ -45,5 +52,6 @@ identity() {
   else v=$(version); fi
   [ -n "$v" ] && say "version $(printf %s "$v" | b64)"
   # The first certificate only; the rest is the mesh's chain.
-  [ ! -r "$CERTS/cert-chain.pem" ] || say "certificate $(sed '/END CERT/q' "$CERTS/cert-chain.pem" | b64)"
+  v=$(peek "$CERTS/cert-chain.pem" sed '/END CERT/q') && say "certificate $(say "$v" | b64)"
+  :
 }

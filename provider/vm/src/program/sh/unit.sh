@@ -72,7 +72,7 @@ do_start() {
     systemd-run --quiet --collect --unit=mesh-vm-deadman --timer-property=AccuracySec=1s \
       --on-active=$(($(field wait.ready) + $(field wait.verdict) + 30))s /bin/sh "$d/program" mend "$d" || return 1
   fi
-  for f in istio.err.log istio.log; do wc -c <"$LOG/$f" 2>/dev/null || say 0; done >"$d/sizes"
+  for f in istio.err.log istio.log; do stat -c %s "$LOG/$f" 2>/dev/null || say 0; done >"$d/sizes"
   systemctl daemon-reload && systemctl restart istio.service
 }
 undo_start() { disarm; systemctl -q disable istio.service 2>/dev/null; halt; }
