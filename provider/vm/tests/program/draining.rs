@@ -26,7 +26,7 @@ fn drained(shell: &'static str, now: &str, wait: u32) -> (String, u32) {
     fs::set_permissions(&agent, fs::Permissions::from_mode(0o755)).unwrap();
     stage.part(&format!(
         "export NOW='{now}'; mkdir \"$d/in\" && say {wait} >\"$d/in/wait.drain\"; running() {{ :; }}; pause() {{ sleep 0.05; }}
-         calm=$(requests) calm_since=$(date +%s); drain"
+         calm=$(requests) calm_since=$(uptime); drain"
     ));
     let calls = fs::read_to_string(stage.path("bin/pilot-agent.calls")).unwrap();
     let log = fs::read_to_string(stage.path("log")).unwrap_or_default();

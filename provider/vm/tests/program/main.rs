@@ -17,3 +17,4 @@ mod runs;
 mod stage;
 mod traps;
 mod undoing;
+mod waits;

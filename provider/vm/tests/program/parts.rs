@@ -437,3 +437,36 @@ fn a_drop_in_of_somebody_else_stays_when_the_proxy_goes() {
         }
     }
 }
+
+/// The unit reads them: without its guard it does not start.
+#[test]
+fn a_part_of_ours_that_is_changed_or_gone_is_told_and_an_upgrade_tells_nothing() {
+    const PARTS: [&str; 4] = ["bin/sudo", "engine", "guard", "image"];
+    for shell in SHELLS {
+        let stage = Stage::new(shell);
+        fs::create_dir_all(stage.path("lib/mesh/bin")).unwrap();
+        fs::create_dir_all(stage.path("units")).unwrap();
+        fs::write(stage.path("units/istio.service"), "unit").unwrap();
+        let own = "contain() { false; }";
+        // What an older version left: sums of the unit alone.
+        stage.part("sums >\"$S/sums\"");
+        for part in PARTS {
+            fs::write(stage.path("lib/mesh").join(part), part).unwrap();
+        }
+        assert_eq!(stage.part(&format!("{own}; strange")), "", "{shell}");
+
+        stage.part("sums >\"$S/sums\"");
+        assert_eq!(stage.part(&format!("{own}; strange")), "", "{shell}");
+        fs::remove_file(stage.path("lib/mesh/guard")).unwrap();
+        for part in ["bin/sudo", "engine", "image"] {
+            fs::write(stage.path("lib/mesh").join(part), "changed").unwrap();
+        }
+        let root = stage.root.path().display();
+        let expected = PARTS.map(|part| format!("{root}/lib/mesh/{part}\n"));
+        assert_eq!(
+            stage.part(&format!("{own}; strange | sort -u")),
+            expected.concat(),
+            "{shell}"
+        );
+    }
+}

@@ -9,8 +9,20 @@ field() { cat "$d/in/$1" 2>/dev/null; }
 has() { [ -e "$d/in/$1" ]; }
 log() { say "$*" >>"$d/log"; }
 pause() { sleep 0.2 2>/dev/null || sleep 1; }
+# Seconds since the boot. Waits count these: the wall clock of a fresh machine is set while they wait.
+uptime() {
+  read -r up _ </proc/uptime
+  say "${up%%.*}"
+}
 # await SECONDS COMMAND…: until it succeeds.
-await() { limit=$(($(date +%s) + $1)) && shift; until "$@"; do [ "$(date +%s)" -lt "$limit" ] || return 1; pause; done; }
+await() {
+  limit=$(($(uptime) + $1))
+  shift
+  until "$@"; do
+    [ "$(uptime)" -lt "$limit" ] || return 1
+    pause
+  done
+}
 # Text for people: the last lines, bounded, without anything that looks like a token.
 lines() {
   sed 's/eyJ[A-Za-z0-9_-]*[.][A-Za-z0-9_.-]*/[token]/g' | tail -n 20 | cut -c 1-400 |

@@ -34,14 +34,23 @@ written() {
   for f in "$UNITS/istio.service" "$DROP"/*.conf /run/systemd/system/istio.service /run/systemd/system/istio.service.d/*.conf "$S/proxy" "$ROTATE"; do
     [ ! -f "$f" ] || say "$f"
   done
+  own_parts | while IFS= read -r text; do
+    [ ! -f "$text" ] || say "$text"
+  done
 }
+# What the unit reads in our folder.
+own_parts() { printf '%s\n' "$S/guard" "$S/bin/sudo" "$S/engine" "$S/image"; }
 sums() { written | while IFS= read -r text; do sha256sum "$text"; done; }
 # What of that is not as the last bootstrap left it: changed, gone or new.
 strange() {
-  sums | cat - "$S/sums" | sort | uniq -u | cut -c 67-
+  sums | cat - "$S/sums" | sort | uniq -u | cut -c 67- | while IFS= read -r text; do
+    unlisted "$text" || say "$text"
+  done
   # An engine gives each container an id of its own, so one that somebody made has another, whatever its options.
   [ ! -e "$S/engine" ] || [ ! -e "$CID" ] || ! v=$(contain inspect -f '{{.Id}}' istio-proxy 2>/dev/null) || [ "$v" = "$(cat "$CID")" ] || say 'the container istio-proxy'
 }
+# Older versions made no sums of our own parts, which are no difference then.
+unlisted() { own_parts | grep -qxF "$1" && ! cut -c 67- "$S/sums" | grep -qxF "$1"; }
 # What the machine and its proxy are: lines of `observe` and of a final bootstrap.
 identity() {
   [ ! -r /etc/machine-id ] || say "machine $(b64 </etc/machine-id)"

@@ -1,15 +1,15 @@
 
 # Token, files, and the line in the hosts file.
 do_ask() {
-  log 'want token' && since=$(date +%s)
+  log 'want token' && since=$(uptime)
   await "$(field wait.token)" eval 'answered || forsaken'
   [ -s "$d/token" ] || { say 'no token came' >&2 && return 1; }
 }
 answered() { [ -s "$d/token" ] || [ -e "$d/revert" ]; }
 # A provider that lost its connection is back soon, or never.
 forsaken() {
-  ! kill -0 "$(cat "$d/follower")" 2>/dev/null || since=$(date +%s)
-  [ "$(date +%s)" -ge $((since + ALONE)) ]
+  ! kill -0 "$(cat "$d/follower")" 2>/dev/null || since=$(uptime)
+  [ "$(uptime)" -ge $((since + ALONE)) ]
 }
 # An old key and certificate would beat the new token; the set before has them.
 do_token() {

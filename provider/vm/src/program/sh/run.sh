@@ -12,7 +12,7 @@ work() {
   for f in "$R"/*/log; do case $f in "$d"/*) ;; *) ! grep -qx end "$f" || rm -rf "${f%/log}" ;; esac; done
   # A removal clears away what cannot be undone.
   bury || [ "$verb" = remove ] || finish "halfway $(last_step)"
-  calm=$(requests) calm_since=$(date +%s)
+  calm=$(requests) calm_since=$(uptime)
   "run_$verb"
 }
 # Undoes a run that died, and tells who follows it.

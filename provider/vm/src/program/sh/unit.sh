@@ -9,8 +9,8 @@ drain() { if running; then calm || await "$(field wait.drain)" calm || say 'requ
 # Nothing is under way, and nothing has come for a second at least.
 calm() {
   asked=$(requests)
-  [ "$asked" = "${calm:-}" ] || { calm=$asked calm_since=$(date +%s); }
-  case $asked in '' | '0 '*) [ "$(date +%s)" -ge $((calm_since + 2)) ] ;; *) return 1 ;; esac
+  [ "$asked" = "${calm:-}" ] || { calm=$asked calm_since=$(uptime); }
+  case $asked in '' | '0 '*) [ "$(uptime)" -ge $((calm_since + 2)) ] ;; *) return 1 ;; esac
 }
 # How many requests and connections from others the proxy has under way, and had in all.
 requests() {
