@@ -12,6 +12,7 @@ mod engines;
 mod error;
 mod far;
 mod gateway;
+mod go;
 mod host;
 mod image;
 mod istioctl;

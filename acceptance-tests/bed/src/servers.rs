@@ -1,16 +1,13 @@
 //! The real servers, built from the Go modules that `acceptance-tests/servers/go.mod` pins.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::Duration;
+use std::path::PathBuf;
 
 use crate::cache;
-use crate::command::{checked, quick};
+use crate::go::Go;
 use crate::progress::Progress;
 use crate::{Error, Result};
 
-const MODULE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../servers");
 const MANIFEST: &str = include_str!("../../servers/go.mod");
 const SUMS: &str = include_str!("../../servers/go.sum");
 
@@ -65,14 +62,9 @@ pub(crate) struct Servers {
 impl Servers {
     /// Finds the folder that belongs to the pinned modules and the Go in use.
     pub(crate) fn find() -> Result<Self> {
-        let go = quick("go", &["env", "GOVERSION"]).map_err(|error| {
-            Error::Refused(format!(
-                "Go 1.26 or newer is needed to build the servers, install it first ({})",
-                error.chain()
-            ))
-        })?;
+        let go = Go::default().version()?;
         Ok(Self {
-            folder: cache::root()?.join(cache::key("servers", &[MANIFEST, SUMS, LINK, go.trim()])),
+            folder: cache::root()?.join(cache::key("servers", &[MANIFEST, SUMS, LINK, &go])),
         })
     }
 
@@ -124,16 +116,7 @@ impl Servers {
 
     /// Returns the folder of the Istio module.
     pub(crate) fn istio_module() -> Result<PathBuf> {
-        let mut go = Command::new("go");
-        go.current_dir(MODULE).env("GOWORK", "off").args([
-            "list",
-            "-m",
-            "-f",
-            "{{.Dir}}",
-            "istio.io/istio",
-        ]);
-        let module = checked(&mut go, b"", Duration::from_mins(10))?;
-        Ok(Path::new(module.trim()).into())
+        Go::default().module("istio.io/istio")
     }
 
     fn missing(&self, packages: &[Package<'_>]) -> Vec<(String, u64)> {
@@ -167,13 +150,7 @@ impl Servers {
 
     fn build_one(&self, package: &str, name: &str) -> Result<()> {
         let unfinished = self.path(&format!(".{name}"));
-        let mut go = Command::new("go");
-        go.current_dir(MODULE)
-            .env("GOWORK", "off")
-            .args(["build", LINK, "-o"])
-            .arg(&unfinished)
-            .arg(package);
-        checked(&mut go, b"", Duration::from_hours(1))?;
+        Go::default().build(package, LINK, &unfinished)?;
         fs::rename(&unfinished, self.path(name)).map_err(Error::at("move", &unfinished))
     }
 

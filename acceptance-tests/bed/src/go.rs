@@ -1,0 +1,125 @@
+//! The Go tool: its version, the folders of modules, and programs that it builds.
+//!
+//! **Invariant**: nothing here expects a module to be in the cache already. `go list -m` prints an empty
+//! folder for one that was never fetched, and succeeds; `go mod download` fetches it first.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::command::{checked, run};
+use crate::{Error, Result};
+
+/// The module whose `go.mod` pins what is built.
+const SERVERS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../servers");
+
+/// The Go tool on PATH, with what is added to its environment.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Go {
+    environment: Vec<(&'static str, String)>,
+}
+
+impl Go {
+    /// Returns the version, for example `go1.26.8`.
+    pub(crate) fn version(&self) -> Result<String> {
+        let version = self.setting("GOVERSION").map_err(|error| {
+            Error::Refused(format!(
+                "cannot find Go ({}): install Go 1.26 or newer, it builds the servers of the bed",
+                error.chain()
+            ))
+        })?;
+        if version.is_empty() {
+            return Err(Error::Refused(
+                "`go env GOVERSION` printed nothing: install Go 1.26 or newer".into(),
+            ));
+        }
+        Ok(version)
+    }
+
+    /// Returns a setting as `go env` knows it.
+    pub(crate) fn setting(&self, name: &str) -> Result<String> {
+        let mut go = self.command();
+        go.args(["env", name]);
+        let printed = checked(&mut go, b"", Duration::from_mins(5))?;
+        Ok(printed.trim().to_owned())
+    }
+
+    /// Returns the folder of a module in the version that is pinned; fetches it if it is not there.
+    pub(crate) fn module(&self, name: &str) -> Result<PathBuf> {
+        let mut go = self.command();
+        go.args(["mod", "download", "-json", name]);
+        let output = run(&mut go, b"", Duration::from_mins(15))?;
+        let answer: Value = serde_json::from_str(&output.stdout).unwrap_or_default();
+        let folder = answer["Dir"].as_str().unwrap_or_default();
+        if !output.success() || folder.is_empty() {
+            let cause = answer["Error"].as_str().unwrap_or(output.stderr.trim());
+            return Err(Error::Refused(format!(
+                "cannot fetch the Go module {name}: {cause}; check GOPROXY (`go env GOPROXY`) and the network, \
+                 then run the same command again"
+            )));
+        }
+        Ok(folder.into())
+    }
+
+    /// Builds a package of a pinned module into a file.
+    pub(crate) fn build(&self, package: &str, link: &str, target: &Path) -> Result<()> {
+        let mut go = self.command();
+        go.args(["build", link, "-o"]).arg(target).arg(package);
+        checked(&mut go, b"", Duration::from_hours(1)).map(drop)
+    }
+
+    fn command(&self) -> Command {
+        let mut go = Command::new("go");
+        go.current_dir(SERVERS).env("GOWORK", "off");
+        go.envs(self.environment.iter().map(|(name, value)| (name, value)));
+        go
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A module cache of its own that nothing is in. Modules come from what this machine has fetched
+    /// before, as far as it has, so that the test takes seconds.
+    fn empty_cache(folder: &Path) -> Go {
+        let usual = Go::default();
+        let cache = usual.setting("GOMODCACHE").unwrap();
+        let proxy = usual.setting("GOPROXY").unwrap();
+        Go {
+            environment: vec![
+                ("GOMODCACHE", folder.display().to_string()),
+                ("GOPROXY", format!("file://{cache}/cache/download,{proxy}")),
+                // Else the files are read-only and stay behind.
+                ("GOFLAGS", "-modcacherw".into()),
+            ],
+        }
+    }
+
+    #[test]
+    fn a_module_that_was_never_fetched_is_fetched_and_has_its_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let go = empty_cache(folder.path());
+        let module = go.module("istio.io/istio").unwrap();
+        assert!(module.starts_with(folder.path()), "{}", module.display());
+        let definitions = module.join("manifests/charts/base/files/crd-all.gen.yaml");
+        assert!(definitions.is_file(), "{}", definitions.display());
+        assert!(!go.version().unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_module_that_cannot_be_fetched_is_named_with_cause_and_next_step() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut go = empty_cache(folder.path());
+        go.environment.push(("GOPROXY", "off".into()));
+        let error = go.module("istio.io/istio").unwrap_err().chain();
+        assert!(
+            error.contains("cannot fetch the Go module istio.io/istio: "),
+            "{error}"
+        );
+        assert!(error.contains("GOPROXY=off"), "{error}");
+        assert!(error.contains("run the same command again"), "{error}");
+    }
+}
