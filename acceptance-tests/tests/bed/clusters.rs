@@ -72,7 +72,7 @@ fn a_changed_mesh_is_a_reason(of: &Bed, terraform: &Terraform) -> Done {
     let change = plan.change("mesh_vm_workload.west");
     assert_eq!(change["actions"], json!(["update"]));
     let reasons = change["after"]["last_bootstrap_reasons"].to_string();
-    let renamed = "mesh: /etc/istio/config/mesh: defaultConfig.proxyMetadata.ISTIO_META_CLUSTER_ID 'Kubernetes' -> 'renamed'";
+    let renamed = "mesh: /etc/istio/config/mesh: defaultConfig.proxyMetadata.ISTIO_META_CLUSTER_ID is 'Kubernetes', should be 'renamed'";
     assert!(reasons.contains(renamed), "{reasons}");
     let back = json!({ "data": before["data"] });
     kubectl.patch("istio-system", object, &back, &[])?;

@@ -32,9 +32,11 @@ async fn an_edited_or_deleted_object_is_a_line_and_is_repaired() -> Done {
     assert_eq!(
         workload.drift("objects"),
         [
-            format!("WorkloadEntry {namespace}/{NAME}: spec.labels.version 'v9' -> 'v1'"),
             format!(
-                "ServiceEntry {namespace}/{NAME}-ratings: spec.hosts '[\"other.host\"]' -> '[\"ratings.vm.{namespace}\"]'"
+                "WorkloadEntry {namespace}/{NAME}: spec.labels.version is 'v9', should be 'v1'"
+            ),
+            format!(
+                "ServiceEntry {namespace}/{NAME}-ratings: spec.hosts is '[\"other.host\"]', should be '[\"ratings.vm.{namespace}\"]'"
             ),
             format!("Sidecar {namespace}/{NAME} is missing"),
         ]
@@ -73,13 +75,15 @@ async fn a_vm_that_was_changed_by_hand_is_lines_and_is_repaired() -> Done {
     let cases: [(&str, &[&str]); 4] = [
         (
             "sed -i \"s/^ISTIO_INBOUND_PORTS=.*/ISTIO_INBOUND_PORTS='9080'/\" /var/lib/istio/envoy/cluster.env",
-            &["configuration: /var/lib/istio/envoy/cluster.env: ISTIO_INBOUND_PORTS '9080' -> '*'"],
+            &[
+                "configuration: /var/lib/istio/envoy/cluster.env: ISTIO_INBOUND_PORTS is '9080', should be '*'",
+            ],
         ),
         (
             "systemctl stop istio; systemctl disable --quiet istio",
             &[
-                "proxy: the unit istio is 'inactive' -> 'active'",
-                "proxy: the unit istio is 'disabled' -> 'enabled'",
+                "proxy: the unit istio is 'inactive', should be 'active'",
+                "proxy: the unit istio is 'disabled', should be 'enabled'",
             ],
         ),
         (
@@ -96,9 +100,9 @@ async fn a_vm_that_was_changed_by_hand_is_lines_and_is_repaired() -> Done {
              iptables -t nat -F; iptables -t nat -X",
             &[
                 "machine: the mark of who owns the proxy is missing",
-                "mesh: /etc/hosts: '10.0.0.1 other; ADDRESS istiod.istio-system.svc' -> 'ADDRESS istiod.istio-system.svc'",
+                "mesh: /etc/hosts: istiod's line is '10.0.0.1 other; ADDRESS istiod.istio-system.svc', should be 'ADDRESS istiod.istio-system.svc'",
                 "proxy: no rules intercept traffic, and they should",
-                "files: /var/lib/istio/envoy/cluster.env: owner 'istio-proxy' -> 'root'",
+                "files: /var/lib/istio/envoy/cluster.env: owner is 'istio-proxy', should be 'root'",
             ],
         ),
     ];

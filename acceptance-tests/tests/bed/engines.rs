@@ -159,8 +159,8 @@ async fn survives(scenario: &Scenario, workload: &mut Workload, engine: &str) ->
     assert_eq!(
         workload.drift("vm"),
         [
-            "proxy: image '' -> 'localhost/istio/proxyv2:two'",
-            "proxy: the unit istio is 'inactive' -> 'active'",
+            "proxy: image is '', should be 'localhost/istio/proxyv2:two'",
+            "proxy: the unit istio is 'inactive', should be 'active'",
         ]
     );
     workload.converge().await?;

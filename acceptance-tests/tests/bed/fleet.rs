@@ -181,7 +181,7 @@ async fn a_fleet_that_was_changed_by_hand_is_lines_and_is_repaired() -> Done {
         fleet.drift("objects"),
         [
             format!(
-                "ServiceEntry {namespace}/{FLEET}-ratings: spec.workloadSelector.labels.app 'ratings' -> none"
+                "ServiceEntry {namespace}/{FLEET}-ratings: spec.workloadSelector.labels.app is 'ratings', should not be there"
             ),
             format!("WorkloadGroup {namespace}/{FLEET} is missing"),
         ]

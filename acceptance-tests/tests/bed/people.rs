@@ -41,8 +41,8 @@ fn drift_is_readable_in_the_plan_and_a_vm_that_is_off_is_a_warning() -> Done {
     scenario.vm.shell("sed -i \"s/^ISTIO_INBOUND_PORTS=.*/ISTIO_INBOUND_PORTS=9080/\" /var/lib/istio/envoy/cluster.env")?;
     let plan = terraform.plan(&[])?;
     for line in [
-        format!("WorkloadEntry {namespace}/ratings: spec.labels.version 'v9' -> 'v1'"),
-        "/var/lib/istio/envoy/cluster.env: ISTIO_INBOUND_PORTS '9080' -> '*'".to_owned(),
+        format!("WorkloadEntry {namespace}/ratings: spec.labels.version is 'v9', should be 'v1'"),
+        "/var/lib/istio/envoy/cluster.env: ISTIO_INBOUND_PORTS is '9080', should be '*'".to_owned(),
         "will be updated in-place".to_owned(),
     ] {
         assert!(plan.text.contains(&line), "{line} is not in {}", plan.text);

@@ -68,7 +68,7 @@ async fn a_machine_with_rpm_has_the_rpm_of_the_release() -> Done {
     assert_eq!(
         workload.drift("vm"),
         [
-            "proxy: package istio-sidecar none -> '1.31.0'",
+            "proxy: package istio-sidecar is missing, should be '1.31.0'",
             "proxy: the unit istio is missing",
         ]
     );

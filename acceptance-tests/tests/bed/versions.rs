@@ -64,7 +64,7 @@ async fn follows_the_releases(workload: &mut Workload, vm: &Machine) -> Done {
     }
     vm.shell(of_another)?;
     workload.refresh().await?;
-    let line = format!("proxy: package istio-sidecar '99.1.0' -> '{OWN}'");
+    let line = format!("{PACKAGE} is '99.1.0', should be '{OWN}'");
     assert_eq!(workload.drift("vm"), [line]);
     workload.converge().await?;
     let state = workload.state.clone();
@@ -75,6 +75,9 @@ async fn follows_the_releases(workload: &mut Workload, vm: &Machine) -> Done {
     workload.state = state;
     Ok(())
 }
+
+/// How a line of drift about the package begins.
+const PACKAGE: &str = "proxy: package istio-sidecar";
 
 #[tokio::test]
 async fn another_version_of_the_package_is_planned_installed_and_taken_back() -> Done {
@@ -109,15 +112,16 @@ async fn another_version_of_the_package_is_planned_installed_and_taken_back() ->
         assert_eq!(state, Some(&Value::String(expected.0)));
     }
 
+    let should_be = format!("should be '{own}'");
     let cases = [
         (
             "dpkg -i /var/tmp/99.1.0.deb",
-            vec![format!("proxy: package istio-sidecar '99.1.0' -> '{own}'")],
+            vec![format!("{PACKAGE} is '99.1.0', {should_be}")],
         ),
         (
             "systemctl stop istio; dpkg --purge istio-sidecar",
             vec![
-                format!("proxy: package istio-sidecar none -> '{own}'"),
+                format!("{PACKAGE} is missing, {should_be}"),
                 "proxy: the unit istio is missing".to_owned(),
             ],
         ),

@@ -1,10 +1,12 @@
 //! What is different from what should be, as lines for people.
 //!
-//! A line says what is, then what should be: `…/cluster.env: ISTIO_INBOUND_PORTS '9080' -> '*'`.
+//! A line says what is, then what should be: `…/cluster.env: ISTIO_INBOUND_PORTS is '9080', should be '*'`.
+//! State keeps lines, so [`Line`] also reads the form of former versions: `… ISTIO_INBOUND_PORTS '9080' -> '*'`.
 
 mod files;
 mod line;
 mod machine;
+mod meaning;
 mod objects;
 
 use std::time::Duration;
@@ -12,7 +14,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde_json::Value;
 
+pub use line::of_fact;
 pub use machine::{another_host, without_entry};
+pub use meaning::Line;
 pub use objects::shows;
 
 use crate::change::Drift;

@@ -107,7 +107,7 @@ async fn from_ssh_to_an_archive_and_back_is_a_bootstrap() {
 
 #[tokio::test]
 async fn a_mesh_that_changed_since_the_archive_was_written_is_a_reason() {
-    let line = "mesh: revision 'default' -> 'canary'";
+    let line = "mesh: revision is 'default', should be 'canary'";
     let drift = json!({ "objects": [], "vm": [line] });
     check(carried(), drift, carried(), expect![[r#"
         Update
@@ -115,8 +115,8 @@ async fn a_mesh_that_changed_since_the_archive_was_written_is_a_reason() {
         bundle_digest: "0123" -> "<unknown until apply>"
         cluster_id: "Kubernetes" -> "<unknown until apply>"
         control_plane: "istiod.istio-system.svc:15012" -> "<unknown until apply>"
-        drift: {"objects":[],"vm":["mesh: revision 'default' -> 'canary'"]} -> {"objects":[],"vm":[]}
-        last_bootstrap_reasons: ["created"] -> ["drift: mesh: revision 'default' -> 'canary'"]
+        drift: {"objects":[],"vm":["mesh: revision is 'default', should be 'canary'"]} -> {"objects":[],"vm":[]}
+        last_bootstrap_reasons: ["created"] -> ["drift: mesh: revision is 'default', should be 'canary'"]
         machine_id: "4711" -> null
         proxy_version: "1.31.0" -> null
         revision: "default" -> "<unknown until apply>"
@@ -157,8 +157,8 @@ fn an_archive_differs_from_a_mesh_that_says_something_else_and_from_no_other() {
         ..now
     };
     let lines = [
-        "mesh: revision 'default' -> 'canary'",
-        "mesh: control_plane 'istiod.istio-system.svc:15012' -> 'istiod-canary.istio-system.svc:15012'",
+        "mesh: revision is 'default', should be 'canary'",
+        "mesh: control_plane is 'istiod.istio-system.svc:15012', should be 'istiod-canary.istio-system.svc:15012'",
     ];
     assert_eq!(archive::drift(&before, &now), lines);
 }

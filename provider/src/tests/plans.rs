@@ -131,7 +131,8 @@ async fn the_sidecar_changes_objects_only() {
 
 #[tokio::test]
 async fn drift_of_the_vm_rebootstraps() {
-    let drift = json!({ "objects": [], "vm": ["unit istio: active -> inactive"] });
+    let drift =
+        json!({ "objects": [], "vm": ["proxy: the unit istio is 'inactive', should be 'active'"] });
     check(
         usual(),
         drift,
@@ -142,8 +143,8 @@ async fn drift_of_the_vm_rebootstraps() {
         bundle_digest: "0123" -> "<unknown until apply>"
         cluster_id: "Kubernetes" -> "<unknown until apply>"
         control_plane: "istiod.istio-system.svc:15012" -> "<unknown until apply>"
-        drift: {"objects":[],"vm":["unit istio: active -> inactive"]} -> {"objects":[],"vm":[]}
-        last_bootstrap_reasons: ["created"] -> ["drift: unit istio: active -> inactive"]
+        drift: {"objects":[],"vm":["proxy: the unit istio is 'inactive', should be 'active'"]} -> {"objects":[],"vm":[]}
+        last_bootstrap_reasons: ["created"] -> ["drift: proxy: the unit istio is 'inactive', should be 'active'"]
         machine_id: "4711" -> "<unknown until apply>"
         proxy_version: "1.31.0" -> "<unknown until apply>"
         revision: "default" -> "<unknown until apply>"
@@ -323,7 +324,7 @@ async fn warnings(before: Json, drift: Json, after: Json) -> Vec<String> {
 async fn a_changed_mesh_is_only_reported_where_it_is_held_back() {
     let mut config = usual();
     config["rebootstrap_on"] = json!(["configuration", "machine"]);
-    let drift = json!({ "objects": [], "vm": ["mesh: /etc/hosts: none -> '10.0.0.1 istiod.istio-system.svc'"] });
+    let drift = json!({ "objects": [], "vm": ["mesh: /etc/hosts: istiod's line is missing, should be '10.0.0.1 istiod.istio-system.svc'"] });
     check(
         config.clone(),
         drift.clone(),
@@ -359,8 +360,8 @@ async fn a_changed_mesh_is_only_reported_where_it_is_held_back() {
         bundle_digest: "0123" -> "<unknown until apply>"
         cluster_id: "Kubernetes" -> "<unknown until apply>"
         control_plane: "istiod.istio-system.svc:15012" -> "<unknown until apply>"
-        drift: {"objects":[],"vm":["mesh: /etc/hosts: none -> '10.0.0.1 istiod.istio-system.svc'"]} -> {"objects":[],"vm":[]}
-        last_bootstrap_reasons: ["created"] -> ["drift: mesh: /etc/hosts: none -> '10.0.0.1 istiod.istio-system.svc'"]
+        drift: {"objects":[],"vm":["mesh: /etc/hosts: istiod's line is missing, should be '10.0.0.1 istiod.istio-system.svc'"]} -> {"objects":[],"vm":[]}
+        last_bootstrap_reasons: ["created"] -> ["drift: mesh: /etc/hosts: istiod's line is missing, should be '10.0.0.1 istiod.istio-system.svc'"]
         machine_id: "4711" -> "<unknown until apply>"
         proxy_version: "1.31.0" -> "<unknown until apply>"
         revision: "default" -> "<unknown until apply>"

@@ -94,7 +94,7 @@ pub(crate) fn drift(before: &WorkloadOutput, now: &WorkloadOutput) -> Vec<String
     differs
         .filter_map(|(name, is, should_be)| {
             let (is, should_be) = (is.known()?, should_be.known()?);
-            Some(format!("mesh: {name} '{is}' -> '{should_be}'"))
+            Some(mesh::drift::of_fact(name, is, should_be))
         })
         .collect()
 }

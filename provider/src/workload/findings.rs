@@ -1,5 +1,6 @@
 //! What a Read makes of what it saw where not everything can be compared: pure.
 
+use mesh::drift::Line;
 use mesh::names::Id;
 use mesh::{Cause, Drift, ObservedObjects, Problem, Workload};
 
@@ -92,17 +93,17 @@ pub(crate) fn keep_held(lines: &mut Vec<String>, output: &WorkloadOutput, same: 
 pub(crate) fn note_taken_away(lines: &mut [String], output: &WorkloadOutput) {
     let before = drift(output).vm;
     let edits: Vec<&str> = before.iter().filter_map(|line| held_edit(line)).collect();
-    let is_users = |text: &&str| {
-        let (_, value) = text.split_once(": ").unwrap_or_default();
-        let name = value.split(' ').next().unwrap_or_default();
-        let name = name.strip_prefix(METADATA).unwrap_or(name);
+    let is_users = |line: &Line<'_>| {
+        let name = line.what.strip_prefix(METADATA).unwrap_or(line.what);
         let holds = |edit: &&str| {
             ["env", "proxy.config"].contains(edit) || edit.strip_prefix("env.") == Some(name)
         };
         edits.iter().any(holds)
     };
     for line in lines {
-        if let Some(text) = line.strip_prefix("mesh: ").filter(is_users) {
+        let read = Line::of(line);
+        if read.cause == Some(Cause::Mesh) && read.title.is_some() && is_users(&read) {
+            let (_, text) = line.split_once(": ").unwrap_or_default();
             *line = format!("{}: {text}", Cause::Configuration);
         }
     }
@@ -110,8 +111,7 @@ pub(crate) fn note_taken_away(lines: &mut [String], output: &WorkloadOutput) {
 
 /// Returns the attribute of a line about an edit that is held back.
 fn held_edit(line: &str) -> Option<&str> {
-    let (_, edit) = line.split_once(": ")?;
-    edit.strip_suffix(mesh::WAS_CHANGED)
+    Line::of(line).edit()
 }
 
 /// Adds the line about a host that is not the trusted one, where the VM was ours: it was rebuilt, or

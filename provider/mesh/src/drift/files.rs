@@ -49,7 +49,7 @@ fn access(file: &File, owner: &str, mode: u32, lines: &mut Lines) {
     }
     if mode & 0o7777 != file.mode {
         lines.push(format!(
-            "{path}: mode {:04o} -> {:04o}",
+            "{path}: mode is {:04o}, should be {:04o}",
             mode & 0o7777,
             file.mode
         ));

@@ -34,7 +34,7 @@ impl Lines {
 
     /// Adds what is, and what should be.
     pub(super) fn changed(&mut self, what: &str, is: Option<&str>, should_be: Option<&str>) {
-        self.push(format!("{what} {} -> {}", quoted(is), quoted(should_be)));
+        self.push(sentence(what, is, should_be));
     }
 
     pub(super) fn finish(mut self) -> Vec<String> {
@@ -52,9 +52,23 @@ fn caused(cause: Option<Cause>, line: String) -> String {
     }
 }
 
-/// Returns a value in quotes, `none` if there is none.
-fn quoted(value: Option<&str>) -> String {
-    value.map_or_else(|| "none".to_owned(), |value| format!("'{}'", plain(value)))
+/// Returns what is, and what should be. A plan shows the line with a red minus, so both are in words: an arrow
+/// would read as if things got worse.
+fn sentence(what: &str, is: Option<&str>, should_be: Option<&str>) -> String {
+    let is = is.map_or_else(
+        || "is missing".to_owned(),
+        |is| format!("is '{}'", plain(is)),
+    );
+    let should_be = should_be.map_or_else(
+        || "should not be there".to_owned(),
+        |value| format!("should be '{}'", plain(value)),
+    );
+    format!("{what} {is}, {should_be}")
+}
+
+/// Returns the line of a fact of the mesh that is another one by now.
+pub fn of_fact(name: &str, is: &str, should_be: &str) -> String {
+    caused(Some(Cause::Mesh), sentence(name, Some(is), Some(should_be)))
 }
 
 /// Returns a text that came from elsewhere, shortened and without control characters.

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 
 use super::Terms;
 use super::line::{Lines, plain};
+use super::meaning::{HOSTS, ISTIOD_LINE};
 use crate::change::Cause;
 use crate::desired::{Bundle, Owner};
 use crate::names::Id;
@@ -92,14 +93,15 @@ pub fn another_host() -> String {
 fn hosts(desired: Option<&String>, seen: &[String], lines: &mut Lines) {
     let is = (!seen.is_empty()).then(|| seen.join("; "));
     if is.as_ref() != desired {
-        lines.changed("/etc/hosts:", is.as_deref(), desired.map(String::as_str));
+        let what = format!("{HOSTS}: {ISTIOD_LINE}");
+        lines.changed(&what, is.as_deref(), desired.map(String::as_str));
     }
 }
 
 fn runtime(desired: &Proxy, seen: &SeenRuntime, version: Option<&str>, lines: &mut Lines) {
     if seen.kind != desired.runtime {
         let [is, should] = [seen.kind, desired.runtime].map(|kind| kind.to_string());
-        lines.changed("the runtime is", Some(&is), Some(&should));
+        lines.changed("the runtime", Some(&is), Some(&should));
         return;
     }
     // Without a container its unit does not run, which is told.
@@ -122,10 +124,10 @@ fn unit(seen: &UnitState, lines: &mut Lines) {
         return;
     }
     if !matches!(seen.active.as_str(), "active" | "activating" | "reloading") {
-        lines.changed("the unit istio is", Some(&seen.active), Some("active"));
+        lines.changed("the unit istio", Some(&seen.active), Some("active"));
     }
     if seen.enabled != "enabled" {
-        lines.changed("the unit istio is", Some(&seen.enabled), Some("enabled"));
+        lines.changed("the unit istio", Some(&seen.enabled), Some("enabled"));
     }
 }
 

@@ -4,6 +4,7 @@
 use serde_json::Value;
 
 use super::line::Lines;
+use super::meaning::Line;
 use crate::desired::Manifest;
 use crate::mark::Mark;
 use crate::observed::ObservedObjects;
@@ -37,15 +38,16 @@ pub(super) fn compare(
 /// Tells whether one of the lines shows that a field of an object differs, or what is below it.
 /// `field` is named as the API server does in a conflict, e.g. `.spec.weight`.
 pub fn shows(lines: &[String], object: &Manifest, field: &str) -> bool {
-    let title = format!("{}: ", title(object));
+    let title = title(object);
     let field = field.trim_start_matches('.');
     let below = |path: &str, above: &str| {
         let rest = path.strip_prefix(above);
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
     };
-    let told = lines.iter().filter_map(|line| line.strip_prefix(&title));
-    told.filter_map(|told| told.split(' ').next())
-        .any(|path| below(path, field) || below(field, path))
+    let lines = lines.iter().map(|line| Line::of(line));
+    lines
+        .filter(|line| line.cause.is_none() && line.title == Some(&title))
+        .any(|line| below(line.what, field) || below(field, line.what))
 }
 
 fn title(object: &Manifest) -> String {

@@ -100,12 +100,18 @@ fn check_held(on: &[Cause], edits: &[Edit], vm: &[&str], expected: &Expect) {
 #[test]
 fn a_cause_that_is_held_back_is_told_and_not_repaired() {
     let lines = [
-        ("mesh: /etc/hosts: none -> 'x'", Cause::Mesh),
+        (
+            "mesh: /etc/hosts: istiod's line is missing, should be 'x'",
+            Cause::Mesh,
+        ),
         ("files: /x is missing", Cause::Files),
         ("machine: another machine", Cause::Machine),
         ("proxy: the unit istio is missing", Cause::Proxy),
         ("certificate: it expired", Cause::Certificate),
-        ("configuration: POD_NAME 'a' -> 'b'", Cause::Configuration),
+        (
+            "configuration: POD_NAME is 'a', should be 'b'",
+            Cause::Configuration,
+        ),
     ];
     for (line, cause) in lines {
         assert_eq!(Cause::of_line(line), Some(cause));

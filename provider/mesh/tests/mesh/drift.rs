@@ -169,11 +169,11 @@ fn an_edited_object_shows_what_is_and_what_should_be() {
     check_objects(
         edited,
         &expect![[r#"
-        WorkloadEntry bookinfo/ratings-vm-1: metadata.annotations.proxy.istio.io/health-checks-enabled 'true' -> 'false'
-        WorkloadEntry bookinfo/ratings-vm-1: spec.labels.version 'v9\u{1b}[31m' -> 'v2'
-        WorkloadEntry bookinfo/ratings-vm-1: spec.serviceAccount none -> 'bookinfo-ratings'
-        ServiceEntry bookinfo/ratings-vm-1-ratings: spec.hosts '["ratings.vm.bookinfo","more"]' -> '["ratings.vm.bookinfo"]'
-        ServiceEntry bookinfo/ratings-vm-1-ratings: spec.ports '[{"name":"http","number":80,"protocol":"HTTP","targetPort":9080}]' -> '[{"name":"http","number":9080,"protocol":"HTTP","targetPort":9080}]'"#]],
+        WorkloadEntry bookinfo/ratings-vm-1: metadata.annotations.proxy.istio.io/health-checks-enabled is 'true', should be 'false'
+        WorkloadEntry bookinfo/ratings-vm-1: spec.labels.version is 'v9\u{1b}[31m', should be 'v2'
+        WorkloadEntry bookinfo/ratings-vm-1: spec.serviceAccount is missing, should be 'bookinfo-ratings'
+        ServiceEntry bookinfo/ratings-vm-1-ratings: spec.hosts is '["ratings.vm.bookinfo","more"]', should be '["ratings.vm.bookinfo"]'
+        ServiceEntry bookinfo/ratings-vm-1-ratings: spec.ports is '[{"name":"http","number":80,"protocol":"HTTP","targetPort":9080}]', should be '[{"name":"http","number":9080,"protocol":"HTTP","targetPort":9080}]'"#]],
     );
 }
 
@@ -186,7 +186,7 @@ fn a_selector_with_one_label_too_many_is_drift() {
     check_objects(
         more,
         &expect![
-            "ServiceEntry bookinfo/ratings-vm-1-ratings: spec.workloadSelector.labels.app 'ratings' -> none"
+            "ServiceEntry bookinfo/ratings-vm-1-ratings: spec.workloadSelector.labels.app is 'ratings', should not be there"
         ],
     );
 }
@@ -229,7 +229,7 @@ fn a_variable_edited_on_the_vm_is_a_line() {
             );
         },
         &expect![
-            "configuration: /var/lib/istio/envoy/cluster.env: ISTIO_INBOUND_PORTS '9080' -> '*'"
+            "configuration: /var/lib/istio/envoy/cluster.env: ISTIO_INBOUND_PORTS is '9080', should be '*'"
         ],
     );
 }
@@ -281,18 +281,18 @@ fn what_is_empty_in_a_document_is_a_value_and_an_empty_document_has_none() {
             content.clear();
         },
         &expect![[r#"
-            configuration: /etc/istio/config/mesh: defaultConfig.proxyMetadata.CANONICAL_REVISION none -> 'v2'
-            configuration: /etc/istio/config/mesh: defaultConfig.proxyMetadata.CANONICAL_SERVICE none -> 'ratings'
-            configuration: /etc/istio/config/mesh: defaultConfig.proxyMetadata.ISTIO_METAJSON_LABELS none -> '{"app":"ratings","mesh.vm/workload":"ratings-vm-1","service.istio.io/canonical-n…'
-            mesh: /etc/istio/config/mesh: defaultConfig.proxyMetadata.ISTIO_META_CLUSTER_ID none -> 'Kubernetes'
-            mesh: /etc/istio/config/mesh: defaultConfig.proxyMetadata.ISTIO_META_MESH_ID none -> 'cluster.local'
-            configuration: /etc/istio/config/mesh: defaultConfig.proxyMetadata.ISTIO_META_NETWORK none -> ''
-            configuration: /etc/istio/config/mesh: defaultConfig.proxyMetadata.ISTIO_META_WORKLOAD_ENTRY none -> 'ratings-vm-1'
-            configuration: /etc/istio/config/mesh: defaultConfig.proxyMetadata.ISTIO_META_WORKLOAD_NAME none -> 'ratings-vm-1'
-            configuration: /etc/istio/config/mesh: defaultConfig.proxyMetadata.POD_NAME none -> 'ratings-vm-1'
-            configuration: /etc/istio/config/mesh: defaultConfig.proxyMetadata.POD_NAMESPACE none -> 'bookinfo'
-            configuration: /etc/istio/config/mesh: defaultConfig.proxyMetadata.SERVICE_ACCOUNT none -> 'bookinfo-ratings'
-            mesh: /etc/istio/config/mesh: defaultConfig.proxyMetadata.TRUST_DOMAIN none -> 'cluster.local'"#]],
+            configuration: /etc/istio/config/mesh: defaultConfig.proxyMetadata.CANONICAL_REVISION is missing, should be 'v2'
+            configuration: /etc/istio/config/mesh: defaultConfig.proxyMetadata.CANONICAL_SERVICE is missing, should be 'ratings'
+            configuration: /etc/istio/config/mesh: defaultConfig.proxyMetadata.ISTIO_METAJSON_LABELS is missing, should be '{"app":"ratings","mesh.vm/workload":"ratings-vm-1","service.istio.io/canonical-n…'
+            mesh: /etc/istio/config/mesh: defaultConfig.proxyMetadata.ISTIO_META_CLUSTER_ID is missing, should be 'Kubernetes'
+            mesh: /etc/istio/config/mesh: defaultConfig.proxyMetadata.ISTIO_META_MESH_ID is missing, should be 'cluster.local'
+            configuration: /etc/istio/config/mesh: defaultConfig.proxyMetadata.ISTIO_META_NETWORK is missing, should be ''
+            configuration: /etc/istio/config/mesh: defaultConfig.proxyMetadata.ISTIO_META_WORKLOAD_ENTRY is missing, should be 'ratings-vm-1'
+            configuration: /etc/istio/config/mesh: defaultConfig.proxyMetadata.ISTIO_META_WORKLOAD_NAME is missing, should be 'ratings-vm-1'
+            configuration: /etc/istio/config/mesh: defaultConfig.proxyMetadata.POD_NAME is missing, should be 'ratings-vm-1'
+            configuration: /etc/istio/config/mesh: defaultConfig.proxyMetadata.POD_NAMESPACE is missing, should be 'bookinfo'
+            configuration: /etc/istio/config/mesh: defaultConfig.proxyMetadata.SERVICE_ACCOUNT is missing, should be 'bookinfo-ratings'
+            mesh: /etc/istio/config/mesh: defaultConfig.proxyMetadata.TRUST_DOMAIN is missing, should be 'cluster.local'"#]],
     );
 }
 
@@ -339,8 +339,8 @@ fn only_values_that_the_provider_computes_are_shown() {
         mesh: /var/lib/istio/envoy/cluster.env: LOST is missing
         mesh: /var/lib/istio/envoy/cluster.env: OF_MESH differs
         configuration: /var/lib/istio/envoy/cluster.env: OF_USER differs
-        configuration: /var/lib/istio/envoy/cluster.env: POD_NAME 'other' -> 'ratings-vm-1'
-        mesh: /etc/istio/config/mesh: defaultConfig.discoveryAddress 'istiod.istio-system.svc:15010' -> 'istiod.istio-system.svc:15012'
+        configuration: /var/lib/istio/envoy/cluster.env: POD_NAME is 'other', should be 'ratings-vm-1'
+        mesh: /etc/istio/config/mesh: defaultConfig.discoveryAddress is 'istiod.istio-system.svc:15010', should be 'istiod.istio-system.svc:15012'
         mesh: /etc/istio/config/mesh: defaultConfig.proxyMetadata.OF_MESH differs
         mesh: /etc/istio/config/mesh: defaultConfig.tracing.token differs"#]].assert_eq(&lines);
 }
@@ -377,8 +377,8 @@ fn owner_mode_and_presence_of_files() {
             vm.files.insert(MESH.into(), Seen::Missing);
         },
         &expect![[r#"
-            files: /var/lib/istio/envoy/cluster.env: owner 'istio-proxy' -> 'root'
-            files: /var/lib/istio/envoy/cluster.env: mode 0666 -> 0644
+            files: /var/lib/istio/envoy/cluster.env: owner is 'istio-proxy', should be 'root'
+            files: /var/lib/istio/envoy/cluster.env: mode is 0666, should be 0644
             files: /etc/istio/config/mesh is missing"#]],
     );
 }
@@ -445,8 +445,11 @@ fn another_package_than_the_one_asked_for_is_told() {
     let line = "proxy: package istio-sidecar";
     let cases = [
         (Some("1.31.0"), None),
-        (Some("1.30.2"), Some(format!("{line} '1.30.2' -> '1.31.0'"))),
-        (None, Some(format!("{line} none -> '1.31.0'"))),
+        (
+            Some("1.30.2"),
+            Some(format!("{line} is '1.30.2', should be '1.31.0'")),
+        ),
+        (None, Some(format!("{line} is missing, should be '1.31.0'"))),
     ];
     for (version, told) in cases {
         let found = |of: &Workload| {
@@ -478,9 +481,9 @@ fn the_machine_its_owner_and_its_unit() {
             a bootstrap stopped at the step start
             machine: another machine: its id is m2, it was m1
             machine: the mark of who owns the proxy is missing
-            mesh: /etc/hosts: '10.99.0.9 istiod.istio-system.svc' -> '10.99.0.2 istiod.istio-system.svc'
-            proxy: the unit istio is 'failed' -> 'active'
-            proxy: the unit istio is 'disabled' -> 'enabled'
+            mesh: /etc/hosts: istiod's line is '10.99.0.9 istiod.istio-system.svc', should be '10.99.0.2 istiod.istio-system.svc'
+            proxy: the unit istio is 'failed', should be 'active'
+            proxy: the unit istio is 'disabled', should be 'enabled'
             certificate: the workload's certificate expired at 2028-01-01T00:00:00Z"#]],
     );
     check_vm(
@@ -494,12 +497,12 @@ fn the_machine_its_owner_and_its_unit() {
     check_vm(
         |vm| vm.runtime.unit = half("inactive", ""),
         &expect![[r#"
-        proxy: the unit istio is 'inactive' -> 'active'
-        proxy: the unit istio is '' -> 'enabled'"#]],
+        proxy: the unit istio is 'inactive', should be 'active'
+        proxy: the unit istio is '', should be 'enabled'"#]],
     );
     check_vm(
         |vm| vm.runtime.unit = half("", "enabled"),
-        &expect!["proxy: the unit istio is '' -> 'active'"],
+        &expect!["proxy: the unit istio is '', should be 'active'"],
     );
 }
 
@@ -515,12 +518,12 @@ fn another_runtime_and_another_image_are_lines() {
         (
             Runtime::Docker,
             Some("istio/proxyv2:1.30.0"),
-            "proxy: image 'istio/proxyv2:1.30.0' -> 'istio/proxyv2:1.31.0'",
+            "proxy: image is 'istio/proxyv2:1.30.0', should be 'istio/proxyv2:1.31.0'",
         ),
         (
             Runtime::Systemd,
             None,
-            "proxy: the runtime is 'systemd' -> 'docker'",
+            "proxy: the runtime is 'systemd', should be 'docker'",
         ),
     ] {
         let drift = drift(&contained, &facts(), |_, vm| {
@@ -677,9 +680,9 @@ fn a_changed_mesh_fact_is_drift_on_the_vm() {
     let after = render(&workload(), &now).unwrap();
     let drift = compare(&after, &objects, Some(&vm), &terms());
     expect![[r#"
-        mesh: /etc/hosts: '10.99.0.2 istiod.istio-system.svc' -> '10.99.0.3 istiod.istio-system.svc'
-        mesh: /var/lib/istio/envoy/cluster.env: ISTIO_META_CLUSTER_ID 'Kubernetes' -> 'east'
-        mesh: /etc/istio/config/mesh: defaultConfig.proxyMetadata.ISTIO_META_CLUSTER_ID 'Kubernetes' -> 'east'"#]].assert_eq(&drift.vm.join("\n"));
+        mesh: /etc/hosts: istiod's line is '10.99.0.2 istiod.istio-system.svc', should be '10.99.0.3 istiod.istio-system.svc'
+        mesh: /var/lib/istio/envoy/cluster.env: ISTIO_META_CLUSTER_ID is 'Kubernetes', should be 'east'
+        mesh: /etc/istio/config/mesh: defaultConfig.proxyMetadata.ISTIO_META_CLUSTER_ID is 'Kubernetes', should be 'east'"#]].assert_eq(&drift.vm.join("\n"));
 }
 
 #[test]

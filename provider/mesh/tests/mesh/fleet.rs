@@ -203,8 +203,8 @@ fn a_fleet_that_is_not_wanted_so_any_more_has_drift() {
     old["spec"]["hosts"] = json!(["old"]);
     found.services.insert(p("ratings-old"), old);
     expect![[r#"
-        Sidecar bookinfo/ratings: spec.egress '[]' -> '[{"hosts":["./*"]}]'
-        WorkloadGroup bookinfo/ratings: spec.template.labels.app 'other' -> none
+        Sidecar bookinfo/ratings: spec.egress is '[]', should be '[{"hosts":["./*"]}]'
+        WorkloadGroup bookinfo/ratings: spec.template.labels.app is 'other', should not be there
         ServiceEntry bookinfo/ratings-old is not wanted any more"#]]
     .assert_eq(&of_objects(&fleet_objects(&fleet), &found, &fleet.mark()).join("\n"));
 }
