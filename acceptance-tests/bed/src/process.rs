@@ -34,7 +34,7 @@ impl Recorded {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
         // The name, second and in parentheses, may hold spaces: state and start time are 3rd and 22nd.
         let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
-        if fields.next()? == "Z" {
+        if fields.next()? == "Z" && !other_threads(pid) {
             return None;
         }
         Some(Self {
@@ -81,6 +81,12 @@ impl Recorded {
             }
         })
     }
+}
+
+/// Returns whether threads of a process are left beside its first one: that may end before them, and
+/// until the last one has ended their sockets stay open.
+fn other_threads(pid: u32) -> bool {
+    fs::read_dir(format!("/proc/{pid}/task")).is_ok_and(|threads| threads.count() > 1)
 }
 
 /// Stays beside a server and ends it when the pipe from its owner closes; then removes the owner's folder.
@@ -165,4 +171,50 @@ fn watched_by_shell(command: &Command, folder: &Path) -> Command {
         shell.current_dir(place);
     }
     shell
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Ends its first thread while a second one goes on until standard input closes.
+    const FIRST_THREAD_ENDS: &str = r#"
+import ctypes, sys, threading
+def rest():
+    print("on", flush=True)
+    sys.stdin.read()
+threading.Thread(target=rest).start()
+ctypes.CDLL(None).pthread_exit(None)
+"#;
+
+    #[test]
+    fn a_process_lives_until_its_last_thread_has_ended() {
+        let mut child = Command::new("python3")
+            .args(["-c", FIRST_THREAD_ENDS])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let process = Recorded::of(child.id()).unwrap();
+        wait_for("the first thread ends", PATIENCE, || {
+            let stat = fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap();
+            if stat.contains(") Z ") {
+                Ok(())
+            } else {
+                Err(stat)
+            }
+        })
+        .unwrap();
+        assert!(process.alive());
+        drop(child.stdin.take());
+        wait_for("the process ends", PATIENCE, || {
+            if process.alive() {
+                Err("alive".into())
+            } else {
+                Ok(())
+            }
+        })
+        .unwrap();
+        child.wait().unwrap();
+    }
 }
