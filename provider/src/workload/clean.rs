@@ -140,11 +140,7 @@ async fn remove(
 fn removed(outcome: Result<Report, VmError>, way: &Way) -> Done {
     match outcome {
         Ok(Report::Removed { left }) if left.is_empty() => Ok(Diagnostics::none()),
-        Ok(Report::Removed { left }) => Ok(left_behind(&format!(
-            "These paths could not be removed: {}.",
-            left.join(", ")
-        ))
-        .into()),
+        Ok(Report::Removed { left }) => Ok(files_left(&left).into()),
         Ok(Report::Foreign(owner)) => Ok(Diagnostic::warning(
             "The VM belongs to another workload",
             diagnose::coded(
@@ -170,6 +166,20 @@ pub(super) fn left_behind(cause: &str) -> Diagnostic {
         diagnose::coded(
             "vm-left",
             &format!("{cause}\n\nIf the machine still exists, a proxy may still run on it."),
+        ),
+    )
+}
+
+fn files_left(paths: &[String]) -> Diagnostic {
+    Diagnostic::warning(
+        "Files are left on the VM",
+        diagnose::coded(
+            "vm-files-left",
+            &format!(
+                "The proxy is gone. These paths stay, since they are not the mesh's or could not be removed: {}. Remove by \
+                 hand what nobody needs.",
+                paths.join(", ")
+            ),
         ),
     )
 }

@@ -20,13 +20,21 @@ fn a_container_gets_its_settings_by_name() {
         let own = format!(
             "wrapper | sed 's#V=/var/lib/istio LOG=/var/log/istio CID=/run/#V={root}/lib LOG={root}/log CID={root}/#; s/exec \"/\"/' >\"$S/proxy\"
              id() {{ say 998; }}; hostname() {{ say vm; }}; install() {{ :; }}
+             setpriv() {{ say \"$*\" >>\"$d/users\"; shift 5; \"$@\"; }}
              stand_in() {{ case $1 in run) say \"$* is $OTHER at $INSTANCE_IP in $POD_NAMESPACE\" ;; esac; }}
-             run() {{ (set -- \"$1\"; S=; eval \"$(sed 's#S=${{0%/[*]}}#S={root}/lib/mesh#' {root}/lib/mesh/proxy)\"); }}
+             run() {{ (set -- \"$1\"; S=; eval \"$(sed 's#S=${{0%/[*]}}#S={root}/lib/mesh#' {root}/lib/mesh/proxy)\"; wait); }}
              run start; cat \"{root}/log/istio.log\""
         );
         let said = stage.part(&own).replace(&root, "ROOT");
         let calls: Vec<&str> = said.lines().collect();
         assert_eq!(calls.len(), 3, "{shell}: {said}");
+        // The log is in a folder of the proxy's, where root writes through whatever lies there.
+        let users = fs::read_to_string(stage.path("users")).unwrap();
+        assert_eq!(
+            users.matches("--reuid 998 --regid 998").count(),
+            2,
+            "{shell}: {users}"
+        );
         for (call, ending) in
             calls
                 .iter()

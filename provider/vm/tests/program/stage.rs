@@ -100,7 +100,8 @@ impl Stage {
         let shell = self.shell;
         format!(
             "R={root}/run S={root}/lib/mesh HOSTS={root}/hosts CERTS={root}/certs BIN={root}/bin LOG={root}/log\n\
-             DROP={root}/drop UNITS={root}/units CID={root}/cid BOOT={root}/cloud-init ROTATE={root}/rotate.d/mesh-vm TOKEN={root}/secrets/tokens/istio-token DIRS=\"$CERTS $DROP ${{TOKEN%/*/*}}\"\n\
+             DROP={root}/drop UNITS={root}/units CID={root}/cid BOOT={root}/cloud-init ROTATE={root}/rotate.d/mesh-vm TOKEN={root}/secrets/tokens/istio-token SDS={root}/secrets/sds\n\
+             DIRS=\"$CERTS $LOG ${{TOKEN%/*}} $SDS ${{TOKEN%/*/*}} $DROP\"\n\
              detach() {{ setsid {shell} \"$d/program\" \"$2\" \"$d\" </dev/null >/dev/null 2>&1 & }}\n\
              ROOT=$(id -u)\n{HARMLESS}\n{own}\n"
         )

@@ -7,7 +7,7 @@ use std::process::Command;
 use mesh::{ObservedVm, Seen};
 use vm::program::{self, Report};
 
-use crate::stage::{SHELLS, Stage, bundle, file};
+use crate::stage::{SHELLS, Stage, bundle, file, owner, patience};
 
 /// Returns what `observe` finds where the bundle has one file, `certs/root.pem`.
 fn observed(stage: &Stage, shell: &str) -> ObservedVm {
@@ -129,5 +129,178 @@ fn what_is_exchanged_while_it_is_opened_is_not_read() {
         fs::write(stage.path("certs/file"), "its own").unwrap();
         let own = "opened=$CERTS/file; open cat || say refused";
         assert_eq!(stage.part(own), "its own", "{shell}");
+    }
+}
+
+/// The folders above a token are the proxy's: a link there leads root elsewhere.
+#[test]
+fn a_token_goes_through_no_link_and_comes_back_through_none() {
+    for shell in SHELLS {
+        for name in ["secrets/tokens", "secrets/tokens/istio-token"] {
+            let stage = Stage::new(shell);
+            open_folder(&stage, "secrets");
+            fs::create_dir(stage.path("theirs")).unwrap();
+            fs::write(stage.path("theirs/istio-token"), "theirs").unwrap();
+            fs::write(stage.path("token"), "new").unwrap();
+            fs::create_dir_all(stage.path("run")).unwrap();
+            fs::write(stage.path("run/token-before"), "old").unwrap();
+            let trap = stage.path(name);
+            let target = stage.path(if name.ends_with("tokens") {
+                "theirs"
+            } else {
+                "theirs/istio-token"
+            });
+            for (own, content) in [("do_token", "new"), ("undo_token", "old")] {
+                let _ = fs::remove_dir_all(stage.path("secrets/tokens"));
+                fs::create_dir_all(trap.parent().unwrap()).unwrap();
+                symlink(&target, &trap).unwrap();
+                stage.part(own);
+                let theirs = fs::read_to_string(stage.path("theirs/istio-token")).unwrap();
+                assert_eq!(theirs, "theirs", "{shell}: {own} through {name}");
+                let folder = stage.path("secrets/tokens").symlink_metadata().unwrap();
+                assert!(folder.is_dir(), "{shell}: {own} through {name}");
+                let token = stage.path("secrets/tokens/istio-token");
+                assert!(token.symlink_metadata().unwrap().is_file(), "{shell}");
+                assert_eq!(fs::read_to_string(token).unwrap(), content, "{shell}");
+            }
+        }
+    }
+}
+
+/// In a folder of the proxy's: what is put there, kept and brought back.
+#[test]
+fn what_is_put_kept_and_brought_back_goes_through_no_link_of_the_proxys() {
+    for shell in SHELLS {
+        let stage = Stage::new(shell);
+        fs::write(stage.path("new"), "new").unwrap();
+        fs::write(stage.path("shadow"), "of root").unwrap();
+        open_folder(&stage, "certs");
+        let path = stage.path("certs/key.pem");
+        let content = |shell: &str| {
+            assert!(path.symlink_metadata().unwrap().is_file(), "{shell}");
+            let shadow = fs::read_to_string(stage.path("shadow")).unwrap();
+            assert_eq!(shadow, "of root", "{shell}");
+            fs::read_to_string(&path).unwrap()
+        };
+        for trap in ["certs/key.pem", "certs/key.pem.mesh"] {
+            let _ = fs::remove_file(&path);
+            symlink(stage.path("shadow"), stage.path(trap)).unwrap();
+            stage.part("put \"$d/new\" \"$CERTS/key.pem\" istio-proxy 0644");
+            assert_eq!(content(shell), "new", "{shell}: {trap}");
+        }
+        stage.part("remember \"$d/kept\" \"$CERTS/key.pem\"");
+        fs::remove_file(&path).unwrap();
+        symlink(stage.path("shadow"), &path).unwrap();
+        symlink(stage.path("shadow"), stage.path("certs/key.pem.mesh")).unwrap();
+        stage.part("twin() { false; }; restore \"$d/kept\"");
+        assert_eq!(content(shell), "new", "{shell}");
+
+        // What is odd is not kept, so that there is nothing of root's in what comes back.
+        for trap in ["link", "pipe", "huge"] {
+            fs::remove_file(&path).unwrap();
+            fs::remove_dir_all(stage.path("kept")).unwrap();
+            match trap {
+                "link" => symlink(stage.path("shadow"), &path).unwrap(),
+                "pipe" => pipe(&stage, "certs/key.pem"),
+                _ => File::create(&path).unwrap().set_len(300 << 20).unwrap(),
+            }
+            stage.part("remember \"$d/kept\" \"$CERTS/key.pem\"");
+            let copy = stage.path("kept/set").join(path.strip_prefix("/").unwrap());
+            assert!(copy.symlink_metadata().is_err(), "{shell}: {trap}");
+            stage.part("restore \"$d/kept\"");
+            assert!(path.symlink_metadata().is_err(), "{shell}: {trap}");
+            fs::write(&path, "").unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_hosts_file_that_is_a_link_keeps_its_lines_and_stays_a_link() {
+    for shell in SHELLS {
+        let stage = Stage::new(shell);
+        fs::create_dir(stage.path("elsewhere")).unwrap();
+        let target = stage.path("elsewhere/hosts");
+        fs::rename(stage.path("hosts"), &target).unwrap();
+        symlink("elsewhere/hosts", stage.path("hosts")).unwrap();
+        fs::write(stage.path("block"), "10.0.0.1 istiod\n").unwrap();
+        stage.part("hosts \"$d/block\"");
+        let lines = "127.0.0.1 localhost\n# BEGIN mesh-vm\n10.0.0.1 istiod\n# END mesh-vm\n";
+        assert_eq!(fs::read_to_string(&target).unwrap(), lines, "{shell}");
+        let link = fs::read_link(stage.path("hosts")).unwrap();
+        assert_eq!(link.to_str(), Some("elsewhere/hosts"), "{shell}");
+        stage.part(": >\"$d/block\"; hosts \"$d/block\"");
+        let lines = fs::read_to_string(&target).unwrap();
+        assert_eq!(lines, "127.0.0.1 localhost\n", "{shell}");
+
+        // What others than root can exchange may become a link to anything.
+        let mode = fs::Permissions::from_mode(0o777);
+        fs::set_permissions(stage.path("elsewhere"), mode).unwrap();
+        let own = "say x >\"$d/block\"; hosts \"$d/block\" 2>/dev/null || say refused";
+        assert_eq!(stage.part(own), "refused\n", "{shell}");
+        let lines = fs::read_to_string(&target).unwrap();
+        assert_eq!(lines, "127.0.0.1 localhost\n", "{shell}");
+    }
+}
+
+/// What a removal takes away, besides folders that are empty then.
+const OURS: [&str; 8] = [
+    "certs/root.pem",
+    "certs/key.pem",
+    "log/istio.log",
+    "log/istio.log.1.gz",
+    "drop/mesh.conf",
+    "secrets/sds",
+    "secrets/tokens",
+    "lib/mesh",
+];
+
+#[test]
+fn files_of_others_stay_when_the_proxy_goes_and_are_reported() {
+    for shell in SHELLS {
+        for theirs in [true, false] {
+            let stage = Stage::new(shell);
+            let begin = program::bootstrap(
+                &bundle(vec![file(&stage.path("certs/root.pem"), b"root")]),
+                program::RunId::generate(),
+                patience(),
+                jiff::Timestamp::UNIX_EPOCH,
+            );
+            stage.call(begin, "STEPS='keep ask token place'").report();
+            for folder in ["certs/app", "drop", "log", "secrets/sds"] {
+                fs::create_dir_all(stage.path(folder)).unwrap();
+            }
+            for name in OURS.into_iter().filter(|name| name.contains('.')) {
+                fs::write(stage.path(name), "").unwrap();
+            }
+            fs::write(stage.path("secrets/sds/socket"), "").unwrap();
+            let mut left = Vec::new();
+            if theirs {
+                for other in [
+                    "certs/app/nginx.key",
+                    "log/app.log",
+                    "secrets/app-password",
+                    "drop/local.conf",
+                ] {
+                    fs::write(stage.path(other), "theirs").unwrap();
+                    let reported = other.strip_suffix("/nginx.key").unwrap_or(other);
+                    left.push(stage.path(reported).display().to_string());
+                }
+            } else {
+                fs::remove_dir(stage.path("certs/app")).unwrap();
+            }
+            let remove = program::remove(
+                &owner("uid-1", "bookinfo/ratings"),
+                program::RunId::generate(),
+                patience(),
+            );
+            let report = stage.call(remove, "").report();
+            assert_eq!(report, Report::Removed { left }, "{shell}");
+            for folder in ["certs", "drop", "log", "secrets"] {
+                assert_eq!(stage.path(folder).exists(), theirs, "{shell}: {folder}");
+            }
+            for name in OURS {
+                assert!(!stage.path(name).exists(), "{shell}: {name}");
+            }
+        }
     }
 }

@@ -23,6 +23,7 @@ pull() {
   bounded "the image $name" "$f" pull --quiet "$name" >/dev/null </dev/null
 }
 do_contain() {
+  have setpriv || { say 'there is no setpriv, by which the proxy'\''s user writes its logs' >&2; return 1; }
   if [ -e "$S/installed" ] && [ ! -e "$S/engine" ]; then
     for f in $(packaged); do remember "$S/run/keep" "$f" && say "$f" >>"$S/found/paths" || return 1; done
   fi
@@ -67,19 +68,29 @@ rules() {
     "$engine" run --rm --network host --userns host --cap-drop ALL --cap-add NET_ADMIN --cap-add NET_RAW --security-opt label=disable \
       --user 0:0 --log-driver none $names "$image" istio-iptables "$@"
 }
+# The logs are the proxy's, in a folder where it may put a link in their place: so its user writes them, by a pipe of
+# root's. Who cannot write goes on reading, since an engine that nobody reads from stands still.
+keep_log() {
+  rm -f "$CID.$1"
+  mkfifo -m 0600 "$CID.$1" || exit 1
+  setpriv --reuid "$(id -u istio-proxy)" --regid "$(id -g istio-proxy)" --clear-groups \
+    /bin/sh -c 'cat >>"$1" 2>/dev/null || exec cat >/dev/null' sh "$2" <"$CID.$1" &
+}
 case $1 in
 start)
   install -d -o istio-proxy -m 0755 /var/run/secrets
+  keep_log out "$LOG/istio.log"
+  keep_log err "$LOG/istio.err.log"
   "$engine" rm -f istio-proxy >/dev/null 2>&1
   rules --cleanup-only && rules || exit 1
   rm -f "$CID" # the engine makes it, and writes over none
   exec "$engine" run --rm --name istio-proxy --cidfile "$CID" --label "mesh-vm.image=$name" --network host --userns host --cap-drop ALL --security-opt label=disable \
     --user "$(id -u istio-proxy):$(id -g istio-proxy)" --log-driver none --volume "$V/config:/etc/istio/config:ro" --volume "$V/proxy:/etc/istio/proxy" \
     --volume /etc/certs:/etc/certs --volume /var/run/secrets:/var/run/secrets --volume "$LOG:$LOG" $names \
-    "$image" proxy ${ISTIO_AGENT_FLAGS:-} >>"$LOG/istio.log" 2>>"$LOG/istio.err.log"
+    "$image" proxy ${ISTIO_AGENT_FLAGS:-} >"$CID.out" 2>"$CID.err"
   ;;
 stop) "$engine" stop --time 20 istio-proxy ;;
-clean) rm -f "$CID" && rules --cleanup-only ;;
+clean) rm -f "$CID" "$CID.out" "$CID.err" && rules --cleanup-only ;;
 esac
 WRAPPER
 }

@@ -57,3 +57,44 @@ open() {
     exec "$@" <&3 3<&-
   ' sh "$opened" "$@" 2>/dev/null
 }
+# at FOLDER COMMAND…: in the folder that lies there itself. What is done to plain names there leads nowhere else.
+at() (
+  cd "$1" 2>/dev/null || return 1
+  [ "$(pwd -P)" = "$(cd "${1%/*}/" && pwd -P)/${1##*/}" ] || return 1
+  shift
+  "$@"
+)
+# lay FILE PATH MODE: puts a copy into a folder of the proxy's user, as that user.
+# shellcheck disable=SC2016 # the inner shell expands it
+lay() {
+  as_proxy sh -c '
+    rm -rf "$1.mesh" && umask 077 && cat >"$1.mesh" && chmod "$2" "$1.mesh" && mv -fT "$1.mesh" "$1"
+  ' sh "$2" "$3" <"$1"
+}
+# lift PATH FILE: copies what the proxy's user can read there; nothing, where that is no file.
+# shellcheck disable=SC2016 # the inner shell expands it
+lift() {
+  as_proxy timeout 5 sh -c '[ ! -f "$1" ] || head -c "$2" "$1"' sh "$1" "$LARGEST" >"$2" 2>/dev/null </dev/null || : >"$2"
+}
+# retain FILE COPY: the file with its owner and mode, out of a folder of the proxy's user. What is odd there is not retained.
+# shellcheck disable=SC2016 # the inner shell expands it
+retain() {
+  if ! peek "$1" sh -c 'stat -L -c "%u:%g %a" /proc/self/fd/0 && cat' >"$d/retained"; then return 0; fi
+  {
+    read -r who mode && cat >"$2"
+  } <"$d/retained" && rm -f "$d/retained" && chown "$who" "$2" && chmod "$mode" "$2"
+}
+# Files that root's proxy left, as it runs with tproxy, are in the way of another's. It writes all of them at its start.
+hand_over() {
+  for f in grpc-bootstrap.json envoy-rev.json XDS; do rm -f "/var/lib/istio/proxy/$f" || return 1; done
+  mine=$(id -u istio-proxy)
+  for f in "$LOG/istio.log" "$LOG/istio.err.log"; do
+    [ "$(stat -c %u "$f" 2>/dev/null || say "$mine")" = "$mine" ] || mv -fT "$f" "$f.1" || return 1
+  done
+  f=$SDS
+  if [ -d "$f" ] && [ "$(stat -c %u "$f")" != "$mine" ]; then
+    at "$f" rm -f ./socket
+    rmdir "$f"
+  fi
+  return 0
+}

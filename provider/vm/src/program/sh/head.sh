@@ -13,12 +13,13 @@ export LC_ALL=C PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bi
 R=/run/mesh-vm             # one folder for each run, on tmpfs: input, token, log
 S=/var/lib/istio/mesh      # what outlives a reboot: owner, journal, the set before, what was found
 DROP=/etc/systemd/system/istio.service.d HOSTS=/etc/hosts CERTS=/etc/certs BIN=/usr/local/bin LOG=/var/log/istio
-TOKEN=/var/run/secrets/tokens/istio-token LOOSE=/proc/sys/net/netfilter/nf_conntrack_tcp_loose
+TOKEN=/var/run/secrets/tokens/istio-token SDS=/var/run/secrets/workload-spiffe-uds
+LOOSE=/proc/sys/net/netfilter/nf_conntrack_tcp_loose
 CID=/run/istio-proxy.cid BOOT=/run/cloud-init ROTATE=/etc/logrotate.d/mesh-vm UNITS=/etc/systemd/system UNDO=mesh-vm-undo.service
 ROOT=0 LARGEST=1048576     # whose folders are safe; how many bytes of a file are read
 PACKAGE=120 ALONE=45       # seconds: for another package manager, for a provider to come back
-# What Istio's package and the agent make and no package manager takes away.
-DIRS="/etc/istio /etc/certs /var/log/istio /var/run/secrets /var/lib/istio /var/lib/istio/bin $DROP"
+# Folders of Istio's package, of the agent and of ours that no package manager takes away, each behind those in it.
+DIRS="/etc/istio $CERTS $LOG ${TOKEN%/*} $SDS ${TOKEN%/*/*} /var/lib/istio/bin /var/lib/istio/config /var/lib/istio/envoy /var/lib/istio/proxy /var/lib/istio $DROP"
 STEPS='check stage keep ask stop install token place track start ready'
 p=${p:-}                   # this program as it came: gzip, base64
 NOW=                       # or how systemd is told not to be waited for

@@ -3,7 +3,7 @@
 do_keep() {
   k=$S/run/keep
   mkdir -p "$k" && rm -f "$R/token-before"
-  [ ! -e "$TOKEN" ] || cp -a "$TOKEN" "$R/token-before" || return 1
+  [ ! -e "$TOKEN" ] || lift "$TOKEN" "$R/token-before" || return 1
   { ! running || say active; systemctl is-enabled istio.service; } >"$S/run/unit" 2>/dev/null
   if [ -e "$S/guard" ] && intercepts && [ "$(field tproxy)" = "$(transparent)" ]; then : >"$S/run/proven"; fi
   block >"$k/hosts"
@@ -19,7 +19,8 @@ do_keep() {
   # One that was there stays: it is written anew, and a log may be large.
   for f in "$LOG/istio.log" "$LOG/istio.err.log" /var/lib/istio/proxy/grpc-bootstrap.json /var/lib/istio/proxy/envoy-rev.json /var/lib/istio/proxy/XDS; do
     [ -e "$f" ] || remember "$S/found" "$f" || return 1; done
-  for f in /var/lib/istio /var/lib/istio/envoy /var/lib/istio/envoy/*.env /etc/certs "$BIN/envoy" "$BIN/pilot-agent"; do
+  for f in /var/lib/istio /var/lib/istio/envoy /var/lib/istio/envoy/*.env /var/lib/istio/config /var/lib/istio/bin \
+    /var/lib/istio/proxy /etc/certs "$LOG" "${TOKEN%/*/*}" "$BIN/envoy" "$BIN/pilot-agent"; do
     [ ! -e "$f" ] || stat -c '%u:%g %a %n' "$f"
   done >"$k/modes"
   [ -e "$S/found/modes" ] || { cp "$k/modes" "$S/found/modes" && if id istio-proxy >/dev/null 2>&1; then : >"$S/found/user"; fi; }
@@ -29,7 +30,10 @@ transparent() { ! grep -qsx 'ISTIO_INBOUND_INTERCEPTION_MODE=TPROXY' /var/lib/is
 # remember SET PATH: the file, or that there was none.
 remember() {
   if grep -qxF "$2" "$1/paths" 2>/dev/null; then return 0; fi
-  if [ -e "$2" ] || [ -h "$2" ]; then mkdir -p "$1/set${2%/*}" && cp -a "$2" "$1/set$2" || return 1; fi
+  if [ -e "$2" ] || [ -h "$2" ]; then
+    mkdir -p "$1/set${2%/*}" || return 1
+    if closed "${2%/*}"; then cp -a "$2" "$1/set$2"; else retain "$2" "$1/set$2"; fi || return 1
+  fi
   say "$2" >>"$1/paths"
 }
 restore() {
@@ -38,20 +42,37 @@ restore() {
   while IFS= read -r path; do
     if [ ! -e "$1/set$path" ] && [ ! -h "$1/set$path" ]; then rm -f "$path" || whole=; continue; fi
     ! same "$1/set$path" "$path" || continue
+    mkdir -p "${path%/*}" || whole=
+    if [ -e "${path%/*}" ] && ! closed "${path%/*}"; then bring_back "$1/set$path" "$path" || whole=; continue; fi
     # Another name for the copy needs no room on a full disk.
-    { mkdir -p "${path%/*}" && rm -rf "$path.mesh" && { twin "$1/set$path" "$path.mesh" || cp -a "$1/set$path" "$path.mesh"; } && mv -fT "$path.mesh" "$path"; } || whole=
+    { rm -rf "$path.mesh" && { twin "$1/set$path" "$path.mesh" || cp -a "$1/set$path" "$path.mesh"; } && mv -fT "$path.mesh" "$path"; } || whole=
   done <"$1/paths"
   [ ! -e "$1/modes" ] || while read -r who mode path; do
-    [ ! -e "$path" ] || [ -h "$path" ] || { chown "$who" "$path" && chmod "$mode" "$path"; } || whole=
+    if [ ! -e "$path" ] || [ -h "$path" ] || ! closed "${path%/*}"; then continue; fi
+    { chown "$who" "$path" && chmod "$mode" "$path"; } || whole=
   done <"$1/modes"
   [ -n "$whole" ]
 }
+# bring_back COPY PATH: into a folder of the proxy's user. A name that is made there leads nowhere, unlike one that is opened.
+bring_back() {
+  as_proxy rm -rf "$2.mesh" </dev/null
+  if [ -h "$1" ]; then as_proxy ln -sfn "$(readlink "$1")" "$2" </dev/null
+  elif twin "$1" "$2.mesh"; then mv -fT "$2.mesh" "$2"
+  else lay "$1" "$2" "$(stat -c %a "$1")"; fi
+}
 twin() { [ ! -h "$1" ] && ln "$1" "$2" 2>/dev/null; }
 same() { [ "$(stat -c %d:%i "$1")" = "$(stat -c %d:%i "$2" 2>/dev/null)" ]; }
-# put FILE PATH OWNER MODE: by a rename, so that nobody reads half of it. Some of the folders are
-# the proxy's, which is stopped: a link that it left in our way goes, and is never written through.
+# put FILE PATH OWNER MODE: by a rename, so that nobody reads half of it. A link that somebody left in our way goes, and
+# is never written through.
 put() {
-  (umask 022 && mkdir -p "${2%/*}") && rm -rf "$2.mesh" && install -o "$3" -g "$3" -m "$4" "$1" "$2.mesh" && mv -fT "$2.mesh" "$2" || return 1
+  (umask 022 && mkdir -p "${2%/*}") || return 1
+  if closed "${2%/*}"; then
+    rm -rf "$2.mesh" && install -o "$3" -g "$3" -m "$4" "$1" "$2.mesh" && mv -fT "$2.mesh" "$2" || return 1
+  elif [ "$3" = istio-proxy ]; then lay "$1" "$2" "$4" || return 1
+  else
+    say "${2%/*} is not root's alone, so a file there cannot be" >&2
+    return 1
+  fi
   # Where SELinux is, a file has the label of the folder it was made in, which may not be its own.
   if have restorecon; then restorecon "$2" 2>/dev/null; fi
   return 0

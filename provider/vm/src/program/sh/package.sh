@@ -102,14 +102,21 @@ unpacked() {
 }
 # Root reads the settings, so a broken proxy must not be able to write them.
 own() {
-  for f in /var/lib/istio /var/lib/istio/envoy /var/lib/istio/envoy/*.env; do
+  for f in /var/lib/istio /var/lib/istio/envoy /var/lib/istio/config /var/lib/istio/bin /var/lib/istio/envoy/*.env /var/lib/istio/proxy; do
     if [ -d "$f" ]; then mode=0755; elif [ -f "$f" ]; then mode=0644; else continue; fi
-    [ ! -h "$f" ] || [ "$f" = /var/lib/istio ] || { say "$f is a link: whoever made it would choose what becomes root's" >&2 && return 1; }
+    [ ! -h "$f" ] || [ "$f" = /var/lib/istio ] || { say "$f is a link: whoever made it would choose what becomes root's" >&2; return 1; }
+    [ "$f" != /var/lib/istio/proxy ] || continue
+    if [ -f "$f" ] && [ "$(stat -c %h "$f")" != 1 ]; then
+      [ "$(stat -c %u "$f")" != 0 ] || continue
+      say "$f is another name of somebody's file, which would become root's" >&2
+      return 1
+    fi
     chown root:root "$f" && chmod "$mode" "$f" || return 1
   done
   # With tproxy root runs the proxy, and this group is how the rules tell its traffic.
   if has tproxy; then chgrp istio-proxy "$BIN/envoy" "$BIN/pilot-agent" && chmod 2755 "$BIN/envoy" "$BIN/pilot-agent" || return 1; fi
-  install -d -o istio-proxy -g istio-proxy -m 0755 /var/lib/istio/proxy /etc/certs "$LOG"
+  install -d -o istio-proxy -g istio-proxy -m 0755 /var/lib/istio/proxy /etc/certs "$LOG" || return 1
+  has tproxy || hand_over
 }
 # The package manager's own books cannot be taken back: with no digest of it here, the next
 # bootstrap installs the package that it wants, whichever is registered.

@@ -14,12 +14,24 @@ forsaken() {
 # An old key and certificate would beat the new token; the set before has them.
 do_token() {
   rm -f "$CERTS/key.pem" "$CERTS/cert-chain.pem"
-  [ ! -h "${TOKEN%/*}" ] || rm -f "${TOKEN%/*}"
-  install -d -o istio-proxy -g istio-proxy -m 0755 "${TOKEN%/*/*}" &&
-    install -d -o istio-proxy -g istio-proxy -m 0700 "${TOKEN%/*}" && put "$d/token" "$TOKEN" istio-proxy 0600
+  install -d -o istio-proxy -g istio-proxy -m 0755 "${TOKEN%/*/*}" && token_folder && lay "$d/token" "$TOKEN" 0600
+}
+# The folder above is the proxy's, as Istio's unit makes it at each start: so is this one, and what is done in it.
+# shellcheck disable=SC2016 # the inner shell expands it
+token_folder() {
+  f=${TOKEN%/*}
+  [ ! -h "$f" ] || rm -f "$f" || return 1
+  # One of root's, as people make it by hand, goes where nothing else is in it.
+  if [ -d "$f" ] && ! as_proxy test -w "$f"; then
+    at "$f" rm -f "./${TOKEN##*/}"
+    rmdir "$f" || return 1
+  fi
+  as_proxy sh -c 'umask 077 && mkdir -p "$1"' sh "$f"
 }
 undo_token() {
-  if [ -e "$R/token-before" ]; then mkdir -p "${TOKEN%/*}" && rm -f "$TOKEN" && cp -a "$R/token-before" "$TOKEN"; else rm -f "$TOKEN"; fi && restore "$S/run/keep"
+  if [ -s "$R/token-before" ]; then token_folder && lay "$R/token-before" "$TOKEN" 0600 || return 1
+  else at "${TOKEN%/*}" rm -f "./${TOKEN##*/}"; fi
+  restore "$S/run/keep"
 }
 do_place() {
   for f in "$d"/in/file.*.path; do [ ! -e "$f" ] || { cat "$f" && say ''; }; done >"$d/files"
@@ -43,13 +55,16 @@ undo_place() { restore "$S/run/keep" && hosts "$S/run/keep/hosts"; }
 block() { awk '/^# BEGIN mesh-vm$/ { n = 1; t = ""; next } /^# END mesh-vm$/ { if (n) printf "%s", t; n = 0 } { t = t $0 "\n" }' "$HOSTS"; }
 hosts() {
   block | cmp -s - "$1" && return 0
-  cp -a "$HOSTS" "$HOSTS.mesh" || return 1
+  firm "$HOSTS" || { say "$HOSTS is a link that others than root can exchange" >&2; return 1; }
+  # A link stays one: a copy of it would be a link, too, and lead to the file that is read here.
+  real=$(readlink -f "$HOSTS")
+  cp -a "$real" "$real.mesh" || return 1
   {
     # A block that somebody took the end of is not ours to cut: only its mark goes.
     awk '/^# BEGIN mesh-vm$/ { n = NR } { l[NR] = $0 } /^# END mesh-vm$/ && n { for (i = n; i <= NR; i++) delete l[i]; n = 0 }
       END { for (i = 1; i <= NR; i++) if (i in l && l[i] != "# BEGIN mesh-vm") print l[i] }' "$HOSTS"
     [ ! -s "$1" ] || { say '# BEGIN mesh-vm' && cat "$1" && say '# END mesh-vm'; }
-  } >"$HOSTS.mesh" || return 1
+  } >"$real.mesh" || return 1
   # A bind mount cannot be renamed over.
-  mv "$HOSTS.mesh" "$HOSTS" 2>/dev/null || { cat "$HOSTS.mesh" >"$HOSTS" && rm -f "$HOSTS.mesh"; }
+  mv "$real.mesh" "$real" 2>/dev/null || { cat "$real.mesh" >"$real" && rm -f "$real.mesh"; }
 }

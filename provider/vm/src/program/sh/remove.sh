@@ -8,13 +8,14 @@ run_remove() {
   { drain && halt && sweep MESH_; } 2>"$d/err" || serve_on
   log 'step clean' && hook clean
   : >"$d/block"
-  { hosts "$d/block" && restore "$S/found" && rm -rf "${TOKEN%/*}"; } 2>"$d/err" || { log 'failed clean' && lines <"$d/err" && finish reverted; }
+  at "${TOKEN%/*}" rm -f "./${TOKEN##*/}"
+  { hosts "$d/block" && restore "$S/found"; } 2>"$d/err" || { log 'failed clean' && lines <"$d/err" && finish reverted; }
   [ ! -e "$S/loose" ] || cat "$S/loose" >"$LOOSE" 2>/dev/null
   log 'step uninstall' && hook uninstall
   { { [ ! -e "$S/installed" ] || uninstall; } && drop_user; } 2>"$d/err" || { log 'failed uninstall' && lines <"$d/err" && finish reverted; }
   systemctl reset-failed istio.service 2>/dev/null
   forget
-  for f in $gone "$S" "$R/token-before"; do if [ -e "$f" ] || [ -h "$f" ]; then log "left $(printf %s "$f" | b64)"; fi; done
+  left | head -n 20 | while IFS= read -r text; do log "left $(printf %s "$text" | b64)"; done
   finish removed
 }
 # A proxy that cannot be stopped has its traffic back, so it must run.
@@ -29,12 +30,37 @@ ours() {
   field owner >"$d/owner" && read -r uid mine <"$d/owner"
   [ "${id:-$theirs}" = "${mine:-$uid}" ] && { [ "$theirs" = "$uid" ] || [ -z "$id" ] || [ -z "$mine" ]; }
 }
-# Takes away the folders that were not there before the first run.
+# Takes away the folders that were not there before the first run, unless others put something there.
 forget() {
-  gone=; for f in $DIRS; do grep -qxF "$f" "$S/found/dirs" 2>/dev/null || gone="$gone $f"; done
+  gone=
+  for f in $DIRS; do before "$f" || gone="$gone $f"; done
   close
   rm -rf "$S"
-  # What somebody else put beside our drop-in is not ours.
-  for f in $gone; do if [ "$f" != "$DROP" ] || [ -z "$(ls -A "$f" 2>/dev/null)" ]; then rm -rf "$f"; fi; done
+  for f in $gone; do
+    case $f in
+    "$LOG") rm -f "$f"/istio.log[.-]* "$f"/istio.err.log[.-]* ;;
+    "${TOKEN%/*}") at "$f" rm -f "./${TOKEN##*/}" ;;
+    "$SDS") at "$f" rm -f ./socket ;;
+    esac
+    if [ -h "$f" ]; then rm -f "$f"; else rmdir "$f" 2>/dev/null; fi
+  done
   systemctl daemon-reload 2>/dev/null
+}
+# Whether a folder was there before the first run. Older versions wrote down the outermost only.
+before() {
+  grep -qxF "$1" "$S/found/dirs" 2>/dev/null && return 0
+  ! grep -qx all "$S/found/dirs" 2>/dev/null && grep -qxF "${1%/*}" "$S/found/dirs" 2>/dev/null
+}
+# What is in folders that were to go, and what of ours did not.
+left() {
+  for f in $gone; do
+    [ -d "$f" ] || continue
+    for inner in "$f"/* "$f"/.[!.]*; do
+      case " $gone " in *" $inner "*) continue ;; esac
+      if [ -e "$inner" ] || [ -h "$inner" ]; then say "$inner"; fi
+    done
+  done
+  for f in "$S" "$R/token-before"; do
+    if [ -e "$f" ] || [ -h "$f" ]; then say "$f"; fi
+  done
 }

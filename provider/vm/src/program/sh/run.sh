@@ -76,7 +76,7 @@ journal() {
   there=$(for f in $DIRS; do [ ! -e "$f" ] || say "$f"; done)
   rm -rf "$S/run"
   (umask 022 && mkdir -p "${S%/*}") && mkdir -p "$S/run" "$S/found" || return 1
-  [ -e "$S/found/dirs" ] || say "$there" >"$S/found/dirs"
+  [ -e "$S/found/dirs" ] || printf '%s\n' all "$there" >"$S/found/dirs"
   : >"$S/run/steps" && cp "$d/program" "$S/run/program" && say "$run" >"$S/run/id" || return 1
   # A link by hand needs no reload: it is for the next boot.
   printf '%s\n' '[Unit]' 'Description=Takes back a bootstrap that was cut off' 'Before=istio.service' \

@@ -26,6 +26,7 @@ halt() {
 # That the proxy of before does not start, too, is told; nothing of ours is in its way any more.
 undo_stop() {
   systemctl daemon-reload
+  [ -n "$(transparent)" ] || ! id istio-proxy >/dev/null 2>&1 || hand_over
   ! grep -qx enabled "$S/run/unit" || systemctl -q enable istio.service
   # shellcheck disable=SC2086 # a word, or none
   ! grep -qx active "$S/run/unit" || systemctl $NOW restart istio.service || { cat "$d/err"; say 'the proxy of before does not start'; } | lines
@@ -48,10 +49,8 @@ dropin() {
   [ ! -e "$S/bin/sudo" ] || say "Environment=PATH=$S/bin:$PATH"
   # Images whose cloud-init owns that file write it anew at each boot, before the network is online.
   [ ! -s "$d/block" ] || say "ExecStartPre=-+/bin/sh -c 'grep -qx \"# BEGIN mesh-vm\" $HOSTS || { echo \"# BEGIN mesh-vm\"; echo \"$(cat "$d/block")\"; echo \"# END mesh-vm\"; } >>$HOSTS'"
-  # Each start would add one more; and files that root's proxy left are in the way of another's. Never
-  # a link: it might lead elsewhere.
-  if has tproxy; then say "ExecStartPre=-+/bin/sh -c 'while ip rule del fwmark 0x539 lookup 133 2>/dev/null; do :; done'"
-  else say "ExecStartPre=-+find /etc/certs /var/lib/istio/proxy $LOG /var/run/secrets/workload-spiffe-uds -user root ( -type d -o -links 1 ) -exec chown -h istio-proxy:istio-proxy {} +"; fi
+  # Each start would add one more.
+  if has tproxy; then say "ExecStartPre=-+/bin/sh -c 'while ip rule del fwmark 0x539 lookup 133 2>/dev/null; do :; done'"; fi
   [ -e "$S/guard" ] || return 0
   say "ExecStartPre=+/bin/sh -c '$(rules "iptables$backend")'"
   say "ExecStartPre=-+/bin/sh -c '$(rules "ip6tables$backend")'"
