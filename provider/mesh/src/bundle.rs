@@ -26,6 +26,8 @@ pub const CLUSTER_ENV: &str = "/var/lib/istio/envoy/cluster.env";
 pub const MESH_CONFIG: &str = "/etc/istio/config/mesh";
 /// The trust root with which the proxy first meets istiod.
 pub const ROOT_CERT: &str = "/etc/certs/root-cert.pem";
+/// Whom istiod expects a token to be for, `--tokenAudience` unless changed.
+pub const TOKEN_AUDIENCE: &str = "istio-ca";
 
 /// Folder of the agent that the start script calls where it is not Istio's own.
 pub(crate) const AGENT_FOLDER: &str = "/var/lib/istio/bin";

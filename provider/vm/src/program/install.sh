@@ -18,7 +18,8 @@ trap 'exit 1' HUP INT TERM
 
 say() { printf '%s\n' "$*"; }
 b64() { base64 | tr -d '\n'; }
-plain() { printf %s "$1" | base64 -d 2>/dev/null && say ''; }
+# Text for a terminal, which nothing in it can command.
+plain() { printf %s "$1" | base64 -d 2>/dev/null | tr -c '\n -~' '?' && say ''; }
 
 # call VERB DATA: starts the program as a session would. Its standard input stays open, for the token.
 call() {
@@ -111,5 +112,8 @@ join)
   settle
   ;;
 remove) leave && settle || exit 1 ;;
-*) say 'usage: sh install.sh [join [TRIES] | remove]' >&2 && exit 1 ;;
+*)
+  say 'usage: sh install.sh [join [TRIES] | remove]' >&2
+  exit 1
+  ;;
 esac

@@ -23,8 +23,12 @@ pub const FOLDER: &str = "/var/lib/mesh-vm";
 
 /// Starts the program, and tells people what it says.
 const INSTALL: &str = include_str!("install.sh");
-/// Fetches the token anew, by the user's command beside it.
-const REFRESH: &str = include_str!("token.sh");
+/// Fetches a new token by the user's command beside it.
+const REFRESH: &str = concat!(
+    "#!/bin/sh",
+    include_str!("sh/jwt.sh"),
+    include_str!("token.sh")
+);
 const REFRESH_PATH: &str = "/var/lib/istio/mesh-vm-token";
 const LEAVE: &str = "leave.data";
 const COMMAND_PATH: &str = "/var/lib/istio/token-command";

@@ -1,12 +1,16 @@
-#!/bin/sh
-# Fetches the proxy's token anew. The agent reads the file at each call, so nothing is restarted.
+# Fetches a new token for the proxy. The agent reads the file at each call, so nothing is restarted.
+# `sh/jwt.sh` stands before it.
 set -u
 umask 077
+export LC_ALL=C
 folder=/var/run/secrets/tokens
 new=$(mktemp /run/mesh-vm-token.XXXXXX) || exit 1
 trap 'rm -f "$new"' EXIT
 /bin/sh /var/lib/istio/token-command >"$new" || exit 1
-grep -q '^[A-Za-z0-9_-]*[.][A-Za-z0-9_-]*[.][A-Za-z0-9_-]*$' "$new" || { echo 'token-command printed no token' >&2 && exit 1; }
+came=$(is_token "$new") || {
+  echo "what token-command printed is $came" >&2
+  exit 1
+}
 [ -d "${folder%/*}" ] || install -d -o istio-proxy -g istio-proxy -m 0755 "${folder%/*}" || exit 1
 # That folder is the proxy's, which could exchange what is in it for a link at any time: so it is written as that
 # user, who can reach nothing more by it.

@@ -8,6 +8,7 @@
 mod answers;
 mod containers;
 mod draining;
+mod fetching;
 mod files;
 mod inputs;
 mod offload;
@@ -15,6 +16,7 @@ mod packages;
 mod parts;
 mod runs;
 mod stage;
+mod tokens;
 mod traps;
 mod undoing;
 mod waits;

@@ -241,7 +241,8 @@ impl Call {
 }
 
 /// What a test sends as token.
-pub(crate) const TOKEN: &str = "eyJhbGciOi.canary-of-the-token.c2ln";
+pub(crate) const TOKEN: &str =
+    "eyJhbGciOi.eyJhdWQiOlsiaXN0aW8tY2EiXSwiY2FuYXJ5Ijoib2YgdGhlIHRva2VuIn0.c2ln";
 
 /// A bundle with these files, and without rules.
 pub(crate) fn bundle(files: Vec<File>) -> Bundle {

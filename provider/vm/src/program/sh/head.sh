@@ -17,6 +17,7 @@ TOKEN=/var/run/secrets/tokens/istio-token SDS=/var/run/secrets/workload-spiffe-u
 LOOSE=/proc/sys/net/netfilter/nf_conntrack_tcp_loose
 CID=/run/istio-proxy.cid BOOT=/run/cloud-init ROTATE=/etc/logrotate.d/mesh-vm UNITS=/etc/systemd/system UNDO=mesh-vm-undo.service
 ROOT=0 LARGEST=1048576     # whose folders are safe; how many bytes of a file are read
+HEAVIEST=4194304           # blocks of a package at most, of 512 or 1024 bytes
 PACKAGE=120 ALONE=45       # seconds: for another package manager, for a provider to come back
 # Folders of Istio's package, of the agent and of ours that no package manager takes away, each behind those in it.
 DIRS="/etc/istio $CERTS $LOG ${TOKEN%/*} $SDS ${TOKEN%/*/*} /var/lib/istio/bin /var/lib/istio/config /var/lib/istio/envoy /var/lib/istio/proxy /var/lib/istio $DROP"

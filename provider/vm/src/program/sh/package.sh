@@ -8,7 +8,10 @@ version() {
 wanted() { v=$(version) && [ -n "$v" ] && [ "$(cat "$S/package" 2>/dev/null)" = "$(field sha256) $v" ]; }
 do_stage() {
   if has find-address; then
-    f=$(outward); [ -n "$f" ] || { say 'there is no route to the control plane, so no address of its own' >&2 && return 1; }
+    f=$(outward); [ -n "$f" ] || {
+      say 'there is no route to the control plane, so no address of its own' >&2
+      return 1
+    }
     sed -i "s/^ISTIO_SVC_IP=.*/ISTIO_SVC_IP=$f/" "$d"/in/file.*.content || return 1
   fi
   if has engine; then pull; return; fi
@@ -16,18 +19,27 @@ do_stage() {
   has url || released || return 1
   fetch "$(field url)" "$S/run/package" || return 1
   sum=$(sha256sum <"$S/run/package" | cut -d ' ' -f 1)
-  [ "$sum" = "$(field sha256)" ] || { say "the package has SHA-256 $sum, not $(field sha256)" >&2 && return 1; }
+  [ "$sum" = "$(field sha256)" ] || {
+    say "the package has SHA-256 $sum, not $(field sha256)" >&2
+    return 1
+  }
   fits
 }
 # Whether this machine can take the package, by its package manager's word and by the libc that Envoy wants.
 fits() {
   if have dpkg; then dpkg --no-act -i "$S/run/package"; else rpm -U --test --replacepkgs --oldpackage "$S/run/package"; fi >"$d/out" 2>&1 </dev/null
   say $? >"$d/code"
-  locked || [ "$(cat "$d/code")" = 0 ] || { cat "$d/out" >&2 && return 1; }
+  locked || [ "$(cat "$d/code")" = 0 ] || {
+    cat "$d/out" >&2
+    return 1
+  }
   is=$(getconf GNU_LIBC_VERSION 2>/dev/null | sed -n 's/^glibc 2[.]//p')
   wants=$(if have dpkg; then dpkg-deb --fsys-tarfile "$S/run/package"; else rpm2cpio "$S/run/package"; fi 2>/dev/null |
     grep -ao 'GLIBC_2[.][0-9]*' | sed 's/.*[.]//' | sort -n | tail -n 1)
-  [ "${is:-99}" -ge "${wants:-0}" ] || { say "the package needs glibc 2.$wants, and the VM has 2.$is" >&2 && return 1; }
+  [ "${is:-99}" -ge "${wants:-0}" ] || {
+    say "the package needs glibc 2.$wants, and the VM has 2.$is" >&2
+    return 1
+  }
 }
 # Whether a package is to be fetched: the one that is named, or Istio's where there is none, or not of the version asked for.
 lacks() {
@@ -40,30 +52,71 @@ released() {
   if have dpkg; then f=deb; else f=rpm; fi
   case $(uname -m) in aarch64 | arm64) f=$f/istio-sidecar-arm64.$f ;; *) f=$f/istio-sidecar.$f ;; esac
   { field release && printf /%s "$f"; } >"$d/in/url"
-  fetch "$(field url).sha256" "$d/sum" || { say "there is no $(field url).sha256 for this VM" >&2 && return 1; }
-  cut -d ' ' -f 1 "$d/sum" | tr -d '\n' >"$d/in/sha256"
+  fetch "$(field url).sha256" "$d/sum" 16 || {
+    say "there is no $(field url).sha256 for this VM" >&2
+    return 1
+  }
+  read -r sum _ <"$d/sum"
+  case $sum in *[!0-9a-f]*) sum= ;; esac
+  [ "${#sum}" = 64 ] || {
+    say "$(field url).sha256 holds no SHA-256" >&2
+    return 1
+  }
+  printf %s "$sum" >"$d/in/sha256"
 }
 # bounded WHAT COMMAND…: with all its tries. Where busybox ends it, its status is the signal's.
 bounded() {
   what=$1 && shift
   timeout "$(field wait.fetch)" "$@" && return 0
-  case $? in 124 | 143) say "$what did not come within $(field wait.fetch) seconds" >&2 ;; esac
-  return 1
+  code=$?
+  case $code in
+  124 | 143) say "$what did not come within $(field wait.fetch) seconds" >&2 ;;
+  153) say "$what is too large" >&2 ;; # the signal of ulimit
+  esac
+  return "$code"
 }
-# fetch ADDRESS FILE
+# fetch ADDRESS FILE [BLOCKS]: BLOCKS is how large the file may become, in the shell's unit of 512 or 1024 bytes.
 fetch() {
   u=$1
   case $u in
   file://*) cp "${u#file://}" "$2" ;;
-  http://* | https://*)
-    # Its address may hold a password, which everybody could read among the arguments.
-    if have curl; then
-      say "url = \"$(say "$u" | sed 's/[\\"]/\\&/g')\"" |
-        bounded 'the package' curl -fsSL --retry 2 --connect-timeout 10 --speed-limit 1 --speed-time 60 -o "$2" -K -
-    else say "$u" | bounded 'the package' wget -nv --tries=3 -T 30 -O "$2" -i - 2>"$d/wget" || { grep -v :// "$d/wget" >&2; false; }; fi ;;
-  *) say "cannot fetch ${u%%:*}: addresses" >&2 && false ;;
+  # A redirect must not lead out of TLS. wget has no option for that: without a proxy that it could use for
+  # anything else, it goes nowhere else.
+  https://*) load "$2" "${3:-$HEAVIEST}" =https -e use_proxy=on -e no_proxy= -e http_proxy=ftp://none -e ftp_proxy=https://none ;;
+  http://*) load "$2" "${3:-$HEAVIEST}" =http,https ;;
+  *)
+    say "cannot fetch ${u%%:*}: addresses" >&2
+    return 1
+    ;;
   esac
 }
+# load FILE BLOCKS PROTOCOLS OPTION…: from the address $u. Redirects lead curl to PROTOCOLS only, and wget as its OPTIONs say.
+# The address may hold a password, which everybody could read among the arguments.
+load() {
+  file=$1 most=$2 protocols=$3
+  shift 3
+  if have curl; then
+    say "url = \"$(say "$u" | sed 's/[\\"]/\\&/g')\"" | (
+      ulimit -f "$most"
+      bounded 'the package' curl -fsSL --proto =http,https --proto-redir "$protocols" --retry 2 --connect-timeout 10 \
+        --speed-limit 1 --speed-time 60 -o "$file" -K -
+    )
+  else
+    say "$u" | (
+      ulimit -f "$most"
+      bounded 'the package' wget -nv --tries=3 -T 30 "$@" -O "$file" -i - 2>"$d/wget"
+    )
+  fi
+  code=$?
+  if have curl; then
+    [ "$code" != 1 ] || escaped
+  elif [ "$code" != 0 ]; then
+    ! grep -q 'Must be HTTP' "$d/wget" || escaped
+    grep -v :// "$d/wget" >&2
+  fi
+  return "$code"
+}
+escaped() { say 'its address leads from https:// to something else than https://, which is refused' >&2; }
 # The address that calls to the control plane come from, else those to anywhere.
 outward() {
   host=$(field control-plane) host=${host%:*} host=${host#'['} host=${host%']'}

@@ -3,9 +3,16 @@
 do_ask() {
   log 'want token' && since=$(uptime)
   await "$(field wait.token)" eval 'answered || forsaken'
-  [ -s "$d/token" ] || { say 'no token came' >&2 && return 1; }
+  [ ! -e "$d/refused" ] || {
+    say "what came as the token is $(cat "$d/refused")" >&2
+    return 1
+  }
+  [ -s "$d/token" ] || {
+    say 'no token came' >&2
+    return 1
+  }
 }
-answered() { [ -s "$d/token" ] || [ -e "$d/revert" ]; }
+answered() { [ -s "$d/token" ] || [ -e "$d/refused" ] || [ -e "$d/revert" ]; }
 # A provider that lost its connection is back soon, or never.
 forsaken() {
   ! kill -0 "$(cat "$d/follower")" 2>/dev/null || since=$(uptime)

@@ -98,6 +98,13 @@ living() { pid=$(cat "$d/pid" 2>/dev/null) && grep -q "$run" "/proc/$pid/cmdline
 # What comes on standard input behind the data: the token, when it was asked for.
 words() {
   while read -r key value; do
-    [ "$key" != token ] || { printf %s "$value" | base64 -d >"$d/token.part" && mv "$d/token.part" "$d/token"; }
+    [ "$key" = token ] || continue
+    printf %s "$value" | base64 -d >"$d/token.part" || continue
+    if is_token "$d/token.part" >"$d/came"; then
+      mv "$d/token.part" "$d/token"
+    else
+      rm -f "$d/token.part"
+      mv "$d/came" "$d/refused"
+    fi
   done
 }

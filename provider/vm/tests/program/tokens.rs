@@ -1,0 +1,227 @@
+//! What is taken for a token, wherever it comes from: from the provider, from an archive, from the user's command.
+
+use std::fs;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use mesh::Bundle;
+use secrecy::ExposeSecret as _;
+use vm::program::{self, Event, Offload, Report, RunId, Token};
+
+use crate::stage::{SHELLS, Stage, TOKEN, bundle, patience};
+
+const MARK: &str = "canary";
+
+fn token(payload: &str) -> String {
+    format!("{MARK}.{}.c2ln", URL_SAFE_NO_PAD.encode(payload))
+}
+
+/// Texts that istiod would take, as far as their form says.
+fn good() -> Vec<String> {
+    let payloads = [
+        r#"{"aud":["istio-ca"],"exp":1}"#,
+        r#"{"iss":"a\"}","aud" : "istio-ca" }"#,
+        r#"{"aud":["https://kubernetes.default.svc","istio-ca"],"n":{"aud":["x"]}}"#,
+        "{\n  \"sub\": \"ü?>\",\n  \"aud\": [\n    \"istio-ca\"\n  ]\n}",
+    ];
+    payloads.map(token).into()
+}
+
+/// Texts that are none, and a word of what is said of each.
+fn bad() -> Vec<(String, &'static str)> {
+    let fine = token(r#"{"aud":["istio-ca"]}"#);
+    let payload = |text: &str| token(text);
+    vec![
+        ("..".to_owned(), "2 bytes, 3 parts"),
+        (format!("{MARK}.a"), "2 parts"),
+        (format!("{MARK}.a.b.c"), "4 parts"),
+        (format!("WARNING: {MARK} is old\n{fine}"), "2 lines"),
+        (format!("\n{fine}"), "2 lines"),
+        (format!("{fine}\n{fine}"), "2 lines"),
+        (format!("{fine} "), "3 parts"),
+        (format!("{fine}="), "3 parts"),
+        (format!("{MARK}.!.c2ln"), "3 parts"),
+        (format!("{MARK}.aaaa.c2ln"), "no JSON"),
+        (payload(r#"["istio-ca"]"#), "no JSON"),
+        (payload(r#"{"aud":["istio-ca"]"#), "no JSON"),
+        (payload(r#"{"aud":["istio-ca"]}{}"#), "no JSON"),
+        (payload(r#"{"aud":["other"]}"#), "for the audience other,"),
+        (
+            payload(r#"{"aud":"istio-ca2"}"#),
+            "for the audience istio-ca2,",
+        ),
+        (
+            payload(r#"{"aud":"x","n":{"aud":["istio-ca"]}}"#),
+            "for the audience x,",
+        ),
+        (
+            payload(r#"{"n":"\"aud\":[\"istio-ca\"]"}"#),
+            "for the audience nobody,",
+        ),
+        (payload(r#"{"sub":"istio-ca"}"#), "for the audience nobody,"),
+        (
+            payload("{\"aud\":\"a\u{1b}[2Jb\"}"),
+            "for the audience a?[2Jb,",
+        ),
+        (
+            format!("{}.{}.c", "a".repeat(70_000), MARK),
+            "which is too much",
+        ),
+    ]
+}
+
+#[test]
+fn the_program_wants_the_audience_that_the_provider_asks_for() {
+    let line = format!("\nAUDIENCE={}\n", mesh::bundle::TOKEN_AUDIENCE);
+    assert!(program::TEXT.contains(&line) && refresh().contains(&line));
+}
+
+#[test]
+fn a_token_has_three_parts_and_an_audience_that_fits() {
+    for shell in SHELLS {
+        let stage = Stage::new(shell);
+        let came = |text: &str| {
+            fs::write(stage.path("came"), text).unwrap();
+            stage.part("if is_token \"$d/came\"; then say token; fi")
+        };
+        for text in good() {
+            assert_eq!(came(&text), "token\n", "{shell}: {text}");
+            assert_eq!(came(&format!("{text}\n")), "token\n", "{shell}: {text}");
+        }
+        for (text, word) in bad() {
+            let said = came(&text);
+            assert!(said.contains(word), "{shell}: {text}: {said}");
+            assert_eq!(said.lines().count(), 1, "{shell}: {said}");
+            assert!(!said.contains(MARK) && said != "token\n", "{shell}: {said}");
+        }
+        assert!(came("").contains("0 bytes"), "{shell}");
+    }
+}
+
+#[test]
+fn what_comes_as_a_token_and_is_none_is_refused_at_once() {
+    for shell in SHELLS {
+        for (text, word) in bad() {
+            let stage = Stage::new(shell);
+            let run = RunId::generate();
+            let payload = program::bootstrap(
+                &bundle(vec![]),
+                run,
+                patience(),
+                jiff::Timestamp::UNIX_EPOCH,
+            );
+            let mut call = stage.call(payload, "STEPS='keep ask token place'");
+            while call.next() != Event::WantsToken {}
+            call.stdin(program::token_line(&text.into()).expose_secret().as_bytes());
+            let Report::Reverted { step, lines, .. } = call.report() else {
+                panic!("{shell}: taken")
+            };
+            assert_eq!(step, "ask", "{shell}");
+            assert!(lines.concat().contains(word), "{shell}: {lines:?}");
+            assert!(!lines.concat().contains(MARK), "{shell}: {lines:?}");
+            assert!(
+                !stage.path("secrets/tokens/istio-token").exists(),
+                "{shell}"
+            );
+        }
+    }
+}
+
+fn carried(token: Token<'_>, bundle: &Bundle) -> Vec<u8> {
+    Offload::new(bundle, token).archive().unwrap()
+}
+
+#[test]
+fn an_archive_refuses_what_is_no_token() {
+    let warned = format!("WARNING: {MARK}\n{TOKEN}");
+    let command = format!("echo 'WARNING: {MARK}'; echo {TOKEN}");
+    let bundle = bundle(vec![]);
+    for shell in SHELLS {
+        for token in [
+            Token::Enclosed(&warned.clone().into()),
+            Token::Command(&command),
+        ] {
+            let stage = Stage::new(shell);
+            let own = "put() { :; }\nremember() { :; }\nSTEPS='keep ask token place'";
+            let install = stage.unpack(&carried(token, &bundle), own);
+            let (joined, said) = stage.install(&install, &[]);
+            assert!(!joined, "{shell}: {said}");
+            assert!(
+                said.contains("failed: ask") && said.contains("2 lines"),
+                "{shell}: {said}"
+            );
+            assert!(
+                !said.contains(MARK) && !said.contains(TOKEN),
+                "{shell}: {said}"
+            );
+        }
+    }
+}
+
+/// The script that a timer calls on the VM, as an archive brings it.
+fn refresh() -> String {
+    let archive = Offload::new(&bundle(vec![]), Token::Command("true"));
+    let data = archive
+        .files()
+        .find(|(name, _)| *name == "join.data")
+        .unwrap()
+        .1
+        .to_vec();
+    let data = String::from_utf8(data).unwrap();
+    let value = |key: &str| {
+        let line = data
+            .lines()
+            .find_map(|line| line.strip_prefix(key)?.strip_prefix(' '));
+        let bytes = base64::engine::general_purpose::STANDARD
+            .decode(line.unwrap())
+            .unwrap();
+        String::from_utf8(bytes).unwrap()
+    };
+    let at = (0..99).find(|at| value(&format!("file.{at}.path")).ends_with("/mesh-vm-token"));
+    value(&format!("file.{}.content", at.unwrap()))
+}
+
+#[test]
+fn a_refresh_keeps_the_token_of_before_where_the_command_prints_none() {
+    let script = refresh();
+    for shell in SHELLS {
+        let stage = Stage::new(shell);
+        let root = stage.root.path().display().to_string();
+        let placed = script
+            .replace("/var/run/secrets", &format!("{root}/secrets"))
+            .replace("/run/mesh-vm-token", &format!("{root}/new"))
+            .replace("/var/lib/istio/token-command", &format!("{root}/command"));
+        let own = "setpriv() { shift 5; \"$@\"; }\ninstall() { mkdir -p \"${root:?}/secrets\"; }\n";
+        fs::write(stage.path("refresh"), format!("root={root}\n{own}{placed}")).unwrap();
+        let mut words = shell.split(' ');
+        let program = words.next().unwrap();
+        let words: Vec<&str> = words.collect();
+        let refreshed = |printed: &str| {
+            fs::write(stage.path("printed"), printed).unwrap();
+            fs::write(stage.path("command"), format!("cat {root}/printed")).unwrap();
+            let output = std::process::Command::new(program)
+                .args(&words)
+                .arg(stage.path("refresh"))
+                .output()
+                .unwrap();
+            let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+            (output.status.success(), said)
+        };
+        let there = || fs::read_to_string(stage.path("secrets/tokens/istio-token")).unwrap();
+        for text in good() {
+            assert_eq!(
+                refreshed(&format!("{text}\n")),
+                (true, String::new()),
+                "{shell}"
+            );
+            assert_eq!(there().trim_end(), text, "{shell}");
+        }
+        let before = there();
+        for (text, word) in bad() {
+            let (done, said) = refreshed(&text);
+            assert!(!done && said.contains(word), "{shell}: {text}: {said}");
+            assert!(!said.contains(MARK), "{shell}: {said}");
+            assert_eq!(there(), before, "{shell}");
+        }
+    }
+}
