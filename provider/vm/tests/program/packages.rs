@@ -1,11 +1,10 @@
 //! The package manager: busy, refusing, and what a failed upgrade leaves.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 
 use vm::program::{self, Report, RunId};
 
-use crate::stage::{SHELLS, Stage, bundle, owner, patience};
+use crate::stage::{SHELLS, Stage, bundle, owner, patience, script};
 
 /// What dpkg says while another one works.
 const LOCKED: &str = "dpkg: error: dpkg frontend lock was locked by another process with pid 7";
@@ -306,12 +305,68 @@ fn a_package_that_the_machine_cannot_take_is_told_when_it_is_fetched() {
                      fits 2>&1 && say fits; true"
                 );
                 let own = stage.path("dpkg-deb");
-                let symbols =
-                    format!("#!/bin/sh\nprintf 'envoy\\000GLIBC_2.2.5\\000GLIBC_{wants}\\000'\n");
-                fs::write(&own, symbols).unwrap();
-                fs::set_permissions(&own, fs::Permissions::from_mode(0o755)).unwrap();
+                let symbols = format!(
+                    "[ \"$1\" = -f ] || printf 'envoy\\000GLIBC_2.2.5\\000GLIBC_{wants}\\000'"
+                );
+                script(&own, &symbols);
                 assert_eq!(stage.part(&asked), told, "{shell}: {debian} {answer}");
             }
+        }
+    }
+}
+
+/// What is installed in `what_the_package_depends_on_is_looked_for_before_anything_stops`: status, name, version, provided.
+const INSTALLED: &str = "installed\\tiproute2\\t6.1.0-3\\tarping\\n\
+     installed\\tlibc6\\t2.36-9\\t\\n\
+     triggers-pending\\tsudo-rs\\t0.2.0\\tsudo (= 1.9.13), su-exec\\n\
+     config-files\\tiptables\\t1.8.9\\t\\n\
+     unpacked\\thostname\\t3.23\\t\\n";
+
+/// `dpkg --no-act` does not look at `Depends`, so the proxy would stop for a package that cannot be configured.
+#[test]
+fn what_the_package_depends_on_is_looked_for_before_anything_stops() {
+    let cases = [
+        ("", "", ""),
+        ("iproute2, libc6", "dpkg-less | libc6 (>= 2.34)", ""),
+        ("iproute2", "sudo", ""),
+        ("sudo (>= 1.9), su-exec:any", "libc6:any (>=2.34)", ""),
+        ("iptables", "", "iptables|iptables"),
+        ("hostname", "", "hostname|hostname"),
+        (
+            "iproute2,\n iptables (>= 1.8) | nftables",
+            "",
+            "iptables (>= 1.8) | nftables|iptables",
+        ),
+        ("libc6 (>= 2.38), sudo", "", "libc6 (>= 2.38)|libc6"),
+        // What is provided without a version is of none that is asked for.
+        (
+            "su-exec (>= 0.1), nothing",
+            "sudo (<< 1.9)",
+            "sudo (<< 1.9), su-exec (>= 0.1), nothing|sudo su-exec nothing",
+        ),
+    ];
+    for shell in SHELLS {
+        for (depends, pre_depends, missing) in cases {
+            let stage = Stage::new(shell);
+            fs::create_dir_all(stage.path("lib/mesh/run")).unwrap();
+            script(
+                &stage.path("dpkg-deb"),
+                &format!(
+                    "[ \"$1\" = -f ] || exit 0; case $3 in Depends) printf '{depends}' ;; *) printf '{pre_depends}' ;; esac"
+                ),
+            );
+            script(&stage.path("dpkg-query"), &format!("printf '{INSTALLED}'"));
+            let versions = "[ \"$1\" = --compare-versions ] || exit 0
+                least=$(printf '%s\\n' \"$2\" \"$4\" | sort -V | head -n 1)
+                case $3 in '>=') [ \"$least\" = \"$4\" ] ;; '<<') [ \"$least\" = \"$2\" ] && [ \"$2\" != \"$4\" ] ;; esac";
+            script(&stage.path("dpkg"), versions);
+            let said = stage.part("PATH=$d:$PATH; fits 2>&1 && say fits; true");
+            let told = missing.rsplit_once('|').map_or("fits\n".to_owned(), |(unmet, names)| {
+                format!(
+                    "the package depends on what the VM does not have: {unmet}. Install it first, e.g. by apt-get install {names}\n"
+                )
+            });
+            assert_eq!(said, told, "{shell}: {depends:?}, {pre_depends:?}");
         }
     }
 }
