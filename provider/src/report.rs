@@ -53,8 +53,9 @@ fn hint(hop: &str) -> (&str, &str) {
             "Look whether it exists in the workload's namespace.",
         ),
         "sudo" => (
-            "sudo",
-            "Allow the user to run commands as root and as istio-proxy without a password or terminal.",
+            "the change to the proxy's user",
+            "Install setpriv of util-linux on the VM, or let root run commands as istio-proxy by sudo, without a terminal \
+             and with -E.",
         ),
         "runtime" => (
             "the container engine",

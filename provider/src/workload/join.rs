@@ -8,7 +8,7 @@ use mesh::{Connection, Drift};
 use secrecy::SecretString;
 use tfplugin::{Diagnostic, Diagnostics, Done, Value};
 use tokio::time::Instant;
-use vm::program::{self, Check, Report};
+use vm::program::{self, Check, Report, Verdict};
 use vm::{Session, Wait};
 
 use super::bootstrap::{Bootstrapped, IDLE};
@@ -62,7 +62,8 @@ pub(super) async fn look(
     let Ok(Report::Checked(checks)) = session.run(&check, none, IDLE).await else {
         return Ok(session);
     };
-    let ours = |check: &&Check| NAMED.contains(&check.name.as_str()) && !check.ok;
+    let ours =
+        |check: &&Check| NAMED.contains(&check.name.as_str()) && check.verdict == Verdict::Bad;
     let Some(bad) = checks.iter().find(ours) else {
         return Ok(session);
     };

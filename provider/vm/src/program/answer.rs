@@ -7,7 +7,7 @@ use mesh::{ObservedVm, Owner, Runtime, Seen, SeenRuntime, UnitState};
 
 use super::RunId;
 use super::certificate::validity;
-use super::report::{Check, Report};
+use super::report::{Check, Report, Verdict};
 
 /// Lines that are kept: more is no answer of the program's.
 const MOST_LINES: usize = 10_000;
@@ -102,6 +102,8 @@ impl Answer {
         let found =
             |words: &[String]| Some(format!("{}: {}", words.first()?, decode(words.get(1)?)?));
         let bad = self.all("bad").filter_map(found);
+        let unknown = self.all("unknown").filter_map(found);
+        let unknown = unknown.map(|check| format!("{check} (not checked)"));
         Report::Reverted {
             // The first that failed: undoing may fail, too.
             step: self
@@ -111,7 +113,7 @@ impl Answer {
                 .cloned()
                 .unwrap_or_default(),
             hop: word("hop"),
-            lines: bad.chain(self.texts("line")).collect(),
+            lines: bad.chain(unknown).chain(self.texts("line")).collect(),
         }
     }
 
@@ -122,7 +124,11 @@ impl Answer {
             };
             Some(Check {
                 name: name.clone(),
-                ok: verdict == "ok",
+                verdict: match verdict.as_str() {
+                    "ok" => Verdict::Ok,
+                    "bad" => Verdict::Bad,
+                    _ => Verdict::Unknown,
+                },
                 found: found
                     .first()
                     .and_then(|text| decode(text))
@@ -211,7 +217,9 @@ fn hint(name: &str) -> &'static str {
         "systemd" => "the proxy runs as a systemd unit: use an image that boots with systemd",
         "disk" => "free some space below /var/lib",
         "clock" => "let the VM set its clock by NTP: certificates and tokens are valid by time",
-        "sudo" => "install sudo, or util-linux's setpriv",
+        "sudo" => {
+            "install util-linux's setpriv, or let root run commands as any user by sudo, without a terminal and with -E"
+        }
         "package" => {
             "install the package istio-sidecar, or set proxy.install or proxy.version; fetching needs curl or GNU wget"
         }

@@ -48,6 +48,7 @@ listen() {
     undo) say "  taking back: $first" ;;
     failed) say "  failed: $first" ;;
     bad) say "    $first: $(plain "$rest")" ;;
+    unknown) say "    $first, not checked: $(plain "$rest")" ;;
     line) say "    $(plain "$first")" ;;
     left) say "  left behind: $(plain "$first")" ;;
     want) token >&3 || forgo ;;
@@ -68,12 +69,19 @@ report() {
 }
 # The token is fetched when all else is ready, so that a slow package does not use it up.
 token() {
-  # Past a proxy that is there, and without the reports, which it could read away.
-  past=; ! id istio-proxy >/dev/null 2>&1 || ! command -v sudo >/dev/null || past='sudo -n -g istio-proxy'
+  # Bypassing a proxy that is there, and without the reports, which it could read away.
+  past=$(bypass)
   # shellcheck disable=SC2086 # words, or none
   if [ -e "$here/token-command" ]; then text=$($past timeout 60 /bin/sh "$here/token-command" </dev/null 3>&-) || text=
   else text=$(cat "$here/token" 2>/dev/null); fi
   [ -n "$text" ] && pair token "$text"
+}
+# The words with which root runs a command in the proxy's group, whose traffic is not intercepted. sudo may
+# want a terminal, or not allow groups.
+bypass() {
+  gid=$(id -g istio-proxy 2>/dev/null) || return 0
+  if setpriv --regid "$gid" --keep-groups true 2>/dev/null; then say "setpriv --regid $gid --keep-groups"
+  elif command -v sudo >/dev/null; then say 'sudo -n -g istio-proxy'; fi
 }
 # Without a token the run is taken back at once, instead of when nobody has answered for long.
 forgo() {

@@ -23,7 +23,7 @@ pub use offload::{Offload, Token};
 pub use payload::{
     Patience, Payload, RunId, bootstrap, check, commit, observe, remove, result, revert, token_line,
 };
-pub use report::{Check, Event, Reader, Report};
+pub use report::{Check, Event, Reader, Report, Verdict};
 
 /// The program as it runs on the VM, for an operator's audit.
 /// One text, of one file a concern: `head.sh` first, the others only define functions.

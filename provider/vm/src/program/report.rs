@@ -72,12 +72,23 @@ pub enum Report {
 pub struct Check {
     /// Stable name, e.g. `clock`.
     pub name: String,
-    /// Whether it is as needed.
-    pub ok: bool,
-    /// What was found.
+    /// What came out.
+    pub verdict: Verdict,
+    /// What was found, or why nothing could be.
     pub found: String,
-    /// What to do when it is not.
+    /// What to do when it is bad.
     pub hint: &'static str,
+}
+
+/// What came out of a [`Check`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It is as needed.
+    Ok,
+    /// It is not.
+    Bad,
+    /// It could not be checked, which says nothing about the VM.
+    Unknown,
 }
 
 /// What one line of the answer means.

@@ -4,7 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use mesh::Seen;
 use proptest::prelude::*;
-use vm::program::{self, Event, Reader, Report, RunId};
+use vm::program::{self, Event, Reader, Report, RunId, Verdict};
 
 use crate::stage::bundle;
 
@@ -89,12 +89,37 @@ fn a_check_that_fails_has_a_hint() {
     assert_eq!(
         (
             checks[0].name.as_str(),
-            checks[0].ok,
+            checks[0].verdict,
             checks[0].found.as_str()
         ),
-        ("clock", false, "90")
+        ("clock", Verdict::Bad, "90")
     );
-    assert!(checks[0].hint.contains("NTP") && checks[1].ok);
+    assert!(checks[0].hint.contains("NTP") && checks[1].verdict == Verdict::Ok);
+}
+
+#[test]
+fn a_check_that_could_not_be_made_is_reported_as_such() {
+    let why = STANDARD.encode("no command runs as istio-proxy");
+    let lines = format!("check control-plane unknown {why}\nreport checked");
+    let Report::Checked(checks) = answer(&lines) else {
+        panic!()
+    };
+    assert_eq!(checks[0].verdict, Verdict::Unknown);
+    let clock = STANDARD.encode("90 seconds");
+    let lines = format!(
+        "failed ready\nunknown control-plane {why}\nhop clock\nbad clock {clock}\nreport reverted"
+    );
+    let Report::Reverted { hop, lines, .. } = answer(&lines) else {
+        panic!()
+    };
+    assert_eq!(hop.as_deref(), Some("clock"));
+    assert_eq!(
+        lines,
+        [
+            "clock: 90 seconds",
+            "control-plane: no command runs as istio-proxy (not checked)"
+        ]
+    );
 }
 
 /// Self-signed, by `openssl ca -selfsign -enddate 20300102030405Z`.

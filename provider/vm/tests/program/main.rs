@@ -16,6 +16,7 @@ mod packages;
 mod parts;
 mod runs;
 mod stage;
+mod starting;
 mod tokens;
 mod traps;
 mod undoing;

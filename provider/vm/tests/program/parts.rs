@@ -242,28 +242,6 @@ fn the_proxys_last_lines_name_the_broken_hop() {
     }
 }
 
-#[test]
-fn the_proxys_last_words_are_its_complaints_and_never_its_configuration() {
-    let log = "2026-11-22T23:00:00.1Z\tinfo\tstarting, errors: none
-    SECRET_ERROR_KEY: canary-of-the-mesh
-2026-11-22T23:00:01.1Z\twarn\tnot ready
-2026-11-22T23:00:02.1Z\twarn\tnot ready
-/usr/local/bin/envoy: libc.so.6: version `GLIBC_9' not found
-";
-    for shell in SHELLS {
-        let stage = Stage::new(shell);
-        fs::write(stage.path("istio.err.log"), format!("old error\n{log}")).unwrap();
-        fs::write(stage.path("istio.log"), "").unwrap();
-        fs::write(stage.path("sizes"), "10\n0\n").unwrap();
-        let said = stage.part("LOG=$d; journalctl() { :; }; lines() { cat; }; last_words");
-        expect![[r"
-            2026-11-22T23:00:01.1Z	warn	not ready
-            /usr/local/bin/envoy: libc.so.6: version `GLIBC_9' not found
-        "]]
-        .assert_eq(&said);
-    }
-}
-
 /// What curl says, over either of two TLS libraries; what is not about the name is for the proxy to tell.
 #[test]
 fn a_certificate_with_another_name_is_told_from_all_else() {

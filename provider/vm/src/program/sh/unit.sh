@@ -36,7 +36,7 @@ do_track() {
   if have iptables-legacy-save && iptables-legacy-save 2>/dev/null | grep -q '^-A'; then backend=-legacy
   elif have iptables-nft; then backend=-nft
   elif have iptables-legacy; then backend=-legacy; fi
-  if has engine; then rm -f "$S/bin/sudo"; else sudo_ok istio-proxy || shim || return 1; fi
+  if has engine; then rm -f "$S/bin/sudo"; else shim || return 1; fi
   if [ "$(field redirect)" = yes ]; then guard; else rm -f "$S/guard" && sweep MESH_; fi || return 1
   dropin >"$d/dropin" && put "$d/dropin" "$DROP/mesh.conf" root 0644
 }
@@ -56,14 +56,39 @@ dropin() {
   say "ExecStartPre=-+/bin/sh -c '$(rules "ip6tables$backend")'"
   say "ExecStartPre=-+/bin/sh -c 'grep -q 1 $LOOSE || echo 1 >$LOOSE'"
 }
-# Stands in for a sudo that drops the environment.
+# Stands in for the sudo of istio-start.sh, which looks up the machine's own name when names already go to the proxy that
+# it is about to start; and which may drop the environment, or want a terminal.
 shim() {
-  have setpriv || { say 'sudo -E does not keep the environment and there is no setpriv' >&2 && return 1; }
-  mkdir -p "$S/bin" && cat >"$S/bin/sudo" <<'SHIM' && chmod 0700 "$S/bin/sudo"
+  if ! switches; then
+    rm -f "$S/bin/sudo"
+    sudo_ok istio-proxy || { say 'there is no setpriv of util-linux, and sudo -E does not keep the environment' >&2; return 1; }
+    return
+  fi
+  mkdir -p "$S/bin" || return 1
+  cat >"$S/bin/sudo" <<'SHIM' || return 1
 #!/bin/sh
-while :; do case $1 in -E | -s) shift ;; -u) user=$2 && shift 2 ;; *) break ;; esac; done
-exec setpriv --reuid "$user" --regid "$(id -g "$user")" --init-groups "$@"
+# Starts the proxy as its user, in place of sudo. Users and groups of this machine only: a directory
+# of them might have to be looked up, and names are answered by the proxy, once it runs.
+while :; do
+  case $1 in
+  -E | -s) shift ;;
+  -u) user=$2; shift 2 ;;
+  *) break ;;
+  esac
+done
+of() { awk -F : -v user="$user" -v column="$1" '$1 == user { print $column; exit }' /etc/passwd; }
+uid=$(of 3)
+gid=$(of 4)
+HOME=${HOME:-$(of 6)}
+if [ -z "$uid" ]; then
+  uid=$(id -u "$user")
+  gid=$(id -g "$user")
+fi
+groups=$(awk -F : -v user="$user" '{ n = split($4, of, ","); for (i = 1; i <= n; i++) if (of[i] == user) printf ",%s", $3 }' /etc/group)
+export HOME USER="$user" LOGNAME="$user"
+exec setpriv --reuid "$uid" --regid "$gid" --groups "$gid$groups" "$@"
 SHIM
+  chmod 0700 "$S/bin/sudo"
 }
 do_start() {
   if unproven; then
@@ -71,7 +96,7 @@ do_start() {
     systemd-run --quiet --collect --unit=mesh-vm-deadman --timer-property=AccuracySec=1s \
       --on-active=$(($(field wait.ready) + $(field wait.verdict) + 30))s /bin/sh "$d/program" mend "$d" || return 1
   fi
-  for f in istio.err.log istio.log; do stat -c %s "$LOG/$f" 2>/dev/null || say 0; done >"$d/sizes"
+  mark
   systemctl daemon-reload && systemctl restart istio.service
 }
 undo_start() { disarm; systemctl -q disable istio.service 2>/dev/null; halt; }
