@@ -52,6 +52,53 @@ fn a_container_gets_its_settings_by_name() {
     }
 }
 
+/// When is pulled is the matter of a bootstrap, by `proxy.pull_policy`. Engines of long ago have no `--pull` for `run`, or one
+/// without a value.
+#[test]
+fn a_start_runs_an_image_that_is_there_and_pulls_none() {
+    let cases = [
+        (
+            "--pull string   Pull image before running",
+            "sha256:1",
+            "run --rm --pull=never sha256:1",
+        ),
+        (
+            "--pull policy   Pull image policy",
+            "name:1",
+            "run --rm --pull=never name:1",
+        ),
+        (
+            "--pull          Pull image before running",
+            "sha256:1",
+            "run --rm sha256:1",
+        ),
+        (
+            "--rm            Remove it when it ends",
+            "name:1",
+            "run --rm name:1",
+        ),
+        (
+            "--pull string   Pull image before running",
+            "none",
+            "error: the VM has no image name:1",
+        ),
+    ];
+    for shell in SHELLS {
+        for (help, there, told) in cases {
+            let stage = Stage::new(shell);
+            fs::create_dir_all(stage.path("lib/mesh")).unwrap();
+            let own = format!(
+                "stand_in() {{ case $* in 'run --help') say '  {help}' ;; \"image inspect {there}\") ;; *) return 1 ;; esac; }}
+                 engine=stand_in image=sha256:1 name=name:1
+                 wrapper | sed -n '/^find_image/,/^if .*--help/p' >\"$d/parts\"; . \"$d/parts\"
+                 find_image 2>&1 && say run --rm $never \"$image\"; true"
+            );
+            let said = stage.part(&own);
+            assert!(said.starts_with(told), "{shell}: {said}");
+        }
+    }
+}
+
 /// Whatever its labels and options: an engine gives no two containers one id. One that is between two starts is not there.
 #[test]
 fn a_container_that_the_unit_did_not_start_is_told() {

@@ -23,7 +23,7 @@ pull() {
   bounded "the image $name" "$f" pull --quiet "$name" >/dev/null </dev/null
 }
 do_contain() {
-  have setpriv || { say 'there is no setpriv, by which the proxy'\''s user writes its logs' >&2; return 1; }
+  switches || { say 'there is no setpriv of util-linux, by which the proxy'\''s user writes its logs' >&2; return 1; }
   if [ -e "$S/installed" ] && [ ! -e "$S/engine" ]; then
     for f in $(packaged); do remember "$S/run/keep" "$f" && say "$f" >>"$S/found/paths" || return 1; done
   fi
@@ -50,7 +50,16 @@ set -u
 S=${0%/*} V=/var/lib/istio LOG=/var/log/istio CID=/run/istio-proxy.cid
 export HOME="${HOME:-/root}"
 engine=$(cat "$S/engine") && { read -r image && read -r name; } <"$S/image" || exit 1
-"$engine" image inspect "$image" >/dev/null 2>&1 || image=$name
+# What the VM has is run, and nothing is pulled: when, is the matter of a bootstrap.
+find_image() {
+  if "$engine" image inspect "$image" >/dev/null 2>&1; then return 0; fi
+  image=$name
+  "$engine" image inspect "$image" >/dev/null && return 0
+  echo "error: the VM has no image $name (any more): pull it, or apply again" >&2
+  return 1
+}
+never=
+if "$engine" run --help 2>/dev/null | grep -qE -e '--pull [a-z]'; then never=--pull=never; fi
 set -a
 for f in "$V/envoy/sidecar.env" "$V/envoy/cluster.env"; do [ ! -r "$f" ] || . "$f"; done
 INSTANCE_IP=${ISTIO_SVC_IP:-$(hostname -I | cut -d ' ' -f 1)}
@@ -65,7 +74,7 @@ names=$(sed -n 's/^\([A-Za-z_][A-Za-z0-9_]*\)=.*/--env \1/p' "$V"/envoy/*.env
   printf -- '--env %s\n' INSTANCE_IP POD_NAME POD_NAMESPACE CA_ADDR PROV_CERT OUTPUT_CERTS PROXY_CONFIG PROXY_UID PROXY_GID FORCE_IPTABLES_BINARY)
 rules() {
   [ "${ISTIO_CUSTOM_IP_TABLES:-}" = true ] ||
-    "$engine" run --rm --network host --userns host --cap-drop ALL --cap-add NET_ADMIN --cap-add NET_RAW --security-opt label=disable \
+    "$engine" run --rm $never --network host --userns host --cap-drop ALL --cap-add NET_ADMIN --cap-add NET_RAW --security-opt label=disable \
       --user 0:0 --log-driver none $names "$image" istio-iptables "$@"
 }
 # The logs are the proxy's, in a folder where it may put a link in their place: so its user writes them, by a pipe of
@@ -78,19 +87,20 @@ keep_log() {
 }
 case $1 in
 start)
+  find_image || exit 1
   install -d -o istio-proxy -m 0755 /var/run/secrets
   keep_log out "$LOG/istio.log"
   keep_log err "$LOG/istio.err.log"
   "$engine" rm -f istio-proxy >/dev/null 2>&1
   rules --cleanup-only && rules || exit 1
   rm -f "$CID" # the engine makes it, and writes over none
-  exec "$engine" run --rm --name istio-proxy --cidfile "$CID" --label "mesh-vm.image=$name" --network host --userns host --cap-drop ALL --security-opt label=disable \
+  exec "$engine" run --rm $never --name istio-proxy --cidfile "$CID" --label "mesh-vm.image=$name" --network host --userns host --cap-drop ALL --security-opt label=disable \
     --user "$(id -u istio-proxy):$(id -g istio-proxy)" --log-driver none --volume "$V/config:/etc/istio/config:ro" --volume "$V/proxy:/etc/istio/proxy" \
     --volume /etc/certs:/etc/certs --volume /var/run/secrets:/var/run/secrets --volume "$LOG:$LOG" $names \
     "$image" proxy ${ISTIO_AGENT_FLAGS:-} >"$CID.out" 2>"$CID.err"
   ;;
 stop) "$engine" stop --time 20 istio-proxy ;;
-clean) rm -f "$CID" "$CID.out" "$CID.err" && rules --cleanup-only ;;
+clean) rm -f "$CID" "$CID.out" "$CID.err" && find_image && rules --cleanup-only ;;
 esac
 WRAPPER
 }
