@@ -86,6 +86,10 @@ fn hint(hop: &str) -> (&str, &str) {
             "Add sshd's port to proxy.exclude_inbound_ports if it is an unusual one.",
         ),
         "disk" => ("the disk", "Make room on the VM."),
+        "state" => (
+            "the folder in which the VM keeps what a bootstrap found and left, which others than root may have written",
+            "Run on the VM the command that is given below.",
+        ),
         other => (other, "See the lines below."),
     }
 }

@@ -216,6 +216,7 @@ fn hint(name: &str) -> &'static str {
         "tools" => "install the missing commands on the VM",
         "systemd" => "the proxy runs as a systemd unit: use an image that boots with systemd",
         "disk" => "free some space below /var/lib",
+        "state" => "run that command on the VM: what is in this folder is run as root",
         "clock" => "let the VM set its clock by NTP: certificates and tokens are valid by time",
         "sudo" => {
             "install util-linux's setpriv, or let root run commands as any user by sudo, without a terminal and with -E"

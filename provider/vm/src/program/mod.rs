@@ -32,6 +32,7 @@ pub const TEXT: &str = concat!(
     include_str!("sh/base.sh"),
     include_str!("sh/firm.sh"),
     include_str!("sh/jwt.sh"),
+    include_str!("sh/state.sh"),
     include_str!("sh/session.sh"),
     include_str!("sh/run.sh"),
     include_str!("sh/look.sh"),

@@ -17,6 +17,7 @@ mod parts;
 mod runs;
 mod stage;
 mod starting;
+mod state;
 mod tokens;
 mod traps;
 mod undoing;

@@ -104,7 +104,8 @@ impl Stage {
              DROP={root}/drop UNITS={root}/units CID={root}/cid BOOT={root}/cloud-init ROTATE={root}/rotate.d/mesh-vm TOKEN={root}/secrets/tokens/istio-token SDS={root}/secrets/sds\n\
              DIRS=\"$CERTS $LOG ${{TOKEN%/*}} $SDS ${{TOKEN%/*/*}} $DROP\"\n\
              detach() {{ setsid {shell} \"$d/program\" \"$2\" \"$d\" </dev/null >/dev/null 2>&1 & }}\n\
-             ROOT=$(id -u)\n{HARMLESS}\n{own}\n"
+             ROOT=$(id -u) ENVOY={root}/lib/envoy\n\
+             [ ! -d \"$S\" ] || [ -h \"$S\" ] || chmod 700 \"$S\"\n{HARMLESS}\n{own}\n"
         )
     }
 

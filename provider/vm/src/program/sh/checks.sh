@@ -13,6 +13,8 @@ checks() {
   lack=$(for f in awk cmp cut flock grep install sed setsid sha256sum ss stat tail timeout; do have "$f" || printf '%s ' "$f"; done)
   judge tools "${lack:+missing: }$lack" [ -z "$lack" ]
   judge systemd "$(cat /proc/1/comm 2>/dev/null)" [ -d /run/systemd/system ]
+  found=$(distrusted)
+  judge state "$found" [ -z "$found" ]
   if lacks; then need=400; else need=20; fi
   free=$(df -Pk /var/lib | awk 'NR == 2 { print int($4 / 1024) }')
   judge disk "${free:-?} MiB free below /var/lib, $need needed" [ "${free:-0}" -ge "$need" ]

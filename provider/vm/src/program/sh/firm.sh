@@ -84,12 +84,13 @@ retain() {
     read -r who mode && cat >"$2"
   } <"$d/retained" && rm -f "$d/retained" && chown "$who" "$2" && chmod "$mode" "$2"
 }
-# Files that root's proxy left, as it runs with tproxy, are in the way of another's. It writes all of them at its start.
+# What root's proxy left, as it runs with tproxy, is in the way of another's: files that each start writes, and logs.
 hand_over() {
   for f in grpc-bootstrap.json envoy-rev.json XDS; do rm -f "/var/lib/istio/proxy/$f" || return 1; done
   mine=$(id -u istio-proxy)
   for f in "$LOG/istio.log" "$LOG/istio.err.log"; do
-    [ "$(stat -c %u "$f" 2>/dev/null || say "$mine")" = "$mine" ] || mv -fT "$f" "$f.1" || return 1
+    if [ -f "$f" ] && as_proxy test -w "$f" </dev/null; then continue; fi
+    if [ -f "$f" ] && [ ! -h "$f" ]; then mv -fT "$f" "$f.1"; else rm -f "$f"; fi || return 1
   done
   f=$SDS
   if [ -d "$f" ] && [ "$(stat -c %u "$f")" != "$mine" ]; then

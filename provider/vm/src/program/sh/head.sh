@@ -12,7 +12,7 @@ umask 077
 export LC_ALL=C PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 R=/run/mesh-vm             # one folder for each run, on tmpfs: input, token, log
 S=/var/lib/istio/mesh      # what outlives a reboot: owner, journal, the set before, what was found
-DROP=/etc/systemd/system/istio.service.d HOSTS=/etc/hosts CERTS=/etc/certs BIN=/usr/local/bin LOG=/var/log/istio
+DROP=/etc/systemd/system/istio.service.d HOSTS=/etc/hosts CERTS=/etc/certs ENVOY=/var/lib/istio/envoy BIN=/usr/local/bin LOG=/var/log/istio
 TOKEN=/var/run/secrets/tokens/istio-token SDS=/var/run/secrets/workload-spiffe-uds
 LOOSE=/proc/sys/net/netfilter/nf_conntrack_tcp_loose
 CID=/run/istio-proxy.cid BOOT=/run/cloud-init ROTATE=/etc/logrotate.d/mesh-vm UNITS=/etc/systemd/system UNDO=mesh-vm-undo.service

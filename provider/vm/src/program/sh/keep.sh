@@ -48,7 +48,8 @@ restore() {
     { rm -rf "$path.mesh" && { twin "$1/set$path" "$path.mesh" || cp -a "$1/set$path" "$path.mesh"; } && mv -fT "$path.mesh" "$path"; } || whole=
   done <"$1/paths"
   [ ! -e "$1/modes" ] || while read -r who mode path; do
-    if [ ! -e "$path" ] || [ -h "$path" ] || ! closed "${path%/*}"; then continue; fi
+    # The folder above the state is given back at the very end.
+    if [ "$path" = "${S%/*}" ] || [ ! -e "$path" ] || [ -h "$path" ] || ! closed "${path%/*}"; then continue; fi
     { chown "$who" "$path" && chmod "$mode" "$path"; } || whole=
   done <"$1/modes"
   [ -n "$whole" ]

@@ -10,6 +10,9 @@ verb_observe() {
     say "file $(b64 <"$f") $(seen "$path")"
   done
   [ ! -e "$S/sums" ] || strange | sort -u | while IFS= read -r text; do say "changed $(printf %s "$text" | b64)"; done
+  [ -z "$suspect" ] || say "changed $(printf %s "$suspect" | b64)"
+  # Root sources what is in it: an upgrade of the package gives it back to the proxy's user.
+  if [ -e "$S/sums" ] && [ -e "$ENVOY" ] && ! closed "$ENVOY"; then say "changed $(printf %s "$ENVOY" | b64)"; fi
   block | while IFS= read -r text; do say "hosts $(printf %s "$text" | b64)"; done
   unit && say "unit $(systemctl is-active istio.service) $(systemctl is-enabled istio.service 2>/dev/null)"
   identity

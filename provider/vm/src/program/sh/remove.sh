@@ -34,6 +34,7 @@ ours() {
 forget() {
   gone=
   for f in $DIRS; do before "$f" || gone="$gone $f"; done
+  above=$(owned_before)
   close
   rm -rf "$S"
   for f in $gone; do
@@ -44,6 +45,8 @@ forget() {
     esac
     if [ -h "$f" ]; then rm -f "$f"; else rmdir "$f" 2>/dev/null; fi
   done
+  # shellcheck disable=SC2086 # owner and mode, or nothing
+  give_back $above
   systemctl daemon-reload 2>/dev/null
 }
 # Whether a folder was there before the first run. Older versions wrote down the outermost only.

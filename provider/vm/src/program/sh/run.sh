@@ -6,10 +6,19 @@ enter() {
   trap '' HUP && exec 9>"$R/lock"
   await "${patience:-30}" flock -n 9 || finish "busy $(cat "$R/holder")"
   say "$run ${verb:-undo}" >"$R/holder"
+  [ ! -e "$S" ] || reclaim
+  heed
+}
+# Why the state folder is not believed, as the reason of an end.
+refuse() {
+  log "failed $1"
+  distrusted | lines
+  finish "$2"
 }
 work() {
   enter "$1"
   for f in "$R"/*/log; do case $f in "$d"/*) ;; *) ! grep -qx end "$f" || rm -rf "${f%/log}" ;; esac; done
+  [ -z "$suspect" ] || [ "$verb" != remove ] || refuse launch reverted
   # A removal clears away what cannot be undone.
   bury || [ "$verb" = remove ] || finish "halfway $(last_step)"
   calm=$(requests) calm_since=$(uptime)
@@ -26,6 +35,7 @@ bury() {
 mend() {
   systemctl stop "mesh-vm-${1##*/}.service" 2>/dev/null
   enter "$1"
+  [ -z "$suspect" ] || [ "$verb" = remove ] || refuse "$(reached)" "halfway $(reached)"
   if [ "$(cat "$S/run/id" 2>/dev/null)" != "$run" ]; then
     [ "$verb:$(reached)" != remove:stop ] || serve_on
     log "failed $(reached)" && finish reverted
@@ -75,7 +85,8 @@ step() {
 journal() {
   there=$(for f in $DIRS; do [ ! -e "$f" ] || say "$f"; done)
   rm -rf "$S/run"
-  (umask 022 && mkdir -p "${S%/*}") && mkdir -p "$S/run" "$S/found" || return 1
+  reclaim && mkdir -p "$S/run" "$S/found" || return 1
+  [ ! -e "$d/above" ] || [ -e "$S/found/above" ] || cp "$d/above" "$S/found/above" || return 1
   [ -e "$S/found/dirs" ] || printf '%s\n' all "$there" >"$S/found/dirs"
   : >"$S/run/steps" && cp "$d/program" "$S/run/program" && say "$run" >"$S/run/id" || return 1
   # A link by hand needs no reload: it is for the next boot.

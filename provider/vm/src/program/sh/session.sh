@@ -23,6 +23,7 @@ arrive() {
 }
 serve() {
   case $run in *[!0-9a-f]* | '') die 'the input names no run' ;; esac
+  heed
   say '' && say "begin $run" # whatever a profile wrote before ends with the empty line
   case $verb in bootstrap | result | commit) ! recorded || say recorded ;; esac
   case $verb in

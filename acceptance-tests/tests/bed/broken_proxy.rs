@@ -1,0 +1,209 @@
+//! A proxy that somebody broke into: what its user can do in the folders that are its own leads root nowhere, and
+//! nothing of root's to Terraform.
+
+use acceptance_tests::workload::{Workload, fails, holds, texts};
+use acceptance_tests::{Done, Failure, Result, Scenario};
+use bed::Machine;
+use serde_json::json;
+
+/// What is root's and worth having. Whoever is led there changes one of the lines.
+const VICTIM: &str = "set -e
+mkdir -p /root/victim /etc/victim
+for f in /root/victim/key.pem /root/victim/istio-token /etc/victim/istio.log; do echo 'secret of root' >$f; chmod 600 $f; done";
+const UNTOUCHED: &str = "find /root/victim /etc/victim /etc/cron.d -printf '%p %U:%G %m %s %T@\\n' | sort; sha256sum /etc/shadow; stat -c '%U %a' /etc/shadow";
+
+/// Runs a script as the proxy's user.
+pub(crate) fn as_proxy(vm: &Machine, script: &str) -> Result<String> {
+    let words = [
+        "setpriv",
+        "--reuid",
+        "istio-proxy",
+        "--regid",
+        "istio-proxy",
+        "--init-groups",
+        "sh",
+        "-c",
+        script,
+    ];
+    let output = vm.exec(&words)?;
+    if output.success() {
+        return Ok(output.stdout);
+    }
+    Err(Failure::new(format!("{script}: {}", output.stderr)))
+}
+
+#[tokio::test]
+async fn what_a_broken_proxy_lays_in_its_folders_is_drift_and_nothing_of_roots() -> Done {
+    let scenario = Scenario::begin("broken")?;
+    let vm = scenario.vm.clone();
+    let mut workload = Workload::new(&scenario)?;
+    workload.converge().await?;
+    vm.shell(VICTIM)?;
+    let cases = [
+        ("ln -s /etc/shadow /etc/certs/root-cert.pem", "is a link"),
+        ("mkfifo /etc/certs/root-cert.pem", "is no file"),
+        (
+            "truncate -s 300M /etc/certs/root-cert.pem",
+            "has 314572800 bytes, which is too much to be read",
+        ),
+    ];
+    for (trap, why) in cases {
+        let chain = trap.replace("root-cert", "cert-chain");
+        let away = "rm -f /etc/certs/root-cert.pem /etc/certs/cert-chain.pem";
+        as_proxy(&vm, &format!("{away}; {trap}; {chain}"))?;
+        workload.refresh().await?;
+        let line = format!("files: /etc/certs/root-cert.pem {why}");
+        assert_eq!(workload.drift("vm"), [line]);
+    }
+    // A bootstrap through links in every place that root once took: it repairs them, and leads nowhere.
+    let before = vm.shell(UNTOUCHED)?;
+    as_proxy(
+        &vm,
+        "cd /etc/certs && rm -f key.pem && ln -s /root/victim/key.pem key.pem && ln -sf /root/victim/key.pem key.pem.mesh
+        ln -sf /root/victim/key.pem root-cert.pem.mesh
+        cd /var/run/secrets && mv tokens old && ln -s /etc/cron.d tokens
+        cd /var/log/istio && rm -f istio.log && ln -s /etc/victim/istio.log istio.log",
+    )?;
+    assert_eq!(texts(&workload.apply().await?), "");
+    assert_eq!(vm.shell(UNTOUCHED)?, before);
+    // Its own log is still that link, through which its own user writes nothing.
+    as_proxy(&vm, "rm /var/log/istio/istio.log")?;
+    vm.shell("systemctl restart istio")?;
+    crate::ready(&vm)?;
+    assert_eq!(vm.shell(UNTOUCHED)?, before);
+    workload.converge().await
+}
+
+/// It changes files to links and back as fast as it can, while root passes by.
+#[tokio::test]
+async fn a_broken_proxy_that_exchanges_files_while_root_passes_gains_nothing() -> Done {
+    const RACE: &str = "cd /etc/certs
+while :; do
+  for f in key.pem cert-chain.pem root-cert.pem key.pem.mesh root-cert.pem.mesh; do
+    ln -sfn /root/victim/key.pem $f; rm -f $f; echo mine >$f 2>/dev/null
+  done
+  ln -sfn /etc/victim /var/run/secrets/tokens; rm -f /var/run/secrets/tokens; mkdir -p /var/run/secrets/tokens
+  ln -sfn /etc/cron.d/evil /var/run/secrets/tokens/istio-token.mesh; rm -rf /var/run/secrets/tokens/*
+done >/dev/null 2>&1";
+    let scenario = Scenario::begin("race")?;
+    let vm = scenario.vm.clone();
+    let mut workload = Workload::new(&scenario)?;
+    workload.config["timeouts"]["update"] = json!("60s");
+    workload.converge().await?;
+    vm.shell(VICTIM)?;
+    let before = vm.shell(UNTOUCHED)?;
+    vm.write("/var/tmp/race", RACE.as_bytes())?;
+    vm.shell(
+        "systemd-run --quiet --unit=race --uid=istio-proxy --gid=istio-proxy sh /var/tmp/race",
+    )?;
+    // It may keep its own VM from the mesh, and no more than that.
+    for version in ["v2", "v3"] {
+        workload.config["labels"]["version"] = json!(version);
+        let told = texts(&workload.apply().await?);
+        assert!(!told.contains("secret of root"), "{told}");
+        assert_eq!(vm.shell(UNTOUCHED)?, before);
+    }
+    vm.shell("systemctl kill --signal=KILL race; systemctl reset-failed race || :")?;
+    let owned = vm.shell("find /etc /root -xdev -user istio-proxy -not -path '/etc/certs*'; find /etc/certs -type f -exec grep -l 'secret of root' {} +")?;
+    assert_eq!(owned, "", "a file of root's, or a copy of one, is the proxy's");
+    workload.converge().await?;
+    assert_eq!(vm.shell(UNTOUCHED)?, before);
+    Ok(())
+}
+
+#[tokio::test]
+async fn files_of_others_keep_their_owner_and_outlive_the_proxy() -> Done {
+    let scenario = Scenario::begin("others")?;
+    let vm = scenario.vm.clone();
+    let mut workload = Workload::new(&scenario)?;
+    workload.converge().await?;
+    vm.shell(
+        "mkdir -m 700 /etc/certs/app /var/run/secrets/app
+        echo key >/etc/certs/app/nginx.key && echo word >/var/run/secrets/app/password
+        chmod 600 /etc/certs/app/nginx.key /var/run/secrets/app/password",
+    )?;
+    let theirs = "stat -c '%n %U:%G %a' /etc/certs/app /etc/certs/app/* /var/run/secrets/app /var/run/secrets/app/*; cat /etc/certs/app/* /var/run/secrets/app/*";
+    let before = vm.shell(theirs)?;
+    vm.shell("systemctl restart istio")?;
+    crate::ready(&vm)?;
+    workload.config["labels"]["version"] = json!("v2");
+    workload.converge().await?;
+    assert_eq!(vm.shell(theirs)?, before);
+    match &workload.destroy().await?[..] {
+        [warning] => holds(
+            warning,
+            "vm-files-left",
+            &["/etc/certs/app, /var/run/secrets/app."],
+        )?,
+        told => return Err(Failure::new(texts(told))),
+    }
+    assert_eq!(vm.shell(theirs)?, before);
+    let left = vm.shell(
+        "ls /etc/certs /run/secrets; ls -d /var/lib/istio /var/log/istio 2>/dev/null; true",
+    )?;
+    assert_eq!(left, "/etc/certs:\napp\n\n/run/secrets:\napp\n");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_hosts_file_that_is_a_link_keeps_every_line() -> Done {
+    let scenario = Scenario::begin("hosts-link")?;
+    let vm = scenario.vm.clone();
+    vm.shell(
+        "mkdir /etc/static && mv /etc/hosts /etc/static/hosts && ln -s static/hosts /etc/hosts",
+    )?;
+    let before = vm.read("/etc/static/hosts")?;
+    assert!(before.contains("localhost"), "{before}");
+    let mut workload = Workload::new(&scenario)?;
+    workload.converge().await?;
+    let joined = vm.read("/etc/static/hosts")?;
+    assert!(
+        joined.starts_with(&before) && joined.contains("# BEGIN mesh-vm"),
+        "{joined}"
+    );
+    assert_eq!(vm.shell("readlink /etc/hosts")?, "static/hosts\n");
+    assert_eq!(texts(&workload.destroy().await?), "");
+    assert_eq!(vm.read("/etc/static/hosts")?, before);
+    Ok(())
+}
+
+/// Istio's guide gives `/var/lib/istio` to the proxy's user, who could then lay a program of its own there.
+#[tokio::test]
+async fn a_state_folder_of_the_proxys_user_is_refused_and_never_run() -> Done {
+    const GUIDE: &str = "set -e
+groupadd --system istio-proxy
+useradd --system --gid istio-proxy --home-dir /var/lib/istio istio-proxy
+install -d -o istio-proxy -g istio-proxy /var/lib/istio";
+    const TRAP: &str = "mkdir -m 700 -p /var/lib/istio/mesh/run && cd /var/lib/istio/mesh/run
+echo 0123456789abcdef0123456789abcdef >id; echo keep >steps; echo 'touch /root/was-run' >program
+printf '%s\\n' '/etc/cron.d/evil' >../paths; echo 'uid bookinfo/x' >../owner";
+    let scenario = Scenario::begin("state")?;
+    let vm = scenario.vm.clone();
+    vm.shell(GUIDE)?;
+    as_proxy(&vm, TRAP)?;
+    let mut workload = Workload::new(&scenario)?;
+    let fix = "chown -hR root:root /var/lib/istio/mesh && chmod 0700 /var/lib/istio/mesh";
+    let told = workload.apply().await?;
+    fails(&told, "vm-reverted", &[fix, "rm -rf /var/lib/istio/mesh"])?;
+    assert!(!vm.exec(&["test", "-e", "/root/was-run"])?.success());
+    vm.shell("rm -rf /var/lib/istio/mesh")?;
+    workload.state = None;
+    workload.converge().await?;
+    let owned = "stat -c '%U %a' /var/lib/istio /var/lib/istio/mesh";
+    assert_eq!(vm.shell(owned)?, "root 755\nroot 700\n");
+
+    // Somebody follows the guide once more: nothing is read there meanwhile, and an apply takes it back.
+    vm.shell("chown istio-proxy /var/lib/istio")?;
+    workload.refresh().await?;
+    let lines = workload.drift("vm").join("\n");
+    assert!(
+        lines.contains("proxy: /var/lib/istio is not as the bootstrap left it"),
+        "{lines}"
+    );
+    workload.converge().await?;
+    assert_eq!(vm.shell(owned)?, "root 755\nroot 700\n");
+    assert_eq!(texts(&workload.destroy().await?), "");
+    let left = vm.shell("stat -c '%U %a' /var/lib/istio; ls -A /var/lib/istio")?;
+    assert_eq!(left, "istio-proxy 755\n", "as it was");
+    Ok(())
+}
