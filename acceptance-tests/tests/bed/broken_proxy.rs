@@ -105,7 +105,10 @@ done >/dev/null 2>&1";
     }
     vm.shell("systemctl kill --signal=KILL race; systemctl reset-failed race || :")?;
     let owned = vm.shell("find /etc /root -xdev -user istio-proxy -not -path '/etc/certs*'; find /etc/certs -type f -exec grep -l 'secret of root' {} +")?;
-    assert_eq!(owned, "", "a file of root's, or a copy of one, is the proxy's");
+    assert_eq!(
+        owned, "",
+        "a file of root's, or a copy of one, is the proxy's"
+    );
     workload.converge().await?;
     assert_eq!(vm.shell(UNTOUCHED)?, before);
     Ok(())

@@ -52,7 +52,7 @@ fn a_state_folder_that_others_may_have_written_is_not_believed() {
             };
             assert_eq!(vm.owner, None, "{shell}: {name}");
             let folder = stage.path("lib/mesh").display().to_string();
-            assert_eq!(vm.changed, [folder.clone()], "{shell}: {name}");
+            assert_eq!(vm.changed, [folder], "{shell}: {name}");
 
             let Report::Reverted { step, hop, lines } = call(bootstrap()) else {
                 panic!("{shell}: {name}")
