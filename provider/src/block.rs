@@ -122,7 +122,8 @@ object! {
         Optional identity: String => Nothing,
         /// Also offer the keys of the agent at `SSH_AUTH_SOCK`. Default: only if there are no identities.
         Optional agent: bool => Nothing,
-        /// OpenSSH configuration file to read. Its host key settings apply where nothing else is pinned.
+        /// OpenSSH configuration file to read. Its host key settings apply where nothing else is pinned; an option that
+        /// would accept a host without its key, such as `NoHostAuthenticationForLocalhost`, has no effect.
         Optional config_file: String => Nothing,
         /// Text in the form of a known_hosts file.
         Optional known_hosts: String => Nothing,

@@ -10,11 +10,13 @@
 //! keys live in memory only, and no process of ours outlives us.
 
 mod agent;
+mod arguments;
 mod bastions;
 mod call;
 mod identity;
 mod lifeline;
 mod master;
+mod names;
 mod refusal;
 mod sealed;
 mod session;

@@ -12,3 +12,4 @@ mod identities;
 mod life;
 mod runs;
 mod trust;
+mod weakened;

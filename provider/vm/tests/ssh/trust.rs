@@ -277,7 +277,7 @@ async fn coordinates_that_ssh_could_take_for_options_are_refused() {
 }
 
 /// An sshd one of whose host keys is certified by `ca`.
-fn certified(key: &str, what: &[&str]) -> Sshd {
+pub(crate) fn certified(key: &str, what: &[&str]) -> Sshd {
     let mut sshd = Sshd::prepared(&format!("HostCertificate DIR/{key}-cert.pub"));
     keygen(&["-t", "ed25519", "-f", "ca"], sshd.dir.path());
     let public = format!("{key}.pub");
