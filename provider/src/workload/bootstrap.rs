@@ -192,7 +192,8 @@ impl Bootstrap<'_> {
     /// Tells the VM that no token comes, and waits until it has taken back what it did so far.
     async fn without_token(&self, run: &RunId, error: &VmError) -> Failure {
         let error = diagnose::vm(error).into();
-        let Ok(session) = self.way.connect(self.context, Wait::Once).await else {
+        let wait = Wait::Briefly(self.deadline.into_std());
+        let Ok(session) = self.way.connect(self.context, wait).await else {
             return Failure {
                 vm: Left::Unknown,
                 error,

@@ -100,7 +100,7 @@ pub(super) async fn leave(
         .address
         .known()
         .map(|address| address.0.clone());
-    // Not waited for: an address that moved to another machine never answers again.
+    // Not waited for long: an address that moved to another machine never answers again.
     let cleaning = Cleaning {
         context,
         ssh,
@@ -109,7 +109,7 @@ pub(super) async fn leave(
         entry: None,
         until: deadline,
     };
-    match cleaning.clean(Wait::Once).await {
+    match cleaning.clean(Wait::Briefly(deadline.into_std())).await {
         Ok(warnings) => warnings,
         Err(told) => told
             .into_iter()

@@ -115,7 +115,7 @@ async fn refreshed(
         warnings: Diagnostics::none(),
     };
     let until = deadline.checked_sub(FOR_ANSWER).unwrap_or(deadline);
-    let seen = timeout_at(until, look(context, input, &prepared)).await;
+    let seen = timeout_at(until, look(context, input, &prepared, until)).await;
     let seen = seen.unwrap_or_else(|_| Err(silent().into()));
     let mut strange = false;
     let seen = seen.unwrap_or_else(|unseen| {
@@ -220,6 +220,7 @@ async fn look(
     context: &Context,
     input: &WorkloadInput,
     prepared: &Prepared<'_>,
+    until: Instant,
 ) -> Result<Option<ObservedVm>, Unseen> {
     let block = context.ssh().map_err(first)?;
     let never = block
@@ -230,7 +231,7 @@ async fn look(
         return Ok(None);
     };
     let way = Way::new(ssh, prepared.workload.address.as_ref(), block).map_err(first)?;
-    let report = observe(context, &way, prepared)
+    let report = observe(context, &way, prepared, until)
         .await
         .map_err(|error| Unseen {
             strange: way.meets_stranger(&error),
@@ -242,8 +243,15 @@ async fn look(
     }
 }
 
-async fn observe(context: &Context, way: &Way, prepared: &Prepared<'_>) -> Result<Report, VmError> {
-    let session = way.connect(context, Wait::Once).await?;
+async fn observe(
+    context: &Context,
+    way: &Way,
+    prepared: &Prepared<'_>,
+    until: Instant,
+) -> Result<Report, VmError> {
+    let session = way
+        .connect(context, Wait::Briefly(until.into_std()))
+        .await?;
     let never = || async { Err::<secrecy::SecretString, _>("a look needs no token") };
     let report = session
         .run(&program::observe(&prepared.desired.bundle), never, IDLE)

@@ -109,7 +109,7 @@ async fn rebootstrap(
     let wait = if may_be_new(update) {
         Wait::Until(deadline.into_std())
     } else {
-        Wait::Once
+        Wait::Briefly(deadline.into_std())
     };
     let Some((way, session)) = connect(context, update.next, wait).await? else {
         return Err(

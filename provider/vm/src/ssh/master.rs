@@ -13,7 +13,7 @@ use super::agent::Agent;
 use super::arguments::{KNOWN_HOSTS, arguments};
 use super::lifeline::{Lifeline, private_dir};
 use super::names::check_names;
-use super::refusal::refusal;
+use super::refusal::{NO_LOGIN, refusal};
 use super::{Credentials, Hop};
 use crate::VmError;
 
@@ -102,7 +102,7 @@ fn timed_out(hop: &Hop, limit: Duration) -> VmError {
     VmError::Connect {
         host: hop.host.clone(),
         port: hop.port,
-        cause: format!("no login within {} seconds", limit.as_secs()),
+        cause: format!("{NO_LOGIN} {} seconds", limit.as_secs()),
     }
 }
 

@@ -17,6 +17,7 @@ mod identity;
 mod lifeline;
 mod master;
 mod names;
+mod patience;
 mod refusal;
 mod sealed;
 mod session;
@@ -78,8 +79,9 @@ pub enum AgentUse {
 /// How long to go on trying to connect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wait {
-    /// One attempt.
-    Once,
+    /// Nobody expects the VM to boot: only an attempt that was closed, reset or timed out before the login is
+    /// repeated, twice at most and until then.
+    Briefly(Instant),
     /// A VM may still be booting: attempts that were refused, timed out or hung up on are repeated
     /// until then; a refused login for a minute only. A wrong host key is never tried again.
     Until(Instant),

@@ -30,6 +30,27 @@ pub(super) fn refusal(hop: &Hop, log: &[String]) -> VmError {
     }
 }
 
+/// Whether the next attempt may well succeed: the host closed or reset the connection, or was too slow, before the login.
+pub(super) fn is_passing(error: &VmError) -> bool {
+    match error {
+        VmError::Connect { cause, .. } => PASSING.iter().any(|words| cause.contains(words)),
+        _ => false,
+    }
+}
+
+/// OpenSSH's words for it, and ours. `Connection refused` is not among them: nobody listens.
+const PASSING: [&str; 5] = [
+    "onnection closed",
+    "onnection reset",
+    "timed out",
+    CLOSED,
+    NO_LOGIN,
+];
+/// What is said of a log without a reason.
+const CLOSED: &str = "the connection was closed";
+/// How the cause of a login that takes too long begins.
+pub(super) const NO_LOGIN: &str = "no login within";
+
 /// Returns the user that ssh logs in as, which its configuration may have chosen.
 pub(super) fn user(log: &[String]) -> Option<String> {
     let line = last(log, |line| line.starts_with("debug1: Authenticating to "))?;
@@ -118,9 +139,7 @@ fn cause(log: &[String]) -> String {
     let known = KNOWN
         .iter()
         .find_map(|words| last(log, |line| plain(line) && line.contains(words)));
-    let text = known
-        .or_else(|| last(log, plain))
-        .unwrap_or("the connection was closed");
+    let text = known.or_else(|| last(log, plain)).unwrap_or(CLOSED);
     if text.contains(REFUSED_BY_BASTION) {
         return "the bastion before it cannot open a connection to it".into();
     }

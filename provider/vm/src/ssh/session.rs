@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use secrecy::SecretString;
 use tokio::time::timeout_at;
@@ -11,6 +11,7 @@ use tokio::time::timeout_at;
 use super::agent::Agent;
 use super::call::{Call, Ended, Status};
 use super::master::{Login, Master};
+use super::patience::Patience;
 use super::{Bastions, Credentials, Hop, Target, Wait};
 use crate::VmError;
 use crate::program::{
@@ -50,16 +51,13 @@ impl Session {
             agent: agent.as_ref(),
             connect_timeout: target.connect_timeout,
         };
+        let (Wait::Briefly(end) | Wait::Until(end)) = wait;
         let mut patience = Patience::new(wait);
         let mut last = None;
         loop {
-            let tried = attempt(target, login, bastions);
-            let tried = match wait {
-                Wait::Once => tried.await,
-                Wait::Until(end) => match timeout_at(end.into(), tried).await {
-                    Ok(tried) => tried,
-                    Err(_) => return Err(last.unwrap_or_else(|| out_of_time(&target.vm))),
-                },
+            let tried = timeout_at(end.into(), attempt(target, login, bastions)).await;
+            let Ok(tried) = tried else {
+                return Err(last.unwrap_or_else(|| out_of_time(&target.vm)));
             };
             match tried {
                 Ok(session) => return Ok(session),
@@ -291,52 +289,5 @@ fn check(hop: &Hop) -> Result<(), VmError> {
             "give letters, digits and any of . _ - + @, not beginning with -",
         ),
         _ => Ok(()),
-    }
-}
-
-/// Decides whether a failed attempt is repeated.
-struct Patience {
-    wait: Wait,
-    pause: Duration,
-    /// The end of repeating refused logins, once there was one.
-    login: Option<Instant>,
-}
-
-/// A fresh VM accepts its user seconds after it accepts connections; a wrong key stays wrong.
-const LOGIN_PATIENCE: Duration = Duration::from_mins(1);
-/// Six refused logins a minute stay below what usual guards against guessing count as an attack.
-const LOGIN_PAUSE: Duration = Duration::from_secs(12);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-
-impl Patience {
-    fn new(wait: Wait) -> Self {
-        Self {
-            wait,
-            pause: Duration::from_millis(200),
-            login: None,
-        }
-    }
-
-    /// Waits for the next attempt and gives the error back, as an error if there is none.
-    async fn pause(&mut self, error: VmError) -> Result<VmError, VmError> {
-        let Wait::Until(end) = self.wait else {
-            return Err(error);
-        };
-        let now = Instant::now();
-        let (pause, end) = match error.root() {
-            VmError::Connect { .. } => (self.pause, end),
-            VmError::Auth { .. } => (
-                LOGIN_PAUSE,
-                end.min(*self.login.get_or_insert(now + LOGIN_PATIENCE)),
-            ),
-            _ => return Err(error),
-        };
-        if now + pause >= end {
-            return Err(error);
-        }
-        tracing::debug!(%error, "connecting again in {pause:?}");
-        tokio::time::sleep(pause).await;
-        self.pause = (self.pause * 2).min(LONGEST_PAUSE);
-        Ok(error)
     }
 }

@@ -4,9 +4,11 @@ use std::fs::File;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
-use vm::{Bastions, Credentials, Hop, Session, Target, VmError, Wait};
+use vm::{Bastions, Credentials, Hop, Session, Target, VmError};
 
-use crate::bed::{Sshd, command_of, descendants, free_port, identity, target, until, user};
+use crate::bed::{
+    Sshd, briefly, command_of, descendants, free_port, identity, target, until, user,
+};
 
 #[tokio::test]
 async fn a_vm_is_reached_through_a_chain_of_bastions() {
@@ -28,7 +30,7 @@ async fn sessions_share_one_connection_to_their_bastion_which_stays_for_the_next
     let [bastion, vm] = &way;
     let (bastions, credentials) = (Bastions::default(), all(&way));
     let target = behind(&[bastion], vm.target().vm);
-    let connect = || Session::connect(&target, &credentials, &bastions, Wait::Once);
+    let connect = || Session::connect(&target, &credentials, &bastions, briefly());
     let (a, b, c) = tokio::join!(connect(), connect(), connect());
     let sessions = [a.unwrap(), b.unwrap(), c.unwrap()];
     assert_eq!((bastion.logins(), vm.logins()), (1, 3));
@@ -70,7 +72,7 @@ async fn a_hundred_vms_at_once_pass_a_bastion_and_no_handshake_is_refused() {
         target.connect_timeout = Duration::from_mins(1);
         let (bastions, credentials) = (bastions.clone(), credentials.clone());
         connecting.spawn(async move {
-            Session::connect(&target, &credentials, &bastions, Wait::Once).await
+            Session::connect(&target, &credentials, &bastions, briefly()).await
         });
     }
     let come = || vms.log().matches("Connection from").count();
@@ -106,7 +108,7 @@ async fn a_bastion_that_refuses_is_asked_once_for_all_that_wait() {
         let (target, credentials) = (behind(&[bastion], vm.target().vm), vm.credentials());
         let bastions = bastions.clone();
         connecting.spawn(async move {
-            Session::connect(&target, &credentials, &bastions, Wait::Once).await
+            Session::connect(&target, &credentials, &bastions, briefly()).await
         });
     }
     for session in connecting.join_all().await {
@@ -117,7 +119,7 @@ async fn a_bastion_that_refuses_is_asked_once_for_all_that_wait() {
     // Whoever comes later asks again.
     std::fs::copy(vm.path("user.pub"), bastion.path("authorized_keys")).unwrap();
     let target = behind(&[bastion], vm.target().vm);
-    let session = Session::connect(&target, &vm.credentials(), &bastions, Wait::Once).await;
+    let session = Session::connect(&target, &vm.credentials(), &bastions, briefly()).await;
     assert!(session.is_ok(), "{session:?}");
 }
 
@@ -127,14 +129,14 @@ async fn a_bastion_that_died_is_connected_to_anew() {
     let [bastion, vm] = &way;
     let (bastions, credentials) = (Bastions::default(), all(&way));
     let target = behind(&[bastion], vm.target().vm);
-    let first = Session::connect(&target, &credentials, &bastions, Wait::Once)
+    let first = Session::connect(&target, &credentials, &bastions, briefly())
         .await
         .unwrap();
     for pid in &bastion.processes()[1..] {
         crate::bed::signal("KILL", *pid);
     }
     until("the session is gone", || !first.is_alive()).await;
-    Session::connect(&target, &credentials, &bastions, Wait::Once)
+    Session::connect(&target, &credentials, &bastions, briefly())
         .await
         .unwrap();
     assert_eq!(bastion.logins(), 2);
@@ -148,7 +150,7 @@ async fn a_wrong_key_of_the_bastion_is_refused_and_the_vm_not_dialled() {
     let mut target = behind(&[bastion], vm.target().vm);
     target.bastions[0].trust = vm.pinned("ed25519");
     target.vm.trust = bastion.pinned("ed25519");
-    let error = Session::connect(&target, &all(&way), &Bastions::default(), Wait::Once)
+    let error = Session::connect(&target, &all(&way), &Bastions::default(), briefly())
         .await
         .unwrap_err();
     assert!(matches!(&error, VmError::Bastion { .. }), "{error:?}");
@@ -185,7 +187,7 @@ async fn a_wrong_key_on_any_hop_of_a_chain_is_refused_there() {
         reached.bastions = vec![first, second];
         let logins = way.each_ref().map(Sshd::logins);
         let seen = way.each_ref().map(offered);
-        let error = Session::connect(&reached, &credentials, &Bastions::default(), Wait::Once)
+        let error = Session::connect(&reached, &credentials, &Bastions::default(), briefly())
             .await
             .unwrap_err();
         assert!(matches!(error.root(), VmError::HostKey { .. }), "{error:?}");
@@ -221,7 +223,7 @@ async fn the_hop_that_fails_is_named() {
 
     let mut target = behind(&[bastion], vm.target().vm);
     target.bastions[0].port = off.port;
-    let error = Session::connect(&target, &all(&way), &Bastions::default(), Wait::Once)
+    let error = Session::connect(&target, &all(&way), &Bastions::default(), briefly())
         .await
         .unwrap_err();
     assert!(
@@ -254,7 +256,7 @@ async fn through(
         &behind(bastions, vm),
         credentials,
         &Bastions::default(),
-        Wait::Once,
+        briefly(),
     )
     .await
 }

@@ -207,7 +207,12 @@ pub(crate) async fn connect(
     target: &Target,
     credentials: &Credentials,
 ) -> Result<Session, VmError> {
-    Session::connect(target, credentials, &Bastions::default(), Wait::Once).await
+    Session::connect(target, credentials, &Bastions::default(), briefly()).await
+}
+
+/// Long enough for every attempt.
+pub(crate) fn briefly() -> Wait {
+    Wait::Briefly(Instant::now() + Duration::from_mins(5))
 }
 
 pub(crate) fn user() -> String {

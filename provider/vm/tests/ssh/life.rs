@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use vm::{Bastions, Session, Target, VmError, Wait};
 
 use crate::bed::{
-    HOST, Sshd, command_of, connect, descendants, free_port, identity, processes, runs, target,
-    until,
+    HOST, Sshd, briefly, command_of, connect, descendants, free_port, identity, processes, runs,
+    target, until,
 };
 
 #[tokio::test]
@@ -230,7 +230,7 @@ async fn held_open() {
         ..target(hop(lines[2]))
     };
     let bastions = Bastions::default();
-    let _held = Session::connect(&reached, &credentials, &bastions, Wait::Once)
+    let _held = Session::connect(&reached, &credentials, &bastions, briefly())
         .await
         .unwrap();
     fs::write(std::env::temp_dir().join("ready"), "").unwrap();
@@ -241,7 +241,7 @@ async fn held_open() {
         ..reached
     };
     off.vm.port = silent.local_addr().unwrap().port();
-    let _ = Session::connect(&off, &credentials, &bastions, Wait::Once).await;
+    let _ = Session::connect(&off, &credentials, &bastions, briefly()).await;
 }
 
 const HELD: &str = "VM_TEST_HELD_OPEN";

@@ -10,6 +10,7 @@ mod bastions;
 mod bed;
 mod identities;
 mod life;
+mod refusals;
 mod runs;
 mod trust;
 mod weakened;
