@@ -57,6 +57,8 @@ open() {
     exec "$@" <&3 3<&-
   ' sh "$opened" "$@" 2>/dev/null
 }
+# Runs COMMAND… as the proxy's user, who must not get hold of the lock: that user may look into its own processes.
+humbly() { as_proxy "$@" 9>&-; }
 # at FOLDER COMMAND…: in the folder that lies there itself. What is done to plain names there leads nowhere else.
 at() (
   cd "$1" 2>/dev/null || return 1
@@ -67,14 +69,14 @@ at() (
 # lay FILE PATH MODE: puts a copy into a folder of the proxy's user, as that user.
 # shellcheck disable=SC2016 # the inner shell expands it
 lay() {
-  as_proxy sh -c '
+  humbly sh -c '
     rm -rf "$1.mesh" && umask 077 && cat >"$1.mesh" && chmod "$2" "$1.mesh" && mv -fT "$1.mesh" "$1"
   ' sh "$2" "$3" <"$1"
 }
 # lift PATH FILE: copies what the proxy's user can read there; nothing, where that is no file.
 # shellcheck disable=SC2016 # the inner shell expands it
 lift() {
-  as_proxy timeout 5 sh -c '[ ! -f "$1" ] || head -c "$2" "$1"' sh "$1" "$LARGEST" >"$2" 2>/dev/null </dev/null || : >"$2"
+  humbly timeout 5 sh -c '[ ! -f "$1" ] || head -c "$2" "$1"' sh "$1" "$LARGEST" >"$2" 2>/dev/null </dev/null || : >"$2"
 }
 # retain FILE COPY: the file with its owner and mode, out of a folder of the proxy's user. What is odd there is not retained.
 # shellcheck disable=SC2016 # the inner shell expands it
@@ -89,7 +91,7 @@ hand_over() {
   for f in grpc-bootstrap.json envoy-rev.json XDS; do rm -f "/var/lib/istio/proxy/$f" || return 1; done
   mine=$(id -u istio-proxy)
   for f in "$LOG/istio.log" "$LOG/istio.err.log"; do
-    if [ -f "$f" ] && as_proxy test -w "$f" </dev/null; then continue; fi
+    if [ -f "$f" ] && humbly test -w "$f" </dev/null; then continue; fi
     if [ -f "$f" ] && [ ! -h "$f" ]; then mv -fT "$f" "$f.1"; else rm -f "$f"; fi || return 1
   done
   f=$SDS

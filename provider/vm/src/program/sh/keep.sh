@@ -56,8 +56,8 @@ restore() {
 }
 # bring_back COPY PATH: into a folder of the proxy's user. A name that is made there leads nowhere, unlike one that is opened.
 bring_back() {
-  as_proxy rm -rf "$2.mesh" </dev/null
-  if [ -h "$1" ]; then as_proxy ln -sfn "$(readlink "$1")" "$2" </dev/null
+  humbly rm -rf "$2.mesh" </dev/null
+  if [ -h "$1" ]; then humbly ln -sfn "$(readlink "$1")" "$2" </dev/null
   elif twin "$1" "$2.mesh"; then mv -fT "$2.mesh" "$2"
   else lay "$1" "$2" "$(stat -c %a "$1")"; fi
 }

@@ -29,11 +29,11 @@ token_folder() {
   f=${TOKEN%/*}
   [ ! -h "$f" ] || rm -f "$f" || return 1
   # One of root's, as people make it by hand, goes where nothing else is in it.
-  if [ -d "$f" ] && ! as_proxy test -w "$f"; then
+  if [ -d "$f" ] && ! humbly test -w "$f"; then
     at "$f" rm -f "./${TOKEN##*/}"
     rmdir "$f" || return 1
   fi
-  as_proxy sh -c 'umask 077 && mkdir -p "$1"' sh "$f"
+  humbly sh -c 'umask 077 && mkdir -p "$1"' sh "$f"
 }
 undo_token() {
   if [ -s "$R/token-before" ]; then token_folder && lay "$R/token-before" "$TOKEN" 0600 || return 1
