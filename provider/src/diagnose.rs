@@ -3,9 +3,16 @@
 use std::error::Error;
 
 use cluster::ClusterError;
-use mesh::Problem;
+use mesh::{Problem, plain};
 use tfplugin::{Diagnostic, Diagnostics, Path, Paths};
 use vm::{KeyError, VmError};
+
+/// Characters that a diagnostic has of what others say.
+const LONGEST: usize = 8000;
+/// Characters of one line of it.
+const LONGEST_LINE: usize = 400;
+/// Lines of it.
+const MOST_LINES: usize = 40;
 
 /// Tells what is wrong with a workload; what concerns unknown values is dropped.
 pub(crate) fn problems(problems: Vec<Problem>, unknown: &Paths) -> Diagnostics {
@@ -13,13 +20,18 @@ pub(crate) fn problems(problems: Vec<Problem>, unknown: &Paths) -> Diagnostics {
         .into_iter()
         .filter(|problem| !problem.concerns.iter().any(|path| unknown.is_unknown(path)))
         .map(|problem| {
-            let told = Diagnostic::error("Invalid workload", coded(problem.rule, &problem.text));
+            let told = Diagnostic::error("Invalid workload", rule(&problem));
             match problem.concerns.first() {
                 Some(path) => told.at(path),
                 None => told,
             }
         })
         .collect()
+}
+
+/// Returns what breaks a rule, which may quote what is in the cluster, with the rule as its code.
+pub(crate) fn rule(problem: &Problem) -> String {
+    coded(problem.rule, &plain::lines(&problem.text, LONGEST))
 }
 
 /// Tells why the cluster could not be used.
@@ -159,17 +171,11 @@ fn cluster_next(error: &ClusterError) -> String {
             call.resource.kind
         ),
         ClusterError::Invalid { causes, .. } => {
-            let lines = causes
+            let lines: Vec<String> = causes
                 .iter()
-                .map(|cause| format!("{}: {}", cause.field, cause.message));
-            format!(
-                "
-  {}",
-                lines.collect::<Vec<_>>().join(
-                    "
-  "
-                )
-            )
+                .map(|cause| format!("{}: {}", cause.field, cause.message))
+                .collect();
+            said(&lines)
         }
         _ => String::new(),
     }
@@ -241,6 +247,12 @@ pub(crate) fn vm(error: &VmError) -> Diagnostic {
             "See the cause.",
             "service_account",
         ),
+        E::Excess { .. } => (
+            "vm-answer",
+            "The VM's answer cannot be used",
+            "Look on the VM what answers in the program's place, e.g. a shell profile, or whether somebody changed it.",
+            "ssh",
+        ),
         E::Remote { .. } => (
             "vm-program",
             "The program on the VM failed",
@@ -283,7 +295,19 @@ pub(crate) fn coded(code: &str, text: &str) -> String {
     format!("{text}\n\n[{code}]")
 }
 
-/// Returns the error and its causes, outermost first.
+/// Returns lines of others, each on a line of its own behind a text: bounded, and with nothing that a terminal obeys.
+pub(crate) fn said(lines: &[String]) -> String {
+    let shown = lines.iter().take(MOST_LINES);
+    let mut text: String = shown
+        .map(|line| format!("\n  {}", plain::line(line.trim_end(), LONGEST_LINE)))
+        .collect();
+    if let Some(more) = lines.len().checked_sub(MOST_LINES).filter(|more| *more > 0) {
+        text.push_str(&format!("\n  and {more} more"));
+    }
+    text
+}
+
+/// Returns the error and its causes, outermost first: what a VM, a cluster or a tool says is in it.
 fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
@@ -295,5 +319,5 @@ fn chain(error: &dyn Error) -> String {
         }
         cause = source.source();
     }
-    text
+    plain::lines(&text, LONGEST)
 }

@@ -93,9 +93,15 @@ impl DataSource for NetworkPath {
 fn way(way: Way) -> WayOutput {
     WayOutput {
         through_gateway: way.through_gateway.into(),
-        hops: way.hops.into(),
-        missing: way.missing.into(),
+        hops: plain_lines(way.hops).into(),
+        missing: plain_lines(way.missing).into(),
     }
+}
+
+/// What is called so in the cluster is anybody's choice.
+fn plain_lines(lines: Vec<String>) -> Vec<String> {
+    let line = |line: String| mesh::plain::line(&line, 400);
+    lines.into_iter().map(line).collect()
 }
 
 fn absent(id: &Id) -> Diagnostic {

@@ -3,7 +3,7 @@
 use tfplugin::Diagnostic;
 use vm::program::Report;
 
-use crate::diagnose::coded;
+use crate::diagnose::{coded, said};
 
 pub(crate) fn reverted(step: &str, hop: Option<&str>, lines: &[String]) -> Diagnostic {
     let (cause, next) = hint(hop.unwrap_or(step));
@@ -145,10 +145,6 @@ pub(crate) fn halfway(step: &str, lines: &[String]) -> Diagnostic {
     .at("ssh")
 }
 
-fn said(lines: &[String]) -> String {
-    lines.iter().map(|line| format!("\n  {line}")).collect()
-}
-
 /// Warns that what the VM was sent is kept on it.
 pub(crate) fn recorded() -> Diagnostic {
     Diagnostic::warning(
@@ -160,6 +156,16 @@ pub(crate) fn recorded() -> Diagnostic {
         ),
     )
     .at("ssh.user")
+}
+
+/// Warns that the VM says of itself what cannot be.
+pub(crate) fn strange(what: &[&str]) -> Diagnostic {
+    let text = format!(
+        "What it gives as its {} has not the form of one, so the state has none. Look on the VM whether the program was \
+         disturbed, or somebody changed what it asks (/etc/machine-id, the package manager, the network's tools).",
+        what.join(", ")
+    );
+    Diagnostic::warning("The VM's answer does not fit", coded("vm-answer", &text)).at("ssh.host")
 }
 
 /// Warns that the proxy does not see what comes and goes over IPv6.

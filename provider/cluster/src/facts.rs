@@ -20,6 +20,8 @@ const PORT: u16 = 15012;
 const TRUST_DOMAIN: &str = "cluster.local";
 const CLUSTER_ID: &str = "Kubernetes";
 const TRUST_BUNDLE: &str = "istio-ca-root-cert";
+/// Characters of a name of the mesh: as many as DNS has.
+const LONGEST_NAME: usize = 253;
 
 impl Cluster {
     /// Reads what `mesh::render` needs to know of the cluster, for the workload `id`.
@@ -42,7 +44,7 @@ impl Cluster {
         let bundle = set(&istio.trust_bundle_name, &global["trustBundleName"]);
         let bundle = bundle.unwrap_or_else(|| TRUST_BUNDLE.into());
         let root = self.entry_of(namespace, &bundle, "root-cert.pem").await?;
-        Ok(Facts {
+        let facts = Facts {
             istio_namespace: istio.namespace.clone(),
             revision: istio.revision().unwrap_or("default").to_owned(),
             cluster_id: cluster_id(istio, global),
@@ -57,7 +59,13 @@ impl Cluster {
             root: Pem(root),
             service_account_exists,
             entry_uid: entry.and_then(|entry| text(&entry["metadata"]["uid"])),
-        })
+        };
+        check(&facts).map_err(|reason| {
+            let name = suffixed("istio", istio);
+            let call = Call::new(Verb::Get, CONFIG_MAP, &istio.namespace, &name);
+            ClusterError::Answer { call, reason }
+        })?;
+        Ok(facts)
     }
 
     /// Returns the settings with the revision that a tag stands for.
@@ -178,6 +186,31 @@ impl Cluster {
             call.name.clone(),
         );
         self.answers().get(key, self.get(call)).await
+    }
+}
+
+/// Refuses names that no mesh has: they reach the state, the VM's environment, and every plan.
+fn check(facts: &Facts) -> Result<(), String> {
+    let none = String::new();
+    let names = [
+        ("revision", &facts.revision),
+        ("cluster ID", &facts.cluster_id),
+        ("trust domain", &facts.trust_domain),
+        ("mesh ID", &facts.mesh_id),
+        (
+            "address of the CA",
+            facts.ca_address.as_ref().unwrap_or(&none),
+        ),
+    ];
+    let strange = names
+        .into_iter()
+        .find(|(_, value)| !mesh::plain::is_plain(value, LONGEST_NAME));
+    match strange {
+        Some((what, value)) => Err(format!(
+            "the {what} of the mesh, {}, cannot be one",
+            mesh::plain::line(value, 80)
+        )),
+        None => Ok(()),
     }
 }
 
@@ -324,6 +357,37 @@ mod tests {
                 address: ip(expected),
             };
             assert_eq!(plane, wanted, "{address:?}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_a_terminal_would_obey_is_none() {
+        let named = |name: &str| Facts {
+            trust_domain: name.into(),
+            ..facts()
+        };
+        assert_eq!(check(&named("cluster.local")), Ok(()));
+        for name in ["a\u{1b}[2J", "a\nb", "\u{202e}a", &"a".repeat(400_000)] {
+            let reason = check(&named(name)).unwrap_err();
+            assert!(mesh::plain::is_plain(&reason, 200), "{reason}");
+        }
+    }
+
+    fn facts() -> Facts {
+        Facts {
+            istio_namespace: "istio-system".into(),
+            revision: "default".into(),
+            cluster_id: "Kubernetes".into(),
+            trust_domain: "cluster.local".into(),
+            mesh_id: String::new(),
+            control_plane: control_plane(&IstioSettings::default(), &Value::Null, None),
+            ca_address: None,
+            version: None,
+            releases: IstioSettings::default().releases,
+            mesh_config: Value::Null,
+            root: Pem(String::new()),
+            service_account_exists: None,
+            entry_uid: None,
         }
     }
 

@@ -26,6 +26,7 @@ pub mod names;
 pub mod network;
 pub mod objects;
 pub mod observed;
+pub mod plain;
 mod proxy_config;
 pub mod render;
 pub mod validate;

@@ -3,6 +3,7 @@
 mod block;
 mod findings;
 mod fleet;
+mod hostile;
 mod input;
 mod network_path;
 mod offload;

@@ -35,6 +35,8 @@ pub(super) struct Bootstrapped {
     pub(super) bypass: Option<String>,
     /// Ports of the VM whose traffic something else takes first.
     pub(super) published: Option<String>,
+    /// What the VM says in a form that it cannot have.
+    pub(super) strange: Vec<&'static str>,
 }
 
 /// Why a VM does not run on the bundle.
@@ -229,7 +231,11 @@ fn left_at(step: &str) -> Left {
 }
 
 fn left_by(error: &VmError) -> Left {
-    if is_lost(error) || matches!(error, VmError::Remote { begun: true, .. }) {
+    let begun = matches!(
+        error,
+        VmError::Remote { begun: true, .. } | VmError::Excess { .. }
+    );
+    if is_lost(error) || begun {
         Left::Unknown
     } else {
         Left::Untouched
@@ -244,6 +250,7 @@ fn ended(report: Report) -> Result<Bootstrapped, Failure> {
             recorded,
             bypass,
             published,
+            strange,
             ..
         } => {
             return Ok(Bootstrapped {
@@ -252,6 +259,7 @@ fn ended(report: Report) -> Result<Bootstrapped, Failure> {
                 recorded,
                 bypass,
                 published,
+                strange,
             });
         }
         Report::Reverted { step, hop, lines } => {

@@ -176,9 +176,9 @@ fn files_left(paths: &[String]) -> Diagnostic {
         diagnose::coded(
             "vm-files-left",
             &format!(
-                "The proxy is gone. These paths stay, since they are not the mesh's or could not be removed: {}. Remove by \
-                 hand what nobody needs.",
-                paths.join(", ")
+                "The proxy is gone. These paths stay, since they are not the mesh's or could not be removed. Remove by \
+                 hand what nobody needs.{}",
+                diagnose::said(paths)
             ),
         ),
     )

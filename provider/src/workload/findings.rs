@@ -2,7 +2,7 @@
 
 use mesh::drift::Line;
 use mesh::names::Id;
-use mesh::{Cause, Drift, ObservedObjects, Problem, Workload};
+use mesh::{Cause, Drift, ObservedObjects, Problem, Workload, plain};
 
 use super::join::UNFINISHED;
 use super::output::WorkloadOutput;
@@ -45,7 +45,9 @@ pub(crate) fn without_desired(
     problems: &[Problem],
 ) -> Drift {
     let before = drift(output);
-    let why = problems.iter().map(|problem| plain(&problem.text));
+    let why = problems
+        .iter()
+        .map(|problem| plain::line(&problem.text.replace('\n', " "), LONGEST));
     let mut objects = before.objects;
     for line in missing(workload, observed).chain(why).take(MOST) {
         add(&mut objects, line);
@@ -134,12 +136,4 @@ fn add(lines: &mut Vec<String>, line: String) {
     if !lines.contains(&line) {
         lines.push(line);
     }
-}
-
-/// Returns a text that may quote the user, shortened and on one line.
-fn plain(text: &str) -> String {
-    text.chars()
-        .take(LONGEST)
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect()
 }

@@ -19,7 +19,7 @@ use super::plan::drift_output;
 use super::prepare::Prepared;
 use crate::context::Context;
 use crate::diagnose;
-use crate::report::{bypassed, published, recorded, reverted};
+use crate::report::{bypassed, published, recorded, reverted, strange};
 use crate::ssh::Way;
 
 /// The checks of the way to istiod, in their order.
@@ -102,6 +102,9 @@ pub(super) async fn joined(
     }
     warnings.extend(done.bypass.as_deref().map(bypassed));
     warnings.extend(done.published.as_deref().map(published));
+    if !done.strange.is_empty() {
+        warnings.push(strange(&done.strange));
+    }
     tracing::info!(id = %prepared.workload.id, "the proxy is ready; waiting for istiod to report it");
     let until = deadline.min(Instant::now() + CONNECTED);
     match prepared

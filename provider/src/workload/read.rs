@@ -185,7 +185,7 @@ fn undecided(
 fn against(problems: Vec<Problem>) -> Diagnostics {
     let told = problems
         .into_iter()
-        .map(|problem| Diagnostic::warning(CONFLICT, diagnose::coded(problem.rule, &problem.text)));
+        .map(|problem| Diagnostic::warning(CONFLICT, diagnose::rule(&problem)));
     told.collect()
 }
 

@@ -54,10 +54,27 @@ pub(crate) fn write_diagnostic(diagnostic: Diagnostic) -> wire::Diagnostic {
             Severity::Error => wire::diagnostic::Severity::Error.into(),
             Severity::Warning => wire::diagnostic::Severity::Warning.into(),
         },
-        summary: diagnostic.summary,
-        detail: diagnostic.detail,
+        summary: harmless(diagnostic.summary),
+        detail: harmless(diagnostic.detail),
         attribute: diagnostic.at.as_ref().map(write_path),
     }
+}
+
+/// Whatever a message quotes, a terminal shows it and obeys nothing in it.
+fn harmless(text: String) -> String {
+    let obeyed = |sign: char| sign.is_control() && sign != '\n';
+    if !text.contains(obeyed) {
+        return text;
+    }
+    let mut shown = String::new();
+    for sign in text.chars() {
+        if obeyed(sign) {
+            shown.extend(sign.escape_default());
+        } else {
+            shown.push(sign);
+        }
+    }
+    shown
 }
 
 /// Writes a path.

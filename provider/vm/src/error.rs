@@ -111,6 +111,14 @@ pub enum VmError {
     /// The token that the VM asked for could not be had.
     #[error("cannot mint the token that the VM asked for")]
     Token(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// More came than an answer can have. The run may go on.
+    #[error(
+        "{host} sent more than an answer of the program can have, so nothing more of it was read"
+    )]
+    Excess {
+        /// As it was given.
+        host: String,
+    },
     /// The remote program ended without its answer.
     #[error("the program on {host} ended {} without an answer{}", exit(*status), tail(lines))]
     Remote {

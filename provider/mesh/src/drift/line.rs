@@ -71,18 +71,7 @@ pub fn of_fact(name: &str, is: &str, should_be: &str) -> String {
     caused(Some(Cause::Mesh), sentence(name, Some(is), Some(should_be)))
 }
 
-/// Returns a text that came from elsewhere, shortened and without control characters.
+/// Returns a text that came from elsewhere, shortened and without what a terminal would obey.
 pub(super) fn plain(text: &str) -> String {
-    let escape = |c: char| {
-        if c.is_control() {
-            c.escape_default().to_string()
-        } else {
-            c.to_string()
-        }
-    };
-    let mut short: String = text.chars().take(LONGEST).map(escape).collect();
-    if text.chars().nth(LONGEST).is_some() {
-        short.push('…');
-    }
-    short
+    crate::plain::line(text, LONGEST)
 }

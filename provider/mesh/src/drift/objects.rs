@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::line::Lines;
+use super::line::{Lines, plain};
 use super::meaning::Line;
 use crate::desired::Manifest;
 use crate::mark::Mark;
@@ -90,7 +90,7 @@ fn labels(title: &str, desired: &Value, seen: &Value, lines: &mut Lines) {
         let seen = seen["spec"][of]["labels"].as_object();
         for (key, value) in seen.into_iter().flatten() {
             if wanted.is_object() && wanted["labels"][key.as_str()].is_null() {
-                let at = format!("{title}: spec.{of}.labels.{key}");
+                let at = format!("{title}: spec.{of}.labels.{}", plain(key));
                 lines.changed(&at, shown(value).as_deref(), None);
             }
         }

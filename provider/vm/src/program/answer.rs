@@ -1,5 +1,7 @@
 //! The lines of an answer, collected until its end.
 
+use std::net::Ipv6Addr;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
@@ -9,23 +11,32 @@ use super::RunId;
 use super::certificate::validity;
 use super::report::{Check, Report, Verdict};
 
-/// Lines that are kept: more is no answer of the program's.
-const MOST_LINES: usize = 10_000;
+/// Bytes of an answer that are kept. The program reads 1 MiB of a file at most, and there are few files.
+const MOST: usize = 16 << 20;
+/// How many lines of one kind are read.
+const MOST_OF_A_KIND: usize = 1000;
+
+/// More came than an answer can have.
+#[derive(Debug)]
+pub(super) struct Excess;
 
 /// What was said so far.
 #[derive(Debug, Default)]
 pub(super) struct Answer {
-    /// Keyword and the words behind it.
-    said: Vec<(String, Vec<String>)>,
+    /// Lines as they came, each with its end: what they mean is read at the end, so that the memory that they take is
+    /// their length, whatever is in them.
+    said: String,
 }
 
 impl Answer {
     /// Takes one line.
-    pub(super) fn take(&mut self, key: &str, rest: &str) {
-        if self.said.len() < MOST_LINES {
-            let words = rest.split_whitespace().map(str::to_owned).collect();
-            self.said.push((key.into(), words));
+    pub(super) fn take(&mut self, line: &str) -> Result<(), Excess> {
+        if self.said.len() + line.len() >= MOST {
+            return Err(Excess);
         }
+        self.said.push_str(line);
+        self.said.push('\n');
+        Ok(())
     }
 
     /// Makes the report of it all, or says what is missing.
@@ -33,51 +44,48 @@ impl Answer {
         let words = self
             .last("report")
             .ok_or("the program ended without a report")?;
-        let word = |at: usize| words.get(at).cloned().unwrap_or_default();
-        match word(0).as_str() {
+        let word = |at: usize| words.get(at).copied().unwrap_or_default();
+        match word(0) {
             "observed" => self.observed().map(Report::Observed),
             "checked" => Ok(Report::Checked(self.checks())),
-            "committed" => Ok(Report::Committed {
-                version: self.text("version"),
-                machine_id: self.text("machine").unwrap_or_default(),
-                certificate_not_after: self.certificate().map(|(_, end)| end),
-                recorded: self.last("recorded").is_some(),
-                bypass: self.text("ipv6"),
-                published: self.text("published"),
-            }),
+            "committed" => Ok(self.committed()),
             "awaits" => Ok(Report::AwaitsVerdict(run.clone())),
             "reverted" => Ok(self.reverted()),
             "removed" => Ok(Report::Removed {
                 left: self.texts("left"),
             }),
             "foreign" => {
-                let owner = decode(&word(1)).as_deref().and_then(owner);
+                let owner = decode(word(1)).as_deref().and_then(owner);
                 let unreadable = || "the owner marker on the VM is not readable".to_owned();
                 owner.map(Report::Foreign).ok_or_else(unreadable)
             }
             "busy" => Ok(Report::Busy {
-                run: word(1),
-                verb: word(2),
+                run: name(word(1)),
+                verb: name(word(2)),
             }),
             "lost" => Ok(Report::Lost),
             "halfway" => Ok(Report::Halfway {
-                step: word(1),
+                step: name(word(1)),
                 lines: self.texts("line"),
             }),
             other => Err(format!("unknown report {other:?}")),
         }
     }
 
-    fn all(&self, key: &'static str) -> impl Iterator<Item = &[String]> {
-        let of_key = move |(name, _): &&(String, Vec<String>)| name == key;
-        self.said
-            .iter()
-            .filter(of_key)
-            .map(|(_, words)| words.as_slice())
+    /// The words behind each line of this key.
+    fn lines(&self, key: &'static str) -> impl DoubleEndedIterator<Item = &str> {
+        self.said.lines().filter_map(move |line| {
+            let rest = line.strip_prefix(key)?;
+            (rest.is_empty() || rest.starts_with(' ')).then_some(rest)
+        })
     }
 
-    fn last(&self, key: &'static str) -> Option<&[String]> {
-        self.all(key).last()
+    fn all(&self, key: &'static str) -> impl Iterator<Item = Vec<&str>> {
+        self.lines(key).take(MOST_OF_A_KIND).map(words)
+    }
+
+    fn last(&self, key: &'static str) -> Option<Vec<&str>> {
+        self.lines(key).next_back().map(words)
     }
 
     fn texts(&self, key: &'static str) -> Vec<String> {
@@ -92,39 +100,75 @@ impl Answer {
     }
 
     fn text(&self, key: &'static str) -> Option<String> {
-        self.texts(key)
-            .pop()
-            .map(|text| text.trim_end_matches('\n').to_owned())
+        decode(self.last(key)?.first()?).map(|text| text.trim_end_matches('\n').to_owned())
+    }
+
+    /// A text of a certain form; what has another is noted.
+    fn formed(
+        &self,
+        key: &'static str,
+        fits: impl Fn(&str) -> bool,
+        strange: &mut Vec<&'static str>,
+    ) -> Option<String> {
+        let text = self.text(key)?;
+        if fits(&text) {
+            return Some(text);
+        }
+        strange.push(key);
+        None
+    }
+
+    /// What reaches state has a form, whatever the VM says.
+    fn committed(&self) -> Report {
+        let mut strange = vec![];
+        let is_address = |text: &str| text.parse::<Ipv6Addr>().is_ok();
+        let are_ports = |text: &str| {
+            text.len() <= 400
+                && text
+                    .bytes()
+                    .all(|byte| byte.is_ascii_digit() || byte == b' ')
+        };
+        Report::Committed {
+            version: self.formed("version", is_version, &mut strange),
+            machine_id: self
+                .formed("machine", is_machine_id, &mut strange)
+                .unwrap_or_default(),
+            certificate_not_after: self.certificate().map(|(_, end)| end),
+            recorded: self.last("recorded").is_some(),
+            bypass: self.formed("ipv6", is_address, &mut strange),
+            published: self.formed("published", are_ports, &mut strange),
+            strange,
+        }
     }
 
     fn reverted(&self) -> Report {
-        let word = |key: &'static str| self.last(key).and_then(|words| words.first()).cloned();
-        let found =
-            |words: &[String]| Some(format!("{}: {}", words.first()?, decode(words.get(1)?)?));
+        let word = |words: Vec<&str>| words.first().map(|word| name(word));
+        let found = |words: Vec<&str>| {
+            Some(format!(
+                "{}: {}",
+                name(words.first()?),
+                decode(words.get(1)?)?
+            ))
+        };
         let bad = self.all("bad").filter_map(found);
         let unknown = self.all("unknown").filter_map(found);
         let unknown = unknown.map(|check| format!("{check} (not checked)"));
         Report::Reverted {
             // The first that failed: undoing may fail, too.
-            step: self
-                .all("failed")
-                .next()
-                .and_then(|words| words.first())
-                .cloned()
-                .unwrap_or_default(),
-            hop: word("hop"),
+            step: self.all("failed").next().and_then(word).unwrap_or_default(),
+            hop: self.last("hop").and_then(word),
             lines: bad.chain(unknown).chain(self.texts("line")).collect(),
         }
     }
 
     fn checks(&self) -> Vec<Check> {
-        let check = |words: &[String]| {
-            let [name, verdict, found @ ..] = words else {
+        let check = |words: Vec<&str>| {
+            let [check, verdict, found @ ..] = words.as_slice() else {
                 return None;
             };
             Some(Check {
-                name: name.clone(),
-                verdict: match verdict.as_str() {
+                name: name(check),
+                verdict: match *verdict {
                     "ok" => Verdict::Ok,
                     "bad" => Verdict::Bad,
                     _ => Verdict::Unknown,
@@ -133,7 +177,7 @@ impl Answer {
                     .first()
                     .and_then(|text| decode(text))
                     .unwrap_or_default(),
-                hint: hint(name),
+                hint: hint(check),
             })
         };
         self.all("check").filter_map(check).collect()
@@ -144,13 +188,14 @@ impl Answer {
             .last("clock")
             .and_then(|words| words.first()?.parse().ok());
         let clock = seconds.and_then(|seconds| Timestamp::from_second(seconds).ok());
-        let word = |words: &[String], at: usize| words.get(at).cloned().unwrap_or_default();
+        let word =
+            |words: &[&str], at: usize| words.get(at).copied().unwrap_or_default().to_owned();
         Ok(ObservedVm {
             machine_id: self.text("machine").unwrap_or_default(),
             owner: self.text("owner").as_deref().and_then(owner),
             files: self
                 .all("file")
-                .map(file)
+                .map(|words| file(&words))
                 .collect::<Option<_>>()
                 .ok_or("a file is not readable")?,
             changed: self.texts("changed"),
@@ -164,32 +209,55 @@ impl Answer {
                 unit: self
                     .last("unit")
                     .map_or_else(UnitState::default, |words| UnitState {
-                        active: word(words, 0),
-                        enabled: word(words, 1),
+                        active: word(&words, 0),
+                        enabled: word(&words, 1),
                     }),
                 version: self.text("version"),
                 ready: self.last("ready").is_some(),
             },
             certificate: self.certificate(),
-            chains: self.all("chain").map(|words| word(words, 0)).collect(),
-            unfinished: self.last("unfinished").map(|words| word(words, 0)),
+            chains: self.all("chain").map(|words| word(&words, 0)).collect(),
+            unfinished: self.last("unfinished").map(|words| word(&words, 0)),
             clock: clock.ok_or("the VM did not tell its time")?,
         })
     }
 }
 
+/// More words than this has no line.
+fn words(line: &str) -> Vec<&str> {
+    line.split_whitespace().take(8).collect()
+}
+
+/// A name of a step, a hop, a verb or a run. What the program calls so is short and plain; what is not, is none of it.
+fn name(word: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    if word.len() <= 32 && word.bytes().all(plain) {
+        word.to_owned()
+    } else {
+        "unknown".to_owned()
+    }
+}
+
+/// As Debian and RPM write versions, and Istio its own.
+fn is_version(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".+~:-_".contains(&byte);
+    (1..=100).contains(&text.len()) && text.bytes().all(plain)
+}
+
+fn is_machine_id(text: &str) -> bool {
+    text.len() == 32 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
 /// Reads `PATH missing`, `PATH odd WHY` or `PATH OWNER MODE [CONTENT]`; path, reason and content in base64.
-fn file(words: &[String]) -> Option<(String, Seen)> {
+fn file(words: &[&str]) -> Option<(String, Seen)> {
     let path = decode(words.first()?)?;
     let seen = match words.get(1..)? {
-        [missing] if missing == "missing" => Seen::Missing,
-        [odd, why] if odd == "odd" => Seen::Odd(decode(why)?.trim().to_owned()),
+        ["missing"] => Seen::Missing,
+        ["odd", why] => Seen::Odd(decode(why)?.trim().to_owned()),
         [owner, mode, content @ ..] => Seen::File {
-            owner: owner.clone(),
+            owner: (*owner).to_owned(),
             mode: u32::from_str_radix(mode, 8).ok()?,
-            content: STANDARD
-                .decode(content.first().map_or("", String::as_str))
-                .ok()?,
+            content: STANDARD.decode(content.first().unwrap_or(&"")).ok()?,
         },
         _ => return None,
     };
@@ -199,7 +267,7 @@ fn file(words: &[String]) -> Option<(String, Seen)> {
 fn owner(line: &str) -> Option<Owner> {
     let (uid, id) = line.split_once(' ')?;
     Some(Owner {
-        uid: uid.into(),
+        uid: mesh::plain::is_plain(uid, 100).then(|| uid.into())?,
         id: id.trim().parse().ok()?,
     })
 }

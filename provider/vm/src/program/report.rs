@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use mesh::{ObservedVm, Owner};
 
 use super::RunId;
-use super::answer::Answer;
+use super::answer::{Answer, Excess};
 
 /// How a call ended.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,6 +28,8 @@ pub enum Report {
         bypass: Option<String>,
         /// Ports, with spaces between, whose traffic something else forwards before Istio's rules see it.
         published: Option<String>,
+        /// What the VM said in a form that it cannot have, by the program's own words for it: none of it is used.
+        strange: Vec<&'static str>,
     },
     /// The proxy is ready; `commit` over a new connection makes it final.
     AwaitsVerdict(RunId),
@@ -109,6 +111,8 @@ pub enum Event {
     Finished(Report),
     /// The answer is complete but not understood: why.
     Malformed(String),
+    /// More came than an answer can have: nothing more is read.
+    Excessive,
 }
 
 /// Reads the answer line by line; lines that are not of it (banner, profile) are ignored.
@@ -143,11 +147,26 @@ impl Reader {
             "want" => Event::WantsToken,
             "step" => Event::Step(rest.into()),
             "end" if rest == self.run.as_str() => self.finish(),
-            _ => {
-                self.answer.take(key, rest);
-                Event::Ignored
-            }
+            _ => match self.answer.take(line) {
+                Ok(()) => Event::Ignored,
+                Err(Excess) => self.exceed(),
+            },
         }
+    }
+
+    /// Takes a part of a line that is longer than any line of the program's.
+    pub fn feed_part(&mut self) -> Event {
+        if self.begun {
+            self.exceed()
+        } else {
+            Event::Ignored
+        }
+    }
+
+    fn exceed(&mut self) -> Event {
+        self.begun = false;
+        self.answer = Answer::default();
+        Event::Excessive
     }
 
     fn finish(&mut self) -> Event {

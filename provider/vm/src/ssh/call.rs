@@ -60,11 +60,14 @@ impl<'a> Call<'a> {
 
     /// Returns what the next line means; `None` after the last one.
     pub(super) async fn hear(&mut self) -> Option<Event> {
-        let line = next_line(&mut self.stdout).await?;
-        let event = self.reader.feed(&line);
+        let line = next_line(&mut self.stdout, LONGEST).await?;
+        let event = match &line {
+            Line::Whole(line) => self.reader.feed(line),
+            Line::Part(_) => self.reader.feed_part(),
+        };
         match &event {
             Event::Begun => self.begun = true,
-            Event::Ignored if !self.begun => self.noise.push(&line),
+            Event::Ignored if !self.begun => self.noise.push(line.text()),
             Event::Malformed(why) => self.noise.push(why),
             _ => {}
         }
@@ -138,20 +141,44 @@ async fn write(
 
 async fn listen(mut stderr: impl AsyncBufRead + Unpin) -> Tail {
     let mut tail = Tail::default();
-    while let Some(line) = next_line(&mut stderr).await {
-        tail.push(&line);
+    while let Some(line) = next_line(&mut stderr, LONGEST_ERROR).await {
+        tail.push(line.text());
     }
     tail
 }
 
-/// Returns the next line; one of more than 4 MiB comes in pieces, which no reader understands.
-async fn next_line(stream: &mut (impl AsyncBufRead + Unpin)) -> Option<String> {
+/// Bytes of a line of the answer. The longest holds a file of 1 MiB in base64.
+const LONGEST: u64 = 2 << 20;
+/// Bytes of a line on standard error.
+const LONGEST_ERROR: u64 = 64 << 10;
+
+enum Line {
+    Whole(String),
+    /// A piece of a line that is longer than it may be.
+    Part(String),
+}
+
+impl Line {
+    fn text(&self) -> &str {
+        match self {
+            Self::Whole(text) | Self::Part(text) => text,
+        }
+    }
+}
+
+/// Returns the next line; one of more than `longest` bytes comes in pieces, so that it is never in memory as a whole.
+async fn next_line(stream: &mut (impl AsyncBufRead + Unpin), longest: u64) -> Option<Line> {
     let mut line = Vec::new();
-    let read = stream.take(4 << 20).read_until(b'\n', &mut line).await;
-    read.is_ok_and(|read| read > 0).then(|| {
-        String::from_utf8_lossy(&line)
-            .trim_end_matches(['\r', '\n'])
-            .to_owned()
+    let read = stream.take(longest).read_until(b'\n', &mut line).await;
+    let read = read.ok().filter(|read| *read > 0)?;
+    let text = String::from_utf8_lossy(&line)
+        .trim_end_matches(['\r', '\n'])
+        .to_owned();
+    let is_part = u64::try_from(read).ok() == Some(longest) && line.last() != Some(&b'\n');
+    Some(if is_part {
+        Line::Part(text)
+    } else {
+        Line::Whole(text)
     })
 }
 

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::io::{AsyncBufReadExt as _, BufReader};
+use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 use tokio::process::ChildStderr;
 use tokio::task::JoinHandle;
 
@@ -115,6 +115,10 @@ struct Log {
 
 /// More than a login at level DEBUG1 has, so that its beginning is still there.
 const LOG_LINES: usize = 500;
+/// Bytes of a line: a host may send a banner of any length.
+const LOG_LINE: u64 = 4096;
+/// Bytes of all of them.
+const LOG: usize = 256 << 10;
 
 impl Log {
     fn follow(stderr: Option<ChildStderr>) -> Self {
@@ -145,7 +149,10 @@ async fn read_log(stderr: Option<ChildStderr>, lines: Arc<Mutex<VecDeque<String>
     let Some(stderr) = stderr else { return };
     let mut stderr = BufReader::new(stderr);
     let mut line = Vec::new();
-    while stderr
+    let mut size = 0;
+    // What is longer comes in pieces.
+    while (&mut stderr)
+        .take(LOG_LINE)
         .read_until(b'\n', &mut line)
         .await
         .is_ok_and(|read| read > 0)
@@ -154,9 +161,10 @@ async fn read_log(stderr: Option<ChildStderr>, lines: Arc<Mutex<VecDeque<String>
         line.clear();
         tracing::trace!(target: "ssh", "{text}");
         let mut lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
-        if lines.len() == LOG_LINES {
-            lines.pop_front();
-        }
+        size += text.len();
         lines.push_back(text);
+        while lines.len() > LOG_LINES || size > LOG {
+            size -= lines.pop_front().map_or(size, |gone| gone.len());
+        }
     }
 }

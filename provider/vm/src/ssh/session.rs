@@ -144,6 +144,10 @@ impl Session {
                     let token = mint().await.map_err(|error| VmError::Token(error.into()))?;
                     call.say(token_line(&token)).await;
                 }
+                Some(Event::Excessive) => {
+                    let host = self.host.clone();
+                    return Err(VmError::Excess { host });
+                }
                 Some(Event::Malformed(_)) | None => {
                     return Err(self.failed(call.ended(idle).await).await);
                 }

@@ -8,6 +8,8 @@ use vm::program::{self, Event, Reader, Report, RunId, Verdict};
 
 use crate::stage::bundle;
 
+const MACHINE: &str = "0f1e2d3c4b5a69788796a5b4c3d2e1f0";
+
 fn run() -> RunId {
     "0123456789abcdef0123456789abcdef".parse().unwrap()
 }
@@ -122,6 +124,108 @@ fn a_check_that_could_not_be_made_is_reported_as_such() {
     );
 }
 
+/// Whatever a VM says, what reaches state has the form that it should have.
+#[test]
+fn what_has_another_form_than_it_should_is_used_nowhere() {
+    let hostile = [
+        "\u{1b}]0;owned\u{7}\u{1b}[2J",
+        "1.31.0\nError: all is lost",
+        "\u{202e}0.13.1",
+        &"9".repeat(400_000),
+    ];
+    for text in hostile {
+        let said = |key: &str| format!("{key} {}\n", STANDARD.encode(text));
+        let lines: String = ["version", "machine", "ipv6"].map(said).concat();
+        let ports = STANDARD.encode("80 \u{1b}[2J");
+        let Report::Committed {
+            version,
+            machine_id,
+            bypass,
+            published,
+            strange,
+            ..
+        } = answer(&format!("{lines}published {ports}\nreport committed"))
+        else {
+            panic!("not committed")
+        };
+        assert_eq!((version, machine_id.as_str()), (None, ""), "{text:?}");
+        assert_eq!((bypass, published), (None, None), "{text:?}");
+        assert_eq!(strange, ["version", "machine", "ipv6", "published"]);
+    }
+    for version in [
+        "1.31.0",
+        "1.31.0~rc.1-2",
+        "2:1.31.0+git20260101",
+        "1.31-alpha.abc_d",
+    ] {
+        let line = format!("version {}\nreport committed", STANDARD.encode(version));
+        let Report::Committed {
+            version: read,
+            strange,
+            ..
+        } = answer(&line)
+        else {
+            panic!("not committed")
+        };
+        assert_eq!((read.as_deref(), strange.len()), (Some(version), 0));
+    }
+}
+
+#[test]
+fn names_that_the_program_does_not_have_are_unknown() {
+    for word in ["\u{1b}[2J", "Error:done", &"a".repeat(33)] {
+        let Report::Reverted { step, hop, .. } =
+            answer(&format!("failed {word}\nhop {word}\nreport reverted"))
+        else {
+            panic!("not reverted")
+        };
+        assert_eq!(
+            (step.as_str(), hop.as_deref()),
+            ("unknown", Some("unknown"))
+        );
+        assert_eq!(
+            answer(&format!("report busy {word} {word}")),
+            Report::Busy {
+                run: "unknown".into(),
+                verb: "unknown".into()
+            }
+        );
+        assert!(
+            matches!(answer(&format!("report halfway {word}")), Report::Halfway { step, .. } if step == "unknown")
+        );
+    }
+}
+
+#[test]
+fn an_answer_is_bounded_as_a_whole_and_in_each_line() {
+    let begun = || {
+        let mut reader = Reader::new(&run());
+        reader.feed_part();
+        assert_eq!(reader.feed(&format!("begin {}", run())), Event::Begun);
+        reader
+    };
+    let mut reader = begun();
+    let events =
+        (0..400_000).map(|_| reader.feed("a b c d e f g h i j k l m n o p q r s t u v w x y z"));
+    assert!(events.take_while(|event| *event == Event::Ignored).count() < 400_000);
+    assert_eq!(
+        reader.feed("report removed"),
+        Event::Ignored,
+        "nothing more is read"
+    );
+
+    assert_eq!(begun().feed_part(), Event::Excessive);
+    // What the program really sends.
+    let mut reader = begun();
+    let content = STANDARD.encode(vec![b'x'; 1 << 20]);
+    for _ in 0..8 {
+        assert_eq!(
+            reader.feed(&format!("file L2E= root 644 {content}")),
+            Event::Ignored
+        );
+    }
+}
+
 /// Self-signed, by `openssl ca -selfsign -enddate 20300102030405Z`.
 const UTC_TIME: &str = include_str!("until-2030.pem");
 const GENERALIZED_TIME: &str = include_str!("until-2060.pem");
@@ -150,7 +254,7 @@ fn the_end_of_a_certificate_is_read_in_both_forms() {
     let end = |pem: &str| {
         let lines = format!(
             "machine {}\ncertificate {}\nreport committed",
-            STANDARD.encode("abc\n"),
+            STANDARD.encode(format!("{MACHINE}\n")),
             STANDARD.encode(pem)
         );
         let Report::Committed {
@@ -161,7 +265,7 @@ fn the_end_of_a_certificate_is_read_in_both_forms() {
         else {
             panic!()
         };
-        assert_eq!(machine_id, "abc");
+        assert_eq!(machine_id, MACHINE);
         certificate_not_after.map(|at| at.to_string())
     };
     assert_eq!(end(UTC_TIME).as_deref(), Some("2030-01-02T03:04:05Z"));

@@ -63,9 +63,48 @@ async fn a_large_payload_passes_a_program_that_talks_first() {
     let sshd = Sshd::start();
     let session = sshd.connect().await.unwrap();
     // More both ways than any pipe or window holds.
-    let payload = call("head -c 5000000 /dev/zero | tr '\\0' 'x'; echo")
+    let payload = call("head -c 5000000 /dev/zero | tr '\\0' 'x' | fold; echo")
         .appending(&format!("\n# {}", noise(3_000_000)));
     let report = run(&session, &payload).await;
+    assert!(matches!(report, Ok(Report::Lost)), "{report:?}");
+}
+
+/// A VM may say anything, for as long as it likes.
+#[tokio::test]
+async fn more_than_an_answer_can_have_is_an_error_and_not_kept() {
+    let sshd = Sshd::start();
+    let session = sshd.connect().await.unwrap();
+    let endless = ["yes", "tr '\\0' 'x' </dev/zero", "yes a | tr '\\n' ' '"];
+    for body in endless {
+        let error = run(&session, &call(body)).await.unwrap_err();
+        assert!(matches!(error, VmError::Excess { .. }), "{body}: {error:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_is_said_beside_the_answer_is_kept_in_part() {
+    let sshd = Sshd::start();
+    let session = sshd.connect().await.unwrap();
+    let noise = "head -c 5000000 /dev/zero | tr '\\0' 'x'";
+    let payload = result(RunId::generate()).appending(&format!(
+        "main() {{ {noise}; echo; {noise} >&2; echo >&2; echo last >&2; exit 3; }}"
+    ));
+    let error = run(&session, &payload).await.unwrap_err();
+    let VmError::Remote { lines, .. } = error else {
+        panic!("{error:?}")
+    };
+    assert_eq!(lines.last().map(String::as_str), Some("last"));
+    assert!(lines.iter().map(String::len).sum::<usize>() < 20_000);
+}
+
+/// The host speaks before anybody has logged in.
+#[tokio::test]
+async fn a_banner_of_any_length_leaves_the_login_as_it_is() {
+    let sshd = Sshd::with("Banner DIR/banner");
+    let banner = "a".repeat(100_000) + "\n" + &"b\n".repeat(20_000);
+    std::fs::write(sshd.path("banner"), banner).unwrap();
+    let session = sshd.connect().await.unwrap();
+    let report = run(&session, &call(":")).await;
     assert!(matches!(report, Ok(Report::Lost)), "{report:?}");
 }
 
@@ -167,7 +206,7 @@ async fn a_sudo_that_asks_is_told_in_its_own_words() {
     // Whoever wants a terminal gets one, and the answer is as whole as without.
     let wants = "(: </dev/tty) 2>/dev/null || { echo 'sudo: sorry, you must have a tty to run sudo' >&2; exit 1; }; shift; exec \"$@\"";
     sshd.script("bin/sudo", wants);
-    let payload = call("head -c 100000 /dev/zero | tr '\\0' 'x'; echo")
+    let payload = call("head -c 100000 /dev/zero | tr '\\0' 'x' | fold; echo")
         .appending(&format!("\n# {}", noise(300_000)));
     for _ in 0..2 {
         let report = run(&session, &payload).await;

@@ -1,0 +1,145 @@
+//! Whatever a VM, a cluster or a tool says, a terminal shows it, obeys nothing in it, and it is bounded.
+
+use cluster::{ClusterError, FieldCause, FieldConflict};
+use mesh::Problem;
+use tfplugin::{Diagnostic, Paths};
+use vm::VmError;
+
+use crate::{diagnose, report};
+
+fn hostile() -> Vec<String> {
+    vec![
+        "\u{1b}]0;owned\u{7}\u{1b}[2J\u{9b}31m".into(),
+        "denied\n\nError: all is lost\n\n[vm-reverted]\r".into(),
+        "\u{202e}txt.exe\u{200b}".into(),
+        "x".repeat(400_000),
+        "a\n".repeat(200_000),
+    ]
+}
+
+fn harmless(told: &Diagnostic) {
+    let text = format!("{}\n{}", told.summary, told.detail);
+    assert!(text.chars().count() < 40_000, "{} characters", text.len());
+    for line in text.lines() {
+        assert!(mesh::plain::is_plain(line, 10_000), "{line:?}");
+        assert!(!line.starts_with("Error: all is lost"), "{text}");
+    }
+    let codes = text.lines().filter(|line| line.starts_with('['));
+    assert!(codes.count() <= 1, "{text}");
+    assert!(told.summary.lines().count() == 1 && told.summary.len() < 100);
+}
+
+static ENTRIES: cluster::Resource = cluster::Resource {
+    group: "networking.istio.io",
+    version: "v1",
+    plural: "workloadentries",
+    kind: "WorkloadEntry",
+};
+
+fn call() -> cluster::Call {
+    cluster::Call {
+        verb: cluster::Verb::Patch,
+        resource: &ENTRIES,
+        namespace: "bookinfo".into(),
+        name: "ratings".into(),
+    }
+}
+
+#[test]
+fn what_a_vm_says_is_shown_and_not_obeyed() {
+    for text in hostile() {
+        let lines = vec![text.clone(); 1000];
+        harmless(&report::reverted("ready", Some("dns"), &lines));
+        harmless(&report::halfway("ready", &lines));
+        harmless(&report::not_removed("clean", &lines));
+        let (host, user) = ("vm".to_owned(), text.clone());
+        for error in [
+            VmError::Remote {
+                host: host.clone(),
+                status: Some(1),
+                begun: true,
+                lines,
+            },
+            VmError::NoSudo {
+                host: host.clone(),
+                user: user.clone(),
+                line: text.clone(),
+            },
+            VmError::Auth {
+                host: host.clone(),
+                user,
+                offered: text.clone(),
+                accepted: text.clone(),
+            },
+            VmError::Connect {
+                host: host.clone(),
+                port: 22,
+                cause: text.clone(),
+            },
+            VmError::HostKey {
+                host: host.clone(),
+                expected: "a key".into(),
+                found: Some(text.clone()),
+            },
+            VmError::Token(text.clone().into()),
+            VmError::Excess { host },
+        ] {
+            harmless(&diagnose::vm(&error));
+        }
+    }
+}
+
+#[test]
+fn what_a_cluster_says_is_shown_and_not_obeyed() {
+    for text in hostile() {
+        let cause = FieldCause {
+            field: text.clone(),
+            message: text.clone(),
+        };
+        let held = FieldConflict {
+            owner: text.clone(),
+            field: text.clone(),
+        };
+        for error in [
+            ClusterError::Credentials {
+                reason: text.clone(),
+            },
+            ClusterError::Denied {
+                call: call(),
+                message: text.clone(),
+            },
+            ClusterError::Forbidden {
+                call: call(),
+                message: text.clone(),
+            },
+            ClusterError::Invalid {
+                call: call(),
+                message: text.clone(),
+                causes: vec![cause; 1000],
+            },
+            ClusterError::Conflict {
+                call: call(),
+                fields: vec![held; 100],
+            },
+            ClusterError::NotHealthy {
+                id: "bookinfo/ratings".parse().unwrap(),
+                why: text.clone(),
+            },
+            ClusterError::Unreachable {
+                server: "https://api.example.com".into(),
+                call: call(),
+                source: text.clone().into(),
+            },
+        ] {
+            harmless(&diagnose::cluster(&error));
+        }
+        let problem = Problem {
+            rule: "address-taken",
+            text: text.clone(),
+            concerns: vec![],
+        };
+        for told in diagnose::problems(vec![problem], &Paths::default()) {
+            harmless(&told);
+        }
+    }
+}
