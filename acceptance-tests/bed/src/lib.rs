@@ -8,6 +8,7 @@ mod bed;
 mod cache;
 mod cloud_init;
 mod command;
+mod disk;
 mod engines;
 mod error;
 mod far;

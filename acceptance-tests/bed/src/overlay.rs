@@ -9,18 +9,29 @@ use crate::{Error, Result};
 
 /// Mounts a fresh or kept overlay in `folder`: `root` over `upper` over the layers, topmost first.
 pub(crate) fn mount(folder: &Path, layers: &[PathBuf]) -> Result<PathBuf> {
+    // The mark of such a mount that was cut off keeps a kept one from being mounted.
+    cache::remove(&folder.join("work/work/incompat"))?;
+    // No power is cut here, and each sync would wait for all that the host writes.
+    mount_with(folder, folder, layers, ",volatile")
+}
+
+/// Does the same with `upper` on a disk of its own, where a sync is one.
+pub(crate) fn mount_on(folder: &Path, disk: &Path, layers: &[PathBuf]) -> Result<PathBuf> {
+    mount_with(folder, disk, layers, "")
+}
+
+fn mount_with(folder: &Path, disk: &Path, layers: &[PathBuf], more: &str) -> Result<PathBuf> {
     let root = folder.join("root");
-    for part in ["root", "upper", "work"] {
-        let path = folder.join(part);
+    for path in [root.clone(), disk.join("upper"), disk.join("work")] {
         fs::create_dir_all(&path).map_err(Error::at("create", &path))?;
     }
     let lower: Vec<String> = layers
         .iter()
         .map(|layer| layer.display().to_string())
         .collect();
-    let (upper, work) = (folder.join("upper"), folder.join("work"));
+    let (upper, work) = (disk.join("upper"), disk.join("work"));
     let options = format!(
-        "lowerdir={},upperdir={},workdir={}",
+        "lowerdir={},upperdir={},workdir={}{more}",
         lower.join(":"),
         upper.display(),
         work.display()
@@ -39,7 +50,17 @@ pub(crate) fn mount(folder: &Path, layers: &[PathBuf]) -> Result<PathBuf> {
     Ok(root)
 }
 
-/// Unmounts everything at or below a folder, the deepest first.
+/// Returns where a machine's own disk is mounted, if it has one.
+pub(crate) fn disk(folder: &Path) -> PathBuf {
+    folder.join("disk")
+}
+
+/// Returns the file that is that disk.
+pub(crate) fn disk_image(folder: &Path) -> PathBuf {
+    folder.join("disk.img")
+}
+
+/// Unmounts everything at or below a folder, the deepest first, and what was mounted last before what it lies on.
 pub(crate) fn unmount_below(folder: &Path) -> Result<()> {
     let mounts =
         fs::read_to_string("/proc/self/mounts").map_err(Error::io("read /proc/self/mounts"))?;
@@ -47,6 +68,7 @@ pub(crate) fn unmount_below(folder: &Path) -> Result<()> {
     let mut ours: Vec<&str> = places
         .filter(|place| Path::new(place).starts_with(folder))
         .collect();
+    ours.reverse();
     ours.sort_by_key(|place| std::cmp::Reverse(place.len()));
     for place in ours {
         quick("umount", &[place]).or_else(|_| quick("umount", &["--lazy", place]))?;
@@ -57,8 +79,12 @@ pub(crate) fn unmount_below(folder: &Path) -> Result<()> {
 /// Unmounts an overlay and forgets what was written to it.
 pub(crate) fn discard(folder: &Path) -> Result<()> {
     unmount_below(folder)?;
-    for part in ["root", "upper", "work"] {
+    for part in ["root", "upper", "work", "disk"] {
         cache::remove(&folder.join(part))?;
+    }
+    let image = disk_image(folder);
+    if image.exists() {
+        fs::remove_file(&image).map_err(Error::at("remove", &image))?;
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::ops::Deref;
 use std::path::PathBuf;
 
 use crate::machine::{HostKey, Machine};
-use crate::{Result, cache, cloud_init, engines, overlay};
+use crate::{Result, cache, cloud_init, disk, engines, overlay};
 
 /// A virtual machine: reached over SSH, without the sidecar's package.
 ///
@@ -83,6 +83,23 @@ impl Vm {
         vm.create(&self.private_key_path)?;
         vm.start()?;
         Ok(vm)
+    }
+
+    /// Gives it a disk with a file system of its own, such as `ext4`, with what it has written so far, and boots it again.
+    pub fn move_to_a_disk(&self, file_system: &str) -> Result<()> {
+        self.shut_down()?;
+        disk::make(&self.folder, file_system, &self.layers)?;
+        self.start()?;
+        self.wait_until_up()
+    }
+
+    /// Cuts its power and boots it again: what was not on its disk by then is lost, see [`Vm::move_to_a_disk`].
+    pub fn lose_power(&self) -> Result<()> {
+        let copy = disk::copy(&self.folder)?;
+        self.kill()?;
+        disk::replace(&self.folder, &copy, &self.layers)?;
+        self.start()?;
+        self.wait_until_up()
     }
 
     /// Counts the connections that its sshd ever accepted, also those that failed to log in.
