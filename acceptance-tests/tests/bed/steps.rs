@@ -6,7 +6,7 @@ use std::process::Command;
 
 use acceptance_tests::workload::{Workload, texts};
 use acceptance_tests::{Done, Failure, Result, Scenario};
-use bed::Machine;
+use bed::{Machine, Vm};
 use contract::Client;
 use serde_json::json;
 
@@ -73,6 +73,8 @@ enum Fault {
     Worker,
     /// The VM loses its power and boots again; at most steps the provider dies with it.
     Power,
+    /// The same, and what the kernel has not written to the disk by then is lost.
+    PowerAndCache,
     /// The disk that holds the set before is full.
     Disk,
 }
@@ -120,6 +122,14 @@ async fn a_vm_without_power_at_any_step_is_old_or_new_when_it_is_back() -> Done 
 }
 
 #[tokio::test]
+async fn a_vm_that_loses_its_page_cache_at_any_step_is_old_or_new_when_it_is_back() -> Done {
+    Walk::new("walk-cache", Fault::PowerAndCache)
+        .await?
+        .walk()
+        .await
+}
+
+#[tokio::test]
 async fn a_disk_full_at_any_step_leaves_old_or_new() -> Done {
     Walk::new("walk-disk", Fault::Disk).await?.walk().await
 }
@@ -142,6 +152,10 @@ impl Walk {
         let scenario = Scenario::begin(name)?;
         let mut workload = Workload::new(&scenario)?;
         let vm = &scenario.vm;
+        if fault == Fault::PowerAndCache {
+            vm.move_to_a_disk("ext4")?;
+            vm.shell("systemctl start ratings")?;
+        }
         hooked(vm, HOOK)?;
         workload.config["timeouts"]["update"] = json!("2m");
         if fault == Fault::Disk {
@@ -170,12 +184,20 @@ impl Walk {
             broken
                 .map_err(|error| Failure::new(format!("{:?} at {step}: {error:?}", self.fault)))?;
         }
-        self.end().await
+        self.end().await?;
+        if self.fault == Fault::PowerAndCache {
+            // What was reported is on the disk.
+            self.scenario.vm.lose_power()?;
+            blocking(&self.scenario.vm, ENDED).await?;
+            assert_eq!(self.look()?, Some(self.now));
+        }
+        Ok(())
     }
 
     /// Makes the next run stop at a step, or at `each`; it is to bootstrap with the other version.
     fn begin(&mut self, at: &str) -> Done {
-        let script = format!("cd /var/tmp/walk && rm -f reached go && echo {at} >at");
+        // On the disk as well: it is no part of what a power cut takes.
+        let script = format!("cd /var/tmp/walk && rm -f reached go && echo {at} >at && sync");
         self.scenario.vm.shell(&script)?;
         self.workload.config["labels"]["version"] = version(1 - self.now);
         Ok(())
@@ -250,11 +272,12 @@ impl Fault {
     /// Whether nobody comes back to ask what became of the run that stopped at the step.
     fn kills_the_provider(self, step: &str) -> bool {
         let at = STEPS.iter().position(|one| *one == step);
-        self == Self::Provider || self == Self::Power && at.is_some_and(|at| at % 4 != 3)
+        let power = matches!(self, Self::Power | Self::PowerAndCache);
+        self == Self::Provider || power && at.is_some_and(|at| at % 4 != 3)
     }
 
     /// Breaks the run that stops at a step, lets what is left of it go on, and returns the step.
-    async fn strike(self, vm: &Machine, provider: &Client) -> Result<String> {
+    async fn strike(self, vm: &Vm, provider: &Client) -> Result<String> {
         let reached = blocking(vm, REACHED).await?;
         let (step, folder) = reached.trim().split_once(' ').unwrap_or_default();
         if self.kills_the_provider(step) {
@@ -281,6 +304,11 @@ impl Fault {
                 vm.kill()?;
                 vm.start()?;
                 vm.wait_until_up()?;
+                return Ok(step.to_owned());
+            }
+            Self::PowerAndCache => {
+                vm.lose_power()?;
+                vm.shell("rm -f /var/tmp/walk/at")?;
                 return Ok(step.to_owned());
             }
             Self::Disk => {

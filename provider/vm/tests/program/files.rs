@@ -62,10 +62,13 @@ fn a_link_that_the_proxy_left_is_replaced_and_never_written_through() {
             stage.part("put \"$d/new\" \"$d/certs/root.pem\" root 0644");
             placed(&stage, &theirs, "new", shell);
             symlink(&theirs, stage.path("certs/root.pem.mesh")).unwrap();
-            stage.part("remember \"$d/kept\" \"$d/certs/root.pem\"; say changed >\"$d/certs/root.pem\"; restore \"$d/kept\"");
+            let kept = "mkdir -p \"$S/run/keep\" && remember \"$S/run/keep\" \"$d/certs/root.pem\" && hold";
+            stage.part(&format!(
+                "{kept}; say changed >\"$d/certs/root.pem\"; restore \"$S/run/keep\""
+            ));
             placed(&stage, &theirs, "new", shell);
             fs::remove_dir_all(stage.path("certs")).unwrap();
-            fs::remove_dir_all(stage.path("kept")).unwrap();
+            fs::remove_dir_all(stage.path("lib")).unwrap();
         }
     }
 }

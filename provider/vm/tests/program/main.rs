@@ -14,6 +14,7 @@ mod inputs;
 mod offload;
 mod packages;
 mod parts;
+mod power;
 mod runs;
 mod stage;
 mod starting;

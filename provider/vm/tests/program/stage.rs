@@ -18,6 +18,7 @@ pub(crate) const SHELLS: [&str; 3] = ["dash", "bash", "busybox sh"];
 /// What stands in for the steps that need root and systemd.
 const HARMLESS: &str = r#"
 systemctl() { :; }
+sync() { :; }
 unit() { false; }
 ready() { false; }
 version() { :; }
@@ -36,7 +37,7 @@ committed() { say committed >"$S/run/end" && finish committed; }
 
 /// One machine's stand-in.
 pub(crate) struct Stage {
-    shell: &'static str,
+    pub(crate) shell: &'static str,
     /// Everything that the program writes is below.
     pub(crate) root: TempDir,
 }

@@ -167,6 +167,10 @@ fn a_token_goes_through_no_link_and_comes_back_through_none() {
     }
 }
 
+/// Keeps the proxy's key.
+const KEEP: &str =
+    "mkdir -p \"$S/run/keep\" && remember \"$S/run/keep\" \"$CERTS/key.pem\" && hold";
+
 /// In a folder of the proxy's: what is put there, kept and brought back.
 #[test]
 fn what_is_put_kept_and_brought_back_goes_through_no_link_of_the_proxys() {
@@ -188,26 +192,28 @@ fn what_is_put_kept_and_brought_back_goes_through_no_link_of_the_proxys() {
             stage.part("put \"$d/new\" \"$CERTS/key.pem\" istio-proxy 0644");
             assert_eq!(content(shell), "new", "{shell}: {trap}");
         }
-        stage.part("remember \"$d/kept\" \"$CERTS/key.pem\"");
+        stage.part(KEEP);
         fs::remove_file(&path).unwrap();
         symlink(stage.path("shadow"), &path).unwrap();
         symlink(stage.path("shadow"), stage.path("certs/key.pem.mesh")).unwrap();
-        stage.part("twin() { false; }; restore \"$d/kept\"");
+        stage.part("twin() { false; }; restore \"$S/run/keep\"");
         assert_eq!(content(shell), "new", "{shell}");
 
         // What is odd is not kept, so that there is nothing of root's in what comes back.
         for trap in ["link", "pipe", "huge"] {
             fs::remove_file(&path).unwrap();
-            fs::remove_dir_all(stage.path("kept")).unwrap();
+            fs::remove_dir_all(stage.path("lib")).unwrap();
             match trap {
                 "link" => symlink(stage.path("shadow"), &path).unwrap(),
                 "pipe" => pipe(&stage, "certs/key.pem"),
                 _ => File::create(&path).unwrap().set_len(300 << 20).unwrap(),
             }
-            stage.part("remember \"$d/kept\" \"$CERTS/key.pem\"");
-            let copy = stage.path("kept/set").join(path.strip_prefix("/").unwrap());
+            stage.part(KEEP);
+            let copy = stage
+                .path("lib/mesh/run/keep/set")
+                .join(path.strip_prefix("/").unwrap());
             assert!(copy.symlink_metadata().is_err(), "{shell}: {trap}");
-            stage.part("restore \"$d/kept\"");
+            stage.part("restore \"$S/run/keep\"");
             assert!(path.symlink_metadata().is_err(), "{shell}: {trap}");
             fs::write(&path, "").unwrap();
         }

@@ -27,6 +27,7 @@ do_contain() {
   if [ -e "$S/installed" ] && [ ! -e "$S/engine" ]; then
     for f in $(packaged); do remember "$S/run/keep" "$f" && say "$f" >>"$S/found/paths" || return 1; done
   fi
+  hold || return 1
   (umask 022 && prepare) && own && field engine >"$S/engine" || return 1
   # What the name means now: going back is to that very image.
   { contain image inspect -f '{{.Id}}' "$(field image)" && field image && say ''; } >"$S/image" || return 1

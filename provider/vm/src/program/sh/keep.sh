@@ -2,7 +2,7 @@
 # The last good set, and once what was there before us: kept, and put back.
 do_keep() {
   k=$S/run/keep
-  mkdir -p "$k" && rm -f "$R/token-before"
+  mkdir -p "$k" && rm -f "$R/token-before" "$S/found/paths.new" "$S/found/modes.new"
   [ ! -e "$TOKEN" ] || lift "$TOKEN" "$R/token-before" || return 1
   { ! running || say active; systemctl is-enabled istio.service; } >"$S/run/unit" 2>/dev/null
   if [ -e "$S/guard" ] && intercepts && [ "$(field tproxy)" = "$(transparent)" ]; then : >"$S/run/proven"; fi
@@ -23,18 +23,33 @@ do_keep() {
     /var/lib/istio/proxy /etc/certs "$LOG" "${TOKEN%/*/*}" "$BIN/envoy" "$BIN/pilot-agent"; do
     [ ! -e "$f" ] || stat -c '%u:%g %a %n' "$f"
   done >"$k/modes"
-  [ -e "$S/found/modes" ] || { cp "$k/modes" "$S/found/modes" && if id istio-proxy >/dev/null 2>&1; then : >"$S/found/user"; fi; }
+  if [ ! -e "$S/found/modes" ]; then
+    if id istio-proxy >/dev/null 2>&1; then : >"$S/found/user"; fi
+    cp "$k/modes" "$S/found/modes.new" || return 1
+  fi
+  hold
+}
+# Lets what was remembered count. The copies are on the disk before the list that names them: where a path on the list has
+# no copy, nothing was there, and what is there goes.
+hold() {
+  flush "$S" || return 1
+  for f in run/keep/paths found/paths found/modes; do
+    [ ! -e "$S/$f.new" ] || mv -f "$S/$f.new" "$S/$f" || return 1
+  done
+  flush "$S"
 }
 # Whether the rules of before are tproxy's.
 transparent() { ! grep -qsx 'ISTIO_INBOUND_INTERCEPTION_MODE=TPROXY' /var/lib/istio/envoy/cluster.env || printf yes; }
-# remember SET PATH: the file, or that there was none.
+# remember SET PATH: the file, or that there was none. It counts when it is held.
 remember() {
-  if grep -qxF "$2" "$1/paths" 2>/dev/null; then return 0; fi
+  if grep -qxF "$2" "$1/paths" 2>/dev/null || grep -qxF "$2" "$1/paths.new" 2>/dev/null; then return 0; fi
+  rm -rf "$1/set$2" || return 1
   if [ -e "$2" ] || [ -h "$2" ]; then
     mkdir -p "$1/set${2%/*}" || return 1
     if closed "${2%/*}"; then cp -a "$2" "$1/set$2"; else retain "$2" "$1/set$2"; fi || return 1
   fi
-  say "$2" >>"$1/paths"
+  [ -e "$1/paths.new" ] || [ ! -e "$1/paths" ] || cp "$1/paths" "$1/paths.new" || return 1
+  say "$2" >>"$1/paths.new"
 }
 restore() {
   [ -e "$1/paths" ] || return 0

@@ -3,7 +3,8 @@
 verb_check() { checks; say 'report checked'; }
 verb_observe() {
   say "clock $(date +%s)"
-  [ ! -e "$S/owner" ] || say "owner $(b64 <"$S/owner")"
+  v=$(claim)
+  [ -z "$v" ] || say "owner $(say "$v" | b64)"
   for f in "$d"/in/file.*.path; do
     [ -e "$f" ] || continue
     path=$(cat "$f")
@@ -21,7 +22,10 @@ verb_observe() {
     "$tool-save" 2>/dev/null | awk -v t="$tool" 'BEGIN { sub(/^iptables-?/, "", t); sub(/^ip6tables-?/, "6", t) }
       /^[*]/ { table = substr($1, 2) } /^:ISTIO_/ && !seen[table]++ { print "chain " t "/" table }'
   done
-  if [ -d "$S/run" ] && [ ! -e "$S/run/end" ]; then say "unfinished $(last_step)"; fi
+  if [ -d "$S/run" ] && ! ended; then
+    v=$(last_step)
+    say "unfinished ${v:-keep}"
+  elif [ -e "$S/owner" ] && ! marked >/dev/null; then say 'unfinished place'; fi
   say 'report observed'
 }
 # What lies at PATH: `missing`, `odd` with why, or owner, mode and content.

@@ -175,7 +175,7 @@ do_install() {
     if [ -z "$(version)" ]; then : >"$S/run/fresh" && : >"$S/installed"; else
       for f in $(packaged); do remember "$S/run/keep" "$f" || return 1; done
     fi
-    remember "$S/run/keep" "$S/package" && unpack && say "$(field sha256) $(version)" >"$S/package" || return 1
+    remember "$S/run/keep" "$S/package" && hold && unpack && say "$(field sha256) $(version)" >"$S/package" || return 1
     rm -f "$S/run/package"
   fi
   own

@@ -72,6 +72,8 @@ hosts() {
       END { for (i = 1; i <= NR; i++) if (i in l && l[i] != "# BEGIN mesh-vm") print l[i] }' "$HOSTS"
     [ ! -s "$1" ] || { say '# BEGIN mesh-vm' && cat "$1" && say '# END mesh-vm'; }
   } >"$real.mesh" || return 1
+  # No other copy of theirs is kept, so this one is on the disk before it takes the file's place.
+  flush "$real.mesh" || return 1
   # A bind mount cannot be renamed over.
   mv "$real.mesh" "$real" 2>/dev/null || { cat "$real.mesh" >"$real" && rm -f "$real.mesh"; }
 }

@@ -1,8 +1,9 @@
 
 # Taking this machine out of the mesh.
 run_remove() {
-  [ -e "$S/owner" ] || finish removed
-  ours || finish "foreign $(b64 <"$S/owner")"
+  # A first bootstrap that could not be taken back has no mark yet.
+  [ -e "$S/owner" ] || [ -e "$S/run/steps" ] || finish removed
+  ours || finish "foreign $(claim | b64)"
   log 'step stop' && hook stop
   systemctl -q disable istio.service 2>/dev/null; disarm
   { drain && halt && sweep MESH_; } 2>"$d/err" || serve_on
@@ -14,8 +15,10 @@ run_remove() {
   log 'step uninstall' && hook uninstall
   { { [ ! -e "$S/installed" ] || uninstall; } && drop_user; } 2>"$d/err" || { log 'failed uninstall' && lines <"$d/err" && finish reverted; }
   systemctl reset-failed istio.service 2>/dev/null
+  flush_all 2>"$d/err" || { log 'failed clean' && lines <"$d/err" && finish reverted; }
   forget
   left | head -n 20 | while IFS= read -r text; do log "left $(printf %s "$text" | b64)"; done
+  flush_all 2>/dev/null
   finish removed
 }
 # A proxy that cannot be stopped has its traffic back, so it must run.
@@ -26,7 +29,9 @@ serve_on() {
 }
 # A uid that one side does not know is no difference.
 ours() {
-  read -r theirs id <"$S/owner" # an empty uid leaves the id in its place
+  claim >"$d/claim"
+  [ -s "$d/claim" ] || return 0
+  read -r theirs id <"$d/claim" # an empty uid leaves the id in its place
   field owner >"$d/owner" && read -r uid mine <"$d/owner"
   [ "${id:-$theirs}" = "${mine:-$uid}" ] && { [ "$theirs" = "$uid" ] || [ -z "$id" ] || [ -z "$mine" ]; }
 }
@@ -35,8 +40,6 @@ forget() {
   gone=
   for f in $DIRS; do before "$f" || gone="$gone $f"; done
   above=$(owned_before)
-  close
-  rm -rf "$S"
   for f in $gone; do
     case $f in
     "$LOG") rm -f "$f"/istio.log[.-]* "$f"/istio.err.log[.-]* ;;
@@ -45,6 +48,10 @@ forget() {
     esac
     if [ -h "$f" ]; then rm -f "$f"; else rmdir "$f" 2>/dev/null; fi
   done
+  # The list of what was there before goes last: what a power cut breaks off can be begun again.
+  close
+  discard "$S"
+  case " $gone " in *" ${S%/*} "*) rmdir "${S%/*}" 2>/dev/null ;; esac
   # shellcheck disable=SC2086 # owner and mode, or nothing
   give_back $above
   systemctl daemon-reload 2>/dev/null

@@ -26,7 +26,7 @@ work() {
 }
 # Undoes a run that died, and tells who follows it.
 bury() {
-  [ ! -e "$S/run/end" ] || return 0
+  ! ended || return 0
   dead=$R/$(cat "$S/run/id" 2>/dev/null)
   undo || return 1
   [ ! -e "$dead/log" ] || { rm -rf "$dead/in" "$dead/token" && printf '%s\n' 'report reverted' end >>"$dead/log"; }
@@ -36,16 +36,23 @@ mend() {
   systemctl stop "mesh-vm-${1##*/}.service" 2>/dev/null
   enter "$1"
   [ -z "$suspect" ] || [ "$verb" = remove ] || refuse "$(reached)" "halfway $(reached)"
-  if [ "$(cat "$S/run/id" 2>/dev/null)" != "$run" ]; then
+  if ! concerned; then
     [ "$verb:$(reached)" != remove:stop ] || serve_on
     log "failed $(reached)" && finish reverted
   fi
-  if [ -e "$S/run/end" ] && [ ! -e "$d/revert" ]; then committed; fi
+  if ended && [ ! -e "$d/revert" ]; then committed; fi
   rm -f "$S/run/end"
   if [ -e "$d/awaits" ] || [ -e "$d/revert" ]; then fail verdict; fi
   say 'the run was cut off on the VM' | lines
   fail "$(last_step)"
 }
+# Whether the journal is of this run. Where a power cut took its name, it is of whichever run is asked for.
+concerned() {
+  id=$(cat "$S/run/id" 2>/dev/null)
+  [ "$id" = "$run" ] || { [ -z "$id" ] && [ -s "$S/run/steps" ]; }
+}
+# An end without a word is what a power cut left of one.
+ended() { [ -s "$S/run/end" ]; }
 # At the VM's boot, of the copy in the journal: nobody may ever ask for a run that it cut off.
 boot() {
   NOW=--no-block d='' # the proxy starts behind this
@@ -55,9 +62,11 @@ boot() {
 }
 finish() { rm -rf "$d/in" "$d/token"; log "report $*" && log end; exit 0; }
 run_bootstrap() {
-  if [ -e "$S/owner" ] && [ "$(namespace <"$S/owner")" != "$(field owner | namespace)" ]; then
-    finish "foreign $(b64 <"$S/owner")" # a VM has one namespace
+  theirs=$(claim)
+  if [ -n "$theirs" ] && [ "$(say "$theirs" | namespace)" != "$(field owner | namespace)" ]; then
+    finish "foreign $(say "$theirs" | b64)" # a VM has one namespace
   fi
+  [ ! -e "$S/owner" ] || marked || say "the mark of the proxy's owner was lost: the bootstrap writes it again" | lines
   settled || { log 'step boot' && await "$(field wait.boot)" settled; } || say 'cloud-init still runs' | lines
   for s in $STEPS; do step "$s" || fail "$s"; done
   if unproven; then
@@ -71,28 +80,60 @@ run_bootstrap() {
 settled() { [ "$(field wait.boot)" = 0 ] || [ ! -e "$BOOT/status.json" ] || [ -e "$BOOT/result.json" ]; }
 # Rules that are new here might lock everybody out: they need a verdict over a new connection.
 unproven() { [ "$(field redirect)" = yes ] && [ ! -e "$S/run/proven" ]; }
+# Whose the machine is: `uid namespace/name`. Where a power cut took the mark, the set beside it says so, without the uid.
+# Where that says nothing either, nobody's bootstrap was finished here, and whoever comes goes on.
+claim() {
+  [ -e "$S/owner" ] || return 0
+  marked || settings | awk -F = '{ gsub(/["\047]/, "", $2) } $1 == "POD_NAMESPACE" { of = $2 } $1 == "POD_NAME" { name = $2 }
+    END { if (of ~ /^[a-z0-9-]+$/ && name ~ /^[a-z0-9.-]+$/) print " " of "/" name }'
+}
+# Prints the mark, if it is whole.
+marked() { grep -xE '[^ /]* ?[^ /]+/[^ /]+' "$S/owner" 2>/dev/null; }
+settings() { peek /var/lib/istio/envoy/cluster.env cat; }
 namespace() { sed 's/^[^ ]* //; s:/.*::'; }
 last_step() { tail -n 1 "$S/run/steps" 2>/dev/null; }
 # The journal is written before the step: what it names may have happened.
 step() {
   log "step $1"
-  if [ "$1" != check ]; then
-    { [ "$(cat "$S/run/id" 2>/dev/null)" = "$run" ] || journal; } 2>"$d/err" || return 1
-    { say "$1" >>"$S/run/steps"; } 2>"$d/err" || return 1
-  fi
+  [ "$1" = check ] || note "$1" 2>"$d/err" || return 1
   hook "$1"; "do_$1" 2>"$d/err"
 }
+# What takes a step back is on the disk before the step begins.
+note() {
+  [ "$(cat "$S/run/id" 2>/dev/null)" = "$run" ] || journal || return 1
+  say "$1" >>"$S/run/steps" || return 1
+  ! have "undo_$1" || flush "$S"
+}
 journal() {
+  begin && return 0
+  # Nothing of it is left: no step has begun.
+  close
+  rm -rf "$S/run.new"
+  if [ ! -e "$S/found/dirs" ] && [ ! -e "$S/owner" ]; then
+    rm -rf "$S"
+    rmdir "${S%/*}" 2>/dev/null
+  fi
+  return 1
+}
+# The journal is there as a whole or not at all, and so is the list of folders that were there before us.
+begin() {
   there=$(for f in $DIRS; do [ ! -e "$f" ] || say "$f"; done)
-  rm -rf "$S/run"
-  reclaim && mkdir -p "$S/run" "$S/found" || return 1
-  [ ! -e "$d/above" ] || [ -e "$S/found/above" ] || cp "$d/above" "$S/found/above" || return 1
-  [ -e "$S/found/dirs" ] || printf '%s\n' all "$there" >"$S/found/dirs"
-  : >"$S/run/steps" && cp "$d/program" "$S/run/program" && say "$run" >"$S/run/id" || return 1
+  new=$S/run.new
+  reclaim && mkdir -p "$S/found" && discard "$S/run" || return 1
+  rm -rf "$new" && mkdir "$new" || return 1
+  : >"$new/steps" && cp "$d/program" "$new/program" && say "$run" >"$new/id" || return 1
+  [ ! -e "$d/above" ] || [ -e "$S/found/above" ] || cp "$d/above" "$S/found/above.new" || return 1
+  [ -e "$S/found/dirs" ] || printf '%s\n' all "$there" >"$S/found/dirs.new" || return 1
   # A link by hand needs no reload: it is for the next boot.
-  printf '%s\n' '[Unit]' 'Description=Takes back a bootstrap that was cut off' 'Before=istio.service' \
+  printf '%s\n' '[Unit]' 'Description=Takes back a bootstrap that was cut off' 'Before=istio.service' "ConditionPathExists=$S/run/program" \
     '[Service]' 'Type=oneshot' "ExecStart=/bin/sh $S/run/program boot $run" >"$d/unit" &&
-    put "$d/unit" "$UNITS/$UNDO" root 0644 && (umask 022 && mkdir -p "$UNITS/multi-user.target.wants") && ln -sf "../$UNDO" "$UNITS/multi-user.target.wants/$UNDO"
+    put "$d/unit" "$UNITS/$UNDO" root 0644 && (umask 022 && mkdir -p "$UNITS/multi-user.target.wants") &&
+    ln -sf "../$UNDO" "$UNITS/multi-user.target.wants/$UNDO" || return 1
+  flush "$S" "$UNITS" || return 1
+  for f in above dirs; do
+    [ ! -e "$S/found/$f.new" ] || mv -f "$S/found/$f.new" "$S/found/$f" || return 1
+  done
+  mv -T "$new" "$S/run"
 }
 # At the end of the journal: a boot has nothing to take back.
 close() { rm -f "$UNITS/$UNDO" "$UNITS/multi-user.target.wants/$UNDO"; }
@@ -105,7 +146,7 @@ fail() {
 }
 # What could not be undone stays in the journal, and the set before with it, for the next run.
 undo() {
-  if [ ! -e "$S/run/steps" ] || [ -e "$S/run/end" ]; then return 0; fi
+  if [ ! -e "$S/run/steps" ] || ended; then return 0; fi
   undone=1
   sed '1!G;h;$!d' "$S/run/steps" >"$d/undo"
   while read -r s <&5; do
@@ -113,8 +154,22 @@ undo() {
     ! have "undo_$s" || "undo_$s" 2>"$d/err" || { say "undoing $s failed" >>"$d/err" && lines <"$d/err" && undone=; }
   done 5<"$d/undo"
   [ -n "$undone" ] || return 1
+  # The copies go when what was put back is on the disk.
+  flush_all 2>"$d/err" || { lines <"$d/err"; return 1; }
+  rm -rf "$R/token-before"
+  if [ ! -e "$S/owner" ]; then
+    forget
+    return 0
+  fi
   close
-  rm -rf "$S/run" "$R/token-before"; [ -e "$S/owner" ] || forget
+  discard "$S/run"
+}
+# What ends the journal, and with it the set before, is the new set on the disk.
+conclude() {
+  rm -f "$S/run/end"
+  flush_all && ln "$S/run/steps" "$S/run/end" && flush "$S" && return 0
+  rm -f "$S/run/end"
+  return 1
 }
 committed() {
   # The package that a container took the place of goes at the end: its files are in the set before.
@@ -123,7 +178,7 @@ committed() {
   # Where there is no room for them, nothing is held against them.
   { sums >"$d/sums" && put "$d/sums" "$S/sums" root 0600; } 2>/dev/null || rm -f "$S/sums" "$S/sums.mesh"
   # Another name for the journal needs no room on a full disk.
-  [ -e "$S/run/end" ] || ln "$S/run/steps" "$S/run/end" || fail commit
+  ended || conclude 2>"$d/err" || fail commit
   close
   rm -rf "$R/token-before" "$S/run/package"
   { identity; v=$(bypass) && [ -n "$v" ] && say "ipv6 $(printf %s "$v" | b64)"

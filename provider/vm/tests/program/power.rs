@@ -1,0 +1,300 @@
+//! A power cut takes what is not on the disk: what is left makes the machine old or new, and stops nobody.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use vm::program::{self, Report, RunId};
+
+use crate::stage::{SHELLS, Stage, bundle, file, owner, patience};
+
+/// What outlives a reboot of the stand-in.
+const LASTING: [&str; 5] = ["lib", "units", "hosts", "placed", "second"];
+
+/// The disk holds what was there at the last sync but one: this sync is the one that does not end.
+const SYNC: &str = r#"
+sync() {
+  [ "$2" != /dev/null ] || return 0
+  count=$(($(cat "$R/../syncs" 2>/dev/null || say 0) + 1))
+  say "$count" >"$R/../syncs"
+  if [ "$count" = "$(cat "$R/../cut-at")" ]; then
+    : >"$R/../cut"
+    kill -9 $$
+    exit 1
+  fi
+  rm -rf "$R/../disk" && mkdir "$R/../disk"
+  for f in lib units hosts placed second; do [ ! -e "$R/../$f" ] || cp -a "$R/../$f" "$R/../disk/$f"; done
+}
+committed() { conclude && close && finish committed; }
+STEPS='keep place last'
+do_last() { :; }
+"#;
+
+struct Disk {
+    stage: Stage,
+}
+
+impl Disk {
+    /// A machine with two files of somebody's; a member of the mesh takes the place of one.
+    fn new(shell: &'static str, is_member: bool) -> Self {
+        let disk = Self {
+            stage: Stage::new(shell),
+        };
+        for name in ["placed", "second"] {
+            fs::write(disk.stage.path(name), "theirs").unwrap();
+        }
+        if is_member {
+            disk.cut_at(0);
+            let report = disk.bootstrap(&["placed"], "old").report();
+            assert!(
+                matches!(report, Report::Committed { .. }),
+                "{shell}: {report:?}"
+            );
+        }
+        disk
+    }
+
+    fn bootstrap(&self, names: &[&str], content: &str) -> crate::stage::Call {
+        let files = names
+            .iter()
+            .map(|name| file(&self.stage.path(name), content.as_bytes()));
+        let bundle = bundle(files.collect());
+        let run = RunId::generate();
+        let payload = program::bootstrap(&bundle, run, patience(), Timestamp::UNIX_EPOCH);
+        self.stage.call(payload, SYNC)
+    }
+
+    /// Cuts the power at the sync with this number from now on; 0 is none.
+    fn cut_at(&self, number: u32) {
+        let _ = fs::remove_file(self.stage.path("syncs"));
+        fs::write(self.stage.path("cut-at"), number.to_string()).unwrap();
+        self.save();
+    }
+
+    /// Everything that is there is on the disk.
+    fn save(&self) {
+        let disk = self.stage.path("disk");
+        let _ = fs::remove_dir_all(&disk);
+        fs::create_dir(&disk).unwrap();
+        copy(&self.stage, &self.stage.root.path().into(), &disk);
+    }
+
+    /// Boots from what is on the disk.
+    fn boot(&self) {
+        for name in LASTING.into_iter().chain(["run"]) {
+            let path = self.stage.path(name);
+            let _ = fs::remove_dir_all(&path).or_else(|_| fs::remove_file(&path));
+        }
+        copy(
+            &self.stage,
+            &self.stage.path("disk"),
+            &self.stage.root.path().into(),
+        );
+        self.cut_at(0);
+        let wanted = self
+            .stage
+            .path("units/multi-user.target.wants/mesh-vm-undo.service");
+        let Ok(unit) = fs::read_to_string(wanted) else {
+            return;
+        };
+        let value = |key: &str| {
+            unit.lines()
+                .find_map(|line| line.strip_prefix(key))
+                .unwrap()
+        };
+        if fs::metadata(value("ConditionPathExists=")).is_ok() {
+            let command = value("ExecStart=").replace("/bin/sh", self.stage.shell);
+            let mut words = command.split(' ');
+            let done = Command::new(words.next().unwrap()).args(words).output();
+            let done = done.unwrap();
+            assert!(done.status.success(), "{}: {done:?}", self.stage.shell);
+        }
+    }
+
+    fn contents(&self) -> [String; 2] {
+        ["placed", "second"].map(|name| fs::read_to_string(self.stage.path(name)).unwrap())
+    }
+}
+
+fn copy(stage: &Stage, from: &PathBuf, to: &PathBuf) {
+    let there = LASTING
+        .map(|name| from.join(name))
+        .into_iter()
+        .filter(|path| path.exists());
+    let done = Command::new("cp").arg("-a").args(there).arg(to).status();
+    assert!(done.unwrap().success(), "{}", stage.shell);
+}
+
+/// Cuts the power at each sync of a bootstrap, one after the other.
+fn walk(shell: &'static str, is_member: bool) {
+    let old = [if is_member { "old" } else { "theirs" }, "theirs"];
+    for number in 1.. {
+        let disk = Disk::new(shell, is_member);
+        disk.cut_at(number);
+        let mut call = disk.bootstrap(&["placed", "second"], "new");
+        let limit = Instant::now() + Duration::from_mins(2);
+        let ended = loop {
+            if disk.stage.path("cut").exists() {
+                break false;
+            }
+            if call.child.try_wait().unwrap().is_some() {
+                break true;
+            }
+            assert!(Instant::now() < limit, "{shell}: {number}");
+            std::thread::sleep(Duration::from_millis(10));
+        };
+        if ended {
+            assert!(number > 5, "{shell}: only {number} syncs");
+            assert_eq!(disk.contents(), ["new", "new"], "{shell}");
+            return;
+        }
+        call.cut();
+        disk.boot();
+        let is = disk.contents();
+        assert!(
+            is == old || is == ["new", "new"],
+            "{shell}: {is:?} after a power cut at sync {number}"
+        );
+        // What was there before us comes back, too.
+        let remove = program::remove(
+            &owner("uid-1", "bookinfo/ratings"),
+            RunId::generate(),
+            patience(),
+        );
+        let report = disk.stage.call(remove, SYNC).report();
+        assert_eq!(
+            report,
+            Report::Removed { left: vec![] },
+            "{shell}: {number}"
+        );
+        assert_eq!(disk.contents(), ["theirs"; 2], "{shell}: {number}");
+    }
+}
+
+#[test]
+fn a_power_cut_at_any_sync_leaves_old_or_new_and_what_was_there_before() {
+    std::thread::scope(|scope| {
+        let walks = SHELLS.map(|shell| {
+            [true, false].map(|is_member| scope.spawn(move || walk(shell, is_member)))
+        });
+        for thread in walks.into_iter().flatten() {
+            thread.join().unwrap();
+        }
+    });
+}
+
+#[test]
+fn each_file_system_is_written_once_and_an_older_sync_writes_all() {
+    for shell in SHELLS {
+        let stage = Stage::new(shell);
+        let words = "sync() { say \"$*\"; }; flush \"$d\" \"$d/hosts\" \"$d/none\" /dev/shm";
+        let root = stage.root.path().display().to_string();
+        let said = stage.part(words);
+        assert_eq!(
+            said,
+            format!("-f /dev/null\n-f {root}\n-f /dev/shm\n"),
+            "{shell}"
+        );
+        let older = "sync() { [ $# = 0 ] || return 1; say all; }; flush \"$d\"";
+        assert_eq!(stage.part(older), "all\n", "{shell}");
+        let failing = "sync() { [ \"$2\" = /dev/null ]; }; flush \"$d\" || say failed";
+        assert_eq!(stage.part(failing), "failed\n", "{shell}");
+    }
+}
+
+/// What older versions left behind a power cut.
+#[test]
+fn an_empty_mark_or_journal_is_unfinished_and_nobody_elses() {
+    for shell in SHELLS {
+        for files in [
+            &["owner"][..],
+            &["owner", "run/steps", "run/id", "run/end", "run/program"],
+            &["run/steps", "run/id", "run/program"],
+        ] {
+            let stage = Stage::new(shell);
+            let bundle = bundle(vec![]);
+            let member = || {
+                let run = RunId::generate();
+                let begin = program::bootstrap(&bundle, run, patience(), Timestamp::UNIX_EPOCH);
+                let report = stage
+                    .call(begin, "STEPS='keep place'; settings() { :; }")
+                    .report();
+                assert!(
+                    matches!(report, Report::Committed { .. }),
+                    "{shell}: {files:?}: {report:?}"
+                );
+            };
+            let empty = || {
+                let _ = fs::remove_file(stage.path("lib/mesh/run/end"));
+                for name in files {
+                    fs::write(stage.path("lib/mesh").join(name), "").unwrap();
+                }
+            };
+            member();
+            empty();
+            let own = "settings() { :; }";
+            let Report::Observed(seen) = stage.call(program::observe(&bundle), own).report() else {
+                panic!("{shell}: not observed")
+            };
+            assert!(seen.unfinished.is_some(), "{shell}: {files:?}");
+            member();
+            empty();
+            let ours = owner("uid-1", "bookinfo/ratings");
+            let remove = program::remove(&ours, RunId::generate(), patience());
+            let report = stage.call(remove, own).report();
+            assert_eq!(
+                report,
+                Report::Removed { left: vec![] },
+                "{shell}: {files:?}"
+            );
+            assert!(!stage.path("lib/mesh").exists(), "{shell}: {files:?}");
+        }
+    }
+}
+
+/// Whose machine it is stands in the proxy's settings, too.
+#[test]
+fn an_empty_mark_gives_nobody_the_machine_of_another() {
+    let settings = "settings() { printf '%s\\n' \"ISTIO_NAMESPACE='shop'\" \"POD_NAME='cart'\" \"POD_NAMESPACE='shop'\"; }";
+    for shell in SHELLS {
+        let stage = Stage::new(shell);
+        fs::create_dir_all(stage.path("lib/mesh")).unwrap();
+        fs::write(stage.path("lib/mesh/owner"), "").unwrap();
+        let theirs = Report::Foreign(owner("", "shop/cart"));
+        let run = RunId::generate();
+        let begin = program::bootstrap(&bundle(vec![]), run, patience(), Timestamp::UNIX_EPOCH);
+        assert_eq!(stage.call(begin, settings).report(), theirs, "{shell}");
+        let remove = |id: &str| {
+            let payload = program::remove(&owner("uid-1", id), RunId::generate(), patience());
+            stage.call(payload, settings).report()
+        };
+        assert_eq!(remove("bookinfo/ratings"), theirs, "{shell}");
+        assert_eq!(
+            remove("shop/cart"),
+            Report::Removed { left: vec![] },
+            "{shell}"
+        );
+    }
+}
+
+/// A run whose folder is not whole yet has begun nothing.
+#[test]
+fn a_copy_counts_when_it_is_on_the_disk() {
+    for shell in SHELLS {
+        let stage = Stage::new(shell);
+        fs::write(stage.path("theirs"), "theirs").unwrap();
+        let remember =
+            "mkdir -p \"$S/run/keep\" \"$S/found\" && remember \"$S/run/keep\" \"$d/theirs\"";
+        let said = stage.part(&format!(
+            "{remember}; rm -r \"$S/run/keep/set\"; restore \"$S/run/keep\"; cat \"$d/theirs\""
+        ));
+        assert_eq!(said, "theirs", "{shell}");
+        let failing = "flush() { false; }";
+        let said = stage.part(&format!(
+            "{failing}; {remember}; hold || say failed; [ -e \"$S/run/keep/paths\" ] || say 'no list'"
+        ));
+        assert_eq!(said, "failed\nno list\n", "{shell}");
+    }
+}
