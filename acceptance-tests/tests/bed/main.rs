@@ -21,6 +21,7 @@ mod hops;
 mod hostile;
 mod import;
 mod interrupted;
+mod killed;
 mod load;
 mod logins;
 mod machine;

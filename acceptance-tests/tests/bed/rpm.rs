@@ -8,14 +8,14 @@ use crate::demo::call_vm;
 
 /// Makes rpms of the bed's package, `PACKAGE`, as Istio does of the same files: 1.31.0, 99.1.0, and 99.2.0 for another kind
 /// of machine. Debian's rpm installs only where it is told twice, and knows nothing of the shell that is there.
-const MACHINE: &str = r#"
+pub(crate) const MACHINE: &str = r#"
 set -e
 cd /var/tmp && curl -fsS -o own.deb PACKAGE && dpkg-deb -R own.deb tree
 spec() {
   printf '%s\n' "Name: $1" "Version: $2" 'Release: 1' 'Summary: of a test' 'License: Apache-2.0' 'AutoReqProv: no' "$3" '%description' 'Of a test.'
 }
 files() { (cd tree && find . -type f ! -path './DEBIAN/*' | sed 's/^[.]//'); }
-build() { rpmbuild --quiet -bb --define '_topdir /var/tmp/rpm' --define '__os_install_post %{nil}' "$@" 2>/dev/null; }
+build() { rpmbuild --quiet -bb --define '_binary_payload w.ufdio' --define '_topdir /var/tmp/rpm' --define '__os_install_post %{nil}' "$@" 2>/dev/null; }
 for version in 1.31.0 99.1.0; do
   { spec istio-sidecar "$version" ''; printf '%s\n' '%install' 'cp -a /var/tmp/tree/. %{buildroot}/ && rm -r %{buildroot}/DEBIAN' '%post'
     tail -n +2 tree/DEBIAN/postinst; printf '%s\n' '%files'; files; } >"$version.spec"

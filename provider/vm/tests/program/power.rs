@@ -1,7 +1,7 @@
 //! A power cut takes what is not on the disk: what is left makes the machine old or new, and stops nobody.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -78,7 +78,7 @@ impl Disk {
         let disk = self.stage.path("disk");
         let _ = fs::remove_dir_all(&disk);
         fs::create_dir(&disk).unwrap();
-        copy(&self.stage, &self.stage.root.path().into(), &disk);
+        copy(&self.stage, self.stage.root.path(), &disk);
     }
 
     /// Boots from what is on the disk.
@@ -90,7 +90,7 @@ impl Disk {
         copy(
             &self.stage,
             &self.stage.path("disk"),
-            &self.stage.root.path().into(),
+            self.stage.root.path(),
         );
         self.cut_at(0);
         let wanted = self
@@ -118,7 +118,7 @@ impl Disk {
     }
 }
 
-fn copy(stage: &Stage, from: &PathBuf, to: &PathBuf) {
+fn copy(stage: &Stage, from: &Path, to: &Path) {
     let there = LASTING
         .map(|name| from.join(name))
         .into_iter()
@@ -170,6 +170,7 @@ fn walk(shell: &'static str, is_member: bool) {
             "{shell}: {number}"
         );
         assert_eq!(disk.contents(), ["theirs"; 2], "{shell}: {number}");
+        assert!(!disk.stage.path("lib/mesh").exists(), "{shell}: {number}");
     }
 }
 

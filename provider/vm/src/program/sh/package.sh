@@ -176,7 +176,6 @@ do_install() {
       for f in $(packaged); do remember "$S/run/keep" "$f" || return 1; done
     fi
     remember "$S/run/keep" "$S/package" && hold && unpack && say "$(field sha256) $(version)" >"$S/package" || return 1
-    rm -f "$S/run/package"
   fi
   own
 }
@@ -216,15 +215,35 @@ own() {
 # bootstrap installs the package that it wants, whichever is registered.
 undo_install() {
   if [ -e "$S/run/fresh" ]; then uninstall && restore "$S/run/keep"; else
+    repair
     restore "$S/run/keep" || return 1
     [ ! -e "$S/run/keep/set$BIN/pilot-agent" ] || { : >"$S/package" && say "istio-sidecar $(version) is registered, with the files of before" | lines; }
   fi && { [ ! -e "$S/run/user" ] || drop_user; }
 }
 uninstall() {
-  if ! await "$PACKAGE" purged || registered; then say 'the package did not go away' && cat "$d/out" && return 1; fi >&2
+  repair
+  if ! await "$PACKAGE" purged || registered; then
+    { say 'the package did not go away'; cat "$d/out"; } >&2
+    return 1
+  fi
   (umask 022 && mkdir -p "$BIN") # the package manager takes even that away, once it is empty
   rm -f "$S/installed" "$S/package" /etc/systemd/system/*.wants/istio.service
   systemctl daemon-reload
+}
+# A package manager that was killed at work refuses to take the package away, or forgets what it had unpacked, unless the
+# same package is installed first. Where that fails, what comes next says so.
+repair() {
+  if [ -e "$S/run/package" ] && torn; then unpack 2>"$d/repair" || lines <"$d/repair"; fi
+  # What it was writing has a name of its own, which nothing takes away.
+  { packaged && printf '%s\n' /lib/systemd/system/istio.service /var/lib/istio/envoy/sidecar.env && parts; } | while IFS= read -r f; do
+    [ -z "$f" ] || rm -f "$f.dpkg-new" "$f.dpkg-tmp" "$f;"*
+  done
+}
+# An rpm has links beside its files, by the ids of their builds.
+parts() { have dpkg || rpm -qpl "$S/run/package" 2>/dev/null; }
+torn() {
+  if have dpkg-query; then dpkg-query -W -f '${db:Status-Eflag} ${db:Status-Status}\n' istio-sidecar 2>/dev/null | grep -qE '^reinstreq|half-|unpacked$'
+  else [ "$(rpm -q istio-sidecar 2>/dev/null | grep -c '^istio-sidecar')" != 1 ]; fi
 }
 drop_user() {
   if [ ! -e "$S/found/user" ] && id istio-proxy >/dev/null 2>&1; then
@@ -234,7 +253,9 @@ drop_user() {
   return 0
 }
 purged() {
-  if have dpkg; then dpkg --purge istio-sidecar; elif have rpm; then rpm -e istio-sidecar; fi >"$d/out" 2>&1 9>&- </dev/null
+  set --
+  ! torn || set -- --force-remove-reinstreq
+  if have dpkg; then dpkg "$@" --purge istio-sidecar; elif have rpm; then rpm -e --allmatches istio-sidecar; fi >"$d/out" 2>&1 9>&- </dev/null
   say $? >"$d/code"
   ! locked
 }

@@ -2,7 +2,10 @@
 # Taking this machine out of the mesh.
 run_remove() {
   # A first bootstrap that could not be taken back has no mark yet.
-  [ -e "$S/owner" ] || [ -e "$S/run/steps" ] || finish removed
+  if [ ! -e "$S/owner" ] && [ ! -e "$S/run/steps" ]; then
+    unbegun
+    finish removed
+  fi
   ours || finish "foreign $(claim | b64)"
   log 'step stop' && hook stop
   systemctl -q disable istio.service 2>/dev/null; disarm
@@ -20,6 +23,16 @@ run_remove() {
   left | head -n 20 | while IFS= read -r text; do log "left $(printf %s "$text" | b64)"; done
   flush_all 2>/dev/null
   finish removed
+}
+# What is left of a bootstrap that a power cut kept from beginning.
+unbegun() {
+  if [ -e "$S/found/dirs" ]; then
+    forget
+  elif [ -d "$S" ] && [ ! -e "$S/found/paths" ]; then
+    close
+    discard "$S"
+    rmdir "${S%/*}" 2>/dev/null
+  fi
 }
 # A proxy that cannot be stopped has its traffic back, so it must run.
 serve_on() {

@@ -66,7 +66,7 @@ run_bootstrap() {
   if [ -n "$theirs" ] && [ "$(say "$theirs" | namespace)" != "$(field owner | namespace)" ]; then
     finish "foreign $(say "$theirs" | b64)" # a VM has one namespace
   fi
-  [ ! -e "$S/owner" ] || marked || say "the mark of the proxy's owner was lost: the bootstrap writes it again" | lines
+  [ ! -e "$S/owner" ] || marked >/dev/null || say "the mark of the proxy's owner was lost: the bootstrap writes it again" | lines
   settled || { log 'step boot' && await "$(field wait.boot)" settled; } || say 'cloud-init still runs' | lines
   for s in $STEPS; do step "$s" || fail "$s"; done
   if unproven; then

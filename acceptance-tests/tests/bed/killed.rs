@@ -1,0 +1,170 @@
+//! A package manager that is killed at work: what it left is taken back, and whoever comes next goes on.
+
+use acceptance_tests::workload::{Workload, fails, texts};
+use acceptance_tests::{Done, Failure, Listing, Result, Scenario, listing};
+use bed::Machine;
+use serde_json::json;
+
+use crate::demo::call_vm;
+
+/// Kills dpkg, once, when half of a package is unpacked.
+const UNPACKS: &str = r#"#!/bin/sh
+if [ "$1" = --fsys-tarfile ] && [ -e /var/tmp/kill ] && [ "$(cat /proc/$PPID/comm)" = dpkg ]; then
+  rm /var/tmp/kill
+  /usr/bin/dpkg-deb "$@" | head -c 60000000
+  kill -KILL "$PPID"
+  exit 1
+fi
+exec /usr/bin/dpkg-deb "$@"
+"#;
+/// Kills dpkg, once, when it has taken the package's files away.
+const REMOVES: &str = r#"#!/bin/sh
+[ -e /var/tmp/kill ] || exit 0
+rm /var/tmp/kill
+kill -KILL "$PPID"
+"#;
+/// Makes another version of the bed's package, and prints its digest.
+const OTHER: &str = r#"
+cd /var/tmp && curl -fsS -o own.deb PACKAGE && dpkg-deb -R own.deb tree
+sed -i 's/^Version: .*/Version: 99.1.0/' tree/DEBIAN/control
+dpkg-deb -Znone --root-owner-group -b tree 99.1.0.deb >/dev/null
+rm -r tree own.deb
+sha256sum <99.1.0.deb | cut -d ' ' -f 1
+"#;
+
+fn status(vm: &Machine) -> Result<String> {
+    Ok(vm.shell("dpkg-query -W -f '${Status} ${Version}' istio-sidecar 2>/dev/null || true")?)
+}
+
+/// A run can be asked for its end until the next boot, and rpm's own record is not ours.
+fn left_nothing(vm: &Machine, before: &Listing) -> Done {
+    let mut left = listing(vm)?.since(before);
+    left.retain(|line| !line.contains("/run/mesh-vm") && !line.contains("/var/lib/rpm"));
+    assert_eq!(left, [""; 0]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_package_manager_killed_at_work_is_undone_and_the_next_run_goes_on() -> Done {
+    let scenario = Scenario::begin("killed-dpkg")?;
+    let vm = &scenario.vm;
+    let (url, _) = scenario.package();
+    let sum = vm.shell(&OTHER.replace("PACKAGE", &url))?;
+    vm.write("/usr/local/bin/dpkg-deb", UNPACKS.as_bytes())?;
+    vm.shell("chmod 0755 /usr/local/bin/dpkg-deb")?;
+    let before = listing(vm)?;
+    let mut workload = Workload::new(&scenario)?;
+
+    // The first bootstrap of a fresh machine.
+    vm.shell("touch /var/tmp/kill")?;
+    fails(&workload.apply().await?, "vm-reverted", &["install"])?;
+    left_nothing(vm, &before)?;
+    workload.converge().await?;
+
+    // Another version.
+    let old = workload.config["proxy"]["install"].clone();
+    workload.config["proxy"]["install"] =
+        json!({ "url": "file:///var/tmp/99.1.0.deb", "sha256": sum.trim() });
+    vm.shell("touch /var/tmp/kill")?;
+    let state = workload.state.clone();
+    fails(&workload.apply().await?, "vm-reverted", &["install"])?;
+    assert_eq!(status(vm)?, "install ok installed 99.1.0");
+    call_vm(&scenario)?;
+    workload.state = state;
+    workload.converge().await?;
+    workload.config["proxy"]["install"] = old;
+    workload.converge().await?;
+    call_vm(&scenario)?;
+
+    // A removal.
+    let hook = "/var/lib/dpkg/info/istio-sidecar.postrm";
+    vm.write(hook, REMOVES.as_bytes())?;
+    vm.shell(&format!("chmod 0755 {hook}; touch /var/tmp/kill"))?;
+    fails(&workload.destroy().await?, "vm-not-removed", &["uninstall"])?;
+    let told = texts(&workload.destroy().await?);
+    if !told.is_empty() {
+        return Err(Failure::new(told));
+    }
+    left_nothing(vm, &before)
+}
+
+/// A package that goes with no tool is no success of the removal.
+#[tokio::test]
+async fn a_removal_that_could_not_undo_says_so() -> Done {
+    let scenario = Scenario::begin("not-undone")?;
+    let vm = &scenario.vm;
+    let before = listing(vm)?;
+    let mut workload = Workload::new(&scenario)?;
+    // A package manager that breaks off whatever it is called for.
+    let broken = "#!/bin/sh\ncase \" $* \" in *' --purge '*) echo 'not today' >&2; exit 2 ;; *' -i '*) [ \"$1\" = --no-act ] || { /usr/bin/dpkg \"$@\"; exit 1; } ;; esac\nexec /usr/bin/dpkg \"$@\"\n";
+    vm.write("/usr/local/bin/dpkg", broken.as_bytes())?;
+    vm.shell("chmod 0755 /usr/local/bin/dpkg")?;
+    fails(&workload.apply().await?, "vm-halfway", &["install"])?;
+    let state = workload.state.clone();
+    fails(&workload.destroy().await?, "vm-not-removed", &["not today"])?;
+    workload.state = state;
+    vm.shell("rm /usr/local/bin/dpkg")?;
+    let told = texts(&workload.destroy().await?);
+    if !told.is_empty() {
+        return Err(Failure::new(told));
+    }
+    left_nothing(vm, &before)
+}
+
+/// Kills rpm, once, when it has begun to write one of the package's large files.
+const RPM: &str = r#"#!/bin/sh
+parts() { ls /usr/local/bin/*\;* >/dev/null 2>&1; }
+if [ "$1" = -U ] && [ "$2" != --test ] && [ -e /var/tmp/kill ]; then
+  rm /var/tmp/kill
+  /usr/bin/rpm --force-debian "$@" &
+  while kill -0 $!; do
+    if parts; then kill -KILL $!; fi
+  done 2>/dev/null
+  wait $!
+  parts && touch /var/tmp/killed
+  exit 1
+fi
+case $1 in -U | -e) exec /usr/bin/rpm --force-debian "$@" ;; *) exec /usr/bin/rpm "$@" ;; esac
+"#;
+
+/// As far as Debian's rpm with a database of its own shows it.
+#[tokio::test]
+async fn an_rpm_killed_at_work_is_undone_and_the_next_run_goes_on() -> Done {
+    let mut scenario = Scenario::begin("killed-rpm")?;
+    scenario.vm = scenario.vm.rebuild_with_engines()?;
+    let vm = scenario.vm.clone();
+    vm.wait_until_up()?;
+    vm.shell("systemctl start ratings")?;
+    let (url, _) = scenario.package();
+    vm.shell(&crate::rpm::MACHINE.replace("PACKAGE", &url))?;
+    vm.write("/usr/local/bin/rpm", RPM.as_bytes())?;
+    let before = listing(&vm)?;
+    let mut workload = Workload::new(&scenario)?;
+    workload.block["istio"]["release_url"] = json!("http://127.0.0.1:8001");
+    workload.config["proxy"] = json!({});
+    let killed = || vm.shell("touch /var/tmp/kill");
+    let was_killed = || vm.shell("rm /var/tmp/killed");
+
+    killed()?;
+    fails(&workload.apply().await?, "vm-reverted", &["install"])?;
+    was_killed()?;
+    left_nothing(&vm, &before)?;
+    workload.converge().await?;
+
+    workload.config["proxy"]["version"] = json!("99.1.0");
+    killed()?;
+    let state = workload.state.clone();
+    fails(&workload.apply().await?, "vm-reverted", &["install"])?;
+    was_killed()?;
+    call_vm(&scenario)?;
+    let parts = vm.shell("find /usr/local /var/lib/istio /lib/systemd -name '*;*'")?;
+    assert_eq!(parts, "");
+    workload.state = state;
+    workload.converge().await?;
+    assert_eq!(
+        vm.shell("rpm -q --qf '%{VERSION}' istio-sidecar")?,
+        "99.1.0"
+    );
+    assert_eq!(texts(&workload.destroy().await?), "");
+    left_nothing(&vm, &before)
+}
