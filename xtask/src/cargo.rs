@@ -31,17 +31,24 @@ pub(crate) fn cargo() -> Command {
 
 /// Builds the provider and returns the path of its binary. Progress goes to stderr.
 ///
+/// On Linux the release holds its C library, so that it starts wherever Terraform does: in Alpine's image, and on systems
+/// whose glibc is older than the one here. Only the last crate is built for that: all others are those of any build.
+///
 /// # Errors
 /// cargo cannot be started, the build fails, or cargo names no binary.
 pub(crate) fn provider_binary(profile: Profile) -> Result<PathBuf, Box<dyn Error>> {
     let mut build = cargo();
     build.args([
-        "build",
+        "rustc",
         "--package=terraform-provider-mesh",
+        "--bin=terraform-provider-mesh",
         "--message-format=json-render-diagnostics",
     ]);
     if profile == Profile::Release {
         build.arg("--release");
+    }
+    if profile == Profile::Release && cfg!(all(target_os = "linux", target_env = "gnu")) {
+        build.args(["--", "-Ctarget-feature=+crt-static"]);
     }
     let output = build.stderr(Stdio::inherit()).output()?;
     if !output.status.success() {

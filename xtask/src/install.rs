@@ -1,4 +1,4 @@
-//! `cargo xtask install [--dir DIR]`: the release binary in a filesystem mirror, from which
+//! `cargo xtask install [--dir DIR]`: the release binary, static on Linux, in a filesystem mirror, from which
 //! `terraform init` installs it.
 //!
 //! Layout: <https://developer.hashicorp.com/terraform/cli/config/config-file#filesystem_mirror>, unpacked.

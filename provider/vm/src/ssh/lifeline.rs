@@ -59,7 +59,10 @@ impl Lifeline {
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
-            .map_err(|source| VmError::OpenSsh { program, source })?;
+            .map_err(|source| VmError::Local {
+                doing: "start /bin/sh",
+                source,
+            })?;
         Ok(Self {
             line: child.stdin.take(),
             child,
