@@ -392,3 +392,52 @@ fn what_is_changed_gone_or_new_beside_the_unit_is_told() {
         );
     }
 }
+
+/// An upgrade of the package by hand gives folders that root reads from to the proxy's user.
+#[test]
+fn an_owner_or_a_mode_that_is_not_as_the_bootstrap_left_it_is_told() {
+    for shell in SHELLS {
+        let stage = Stage::new(shell);
+        for folder in ["lib/mesh", "lib/envoy", "lib/config", "bin", "in"] {
+            fs::create_dir_all(stage.path(folder)).unwrap();
+        }
+        let set = |name: &str, mode| {
+            fs::set_permissions(stage.path(name), fs::Permissions::from_mode(mode)).unwrap();
+        };
+        let (settings, placed) = ("lib/envoy/sidecar.env", "lib/envoy/cluster.env");
+        for name in [settings, placed, "bin/envoy", "bin/pilot-agent"] {
+            fs::write(stage.path(name), "").unwrap();
+        }
+        // Its mode is compared with the wanted one.
+        let listed = stage.path(placed).display().to_string();
+        fs::write(stage.path("lib/mesh/files"), listed).unwrap();
+        let looked = |own: &str| {
+            let said = stage.part(&format!("{own} opened"));
+            said.replace(&stage.root.path().display().to_string(), "")
+        };
+        for tproxy in [false, true] {
+            for name in ["lib/config", "bin/envoy", "bin/pilot-agent"] {
+                set(name, 0o755);
+            }
+            fs::write(stage.path(settings), "").unwrap();
+            set(settings, 0o644);
+            if tproxy {
+                fs::write(stage.path("in/tproxy"), "yes").unwrap();
+            }
+            assert_eq!(looked("modes >\"$S/modes\";"), "", "{shell}");
+            for name in ["lib/config", placed, "bin/envoy"] {
+                set(name, 0o777);
+            }
+            let said = looked("");
+            assert_eq!(said.lines().count(), 1 + usize::from(tproxy), "{said}");
+            assert!(said.starts_with("/lib/config ("), "{shell}: {said}");
+            assert!(said.contains(" 777, was "), "{shell}: {said}");
+            assert_eq!(said.contains("/bin/envoy ("), tproxy, "{shell}: {said}");
+            set("lib/config", 0o755);
+            set("bin/envoy", 0o755);
+            // What is gone is told otherwise.
+            fs::remove_file(stage.path(settings)).unwrap();
+            assert_eq!(looked(""), "", "{shell}");
+        }
+    }
+}

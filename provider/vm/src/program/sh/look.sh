@@ -14,6 +14,7 @@ verb_observe() {
   [ -z "$suspect" ] || say "changed $(printf %s "$suspect" | b64)"
   # Root sources what is in it: an upgrade of the package gives it back to the proxy's user.
   if [ -e "$S/sums" ] && [ -e "$ENVOY" ] && ! closed "$ENVOY"; then say "changed $(printf %s "$ENVOY" | b64)"; fi
+  [ ! -e "$S/modes" ] || opened | while IFS= read -r text; do say "changed $(printf %s "$text" | b64)"; done
   block | while IFS= read -r text; do say "hosts $(printf %s "$text" | b64)"; done
   unit && say "unit $(systemctl is-active istio.service) $(systemctl is-enabled istio.service 2>/dev/null)"
   identity
@@ -58,6 +59,23 @@ strange() {
 }
 # Older versions made no sums of our own parts, which are no difference then.
 unlisted() { own_parts | grep -qxF "$1" && ! cut -c 67- "$S/sums" | grep -qxF "$1"; }
+# Lines `owner:group mode path` of what only root may write, and of the programs whose group tells the proxy's traffic from
+# others': an upgrade of the package gives them other owners. The folder of settings is looked at for itself, and a placed
+# file by its own mode.
+modes() {
+  v=${S%/*}
+  for f in "$v/config" "$v/bin" "$v"/envoy/*.env; do
+    if [ -e "$f" ] && ! grep -qsxF "$f" "$S/files"; then stat -L -c '%U:%G %a %n' "$f"; fi
+  done
+  if has tproxy; then stat -c '%U:%G %a %n' "$BIN/envoy" "$BIN/pilot-agent"; fi
+}
+# What of that is not as it was at the last bootstrap; what is gone is no matter of modes.
+opened() {
+  while read -r who mode path; do
+    is=$(stat -L -c '%U:%G %a' "$path" 2>/dev/null) || continue
+    [ "$is" = "$who $mode" ] || say "$path ($is, was $who $mode)"
+  done <"$S/modes"
+}
 # What the machine and its proxy are: lines of `observe` and of a final bootstrap.
 identity() {
   [ ! -r /etc/machine-id ] || say "machine $(b64 </etc/machine-id)"

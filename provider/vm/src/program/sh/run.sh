@@ -177,6 +177,7 @@ committed() {
   systemctl -q enable istio.service 2>/dev/null; disarm
   # Where there is no room for them, nothing is held against them.
   { sums >"$d/sums" && put "$d/sums" "$S/sums" root 0600; } 2>/dev/null || rm -f "$S/sums" "$S/sums.mesh"
+  { modes >"$d/modes" && put "$d/modes" "$S/modes" root 0600; } 2>/dev/null || rm -f "$S/modes" "$S/modes.mesh"
   # Another name for the journal needs no room on a full disk.
   ended || conclude 2>"$d/err" || fail commit
   close
