@@ -13,6 +13,8 @@ mod imports;
 mod install;
 mod libtest;
 mod page;
+#[cfg(test)]
+mod sizes;
 mod summary;
 mod terraform;
 mod test;

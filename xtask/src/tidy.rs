@@ -1,26 +1,13 @@
-//! What the project promises about itself: its arrows, its size, its lints, and the names of the
+//! What the project promises about itself: its arrows, its lints, and the names of the
 //! tests that ARCHITECTURE.md relies on. The written lists are in ARCHITECTURE.md.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
 use crate::cargo::{cargo, root};
-
-/// Lines of code that each part was planned with.
-const PLANNED: [(&str, usize); 9] = [
-    ("tfplugin", 3000),
-    ("mesh", 2500),
-    ("vm", 1500),
-    ("remote program", 500),
-    ("cluster", 1200),
-    ("provider", 2200),
-    ("contract", 900),
-    ("bed", 1500),
-    ("xtask", 800),
-];
+use crate::sizes::{files, sources};
 
 fn architecture() -> String {
     fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap()
@@ -123,157 +110,6 @@ fn each_crate_inherits_the_lints() {
     assert!(
         lax.is_empty(),
         "these need `[lints] workspace = true`: {lax:#?}"
-    );
-}
-
-/// Returns the files below a folder with that extension.
-fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(folder).into_iter().flatten() {
-        let path = entry.unwrap().path();
-        if path.is_dir()
-            && !["target", ".git", "generated"]
-                .iter()
-                .any(|skipped| path.ends_with(skipped))
-        {
-            found.extend(files(&path, extension));
-        } else if path.extension().is_some_and(|end| end == extension) {
-            found.push(path);
-        }
-    }
-    found
-}
-
-/// Returns the modules that a file declares for tests only.
-fn test_modules(text: &str) -> BTreeSet<String> {
-    let declared = |(at, _): (usize, &str)| {
-        let name = text[at..]
-            .lines()
-            .find_map(|line| line.strip_prefix("mod "))?;
-        name.strip_suffix(';').map(str::to_owned)
-    };
-    text.match_indices("#[cfg(test)]\n")
-        .filter_map(declared)
-        .collect()
-}
-
-/// Returns the files of a crate's `src` without those of tests and without generated ones.
-fn sources(folder: &Path, extension: &str) -> Vec<PathBuf> {
-    let all = files(folder, extension);
-    let tests: BTreeSet<String> = all
-        .iter()
-        .flat_map(|path| test_modules(&fs::read_to_string(path).unwrap()))
-        .collect();
-    let of_tests = |path: &Path| {
-        let inner = path.strip_prefix(folder).unwrap().with_extension("");
-        inner
-            .iter()
-            .any(|part| tests.contains(&*part.to_string_lossy()))
-    };
-    all.into_iter().filter(|path| !of_tests(path)).collect()
-}
-
-/// Returns the lines of code, neither blank nor comment, that stand before the tests of a file.
-fn lines_without_tests(text: &str) -> usize {
-    let mut count = 0;
-    let mut lines = text.lines().peekable();
-    while let Some(line) = lines.next() {
-        let tests = line == "#[cfg(test)]"
-            && lines
-                .peek()
-                .is_some_and(|next| next.starts_with("mod ") && next.ends_with('{'));
-        if tests {
-            break;
-        }
-        let line = line.trim_start();
-        let comment = line.starts_with("//") || (line.starts_with('#') && !line.starts_with("#["));
-        count += usize::from(!line.is_empty() && !comment);
-    }
-    count
-}
-
-fn size(part: &str) -> usize {
-    let (folder, extension) = match part {
-        "remote program" => ("provider/vm/src", "sh"),
-        "provider" | "xtask" => (part, "rs"),
-        "contract" | "bed" => (
-            if part == "bed" {
-                "acceptance-tests/bed"
-            } else {
-                "acceptance-tests/contract"
-            },
-            "rs",
-        ),
-        _ => return size_of(&root().join("provider").join(part).join("src"), "rs"),
-    };
-    let folder = root().join(folder);
-    size_of(
-        &if extension == "rs" {
-            folder.join("src")
-        } else {
-            folder
-        },
-        extension,
-    )
-}
-
-fn size_of(folder: &Path, extension: &str) -> usize {
-    sources(folder, extension)
-        .iter()
-        .map(|path| lines_without_tests(&fs::read_to_string(path).unwrap()))
-        .sum()
-}
-
-/// Returns the limits of the rows `| part | lines | reason |`.
-fn written_limits(text: &str) -> BTreeMap<String, (usize, String)> {
-    let mut limits = BTreeMap::new();
-    for line in text.lines() {
-        let cells: Vec<&str> = line.split('|').map(str::trim).collect();
-        if let [_, part, lines, reason, _] = cells[..]
-            && let Ok(lines) = lines.parse()
-        {
-            limits.insert(part.to_owned(), (lines, reason.to_owned()));
-        }
-    }
-    limits
-}
-
-#[test]
-fn each_part_stays_within_its_budget() {
-    let limits = written_limits(&architecture());
-    let mut wrong = Vec::new();
-    for (part, planned) in PLANNED {
-        let (limit, reason) = limits
-            .get(part)
-            .unwrap_or_else(|| panic!("ARCHITECTURE.md gives no limit for {part}"));
-        let lines = size(part);
-        println!("{part:<15} {lines:>5} of {limit:>5}");
-        assert!(lines > 0, "no lines found for {part}");
-        if lines > *limit {
-            wrong.push(format!("{part}: {lines} lines, limit {limit}"));
-        }
-        if *limit > planned && reason.is_empty() {
-            wrong.push(format!(
-                "{part}: a limit above {planned} lines needs a reason"
-            ));
-        }
-    }
-    assert!(wrong.is_empty(), "{wrong:#?}");
-}
-
-#[test]
-fn tests_and_comments_do_not_count_as_code() {
-    assert_eq!(
-        lines_without_tests("/// Says a.\nfn a() {\n    // Why.\n}\n"),
-        2
-    );
-    assert_eq!(
-        lines_without_tests("fn a() {}\n\n#[cfg(test)]\nmod tests {\n    fn b() {}\n}\n"),
-        1
-    );
-    assert_eq!(
-        lines_without_tests("#[cfg(test)]\nmod tidy;\nfn a() {}\n"),
-        3
     );
 }
 

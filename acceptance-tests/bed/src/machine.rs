@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use crate::command::{Output, PATIENCE, checked, quick, run, wait_for};
+use crate::command::{PATIENCE, quick, wait_for};
 use crate::network::{Subnet, namespace};
 use crate::process::{Lifetime, Recorded, Server};
 use crate::{Error, Result, cache, engines, overlay};
@@ -19,15 +19,6 @@ pub enum HostKey {
     Same,
     /// It has a new one.
     New,
-}
-
-/// What an HTTP server answered.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Answer {
-    /// The HTTP status, 0 when nobody answered.
-    pub status: u16,
-    /// The body, or what curl said when nobody answered.
-    pub body: String,
 }
 
 /// A machine of the bed. Its user `ubuntu` may use sudo, `nosudo` may not; both and root take the bed's key.
@@ -215,90 +206,6 @@ impl Machine {
         self.nspawn().is_some()
     }
 
-    /// Runs a command in it as root. An exit code is not an error.
-    pub fn exec(&self, words: &[&str]) -> Result<Output> {
-        run(&mut self.command(words)?, b"", PATIENCE)
-    }
-
-    /// Runs a shell script in it as root and returns its standard output; any exit code but 0 is an error.
-    pub fn shell(&self, script: &str) -> Result<String> {
-        checked(&mut self.command(&["sh", "-c", script])?, b"", PATIENCE)
-    }
-
-    /// Writes a file in it as root, with mode 0644 or as it was.
-    pub fn write(&self, path: &str, content: &[u8]) -> Result<()> {
-        let script = "mkdir -p \"$(dirname \"$1\")\" && cat >\"$1\"";
-        checked(
-            &mut self.command(&["sh", "-c", script, "sh", path])?,
-            content,
-            PATIENCE,
-        )
-        .map(drop)
-    }
-
-    /// Returns the content of a file in it.
-    pub fn read(&self, path: &str) -> Result<String> {
-        checked(&mut self.command(&["cat", path])?, b"", PATIENCE)
-    }
-
-    /// Calls an address from inside, with more arguments for curl if need be.
-    pub fn curl(&self, url: &str, more: &[&str]) -> Result<Answer> {
-        let words = [
-            &[
-                "curl",
-                "--silent",
-                "--show-error",
-                "--max-time",
-                "10",
-                "--write-out",
-                "\n%{http_code}",
-                url,
-            ],
-            more,
-        ]
-        .concat();
-        let output = self.exec(&words)?;
-        let (body, status) = output.stdout.rsplit_once('\n').unwrap_or_default();
-        let status = status.parse().unwrap_or(0);
-        Ok(Answer {
-            status,
-            body: if status == 0 {
-                output.stderr
-            } else {
-                body.into()
-            },
-        })
-    }
-
-    /// Returns a command that runs in it as root, to be started by the caller.
-    pub fn command(&self, words: &[&str]) -> Result<Command> {
-        let leader = self
-            .leader()
-            .ok_or_else(|| Error::Refused(format!("{} is switched off", self.name)))?;
-        let mut command = Command::new("nsenter");
-        command.args([
-            "--target",
-            &leader.to_string(),
-            "--mount",
-            "--uts",
-            "--ipc",
-            "--net",
-            "--pid",
-            "--root",
-            "--wd",
-            "--",
-        ]);
-        let terminal = std::env::var("TERM").unwrap_or_else(|_| "dumb".into());
-        command.args([
-            "env",
-            "-i",
-            "HOME=/root",
-            "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-        ]);
-        command.arg(format!("TERM={terminal}")).args(words);
-        Ok(command)
-    }
-
     /// Removes its disk, and what nspawn keeps of it outside.
     pub(crate) fn forget(&self) -> Result<()> {
         overlay::discard(&self.folder)?;
@@ -331,7 +238,7 @@ impl Machine {
     }
 
     /// Returns the host's id of the machine's first process: the child of nspawn that is 1 in its own world.
-    fn leader(&self) -> Option<u32> {
+    pub(crate) fn leader(&self) -> Option<u32> {
         let nspawn = self.nspawn()?.pid.to_string();
         let processes = fs::read_dir("/proc").ok()?.flatten();
         let ids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());

@@ -1,18 +1,18 @@
 //! Kubeconfigs: which one, and the one cluster and user that the settings choose of it.
 
+mod overrides;
+
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
 use kube::config::{
-    AuthInfo, Cluster, Context, ExecConfig, ExecInteractiveMode, Kubeconfig, KubeconfigError,
-    NamedAuthInfo, NamedCluster, NamedContext,
+    AuthInfo, Cluster, Context, ExecInteractiveMode, Kubeconfig, KubeconfigError, NamedAuthInfo,
+    NamedCluster, NamedContext,
 };
-use secrecy::{ExposeSecret, SecretString};
 
 use crate::error::ClusterError;
-use crate::settings::{Environment, Exec, Settings, problems};
+use crate::settings::{Environment, Settings, problems};
+use overrides::{override_cluster, own_user};
 
 /// What names the kubeconfig that is made of the settings alone.
 const OWN: &str = "terraform";
@@ -226,77 +226,6 @@ fn names<'a>(names: impl Iterator<Item = &'a String>) -> String {
         "it has none at all".into()
     } else {
         format!("it has {}", names.join(", "))
-    }
-}
-
-fn override_cluster(cluster: &mut Cluster, settings: &Settings) {
-    if let Some(host) = &settings.host {
-        cluster.server = Some(host.clone());
-    }
-    cluster.server = cluster.server.take().map(|server| {
-        if server.contains("://") || server.is_empty() {
-            server
-        } else {
-            format!("https://{server}")
-        }
-    });
-    if let Some(pem) = &settings.cluster_ca_certificate {
-        cluster.certificate_authority = None;
-        cluster.certificate_authority_data = Some(BASE64.encode(pem));
-    }
-    if let Some(name) = &settings.tls_server_name {
-        cluster.tls_server_name = Some(name.clone());
-    }
-    if let Some(url) = &settings.proxy_url {
-        cluster.proxy_url = Some(url.expose_secret().to_owned());
-    }
-    if settings.insecure {
-        cluster.insecure_skip_tls_verify = Some(true);
-    }
-}
-
-/// Returns the user that the settings make: any credential there replaces all of the file's, so
-/// that two kinds are never mixed.
-fn own_user(settings: &Settings) -> Option<AuthInfo> {
-    let Settings {
-        token,
-        username,
-        password,
-        client_certificate,
-        client_key,
-        exec,
-        ..
-    } = settings;
-    if token.is_none() && username.is_none() && client_certificate.is_none() && exec.is_none() {
-        return None;
-    }
-    Some(AuthInfo {
-        token: token.clone(),
-        username: username.clone(),
-        password: password.clone(),
-        client_certificate_data: client_certificate.as_ref().map(|pem| BASE64.encode(pem)),
-        client_key_data: client_key
-            .as_ref()
-            .map(|pem| SecretString::from(BASE64.encode(pem.expose_secret()))),
-        exec: exec.as_ref().map(plugin),
-        ..AuthInfo::default()
-    })
-}
-
-fn plugin(exec: &Exec) -> ExecConfig {
-    let variable = |(name, value): (&String, &SecretString)| {
-        [
-            ("name".to_owned(), name.clone()),
-            ("value".to_owned(), value.expose_secret().to_owned()),
-        ]
-        .into()
-    };
-    ExecConfig {
-        api_version: Some(exec.api_version.clone()),
-        command: Some(exec.command.clone()),
-        args: Some(exec.args.clone()),
-        env: Some(exec.env.iter().map(variable).collect()),
-        ..ExecConfig::default()
     }
 }
 

@@ -10,6 +10,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::Cluster;
 use crate::connect::config;
+use crate::settings::Exec;
 
 const TWO: &str = r#"
 apiVersion: v1
