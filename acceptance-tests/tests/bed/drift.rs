@@ -89,7 +89,7 @@ async fn a_vm_that_was_changed_by_hand_is_lines_and_is_repaired() -> Done {
         (
             "chmod 666 /var/lib/istio/envoy/cluster.env; rm /etc/istio/config/mesh; chown root /etc/certs/root-cert.pem",
             &[
-                "files: /var/lib/istio/envoy/cluster.env: mode 0666 -> 0644",
+                "files: /var/lib/istio/envoy/cluster.env: mode is 0666, should be 0644",
                 "files: /etc/istio/config/mesh is missing",
                 "files: /etc/certs/root-cert.pem: istio-proxy cannot read it",
             ],

@@ -222,8 +222,11 @@ pub(crate) fn untouched(scenario: &Scenario, workload: &Workload) -> Done {
 
 /// Says whether nothing of ours outlives a reboot of the VM.
 pub(crate) fn clean(scenario: &Scenario) -> Result<bool> {
-    let look = "ls -d /var/lib/istio /etc/istio /etc/certs /var/run/secrets 2>/dev/null; grep mesh-vm /etc/hosts; id -u istio-proxy 2>/dev/null; true";
-    Ok(scenario.vm.shell(look)?.is_empty())
+    let look = "find /var/lib/istio /etc/istio /etc/certs /var/run/secrets 2>/dev/null; grep mesh-vm /etc/hosts; id -u istio-proxy 2>/dev/null; true";
+    let left = scenario.vm.shell(look)?;
+    // A scenario that fails shows it.
+    eprint!("{left}");
+    Ok(left.is_empty())
 }
 
 fn new_key() -> Result<String> {

@@ -158,7 +158,7 @@ undo() {
   flush_all 2>"$d/err" || { lines <"$d/err"; return 1; }
   rm -rf "$R/token-before"
   if [ ! -e "$S/owner" ]; then
-    forget
+    forget_first
     return 0
   fi
   close
@@ -170,6 +170,11 @@ conclude() {
   flush_all && ln "$S/run/steps" "$S/run/end" && flush "$S" && return 0
   rm -f "$S/run/end"
   return 1
+}
+# The first run ever leaves nothing: what it found is put back, and what it made goes.
+forget_first() {
+  restore "$S/found" 2>"$d/err" || lines <"$d/err"
+  forget
 }
 committed() {
   # The package that a container took the place of goes at the end: its files are in the set before.
