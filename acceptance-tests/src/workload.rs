@@ -126,6 +126,13 @@ impl Workload {
             .ok()?)
     }
 
+    /// Applies a plan that was made earlier, as `terraform apply FILE` does, and returns what the provider says.
+    pub async fn apply_plan(&mut self, plan: &Plan) -> Result<Vec<Diagnostic>> {
+        let client = self.provider().await?;
+        let resource = client.resource(self.ty)?;
+        Ok(self.keep(resource.apply(plan, &self.config).await?))
+    }
+
     /// Refreshes, plans and applies, as `terraform apply` does, and returns what the provider says.
     pub async fn apply(&mut self) -> Result<Vec<Diagnostic>> {
         let client = self.provider().await?;

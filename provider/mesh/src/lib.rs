@@ -29,6 +29,7 @@ pub mod observed;
 pub mod plain;
 mod proxy_config;
 pub mod render;
+pub mod source;
 pub mod validate;
 pub mod workload;
 
@@ -56,6 +57,7 @@ pub use objects::{
 pub use observed::{Connection, ObservedObjects, ObservedVm, Seen, SeenRuntime, UnitState};
 pub use proxy_config::ProxyConfig;
 pub use render::{render, render_bundle};
+pub use source::{Source, touched};
 pub use validate::{validate, validate_bundle, validate_fleet};
 pub use workload::{
     Capture, EgressListener, Install, Interception, OutboundTraffic, Proxy, PullPolicy, Runtime,

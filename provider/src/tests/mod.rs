@@ -5,6 +5,7 @@ mod findings;
 mod fleet;
 mod hostile;
 mod input;
+mod made_of;
 mod network_path;
 mod offload;
 mod plans;
@@ -121,12 +122,13 @@ const HOST_KEY: &str =
 /// The state after a bootstrap of `config`, with what a refresh found.
 async fn state(resource: &Resource<'_>, config: &Json, drift: &Json) -> State {
     let mut object = config.clone();
+    let account = config["service_account"].as_str().unwrap_or("default");
     let output = json!({
         "id": "bookinfo/ratings-vm-1",
         "bundle_digest": "0123",
         "last_bootstrap_reasons": ["created"],
         "drift": drift,
-        "spiffe_id": "spiffe://cluster.local/ns/bookinfo/sa/default",
+        "spiffe_id": format!("spiffe://cluster.local/ns/bookinfo/sa/{account}"),
         "machine_id": "4711",
         "proxy_version": "1.31.0",
         "bootstrapped_at": "2026-01-01T00:00:00Z",

@@ -11,6 +11,7 @@ use vm::program::{Offload, Token};
 use super::plans::check;
 use super::{none, provider, state, usual, with};
 use crate::workload::archive::{self, There};
+use crate::workload::facts;
 use crate::workload::output::WorkloadOutput;
 
 /// The usual workload, carried by an archive.
@@ -31,14 +32,9 @@ async fn an_archive_is_written_anew_for_what_would_bootstrap_again_and_for_a_tok
             Update
             bootstrapped_at: "2026-01-01T00:00:00Z" -> "<unknown until apply>"
             bundle_digest: "0123" -> "<unknown until apply>"
-            cluster_id: "Kubernetes" -> "<unknown until apply>"
-            control_plane: "istiod.istio-system.svc:15012" -> "<unknown until apply>"
             last_bootstrap_reasons: ["created"] -> ["labels.version: v1 -> v2"]
             machine_id: "4711" -> null
             proxy_version: "1.31.0" -> null
-            revision: "default" -> "<unknown until apply>"
-            spiffe_id: "spiffe://cluster.local/ns/bookinfo/sa/default" -> "<unknown until apply>"
-            trust_domain: "cluster.local" -> "<unknown until apply>"
         "#]],
     )
     .await;
@@ -50,14 +46,9 @@ async fn an_archive_is_written_anew_for_what_would_bootstrap_again_and_for_a_tok
             Update
             bootstrapped_at: "2026-01-01T00:00:00Z" -> "<unknown until apply>"
             bundle_digest: "0123" -> "<unknown until apply>"
-            cluster_id: "Kubernetes" -> "<unknown until apply>"
-            control_plane: "istiod.istio-system.svc:15012" -> "<unknown until apply>"
             last_bootstrap_reasons: ["created"] -> ["bundle.token_version: 1 -> 2"]
             machine_id: "4711" -> null
             proxy_version: "1.31.0" -> null
-            revision: "default" -> "<unknown until apply>"
-            spiffe_id: "spiffe://cluster.local/ns/bookinfo/sa/default" -> "<unknown until apply>"
-            trust_domain: "cluster.local" -> "<unknown until apply>"
         "#]],
     )
     .await;
@@ -81,27 +72,17 @@ async fn from_ssh_to_an_archive_and_back_is_a_bootstrap() {
         Update
         bootstrapped_at: "2026-01-01T00:00:00Z" -> "<unknown until apply>"
         bundle_digest: "0123" -> "<unknown until apply>"
-        cluster_id: "Kubernetes" -> "<unknown until apply>"
-        control_plane: "istiod.istio-system.svc:15012" -> "<unknown until apply>"
         last_bootstrap_reasons: ["created"] -> ["bundle.path: unset -> out/ratings.tar.gz","bundle.token_version: unset -> 1","ssh: removed"]
         machine_id: "4711" -> null
         proxy_version: "1.31.0" -> null
-        revision: "default" -> "<unknown until apply>"
-        spiffe_id: "spiffe://cluster.local/ns/bookinfo/sa/default" -> "<unknown until apply>"
-        trust_domain: "cluster.local" -> "<unknown until apply>"
     "#]]).await;
     check(carried(), none(), usual(), expect![[r#"
         Update
         bootstrapped_at: "2026-01-01T00:00:00Z" -> "<unknown until apply>"
         bundle_digest: "0123" -> "<unknown until apply>"
-        cluster_id: "Kubernetes" -> "<unknown until apply>"
-        control_plane: "istiod.istio-system.svc:15012" -> "<unknown until apply>"
         last_bootstrap_reasons: ["created"] -> ["bundle.path: out/ratings.tar.gz -> unset","bundle.token_version: 1 -> unset","ssh: added"]
         machine_id: "4711" -> "<unknown until apply>"
         proxy_version: "1.31.0" -> "<unknown until apply>"
-        revision: "default" -> "<unknown until apply>"
-        spiffe_id: "spiffe://cluster.local/ns/bookinfo/sa/default" -> "<unknown until apply>"
-        trust_domain: "cluster.local" -> "<unknown until apply>"
     "#]]).await;
 }
 
@@ -113,15 +94,11 @@ async fn a_mesh_that_changed_since_the_archive_was_written_is_a_reason() {
         Update
         bootstrapped_at: "2026-01-01T00:00:00Z" -> "<unknown until apply>"
         bundle_digest: "0123" -> "<unknown until apply>"
-        cluster_id: "Kubernetes" -> "<unknown until apply>"
-        control_plane: "istiod.istio-system.svc:15012" -> "<unknown until apply>"
         drift: {"objects":[],"vm":["mesh: revision is 'default', should be 'canary'"]} -> {"objects":[],"vm":[]}
         last_bootstrap_reasons: ["created"] -> ["drift: mesh: revision is 'default', should be 'canary'"]
         machine_id: "4711" -> null
         proxy_version: "1.31.0" -> null
         revision: "default" -> "<unknown until apply>"
-        spiffe_id: "spiffe://cluster.local/ns/bookinfo/sa/default" -> "<unknown until apply>"
-        trust_domain: "cluster.local" -> "<unknown until apply>"
     "#]]).await;
 }
 
@@ -150,7 +127,7 @@ fn an_archive_differs_from_a_mesh_that_says_something_else_and_from_no_other() {
         bundle_digest: Value::Null,
         ..before.clone()
     };
-    assert_eq!(archive::drift(&before, &now), Vec::<String>::new());
+    assert_eq!(facts::drift(&before, &now), Vec::<String>::new());
     let now = WorkloadOutput {
         revision: Value::Known("canary".into()),
         control_plane: Value::Known("istiod-canary.istio-system.svc:15012".into()),
@@ -160,7 +137,7 @@ fn an_archive_differs_from_a_mesh_that_says_something_else_and_from_no_other() {
         "mesh: revision is 'default', should be 'canary'",
         "mesh: control_plane is 'istiod.istio-system.svc:15012', should be 'istiod-canary.istio-system.svc:15012'",
     ];
-    assert_eq!(archive::drift(&before, &now), lines);
+    assert_eq!(facts::drift(&before, &now), lines);
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use crate::workload::convert;
 use crate::workload::input::WorkloadInput;
 
 /// For each leaf: another value that is allowed there.
-fn others() -> Vec<(&'static str, Json)> {
+pub(super) fn others() -> Vec<(&'static str, Json)> {
     [of_the_objects(), of_the_proxy(), of_the_vm()].concat()
 }
 
@@ -114,7 +114,7 @@ fn of_the_vm() -> Vec<(&'static str, Json)> {
             "/ssh/bastion/through/0/insecure_ignore_host_key",
             json!(true),
         ),
-        ("/proxy/runtime", json!("docker")),
+        ("/proxy/runtime", json!("podman")),
         ("/proxy/image", json!("istio/proxyv2:1.32.0")),
         ("/proxy/pull_policy", json!("Always")),
         ("/proxy/interception", json!("none")),
@@ -198,7 +198,7 @@ fn the_rule_of_every_attribute_is_what_rendering_shows() {
 }
 
 /// Returns the workload in which an attribute matters most.
-fn sample(pointer: &str) -> Json {
+pub(super) fn sample(pointer: &str) -> Json {
     match pointer {
         // Of a container, which has no package.
         "/proxy/runtime" | "/proxy/image" | "/proxy/pull_policy" => {
@@ -250,7 +250,7 @@ fn checked(check: Json) -> Json {
     with(full(), "/health_check", check)
 }
 
-fn rendered(config: &Json) -> mesh::Desired {
+pub(super) fn rendered(config: &Json) -> mesh::Desired {
     let raw = raw(config);
     let mut problems = Diagnostics::none();
     let input = <WorkloadInput as Shape<Effect>>::read(&raw, &Path::root(), &mut problems).unwrap();
@@ -274,7 +274,7 @@ pub(super) fn raw(json: &Json) -> Raw {
     }
 }
 
-fn facts() -> Facts {
+pub(super) fn facts() -> Facts {
     Facts {
         istio_namespace: "istio-system".into(),
         revision: "default".into(),

@@ -79,26 +79,6 @@ pub(super) fn path(input: &WorkloadInput) -> Option<&str> {
     bundle.path.known().map(String::as_str)
 }
 
-/// Returns what the cluster says of the mesh by now, where that is not what the archive was written
-/// for. That the file is gone is no difference: it was carried away.
-pub(crate) fn drift(before: &WorkloadOutput, now: &WorkloadOutput) -> Vec<String> {
-    let facts = [
-        ("revision", &before.revision, &now.revision),
-        ("cluster_id", &before.cluster_id, &now.cluster_id),
-        ("trust_domain", &before.trust_domain, &now.trust_domain),
-        ("control_plane", &before.control_plane, &now.control_plane),
-    ];
-    let differs = facts
-        .into_iter()
-        .filter(|(_, is, should_be)| is != should_be);
-    differs
-        .filter_map(|(name, is, should_be)| {
-            let (is, should_be) = (is.known()?, should_be.known()?);
-            Some(mesh::drift::of_fact(name, is, should_be))
-        })
-        .collect()
-}
-
 /// Tells that a workload is reached in two ways.
 pub(super) fn check(input: &WorkloadInput) -> Diagnostics {
     if input.ssh.known().is_none() || input.bundle.known().is_none() {

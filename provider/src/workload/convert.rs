@@ -25,7 +25,7 @@ pub(crate) fn workload(input: &WorkloadInput) -> Option<Workload> {
         instance_ip: text(&input.instance_ip),
         labels: texts(&input.labels),
         annotations: input.annotations.known().cloned().unwrap_or_default(),
-        service_account: text(&input.service_account).or_else(|| "default".parse().ok())?,
+        service_account: service_account(input)?,
         network: text(&input.network),
         locality: text(&input.locality),
         weight: input.weight.known().copied(),
@@ -43,6 +43,11 @@ pub(crate) fn workload(input: &WorkloadInput) -> Option<Workload> {
         health_check: input.health_check.known().map(health_check),
         proxy: proxy(input.proxy.known().unwrap_or(&ProxyInput::default())),
     })
+}
+
+/// Returns the service account, which Kubernetes makes for each namespace where the user names none.
+pub(crate) fn service_account(input: &WorkloadInput) -> Option<Name> {
+    text(&input.service_account).or_else(|| "default".parse().ok())
 }
 
 /// Returns namespace and name; `None` while one is unknown.

@@ -10,10 +10,10 @@ use vm::Wait;
 use super::archive;
 use super::clean::{Cleaning, left_behind};
 use super::convert;
+use super::findings;
 use super::input::{SshInput, WorkloadInput};
 use super::leaf::OnDestroy;
 use super::output::WorkloadOutput;
-use super::plan;
 use super::prepare::Prepared;
 use super::update::Update;
 use crate::context::Context;
@@ -136,7 +136,7 @@ fn touched<'a>(prior: &'a WorkloadInput, output: &WorkloadOutput) -> Option<&'a 
         .on_destroy
         .known()
         .is_some_and(|choice| choice.0 == OnDestroy::Keep);
-    let touched = !output.machine_id.is_null() || !plan::drift(output).vm.is_empty();
+    let touched = findings::is_touched(output);
     prior.ssh.known().filter(|_| touched && !keep)
 }
 

@@ -2,7 +2,8 @@
 
 use mesh::drift::Line;
 use mesh::names::Id;
-use mesh::{Cause, Drift, ObservedObjects, Problem, Workload, plain};
+use mesh::{Cause, Drift, ObservedObjects, ObservedVm, Problem, Workload, plain, source};
+use tfplugin::Value;
 
 use super::join::UNFINISHED;
 use super::output::WorkloadOutput;
@@ -26,7 +27,29 @@ const LONGEST: usize = 400;
 
 /// Whether the VM was changed by us, as far as the state knows.
 pub(crate) fn is_touched(output: &WorkloadOutput) -> bool {
-    !output.machine_id.is_null() || !drift(output).vm.is_empty()
+    let lines = drift(output).vm;
+    !output.machine_id.is_null() || lines.iter().any(|line| !source::is_fact(line))
+}
+
+/// Returns the version of the proxy. Where the user asks for a certain one, that of the last bootstrap stays, and
+/// another is drift; else any is as good, and the one that is there counts.
+pub(crate) fn version(
+    output: &WorkloadOutput,
+    workload: &Workload,
+    seen: Option<&ObservedVm>,
+) -> Value<String> {
+    let proxy = &workload.proxy;
+    let is_chosen = proxy.install.is_some() || proxy.version.is_some();
+    let same = |vm: &&ObservedVm| {
+        let owner = vm.owner.as_ref();
+        output.machine_id.known() == Some(&vm.machine_id)
+            && owner.is_some_and(|owner| owner.id == workload.id)
+    };
+    let seen = seen.filter(same).and_then(|vm| vm.runtime.version.clone());
+    match seen {
+        Some(version) if !is_chosen => Value::Known(version),
+        _ => output.proxy_version.clone(),
+    }
 }
 
 /// Whether nothing is left of a workload: no object, and no VM that was ever changed.

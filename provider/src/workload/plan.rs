@@ -1,15 +1,14 @@
 //! The plan: pure. It works with no cluster, no VM and an address that is not known yet.
 
 use mesh::{Change, Drift, Edit, Effect};
-use tfplugin::{
-    Changed, Diagnostic, Diagnostics, Planned, Stage, Value, all_unknown, unknown_from,
-};
+use tfplugin::{Changed, Diagnostic, Diagnostics, Planned, Stage, Value, all_unknown};
 
 use super::VmWorkload;
 use super::convert;
 use super::input::WorkloadInput;
 use super::leaf::OnDestroy;
 use super::output::{DriftOutput, WorkloadOutput};
+use super::planned;
 use crate::diagnose::coded;
 use crate::ssh;
 
@@ -162,15 +161,27 @@ fn updated(
     };
     Planned {
         diagnostics,
-        ..Planned::new(changed(output, next, change))
+        ..Planned::new(outcome(output, next, edits, change))
     }
 }
 
-fn changed(output: &WorkloadOutput, next: &WorkloadInput, change: Change) -> WorkloadOutput {
+/// Returns what an update makes of the output, as far as that can be known before it.
+pub(super) fn outcome(
+    output: &WorkloadOutput,
+    next: &WorkloadInput,
+    edits: &[Changed<Effect>],
+    change: Change,
+) -> WorkloadOutput {
     if change.effect == Effect::Nothing {
         return output.clone();
     }
-    let mut planned = unknown_from(output, &change.effect.min(Effect::Rebootstrap));
+    let mut planned = if change.effect >= Effect::Rebootstrap {
+        let edits: Vec<String> = edits.iter().map(|edit| edit.at.to_string()).collect();
+        let touched = mesh::touched(edits.iter().map(String::as_str), &drift(output).vm);
+        planned::before_bootstrap(output, next, &touched)
+    } else {
+        output.clone()
+    };
     planned.drift = held_output(change.held);
     if change.effect >= Effect::Rebootstrap {
         planned.last_bootstrap_reasons = change.reasons.map_or(Value::Unknown, Value::Known);

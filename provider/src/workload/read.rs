@@ -13,6 +13,7 @@ use vm::{VmError, Wait};
 use super::archive;
 use super::bootstrap::IDLE;
 use super::convert;
+use super::facts;
 use super::findings;
 use super::input::WorkloadInput;
 use super::join::told;
@@ -126,13 +127,14 @@ async fn refreshed(
     let mut found = compare(&prepared, &before, input, seen.as_ref());
     findings::note_stranger(&mut found.vm, &before, strange);
     if archive::path(input).is_some() {
-        found.vm = archive::drift(&before, &told(&prepared, vec![]));
+        found.vm.clear();
     }
+    facts::note(&mut found.vm, &before, &told(&prepared, vec![]));
     let digest = prepared.desired.bundle.digest().to_string();
     let same = before.bundle_digest.known() == Some(&digest);
     findings::keep_held(&mut found.vm, &before, same);
     findings::note_taken_away(&mut found.vm, &before);
-    Ok((outcome(&prepared, before, found), warnings))
+    Ok((outcome(&prepared, before, found, seen.as_ref()), warnings))
 }
 
 /// Returns how all that was seen differs from what should be.
@@ -190,7 +192,12 @@ fn against(problems: Vec<Problem>) -> Diagnostics {
 }
 
 /// Returns the output with the drift found; what an import left open comes from the facts.
-fn outcome(prepared: &Prepared<'_>, before: WorkloadOutput, found: Drift) -> WorkloadOutput {
+fn outcome(
+    prepared: &Prepared<'_>,
+    before: WorkloadOutput,
+    found: Drift,
+    seen: Option<&ObservedVm>,
+) -> WorkloadOutput {
     let drift = drift_output(found);
     if before.spiffe_id.is_null() {
         return WorkloadOutput {
@@ -198,7 +205,11 @@ fn outcome(prepared: &Prepared<'_>, before: WorkloadOutput, found: Drift) -> Wor
             ..told(prepared, vec![])
         };
     }
-    WorkloadOutput { drift, ..before }
+    WorkloadOutput {
+        drift,
+        proxy_version: findings::version(&before, &prepared.workload, seen),
+        ..before
+    }
 }
 
 /// Why a VM could not be looked at.

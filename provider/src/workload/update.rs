@@ -13,6 +13,7 @@ use super::input::WorkloadInput;
 use super::join::{connect, joined, look, told, unfinished};
 use super::output::WorkloadOutput;
 use super::plan::{self, drift_output, held_output, without_vm};
+use super::planned;
 use super::prepare::Prepared;
 use crate::context::Context;
 use crate::diagnose;
@@ -33,6 +34,23 @@ pub(super) async fn update(
     reached: &mut Option<WorkloadOutput>,
 ) -> Done {
     let change = plan::change(update.prior, update.output, update.next, update.edits);
+    let planned = plan::outcome(update.output, update.next, update.edits, change.clone());
+    let mut told = carry_out(context, update, change, deadline, reached).await?;
+    if let Some(output) = reached {
+        let (kept, warning) = planned::kept(&planned, output);
+        *output = kept;
+        told.extend(warning);
+    }
+    Ok(told)
+}
+
+async fn carry_out(
+    context: &Context,
+    update: &Update<'_>,
+    change: Change,
+    deadline: Instant,
+    reached: &mut Option<WorkloadOutput>,
+) -> Done {
     match change.effect {
         Effect::Nothing => {
             *reached = Some(update.output.clone());

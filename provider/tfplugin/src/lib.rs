@@ -32,7 +32,10 @@ pub use data_source::{DataRegistration, DataSource, Found, data_source};
 pub use diagnostic::{Diagnostic, Diagnostics, Done, Severity};
 pub use edits::{Changed, edits};
 pub use ephemeral::{EphemeralRegistration, EphemeralResource, Lease, Opened, ephemeral_resource};
-pub use object::{Attribute, Mode, Object, Shape, Type, all_unknown, field, kind_of, unknown_from};
+pub use object::{
+    Attribute, Mode, Object, Shape, Type, all_unknown, field, filled, kind_of, unknown_from,
+    unknown_where,
+};
 pub use path::{Path, Paths, Step};
 pub use provider::Provider;
 pub use resource::{Import, ImportId, Planned, Resource, Stage};

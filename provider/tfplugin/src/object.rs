@@ -118,27 +118,47 @@ pub fn field<E, T: Shape<E>>(
 
 /// Returns an object with every attribute unknown: what a new resource's output is in a plan.
 pub fn all_unknown<E, O: Object<E> + Clone + Default>() -> O {
-    rewritten(&O::default(), |_| true)
+    unknown_where(&O::default(), |_, _| true)
 }
 
 /// Returns the object with every attribute unknown whose rule is at most the effect: the rest keeps its value.
 ///
 /// `Computed digest: String => Rebootstrap` is unknown from `Rebootstrap` on.
 pub fn unknown_from<E: Ord, O: Object<E> + Clone>(object: &O, effect: &E) -> O {
-    rewritten(object, |attribute: &Attribute<E>| {
+    unknown_where(object, |attribute: &Attribute<E>, _| {
         attribute.effect <= *effect
     })
 }
 
-fn rewritten<E, O: Object<E> + Clone>(object: &O, is_unknown: impl Fn(&Attribute<E>) -> bool) -> O {
+/// Returns the object with every attribute unknown that the rule picks, by its declaration and its value: the rest
+/// keeps its value.
+pub fn unknown_where<E, O: Object<E> + Clone>(
+    object: &O,
+    is_unknown: impl Fn(&Attribute<E>, &Raw) -> bool,
+) -> O {
     let Raw::Map(mut fields) = object.write() else {
         return object.clone();
     };
-    for attribute in O::attributes()
-        .iter()
-        .filter(|attribute| is_unknown(attribute))
-    {
-        fields.insert(attribute.name.to_owned(), Raw::Unknown);
+    for attribute in O::attributes() {
+        let value = fields.entry(attribute.name.to_owned()).or_insert(Raw::Null);
+        if is_unknown(&attribute, value) {
+            *value = Raw::Unknown;
+        }
+    }
+    O::read(&Raw::Map(fields), &Path::root(), &mut Diagnostics::none())
+        .unwrap_or_else(|| object.clone())
+}
+
+/// Returns the object with every attribute that is unknown taken from another one.
+pub fn filled<E, O: Object<E> + Clone>(object: &O, from: &O) -> O {
+    let (Raw::Map(mut fields), Raw::Map(known)) = (object.write(), from.write()) else {
+        return object.clone();
+    };
+    for (name, value) in known {
+        let field = fields.entry(name).or_insert(Raw::Unknown);
+        if field.has_unknown() {
+            *field = value;
+        }
     }
     O::read(&Raw::Map(fields), &Path::root(), &mut Diagnostics::none())
         .unwrap_or_else(|| object.clone())

@@ -20,6 +20,8 @@ fn pairs() -> Vec<(&'static str, &'static str)> {
 fn a_line_of_a_former_version_means_what_one_of_today_does() {
     for (former, today) in pairs() {
         assert_eq!(Line::of(former), Line::of(today), "{former}");
+        let touched = |line: &str| mesh::touched([], &[line.to_owned()]);
+        assert_eq!(touched(former), touched(today), "{former}");
     }
 }
 

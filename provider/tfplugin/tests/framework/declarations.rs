@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use expect_test::{Expect, expect};
 use proto::tfplugin6::{self as wire, provider_server::Provider as _, schema::Attribute};
 use tfplugin::{
-    Diagnostics, Object, Path, Raw, SecretText, Server, Shape, Value, edits, unknown_from,
+    Diagnostics, Object, Path, Raw, SecretText, Server, Shape, Value, edits, filled, unknown_from,
+    unknown_where,
 };
 use tonic::Request;
 
@@ -221,6 +222,35 @@ fn an_effect_makes_the_outputs_of_weaker_rules_unknown() {
             ..output
         }
     );
+}
+
+#[test]
+fn what_is_unknown_is_picked_by_declaration_and_value_and_filled_in_later() {
+    let output = ThingOutput {
+        id: "a".to_owned().into(),
+        revision: 1.into(),
+        drift: Value::Null,
+    };
+    let planned: ThingOutput =
+        unknown_where(&output, |attribute: &tfplugin::Attribute<Effect>, value| {
+            attribute.name == "revision" || *value == Raw::Null
+        });
+    let expected = ThingOutput {
+        revision: Value::Unknown,
+        drift: Value::Unknown,
+        ..output
+    };
+    assert_eq!(planned, expected);
+    let reached = ThingOutput {
+        id: "b".to_owned().into(),
+        revision: 2.into(),
+        drift: vec![].into(),
+    };
+    let expected = ThingOutput {
+        id: planned.id.clone(),
+        ..reached.clone()
+    };
+    assert_eq!(filled::<Effect, _>(&planned, &reached), expected);
 }
 
 #[test]
