@@ -8,6 +8,7 @@ mod codegen;
 mod demo;
 mod docs;
 mod examples;
+mod fresh;
 #[cfg(test)]
 mod imports;
 mod install;
@@ -25,7 +26,9 @@ mod tools;
 
 const USAGE: &str = "usage: cargo xtask COMMAND
 
-  demo [--keep]         examples/talk-demo on a real mesh, step by step; --keep: leaves it up
+  demo [--keep] [--name NAME]
+                        examples/talk-demo on a real mesh, step by step; --keep: leaves it up
+  fresh [--keep]        set-up and demo as on a machine that has built and fetched nothing; --keep: leaves its files
   test [--unit]         runs everything that must hold; --unit: what needs neither root nor the bed
   install [--dir DIR]   puts the release binary where `terraform init` finds it, or into a mirror
   testbed up|exec|status|down
@@ -39,6 +42,7 @@ fn main() -> ExitCode {
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let result = match args.as_slice() {
         ["demo", rest @ ..] => demo::run(rest),
+        ["fresh", rest @ ..] => fresh::run(rest),
         ["test", rest @ ..] => test::run(rest),
         ["install", rest @ ..] => install::run(rest),
         ["testbed", rest @ ..] => testbed::run(rest).map_err(Into::into),

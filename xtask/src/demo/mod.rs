@@ -18,7 +18,7 @@ use crate::testbed::bring_up;
 use crate::tools;
 use show::{say, title};
 
-/// The demo's bed; others may run beside it.
+/// The demo's bed, unless another name is given; others may run beside it.
 const BED: &str = "demo";
 
 /// Brings the bed up, plays the demo, takes the bed down.
@@ -26,17 +26,19 @@ const BED: &str = "demo";
 /// # Errors
 /// An unknown argument, something that is missing on this machine, or what did not come out as it should.
 pub(crate) fn run(args: &[&str]) -> std::result::Result<(), Box<dyn Error>> {
-    let keep = match args {
-        [] => false,
-        ["--keep"] => true,
-        _ => return Err("usage: cargo xtask demo [--keep]".into()),
+    let (keep, name) = match args {
+        [] => (false, BED),
+        ["--keep"] => (true, BED),
+        ["--name", name] => (false, *name),
+        ["--keep", "--name", name] | ["--name", name, "--keep"] => (true, *name),
+        _ => return Err("usage: cargo xtask demo [--keep] [--name NAME]".into()),
     };
     let start = Instant::now();
     tools::provide(&[], tools::Bed::Needed)?;
-    let bed = up()?;
+    let bed = up(name)?;
     let played = play(&bed);
     if keep {
-        say(&by_hand(&bed));
+        say(&by_hand(&bed, name));
     } else {
         eprintln!("demo: taking the bed down");
         bed.down().map_err(|error| error.chain())?;
@@ -49,9 +51,9 @@ pub(crate) fn run(args: &[&str]) -> std::result::Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn up() -> std::result::Result<Bed, String> {
+fn up(name: &str) -> std::result::Result<Bed, String> {
     let options = Options {
-        name: BED.into(),
+        name: name.into(),
         vms: 1,
         pods: 1,
     };
@@ -95,7 +97,7 @@ fn play(bed: &Bed) -> Result<()> {
 }
 
 /// Returns how to go on by hand.
-fn by_hand(bed: &Bed) -> String {
+fn by_hand(bed: &Bed, name: &str) -> String {
     let root = root().display();
     let folder = bed.folder().join("talk-demo");
     let config = bed.document()["terraform_cli_config"]
@@ -116,11 +118,11 @@ fn by_hand(bed: &Bed) -> String {
 
   In {root}:
 
-    cargo xtask testbed exec --name {BED} vm-1 -- systemctl status istio
-    cargo xtask testbed exec --name {BED} vm-1 -- bash
-    cargo xtask testbed exec --name {BED} pod-1 -- curl --silent http://ratings.vm.bookinfo:9080/ratings/7
-    cargo xtask testbed exec --name {BED} vm-1 -- curl --silent http://pod-1.bookinfo:9080/hello
-    cargo xtask testbed down --name {BED}     # takes everything down
+    cargo xtask testbed exec --name {name} vm-1 -- systemctl status istio
+    cargo xtask testbed exec --name {name} vm-1 -- bash
+    cargo xtask testbed exec --name {name} pod-1 -- curl --silent http://ratings.vm.bookinfo:9080/ratings/7
+    cargo xtask testbed exec --name {name} vm-1 -- curl --silent http://pod-1.bookinfo:9080/hello
+    cargo xtask testbed down --name {name}     # takes everything down
 ",
         folder = folder.display(),
         kubeconfig = kubectl.kubeconfig().display(),
