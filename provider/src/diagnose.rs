@@ -90,6 +90,12 @@ pub(crate) fn cluster(error: &ClusterError) -> Diagnostic {
             "Leave them out of the configuration, let the owner give them up, or set field_manager.force_conflicts.",
         ),
         E::Exists { .. } => ("cluster-exists", "The object exists already", ""),
+        E::Terminating { .. } => (
+            "cluster-terminating",
+            "An object is still being deleted",
+            "Whoever set its finalizers removes them once it has cleaned up: see the log of that controller, or, if \
+             it is gone for good, remove the finalizers with kubectl. Then run the same again.",
+        ),
         E::Invalid { .. } => (
             "cluster-invalid",
             "The API server refuses the object",

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use cluster::{Applied, Cluster, ClusterError, Doomed, Force};
 use mesh::{Id, Kind, Manifest, Mark, ObservedObjects};
 use tfplugin::{Diagnostic, Diagnostics, Value};
+use tokio::time::Instant;
 
 use crate::diagnose;
 use crate::workload::input::FieldManagerInput;
@@ -13,6 +14,8 @@ use crate::workload::input::FieldManagerInput;
 pub(crate) struct Writer<'a> {
     cluster: &'a Cluster,
     mark: Mark,
+    /// Until when a deletion waits for an object that finalizers hold.
+    deadline: Instant,
     /// How conflicts with other owners of a field are treated.
     force: Force,
     /// Objects of an import that no apply has taken over yet.
@@ -36,10 +39,12 @@ impl<'a> Writer<'a> {
         cluster: &'a Cluster,
         mark: Mark,
         field_manager: &Value<FieldManagerInput>,
+        deadline: Instant,
     ) -> Self {
         Self {
             cluster,
             mark,
+            deadline,
             force: force(field_manager),
             imported: vec![],
             agreed: vec![],
@@ -145,8 +150,20 @@ impl<'a> Writer<'a> {
                 id,
             })
             .collect();
-        self.cluster.delete(&doomed).await
+        self.cluster.delete(&doomed, self.deadline).await
     }
+}
+
+/// Refuses to write objects whose deletion has begun: they would be gone soon after.
+pub(crate) fn refuse_dying(
+    ids: impl IntoIterator<Item = (Kind, Id)>,
+    observed: &ObservedObjects,
+) -> Result<(), Diagnostic> {
+    let dying = ids.into_iter().find_map(|(kind, id)| {
+        let object = observed.get(kind, &id.name)?;
+        cluster::being_deleted(kind, &id, object)
+    });
+    dying.map_or(Ok(()), |error| Err(diagnose::cluster(&error)))
 }
 
 fn force(field_manager: &Value<FieldManagerInput>) -> Force {

@@ -2,6 +2,7 @@
 
 use mesh::{Id, Kind, Manifest, Mark};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use crate::call::{Call, Resource, Verb};
 use crate::connect::Cluster;
@@ -143,25 +144,35 @@ impl Cluster {
             _ => !is_ours(object),
         };
         match self.get(&call(Verb::Get, *kind, id)).await? {
-            Some(object) if other(&object) => Err(foreign(apply.clone(), id)),
+            Some(object) if other(&object) => {
+                Err(terminating(apply, &object).unwrap_or_else(|| foreign(apply.clone(), id)))
+            }
             _ => Ok(()),
         }
     }
 
-    /// Deletes objects in their order. One that is absent is fine; one that neither carries our
-    /// label nor has the known uid is an error and stays.
-    pub async fn delete(&self, doomed: &[Doomed]) -> Result<(), ClusterError> {
+    /// Deletes objects in their order and waits until they are gone. One that is absent is fine; one
+    /// that neither carries our label nor has the known uid is an error and stays.
+    ///
+    /// # Errors
+    /// Also an object that is still there at the deadline, since finalizers hold it.
+    pub async fn delete(&self, doomed: &[Doomed], deadline: Instant) -> Result<(), ClusterError> {
+        let mut dying = Vec::new();
         for one in doomed {
-            self.delete_one(one).await?;
+            dying.extend(self.delete_one(one).await?);
+        }
+        for (call, uid) in dying {
+            self.gone(&call, &uid, deadline).await?;
         }
         Ok(())
     }
 
-    async fn delete_one(&self, doomed: &Doomed) -> Result<(), ClusterError> {
+    /// Returns the deletion and the object's uid if the object is not gone at once.
+    async fn delete_one(&self, doomed: &Doomed) -> Result<Option<(Call, String)>, ClusterError> {
         let Doomed { kind, id, .. } = doomed;
         let kind = *kind;
         let Some(object) = self.get(&call(Verb::Get, kind, id)).await? else {
-            return Ok(());
+            return Ok(None);
         };
         let call = call(Verb::Delete, kind, id);
         let uid = uid(&object);
@@ -179,8 +190,10 @@ impl Cluster {
         let done = self.send(&call, request).await;
         self.listings().forget(&(kind, id.namespace.clone()));
         match done {
-            Err(error) if !error.is_not_found() => Err(error),
-            _ => Ok(()),
+            // The answer is a Status where the object is gone, and the object itself where it is not.
+            Ok(answer) => Ok(self::uid(&answer).map(|uid| (call, uid.to_owned()))),
+            Err(error) if error.is_not_found() => Ok(None),
+            Err(error) => Err(error),
         }
     }
 }
@@ -204,6 +217,26 @@ fn call(verb: Verb, kind: Kind, id: &Id) -> Call {
         id.namespace.as_str(),
         id.name.as_str(),
     )
+}
+
+/// Returns the error for an object whose deletion has begun: what is written to it goes with it.
+pub fn being_deleted(kind: Kind, id: &Id, object: &Value) -> Option<ClusterError> {
+    terminating(&call(Verb::Patch, kind, id), object)
+}
+
+fn terminating(call: &Call, object: &Value) -> Option<ClusterError> {
+    let begun = object["metadata"]["deletionTimestamp"].is_string();
+    begun.then(|| ClusterError::Terminating {
+        call: call.clone(),
+        finalizers: finalizers(object),
+    })
+}
+
+/// Returns what has to be done before the API server removes an object.
+pub(crate) fn finalizers(object: &Value) -> Vec<String> {
+    let names = object["metadata"]["finalizers"].as_array();
+    let names = names.into_iter().flatten().filter_map(Value::as_str);
+    names.map(str::to_owned).collect()
 }
 
 fn foreign(call: Call, id: &Id) -> ClusterError {

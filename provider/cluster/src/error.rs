@@ -110,6 +110,14 @@ pub enum ClusterError {
         /// What `terraform import` takes.
         import_id: String,
     },
+    /// The object is there, but its deletion has begun.
+    #[error("cannot {call}: it is being deleted{}", held_by(.finalizers))]
+    Terminating {
+        /// What was asked.
+        call: Call,
+        /// What the API server keeps it for.
+        finalizers: Vec<String>,
+    },
     /// 400 or 422: the server's schema refuses the object.
     #[error("cannot {call}: {message}")]
     Invalid {
@@ -209,6 +217,13 @@ pub struct FieldCause {
     pub field: String,
     /// Why.
     pub message: String,
+}
+
+fn held_by(finalizers: &[String]) -> String {
+    if finalizers.is_empty() {
+        return String::new();
+    }
+    format!(" and held by its finalizers {}", finalizers.join(", "))
 }
 
 fn joined<T: fmt::Display>(parts: &[T]) -> String {

@@ -8,6 +8,7 @@ use mesh::{Connection, Id, Kind};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
+use crate::apply::finalizers;
 use crate::call::{Call, ENTRY_STATUS, Resource, Verb};
 use crate::connect::Cluster;
 use crate::error::ClusterError;
@@ -74,6 +75,36 @@ impl Cluster {
         let request = call.request_with("", "application/merge-patch+json", &body);
         let request = request.map_err(|error| unsendable(&call, &error))?;
         self.send(&call, request).await.map(drop)
+    }
+
+    /// Waits until the object of a deletion is gone: the API server keeps one that has finalizers.
+    pub(crate) async fn gone(
+        &self,
+        deletion: &Call,
+        uid: &str,
+        deadline: Instant,
+    ) -> Result<(), ClusterError> {
+        let get = Call {
+            verb: Verb::Get,
+            ..deletion.clone()
+        };
+        loop {
+            match self.get(&get).await {
+                Ok(None) => return Ok(()),
+                // Another one of that name, made in the meantime.
+                Ok(Some(object)) if object["metadata"]["uid"] != uid => return Ok(()),
+                Ok(Some(object)) if Instant::now() >= deadline => {
+                    return Err(ClusterError::Terminating {
+                        call: deletion.clone(),
+                        finalizers: finalizers(&object),
+                    });
+                }
+                Ok(Some(_)) => {}
+                Err(error) if passes(&error) && Instant::now() < deadline => {}
+                Err(error) => return Err(error),
+            }
+            sleep(PAUSE.min(deadline.saturating_duration_since(Instant::now()))).await;
+        }
     }
 
     async fn follow(

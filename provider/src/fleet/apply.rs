@@ -1,8 +1,9 @@
 //! Create, update and delete: objects only.
 
 use cluster::Cluster;
-use mesh::{Fleet, Id, Manifest, ObservedObjects};
+use mesh::{Fleet, Id, Kind, Manifest, ObservedObjects};
 use tfplugin::{Diagnostic, Diagnostics, Done, Paths, Value};
+use tokio::time::Instant;
 
 use super::convert;
 use super::input::FleetInput;
@@ -22,18 +23,24 @@ struct Prepared<'a> {
 
 impl<'a> Prepared<'a> {
     /// Asks the cluster, and tells everything that stands against the fleet at once.
-    async fn new(context: &'a Context, input: &FleetInput) -> Result<Self, Diagnostics> {
+    async fn new(
+        context: &'a Context,
+        input: &FleetInput,
+        deadline: Instant,
+    ) -> Result<Self, Diagnostics> {
         let cluster = context.cluster().await?;
         let fleet = convert::fleet(input).ok_or_else(incomplete)?;
         let observed = observe(cluster, &fleet).await?;
+        let objects = mesh::fleet_objects(&fleet);
+        writer::refuse_dying(ids(&objects), &observed)?;
         let mut problems = mesh::validate_fleet(&fleet);
         problems.extend(mesh::taken_objects(&fleet, &observed));
         if !problems.is_empty() {
             return Err(super::invalid(problems, &Paths::default()));
         }
         Ok(Self {
-            objects: mesh::fleet_objects(&fleet),
-            writer: Writer::new(cluster, fleet.mark(), &input.field_manager),
+            objects,
+            writer: Writer::new(cluster, fleet.mark(), &input.field_manager, deadline),
             fleet,
             observed,
         })
@@ -44,17 +51,15 @@ impl<'a> Prepared<'a> {
 pub(super) async fn create(
     context: &Context,
     next: &FleetInput,
+    deadline: Instant,
     reached: &mut Option<FleetOutput>,
 ) -> Done {
-    let prepared = Prepared::new(context, next).await?;
+    let prepared = Prepared::new(context, next, deadline).await?;
     let id = &prepared.fleet.id;
     let mark = prepared.fleet.mark();
-    if prepared
-        .observed
-        .marked(&id.namespace, &mark)
-        .next()
-        .is_some()
-    {
+    let marked: Vec<_> = prepared.observed.marked(&id.namespace, &mark).collect();
+    if !marked.is_empty() {
+        writer::refuse_dying(marked, &prepared.observed)?;
         return Err(exists(id).into());
     }
     *reached = Some(output(id));
@@ -78,14 +83,14 @@ pub(super) async fn update(
     prior: &FleetInput,
     before: &FleetOutput,
     next: &FleetInput,
+    deadline: Instant,
     reached: &mut Option<FleetOutput>,
 ) -> Done {
-    let mut prepared = Prepared::new(context, next).await?;
+    let mut prepared = Prepared::new(context, next, deadline).await?;
     let declared = convert::fleet(prior)
         .map(|prior| mesh::fleet_objects(&prior))
         .unwrap_or_default();
-    let ids = declared.iter().map(|of| (of.kind, of.id.clone()));
-    let ids: Vec<_> = ids.collect();
+    let ids = ids(&declared);
     prepared.writer.agreed = drift(before);
     prepared
         .writer
@@ -105,6 +110,7 @@ pub(super) async fn update(
 pub(super) async fn delete(
     context: &Context,
     prior: &FleetInput,
+    deadline: Instant,
     reached: &mut Option<FleetOutput>,
 ) -> Done {
     let cluster = context.cluster().await?;
@@ -113,12 +119,11 @@ pub(super) async fn delete(
     let told = |error| diagnose::cluster(&error);
     let observed = observe(cluster, &fleet).await?;
     let members = cluster.members(&fleet.id).await.map_err(told)?;
-    let declared = mesh::fleet_objects(&fleet).into_iter();
-    let ids = declared
-        .map(|of| (of.kind, of.id))
+    let ids = ids(&mesh::fleet_objects(&fleet))
+        .into_iter()
         .chain(observed.marked(&fleet.id.namespace, &mark));
     let (doomed, foreign) = writer::doomed(&mark, ids, &observed, false);
-    cluster.delete(&doomed).await.map_err(told)?;
+    cluster.delete(&doomed, deadline).await.map_err(told)?;
     *reached = None;
     let left = (!members.is_empty()).then(|| left_alone(&fleet.id, &members));
     let foreign = foreign.iter().map(|of| writer::not_ours(&mark, of));
@@ -130,10 +135,14 @@ pub(super) async fn observe(
     cluster: &Cluster,
     fleet: &Fleet,
 ) -> Result<ObservedObjects, Diagnostic> {
-    let wanted = mesh::fleet_objects(fleet).into_iter();
-    let wanted: Vec<_> = wanted.map(|of| (of.kind, of.id)).collect();
+    let wanted = ids(&mesh::fleet_objects(fleet));
     let observed = cluster.observe_fleet(&fleet.id, &wanted).await;
     observed.map_err(|error| diagnose::cluster(&error))
+}
+
+fn ids(objects: &[Manifest]) -> Vec<(Kind, Id)> {
+    let ids = objects.iter().map(|of| (of.kind, of.id.clone()));
+    ids.collect()
 }
 
 fn output(id: &Id) -> FleetOutput {

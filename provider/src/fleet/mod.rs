@@ -55,18 +55,18 @@ impl Resource for VmFleet {
     async fn apply(
         context: &Context,
         stage: &Stage<'_, Self>,
-        _deadline: Instant,
+        deadline: Instant,
         reached: &mut Option<FleetOutput>,
     ) -> Done {
         match stage {
-            Stage::Create { next } => apply::create(context, next, reached).await,
+            Stage::Create { next } => apply::create(context, next, deadline, reached).await,
             Stage::Update {
                 prior,
                 output,
                 next,
                 ..
-            } => apply::update(context, prior, output, next, reached).await,
-            Stage::Delete { prior, .. } => apply::delete(context, prior, reached).await,
+            } => apply::update(context, prior, output, next, deadline, reached).await,
+            Stage::Delete { prior, .. } => apply::delete(context, prior, deadline, reached).await,
         }
     }
 

@@ -26,7 +26,7 @@ pub(super) async fn create(
     reached: &mut Option<WorkloadOutput>,
 ) -> Done {
     // What stands against the workload is told before a machine that is still booting is waited for.
-    let mut prepared = Prepared::new(context, next).await?;
+    let mut prepared = Prepared::new(context, next, deadline).await?;
     let entry = prepared.observed.entry.as_ref();
     if entry.is_some_and(|entry| !mesh::is_unfinished(&prepared.desired.objects[0], entry)) {
         return Err(exists(&prepared).into());

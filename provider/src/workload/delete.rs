@@ -67,7 +67,7 @@ pub(super) async fn delete(
         warnings.append(cleaning.clean(wait).await?);
     }
     cluster
-        .delete(&doomed)
+        .delete(&doomed, deadline)
         .await
         .map_err(|error| diagnose::cluster(&error))?;
     if let Some(path) = archive::path(prior) {

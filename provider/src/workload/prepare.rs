@@ -14,7 +14,7 @@ use super::input::WorkloadInput;
 use crate::context::Context;
 use crate::diagnose;
 use crate::ssh::Way;
-use crate::writer::Writer;
+use crate::writer::{self, Writer};
 
 /// A workload, ready to be written.
 pub(super) struct Prepared<'a> {
@@ -36,6 +36,7 @@ impl<'a> Prepared<'a> {
     pub(super) async fn new(
         context: &'a Context,
         input: &WorkloadInput,
+        deadline: Instant,
     ) -> Result<Self, Diagnostics> {
         let cluster = context.cluster().await?;
         let workload = convert::workload(input).ok_or_else(incomplete)?;
@@ -51,6 +52,7 @@ impl<'a> Prepared<'a> {
             cluster.objects_of_fleet(workload.fleet.as_ref()),
         )
         .map_err(|error| diagnose::cluster(&error))?;
+        writer::refuse_dying(names, &observed)?;
         let unseen = elsewhere.is_none();
         let others = [near, elsewhere.unwrap_or_default()].concat();
         let mut problems = mesh::conflicts(&workload, &facts, &others);
@@ -68,7 +70,7 @@ impl<'a> Prepared<'a> {
         let warnings = warnings(&workload, &shared, unseen);
         let replaced = entries(cluster, &shared).await?;
         let mark = workload.mark();
-        let writer = Writer::new(cluster, mark, &input.field_manager);
+        let writer = Writer::new(cluster, mark, &input.field_manager, deadline);
         Ok(Self {
             cluster,
             workload,

@@ -106,7 +106,7 @@ async fn refreshed(
         }
     };
     let prepared = Prepared {
-        writer: Writer::new(cluster, workload.mark(), &Value::Null),
+        writer: Writer::new(cluster, workload.mark(), &Value::Null, deadline),
         cluster,
         workload,
         facts,

@@ -79,7 +79,7 @@ async fn objects(
     deadline: Instant,
     reached: &mut Option<WorkloadOutput>,
 ) -> Done {
-    let prepared = Prepared::of_update(context, update).await?;
+    let prepared = Prepared::of_update(context, update, deadline).await?;
     prepared.write(&prepared.desired.objects).await?;
     prepared.prune(update.prior).await?;
     let mut warnings = Diagnostics::none();
@@ -123,7 +123,7 @@ async fn rebootstrap(
     deadline: Instant,
     reached: &mut Option<WorkloadOutput>,
 ) -> Done {
-    let mut prepared = Prepared::of_update(context, update).await?;
+    let mut prepared = Prepared::of_update(context, update, deadline).await?;
     let wait = if may_be_new(update) {
         Wait::Until(deadline.into_std())
     } else {
@@ -174,8 +174,12 @@ async fn rebootstrap(
 impl<'a> Prepared<'a> {
     /// Prepares an update. An object without our mark was imported: it is taken over. Fields that
     /// others changed are taken back if the plan showed them: whoever applied it has agreed.
-    async fn of_update(context: &'a Context, update: &Update<'_>) -> Result<Self, Diagnostics> {
-        let mut prepared = Self::new(context, update.next).await?;
+    async fn of_update(
+        context: &'a Context,
+        update: &Update<'_>,
+        deadline: Instant,
+    ) -> Result<Self, Diagnostics> {
+        let mut prepared = Self::new(context, update.next, deadline).await?;
         prepared.writer.agreed = plan::drift(update.output).objects;
         prepared.note_imported(update.prior);
         Ok(prepared)

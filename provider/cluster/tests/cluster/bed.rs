@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::LazyLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 use ::bed::{ApiServer, Kubectl};
 use cluster::{Cluster, IstioSettings, Settings};
@@ -12,6 +13,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use mesh::objects::{MANAGED_BY_LABEL, MANAGER};
 use mesh::{Id, Kind, Manifest};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 static SERVER: LazyLock<ApiServer> = LazyLock::new(|| ApiServer::start().unwrap());
 
@@ -32,6 +34,11 @@ pub(crate) fn workload() -> Id {
         .create_namespace(&namespace, &["ratings"])
         .unwrap();
     format!("{namespace}/ratings-vm-1").parse().unwrap()
+}
+
+/// Long enough for whatever is waited for.
+pub(crate) fn later() -> Instant {
+    Instant::now() + Duration::from_mins(5)
 }
 
 pub(crate) fn settings() -> Settings {

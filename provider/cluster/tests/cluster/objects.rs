@@ -3,8 +3,9 @@
 use cluster::{ClusterError, Doomed, Force};
 use mesh::{Id, Kind, Manifest};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
-use crate::bed::{cluster, cluster_behind, entry, kubectl, manifest, path, workload};
+use crate::bed::{cluster, cluster_behind, entry, kubectl, later, manifest, path, workload};
 
 fn set_of(id: &Id) -> Vec<Manifest> {
     let selector = json!({ "labels": { "app": "ratings" } });
@@ -271,28 +272,92 @@ async fn only_what_is_ours_is_deleted() {
         }]
     };
     let found = || kubectl().find(&path("workloadentries", &id)).unwrap();
-    cluster.delete(&doomed(None)).await.unwrap();
+    cluster.delete(&doomed(None), later()).await.unwrap();
 
     kubectl().apply(&foreign_entry(&id)).unwrap();
     for uid in [
         None,
         Some("00000000-0000-0000-0000-000000000000".to_owned()),
     ] {
-        let error = cluster.delete(&doomed(uid)).await.unwrap_err();
+        let error = cluster.delete(&doomed(uid), later()).await.unwrap_err();
         assert!(matches!(error, ClusterError::Exists { .. }), "{error:?}");
     }
     let uid = found().unwrap()["metadata"]["uid"]
         .as_str()
         .unwrap()
         .to_owned();
-    cluster.delete(&doomed(Some(uid))).await.unwrap();
+    cluster.delete(&doomed(Some(uid)), later()).await.unwrap();
     assert_eq!(found(), None, "the uid that was imported is ours");
 
     cluster.apply(&set_of(&id), Force::Never).await.unwrap();
-    cluster.delete(&doomed(None)).await.unwrap();
+    cluster.delete(&doomed(None), later()).await.unwrap();
     let observed = cluster.observe(&id, &wanted(&id)).await.unwrap();
     assert_eq!(observed.entry, None);
     assert!(!observed.sidecars.is_empty());
+}
+
+const FINALIZER: &str = "example.com/backup";
+
+/// Sets the finalizers of an object, by its kind in lower case.
+fn hold(id: &Id, kind: &str, finalizers: &[&str]) {
+    let patch = json!({ "metadata": { "finalizers": finalizers } });
+    let object = format!("{kind}/{}", id.name);
+    kubectl()
+        .patch(id.namespace.as_str(), &object, &patch, &[])
+        .unwrap();
+}
+
+#[tokio::test]
+async fn a_deletion_waits_for_finalizers_and_names_them() {
+    let (cluster, id) = (cluster().await, workload());
+    cluster.apply(&set_of(&id), Force::Never).await.unwrap();
+    let kinds = [
+        (Kind::WorkloadEntry, "workloadentries", "WorkloadEntry"),
+        (Kind::ServiceEntry, "serviceentries", "ServiceEntry"),
+        (Kind::Sidecar, "sidecars", "Sidecar"),
+    ];
+    for (kind, plural, name) in kinds {
+        hold(&id, &name.to_lowercase(), &[FINALIZER]);
+        let doomed = [Doomed {
+            kind,
+            id: id.clone(),
+            mark: mesh::Mark::Workload(id.name.clone()),
+            uid: None,
+        }];
+        let error = cluster.delete(&doomed, Instant::now()).await.unwrap_err();
+        let expected = format!(
+            "cannot delete {name} {id}: it is being deleted and held by its finalizers {FINALIZER}"
+        );
+        assert_eq!(error.to_string(), expected);
+        let object = kubectl().get(&path(plural, &id)).unwrap();
+        let dying = cluster::being_deleted(kind, &id, &object).unwrap();
+        assert!(dying.to_string().contains(FINALIZER), "{dying}");
+
+        let waits = cluster.delete(&doomed, later());
+        let release = async { hold(&id, &name.to_lowercase(), &[]) };
+        let (deleted, ()) = tokio::join!(waits, release);
+        deleted.unwrap();
+        assert_eq!(kubectl().find(&path(plural, &id)).unwrap(), None, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_foreign_object_that_is_being_deleted_is_called_so() {
+    let (cluster, id) = (cluster().await, workload());
+    let mut foreign = foreign_entry(&id);
+    foreign["metadata"]["finalizers"] = json!([FINALIZER]);
+    kubectl().apply(&foreign).unwrap();
+    let (namespace, object) = (id.namespace.as_str(), format!("workloadentry/{}", id.name));
+    let delete = ["delete", "--wait=false", "--namespace", namespace, &object];
+    kubectl().call(&delete, b"").unwrap();
+    let error = cluster
+        .apply(&[entry(&id)], Force::Never)
+        .await
+        .unwrap_err();
+    assert!(
+        matches!(&error, ClusterError::Terminating { finalizers, .. } if finalizers == &[FINALIZER]),
+        "{error:?}"
+    );
 }
 
 #[tokio::test]

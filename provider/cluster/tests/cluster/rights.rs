@@ -8,7 +8,7 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::bed::{config_map, connect, entry, examples, kubectl, server, workload};
+use crate::bed::{config_map, connect, entry, examples, kubectl, later, server, workload};
 
 /// Connects as a service account, by its token: the other form of the provider block.
 async fn as_account(namespace: &str, name: &str, istio: &str) -> Cluster {
@@ -149,7 +149,7 @@ async fn everything(id: Id, istio: Id) {
         mark: mesh::Mark::Workload(id.name.clone()),
         uid: None,
     });
-    cluster.delete(&doomed).await.unwrap();
+    cluster.delete(&doomed, later()).await.unwrap();
 }
 
 async fn fleet(cluster: &Cluster, id: &Id) {
@@ -177,7 +177,7 @@ async fn fleet(cluster: &Cluster, id: &Id) {
         mark,
         uid: None,
     };
-    cluster.delete(&[doomed]).await.unwrap();
+    cluster.delete(&[doomed], later()).await.unwrap();
     assert!(
         cluster
             .objects_of_fleet(Some(&id))

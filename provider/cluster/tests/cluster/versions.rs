@@ -6,7 +6,7 @@ use mesh::{Connection, Id, Kind, Mark};
 use serde_json::json;
 use tokio::time::{Duration, Instant};
 
-use crate::bed::{connect, entry};
+use crate::bed::{connect, entry, later};
 
 const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
 
@@ -73,7 +73,7 @@ async fn a_server_that_has_only_an_older_version_is_spoken_to_in_that() {
         uid: None,
         id: id.clone(),
     };
-    cluster.delete(&[doomed]).await.unwrap();
+    cluster.delete(&[doomed], later()).await.unwrap();
     assert_eq!(cluster.observe(&id, &[]).await.unwrap().entry, None);
 }
 
