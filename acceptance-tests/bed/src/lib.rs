@@ -12,6 +12,7 @@ mod disk;
 mod engines;
 mod error;
 mod far;
+mod firewalls;
 mod gateway;
 mod go;
 mod host;

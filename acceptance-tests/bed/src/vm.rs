@@ -4,7 +4,7 @@ use std::ops::Deref;
 use std::path::PathBuf;
 
 use crate::machine::{HostKey, Machine};
-use crate::{Result, cache, cloud_init, disk, engines, overlay};
+use crate::{Result, cache, cloud_init, disk, engines, firewalls, overlay};
 
 /// A virtual machine: reached over SSH, without the sidecar's package.
 ///
@@ -100,6 +100,20 @@ impl Vm {
         disk::replace(&self.folder, &copy, &self.layers)?;
         self.start()?;
         self.wait_until_up()
+    }
+
+    /// Replaces it by a machine with nft, ufw and firewalld, at the same address. Returns at once, while it boots, with the
+    /// machine as it is now; [`Vm::rebuild`] of the old one brings that back.
+    pub fn rebuild_with_firewalls(&self) -> Result<Self> {
+        let mut vm = self.clone();
+        if let Some(image) = self.layers.last() {
+            vm.machine.layers.insert(0, firewalls::layer(image)?);
+        }
+        self.kill()?;
+        overlay::discard(&self.folder)?;
+        vm.create(&self.private_key_path)?;
+        vm.start()?;
+        Ok(vm)
     }
 
     /// Counts the connections that its sshd ever accepted, also those that failed to log in.

@@ -87,15 +87,31 @@ async fn an_sshd_on_another_port_stays_reachable() -> Done {
     Ok(())
 }
 
+/// What a person forwards is an application's port as any other.
+#[tokio::test]
+async fn a_port_that_ssh_forwards_is_not_sshds() -> Done {
+    let scenario = Scenario::begin("forwarded")?;
+    let vm = &scenario.vm;
+    let mut ssh = Ssh::with(vm, &["-R", "127.0.0.1:8099:127.0.0.1:1"])?;
+    let listens = vm.shell("ss -Hltnp 'sport = :8099'")?;
+    assert!(listens.contains("sshd"), "{listens}");
+    let mut workload = Workload::new(&scenario)?;
+    workload.converge().await?;
+    let guard = vm.read("/var/lib/istio/mesh/guard")?;
+    assert!(guard.contains("--dport 22 "), "{guard}");
+    assert!(!guard.contains("8099"), "{guard}");
+    ssh.ask("joined")
+}
+
 /// Before the run could be confirmed, nobody gets in any more, and neither its worker nor who follows it is alive: only
 /// the dead man's timer is left.
 const LOCKED_OUT: &str = r#"
 field() { case $1 in wait.ready | wait.verdict) say 5 ;; *) cat "$d/in/$1" 2>/dev/null ;; esac; }
 hook() {
   [ "$1" = ready ] || return 0
-  iptables -t nat -N ISTIO_LOCK
-  iptables -t nat -A ISTIO_LOCK -p tcp --dport 22 -j REDIRECT --to-ports 1
-  iptables -t nat -I PREROUTING -j ISTIO_LOCK
+  iptables -t nat -N ISTIO_DROP
+  iptables -t nat -A ISTIO_DROP -p tcp --dport 22 -j REDIRECT --to-ports 1
+  iptables -t nat -I PREROUTING -j ISTIO_DROP
   kill -KILL "$(cat "$d/follower")"
   pkill -KILL -f '[s]shd: ubuntu'
   kill -KILL $$
@@ -113,7 +129,7 @@ async fn rules_that_lock_everybody_out_go_away_by_themselves() -> Done {
         let (vm, address) = (vm.clone(), (vm.address, vm.ssh_port));
         let look = tokio::task::spawn_blocking(move || {
             wait_for("the rules are there", || {
-                vm.shell("iptables-save -t nat | grep -c -- '-j ISTIO_LOCK' || true")
+                vm.shell("iptables-save -t nat | grep -c -- '-j ISTIO_DROP' || true")
                     .map(|count| count != "0\n")
             })?;
             Ok::<_, Failure>(TcpStream::connect(address).is_err())
@@ -219,8 +235,13 @@ struct Ssh {
 
 impl Ssh {
     fn new(vm: &Vm) -> Result<Self> {
+        Self::with(vm, &[])
+    }
+
+    /// With options of the person's.
+    fn with(vm: &Vm, options: &[&str]) -> Result<Self> {
         let mut ssh = Command::new("ssh");
-        ssh.args([
+        ssh.args(options).args([
             "-F",
             "none",
             "-o",

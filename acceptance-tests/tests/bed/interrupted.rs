@@ -36,6 +36,22 @@ async fn a_stop_ends_a_bootstrap_at_once_and_the_next_apply_converges() -> Done 
     runs_on(&scenario.vm, "v2")
 }
 
+/// Nobody waits for the verdict on a run that was stopped, however long it may take.
+#[tokio::test]
+async fn the_apply_after_a_stop_does_not_wait_for_the_run_of_before() -> Done {
+    const PATIENT: &str =
+        "field() { case $1 in wait.verdict) say 900 ;; *) cat \"$d/in/$1\" 2>/dev/null ;; esac; }";
+    let scenario = Scenario::begin("stop-verdict")?;
+    let mut workload = Workload::new(&scenario)?;
+    workload.config["timeouts"] = json!({"create": "4m", "update": "4m", "delete": "4m"});
+    scenario.vm.write(DROP_IN, SLOW.as_bytes())?;
+    crate::steps::hooked(&scenario.vm, PATIENT)?;
+    stopped(&scenario, &mut workload).await?;
+    scenario.vm.shell(&format!("rm {DROP_IN}"))?;
+    scenario.vm.write("/var/tmp/walk/hook", b"")?;
+    workload.converge().await
+}
+
 /// The VM needs nobody to end what it has begun.
 #[tokio::test]
 async fn a_killed_provider_leaves_a_vm_that_ends_by_itself() -> Done {

@@ -34,6 +34,7 @@ mod quiet;
 mod reconnects;
 mod rotation;
 mod rpm;
+mod rules;
 mod runtimes;
 mod secrets;
 mod steps;

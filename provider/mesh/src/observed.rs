@@ -144,8 +144,12 @@ pub struct ObservedVm {
     pub runtime: SeenRuntime,
     /// Begin and end of the workload certificate.
     pub certificate: Option<(Timestamp, Timestamp)>,
-    /// `ISTIO_*` chains by `backend/table`, e.g. `nft/nat`.
-    pub chains: Vec<String>,
+    /// Jumps to chains of Istio's and ours that have rules, as `backend/table/from/to`, e.g.
+    /// `nft/nat/OUTPUT/ISTIO_OUTPUT`, `6nft/…` for IPv6.
+    pub jumps: Vec<String>,
+    /// Jumps that the last bootstrap left and that are gone, as `family/table/from/to`. A bootstrap of an earlier
+    /// version left no list of them.
+    pub lost_jumps: Vec<String>,
     /// A run that was begun and neither finished nor undone: its step.
     pub unfinished: Option<String>,
     /// The VM's clock.

@@ -1,5 +1,7 @@
 //! Differences of the VM besides its files, as far as a bootstrap repairs them.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 
 use super::Terms;
@@ -35,7 +37,7 @@ pub(super) fn compare(bundle: &Bundle, vm: &ObservedVm, terms: &Terms<'_>, lines
         lines.push(format!("{} is not as the bootstrap left it", plain(path)));
     }
     unit(&vm.runtime.unit, lines);
-    chains(bundle.proxy.interception, vm, lines);
+    rules(bundle.proxy.interception, vm, lines);
     lines.because(Cause::Certificate);
     if let Some((begin, end)) = vm.certificate {
         certificate(begin, end, terms, lines);
@@ -131,27 +133,71 @@ fn unit(seen: &UnitState, lines: &mut Lines) {
     }
 }
 
-fn chains(interception: Interception, vm: &ObservedVm, lines: &mut Lines) {
-    let found = vm
-        .chains
-        .iter()
-        .map(|chain| plain(chain))
-        .collect::<Vec<_>>()
-        .join(", ");
-    let has = |table: &str| vm.chains.iter().any(|chain| chain.ends_with(table));
+/// Jumps that a line names: a machine has fewer.
+const MOST_JUMPS: usize = 16;
+
+/// What counts is a jump to a chain that has rules: chains alone intercept nothing.
+fn rules(interception: Interception, vm: &ObservedVm, lines: &mut Lines) {
     let runs = vm.runtime.ready && vm.runtime.unit.active == "active";
-    match interception {
-        Interception::None if !found.is_empty() => {
-            lines.push(format!(
-                "traffic is intercepted by rules in {found}, and should not be"
-            ));
+    let inbound_table = match interception {
+        Interception::None => {
+            let found = intercepting_tables(vm).join(", ");
+            if !found.is_empty() {
+                lines.push(format!(
+                    "traffic is intercepted by rules in {found}, and should not be"
+                ));
+            }
+            return;
         }
-        Interception::Redirect | Interception::Tproxy if runs && !has("/nat") => {
-            lines.push("no rules intercept traffic, and they should".to_owned());
-        }
-        Interception::Tproxy if runs && !has("/mangle") => {
+        _ if !runs => return,
+        Interception::Redirect => "nat",
+        Interception::Tproxy => "mangle",
+    };
+    // Istio's agent makes rules for IPv4 on every machine.
+    let leads = |start: &str| {
+        let of_ipv4 = |jump: &&String| !jump.starts_with('6');
+        let mut jumps = vm.jumps.iter().filter(of_ipv4);
+        jumps.any(|jump| jump.contains(start))
+    };
+    let outbound = leads("/nat/OUTPUT/ISTIO_");
+    let inbound = leads(&format!("/{inbound_table}/PREROUTING/ISTIO_"));
+    match (outbound, inbound) {
+        (false, false) => lines.push("no rules intercept traffic, and they should".to_owned()),
+        (true, false) => {
             lines.push("no rules intercept inbound traffic, and they should".to_owned());
         }
-        _ => {}
+        (false, true) => {
+            lines.push("no rules intercept outbound traffic, and they should".to_owned());
+        }
+        (true, true) if !vm.lost_jumps.is_empty() => {
+            let lost = vm.lost_jumps.iter().take(MOST_JUMPS);
+            let lost: Vec<_> = lost.map(|jump| described(jump)).collect();
+            lines.push(format!("rules are gone: {}", lost.join(", ")));
+        }
+        (true, true) => {}
+    }
+}
+
+/// Returns each `backend/table` once, e.g. `nft/nat`.
+fn intercepting_tables(vm: &ObservedVm) -> Vec<String> {
+    let of_istio = |jump: &&String| jump.contains("/ISTIO_");
+    let table = |jump: &String| {
+        let words: Vec<_> = jump.split('/').take(2).collect();
+        plain(&words.join("/"))
+    };
+    let tables: BTreeSet<_> = vm.jumps.iter().filter(of_istio).map(table).collect();
+    tables.into_iter().collect()
+}
+
+/// Describes `4/nat/OUTPUT/ISTIO_OUTPUT`.
+fn described(jump: &str) -> String {
+    match jump.split('/').collect::<Vec<_>>()[..] {
+        [family @ ("4" | "6"), table, from, to] => format!(
+            "IPv{family} {}, {} to {}",
+            plain(table),
+            plain(from),
+            plain(to)
+        ),
+        _ => plain(jump),
     }
 }

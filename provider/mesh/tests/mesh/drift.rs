@@ -60,7 +60,12 @@ fn observed(desired: &Desired) -> (ObservedObjects, ObservedVm) {
             ready: true,
         },
         certificate: Some((p("2027-01-01T00:00:00Z"), p("2030-01-01T00:00:00Z"))),
-        chains: vec!["nft/nat".into()],
+        jumps: vec![
+            "nft/nat/OUTPUT/ISTIO_OUTPUT".into(),
+            "nft/nat/PREROUTING/ISTIO_INBOUND".into(),
+            "nft/nat/PREROUTING/MESH_IN".into(),
+        ],
+        lost_jumps: vec![],
         unfinished: None,
         clock: p("2029-01-01T00:00:00Z"),
     };
@@ -589,7 +594,7 @@ fn what_a_bootstrap_does_not_repair_is_no_drift() {
             vm.machine_id = String::new();
             vm.certificate = None;
             vm.clock = p("2028-01-01T00:00:00Z");
-            vm.chains.clear();
+            vm.jumps.clear();
         },
         &expect![""],
     );
@@ -627,8 +632,35 @@ fn the_mark_tells_whose_proxy_it_is() {
 #[test]
 fn interception_is_as_declared() {
     check_vm(
-        |vm| vm.chains = vec!["nft/raw".into()],
+        |vm| vm.jumps = vec!["nft/raw/OUTPUT/ISTIO_OUTPUT_DNS".into()],
         &expect!["proxy: no rules intercept traffic, and they should"],
+    );
+    // Rules for one family say nothing of the other, and those that keep sshd out intercept nothing.
+    check_vm(
+        |vm| {
+            for jump in &mut vm.jumps {
+                *jump = format!("6{jump}");
+            }
+            vm.jumps.push("nft/nat/OUTPUT/MESH_OUT".into());
+        },
+        &expect!["proxy: no rules intercept traffic, and they should"],
+    );
+    check_vm(
+        |vm| vm.jumps.retain(|jump| jump.contains("/OUTPUT/")),
+        &expect!["proxy: no rules intercept inbound traffic, and they should"],
+    );
+    check_vm(
+        |vm| vm.jumps.retain(|jump| jump.contains("/PREROUTING/")),
+        &expect!["proxy: no rules intercept outbound traffic, and they should"],
+    );
+    check_vm(
+        |vm| {
+            let lost = ["6/nat/OUTPUT/ISTIO_OUTPUT", "4/nat/PREROUTING/MESH_IN"];
+            vm.lost_jumps = lost.map(str::to_owned).to_vec();
+        },
+        &expect![
+            "proxy: rules are gone: IPv6 nat, OUTPUT to ISTIO_OUTPUT, IPv4 nat, PREROUTING to MESH_IN"
+        ],
     );
     let mut tproxy = workload();
     tproxy.proxy.interception = Interception::Tproxy;
@@ -640,7 +672,7 @@ fn interception_is_as_declared() {
     );
     // Root runs the proxy then, and the trust root is its own.
     let of_root = drift(&tproxy, &facts(), |_, vm| {
-        vm.chains.push("nft/mangle".into());
+        vm.jumps.push("nft/mangle/PREROUTING/ISTIO_INBOUND".into());
         let root = vm.files.get_mut("/etc/certs/root-cert.pem").unwrap();
         if let Seen::File { owner, mode, .. } = root {
             "root".clone_into(owner);
@@ -655,13 +687,13 @@ fn interception_is_as_declared() {
         left.vm,
         ["proxy: traffic is intercepted by rules in nft/nat, and should not be"]
     );
-    let clean = drift(&none, &facts(), |_, vm| vm.chains.clear());
+    let clean = drift(&none, &facts(), |_, vm| vm.jumps.clear());
     assert_eq!(clean, Drift::default());
     // The rules come with the proxy, so only of one that runs it is known that it has none.
     for (ready, active) in [(false, "active"), (true, "activating")] {
         check_vm(
             |vm| {
-                vm.chains.clear();
+                vm.jumps.clear();
                 vm.runtime.ready = ready;
                 vm.runtime.unit.active = active.into();
             },

@@ -216,7 +216,8 @@ impl Answer {
                 ready: self.last("ready").is_some(),
             },
             certificate: self.certificate(),
-            chains: self.all("chain").map(|words| word(&words, 0)).collect(),
+            jumps: self.all("jump").map(|words| word(&words, 0)).collect(),
+            lost_jumps: self.all("lost").map(|words| word(&words, 0)).collect(),
             unfinished: self.last("unfinished").map(|words| word(&words, 0)),
             clock: clock.ok_or("the VM did not tell its time")?,
         })

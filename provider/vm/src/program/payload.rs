@@ -102,7 +102,7 @@ pub struct Payload {
 }
 
 /// Returns the call that looks at a VM and writes nothing: the bundle's files, the proxy, its
-/// certificate, its NAT chains and whether a run was left unfinished.
+/// certificate, the jumps to its chains and whether a run was left unfinished.
 pub fn observe(bundle: &Bundle) -> Payload {
     let paths = bundle.files.iter().enumerate();
     let data = paths.map(|(at, file)| (format!("file.{at}.path"), file.path.clone().into_bytes()));

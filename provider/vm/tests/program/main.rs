@@ -15,6 +15,7 @@ mod offload;
 mod packages;
 mod parts;
 mod power;
+mod rules;
 mod runs;
 mod stage;
 mod starting;

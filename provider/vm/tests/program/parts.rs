@@ -1,10 +1,8 @@
 //! Single parts of the program, each under three shells.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
-use expect_test::expect;
 use vm::program::{self, RunId};
 
 use crate::stage::{SHELLS, Stage};
@@ -45,61 +43,13 @@ fn the_remote_command_is_free_of_what_login_shells_disagree_on() {
     }
 }
 
-/// What iptables-save prints with Istio's chains, ours, and those of others.
-const SAVED: &str = "# Generated
-*nat
-:PREROUTING ACCEPT [0:0]
-:DOCKER - [0:0]
-:ISTIO_INBOUND - [0:0]
-:ISTIO_IN_REDIRECT - [0:0]
-:MESH_IN - [0:0]
--A PREROUTING -j MESH_IN
--A PREROUTING -p tcp -j ISTIO_INBOUND
--A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER
--A ISTIO_INBOUND -p tcp -j ISTIO_IN_REDIRECT
--A ISTIO_IN_REDIRECT -p tcp -j REDIRECT --to-ports 15006
-COMMIT
-*filter
-:INPUT ACCEPT [0:0]
--A INPUT -j ACCEPT
-COMMIT
-*mangle
-:ISTIO_DIVERT - [0:0]
--A ISTIO_DIVERT -j MARK --set-xmark 0x539/0xffffffff
+/// What iptables-save prints where outbound traffic is led to the proxy.
+const REDIRECTED: &str = "*nat
+-A OUTPUT -j ISTIO_OUTPUT
+-A ISTIO_OUTPUT -j ISTIO_REDIRECT
+-A ISTIO_REDIRECT -p tcp -j REDIRECT --to-ports 15001
 COMMIT
 ";
-
-#[test]
-fn a_sweep_takes_istios_chains_and_leaves_all_others() {
-    for shell in SHELLS {
-        let stage = Stage::new(shell);
-        for (name, text) in [
-            ("save", "cat \"$0.text\"\n"),
-            ("restore", "cat >\"$0.got\"\n"),
-        ] {
-            let path = stage.path(&format!("iptables-nft-{name}"));
-            fs::write(&path, format!("#!/bin/sh\n{text}")).unwrap();
-            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-        }
-        fs::write(stage.path("iptables-nft-save.text"), SAVED).unwrap();
-        stage.part("PATH=$d:$PATH; tools() { say iptables-nft; }; sweep ISTIO_");
-        let got = fs::read_to_string(stage.path("iptables-nft-restore.got")).unwrap();
-        expect![[r#"
-            *nat
-            -D PREROUTING -p tcp -j ISTIO_INBOUND
-            -F ISTIO_INBOUND
-            -F ISTIO_IN_REDIRECT
-            -X ISTIO_INBOUND
-            -X ISTIO_IN_REDIRECT
-            COMMIT
-            *mangle
-            -F ISTIO_DIVERT
-            -X ISTIO_DIVERT
-            COMMIT
-        "#]]
-        .assert_eq(&got);
-    }
-}
 
 #[test]
 fn a_global_ipv6_address_whose_traffic_no_rule_intercepts_is_told() {
@@ -116,56 +66,13 @@ fn a_global_ipv6_address_whose_traffic_no_rule_intercepts_is_told() {
             fs::create_dir_all(stage.path("in")).unwrap();
             fs::write(stage.path("in/redirect"), redirect).unwrap();
             for tool in ["iptables-nft", "ip6tables-nft"] {
-                let chain = if tool == ruled {
-                    ":ISTIO_OUTPUT - [0:0]"
-                } else {
-                    ""
-                };
-                let path = stage.path(&format!("{tool}-save"));
-                fs::write(&path, format!("#!/bin/sh\necho '{chain}'\n")).unwrap();
-                fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+                let rules = if tool == ruled { REDIRECTED } else { "" };
+                crate::rules::stand_in(&stage, tool, rules);
             }
             let own = "PATH=$d:$PATH; tools() { say iptables-nft; say ip6tables-nft; }";
             let said = stage.part(&format!("{own}; ip() {{ say '{address}'; }}; bypass; true"));
             assert_eq!(said.trim(), told, "{shell}: {redirect:?}, {ruled:?}");
         }
-    }
-}
-
-#[test]
-fn the_guard_lets_no_connection_be_taken_in_its_middle_nor_any_of_sshds() {
-    for shell in SHELLS {
-        let stage = Stage::new(shell);
-        fs::create_dir_all(stage.path("lib/mesh")).unwrap();
-        let own = "sshd_ports() { say 22; say 2222; }; sh() { say \"$2\"; }; id() { case $1 in -u) say 998 ;; *) say 997 ;; esac; }
-            backend=-nft; guard; cat \"$S/guard\"; dropin";
-        let said = stage
-            .part(own)
-            .replace(stage.root.path().to_str().unwrap(), "ROOT");
-        expect![[r#"
-            iptables-nft-restore --noflush <ROOT/lib/mesh/guard && { iptables-nft -w -t mangle -C OUTPUT -j MESH_TRACK 2>/dev/null || iptables-nft -w -t mangle -I OUTPUT -j MESH_TRACK; } && { iptables-nft -w -t mangle -C PREROUTING -j MESH_IN 2>/dev/null || iptables-nft -w -t mangle -I PREROUTING -j MESH_IN; } && { iptables-nft -w -t nat -C OUTPUT -j MESH_OUT 2>/dev/null || iptables-nft -w -t nat -I OUTPUT -j MESH_OUT; } && { iptables-nft -w -t nat -C PREROUTING -j MESH_IN 2>/dev/null || iptables-nft -w -t nat -I PREROUTING -j MESH_IN; }
-        "#]]
-        .assert_eq(&format!("{}\n", said.lines().next().unwrap()));
-        let rules: Vec<&str> = said
-            .lines()
-            .filter(|line| line.starts_with("-A") || line.starts_with("Environment"))
-            .collect();
-        expect![[r#"
-            [
-                "-A MESH_TRACK -m conntrack --ctstate NEW",
-                "-A MESH_IN -p tcp --dport 22 -j ACCEPT",
-                "-A MESH_IN -p tcp --dport 2222 -j ACCEPT",
-                "-A MESH_IN -p tcp ! --syn -j ACCEPT",
-                "-A MESH_OUT -p tcp ! --syn -j ACCEPT",
-                "-A MESH_IN -p tcp --dport 22 -j ACCEPT",
-                "-A MESH_OUT -p tcp --sport 22 -j ACCEPT",
-                "-A MESH_IN -p tcp --dport 2222 -j ACCEPT",
-                "-A MESH_OUT -p tcp --sport 2222 -j ACCEPT",
-                "Environment=PROXY_UID=998 PROXY_GID=997",
-                "Environment=FORCE_IPTABLES_BINARY=nft",
-            ]
-        "#]]
-        .assert_debug_eq(&rules);
     }
 }
 
@@ -331,34 +238,6 @@ fn a_vm_finds_its_address_on_the_way_to_the_control_plane() {
             fs::write(stage.path("in/control-plane"), control_plane).unwrap();
             let found = stage.part(&format!("{commands}\noutward"));
             assert_eq!(found, address, "{shell}: {control_plane}");
-        }
-    }
-}
-
-/// What iptables-save prints of table nat, with ports that Docker and Podman publish, on the loopback interface too.
-const PUBLISHED: &str = "*nat
--A PREROUTING -m addrtype --dst-type LOCAL -j DOCKER
--A DOCKER ! -i docker0 -p tcp -m tcp --dport 8080 -j DNAT --to-destination 172.17.0.2:80
--A DOCKER -d 127.0.0.1/32 ! -i docker0 -p tcp -m tcp --dport 8081 -j DNAT --to-destination 172.17.0.3:80
--A NETAVARK-DN-1D8721804F16F -p tcp -m tcp --dport 443 -j DNAT --to-destination 10.88.0.2:443
--A MESH_IN -p tcp -m tcp --dport 22 -j ACCEPT
--A ISTIO_OUTPUT -p udp -m udp --dport 53 -j DNAT --to-destination 127.0.0.1:15053
-COMMIT
-";
-
-#[test]
-fn ports_that_are_forwarded_before_the_proxy_are_found() {
-    for shell in SHELLS {
-        for (redirect, found) in [("yes", "443 8080 "), ("no", "")] {
-            let stage = Stage::new(shell);
-            fs::create_dir_all(stage.path("in")).unwrap();
-            fs::write(stage.path("in/redirect"), redirect).unwrap();
-            let path = stage.path("iptables-nft-save");
-            fs::write(&path, format!("#!/bin/sh\ncat <<'END'\n{PUBLISHED}END\n")).unwrap();
-            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-            let asked =
-                "PATH=$d:$PATH; tools() { say iptables-nft; say ip6tables-nft; }; published";
-            assert_eq!(stage.part(asked), found, "{shell}");
         }
     }
 }

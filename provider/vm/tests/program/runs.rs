@@ -223,6 +223,100 @@ fn who_waits_too_long_is_told_who_is_busy() {
     }
 }
 
+/// Waits that no test outlives.
+fn endless() -> Patience {
+    let endless = std::time::Duration::from_hours(1);
+    Patience {
+        token: endless,
+        verdict: endless,
+        ..patience()
+    }
+}
+
+#[test]
+fn a_run_whose_caller_has_gone_ends_for_the_next_of_its_workload() {
+    // Where it waits, what it asks for at last, and what of it is done and undone.
+    let cases = [
+        (
+            Interception::Redirect,
+            "",
+            "undo gamma, undo beta, undo alpha, ",
+        ),
+        (
+            Interception::None,
+            "do_gamma() { ALONE=3600; do_ask; }",
+            "undo gamma, undo beta, undo alpha, ",
+        ),
+        (
+            Interception::None,
+            "certified() { false; }; do_gamma() { do_ready; }",
+            "undo gamma, undo beta, undo alpha, ",
+        ),
+        (
+            Interception::None,
+            "do_beta() { await 60 recalled; }",
+            "undo beta, undo alpha, ",
+        ),
+        (Interception::None, "settled() { false; }", ""),
+    ];
+    for shell in SHELLS {
+        for (interception, own, undone) in cases {
+            let stage = Stage::new(shell);
+            let first = RunId::generate();
+            let begin = begin_with(&first, interception, endless());
+            let mut call = stage.call(begin, &format!("{STEPS}\n{own}"));
+            let last = if own.contains("gamma") {
+                "gamma"
+            } else if own.contains("beta") {
+                "beta"
+            } else {
+                "boot"
+            };
+            if own.is_empty() {
+                assert_eq!(call.report(), Report::AwaitsVerdict(first), "{shell}");
+            } else {
+                call.until(last);
+            }
+            call.cut();
+            let next = begin_with(&RunId::generate(), Interception::None, patience());
+            let report = stage.call(next, STEPS).report();
+            assert!(
+                matches!(report, Report::Committed { .. }),
+                "{shell}, {own}: {report:?}"
+            );
+            let did = did(&stage);
+            let (before, after) = did.split_at(did.len() - "alpha, beta, gamma, ".len());
+            assert!(before.ends_with(undone), "{shell}, {own}: {did}");
+            assert_eq!(after, "alpha, beta, gamma, ", "{shell}, {own}");
+        }
+    }
+}
+
+/// A provider that lost its connection still finds it.
+#[test]
+fn a_run_whose_caller_has_gone_goes_on_beside_one_of_another_workload() {
+    for shell in SHELLS {
+        let stage = Stage::new(shell);
+        let first = RunId::generate();
+        let begin = begin_with(&first, Interception::Redirect, endless());
+        let report = stage.call(begin, STEPS).report();
+        assert_eq!(report, Report::AwaitsVerdict(first.clone()), "{shell}");
+        let other = owner("uid-2", "bookinfo/reviews");
+        let none = Patience {
+            lock: std::time::Duration::ZERO,
+            ..patience()
+        };
+        let remove = program::remove(&other, RunId::generate(), none);
+        let report = stage.call(remove, STEPS).report();
+        assert!(matches!(report, Report::Busy { .. }), "{shell}: {report:?}");
+        let report = stage.call(program::commit(first), STEPS).report();
+        assert!(
+            matches!(report, Report::Committed { .. }),
+            "{shell}: {report:?}"
+        );
+    }
+}
+
 #[test]
 fn a_run_that_nobody_knows_is_lost() {
     for shell in SHELLS {

@@ -5,7 +5,7 @@ do_keep() {
   mkdir -p "$k" && rm -f "$R/token-before" "$S/found/paths.new" "$S/found/modes.new"
   [ ! -e "$TOKEN" ] || lift "$TOKEN" "$R/token-before" || return 1
   { ! running || say active; systemctl is-enabled istio.service; } >"$S/run/unit" 2>/dev/null
-  if [ -e "$S/guard" ] && intercepts && [ "$(field tproxy)" = "$(transparent)" ]; then : >"$S/run/proven"; fi
+  if [ -e "$S/guard" ] && intact && [ "$(field tproxy)" = "$(transparent)" ]; then : >"$S/run/proven"; fi
   block >"$k/hosts"
   for f in "$d"/in/file.*.path; do
     [ ! -e "$f" ] || { path=$(cat "$f") && remember "$k" "$path" && remember "$S/found" "$path"; } || return 1
@@ -15,7 +15,7 @@ do_keep() {
     remember "$k" "$f" && remember "$S/found" "$f" || return 1
   done
   remember "$k" "$UNITS/istio.service" && remember "$S/found" "$UNITS/istio.service" || return 1
-  for f in owner files sums modes guard bin/sudo engine image proxy installed package; do remember "$k" "$S/$f" || return 1; done
+  for f in owner files sums modes jumps guard bin/sudo engine image proxy installed package; do remember "$k" "$S/$f" || return 1; done
   # One that was there stays: it is written anew, and a log may be large.
   for f in "$LOG/istio.log" "$LOG/istio.err.log" /var/lib/istio/proxy/grpc-bootstrap.json /var/lib/istio/proxy/envoy-rev.json /var/lib/istio/proxy/XDS; do
     [ -e "$f" ] || remember "$S/found" "$f" || return 1; done

@@ -19,10 +19,8 @@ verb_observe() {
   unit && say "unit $(systemctl is-active istio.service) $(systemctl is-enabled istio.service 2>/dev/null)"
   identity
   ready && say 'ready yes'
-  for tool in $(tools); do
-    "$tool-save" 2>/dev/null | awk -v t="$tool" 'BEGIN { sub(/^iptables-?/, "", t); sub(/^ip6tables-?/, "6", t) }
-      /^[*]/ { table = substr($1, 2) } /^:ISTIO_/ && !seen[table]++ { print "chain " t "/" table }'
-  done
+  jumps | sed 's/^/jump /'
+  lost | sed 's/^/lost /'
   if [ -d "$S/run" ] && ! ended; then
     v=$(last_step)
     say "unfinished ${v:-keep}"

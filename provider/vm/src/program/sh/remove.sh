@@ -9,7 +9,7 @@ run_remove() {
   ours || finish "foreign $(claim | b64)"
   log 'step stop' && hook stop
   systemctl -q disable istio.service 2>/dev/null; disarm
-  { drain && halt && sweep MESH_; } 2>"$d/err" || serve_on
+  { drain && halt && sweep "$OURS"; } 2>"$d/err" || serve_on
   log 'step clean' && hook clean
   : >"$d/block"
   at "${TOKEN%/*}" rm -f "./${TOKEN##*/}"

@@ -4,7 +4,7 @@ enter() {
   d=$1 run=${1##*/} verb=$(field verb) patience=$(field wait.lock)
   say $$ >"$d/pid"
   trap '' HUP && exec 9>"$R/lock"
-  await "${patience:-30}" flock -n 9 || finish "busy $(cat "$R/holder")"
+  await "${patience:-30}" its_turn || finish "busy $(cat "$R/holder")"
   say "$run ${verb:-undo}" >"$R/holder"
   [ ! -e "$S" ] || reclaim
   heed
@@ -15,6 +15,23 @@ refuse() {
   distrusted | lines
   finish "$2"
 }
+its_turn() {
+  flock -n 9 && return 0
+  overtake
+  return 1
+}
+# Ends the bootstrap that holds the lock, if its caller has gone and this run is for the same workload: it would wait
+# for its token or its verdict until these are overdue. A caller that only lost its connection sends no other run.
+overtake() {
+  read -r other what <"$R/holder" 2>/dev/null || return 0
+  [ "$what" = bootstrap ] && [ "$other" != "$run" ] && abandoned "$R/$other" || return 0
+  [ "$(workload <"$R/$other/in/owner")" = "$(field owner | workload)" ] || return 0
+  : >"$R/$other/revert"
+  # What it fetches may be long in coming, and nothing is changed yet.
+  [ "$(last_step)" != stage ] || systemctl stop "mesh-vm-$other.service"
+} 2>/dev/null
+abandoned() { [ -s "$1/follower" ] && ! kill -0 "$(cat "$1/follower")" 2>/dev/null; }
+workload() { sed 's/.* //'; }
 work() {
   enter "$1"
   for f in "$R"/*/log; do case $f in "$d"/*) ;; *) ! grep -qx end "$f" || rm -rf "${f%/log}" ;; esac; done
@@ -67,8 +84,14 @@ run_bootstrap() {
     finish "foreign $(say "$theirs" | b64)" # a VM has one namespace
   fi
   [ ! -e "$S/owner" ] || marked >/dev/null || say "the mark of the proxy's owner was lost: the bootstrap writes it again" | lines
-  settled || { log 'step boot' && await "$(field wait.boot)" settled; } || say 'cloud-init still runs' | lines
-  for s in $STEPS; do step "$s" || fail "$s"; done
+  settled || { log 'step boot' && await "$(field wait.boot)" eval 'settled || recalled'; } || say 'cloud-init still runs' | lines
+  for s in $STEPS; do
+    if recalled; then
+      say 'nobody waited for this run any more, and the next one ended it' | lines
+      fail "$s"
+    fi
+    step "$s" || fail "$s"
+  done
   if unproven; then
     : >"$d/awaits" && log 'report awaits'
     await "$(field wait.verdict)" decided
@@ -183,6 +206,8 @@ committed() {
   # Where there is no room for them, nothing is held against them.
   { sums >"$d/sums" && put "$d/sums" "$S/sums" root 0600; } 2>/dev/null || rm -f "$S/sums" "$S/sums.mesh"
   { modes >"$d/modes" && put "$d/modes" "$S/modes" root 0600; } 2>/dev/null || rm -f "$S/modes" "$S/modes.mesh"
+  { [ ! -e "$S/guard" ] || { families >"$d/jumps" && put "$d/jumps" "$S/jumps" root 0600; }; } 2>/dev/null || rm -f "$S/jumps" "$S/jumps.mesh"
+  [ -e "$S/guard" ] || rm -f "$S/jumps"
   # Another name for the journal needs no room on a full disk.
   ended || conclude 2>"$d/err" || fail commit
   close

@@ -94,6 +94,7 @@ follow() {
 # Takes the lock away, too, unless another run is there: it may wait for that very file.
 vacate() { (exec 9>"$R/lock" && flock -n 9 && for f in "$R"/*/; do [ ! -e "$f" ] || exit 0; done && rm -f "$R/lock" "$R/holder") 2>/dev/null; }
 decided() { [ -e "$d/commit" ] || [ -e "$d/revert" ] || grep -qE '^(end|failed .*)$' "$d/log"; }
+recalled() { [ -e "$d/revert" ] && [ ! -e "$d/commit" ]; }
 reached() { sed -n 's/^step //p' "$d/log" | tail -n 1; }
 living() { pid=$(cat "$d/pid" 2>/dev/null) && grep -q "$run" "/proc/$pid/cmdline" 2>/dev/null; }
 # What comes on standard input behind the data: the token, when it was asked for.

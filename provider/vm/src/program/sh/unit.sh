@@ -5,7 +5,7 @@ unit() { [ -e "$(fragment)" ]; }
 running() { case $(systemctl is-active istio.service 2>/dev/null) in active | activating | reloading) ;; *) return 1 ;; esac; }
 do_stop() { drain && halt; }
 # The mesh was told to send no more, before this run: that arrives, and what is under way ends.
-drain() { if running; then calm || await "$(field wait.drain)" calm || say 'requests were still under way when the proxy stopped' | lines; fi; }
+drain() { if running; then calm || await "$(field wait.drain)" eval 'calm || recalled' || say 'requests were still under way when the proxy stopped' | lines; fi; }
 # Nothing is under way, and nothing has come for a second at least.
 calm() {
   asked=$(requests)
@@ -21,7 +21,7 @@ halt() {
   # One that systemd refuses is not loaded, so that it cannot be stopped, and nothing of it runs.
   if unit && ! systemctl stop istio.service; then case $(systemctl is-active istio.service) in inactive | failed) ;; *) return 1 ;; esac; fi
   [ ! -e "$S/engine" ] || contain rm -f istio-proxy >/dev/null 2>&1
-  sweep ISTIO_ && unroute
+  sweep "$ISTIOS" && unroute
 }
 # That the proxy of before does not start, too, is told; nothing of ours is in its way any more.
 undo_stop() {
@@ -37,10 +37,10 @@ do_track() {
   elif have iptables-nft; then backend=-nft
   elif have iptables-legacy; then backend=-legacy; fi
   if has engine; then rm -f "$S/bin/sudo"; else shim || return 1; fi
-  if [ "$(field redirect)" = yes ]; then guard; else rm -f "$S/guard" && sweep MESH_; fi || return 1
+  if [ "$(field redirect)" = yes ]; then guard; else rm -f "$S/guard" && sweep "$OURS"; fi || return 1
   dropin >"$d/dropin" && put "$d/dropin" "$DROP/mesh.conf" root 0644
 }
-undo_track() { restore "$S/run/keep" && { [ -e "$S/guard" ] || sweep MESH_; }; }
+undo_track() { restore "$S/run/keep" && { [ -e "$S/guard" ] || sweep "$OURS"; }; }
 dropin() {
   printf '%s\n' '[Unit]' 'Wants=network-online.target' 'After=network-online.target' '[Service]'
   # Without these the agent takes the user's number for the group's, and picks a backend anew each time.
@@ -102,6 +102,6 @@ do_start() {
 undo_start() { disarm; systemctl -q disable istio.service 2>/dev/null; halt; }
 disarm() { systemctl stop mesh-vm-deadman.timer 2>/dev/null; }
 ready() { agent wait --url http://127.0.0.1:15021/healthz/ready --timeoutSeconds 1 >/dev/null 2>&1; }
-do_ready() { await "$(field wait.ready)" certified; }
+do_ready() { await "$(field wait.ready)" eval 'certified || recalled' && ! recalled; }
 # The old certificate was put away, so one that is there was issued to this start.
 certified() { [ -s "$CERTS/cert-chain.pem" ] && ready; }
