@@ -270,7 +270,8 @@ fn seen(machine: &str, owner: &str, version: &str) -> ObservedVm {
             ready: true,
         },
         certificate: None,
-        chains: vec![],
+        jumps: vec![],
+        lost_jumps: vec![],
         unfinished: None,
         clock,
     }

@@ -1,6 +1,7 @@
 //! Single parts of the program, each under three shells.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
 use vm::program::{self, RunId};
