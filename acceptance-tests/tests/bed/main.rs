@@ -37,6 +37,7 @@ mod rpm;
 mod rules;
 mod runtimes;
 mod secrets;
+mod starts;
 mod steps;
 mod unknown;
 mod user_data;
