@@ -25,6 +25,17 @@ rm -rf /root/image /root/image.tar /root/package.deb
 /// Tells since when the proxy runs.
 const SINCE: &str = "systemctl show --property=ExecMainStartTimestampMonotonic istio";
 
+/// Does as logrotate does by our rules, `su istio-proxy istio-proxy` and `copytruncate`, with a log of the proxy's.
+const ROTATES: &str = r#"
+set -e
+grep -q copytruncate /etc/logrotate.d/mesh-vm
+log=/var/log/istio/istio.err.log
+[ -s "$log" ] || log=/var/log/istio/istio.log
+[ -s "$log" ]
+user=$(sed -n 's/^ *su \([^ ]*\) .*/\1/p' /etc/logrotate.d/mesh-vm)
+setpriv --reuid "$user" --regid "$user" --init-groups sh -c 'cp "$0" "$0.1" && : >"$0" && rm "$0.1"' "$log"
+"#;
+
 /// Rules of Istio's, in each backend.
 const RULES: &str = "for tool in iptables-nft iptables-legacy; do echo $tool; $tool-save 2>/dev/null | grep '^-A.*ISTIO_' || :; done";
 
@@ -57,6 +68,9 @@ async fn lives_in_a_container(engine: &str) -> Done {
         words.contains("--env POD_NAME") && !words.contains(&scenario.namespace),
         "{words}"
     );
+    // Since its first start: what is pulled is said by a bootstrap, and the logs can be rotated.
+    assert!(words.contains("--pull=never"), "{words}");
+    vm.shell(ROTATES)?;
 
     workload.config["proxy"]["image"] = json!("localhost/istio/proxyv2:two");
     let reasons = format!(
