@@ -31,7 +31,7 @@ pub(crate) fn cargo() -> Command {
 
 /// Builds the provider and returns the path of its binary. Progress goes to stderr.
 ///
-/// On Linux the release holds its C library, so that it starts wherever Terraform does: in Alpine's image, and on systems
+/// On Linux it holds its C library, so that it starts wherever Terraform does: in Alpine's image, and on systems
 /// whose glibc is older than the one here. Only the last crate is built for that: all others are those of any build.
 ///
 /// # Errors
@@ -47,7 +47,7 @@ pub(crate) fn provider_binary(profile: Profile) -> Result<PathBuf, Box<dyn Error
     if profile == Profile::Release {
         build.arg("--release");
     }
-    if profile == Profile::Release && cfg!(all(target_os = "linux", target_env = "gnu")) {
+    if cfg!(all(target_os = "linux", target_env = "gnu")) {
         build.args(["--", "-Ctarget-feature=+crt-static"]);
     }
     let output = build.stderr(Stdio::inherit()).output()?;

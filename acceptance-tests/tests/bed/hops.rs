@@ -133,6 +133,26 @@ fn bastion(scenario: &Scenario) -> Result<String> {
     Ok(key.trim().to_owned())
 }
 
+#[tokio::test]
+async fn one_connection_that_breaks_before_the_login_fails_no_operation() -> Done {
+    let scenario = Scenario::begin("busy-sshd")?;
+    let (mut workload, wire) = wired(&scenario).await?;
+    wire.break_in(0, 0);
+    assert_eq!(texts(&workload.refresh().await?), "");
+    assert_eq!(wire.breaks(), 1);
+
+    workload.config["labels"]["version"] = json!("v2");
+    // The first is the refresh's.
+    wire.break_in(1, 0);
+    assert_eq!(texts(&workload.apply().await?), "");
+    assert_eq!(wire.breaks(), 2);
+
+    wire.break_in(0, 0);
+    assert_eq!(texts(&workload.destroy().await?), "");
+    assert_eq!(wire.breaks(), 3);
+    Ok(())
+}
+
 /// Joins the VM to the mesh over a wire that may break.
 async fn wired(scenario: &Scenario) -> Result<(Workload, Wire)> {
     let vm = &scenario.vm;
