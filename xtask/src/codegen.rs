@@ -23,7 +23,7 @@ pub(crate) fn run(args: &[&str]) -> Result<(), Box<dyn Error>> {
     match args {
         [] => write(&proto, &generated),
         ["--check"] => check(&proto, &generated),
-        _ => Err("usage: cargo xtask codegen [--check]".into()),
+        _ => Err(crate::commands::usage("codegen").into()),
     }
 }
 

@@ -26,7 +26,7 @@ pub(crate) fn run(args: &[&str]) -> Result<(), Box<dyn Error>> {
     let check = match args {
         [] => false,
         ["--check"] => true,
-        _ => return Err("usage: cargo xtask docs [--check]".into()),
+        _ => return Err(crate::commands::usage("docs").into()),
     };
     let binary = provider_binary(Profile::Dev)?;
     let pages = pages(&schema(&binary)?)?;

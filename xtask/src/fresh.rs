@@ -58,7 +58,7 @@ pub(crate) fn run(args: &[&str]) -> Result<(), Box<dyn Error>> {
     let keep = match args {
         [] => false,
         ["--keep"] => true,
-        _ => return Err("usage: cargo xtask fresh [--keep]".into()),
+        _ => return Err(crate::commands::usage("fresh").into()),
     };
     tools::provide(&[], tools::Bed::Needed)?;
     let folder = tempfile::Builder::new()

@@ -26,7 +26,7 @@ pub(crate) fn run(args: &[&str]) -> Result<(), Box<dyn Error>> {
     let given = match args {
         [] => None,
         ["--dir", dir] => Some(std::path::absolute(dir)?),
-        _ => return Err("usage: cargo xtask install [--dir DIR]".into()),
+        _ => return Err(crate::commands::usage("install").into()),
     };
     let mirror = given.clone().map_or_else(implied_mirror, Ok)?;
     let binary = provider_binary(Profile::Release)?;

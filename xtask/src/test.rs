@@ -38,7 +38,7 @@ pub(crate) fn run(args: &[&str]) -> Result<(), Box<dyn Error>> {
     let bed = match args {
         [] => Bed::Needed,
         ["--unit"] => Bed::Spared,
-        _ => return Err("usage: cargo xtask test [--unit]".into()),
+        _ => return Err(crate::commands::usage("test").into()),
     };
     let mut out = io::stdout();
     let outcomes = match tools::provide(&tools::UNIT, bed) {

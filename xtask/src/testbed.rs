@@ -7,26 +7,25 @@ use bed::{Bed, Options};
 
 use crate::cargo::{Profile, provider_binary};
 
-const USAGE: &str = "usage: cargo xtask testbed up [--vms N] [--pods N] [--name NAME]
-       cargo xtask testbed exec [--name NAME] MACHINE -- COMMAND…
-       cargo xtask testbed status [--name NAME]
-       cargo xtask testbed down [--name NAME]";
-
 /// Runs one of the commands.
 pub(crate) fn run(args: &[&str]) -> Result<(), String> {
     let (words, command) = match args.iter().position(|word| *word == "--") {
         Some(place) => (&args[..place], &args[place + 1..]),
         None => (args, &[][..]),
     };
-    let (verb, rest) = words.split_first().ok_or(USAGE)?;
+    let (verb, rest) = words.split_first().ok_or_else(usage)?;
     let (flags, names) = parse(rest)?;
     match (*verb, names.as_slice(), command) {
         ("up", [], []) => up(&flags),
         ("exec", [machine], [_, ..]) => exec(&flags.name, machine, command),
         ("status", [], []) => status(&flags.name),
         ("down", [], []) => down(&flags.name),
-        _ => Err(USAGE.into()),
+        _ => Err(usage()),
     }
+}
+
+fn usage() -> String {
+    crate::commands::usage("testbed")
 }
 
 /// What the flags say.
@@ -52,7 +51,7 @@ fn parse<'a>(words: &[&'a str]) -> Result<(Flags, Vec<&'a str>), String> {
         }
         let value = words
             .next()
-            .ok_or_else(|| format!("{word} needs a value\n{USAGE}"))?;
+            .ok_or_else(|| format!("{word} needs a value\n{}", usage()))?;
         let number = || {
             value
                 .parse::<u8>()
@@ -62,7 +61,7 @@ fn parse<'a>(words: &[&'a str]) -> Result<(Flags, Vec<&'a str>), String> {
             "--vms" => flags.vms = number()?,
             "--pods" => flags.pods = number()?,
             "--name" => flags.name = (*value).into(),
-            _ => return Err(format!("unknown flag {word}\n{USAGE}")),
+            _ => return Err(format!("unknown flag {word}\n{}", usage())),
         }
     }
     Ok((flags, names))

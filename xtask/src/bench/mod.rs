@@ -38,7 +38,7 @@ struct Figure {
 #[expect(clippy::print_stdout, reason = "the figures are this command's answer")]
 pub(crate) fn run(args: &[&str]) -> Result<(), Box<dyn Error>> {
     if !args.is_empty() {
-        return Err("usage: cargo xtask bench".into());
+        return Err(crate::commands::usage("bench").into());
     }
     tools::provide(&[], tools::Bed::Needed)?;
     plans()?;

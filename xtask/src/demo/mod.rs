@@ -31,7 +31,7 @@ pub(crate) fn run(args: &[&str]) -> std::result::Result<(), Box<dyn Error>> {
         ["--keep"] => (true, BED),
         ["--name", name] => (false, *name),
         ["--keep", "--name", name] | ["--name", name, "--keep"] => (true, *name),
-        _ => return Err("usage: cargo xtask demo [--keep] [--name NAME]".into()),
+        _ => return Err(crate::commands::usage("demo").into()),
     };
     let start = Instant::now();
     tools::provide(&[], tools::Bed::Needed)?;
