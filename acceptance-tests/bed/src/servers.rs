@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use crate::cache;
 use crate::go::Go;
-use crate::progress::Progress;
+use crate::progress::{Progress, Step};
 use crate::{Error, Result};
 
 const MANIFEST: &str = include_str!("../../servers/go.mod");
@@ -35,6 +35,10 @@ const MESH: [Package<'_>; 2] = [
     ),
     ("istio.io/istio/pilot/cmd/pilot-agent", "pilot-agent", 11),
 ];
+
+/// What to do if a build fails.
+const BUILD: &str = "If a module could not be fetched, check GOPROXY (`go env GOPROXY`) and the network. Then run the same \
+     command again: what was built is kept.";
 
 /// A program of ours around istioctl's command: it changes without the servers.
 const ISTIOCTL: &str = "./istioctl-configure";
@@ -82,12 +86,12 @@ impl Servers {
     }
 
     /// Returns the steps to build what an API server needs and does not exist yet.
-    pub(crate) fn missing_for_api(&self) -> Vec<(String, u64)> {
+    pub(crate) fn missing_for_api(&self) -> Vec<Step> {
         self.missing(&API)
     }
 
     /// Returns the steps to build what a mesh needs and does not exist yet.
-    pub(crate) fn missing_for_mesh(&self) -> Vec<(String, u64)> {
+    pub(crate) fn missing_for_mesh(&self) -> Vec<Step> {
         [self.missing(&API), self.missing(&MESH)].concat()
     }
 
@@ -103,7 +107,7 @@ impl Servers {
     }
 
     /// Returns the step to build istioctl, if it does not exist yet.
-    pub(crate) fn missing_for_istioctl(&self) -> Vec<(String, u64)> {
+    pub(crate) fn missing_for_istioctl(&self) -> Vec<Step> {
         self.missing(&[(ISTIOCTL, &istioctl(), 50)])
     }
 
@@ -119,12 +123,12 @@ impl Servers {
         Go::default().module("istio.io/istio")
     }
 
-    fn missing(&self, packages: &[Package<'_>]) -> Vec<(String, u64)> {
+    fn missing(&self, packages: &[Package<'_>]) -> Vec<Step> {
         let missing = packages
             .iter()
             .filter(|(_, name, _)| !self.path(name).exists());
         missing
-            .map(|(_, name, seconds)| (step(name), *seconds))
+            .map(|(_, name, seconds)| Step::new(step(name), *seconds, BUILD))
             .collect()
     }
 
