@@ -272,10 +272,9 @@ pub(crate) fn vm(error: &VmError) -> Diagnostic {
             "ssh.bastion",
         ),
     };
-    let at = if matches!(error, E::Bastion { .. }) {
-        "ssh.bastion"
-    } else {
-        at
+    let at = match error {
+        E::Bastion { .. } => "ssh.bastion",
+        _ => at,
     };
     let rule = match error.root() {
         E::Token(source) => source.downcast_ref().and_then(ClusterError::missing_rule),

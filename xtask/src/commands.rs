@@ -2,6 +2,7 @@
 
 use std::error::Error;
 
+use crate::arguments::WrongArguments;
 use crate::{bench, codegen, demo, docs, fresh, install, test, testbed};
 
 type Done = Result<(), Box<dyn Error>>;
@@ -133,19 +134,20 @@ pub(crate) fn read<'a>(words: &'a [&'a str]) -> Call<'a> {
     }
 }
 
-/// Returns how a command is called, for arguments that it does not have.
-pub(crate) fn usage(name: &str) -> String {
-    find(name).map_or_else(overview, Command::help)
-}
-
 fn find(name: &str) -> Option<&'static Command> {
     COMMANDS.iter().find(|command| command.name == name)
 }
 
 impl Command {
-    /// Runs it.
+    /// Runs it; arguments that it does not have are answered with its help.
     pub(crate) fn run(&self, args: &[&str]) -> Done {
-        (self.run)(args)
+        (self.run)(args).map_err(|error| {
+            if error.is::<WrongArguments>() {
+                self.help().into()
+            } else {
+                error
+            }
+        })
     }
 
     fn help(&self) -> String {

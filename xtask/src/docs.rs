@@ -10,6 +10,7 @@ use std::path::Path;
 use contract::Client;
 use contract::wire::get_provider_schema::Response;
 
+use crate::arguments::WrongArguments;
 use crate::cargo::{Profile, provider_binary, root};
 use crate::examples;
 use crate::page::{Example, page};
@@ -26,7 +27,7 @@ pub(crate) fn run(args: &[&str]) -> Result<(), Box<dyn Error>> {
     let check = match args {
         [] => false,
         ["--check"] => true,
-        _ => return Err(crate::commands::usage("docs").into()),
+        _ => return Err(WrongArguments.into()),
     };
     let binary = provider_binary(Profile::Dev)?;
     let pages = pages(&schema(&binary)?)?;

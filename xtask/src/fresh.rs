@@ -12,6 +12,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use crate::arguments::WrongArguments;
 use crate::cargo::cargo;
 use crate::tools;
 
@@ -58,7 +59,7 @@ pub(crate) fn run(args: &[&str]) -> Result<(), Box<dyn Error>> {
     let keep = match args {
         [] => false,
         ["--keep"] => true,
-        _ => return Err(crate::commands::usage("fresh").into()),
+        _ => return Err(WrongArguments.into()),
     };
     tools::provide(&[], tools::Bed::Needed)?;
     let folder = tempfile::Builder::new()

@@ -8,6 +8,7 @@ use std::error::Error;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::arguments::WrongArguments;
 use crate::cargo::{Profile, provider_binary};
 
 /// Hosts that the source `vm-mesh/mesh` stands for: Terraform's and `OpenTofu`'s.
@@ -26,7 +27,7 @@ pub(crate) fn run(args: &[&str]) -> Result<(), Box<dyn Error>> {
     let given = match args {
         [] => None,
         ["--dir", dir] => Some(std::path::absolute(dir)?),
-        _ => return Err(crate::commands::usage("install").into()),
+        _ => return Err(WrongArguments.into()),
     };
     let mirror = given.clone().map_or_else(implied_mirror, Ok)?;
     let binary = provider_binary(Profile::Release)?;

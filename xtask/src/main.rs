@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use commands::Call;
 
+mod arguments;
 mod bench;
 mod cargo;
 mod codegen;

@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
+use crate::arguments::WrongArguments;
 use crate::cargo::root;
 use crate::libtest::Reader;
 use crate::summary::{Outcome, summary};
@@ -38,7 +39,7 @@ pub(crate) fn run(args: &[&str]) -> Result<(), Box<dyn Error>> {
     let bed = match args {
         [] => Bed::Needed,
         ["--unit"] => Bed::Spared,
-        _ => return Err(crate::commands::usage("test").into()),
+        _ => return Err(WrongArguments.into()),
     };
     let mut out = io::stdout();
     let outcomes = match tools::provide(&tools::UNIT, bed) {

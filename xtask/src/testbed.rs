@@ -13,20 +13,19 @@ pub(crate) fn run(args: &[&str]) -> Result<(), String> {
         Some(place) => (&args[..place], &args[place + 1..]),
         None => (args, &[][..]),
     };
-    let (verb, rest) = words.split_first().ok_or_else(usage)?;
+    let (verb, rest) = words.split_first().ok_or(HELP)?;
     let (flags, names) = parse(rest)?;
     match (*verb, names.as_slice(), command) {
         ("up", [], []) => up(&flags),
         ("exec", [machine], [_, ..]) => exec(&flags.name, machine, command),
         ("status", [], []) => status(&flags.name),
         ("down", [], []) => down(&flags.name),
-        _ => Err(usage()),
+        _ => Err(HELP.into()),
     }
 }
 
-fn usage() -> String {
-    crate::commands::usage("testbed")
-}
+/// Where to read what there is.
+const HELP: &str = "see `cargo xtask testbed --help`";
 
 /// What the flags say.
 #[derive(Debug, PartialEq, Eq)]
@@ -51,7 +50,7 @@ fn parse<'a>(words: &[&'a str]) -> Result<(Flags, Vec<&'a str>), String> {
         }
         let value = words
             .next()
-            .ok_or_else(|| format!("{word} needs a value\n{}", usage()))?;
+            .ok_or_else(|| format!("{word} needs a value: {HELP}"))?;
         let number = || {
             value
                 .parse::<u8>()
@@ -61,7 +60,7 @@ fn parse<'a>(words: &[&'a str]) -> Result<(Flags, Vec<&'a str>), String> {
             "--vms" => flags.vms = number()?,
             "--pods" => flags.pods = number()?,
             "--name" => flags.name = (*value).into(),
-            _ => return Err(format!("unknown flag {word}\n{}", usage())),
+            _ => return Err(format!("unknown flag {word}: {HELP}")),
         }
     }
     Ok((flags, names))

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use bed::{Bed, Options};
 
+use crate::arguments::WrongArguments;
 use crate::cargo::{Profile, provider_binary, root};
 use crate::tools;
 
@@ -38,7 +39,7 @@ struct Figure {
 #[expect(clippy::print_stdout, reason = "the figures are this command's answer")]
 pub(crate) fn run(args: &[&str]) -> Result<(), Box<dyn Error>> {
     if !args.is_empty() {
-        return Err(crate::commands::usage("bench").into());
+        return Err(WrongArguments.into());
     }
     tools::provide(&[], tools::Bed::Needed)?;
     plans()?;

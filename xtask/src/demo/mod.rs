@@ -12,6 +12,7 @@ use std::time::Instant;
 use acceptance_tests::{Failure, Result};
 use bed::{Bed, Options};
 
+use crate::arguments::WrongArguments;
 use crate::cargo::{Profile, root};
 use crate::terraform::Terraform;
 use crate::testbed::bring_up;
@@ -31,7 +32,7 @@ pub(crate) fn run(args: &[&str]) -> std::result::Result<(), Box<dyn Error>> {
         ["--keep"] => (true, BED),
         ["--name", name] => (false, *name),
         ["--keep", "--name", name] | ["--name", name, "--keep"] => (true, *name),
-        _ => return Err(crate::commands::usage("demo").into()),
+        _ => return Err(WrongArguments.into()),
     };
     let start = Instant::now();
     tools::provide(&[], tools::Bed::Needed)?;

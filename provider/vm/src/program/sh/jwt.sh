@@ -25,6 +25,7 @@ payload() {
   cut -d . -f 2 "$1" | awk '{ gsub(/-/, "+"); gsub(/_/, "/"); while (length($0) % 4) $0 = $0 "="; print }' | base64 -d 2>/dev/null
 }
 # Reads JSON and prints the strings of `aud`, one a line. Fails where it is no object.
+# Long: it is one program of awk.
 audiences() {
   awk '
     { text = text $0 " " }

@@ -19,6 +19,11 @@ do_keep() {
   # One that was there stays: it is written anew, and a log may be large.
   for f in "$LOG/istio.log" "$LOG/istio.err.log" /var/lib/istio/proxy/grpc-bootstrap.json /var/lib/istio/proxy/envoy-rev.json /var/lib/istio/proxy/XDS; do
     [ -e "$f" ] || remember "$S/found" "$f" || return 1; done
+  keep_modes || return 1
+  hold
+}
+# Owner and mode of what a bootstrap changes.
+keep_modes() {
   for f in /var/lib/istio /var/lib/istio/envoy /var/lib/istio/envoy/*.env /var/lib/istio/config /var/lib/istio/bin \
     /var/lib/istio/proxy /etc/certs "$LOG" "${TOKEN%/*/*}" "$BIN/envoy" "$BIN/pilot-agent"; do
     [ ! -e "$f" ] || stat -c '%u:%g %a %n' "$f"
@@ -27,7 +32,6 @@ do_keep() {
     if id istio-proxy >/dev/null 2>&1; then : >"$S/found/user"; fi
     cp "$k/modes" "$S/found/modes.new" || return 1
   fi
-  hold
 }
 # Lets what was remembered count. The copies are on the disk before the list that names them: where a path on the list has
 # no copy, nothing was there, and what is there goes.

@@ -81,15 +81,22 @@ follow() {
     fi
     part=$part$text quiet=$((quiet + 1))
     [ $((quiet % 5)) -ne 0 ] || say alive
-    # Dead without an end: killed. The undoing needs a worker, too.
-    if [ $((quiet % 100)) -eq 25 ] && ! living; then
-      mends=$((mends + 1)); [ "$mends" -le 3 ] || { say "report halfway $(reached)"; break; }
-      detach "mesh-vm-$run-again" mend
-    fi
+    # Dead without an end: killed.
+    if [ $((quiet % 100)) -eq 25 ] && ! living; then revive || break; fi
     pause
   done
   kill "$words" 2>/dev/null
   if grep -q '^report removed' "$d/log"; then rm -rf "$d" && vacate; fi
+}
+# Starts a worker that undoes a run whose worker died; three times at most.
+revive() {
+  mends=$((mends + 1))
+  if [ "$mends" -gt 3 ]; then
+    say "report halfway $(reached)"
+    return 1
+  fi
+  detach "mesh-vm-$run-again" mend
+  return 0
 }
 # Takes the lock away, too, unless another run is there: it may wait for that very file.
 vacate() { (exec 9>"$R/lock" && flock -n 9 && for f in "$R"/*/; do [ ! -e "$f" ] || exit 0; done && rm -f "$R/lock" "$R/holder") 2>/dev/null; }

@@ -58,6 +58,7 @@ dropin() {
 }
 # Stands in for the sudo of istio-start.sh, which looks up the machine's own name when names already go to the proxy that
 # it is about to start; and which may drop the environment, or want a terminal.
+# Long: the script that it writes is in it.
 shim() {
   if ! switches; then
     rm -f "$S/bin/sudo"
