@@ -136,7 +136,7 @@ async fn files_of_others_keep_their_owner_and_outlive_the_proxy() -> Done {
         [warning] => holds(
             warning,
             "vm-files-left",
-            &["/etc/certs/app, /var/run/secrets/app."],
+            &["/etc/certs/app", "/var/run/secrets/app"],
         )?,
         told => return Err(Failure::new(texts(told))),
     }

@@ -344,12 +344,6 @@ async fn a_port_that_docker_publishes_bypasses_the_proxy_and_is_warned_of() -> D
         told => return Err(Failure::new(texts(told))),
     }
     call_vm(&scenario)?;
-    // Docker writes its own rules again, and leaves Istio's.
-    vm.shell("systemctl restart docker")?;
-    workload.refresh().await?;
-    assert_eq!(workload.drift("vm"), [""; 0]);
-    call_vm(&scenario)?;
-    vm.shell(&web("8080"))?;
     let reached =
         |port: u16| scenario.pods[0].curl(&format!("http://{}:{port}/ready", vm.address), &[]);
     wait_for("the published port answers past a STRICT mesh", || {
