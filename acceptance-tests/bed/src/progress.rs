@@ -147,7 +147,7 @@ impl State {
     }
 }
 
-/// Returns the line that tells what is ahead.
+/// Returns the line that lists the steps ahead.
 fn opening(steps: &[Step]) -> Option<String> {
     let seconds: u64 = steps.iter().map(|step| step.seconds).sum();
     let names: Vec<&str> = steps.iter().map(|step| step.name.as_str()).collect();

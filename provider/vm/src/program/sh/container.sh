@@ -10,8 +10,8 @@ agent() {
 # A daemon that does not run is told in the engine's words.
 engine_ok() {
   f=$(field engine)
-  have "$f" || { say "$f is not installed" && return 1; }
-  f=$(HOME=${HOME:-/root} timeout 20 "$f" info 2>&1) || { say "$f" | grep -iE 'error|cannot' | head -n 1 && return 1; }
+  have "$f" || { say "$f is not installed"; return 1; }
+  f=$(HOME=${HOME:-/root} timeout 20 "$f" info 2>&1) || { say "$f" | grep -iE 'error|cannot' | head -n 1; return 1; }
   field engine
 }
 # Before anything stops.
@@ -19,7 +19,7 @@ pull() {
   f=$(field engine) name=$(field image)
   export HOME="${HOME:-/root}"
   [ "$(field pull)" = Always ] || ! "$f" image inspect "$name" >/dev/null 2>&1 || return 0
-  [ "$(field pull)" != Never ] || { say "the VM has no image $name, and pull_policy is Never" >&2 && return 1; }
+  [ "$(field pull)" != Never ] || { say "the VM has no image $name, and pull_policy is Never" >&2; return 1; }
   bounded "the image $name" "$f" pull --quiet "$name" >/dev/null </dev/null
 }
 do_contain() {

@@ -20,7 +20,11 @@ do_install() {
 packaged() { say "$BIN/envoy" "$BIN/pilot-agent" "$BIN/istio-start.sh" /var/lib/istio/envoy/envoy_bootstrap_tmpl.json "$(fragment)"; }
 fragment() { systemctl show -p FragmentPath istio.service 2>/dev/null | sed -n 's/^FragmentPath=//p'; }
 # Another package manager may hold the lock on a fresh machine: wait for it, within bounds.
-unpack() { if await "$PACKAGE" eval 'unpacked || recalled' && [ "$(cat "$d/code")" = 0 ]; then :; else cat "$d/out" >&2 && return 1; fi; }
+unpack() {
+  if await "$PACKAGE" eval 'unpacked || recalled' && [ "$(cat "$d/code")" = 0 ]; then return 0; fi
+  cat "$d/out" >&2
+  return 1
+}
 locked() { [ "$(cat "$d/code")" != 0 ] && grep -qiE '(is|was) locked by|transaction lock' "$d/out"; }
 unpacked() {
   (

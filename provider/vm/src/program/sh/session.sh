@@ -59,7 +59,7 @@ resume() {
     : >"$d/log" # unless the boot was faster
     if mv -T "$d" "$R/$run"; then again=1; else rm -rf "$d"; fi 2>/dev/null
     d=$R/$run
-  else say 'report lost' && return 1; fi
+  else say 'report lost'; return 1; fi
   [ "$verb" = result ] || : >"$d/$verb"
   [ -z "$again" ] || detach "mesh-vm-$run-again" mend
 }
