@@ -13,7 +13,17 @@ use crate::cargo::root;
 use tree::Tree;
 
 /// The crates that are free of circles, as folders with `src`.
-const CRATES: [&str; 3] = ["acceptance-tests", "acceptance-tests/contract", "xtask"];
+const CRATES: [&str; 9] = [
+    "acceptance-tests",
+    "acceptance-tests/bed",
+    "acceptance-tests/contract",
+    "provider",
+    "provider/cluster",
+    "provider/mesh",
+    "provider/tfplugin",
+    "provider/vm",
+    "xtask",
+];
 
 type Imports = BTreeMap<String, BTreeSet<String>>;
 

@@ -6,15 +6,15 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use crate::kubectl::Kubectl;
+use crate::layers::Layers;
 use crate::machine::Machine;
 use crate::network::{MOST, Subnet};
 use crate::place::{self, SERVERS, down};
-use crate::plan::{Layers, Plan};
 use crate::pod::Pod;
 use crate::process::Recorded;
 use crate::servers::Servers;
 use crate::vm::Vm;
-use crate::{Error, Result, host, istiod};
+use crate::{Error, Result, istiod};
 
 /// What a bed shall have.
 #[derive(Clone, Debug)]
@@ -42,24 +42,6 @@ pub struct Bed {
 }
 
 impl Bed {
-    /// Builds what is missing, starts everything and waits until it is ready. Tells of it on stderr.
-    /// Refuses when a bed of this name runs.
-    pub fn up(options: &Options) -> Result<Self> {
-        host::require_root()?;
-        host::raise_limits()?;
-        if options.vms > MOST || options.pods > MOST {
-            return Err(Error::Refused(format!(
-                "a bed has room for {MOST} VMs and {MOST} pods"
-            )));
-        }
-        let (folder, subnet) = place::claim(&options.name)?;
-        let started = Plan::make(options, folder.clone(), subnet).and_then(|plan| plan.carry_out());
-        started.map_err(|error| {
-            let advice = format!("what came up is left for a look, logs are in {}; then run `cargo xtask testbed down --name {}`", folder.display(), options.name);
-            Error::Refused(format!("{}\n{advice}", error.chain()))
-        })
-    }
-
     /// Finds the bed of a name that another process brought up.
     pub fn attach(name: &str) -> Result<Self> {
         let folder = place::folder(name);
@@ -100,12 +82,6 @@ impl Bed {
             kubectl,
             document,
         })
-    }
-
-    /// Brings up another bed, with a control plane of its own, which `down` of this one ends, too.
-    pub fn up_beside(&self, what: &str, vms: u8, pods: u8) -> Result<Self> {
-        let name = format!("{}+{what}", self.name);
-        Self::up(&Options { name, vms, pods })
     }
 
     /// Returns the description of the bed for programs: clusters, VMs, pods, where the provider's package is, and

@@ -7,18 +7,15 @@ use std::path::PathBuf;
 
 use crate::Result;
 use crate::bed::Bed;
-use crate::gateway::{Gateway, Site};
+use crate::gateway::{FAR, Gateway, NEAR, Site};
+use crate::layers::Layers;
 use crate::machine::Machine;
 use crate::network::{Subnet, inside};
+use crate::parallel::in_parallel;
 use crate::place;
-use crate::plan::{Layers, in_parallel};
 use crate::servers::Servers;
 use crate::vm::Vm;
 
-/// Network of the bed's pods, as the mesh calls it.
-pub const NEAR: &str = "near";
-/// The second network, as the mesh calls it.
-pub const FAR: &str = "far";
 const ROUTER: &str = "router";
 
 /// A second network. `down` of the bed beside it ends it.

@@ -7,11 +7,15 @@ use serde_json::{Value, json};
 
 use crate::Result;
 use crate::bed::Bed;
-use crate::far::{FAR, NEAR};
 use crate::istiod::{self, CLUSTER};
 use crate::kubectl::Kubectl;
 use crate::machine::Machine;
 use crate::pod::wait_until_ready;
+
+/// Network of the bed's pods, as the mesh calls it.
+pub const NEAR: &str = "near";
+/// The second network, as the mesh calls it.
+pub const FAR: &str = "far";
 
 const SYSTEM: &str = "istio-system";
 const ACCOUNT: &str = "gateways";

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use crate::machine::Machine;
 use crate::network::{SUBNETS, Subnet};
-use crate::plan::in_parallel;
+use crate::parallel::in_parallel;
 use crate::process::Recorded;
 use crate::{Error, Result, cache, host, overlay};
 

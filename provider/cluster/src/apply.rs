@@ -8,7 +8,7 @@ use crate::call::{Call, Resource, Verb};
 use crate::connect::Cluster;
 use crate::error::ClusterError;
 use crate::send::unsendable;
-use mesh::objects::{MANAGED_BY_LABEL, MANAGER};
+use mesh::mark::{MANAGED_BY_LABEL, MANAGER};
 
 /// How often an adoption begins anew because others write at the same time.
 const ATTEMPTS: usize = 5;

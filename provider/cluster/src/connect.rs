@@ -1,5 +1,6 @@
 //! The way to the cluster, from the provider block or the environment.
 
+use std::collections::BTreeMap;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -10,7 +11,6 @@ use serde_json::Value;
 use tokio::sync::OnceCell;
 
 use crate::error::{ClusterError, SettingProblem};
-use crate::observe::Listing;
 use crate::refusal::credentials;
 use crate::settings::{Environment, IstioSettings, Settings};
 use crate::shared::Shared;
@@ -20,6 +20,9 @@ use crate::{kubeconfig, proxy};
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// How long credentials may take to come: a plugin may have to ask its cloud.
 const CREDENTIALS: Duration = Duration::from_mins(1);
+
+/// Objects of one kind and namespace by name.
+pub(crate) type Listing = BTreeMap<String, Value>;
 
 /// A connection to one cluster.
 pub struct Cluster {

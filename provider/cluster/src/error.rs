@@ -102,7 +102,7 @@ pub enum ClusterError {
     /// The object exists and is not ours.
     #[error(
         "cannot {call}: it exists and is not managed by {}",
-        mesh::objects::MANAGER
+        mesh::mark::MANAGER
     )]
     Exists {
         /// What was asked.

@@ -3,18 +3,14 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use mesh::mark::FLEET_LABEL;
-use mesh::objects::{MANAGED_BY_LABEL, MANAGER};
+use mesh::mark::{FLEET_LABEL, MANAGED_BY_LABEL, MANAGER};
 use mesh::{Id, Kind, Mark, Name, Namespace, ObservedObjects, Other};
 use serde_json::Value;
 
 use crate::call::{Call, Resource, Verb};
-use crate::connect::Cluster;
+use crate::connect::{Cluster, Listing};
 use crate::error::ClusterError;
 use crate::send::unsendable;
-
-/// Objects of one kind and namespace by name.
-pub(crate) type Listing = BTreeMap<String, Value>;
 
 impl Cluster {
     /// Reads the objects of a workload: the entry, the `wanted`, and all others that carry the

@@ -1,6 +1,7 @@
 //! What the VM runs on, as files: the environment of the proxy's start script, the mesh config of
 //! the proxy and the trust root. No secret is among them: the token is carried apart.
 
+mod control_plane;
 pub(crate) mod environment;
 pub(crate) mod quote;
 
@@ -11,10 +12,11 @@ use std::net::IpAddr;
 use serde_json::json;
 use sha2::Digest as _;
 
+use control_plane::{AGENT_FOLDER, DEFAULT_CONTROL_PLANE, calls_agent_by_san, host_port};
 pub(crate) use environment::{of_facts, owns};
 
 use crate::desired::{Bundle, Digest, File, Owner, Release, Watch};
-use crate::facts::{ControlPlane, Facts};
+use crate::facts::Facts;
 use crate::health::readiness_probe;
 use crate::names::{Address, SpiffeId};
 use crate::proxy_config;
@@ -29,17 +31,12 @@ pub const ROOT_CERT: &str = "/etc/certs/root-cert.pem";
 /// Whom istiod expects a token to be for, `--tokenAudience` unless changed.
 pub const TOKEN_AUDIENCE: &str = "istio-ca";
 
-/// Folder of the agent that the start script calls where it is not Istio's own.
-pub(crate) const AGENT_FOLDER: &str = "/var/lib/istio/bin";
 /// Istio's agent, called so that it verifies the control plane's certificates by `ISTIOD_SAN` on both of its
 /// connections: it does so on that for certificates only without `CA_ADDR`, which the start script always sets.
 const AGENT: &str = "#!/bin/sh
 unset CA_ADDR
 exec /usr/local/bin/pilot-agent \"$@\"
 ";
-
-/// Where the agent and the start script look for istiod when nothing says otherwise.
-const DEFAULT_CONTROL_PLANE: &str = "istiod.istio-system.svc:15012";
 
 /// Returns what the VM runs on. `own_ip` is how istiod finds the proxy's entry; `None`: the VM finds
 /// out itself which address it has.
@@ -141,21 +138,6 @@ impl Bundle {
     }
 }
 
-/// Whether certificates, too, come from a control plane that has another name in its certificate than it is
-/// called by. Another authority is called by its own.
-fn calls_agent_by_san(facts: &Facts) -> bool {
-    facts.control_plane.san.is_some() && facts.ca_address.is_none()
-}
-
-/// Returns where certificates come from, if that is not where the start script looks by itself.
-fn ca_address(facts: &Facts) -> Option<String> {
-    let istiod = host_port(&facts.control_plane);
-    facts
-        .ca_address
-        .clone()
-        .or_else(|| (istiod != DEFAULT_CONTROL_PLANE).then_some(istiod))
-}
-
 /// Returns the mesh config: only what the cluster sets, none of Istio's defaults, in sorted JSON.
 fn mesh_config(workload: &Workload, facts: &Facts, metadata: &BTreeMap<String, String>) -> String {
     let mut config = proxy_config::settings(&facts.mesh_config, workload.proxy.config.as_ref());
@@ -173,13 +155,4 @@ fn mesh_config(workload: &Workload, facts: &Facts, metadata: &BTreeMap<String, S
     // JSON is YAML too, and leaves nothing to guess: the agent takes a bare `n`, `on` or `1_0` for a
     // truth value or a number, and refuses the file.
     format!("{document:#}\n")
-}
-
-fn host_port(at: &ControlPlane) -> String {
-    let host = if at.host.contains(':') {
-        format!("[{}]", at.host)
-    } else {
-        at.host.clone()
-    };
-    format!("{host}:{}", at.port)
 }

@@ -3,17 +3,16 @@
 //! A line says what is, then what should be: `…/cluster.env: ISTIO_INBOUND_PORTS is '9080', should be '*'`.
 //! State keeps lines, so [`Line`] also reads the form of former versions: `… ISTIO_INBOUND_PORTS '9080' -> '*'`.
 
+mod expectations;
 mod files;
 mod line;
 mod machine;
 mod meaning;
 mod objects;
 
-use std::time::Duration;
-
-use jiff::Timestamp;
 use serde_json::Value;
 
+pub use expectations::Expectations;
 pub use line::of_fact;
 pub use machine::{another_host, without_entry};
 pub use meaning::Line;
@@ -24,31 +23,18 @@ use crate::desired::{Desired, Manifest};
 use crate::mark::Mark;
 use crate::observed::{Connection, ObservedObjects, ObservedVm};
 
-/// What a VM is held against, besides what it should run on.
-#[derive(Clone, Copy, Debug)]
-pub struct Terms<'a> {
-    /// The machine id at the last bootstrap, if it is known.
-    pub machine_id: Option<&'a str>,
-    /// The package's version at the last bootstrap, where a certain package is asked for; else any is as good.
-    pub version: Option<&'a str>,
-    /// The time of the look.
-    pub now: Timestamp,
-    /// How long its certificate has to be valid yet.
-    pub rotate_before: Duration,
-}
-
 /// Returns how the cluster and the VM differ from what should be. `vm` is `None` where it was not
 /// looked at or is not ours.
 pub fn compare(
     desired: &Desired,
     objects: &ObservedObjects,
     vm: Option<&ObservedVm>,
-    terms: &Terms<'_>,
+    expected: &Expectations<'_>,
 ) -> Drift {
     let mark = Mark::Workload(desired.bundle.owner.id.name.clone());
     let mut of_vm = line::Lines::default();
     if let Some(vm) = vm {
-        machine::compare(&desired.bundle, vm, terms, &mut of_vm);
+        machine::compare(&desired.bundle, vm, expected, &mut of_vm);
         files::compare(&desired.bundle, &vm.files, &mut of_vm);
         if objects.entry.as_ref().is_some_and(is_away) {
             files::compare_roots(&desired.bundle, &vm.files, &mut of_vm);

@@ -1,5 +1,6 @@
 //! A workload as it would have been declared, from objects that are in the cluster.
 
+mod field;
 mod fleet;
 mod service_entry;
 mod sidecar;
@@ -7,8 +8,6 @@ mod sidecar;
 pub use fleet::{ImportedFleet, fleet_from_objects};
 
 use std::collections::BTreeMap;
-use std::fmt::Display;
-use std::str::FromStr;
 
 use serde_json::{Map, Value};
 
@@ -18,6 +17,7 @@ use crate::names::{Id, LabelKey, Name, PortName};
 use crate::objects::{HEALTH_CHECKS, WITHDRAWN};
 use crate::observed::ObservedObjects;
 use crate::workload::Workload;
+use field::{carried, carried_map, parsed, texts};
 
 /// What was found in the cluster, as a declaration.
 #[derive(Clone, Debug, PartialEq)]
@@ -124,18 +124,6 @@ fn annotations(found: &Value) -> BTreeMap<String, String> {
     texts(found, |key| !theirs(key))
 }
 
-/// Returns the texts of a map.
-fn texts(found: &Value, wanted: impl Fn(&str) -> bool) -> BTreeMap<String, String> {
-    let texts = found
-        .as_object()
-        .into_iter()
-        .flatten()
-        .filter(|(key, _)| wanted(key));
-    texts
-        .filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())))
-        .collect()
-}
-
 /// Returns the labels that selectors see: those of the object too, and these win.
 fn entry_labels(entry: &Value) -> Map<String, Value> {
     let of = |labels: &Value| labels.as_object().cloned().unwrap_or_default();
@@ -152,61 +140,4 @@ fn selects(object: &Value, labels: &Map<String, Value>) -> bool {
                 .iter()
                 .all(|(key, value)| labels.get(key) == Some(value))
     })
-}
-
-/// Returns a field; a note if it is there and cannot be said here.
-fn carried<T: FromStr<Err: Display>>(
-    field: &str,
-    value: &Value,
-    notes: &mut Vec<String>,
-) -> Option<T> {
-    optional(&format!("spec.{field}"), value).unwrap_or_else(|why| {
-        notes.push(format!("{why}: it cannot be declared."));
-        None
-    })
-}
-
-fn carried_map<K: FromStr<Err: Display> + Ord, V: FromStr<Err: Display>>(
-    field: &str,
-    found: &Value,
-    notes: &mut Vec<String>,
-    wanted: impl Fn(&K) -> bool,
-) -> BTreeMap<K, V> {
-    let mut carried = BTreeMap::new();
-    for (key, value) in found.as_object().into_iter().flatten() {
-        match (
-            key.parse::<K>(),
-            parsed(&format!("spec.{field}.{key}"), value),
-        ) {
-            (Ok(key), Ok(value)) => drop(wanted(&key).then(|| carried.insert(key, value))),
-            (Err(why), _) => notes.push(format!("spec.{field}: {why}: it cannot be declared.")),
-            (_, Err(why)) => notes.push(format!("{why}: it cannot be declared.")),
-        }
-    }
-    carried
-}
-
-fn optional<T: FromStr<Err: Display>>(field: &str, value: &Value) -> Result<Option<T>, String> {
-    let empty = value.is_null() || value == "";
-    if empty {
-        Ok(None)
-    } else {
-        parsed(field, value).map(Some)
-    }
-}
-
-fn parsed<T: FromStr<Err: Display>>(field: &str, value: &Value) -> Result<T, String> {
-    let text = value
-        .as_str()
-        .map_or_else(|| value.to_string(), str::to_owned);
-    text.parse().map_err(|why| format!("{field}: {why}"))
-}
-
-fn parsed_list<T: FromStr<Err: Display>>(field: &str, found: &Value) -> Result<Vec<T>, String> {
-    found
-        .as_array()
-        .into_iter()
-        .flatten()
-        .map(|value| parsed(field, value))
-        .collect()
 }

@@ -8,7 +8,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::desired::Manifest;
-use crate::objects::MANAGER;
+use crate::mark::MANAGER;
 
 /// Returns the merge patch that makes the selector and the template's labels of a written object ours
 /// alone; `None` if they are.

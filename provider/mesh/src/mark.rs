@@ -5,7 +5,12 @@ use std::fmt;
 use serde_json::{Value, json};
 
 use crate::names::Name;
-use crate::objects::{MANAGED_BY_LABEL, MANAGER};
+
+/// Label that says who writes an object; its value is [`MANAGER`].
+pub const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
+
+/// Value of [`MANAGED_BY_LABEL`], and the field manager of server-side apply.
+pub const MANAGER: &str = "terraform-provider-mesh";
 
 /// What an object belongs to. Its label and name stand on every object, so that one list finds what
 /// belongs together, and in the selectors.

@@ -5,6 +5,7 @@
 //! that label, while each workload owns the services that it declares.
 
 mod entry;
+mod manifest;
 mod service_entry;
 mod sidecar;
 
@@ -15,23 +16,11 @@ use serde_json::{Value, json};
 use crate::desired::{Kind, Manifest};
 use crate::fleet::Fleet;
 use crate::leftover::owned;
-use crate::mark::Mark;
-use crate::names::{Address, Id, Name, Namespace};
+use crate::mark::{MANAGED_BY_LABEL, MANAGER, Mark};
+use crate::names::{Address, Id, Name};
 use crate::workload::{Service, Sidecar, Workload};
-
-/// Label that says who writes an object; its value is [`MANAGER`].
-pub const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
-
-/// Value of [`MANAGED_BY_LABEL`], and the field manager of server-side apply.
-pub const MANAGER: &str = "terraform-provider-mesh";
-
-/// Annotation that makes istiod track a VM's connection. With "true" (also 1, t, T, TRUE, True) the
-/// endpoint takes no traffic until a probe succeeds; with any other value it only is tracked.
-pub const HEALTH_CHECKS: &str = "proxy.istio.io/health-checks-enabled";
-
-/// Annotation of an entry that the provider keeps from traffic: with a health check, the one above
-/// does not tell it from an entry in its final form.
-pub const WITHDRAWN: &str = "mesh.vm/withdrawn";
+pub use entry::{HEALTH_CHECKS, WITHDRAWN};
+use manifest::manifest;
 
 /// Returns the objects in the order in which they are written: istiod refuses a proxy without entry.
 pub(crate) fn objects(workload: &Workload, address: &Address) -> Vec<Manifest> {
@@ -155,15 +144,4 @@ pub(crate) fn service_entry_name(workload: &Name, name: &Name, service: &Service
 pub(crate) fn sidecar_name(workload: &Workload, sidecar: &Sidecar) -> Name {
     let own = || workload.id.name.clone();
     sidecar.name.clone().unwrap_or_else(own)
-}
-
-fn manifest(namespace: &Namespace, mark: &Mark, kind: Kind, name: Name, spec: Value) -> Manifest {
-    let namespace = namespace.clone();
-    let mut body = json!({ "metadata": { "labels": mark.labels() } });
-    body["spec"] = spec;
-    Manifest {
-        kind,
-        id: Id { namespace, name },
-        body,
-    }
 }

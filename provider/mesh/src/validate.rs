@@ -4,7 +4,10 @@
 //! **Invariant**: every problem is told at once, at the attribute that the user would change.
 
 mod fleet;
+mod metadata;
+mod offered;
 mod ports;
+mod problem;
 mod services;
 mod sidecar;
 
@@ -15,13 +18,11 @@ use std::net::IpAddr;
 use crate::bundle::{environment, owns};
 use crate::change::Problem;
 use crate::health;
-use crate::mark::{FLEET_LABEL, WORKLOAD_LABEL};
-use crate::names::{Address, EnvName, LabelKey, is_dns_label};
-use crate::objects::HEALTH_CHECKS;
+use crate::names::{Address, EnvName, is_dns_label};
 use crate::workload::{Install, Interception, Proxy, Runtime, Workload};
-
-/// The API server's limit over all annotations of an object, keys and values, in bytes.
-const ANNOTATIONS_LIMIT: usize = 256 * 1024;
+use metadata::{annotations, labels};
+use offered::offered;
+use problem::problem;
 
 /// Returns every broken rule of a workload. A problem is to be dropped if one of its `concerns` is
 /// not known yet; an empty list means that `render` succeeds.
@@ -49,20 +50,6 @@ pub fn validate_bundle(workload: &Workload) -> Vec<Problem> {
     let mut problems = validate(workload);
     problems.retain(|problem| problem.rule != "address-required");
     problems
-}
-
-fn offered(workload: &Workload, problems: &mut Vec<Problem>) {
-    services::validate(workload, problems);
-    ports::validate(workload, problems);
-    sidecar::validate(workload, problems);
-}
-
-fn problem(rule: &'static str, concerns: &[&str], text: String) -> Problem {
-    Problem {
-        concerns: concerns.iter().map(|&at| at.to_owned()).collect(),
-        rule,
-        text,
-    }
 }
 
 fn address(workload: &Workload, problems: &mut Vec<Problem>) {
@@ -110,73 +97,6 @@ fn name(workload: &Workload, problems: &mut Vec<Problem>) {
              istiod splits that at its only dot: use letters, digits and '-'."
         );
         problems.push(problem("name-is-label", &["name"], text));
-    }
-}
-
-fn labels(workload: &Workload, problems: &mut Vec<Problem>) {
-    if let Some(key) = workload
-        .labels
-        .keys()
-        .find(|key| [WORKLOAD_LABEL, FLEET_LABEL].contains(&key.as_str()))
-    {
-        let text = format!(
-            "The label {key} is written by the provider, so that services select exactly this VM. Remove it."
-        );
-        problems.push(problem("label-is-ours", &[&format!("labels.{key}")], text));
-    }
-    for (at, count, limit) in [
-        ("labels", workload.labels.len(), 255),
-        ("ports", workload.ports.len(), 128),
-    ] {
-        if count > limit {
-            let text = format!(
-                "There are {count} {at}; a WorkloadEntry holds at most {limit}. Remove some."
-            );
-            problems.push(problem("too-many", &[at], text));
-        }
-    }
-}
-
-fn annotations(workload: &Workload, problems: &mut Vec<Problem>) {
-    for key in workload.annotations.keys() {
-        let refused = match key.parse::<LabelKey>() {
-            Err(invalid) => Some(("annotation-key", format!("{invalid}."))),
-            Ok(_) => reserved(key)
-                .map(|why| ("annotation-reserved", format!("The annotation {key} {why}"))),
-        };
-        if let Some((rule, text)) = refused {
-            problems.push(problem(
-                rule,
-                &[&format!("annotations.{key}"), "annotations"],
-                text,
-            ));
-        }
-    }
-    let size: usize = workload
-        .annotations
-        .iter()
-        .map(|(key, value)| key.len() + value.len())
-        .sum();
-    // The provider's own is one of them, and its longest value is "false".
-    let limit = ANNOTATIONS_LIMIT - HEALTH_CHECKS.len() - "false".len();
-    if size > limit {
-        let text = format!(
-            "The annotations have {size} bytes; the API server takes at most {limit} besides those of the provider. \
-             Shorten them."
-        );
-        problems.push(problem("annotations-size", &["annotations"], text));
-    }
-}
-
-fn reserved(key: &str) -> Option<&'static str> {
-    match key {
-        "istio.io/dry-run" => Some("is refused by Istio on a WorkloadEntry. Remove it."),
-        "proxy.istio.io/config" => Some(
-            "would be read only where a bundle is made, and is not here. Write its settings in proxy.config.",
-        ),
-        HEALTH_CHECKS => Some("is written by the provider. Set health_check instead."),
-        _ if key.starts_with("istio.io/") => Some("is written by istiod itself. Remove it."),
-        _ => None,
     }
 }
 

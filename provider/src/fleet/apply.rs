@@ -36,7 +36,7 @@ impl<'a> Prepared<'a> {
         let mut problems = mesh::validate_fleet(&fleet);
         problems.extend(mesh::taken_objects(&fleet, &observed));
         if !problems.is_empty() {
-            return Err(super::invalid(problems, &Paths::default()));
+            return Err(convert::invalid(problems, &Paths::default()));
         }
         Ok(Self {
             objects,

@@ -1,8 +1,10 @@
 //! From what the user wrote to the domain. An unknown value counts as absent.
 
-use mesh::{Fleet, Group};
+use mesh::{Fleet, Group, Problem};
+use tfplugin::{Diagnostic, Diagnostics, Paths};
 
 use super::input::{FleetInput, GroupInput};
+use crate::diagnose;
 use crate::workload::convert::{health_check, ports, services, sidecar, text, texts};
 
 /// Returns the fleet; `None` while its namespace or name is unknown.
@@ -34,4 +36,14 @@ fn group(input: &GroupInput) -> Option<Group> {
         ports: ports(&input.ports),
         health_check: input.health_check.known().map(health_check),
     })
+}
+
+/// Tells what is wrong with a fleet; what concerns unknown values is dropped.
+pub(super) fn invalid(problems: Vec<Problem>, unknown: &Paths) -> Diagnostics {
+    let told = diagnose::problems(problems, unknown).into_iter();
+    told.map(|told| Diagnostic {
+        summary: "Invalid fleet".into(),
+        ..told
+    })
+    .collect()
 }

@@ -10,12 +10,11 @@ pub(crate) mod output;
 mod plan;
 mod read;
 
-use mesh::{Effect, Problem};
-use tfplugin::{Diagnostic, Diagnostics, Done, Import, ImportId, Paths, Planned, Resource, Stage};
+use mesh::Effect;
+use tfplugin::{Diagnostics, Done, Import, ImportId, Paths, Planned, Resource, Stage};
 use tokio::time::Instant;
 
 use crate::context::Context;
-use crate::diagnose;
 use input::FleetInput;
 use output::FleetOutput;
 
@@ -44,12 +43,16 @@ impl Resource for VmFleet {
 
     fn check(input: &FleetInput, unknown: &Paths) -> Diagnostics {
         convert::fleet(input)
-            .map(|fleet| invalid(mesh::validate_fleet(&fleet), unknown))
+            .map(|fleet| convert::invalid(mesh::validate_fleet(&fleet), unknown))
             .unwrap_or_default()
     }
 
-    fn plan(stage: &Stage<'_, Self>) -> Planned<Self> {
-        Planned::new(plan::plan(stage))
+    fn plan(stage: &Stage<'_, Self>) -> Planned<Self::Output> {
+        Planned::new(match stage {
+            Stage::Create { next } => plan::created(next),
+            Stage::Update { output, edits, .. } => plan::updated(output, edits),
+            Stage::Delete { output, .. } => (*output).clone(),
+        })
     }
 
     async fn apply(
@@ -78,16 +81,6 @@ impl Resource for VmFleet {
     ) -> Done {
         read::read(context, input, reached).await
     }
-}
-
-/// Tells what is wrong with a fleet; what concerns unknown values is dropped.
-fn invalid(problems: Vec<Problem>, unknown: &Paths) -> Diagnostics {
-    let told = diagnose::problems(problems, unknown).into_iter();
-    told.map(|told| Diagnostic {
-        summary: "Invalid fleet".into(),
-        ..told
-    })
-    .collect()
 }
 
 impl Import for VmFleet {

@@ -1,41 +1,40 @@
 //! The plan of a fleet: pure.
 
 use mesh::{Drift, Edit, Effect};
-use tfplugin::{Stage, Value};
+use tfplugin::{Changed, Value};
 
-use super::VmFleet;
 use super::convert;
+use super::input::FleetInput;
 use super::output::{FleetDriftOutput, FleetOutput};
 
-/// Plans one stage.
-pub(super) fn plan(stage: &Stage<'_, VmFleet>) -> FleetOutput {
-    match stage {
-        Stage::Create { next } => FleetOutput {
-            id: convert::id(next).map_or(Value::Unknown, |id| Value::Known(id.to_string())),
+/// Plans a create.
+pub(super) fn created(next: &FleetInput) -> FleetOutput {
+    FleetOutput {
+        id: convert::id(next).map_or(Value::Unknown, |id| Value::Known(id.to_string())),
+        drift: drift_output(vec![]),
+    }
+}
+
+/// Plans an update.
+pub(super) fn updated(output: &FleetOutput, edits: &[Changed<Effect>]) -> FleetOutput {
+    let edits: Vec<Edit> = edits
+        .iter()
+        .map(|changed| Edit {
+            at: changed.at.to_string(),
+            effect: changed.effect,
+            text: None,
+        })
+        .collect();
+    let drift = Drift {
+        objects: drift(output),
+        vm: vec![],
+    };
+    match mesh::decide(&edits, &drift, None).effect {
+        Effect::Nothing => output.clone(),
+        _ => FleetOutput {
             drift: drift_output(vec![]),
+            ..output.clone()
         },
-        Stage::Update { output, edits, .. } => {
-            let edits: Vec<Edit> = edits
-                .iter()
-                .map(|changed| Edit {
-                    at: changed.at.to_string(),
-                    effect: changed.effect,
-                    text: None,
-                })
-                .collect();
-            let drift = Drift {
-                objects: drift(output),
-                vm: vec![],
-            };
-            match mesh::decide(&edits, &drift, None).effect {
-                Effect::Nothing => (*output).clone(),
-                _ => FleetOutput {
-                    drift: drift_output(vec![]),
-                    ..(*output).clone()
-                },
-            }
-        }
-        Stage::Delete { output, .. } => (*output).clone(),
     }
 }
 

@@ -10,12 +10,10 @@ use vm::Wait;
 use super::archive;
 use super::clean::{Cleaning, left_behind};
 use super::convert;
-use super::findings;
-use super::input::{SshInput, WorkloadInput};
-use super::leaf::OnDestroy;
+use super::input::WorkloadInput;
 use super::output::WorkloadOutput;
 use super::prepare::Prepared;
-use super::update::Update;
+use super::stage::{Update, touched};
 use crate::context::Context;
 use crate::diagnose;
 use crate::writer;
@@ -87,7 +85,7 @@ pub(super) async fn leave(
     prepared: &Prepared<'_>,
     deadline: Instant,
 ) -> Diagnostics {
-    let left = touched(update.prior, update.output).filter(|_| leaves(update));
+    let left = touched(update.prior, update.output).filter(|_| update.leaves_a_vm());
     let Some(ssh) = left else {
         return Diagnostics::none();
     };
@@ -116,28 +114,6 @@ pub(super) async fn leave(
             .map(|told| left_behind(&told.detail))
             .collect(),
     }
-}
-
-/// Whether an update leaves the VM that the workload was on, one that we changed and are to clean.
-pub(super) fn leaves(update: &Update<'_>) -> bool {
-    let host = |input: &WorkloadInput| {
-        let ssh = input.ssh.known()?;
-        ssh.host
-            .known()
-            .cloned()
-            .or_else(|| input.address.known().map(|address| address.0.to_string()))
-    };
-    touched(update.prior, update.output).is_some() && host(update.prior) != host(update.next)
-}
-
-/// Returns where the VM is, if we ever changed it and are to clean it.
-fn touched<'a>(prior: &'a WorkloadInput, output: &WorkloadOutput) -> Option<&'a SshInput> {
-    let keep = prior
-        .on_destroy
-        .known()
-        .is_some_and(|choice| choice.0 == OnDestroy::Keep);
-    let touched = findings::is_touched(output);
-    prior.ssh.known().filter(|_| touched && !keep)
 }
 
 fn uid(observed: &ObservedObjects) -> String {

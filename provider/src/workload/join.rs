@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use cluster::ClusterError;
 use jiff::Timestamp;
-use mesh::{Connection, Drift};
+use mesh::{Connection, Drift, HealthCheck};
 use secrecy::SecretString;
 use tfplugin::{Diagnostic, Diagnostics, Done, Value};
 use tokio::time::Instant;
@@ -12,7 +12,6 @@ use vm::program::{self, Check, Report, Verdict};
 use vm::{Session, Wait};
 
 use super::bootstrap::{Bootstrapped, IDLE};
-use super::health;
 use super::input::WorkloadInput;
 use super::output::WorkloadOutput;
 use super::plan::drift_output;
@@ -27,6 +26,10 @@ const NAMED: [&str; 3] = ["dns", "control-plane", "tls-name"];
 
 /// How long istiod may take to report a proxy that is ready.
 const CONNECTED: Duration = Duration::from_mins(1);
+
+/// How long an application may take to answer after its first probe. One that is installed later
+/// must not hold the apply up for long.
+const ANSWERED: Duration = Duration::from_secs(30);
 
 /// Connects to the VM if there is one: before anything is written, so that a wrong key changes nothing.
 pub(super) async fn connect(
@@ -122,9 +125,24 @@ pub(super) async fn joined(
     prepared.write(&prepared.desired.objects[..1]).await?;
     *reached = Some(bootstrapped);
     if let Some(check) = &prepared.workload.health_check {
-        warnings.append(health::answered(prepared, check, deadline).await?);
+        warnings.append(answered(prepared, check, deadline).await?);
     }
     Ok(warnings)
+}
+
+/// Waits until istiod has been told that the application answers. One that does not is told as a
+/// warning: the VM is a member all the same.
+async fn answered(prepared: &Prepared<'_>, check: &HealthCheck, deadline: Instant) -> Done {
+    let delay = Duration::from_secs(check.initial_delay.unwrap_or_default().into());
+    let until = deadline.min(Instant::now() + delay + ANSWERED);
+    match prepared.cluster.healthy(&prepared.workload.id, until).await {
+        Ok(_) => Ok(Diagnostics::none()),
+        Err(error @ ClusterError::NotHealthy { .. }) => {
+            let told = diagnose::cluster(&error);
+            Ok(Diagnostic::warning(told.summary, told.detail).into())
+        }
+        Err(error) => Err(diagnose::cluster(&error).into()),
+    }
 }
 
 /// The line of drift that stands until a bootstrap has ended well.

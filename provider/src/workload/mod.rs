@@ -28,6 +28,7 @@ mod plan;
 mod planned;
 mod prepare;
 mod read;
+mod stage;
 mod update;
 
 use mesh::Effect;
@@ -70,8 +71,17 @@ impl Resource for VmWorkload {
         told
     }
 
-    fn plan(stage: &Stage<'_, Self>) -> Planned<Self> {
-        plan::plan(stage)
+    fn plan(stage: &Stage<'_, Self>) -> Planned<Self::Output> {
+        match stage {
+            Stage::Create { next } => plan::created(next),
+            Stage::Update {
+                prior,
+                output,
+                next,
+                edits,
+            } => plan::updated(prior, output, next, edits),
+            Stage::Delete { prior, output } => plan::deleted(prior, output),
+        }
     }
 
     async fn apply(
@@ -88,7 +98,7 @@ impl Resource for VmWorkload {
                 next,
                 edits,
             } => {
-                let update = update::Update {
+                let update = stage::Update {
                     prior,
                     output,
                     next,

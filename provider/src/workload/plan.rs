@@ -1,9 +1,8 @@
 //! The plan: pure. It works with no cluster, no VM and an address that is not known yet.
 
 use mesh::{Change, Drift, Edit, Effect};
-use tfplugin::{Changed, Diagnostic, Diagnostics, Planned, Stage, Value, all_unknown};
+use tfplugin::{Changed, Diagnostic, Diagnostics, Planned, Value, all_unknown};
 
-use super::VmWorkload;
 use super::convert;
 use super::input::WorkloadInput;
 use super::leaf::OnDestroy;
@@ -11,20 +10,6 @@ use super::output::{DriftOutput, WorkloadOutput};
 use super::planned;
 use crate::diagnose::coded;
 use crate::ssh;
-
-/// Plans one stage.
-pub(crate) fn plan(stage: &Stage<'_, VmWorkload>) -> Planned<VmWorkload> {
-    match stage {
-        Stage::Create { next } => Planned::new(created(next)),
-        Stage::Update {
-            prior,
-            output,
-            next,
-            edits,
-        } => updated(prior, output, next, edits),
-        Stage::Delete { prior, output } => deleted(prior, output),
-    }
-}
 
 /// Decides what an update does. The apply decides by the same edits again.
 pub(crate) fn change(
@@ -120,7 +105,8 @@ fn edit(changed: &Changed<Effect>) -> Edit {
     }
 }
 
-fn created(next: &WorkloadInput) -> WorkloadOutput {
+/// Plans a create.
+pub(super) fn created(next: &WorkloadInput) -> Planned<WorkloadOutput> {
     let output = WorkloadOutput {
         id: convert::id(next).map_or(Value::Unknown, |id| Value::Known(id.to_string())),
         drift: drift_output(Drift::default()),
@@ -130,7 +116,7 @@ fn created(next: &WorkloadInput) -> WorkloadOutput {
         },
         ..all_unknown::<Effect, _>()
     };
-    as_reached(output, next)
+    Planned::new(as_reached(output, next))
 }
 
 /// Returns the output as far as the VM is reached: not at all, by an archive, or by SSH.
@@ -146,12 +132,13 @@ fn as_reached(output: WorkloadOutput, next: &WorkloadInput) -> WorkloadOutput {
     }
 }
 
-fn updated(
+/// Plans an update.
+pub(super) fn updated(
     prior: &WorkloadInput,
     output: &WorkloadOutput,
     next: &WorkloadInput,
     edits: &[Changed<Effect>],
-) -> Planned<VmWorkload> {
+) -> Planned<WorkloadOutput> {
     let change = change(prior, output, next, edits);
     let held = change.held.as_deref().unwrap_or_default();
     let diagnostics = if held.is_empty() {
@@ -217,8 +204,8 @@ pub(crate) fn without_vm(output: WorkloadOutput) -> WorkloadOutput {
     }
 }
 
-/// Tells what the destroy will leave behind, where the diff cannot show it.
-fn deleted(prior: &WorkloadInput, output: &WorkloadOutput) -> Planned<VmWorkload> {
+/// Plans a delete: tells what it will leave behind, where the diff cannot show it.
+pub(super) fn deleted(prior: &WorkloadInput, output: &WorkloadOutput) -> Planned<WorkloadOutput> {
     let mut planned = Planned::new(output.clone());
     // A destroy of what is no longer in the configuration has nothing else that tells it.
     planned

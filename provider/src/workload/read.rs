@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use mesh::drift::Terms;
+use mesh::drift::Expectations;
 use mesh::{Drift, ObservedObjects, ObservedVm, Problem, Workload};
 use tfplugin::{Diagnostic, Diagnostics, Done, Value};
 use tokio::time::{Instant, timeout_at};
@@ -144,7 +144,7 @@ fn compare(
     input: &WorkloadInput,
     seen: Option<&ObservedVm>,
 ) -> Drift {
-    let terms = Terms {
+    let terms = Expectations {
         machine_id: before.machine_id.known().map(String::as_str),
         version: before.proxy_version.known().map(String::as_str),
         now: Timestamp::now(),

@@ -2,29 +2,21 @@
 
 use cluster::ClusterError;
 use mesh::{Change, Effect, Id};
-use tfplugin::{Changed, Diagnostic, Diagnostics, Done};
+use tfplugin::{Diagnostic, Diagnostics, Done};
 use tokio::time::Instant;
 use vm::Wait;
 
 use super::archive;
 use super::bootstrap::{Failure, Left};
 use super::delete;
-use super::input::WorkloadInput;
 use super::join::{connect, joined, look, told, unfinished};
 use super::output::WorkloadOutput;
 use super::plan::{self, drift_output, held_output, without_vm};
 use super::planned;
 use super::prepare::Prepared;
+use super::stage::Update;
 use crate::context::Context;
 use crate::diagnose;
-
-/// An update, as the framework hands it over.
-pub(super) struct Update<'a> {
-    pub(super) prior: &'a WorkloadInput,
-    pub(super) output: &'a WorkloadOutput,
-    pub(super) next: &'a WorkloadInput,
-    pub(super) edits: &'a [Changed<Effect>],
-}
 
 /// Updates the workload in place.
 pub(super) async fn update(
@@ -58,7 +50,7 @@ async fn carry_out(
         }
         Effect::Rebootstrap | Effect::Replace if !update.next.ssh.is_null() => {
             let reasons = change.reasons.unwrap_or_default();
-            if !delete::leaves(update) {
+            if !update.leaves_a_vm() {
                 return rebootstrap(context, update, reasons, deadline, reached).await;
             }
             // A state names one VM: whatever cuts this off, it is the one that is to be cleaned yet.
@@ -124,7 +116,7 @@ async fn rebootstrap(
     reached: &mut Option<WorkloadOutput>,
 ) -> Done {
     let mut prepared = Prepared::of_update(context, update, deadline).await?;
-    let wait = if may_be_new(update) {
+    let wait = if update.may_meet_another_machine() {
         Wait::Until(deadline.into_std())
     } else {
         Wait::Briefly(deadline.into_std())
@@ -240,11 +232,4 @@ async fn go_back(
         *reached = None;
     }
     told
-}
-
-/// Whether another machine may answer now, one that is perhaps still booting.
-fn may_be_new(update: &Update<'_>) -> bool {
-    let (prior, next) = (update.prior, update.next);
-    let host = |input: &WorkloadInput| input.ssh.known().and_then(|ssh| ssh.host.known().cloned());
-    prior.triggers != next.triggers || prior.address != next.address || host(prior) != host(next)
 }

@@ -55,7 +55,7 @@ impl Resource for Note {
         Diagnostics::none()
     }
 
-    fn plan(stage: &Stage<'_, Self>) -> Planned<Self> {
+    fn plan(stage: &Stage<'_, Self>) -> Planned<Self::Output> {
         let writer = match stage {
             Stage::Update { output, edits, .. } if edits.is_empty() => output.writer,
             _ => Value::Unknown,

@@ -10,6 +10,7 @@
 
 mod change;
 mod data_source;
+mod declaration;
 mod diagnostic;
 mod edits;
 mod ephemeral;
@@ -24,24 +25,25 @@ mod server;
 mod shape;
 mod timeouts;
 mod typed;
+mod unknown;
 mod value;
 mod wire;
 mod work;
 
 pub use data_source::{DataRegistration, DataSource, Found, data_source};
+pub use declaration::{Attribute, Mode, Object, Shape, Type, kind_of};
 pub use diagnostic::{Diagnostic, Diagnostics, Done, Severity};
 pub use edits::{Changed, edits};
 pub use ephemeral::{EphemeralRegistration, EphemeralResource, Lease, Opened, ephemeral_resource};
-pub use object::{
-    Attribute, Mode, Object, Shape, Type, all_unknown, field, filled, kind_of, unknown_from,
-    unknown_where,
-};
-pub use path::{Path, Paths, Step};
+pub use object::{all_unknown, field, filled, unknown_from, unknown_where};
+pub use path::{Path, Step};
 pub use provider::Provider;
 pub use resource::{Import, ImportId, Planned, Resource, Stage};
 pub use serve::{serve, serve_on};
-pub use served::{Registration, importable, resource};
+pub use served::Registration;
 pub use server::Server;
 pub use shape::{Key, SecretText, Text, fields};
 pub use timeouts::{GoDuration, InvalidDuration, Limits, Timeouts};
+pub use typed::{importable, resource};
+pub use unknown::Paths;
 pub use value::{InvalidNumber, Kind, Number, Raw, Value};

@@ -5,8 +5,6 @@ use std::{
     fmt::{self, Display, Formatter},
 };
 
-use crate::{Diagnostics, Kind, Raw};
-
 /// One step of a [`Path`].
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Step {
@@ -19,7 +17,7 @@ pub enum Step {
 }
 
 impl Step {
-    fn text(&self) -> Cow<'_, str> {
+    pub(crate) fn text(&self) -> Cow<'_, str> {
         match self {
             Self::Name(name) => Cow::Borrowed(name),
             Self::Key(key) => Cow::Borrowed(key),
@@ -73,40 +71,9 @@ impl Path {
         &self.0
     }
 
-    /// Returns the path as a schema has it, as far as the schema goes.
-    ///
-    /// Terraform cannot address an element of a set: the path ends at the set. The key of a map of leaves takes all
-    /// that is left, since label keys have dots of their own.
-    pub(crate) fn resolved(&self, kind: &Kind) -> Self {
-        let mut steps = vec![];
-        let mut kind = kind;
-        for (place, step) in self.0.iter().enumerate() {
-            let text = step.text();
-            let (step, inner) = match kind {
-                Kind::Object(attributes) => match attributes.get(&*text) {
-                    Some(inner) => (Step::Name(text.into_owned().into()), inner),
-                    None => break,
-                },
-                Kind::Map(inner) if matches!(**inner, Kind::Text | Kind::Number | Kind::Bool) => {
-                    steps.push(Step::Key(Self(self.0[place..].to_vec()).flat()));
-                    break;
-                }
-                Kind::Map(inner) => (Step::Key(text.into_owned()), &**inner),
-                Kind::List(inner) => match text.parse() {
-                    Ok(index) => (Step::Index(index), &**inner),
-                    Err(_) => break,
-                },
-                _ => break,
-            };
-            steps.push(step);
-            kind = inner;
-        }
-        Self(steps)
-    }
-
     /// Returns the steps joined by dots, whatever their kind: what two paths are compared by,
     /// since one of them may come from text.
-    fn flat(&self) -> String {
+    pub(crate) fn flat(&self) -> String {
         self.0.iter().map(Step::text).collect::<Vec<_>>().join(".")
     }
 }
@@ -195,59 +162,6 @@ fn is_identifier(key: &str) -> bool {
             .all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
 }
 
-/// The paths of a value that are not known yet.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Paths(Vec<String>);
-
-impl Paths {
-    /// Collects the paths of everything unknown in a value.
-    pub fn unknown_in(raw: &Raw) -> Self {
-        let mut found = vec![];
-        collect(raw, &Path::root(), &mut found);
-        Self(found)
-    }
-
-    /// Adds what was told already: a value with a problem reads as unknown.
-    #[must_use]
-    pub fn with_told(mut self, told: &Diagnostics) -> Self {
-        let paths = told.iter().filter_map(|told| told.at.as_ref());
-        self.0.extend(paths.map(Path::flat));
-        self
-    }
-
-    /// Tells whether the value at the path, something around it or something in it is unknown.
-    ///
-    /// A rule that concerns such a value cannot be judged yet.
-    pub fn is_unknown(&self, path: impl Into<Path>) -> bool {
-        let path = path.into().flat();
-        self.0
-            .iter()
-            .any(|unknown| is_within(unknown, &path) || is_within(&path, unknown))
-    }
-}
-
-fn collect(raw: &Raw, at: &Path, found: &mut Vec<String>) {
-    match raw {
-        Raw::Unknown => found.push(at.flat()),
-        Raw::List(items) => items
-            .iter()
-            .enumerate()
-            .for_each(|(index, item)| collect(item, &at.index(index), found)),
-        Raw::Map(items) => items
-            .iter()
-            .for_each(|(key, item)| collect(item, &at.key(key), found)),
-        Raw::Dynamic { value, .. } => collect(value, at, found),
-        Raw::Null | Raw::Bool(_) | Raw::Number(_) | Raw::Text(_) => {}
-    }
-}
-
-fn is_within(inner: &str, outer: &str) -> bool {
-    outer.is_empty()
-        || inner
-            .strip_prefix(outer)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -264,63 +178,6 @@ mod tests {
         assert_eq!(Path::root().name("hosts").index(2).to_string(), "hosts[2]");
         for text in ["a.b.c", r#"a["x/y"].b[3]"#, "labels", ""] {
             assert_eq!(Path::from(text).to_string(), text);
-        }
-    }
-
-    #[test]
-    fn a_path_from_text_becomes_the_schemas_path() {
-        let port = Kind::Object([("number".into(), Kind::Number)].into());
-        let kind = Kind::Object(
-            [
-                ("labels".into(), Kind::Map(Box::new(Kind::Text))),
-                ("ports".into(), Kind::Map(Box::new(port.clone()))),
-                ("hosts".into(), Kind::List(Box::new(port.clone()))),
-                ("seen".into(), Kind::Set(Box::new(port))),
-            ]
-            .into(),
-        );
-        let resolved = |text: &str| Path::from(text).resolved(&kind);
-        assert_eq!(
-            resolved("labels.app.kubernetes.io/name"),
-            Path::root().name("labels").key("app.kubernetes.io/name")
-        );
-        assert_eq!(
-            resolved("ports.http.number"),
-            Path::root().name("ports").key("http").name("number")
-        );
-        assert_eq!(
-            resolved("hosts.2.number"),
-            Path::root().name("hosts").index(2).name("number")
-        );
-        assert_eq!(resolved("seen[0].number"), Path::root().name("seen"));
-        assert_eq!(
-            resolved("ports.http.nothing"),
-            Path::root().name("ports").key("http")
-        );
-    }
-
-    #[test]
-    fn unknown_reaches_up_and_down() {
-        let labels = Raw::Map([("app.kubernetes.io/name".into(), Raw::Unknown)].into());
-        let raw = Raw::Map(
-            [
-                ("address".into(), Raw::Unknown),
-                ("labels".into(), labels),
-                ("name".into(), Raw::Null),
-            ]
-            .into(),
-        );
-        let unknown = Paths::unknown_in(&raw);
-        for path in [
-            "address",
-            "address.host",
-            "labels",
-            "labels.app.kubernetes.io/name",
-        ] {
-            assert!(unknown.is_unknown(path), "{path}");
-        }
-        for path in ["name", "addresses", "labels.app"] {
-            assert_eq!(unknown.is_unknown(path), path == "labels.app", "{path}");
         }
     }
 }

@@ -46,7 +46,7 @@ pub trait Resource: Send + Sync + 'static {
     ///
     /// An update is planned even when nothing was edited: the output may ask for a repair. A known value of the
     /// planned output must come out of the apply unchanged.
-    fn plan(stage: &Stage<'_, Self>) -> Planned<Self>;
+    fn plan(stage: &Stage<'_, Self>) -> Planned<Self::Output>;
 
     /// Carries a planned change out; [`plan`](Self::plan) of the same stage tells again what was planned.
     ///
@@ -100,16 +100,16 @@ pub enum Stage<'a, R: Resource + ?Sized> {
 }
 
 /// A plan.
-pub struct Planned<R: Resource + ?Sized> {
+pub struct Planned<O> {
     /// The output after the apply; unknown is what only the apply can tell. Ignored for a delete.
-    pub output: R::Output,
+    pub output: O,
     /// Errors stop the plan; warnings are for what the diff itself cannot show.
     pub diagnostics: Diagnostics,
 }
 
-impl<R: Resource + ?Sized> Planned<R> {
+impl<O> Planned<O> {
     /// Returns a plan without a message.
-    pub fn new(output: R::Output) -> Self {
+    pub fn new(output: O) -> Self {
         Self {
             output,
             diagnostics: Diagnostics::none(),

@@ -6,22 +6,10 @@ use futures::future::BoxFuture;
 use proto::tfplugin6 as wire;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Diagnostics, Import, ImportId, Kind, Path, Raw, Resource, typed::Typed};
+use crate::{Diagnostics, ImportId, Kind, Path, Raw};
 
 /// A resource as a [`Provider`](crate::Provider) hands it to the server.
 pub struct Registration<C>(pub(crate) Arc<dyn Served<C>>);
-
-/// Registers a resource.
-pub fn resource<R: Resource>() -> Registration<R::Context> {
-    Registration(Arc::new(Typed::<R>::new(None)))
-}
-
-/// Registers a resource that can be imported.
-pub fn importable<R: Import>() -> Registration<R::Context> {
-    Registration(Arc::new(Typed::<R>::new(Some(|context, id, deadline| {
-        Box::pin(R::import(context, id, deadline))
-    }))))
-}
 
 /// A resource, seen through raw values.
 ///

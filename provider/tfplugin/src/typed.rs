@@ -1,6 +1,6 @@
 //! A typed resource behind raw values.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use futures::future::BoxFuture;
 use proto::tfplugin6 as wire;
@@ -8,11 +8,23 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Attribute, Diagnostic, Diagnostics, ImportId, Kind, Object, Path, Paths, Planned, Raw,
+    Attribute, Diagnostic, Diagnostics, Import, ImportId, Kind, Object, Path, Paths, Planned, Raw,
     Resource, Shape, Stage, edits, schema,
-    served::{PlannedChange, Served},
+    served::{PlannedChange, Registration, Served},
     work::{Work, within},
 };
+
+/// Registers a resource.
+pub fn resource<R: Resource>() -> Registration<R::Context> {
+    Registration(Arc::new(Typed::<R>::new(None)))
+}
+
+/// Registers a resource that can be imported.
+pub fn importable<R: Import>() -> Registration<R::Context> {
+    Registration(Arc::new(Typed::<R>::new(Some(|context, id, deadline| {
+        Box::pin(R::import(context, id, deadline))
+    }))))
+}
 
 /// How a resource is imported.
 pub(crate) type Importer<R> = for<'a> fn(

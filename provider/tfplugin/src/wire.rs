@@ -41,7 +41,7 @@ pub(crate) fn write_identity(raw: &Raw) -> wire::ResourceIdentityData {
 /// Writes messages; their paths become those of the schema.
 pub(crate) fn write_diagnostics(diagnostics: Diagnostics, kind: &Kind) -> Vec<wire::Diagnostic> {
     let resolve = |mut diagnostic: Diagnostic| {
-        diagnostic.at = diagnostic.at.map(|path| path.resolved(kind));
+        diagnostic.at = diagnostic.at.map(|path| kind.resolve(&path));
         write_diagnostic(diagnostic)
     };
     diagnostics.into_iter().map(resolve).collect()

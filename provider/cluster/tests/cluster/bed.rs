@@ -10,7 +10,7 @@ use cluster::{Cluster, IstioSettings, Settings};
 use http::{Request, Response};
 use kube::client::Body;
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use mesh::objects::{MANAGED_BY_LABEL, MANAGER};
+use mesh::mark::{MANAGED_BY_LABEL, MANAGER};
 use mesh::{Id, Kind, Manifest};
 use serde_json::{Value, json};
 use tokio::time::Instant;

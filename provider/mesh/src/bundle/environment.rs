@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
+use super::control_plane::{AGENT_FOLDER, ca_address, calls_agent_by_san};
 use crate::facts::Facts;
 use crate::mark::{FLEET_LABEL, WORKLOAD_LABEL};
 use crate::names::{Cidr, EnvName};
@@ -203,14 +204,14 @@ pub(crate) fn cluster_env(
         ),
     ];
     variables.extend(settings.map(|(key, value)| (key.to_owned(), value)));
-    if let Some(address) = super::ca_address(facts) {
+    if let Some(address) = ca_address(facts) {
         variables.insert("CA_ADDR".to_owned(), address);
     }
     if let Some(san) = &facts.control_plane.san {
         variables.insert("ISTIOD_SAN".to_owned(), san.clone());
     }
-    if super::calls_agent_by_san(facts) {
-        variables.insert("ISTIO_BIN_BASE".to_owned(), super::AGENT_FOLDER.to_owned());
+    if calls_agent_by_san(facts) {
+        variables.insert("ISTIO_BIN_BASE".to_owned(), AGENT_FOLDER.to_owned());
     }
     if workload.health_check.is_some() {
         variables.insert(PROBE_LOOPBACK.to_owned(), "true".to_owned());

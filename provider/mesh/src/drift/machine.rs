@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 
-use super::Terms;
+use super::expectations::Expectations;
 use super::line::{Lines, plain};
 use super::meaning::{HOSTS, ISTIOD_LINE};
 use crate::change::Cause;
@@ -13,13 +13,18 @@ use crate::names::Id;
 use crate::observed::{ObservedVm, SeenRuntime, UnitState};
 use crate::workload::{Interception, Proxy};
 
-pub(super) fn compare(bundle: &Bundle, vm: &ObservedVm, terms: &Terms<'_>, lines: &mut Lines) {
+pub(super) fn compare(
+    bundle: &Bundle,
+    vm: &ObservedVm,
+    expected: &Expectations<'_>,
+    lines: &mut Lines,
+) {
     if let Some(step) = &vm.unfinished {
         lines.because(None);
         lines.push(format!("a bootstrap stopped at the step {}", plain(step)));
     }
     lines.because(Cause::Machine);
-    let known = terms.machine_id;
+    let known = expected.machine_id;
     if let Some(known) = known.filter(|known| !vm.machine_id.is_empty() && *known != vm.machine_id)
     {
         lines.push(format!(
@@ -32,7 +37,7 @@ pub(super) fn compare(bundle: &Bundle, vm: &ObservedVm, terms: &Terms<'_>, lines
     lines.because(Cause::Mesh);
     hosts(bundle.hosts_line.as_ref(), &vm.hosts_lines, lines);
     lines.because(Cause::Proxy);
-    runtime(&bundle.proxy, &vm.runtime, terms.version, lines);
+    runtime(&bundle.proxy, &vm.runtime, expected.version, lines);
     for path in &vm.changed {
         lines.push(format!("{} is not as the bootstrap left it", plain(path)));
     }
@@ -40,17 +45,18 @@ pub(super) fn compare(bundle: &Bundle, vm: &ObservedVm, terms: &Terms<'_>, lines
     rules(bundle.proxy.interception, vm, lines);
     lines.because(Cause::Certificate);
     if let Some((begin, end)) = vm.certificate {
-        certificate(begin, end, terms, lines);
+        certificate(begin, end, expected, lines);
     }
 }
 
 /// The proxy renews it after half of its life, and needs it, or a token, to be known to istiod at all.
-fn certificate(begin: Timestamp, end: Timestamp, terms: &Terms<'_>, lines: &mut Lines) {
+fn certificate(begin: Timestamp, end: Timestamp, expected: &Expectations<'_>, lines: &mut Lines) {
     // A time before that would ask for a bootstrap whose certificate is no better.
     let latest = end.duration_since(begin).unsigned_abs() / 2;
-    if end <= terms.now {
+    if end <= expected.now {
         lines.push(format!("the workload's certificate expired at {end}"));
-    } else if end.duration_since(terms.now).unsigned_abs() <= terms.rotate_before.min(latest) {
+    } else if end.duration_since(expected.now).unsigned_abs() <= expected.rotate_before.min(latest)
+    {
         lines.push(format!(
             "the workload's certificate ends at {end} and was not renewed"
         ));

@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-use super::{carried, carried_map, service_entry, sidecar, texts};
+use super::field::{carried, carried_map, texts};
+use super::{service_entry, sidecar};
 use crate::fleet::{Fleet, Group};
 use crate::health::from_probe;
 use crate::mark::{FLEET_LABEL, Mark};

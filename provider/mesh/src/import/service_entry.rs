@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::{optional, parsed, parsed_list};
+use super::field::{optional, parsed, parsed_list};
 use crate::mark::Mark;
 use crate::names::{Id, Name, Port, PortName};
 use crate::workload::{Service, ServicePort};

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use serde_json::Value;
 
-use super::{optional, parsed, parsed_list};
+use super::field::{optional, parsed, parsed_list};
 use crate::names::{Listen, Name, Port, PortName};
 use crate::workload::{EgressListener, ServicePort, Sidecar, Workload};
 

@@ -6,13 +6,21 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use super::{HEALTH_CHECKS, manifest};
+use super::manifest::manifest;
 use crate::desired::{Kind, Manifest};
 use crate::fleet::{Fleet, Group};
 use crate::health::group_probe;
 use crate::mark::{FLEET_LABEL, WORKLOAD_LABEL};
 use crate::names::Address;
 use crate::workload::Workload;
+
+/// Annotation that makes istiod track a VM's connection. With "true" (also 1, t, T, TRUE, True) the
+/// endpoint takes no traffic until a probe succeeds; with any other value it only is tracked.
+pub const HEALTH_CHECKS: &str = "proxy.istio.io/health-checks-enabled";
+
+/// Annotation of an entry that the provider keeps from traffic: with a health check, the one above
+/// does not tell it from an entry in its final form.
+pub const WITHDRAWN: &str = "mesh.vm/withdrawn";
 
 pub(super) fn entry(workload: &Workload, address: &Address) -> Manifest {
     let mut annotations = text_map(&workload.annotations);

@@ -1,6 +1,8 @@
 //! Rules of a fleet, and of its members.
 
-use super::{annotations, labels, offered, problem};
+use super::metadata::{annotations, labels};
+use super::offered::offered;
+use super::problem::problem;
 use crate::change::Problem;
 use crate::fleet::{Fleet, Group};
 use crate::health::{self, Probe};
@@ -9,7 +11,7 @@ use crate::names::{Address, Id, LabelValue};
 use crate::objects::fleet_objects;
 use crate::workload::Workload;
 
-/// Returns every broken rule of a fleet, as [`validate`](super::validate) does of a workload.
+/// Returns every broken rule of a fleet, as [`validate`](crate::validate()) does of a workload.
 pub fn validate_fleet(fleet: &Fleet) -> Vec<Problem> {
     let mut problems = Vec::new();
     let name = fleet.id.name.as_str();

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
-use super::problem;
+use super::problem::problem;
 use crate::change::Problem;
 use crate::names::{Address, Listen, Name, Port, PortName};
 use crate::workload::{Interception, Service, ServicePort, Workload};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::problem;
+use super::problem::problem;
 use crate::change::Problem;
 use crate::names::{Address, Name, PortName, Protocol};
 use crate::objects::service_entry_name;

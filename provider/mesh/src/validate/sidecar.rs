@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::ports::not_the_proxy_s;
-use super::problem;
+use super::problem::problem;
 use crate::change::Problem;
 use crate::names::{Address, Listen, PortName};
 use crate::workload::{Capture, EgressListener, Interception, Sidecar, Workload};

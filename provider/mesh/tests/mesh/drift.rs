@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use expect_test::{Expect, expect};
-use mesh::drift::Terms;
+use mesh::drift::Expectations;
 use mesh::{
     Desired, Drift, Facts, Install, Interception, Kind, ObservedObjects, ObservedVm, Runtime, Seen,
     SeenRuntime, UnitState, Watch, Workload, compare, render,
@@ -73,8 +73,8 @@ fn observed(desired: &Desired) -> (ObservedObjects, ObservedVm) {
 }
 
 /// A look at a VM whose certificate has to be valid six hours yet.
-pub(crate) fn terms() -> Terms<'static> {
-    Terms {
+pub(crate) fn terms() -> Expectations<'static> {
+    Expectations {
         machine_id: Some("m1"),
         version: Some("1.31.0"),
         now: p("2029-01-01T00:00:00Z"),

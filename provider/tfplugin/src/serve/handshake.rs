@@ -3,13 +3,12 @@
 //! **Invariant**: nothing is written to standard output before the handshake line.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use rustls::pki_types::CertificateDer;
 
-use super::ServeError;
+use super::error::ServeError;
 use super::listen::{Address, Place};
 
 const COOKIE: &str = "TF_PLUGIN_MAGIC_COOKIE";
@@ -67,13 +66,6 @@ impl Environment {
         };
         format!("1|6|{network}|{address}|grpc|{certificate}{multiplexing}")
     }
-}
-
-/// Returns the directory named by `PLUGIN_UNIX_SOCKET_DIR`, else the one for temporary files.
-pub(super) fn socket_directory(get: &impl Fn(&str) -> Option<OsString>) -> PathBuf {
-    get("PLUGIN_UNIX_SOCKET_DIR")
-        .filter(|value| !value.is_empty())
-        .map_or_else(std::env::temp_dir, PathBuf::from)
 }
 
 #[cfg(test)]

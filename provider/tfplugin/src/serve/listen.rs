@@ -13,8 +13,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpListener;
 use tonic::transport::server::Connected;
 
-use super::ServeError;
-use super::handshake::socket_directory;
+use super::error::ServeError;
 
 /// Where the client wants the plugin to listen.
 #[derive(Debug)]
@@ -41,6 +40,13 @@ impl Place {
             },
         }
     }
+}
+
+/// Returns the directory named by `PLUGIN_UNIX_SOCKET_DIR`, else the one for temporary files.
+fn socket_directory(get: &impl Fn(&str) -> Option<OsString>) -> PathBuf {
+    get("PLUGIN_UNIX_SOCKET_DIR")
+        .filter(|value| !value.is_empty())
+        .map_or_else(std::env::temp_dir, PathBuf::from)
 }
 
 /// The address of a listener, as in the handshake line. Dropping it removes the socket's file.

@@ -3,7 +3,6 @@
 //! **Invariant**: standard input is the user's and never read; standard output carries the handshake line only.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -21,11 +20,13 @@ use tonic::transport::Server as Grpc;
 use tonic_health::ServingStatus;
 
 use crate::{Provider, Server};
+use error::ServeError;
 use handshake::Environment;
 use listen::{Address, Connection, Listener, Place};
 use plugin::Plugin;
 use tls::Tls;
 
+mod error;
 mod handshake;
 mod listen;
 mod log;
@@ -46,35 +47,6 @@ const RETRY: Duration = Duration::from_millis(100);
 const MEMORY_BUFFER: usize = 64 << 10;
 /// A call waits mostly; blocking work has threads of its own.
 const THREADS: usize = 2;
-
-/// Why a plugin process could not serve.
-#[derive(Debug, thiserror::Error)]
-enum ServeError {
-    #[error(
-        "This binary is a plugin. These are not meant to be executed directly.\n\
-         Please execute the program that consumes these plugins, which will load any plugins automatically.\n\
-         To debug it, start it with --debug."
-    )]
-    Cookie,
-    #[error("PLUGIN_CLIENT_CERT holds no certificate as PEM")]
-    ClientCertificate(#[source] rustls::pki_types::pem::Error),
-    #[error("cannot make a certificate for the connection with Terraform")]
-    Certificate(#[source] rcgen::Error),
-    #[error("cannot set up TLS for the connection with Terraform")]
-    Tls(#[source] rustls::Error),
-    #[error("cannot listen at {address}")]
-    Listen { address: String, source: io::Error },
-    #[error("cannot set who may connect to {}", socket.display())]
-    Restrict { socket: PathBuf, source: io::Error },
-    #[error("PLUGIN_UNIX_SOCKET_GROUP names the group {0:?}, which is not in /etc/group")]
-    Group(String),
-    #[error("cannot start threads or handle signals")]
-    Start(#[source] io::Error),
-    #[error("cannot write to standard output")]
-    Print(#[source] io::Error),
-    #[error("the connection with Terraform failed")]
-    Transport(#[source] tonic::transport::Error),
-}
 
 /// Serves `provider` as a plugin of Terraform until told to shut down, and returns the process's exit code.
 ///

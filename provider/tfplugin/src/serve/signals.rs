@@ -2,7 +2,7 @@
 
 use tokio_util::sync::CancellationToken;
 
-use super::ServeError;
+use super::error::ServeError;
 
 /// Takes SIGINT for this process and does nothing with it. Children still get its default action.
 #[cfg(unix)]

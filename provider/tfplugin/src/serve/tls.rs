@@ -15,7 +15,7 @@ use rustls::{
 };
 use tokio_rustls::TlsAcceptor;
 
-use super::ServeError;
+use super::error::ServeError;
 
 /// Longer than any run of Terraform.
 const LIFETIME: Duration = Duration::from_hours(365 * 24);

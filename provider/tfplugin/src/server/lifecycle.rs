@@ -30,7 +30,7 @@ impl<P: Provider> Server<P> {
         } = resource.plan(&prior, &proposed);
         let mut replaces: Vec<_> = replaces
             .iter()
-            .map(|path| path.resolved(resource.kind()))
+            .map(|path| resource.kind().resolve(path))
             .collect();
         replaces.sort();
         replaces.dedup();

@@ -19,8 +19,8 @@ use proto::tfplugin6::{self as wire, provider_server};
 use tonic::{Request, Response, Status};
 
 use crate::{
-    Diagnostic, Kind, Object, Provider, data_source::ServedData, ephemeral::ServedEphemeral,
-    object::kind_of, serve::Stop, served::Served,
+    Diagnostic, Kind, Object, Provider, data_source::ServedData, declaration::kind_of,
+    ephemeral::ServedEphemeral, serve::Stop, served::Served,
 };
 use answer::answer;
 

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use super::{
     Kind, Malformed, Raw,
     kind::{DEEPEST, read_kind},
-    raw::composed,
+    raw::{composed, empty_fields},
 };
 use crate::Step;
 
@@ -102,7 +102,7 @@ fn entries(
     kind: &Kind,
     depth: usize,
 ) -> Result<Raw, Malformed> {
-    let mut map = kind.empty_fields();
+    let mut map = empty_fields(kind);
     for (key, item) in entries {
         if let Some(inner) = kind.entry(&key) {
             map.insert(

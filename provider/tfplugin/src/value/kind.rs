@@ -4,8 +4,8 @@ use std::{borrow::Cow, collections::BTreeMap};
 
 use serde_json::{Value as Json, json};
 
-use super::{Malformed, Raw};
-use crate::Step;
+use super::Malformed;
+use crate::{Path, Step};
 
 /// A type of Terraform's type system.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,17 +72,6 @@ impl Kind {
         }
     }
 
-    /// Returns an object's attributes, all null: an object always has every one of them. A map has none.
-    pub(crate) fn empty_fields(&self) -> BTreeMap<String, Raw> {
-        match self {
-            Self::Object(attributes) => attributes
-                .keys()
-                .map(|name| (name.clone(), Raw::Null))
-                .collect(),
-            _ => BTreeMap::new(),
-        }
-    }
-
     /// Returns the type of a map's element or an object's attribute.
     pub(crate) fn entry(&self, key: &str) -> Option<&Kind> {
         match self {
@@ -90,6 +79,37 @@ impl Kind {
             Self::Object(attributes) => attributes.get(key),
             _ => None,
         }
+    }
+
+    /// Returns a path as this type has it, as far as the type goes.
+    ///
+    /// Terraform cannot address an element of a set: the path ends at the set. The key of a map of leaves takes all
+    /// that is left, since label keys have dots of their own.
+    pub(crate) fn resolve(&self, path: &Path) -> Path {
+        let mut steps = vec![];
+        let mut kind = self;
+        for (place, step) in path.steps().iter().enumerate() {
+            let text = step.text();
+            let (step, inner) = match kind {
+                Kind::Object(attributes) => match attributes.get(&*text) {
+                    Some(inner) => (Step::Name(text.into_owned().into()), inner),
+                    None => break,
+                },
+                Kind::Map(inner) if matches!(**inner, Kind::Text | Kind::Number | Kind::Bool) => {
+                    steps.push(Step::Key(rest(path, place).flat()));
+                    break;
+                }
+                Kind::Map(inner) => (Step::Key(text.into_owned()), &**inner),
+                Kind::List(inner) => match text.parse() {
+                    Ok(index) => (Step::Index(index), &**inner),
+                    Err(_) => break,
+                },
+                _ => break,
+            };
+            steps.push(step);
+            kind = inner;
+        }
+        steps.into_iter().collect()
     }
 
     /// Returns the step to a map's element or an object's attribute.
@@ -149,4 +169,46 @@ pub(super) fn read_kind(json: &[u8]) -> Result<Kind, Malformed> {
     json.as_ref()
         .and_then(Kind::from_json)
         .ok_or_else(|| Malformed::new("the type of a dynamic value is no type"))
+}
+
+/// Returns the steps of a path from a place on.
+fn rest(path: &Path, place: usize) -> Path {
+    path.steps().iter().skip(place).cloned().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_from_text_becomes_the_schemas_path() {
+        let port = Kind::Object([("number".into(), Kind::Number)].into());
+        let kind = Kind::Object(
+            [
+                ("labels".into(), Kind::Map(Box::new(Kind::Text))),
+                ("ports".into(), Kind::Map(Box::new(port.clone()))),
+                ("hosts".into(), Kind::List(Box::new(port.clone()))),
+                ("seen".into(), Kind::Set(Box::new(port))),
+            ]
+            .into(),
+        );
+        let resolved = |text: &str| kind.resolve(&Path::from(text));
+        assert_eq!(
+            resolved("labels.app.kubernetes.io/name"),
+            Path::root().name("labels").key("app.kubernetes.io/name")
+        );
+        assert_eq!(
+            resolved("ports.http.number"),
+            Path::root().name("ports").key("http").name("number")
+        );
+        assert_eq!(
+            resolved("hosts.2.number"),
+            Path::root().name("hosts").index(2).name("number")
+        );
+        assert_eq!(resolved("seen[0].number"), Path::root().name("seen"));
+        assert_eq!(
+            resolved("ports.http.nothing"),
+            Path::root().name("ports").key("http")
+        );
+    }
 }

@@ -15,7 +15,7 @@ use rmp::{
 use super::{
     Kind, Malformed, Number, Raw,
     kind::{DEEPEST, read_kind},
-    raw::composed,
+    raw::{composed, empty_fields},
 };
 use crate::Step;
 
@@ -97,7 +97,7 @@ fn items<'k>(
 }
 
 fn entries(rest: &mut &[u8], length: usize, kind: &Kind, depth: usize) -> Result<Raw, Malformed> {
-    let mut map = kind.empty_fields();
+    let mut map = empty_fields(kind);
     for _ in 0..length {
         let Token::Text(key) = token(rest)? else {
             return Err(Malformed::new("a key is no string"));

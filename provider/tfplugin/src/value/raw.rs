@@ -118,6 +118,17 @@ impl Display for Raw {
     }
 }
 
+/// Returns an object's attributes, all null: an object always has every one of them. A map has none.
+pub(super) fn empty_fields(kind: &Kind) -> BTreeMap<String, Raw> {
+    match kind {
+        Kind::Object(attributes) => attributes
+            .keys()
+            .map(|name| (name.clone(), Raw::Null))
+            .collect(),
+        _ => BTreeMap::new(),
+    }
+}
+
 /// Returns text in Unicode's composed form, the only one in which Terraform compares text.
 pub(super) fn composed(text: &str) -> String {
     if text.is_ascii() || is_nfc(text) {

@@ -46,7 +46,7 @@ impl Resource for Faulty {
         Diagnostics::none()
     }
 
-    fn plan(_: &Stage<'_, Self>) -> Planned<Self> {
+    fn plan(_: &Stage<'_, Self>) -> Planned<Self::Output> {
         panic!("as ordered")
     }
 

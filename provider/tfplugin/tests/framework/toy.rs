@@ -220,7 +220,7 @@ impl Resource for ThingResource {
         .collect()
     }
 
-    fn plan(stage: &Stage<'_, Self>) -> Planned<Self> {
+    fn plan(stage: &Stage<'_, Self>) -> Planned<Self::Output> {
         match stage {
             Stage::Create { next } => {
                 let id = next.name.clone().map(|name| name.0.to_string());

@@ -17,13 +17,15 @@ mod answer;
 mod certificate;
 pub mod offload;
 pub mod payload;
+mod reader;
 pub mod report;
 
 pub use offload::{Offload, Token};
 pub use payload::{
     Patience, Payload, RunId, bootstrap, check, commit, observe, remove, result, revert, token_line,
 };
-pub use report::{Check, Event, Reader, Report, Verdict};
+pub use reader::{Event, Reader};
+pub use report::{Check, Report, Verdict};
 
 /// The program as it runs on the VM, for an operator's audit.
 /// One text, of one file a concern: `head.sh` first, the others only define functions.

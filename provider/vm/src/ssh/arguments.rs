@@ -2,12 +2,20 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Duration;
 
 use super::agent::Agent;
-use super::master::Login;
 use super::{AgentUse, Credentials, Hop, Trust};
 
 pub(super) const KNOWN_HOSTS: &str = "known_hosts";
+
+/// What a login needs besides the hop.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Login<'a> {
+    pub(super) credentials: &'a Credentials,
+    pub(super) agent: Option<&'a Agent>,
+    pub(super) connect_timeout: Duration,
+}
 
 /// Whatever a configuration file says, these hold: nothing asks, nothing is forwarded, nothing is
 /// started here or there, and nothing is written to the user's files.

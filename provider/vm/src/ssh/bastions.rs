@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Semaphore;
 
-use super::master::{Login, Master};
+use super::arguments::Login;
+use super::master::Master;
 use super::{Credentials, Hop};
 use crate::VmError;
 

@@ -9,12 +9,11 @@ use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, BufReader};
 use tokio::process::ChildStderr;
 use tokio::task::JoinHandle;
 
-use super::agent::Agent;
-use super::arguments::{KNOWN_HOSTS, arguments};
+use super::Hop;
+use super::arguments::{KNOWN_HOSTS, Login, arguments};
 use super::lifeline::{Lifeline, private_dir};
 use super::names::check_names;
 use super::refusal::{NO_LOGIN, refusal};
-use super::{Credentials, Hop};
 use crate::VmError;
 
 /// A connection that is open and logged in. Dropping it ends it.
@@ -25,14 +24,6 @@ pub(super) struct Master {
     user: Option<String>,
     /// The bastion's connection, which this one goes through, lives as long.
     _via: Option<Arc<Master>>,
-}
-
-/// What a login needs besides the hop.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Login<'a> {
-    pub(super) credentials: &'a Credentials,
-    pub(super) agent: Option<&'a Agent>,
-    pub(super) connect_timeout: Duration,
 }
 
 impl Master {

@@ -9,8 +9,9 @@ use secrecy::SecretString;
 use tokio::time::timeout_at;
 
 use super::agent::Agent;
+use super::arguments::Login;
 use super::call::{Call, Ended, Status};
-use super::master::{Login, Master};
+use super::master::Master;
 use super::patience::Patience;
 use super::{Bastions, Credentials, Hop, Target, Wait};
 use crate::VmError;

@@ -1,0 +1,12 @@
+//! A broken rule.
+
+use crate::change::Problem;
+
+/// Returns a broken rule that concerns these attributes.
+pub(super) fn problem(rule: &'static str, concerns: &[&str], text: String) -> Problem {
+    Problem {
+        concerns: concerns.iter().map(|&at| at.to_owned()).collect(),
+        rule,
+        text,
+    }
+}

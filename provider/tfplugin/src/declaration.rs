@@ -1,0 +1,101 @@
+//! What is declared of an attribute and of an object, and what a typed view of a value can do.
+
+use crate::{Diagnostics, Kind, Path, Raw};
+
+/// Who writes an attribute. There is none that both sides write: see the crate's documentation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// The user must write it.
+    Required,
+    /// The user may write it.
+    Optional,
+    /// The user may write it, and no command shows it. With [`SecretText`](crate::SecretText) no `Debug` does either.
+    Secret,
+    /// The provider finds it out.
+    Computed,
+}
+
+/// The type of an attribute; `E` is what a change of an attribute does.
+#[derive(Clone, Debug)]
+pub enum Type<E> {
+    /// Text.
+    Text,
+    /// A number.
+    Number,
+    /// A truth value.
+    Bool,
+    /// Any type.
+    Dynamic,
+    /// A list.
+    List(Box<Type<E>>),
+    /// A set: no order, no duplicates.
+    Set(Box<Type<E>>),
+    /// A map.
+    Map(Box<Type<E>>),
+    /// An object with attributes of its own.
+    Object(Vec<Attribute<E>>),
+}
+
+impl<E> Type<E> {
+    /// Returns the type as the wire has it.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::Text => Kind::Text,
+            Self::Number => Kind::Number,
+            Self::Bool => Kind::Bool,
+            Self::Dynamic => Kind::Dynamic,
+            Self::List(inner) => Kind::List(Box::new(inner.kind())),
+            Self::Set(inner) => Kind::Set(Box::new(inner.kind())),
+            Self::Map(inner) => Kind::Map(Box::new(inner.kind())),
+            Self::Object(attributes) => kind_of(attributes),
+        }
+    }
+}
+
+/// Returns the type of an object with these attributes.
+pub fn kind_of<E>(attributes: &[Attribute<E>]) -> Kind {
+    Kind::Object(
+        attributes
+            .iter()
+            .map(|attribute| (attribute.name.to_owned(), attribute.ty.kind()))
+            .collect(),
+    )
+}
+
+/// An attribute of an object.
+#[derive(Clone, Debug)]
+pub struct Attribute<E> {
+    /// Its name.
+    pub name: &'static str,
+    /// Who writes it.
+    pub mode: Mode,
+    /// Its type.
+    pub ty: Type<E>,
+    /// What a change of it does; for a computed one: from which effect on it is unknown in a plan.
+    pub effect: E,
+    /// Its documentation, as Markdown, with a space at the start of each line as in the source.
+    pub doc: &'static str,
+}
+
+/// A Rust type that is the typed view of a value of Terraform.
+pub trait Shape<E>: Sized {
+    /// Returns the type in a schema.
+    fn ty() -> Type<E>;
+
+    /// Reads a value, tells every problem in it and goes on behind each.
+    ///
+    /// `None` stands for unknown: the value is unknown, or it has a problem that was told.
+    fn read(raw: &Raw, at: &Path, problems: &mut Diagnostics) -> Option<Self>;
+
+    /// Writes the value.
+    fn write(&self) -> Raw;
+}
+
+/// A declared object; [`object!`](crate::object!) writes the implementation.
+pub trait Object<E>: Shape<E> {
+    /// Its documentation, as Markdown.
+    const DOC: &'static str;
+
+    /// Returns the attributes, in the order of the declaration.
+    fn attributes() -> Vec<Attribute<E>>;
+}
