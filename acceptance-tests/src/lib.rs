@@ -3,6 +3,7 @@
 pub mod delay;
 
 mod beside;
+mod cell;
 mod failure;
 mod look;
 mod terraform;
@@ -11,6 +12,7 @@ pub mod workload;
 mod world;
 
 pub use beside::Beside;
+pub use cell::Cell;
 pub use failure::{Done, Failure, Result};
 pub use look::{Listing, listing, proxy};
 pub use terraform::{Plan, Run, Terraform};

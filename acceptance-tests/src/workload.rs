@@ -92,6 +92,16 @@ impl Workload {
         })
     }
 
+    /// Returns the path of the provider.
+    pub fn binary(&self) -> &str {
+        &self.binary
+    }
+
+    /// Has the provider started by another program.
+    pub fn launch_by(&mut self, program: String) {
+        self.binary = program;
+    }
+
     /// Makes the workload a member of the scenario's fleet.
     #[must_use]
     pub fn member(mut self) -> Self {

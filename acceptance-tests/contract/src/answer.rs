@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::process::ExitStatus;
 
 use proto::tfplugin6 as wire;
 
@@ -31,6 +32,14 @@ pub enum Error {
     /// Something else than a handshake line.
     #[error("the plugin printed {0:?} instead of a handshake line")]
     Handshake(String),
+    /// The end of the process, before it printed a line.
+    #[error("the plugin ended without a handshake line ({status}) and wrote {log:?}")]
+    Ended {
+        /// How it ended.
+        status: ExitStatus,
+        /// Its standard error.
+        log: String,
+    },
     /// The plugin never wrote what was waited for.
     #[error("the plugin's log never held {0:?}")]
     Silent(String),

@@ -15,6 +15,7 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, BufReader, DuplexStream}
 use tokio::net::TcpStream;
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tonic::transport::{Channel, Endpoint};
 
@@ -87,7 +88,8 @@ impl Process {
     /// Starts `program` with `env` besides the cookie and, for mutual TLS, the client's certificate.
     ///
     /// # Errors
-    /// [`Error::Start`], [`Error::Handshake`] with what was printed instead of a handshake line.
+    /// [`Error::Start`], [`Error::Handshake`] with what was printed instead of a handshake line, [`Error::Ended`] with
+    /// the reason that the plugin wrote.
     pub async fn start(
         program: impl AsRef<OsStr>,
         env: &[(&str, &str)],
@@ -111,9 +113,10 @@ impl Process {
             .kill_on_drop(true);
         let mut child = command.spawn().map_err(Error::Start)?;
         let log = watch::Sender::default();
-        if let Some(stderr) = child.stderr.take() {
-            tokio::spawn(collect(stderr, log.clone()));
-        }
+        let logged = child
+            .stderr
+            .take()
+            .map(|stderr| tokio::spawn(collect(stderr, log.clone())));
         let mut line = String::new();
         let mut stdout = BufReader::new(
             child
@@ -126,6 +129,9 @@ impl Process {
             .map_err(io::Error::from)
             .flatten()
             .map_err(Error::Start)?;
+        if line.is_empty() {
+            return Err(ended(child, logged, &log).await);
+        }
         let handshake = Handshake::parse(&line)?;
         // Kept open and read, as Terraform does.
         tokio::spawn(collect(stdout.into_inner(), log.clone()));
@@ -220,6 +226,33 @@ impl Drop for Process {
             // It may be gone with a plugin that is just ending.
             _ = std::fs::remove_file(socket);
         }
+    }
+}
+
+/// Returns why a plugin printed nothing. Its standard error is read to the end: the reason may come after the close of
+/// standard output.
+async fn ended(
+    mut child: Child,
+    logged: Option<JoinHandle<()>>,
+    log: &watch::Sender<String>,
+) -> Error {
+    let end = async {
+        let status = child.wait().await?;
+        if let Some(logged) = logged {
+            logged.await?;
+        }
+        Ok(status)
+    };
+    match timeout(PATIENCE, end)
+        .await
+        .map_err(io::Error::from)
+        .flatten()
+    {
+        Ok(status) => Error::Ended {
+            status,
+            log: log.borrow().clone(),
+        },
+        Err(error) => Error::Start(error),
     }
 }
 

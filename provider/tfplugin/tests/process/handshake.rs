@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use contract::{Address, COOKIE, ClientCertificate};
+use contract::{Address, COOKIE, ClientCertificate, Process};
 use tonic_health::pb::HealthCheckRequest;
 use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::health_client::HealthClient;
@@ -37,6 +37,14 @@ fn a_client_certificate_that_is_none_is_told_and_nothing_is_printed() {
         told.starts_with("PLUGIN_CLIENT_CERT holds no certificate"),
         "{told}"
     );
+}
+
+#[tokio::test]
+async fn a_plugin_that_ends_before_the_handshake_is_reported_with_what_it_wrote() {
+    let started = Process::start(toy(), &[("PLUGIN_CLIENT_CERT", "no PEM")], None).await;
+    let error = started.unwrap_err().to_string();
+    assert!(error.contains("exit status: 1"), "{error}");
+    assert!(error.contains("holds no certificate"), "{error}");
 }
 
 #[tokio::test]

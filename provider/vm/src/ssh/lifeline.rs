@@ -128,11 +128,37 @@ pub(super) fn private_dir() -> Result<TempDir, VmError> {
         })
 }
 
-/// The shell in between would only say 127.
+/// The shell in between would only say 127, or 126 of a file that is no program.
 fn installed(program: &str) -> io::Result<()> {
     let path = std::env::var_os("PATH").unwrap_or_default();
-    if std::env::split_paths(&path).any(|dir| dir.join(program).is_file()) {
+    find(program, &path)
+}
+
+fn find(program: &str, path: &OsStr) -> io::Result<()> {
+    let runs = |path: PathBuf| {
+        let found = path.metadata();
+        found.is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
+    };
+    if std::env::split_paths(path).any(|dir| runs(dir.join(program))) {
         return Ok(());
     }
     Err(io::Error::new(io::ErrorKind::NotFound, "not found in PATH"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_is_a_file_in_path_that_may_be_run() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().as_os_str();
+        assert!(find("ssh", path).is_err());
+        let ssh = dir.path().join("ssh");
+        std::fs::write(&ssh, "").unwrap();
+        assert!(find("ssh", path).is_err());
+        std::fs::set_permissions(&ssh, Permissions::from_mode(0o755)).unwrap();
+        find("ssh", path).unwrap();
+        assert!(find("ssh", OsStr::new("")).is_err());
+    }
 }

@@ -1,0 +1,80 @@
+//! A system with another glibc than this machine's, its modules for name look-ups, and OpenSSH's client: for programs
+//! that were built here and run there. Made when a scenario asks for it, and kept.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use crate::command::{PATIENCE, checked};
+use crate::{Error, Result, cache};
+
+/// Debian 13 with glibc 2.41, and Debian 12 with 2.36.
+const SUITES: [&str; 2] = ["trixie", "bookworm"];
+const PACKAGES: &str =
+    "openssh-client,ca-certificates,libnss-mdns,libnss-resolve,libnss-myhostname";
+
+/// Returns the folder of the system. The first scenario that asks waits for it.
+///
+/// # Errors
+/// The packages cannot be fetched or unpacked.
+pub fn another_glibc() -> Result<PathBuf> {
+    let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
+    let suite = suite(&release);
+    let root = cache::root()?;
+    let folder = root.join(cache::key("foreign", &[suite, PACKAGES]));
+    let _lock = cache::lock(&root)?;
+    if !folder.exists() {
+        make(suite, &folder)?;
+    }
+    Ok(folder)
+}
+
+/// Returns another suite than the one of this machine.
+fn suite(release: &str) -> &'static str {
+    let [first, second] = SUITES;
+    let own = format!("VERSION_CODENAME={first}");
+    if release.lines().any(|line| line == own) {
+        second
+    } else {
+        first
+    }
+}
+
+/// Unpacks the packages without running anything of theirs: the service of a module is not wanted.
+fn make(suite: &str, folder: &Path) -> Result<()> {
+    let packages = folder.with_extension("packages");
+    let unfinished = folder.with_extension("unfinished");
+    for left in [&packages, &unfinished] {
+        cache::remove(left)?;
+    }
+    let mut debootstrap = Command::new("debootstrap");
+    debootstrap
+        .args(["--download-only", "--variant=minbase"])
+        .args([&format!("--include={PACKAGES}"), suite])
+        .arg(&packages);
+    checked(&mut debootstrap, b"", Duration::from_mins(30))?;
+    let archives = packages.join("var/cache/apt/archives");
+    for archive in fs::read_dir(&archives).map_err(Error::at("read", &archives))? {
+        let archive = archive.map_err(Error::at("read", &archives))?.path();
+        if archive.extension().is_some_and(|kind| kind == "deb") {
+            let mut dpkg = Command::new("dpkg-deb");
+            dpkg.arg("--extract").args([&archive, &unfinished]);
+            checked(&mut dpkg, b"", PATIENCE)?;
+        }
+    }
+    cache::remove(&packages)?;
+    fs::rename(&unfinished, folder).map_err(Error::at("move", &unfinished))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_system_is_another_one_than_this_machines() {
+        assert_eq!(suite("NAME=Debian\nVERSION_CODENAME=trixie\n"), "bookworm");
+        assert_eq!(suite("NAME=Debian\nVERSION_CODENAME=bookworm\n"), "trixie");
+        assert_eq!(suite(""), "trixie");
+    }
+}
