@@ -87,9 +87,12 @@ const COMMANDS: [Command; 8] = [
     },
     Command {
         name: "bench",
-        forms: &[""],
+        forms: &["[--start]"],
         about: "Measures plans, start, memory, size and round trips of the release binary. Needs Linux and root.",
-        flags: &[],
+        flags: &[(
+            "--start",
+            "measures only start, memory then, and size, which needs no bed",
+        )],
         example: "cargo xtask bench",
         run: bench::run,
     },

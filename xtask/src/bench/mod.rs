@@ -11,13 +11,12 @@ mod start;
 use std::error::Error;
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use bed::{Bed, Options};
 
 use crate::arguments::WrongArguments;
-use crate::cargo::{Profile, provider_binary, root};
+use crate::cargo::{Profile, cargo, provider_binary};
 use crate::tools;
 
 /// The bed of this command; others may run beside it.
@@ -36,20 +35,22 @@ struct Figure {
 ///
 /// # Errors
 /// An unknown argument, a build or a bed that fails, a provider that does not work.
-#[expect(clippy::print_stdout, reason = "the figures are this command's answer")]
 pub(crate) fn run(args: &[&str]) -> Result<(), Box<dyn Error>> {
-    if !args.is_empty() {
-        return Err(WrongArguments.into());
+    match args {
+        [] => everything(),
+        ["--start"] => {
+            print(&of_binary(&provider_binary(Profile::Release)?)?);
+            Ok(())
+        }
+        _ => Err(WrongArguments.into()),
     }
+}
+
+fn everything() -> Result<(), Box<dyn Error>> {
     tools::provide(&[], tools::Bed::Needed)?;
     plans()?;
     let binary = provider_binary(Profile::Release)?;
-    let mut figures = of_start(&start::measure(&binary)?);
-    figures.push(figure(
-        "release binary, MB",
-        megabytes(fs::metadata(&binary)?.len()),
-        "",
-    ));
+    let mut figures = of_binary(&binary)?;
     let begin = Instant::now();
     let mut bed = up()?;
     figures.push(figure(
@@ -62,19 +63,22 @@ pub(crate) fn run(args: &[&str]) -> Result<(), Box<dyn Error>> {
     let (trips, costs) = measured.map_err(|error| error.to_string())?;
     figures.extend(of_round_trips(&trips));
     figures.extend(of_many(&costs));
+    print(&figures);
+    Ok(())
+}
+
+#[expect(clippy::print_stdout, reason = "the figures are this command's answer")]
+fn print(figures: &[Figure]) {
     println!("{:<60}   target, at most", "");
     for figure in figures {
-        println!("{}", line(&figure));
+        println!("{}", line(figure));
     }
-    Ok(())
 }
 
 /// Lets the pure core tell what a plan of many workloads costs; it prints by itself.
 fn plans() -> Result<(), Box<dyn Error>> {
-    let mut cargo = Command::new("cargo");
-    let status = cargo
+    let status = cargo()
         .args(["bench", "--quiet", "--package", "mesh", "--bench", "plan"])
-        .current_dir(root())
         .status()?;
     if status.success() {
         Ok(())
@@ -100,9 +104,10 @@ fn with_provider(
     Ok((round_trips::measure(bed)?, many::measure(bed, binary)?))
 }
 
-fn of_start(starts: &start::Starts) -> Vec<Figure> {
-    let (provider, trivial) = (&starts.provider, &starts.trivial);
-    vec![
+fn of_binary(binary: &Path) -> Result<Vec<Figure>, Box<dyn Error>> {
+    let start::Starts { provider, trivial } = start::measure(binary)?;
+    let size = fs::metadata(binary)?.len();
+    Ok(vec![
         figure("start until handshake, ms", millis(provider.took), "10"),
         figure(
             "  of a process that prints a line",
@@ -119,7 +124,8 @@ fn of_start(starts: &start::Starts) -> Vec<Figure> {
             megabytes(trivial.kib * 1024),
             "",
         ),
-    ]
+        figure("release binary, MB", megabytes(size), ""),
+    ])
 }
 
 fn of_round_trips(trips: &round_trips::RoundTrips) -> Vec<Figure> {
