@@ -1,11 +1,15 @@
 //! Every error of ours as a diagnostic: what was observed, the cause, and the next step.
 
+mod block;
+
 use std::error::Error;
 
 use cluster::ClusterError;
 use mesh::{Problem, plain};
-use tfplugin::{Diagnostic, Diagnostics, Path, Paths};
+use tfplugin::{Diagnostic, Diagnostics, Paths};
 use vm::{KeyError, VmError};
+
+pub(crate) use block::kubernetes_block;
 
 /// Characters that a diagnostic has of what others say.
 const LONGEST: usize = 8000;
@@ -116,6 +120,13 @@ pub(crate) fn cluster(error: &ClusterError) -> Diagnostic {
             "The cluster's answer cannot be used",
             "Correct what it names.",
         ),
+        E::Excess { .. } => (
+            "cluster-excess",
+            "The cluster's answer is too large",
+            "No API server sends that much of what was asked for: check that kubernetes.host or the kubeconfig names \
+             one, and what stands between, such as a proxy. Where it is a list, delete objects of that kind that \
+             nobody needs.",
+        ),
         E::NotHealthy { .. } => (
             "not-healthy",
             "The application does not answer its health check",
@@ -134,32 +145,6 @@ pub(crate) fn cluster(error: &ClusterError) -> Diagnostic {
             &format!("{}. {next}{}", chain(error), cluster_next(error)),
         ),
     )
-}
-
-/// Tells what is wrong with the provider's `kubernetes` block, each problem at its attribute; what
-/// concerns the files is told at `files`. A file that is missing may be made in the same apply.
-pub(crate) fn kubernetes_block(error: &ClusterError, files: &'static str) -> Diagnostics {
-    let at = |attribute: &'static str| Path::root().name("kubernetes").name(attribute);
-    match error {
-        ClusterError::Settings(problems) => problems
-            .iter()
-            .map(|problem| {
-                let text = coded("cluster-settings", &format!("{problem}."));
-                Diagnostic::error("The kubernetes block cannot be used", text)
-                    .at(at(problem.attribute))
-            })
-            .collect(),
-        ClusterError::NoKubeconfig { .. } => {
-            let text = format!("{error}. It must be there when the apply needs the cluster.");
-            Diagnostic::warning(
-                "The kubeconfig is not there yet",
-                coded("cluster-kubeconfig", &text),
-            )
-            .at(at(files))
-            .into()
-        }
-        other => cluster(other).at(at(files)).into(),
-    }
 }
 
 /// Returns what the next step names of the error itself.

@@ -10,6 +10,7 @@ use mesh::{Kind, Namespace};
 use serde_json::Value;
 use tokio::sync::OnceCell;
 
+use crate::bearer::Bearer;
 use crate::error::{ClusterError, SettingProblem};
 use crate::refusal::credentials;
 use crate::settings::{Environment, IstioSettings, Settings};
@@ -18,8 +19,6 @@ use crate::{kubeconfig, proxy};
 
 /// How long a TCP and TLS handshake with the API server may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
-/// How long credentials may take to come: a plugin may have to ask its cloud.
-const CREDENTIALS: Duration = Duration::from_mins(1);
 
 /// Objects of one kind and namespace by name.
 pub(crate) type Listing = BTreeMap<String, Value>;
@@ -27,6 +26,7 @@ pub(crate) type Listing = BTreeMap<String, Value>;
 /// A connection to one cluster.
 pub struct Cluster {
     client: Client,
+    bearer: Option<Bearer>,
     server: String,
     istio: IstioSettings,
     /// The settings once a tag is resolved.
@@ -47,25 +47,25 @@ impl Cluster {
         settings: &Settings,
         environment: Environment<'_>,
     ) -> Result<Self, ClusterError> {
-        let config = config(settings, environment).await?;
+        let mut config = config(settings, environment).await?;
+        let bearer = Bearer::of(&mut config.auth_info).await?;
         let server = config
             .cluster_url
             .to_string()
             .trim_end_matches('/')
             .to_owned();
-        // A plugin is run by a blocking call.
-        let client = tokio::task::spawn_blocking(move || Client::try_from(config));
-        let client = tokio::time::timeout(CREDENTIALS, client)
-            .await
-            .map_err(|_| late())?;
-        let client = client.map_err(|_| late())?.map_err(unusable)?;
-        Ok(Self::over(client, server, settings.istio.clone()))
+        let client = Client::try_from(config).map_err(unusable)?;
+        Ok(Self {
+            bearer,
+            ..Self::over(client, server, settings.istio.clone())
+        })
     }
 
     /// Returns a cluster over a client that exists: where tests put faults in between.
     pub fn over(client: Client, server: String, istio: IstioSettings) -> Self {
         Self {
             client,
+            bearer: None,
             server,
             istio,
             tag: OnceCell::new(),
@@ -82,6 +82,10 @@ impl Cluster {
 
     pub(crate) fn client(&self) -> &Client {
         &self.client
+    }
+
+    pub(crate) fn bearer(&self) -> Option<&Bearer> {
+        self.bearer.as_ref()
     }
 
     pub(crate) fn istio(&self) -> &IstioSettings {
@@ -110,7 +114,8 @@ pub(crate) async fn config(
     settings: &Settings,
     environment: Environment<'_>,
 ) -> Result<Config, ClusterError> {
-    let (origin, kubeconfig) = kubeconfig::selected(settings, environment)?;
+    let (origin, mut kubeconfig) = kubeconfig::selected(settings, environment)?;
+    kubeconfig::embed(&origin, &mut kubeconfig)?;
     let own_proxy = kubeconfig::proxy(&kubeconfig).map(str::to_owned);
     let made = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await;
     let mut config = made.map_err(|error| kubeconfig::unusable(&origin, &error))?;
@@ -121,14 +126,6 @@ pub(crate) async fn config(
     // `send` waits as the server asks, and no longer than a request may take.
     config.default_retry = false;
     Ok(config)
-}
-
-fn late() -> ClusterError {
-    let reason = format!(
-        "the exec plugin did not end within {} s",
-        CREDENTIALS.as_secs()
-    );
-    ClusterError::Credentials { reason }
 }
 
 /// Returns why no client could be made; a proxy's URL may hold a password and is left out.

@@ -162,6 +162,16 @@ pub enum ClusterError {
         /// What is wrong with it.
         reason: String,
     },
+    /// An answer of which more would have to be kept than any answer takes.
+    #[error("cannot {call}: the answer (HTTP {status}) {what}")]
+    Excess {
+        /// What was asked.
+        call: Call,
+        /// HTTP status of the answer.
+        status: u16,
+        /// What is too much, and which limit it is beyond.
+        what: String,
+    },
     /// istiod did not report that the application answers in time.
     #[error("the application of {id} does not answer its health check ({why})")]
     NotHealthy {

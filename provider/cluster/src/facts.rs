@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use mesh::names::IstioVersion;
-use mesh::{Address, ControlPlane, Facts, Id, Kind, Name, Pem};
+use mesh::{Address, ControlPlane, Facts, Id, Kind, Name, Pem, bounded};
 use serde_json::Value;
 
 use crate::call::{CONFIG_MAP, Call, SERVICE, SERVICE_ACCOUNT, Verb, WEBHOOK};
@@ -20,6 +20,8 @@ const PORT: u16 = 15012;
 const TRUST_DOMAIN: &str = "cluster.local";
 const CLUSTER_ID: &str = "Kubernetes";
 const TRUST_BUNDLE: &str = "istio-ca-root-cert";
+/// Bytes that the chart's values may take once they are parsed.
+const MOST_OF_VALUES: usize = 64 << 20;
 /// Characters of a name of the mesh: as many as DNS has.
 const LONGEST_NAME: usize = 253;
 
@@ -103,11 +105,11 @@ impl Cluster {
     async fn mesh_config(&self, istio: &IstioSettings) -> Result<Value, ClusterError> {
         let name = suffixed("istio", istio);
         let yaml = self.entry_of(&istio.namespace, &name, "mesh").await?;
-        serde_yaml_ng::from_str(&yaml).map_err(|error| {
+        bounded::yaml(yaml.as_bytes()).map_err(|error| {
             let call = Call::new(Verb::Get, CONFIG_MAP, &istio.namespace, &name);
             ClusterError::Answer {
                 call,
-                reason: format!("its key mesh is no YAML of a mesh config: {error}"),
+                reason: format!("its key mesh {error}"),
             }
         })
     }
@@ -125,11 +127,11 @@ impl Cluster {
             }
             other => other?,
         };
-        serde_json::from_str(&json).map_err(|error| {
+        bounded::json(json.as_bytes(), MOST_OF_VALUES).map_err(|error| {
             let call = Call::new(Verb::Get, CONFIG_MAP, &istio.namespace, &name);
             ClusterError::Answer {
                 call,
-                reason: format!("its key values is no JSON: {error}"),
+                reason: format!("its key values {error}"),
             }
         })
     }

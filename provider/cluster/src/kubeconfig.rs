@@ -1,5 +1,6 @@
 //! Kubeconfigs: which one, and the one cluster and user that the settings choose of it.
 
+mod load;
 mod overrides;
 
 use std::io::ErrorKind;
@@ -12,6 +13,7 @@ use kube::config::{
 
 use crate::error::ClusterError;
 use crate::settings::{Environment, Settings, problems};
+pub(crate) use load::embed;
 use overrides::{override_cluster, own_user};
 
 /// What names the kubeconfig that is made of the settings alone.
@@ -99,8 +101,7 @@ fn read(paths: &[PathBuf], home: Option<&str>) -> Result<(PathBuf, Kubeconfig), 
     let mut merged = Kubeconfig::default();
     for path in paths {
         let path = expanded(path, home);
-        let next =
-            Kubeconfig::read_from(&path).and_then(|next| std::mem::take(&mut merged).merge(next));
+        let next = load::read(&path).and_then(|next| std::mem::take(&mut merged).merge(next));
         merged = next.map_err(|error| unusable(&path, &error))?;
     }
     let origin = std::env::join_paths(paths).map_or_else(

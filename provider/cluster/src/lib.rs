@@ -13,13 +13,17 @@
 //! only if a GET for it says `NotFound`.
 
 mod apply;
+mod bearer;
+mod body;
 mod call;
 mod connect;
 mod error;
 mod facts;
+mod files;
 mod kubeconfig;
 mod networks;
 mod observe;
+mod plugin;
 mod proxy;
 mod refusal;
 mod send;

@@ -1,6 +1,6 @@
 //! What announces networks and their gateways.
 
-use mesh::{Announced, Endpoint, Id, Kind, Networks};
+use mesh::{Announced, Endpoint, Id, Kind, Networks, bounded};
 use serde_json::Value;
 
 use crate::call::{
@@ -41,13 +41,13 @@ impl Cluster {
         let yaml = config_map
             .as_ref()
             .and_then(|map| map["data"]["meshNetworks"].as_str());
-        let mesh_networks = serde_yaml_ng::from_str(yaml.unwrap_or("{}"));
+        let mesh_networks = bounded::yaml(yaml.unwrap_or("{}").as_bytes());
         Ok(Networks::of(&Announced {
             cluster_id: cluster_id(istio, &values["global"]),
             namespace: seen(namespace, &mut unseen)?.unwrap_or_default(),
             mesh_networks: mesh_networks.map_err(|error| ClusterError::Answer {
                 call: config,
-                reason: format!("its key meshNetworks is no YAML: {error}"),
+                reason: format!("its key meshNetworks {error}"),
             })?,
             services: seen(services, &mut unseen)?,
             gateways: seen(gateways.map(Some), &mut unseen)?,

@@ -117,18 +117,13 @@ pub(crate) fn unanswered(server: &str, call: Call, error: kube::Error) -> Cluste
     }
 }
 
-/// Returns what is wrong with the credentials, without what a plugin printed on stdout or was
-/// given in its environment: both may hold a token.
+/// Returns what is wrong with the credentials.
 pub(crate) fn credentials(error: &AuthError) -> ClusterError {
     let reason = match error {
-        AuthError::AuthExecRun { out, .. } => {
-            format!(
-                "the exec plugin ended with {}: {}",
-                out.status,
-                last_line(&out.stderr)
-            )
+        // Plugins are run by us; what one printed may be a token.
+        AuthError::AuthExecRun { .. } | AuthError::AuthExecParse(_) => {
+            "the exec plugin failed".into()
         }
-        AuthError::AuthExecParse(_) => "the exec plugin did not print an ExecCredential".into(),
         AuthError::InvalidBearerToken(_) => {
             "the token holds characters that a header cannot carry".into()
         }
@@ -138,17 +133,6 @@ pub(crate) fn credentials(error: &AuthError) -> ClusterError {
         other => other.to_string(),
     };
     ClusterError::Credentials { reason }
-}
-
-fn last_line(stderr: &[u8]) -> String {
-    let text = String::from_utf8_lossy(stderr);
-    text.lines()
-        .rev()
-        .find(|line| !line.trim().is_empty())
-        .unwrap_or("no message")
-        .chars()
-        .take(300)
-        .collect()
 }
 
 #[cfg(test)]

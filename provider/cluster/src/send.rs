@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
-use http::{HeaderMap, Request, StatusCode};
+use http::header::AUTHORIZATION;
+use http::{HeaderMap, Request, Response, StatusCode};
 use kube::client::Body;
 use kube::core::Status;
+use mesh::bounded::{self, Wrong};
 use serde_json::Value;
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::body::{self, most_parsed};
 use crate::call::{Call, Verb};
 use crate::connect::Cluster;
 use crate::error::ClusterError;
@@ -16,6 +19,9 @@ use crate::refusal::{refused, unanswered};
 /// How long one request may take, the waits that the server asks for included. API servers
 /// themselves end a request after 60 s.
 const LIMIT: Duration = Duration::from_secs(65);
+
+/// Status, headers and body of an answer; a body that is too long is an error of its own.
+type Sent = (StatusCode, HeaderMap, Result<Vec<u8>, ClusterError>);
 
 impl Cluster {
     /// Sends a request and returns the answer's JSON.
@@ -45,7 +51,7 @@ impl Cluster {
                         wait,
                     });
                 }
-                None => match self.answer(call, status, &body) {
+                None => match self.answer(call, status, &body?) {
                     Err(ClusterError::MissingCrd { .. })
                         if self.falls_back(call, version).await => {}
                     answer => return answer,
@@ -58,16 +64,25 @@ impl Cluster {
         &self,
         call: &Call,
         request: Request<Vec<u8>>,
-    ) -> Result<(StatusCode, HeaderMap, Vec<u8>), ClusterError> {
-        let unanswered = |error| unanswered(self.server(), call.clone(), error);
-        let response = self
-            .client()
-            .send(request.map(Body::from))
-            .await
-            .map_err(unanswered)?;
-        let (head, body) = response.into_parts();
-        let body = body.collect_bytes().await.map_err(unanswered)?;
-        Ok((head.status, head.headers, body.to_vec()))
+    ) -> Result<Sent, ClusterError> {
+        let (head, body) = self.ask(call, request).await?.into_parts();
+        let body = body::whole(call, head.status, body).await;
+        let body = body.map_err(|error| unanswered(self.server(), call.clone(), error))?;
+        Ok((head.status, head.headers, body))
+    }
+
+    /// Sends a request with the credentials, and returns the answer as soon as it begins.
+    pub(crate) async fn ask(
+        &self,
+        call: &Call,
+        mut request: Request<Vec<u8>>,
+    ) -> Result<Response<Body>, ClusterError> {
+        if let Some(bearer) = self.bearer() {
+            let header = bearer.header().await?;
+            request.headers_mut().insert(AUTHORIZATION, header);
+        }
+        let answer = self.client().send(request.map(Body::from)).await;
+        answer.map_err(|error| unanswered(self.server(), call.clone(), error))
     }
 
     fn silent(&self, call: &Call, elapsed: tokio::time::error::Elapsed) -> ClusterError {
@@ -80,14 +95,16 @@ impl Cluster {
 
     fn answer(&self, call: &Call, status: StatusCode, body: &[u8]) -> Result<Value, ClusterError> {
         if status.is_success() {
-            return serde_json::from_slice(body).map_err(|error| unreadable(call, &error));
+            let value = bounded::json(body, most_parsed(call));
+            return value.map_err(|wrong| unreadable(call, wrong));
         }
-        Err(refused(
-            self.server(),
-            call.clone(),
-            status.as_u16(),
-            read_status(body),
-        ))
+        Err(self.refused(call, status, body))
+    }
+
+    /// Returns what a refusal means.
+    pub(crate) fn refused(&self, call: &Call, status: StatusCode, body: &[u8]) -> ClusterError {
+        let (call, code) = (call.clone(), status.as_u16());
+        refused(self.server(), call, code, read_status(body))
     }
 
     /// Reads one object; `None` only if the server says that this very object does not exist.
@@ -111,15 +128,18 @@ pub(crate) fn unsendable(call: &Call, error: &http::Error) -> ClusterError {
 }
 
 /// The text of the answer is left out: it may be a token.
-fn unreadable(call: &Call, error: &serde_json::Error) -> ClusterError {
-    let reason = format!(
-        "the answer is no JSON (line {}, column {})",
-        error.line(),
-        error.column()
-    );
-    ClusterError::Answer {
-        call: call.clone(),
-        reason,
+fn unreadable(call: &Call, wrong: Wrong) -> ClusterError {
+    let call = call.clone();
+    match wrong {
+        Wrong::Text(reason) => ClusterError::Answer {
+            call,
+            reason: format!("the answer {reason}"),
+        },
+        Wrong::Excess(what) => ClusterError::Excess {
+            call,
+            status: StatusCode::OK.as_u16(),
+            what,
+        },
     }
 }
 

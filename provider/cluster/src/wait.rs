@@ -2,17 +2,16 @@
 
 use std::time::Duration;
 
-use futures::{TryStreamExt, pin_mut};
-use kube::core::WatchEvent;
-use mesh::{Connection, Id, Kind};
+use mesh::{Connection, Id, Kind, bounded};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::apply::finalizers;
+use crate::body::{self, Lines, most_parsed};
 use crate::call::{Call, ENTRY_STATUS, Resource, Verb};
 use crate::connect::Cluster;
 use crate::error::ClusterError;
-use crate::refusal::{refused, unanswered};
+use crate::refusal::unanswered;
 use crate::send::unsendable;
 
 /// How long one watch may last; the server is asked to end it then.
@@ -165,32 +164,30 @@ impl Cluster {
             .request(&query)
             .map_err(|error| unsendable(&call, &error))?;
         let request = self.versioned(request);
-        let events = self.client().request_events::<Value>(request).await;
-        let events = events.map_err(|error| self.watch_refused(&call, error))?;
-        pin_mut!(events);
+        let (head, body) = self.ask(&call, request).await?.into_parts();
+        if !head.status.is_success() {
+            let body = body::whole(&call, head.status, body).await;
+            let body = body.map_err(|error| unanswered(self.server(), call.clone(), error))?;
+            return Err(self.refused(&call, head.status, &body?));
+        }
+        let mut lines = Lines::new(body);
         // A stream that breaks ends the watch: the GET that follows tells whether the server is there.
-        while let Ok(Some(event)) = events.try_next().await {
-            match event {
-                WatchEvent::Added(entry) | WatchEvent::Modified(entry) => {
-                    *last = Connection::from_entry(&entry);
-                }
-                WatchEvent::Deleted(_) => return Err(gone(call)),
-                WatchEvent::Bookmark(_) => continue,
+        while let Some(line) = lines.next(&call).await? {
+            let Ok(event) = bounded::json(&line, most_parsed(&call)) else {
+                return Ok(None);
+            };
+            match event["type"].as_str() {
+                Some("ADDED" | "MODIFIED") => *last = Connection::from_entry(&event["object"]),
+                Some("DELETED") => return Err(gone(call)),
+                Some("BOOKMARK") => continue,
                 // The version is too old: read again and go on from there.
-                WatchEvent::Error(_) => return Ok(None),
+                _ => return Ok(None),
             }
             if awaited(last) {
                 return Ok(Some(last.clone()));
             }
         }
         Ok(None)
-    }
-
-    fn watch_refused(&self, call: &Call, error: kube::Error) -> ClusterError {
-        match error {
-            kube::Error::Api(status) => refused(self.server(), call.clone(), status.code, *status),
-            other => unanswered(self.server(), call.clone(), other),
-        }
     }
 }
 
@@ -206,7 +203,7 @@ fn gone(call: Call) -> ClusterError {
 fn passes(error: &ClusterError) -> bool {
     match error {
         ClusterError::Unreachable { .. } | ClusterError::Busy { .. } => true,
-        ClusterError::Server { status, .. } => *status >= 500,
+        ClusterError::Server { status, .. } | ClusterError::Excess { status, .. } => *status >= 500,
         _ => false,
     }
 }

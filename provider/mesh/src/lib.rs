@@ -11,6 +11,7 @@
 //! **Invariant**: no clock, environment, file system, network or process is used here, and no
 //! word of Terraform's.
 
+pub mod bounded;
 pub mod bundle;
 pub mod change;
 pub mod conflicts;

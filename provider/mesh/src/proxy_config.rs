@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use serde_json::{Map, Value};
 
+use crate::bounded;
 use crate::names::Invalid;
 
 /// Settings of one proxy that are laid over the mesh's `defaultConfig`, in the form that Istio's
@@ -44,7 +45,7 @@ impl FromStr for ProxyConfig {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let invalid = |hint| Invalid::new(text, "a proxy configuration", hint);
         let form = "it is YAML, with one setting a line such as \"concurrency: 2\"";
-        let document: Value = serde_yaml_ng::from_str(text).map_err(|_| invalid(form))?;
+        let document = bounded::yaml(text.as_bytes()).map_err(|_| invalid(form))?;
         let fields = named(document.as_object().ok_or_else(|| invalid(form))?);
         let taken = ELSEWHERE
             .iter()

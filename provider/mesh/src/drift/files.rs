@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::line::{Lines, plain};
+use crate::bounded;
 use crate::bundle::{CLUSTER_ENV, MESH_CONFIG, of_facts, owns, quote};
 use crate::change::Cause;
 use crate::desired::{Bundle, File, Watch};
@@ -64,9 +65,7 @@ fn contents(bundle: &Bundle, file: &File, content: &[u8], lines: &mut Lines) {
         CLUSTER_ENV => parsed(file, content, |bytes| {
             quote::read(std::str::from_utf8(bytes).ok()?)
         }),
-        MESH_CONFIG => parsed(file, content, |bytes| {
-            Some(leaves(&serde_yaml_ng::from_slice(bytes).ok()?))
-        }),
+        MESH_CONFIG => parsed(file, content, |bytes| leaves(&bounded::yaml(bytes).ok()?)),
         _ => None,
     };
     match known {
@@ -76,6 +75,9 @@ fn contents(bundle: &Bundle, file: &File, content: &[u8], lines: &mut Lines) {
 }
 
 type Values = BTreeMap<String, String>;
+
+/// Bytes of all paths of a document together.
+const LONGEST_PATHS: usize = 16 << 20;
 
 fn parsed(
     file: &File,
@@ -125,9 +127,10 @@ fn of_workload(bundle: &Bundle, name: &str) -> bool {
     bundle.own.contains(&setting) || owns(name) && !of_facts(name)
 }
 
-/// Returns the values of a document by their path; numbers that are equal as the same text.
-fn leaves(document: &Value) -> Values {
-    fn walk(at: &str, value: &Value, leaves: &mut Values) {
+/// Returns the values of a document by their path; numbers that are equal as the same text. `None`: the paths
+/// together are too long, as where a long name stands above many values.
+fn leaves(document: &Value) -> Option<Values> {
+    fn walk(at: &str, value: &Value, left: &mut usize, leaves: &mut Values) -> Option<()> {
         let below = |key: &str| {
             if at.is_empty() {
                 key.to_owned()
@@ -137,9 +140,11 @@ fn leaves(document: &Value) -> Values {
         };
         match value {
             Value::Object(fields) if !fields.is_empty() => {
-                fields
-                    .iter()
-                    .for_each(|(key, value)| walk(&below(key), value, leaves));
+                for (key, value) in fields {
+                    let at = below(key);
+                    *left = left.checked_sub(at.len())?;
+                    walk(&at, value, left, leaves)?;
+                }
             }
             Value::String(text) => drop(leaves.insert(at.to_owned(), text.clone())),
             Value::Number(number) => {
@@ -152,10 +157,11 @@ fn leaves(document: &Value) -> Values {
             Value::Null if at.is_empty() => {}
             other => drop(leaves.insert(at.to_owned(), other.to_string())),
         }
+        Some(())
     }
-    let mut found = Values::new();
-    walk("", document, &mut found);
-    found
+    let (mut found, mut left) = (Values::new(), LONGEST_PATHS);
+    walk("", document, &mut left, &mut found)?;
+    Some(found)
 }
 
 /// The agent rewrites the trust root, with its own mode and without the last newline: it only must

@@ -314,6 +314,23 @@ fn what_is_no_assignment_is_told_without_its_content() {
     );
 }
 
+/// Each of the values below a long name would have a path of its length.
+#[test]
+fn a_document_whose_paths_are_long_together_is_not_taken_apart() {
+    check_vm(
+        |vm| {
+            let Some(Seen::File { content, .. }) = vm.files.get_mut(MESH) else {
+                panic!("the mesh config is not there")
+            };
+            let values: Vec<String> = (0..2000).map(|at| format!("\"{at}\": {at}")).collect();
+            let (name, values) = ("k".repeat(100_000), values.join(", "));
+            let document = format!("? {name}\n: {{ {values} }}\n");
+            *content = document.into_bytes();
+        },
+        &expect!["files: /etc/istio/config/mesh: content differs"],
+    );
+}
+
 #[test]
 fn only_values_that_the_provider_computes_are_shown() {
     let mut facts = facts();

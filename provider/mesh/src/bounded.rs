@@ -1,0 +1,223 @@
+//! Documents of others: read with a bound on the memory that their values take.
+//!
+//! A short text may mean a long one: an object of one letter takes a hundred times its length, and an alias of YAML
+//! repeats what it names.
+
+use std::cell::Cell;
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Number, Value};
+
+/// Bytes of a value itself, with the room that a growing list keeps.
+const VALUE: usize = 64;
+/// Bytes of an object that has one field.
+const OBJECT: usize = 640;
+/// Bytes of each field, beside its name.
+const FIELD: usize = 96;
+const MIB: usize = 1 << 20;
+/// Bytes of a YAML document: as many as a `ConfigMap` may have.
+const LONGEST_YAML: usize = MIB;
+/// Bytes that the values of a YAML document may take.
+const MOST_OF_YAML: usize = 32 * MIB;
+
+/// Why a text cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wrong {
+    /// What it is instead, as `is no JSON …`.
+    Text(String),
+    /// Which limit it is beyond, as `is longer than 1 MiB`.
+    Excess(String),
+}
+
+impl fmt::Display for Wrong {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::Text(what) | Self::Excess(what)) = self;
+        f.write_str(what)
+    }
+}
+
+/// Reads JSON whose values take at most `most` bytes, as far as that can be told.
+///
+/// # Errors
+/// What is wrong with the text, without a word of it unless the parser quotes one.
+pub fn json(text: &[u8], most: usize) -> Result<Value, Wrong> {
+    let mut reader = serde_json::Deserializer::from_slice(text);
+    let budget = Budget::of(most);
+    let value = Seed(&budget).deserialize(&mut reader);
+    let value = value.and_then(|value| reader.end().map(|()| value));
+    value.map_err(|error| {
+        let at = format!("line {}, column {}", error.line(), error.column());
+        budget.refusal(format!("is no JSON ({at})"))
+    })
+}
+
+/// Reads YAML of at most a mebibyte.
+///
+/// # Errors
+/// What is wrong with the text.
+pub fn yaml(text: &[u8]) -> Result<Value, Wrong> {
+    if text.len() > LONGEST_YAML {
+        let what = format!("is longer than {} MiB", LONGEST_YAML / MIB);
+        return Err(Wrong::Excess(what));
+    }
+    let budget = Budget::of(MOST_OF_YAML);
+    let value = Seed(&budget).deserialize(serde_yaml_ng::Deserializer::from_slice(text));
+    value.map_err(|error| budget.refusal(format!("is no YAML: {error}")))
+}
+
+/// What is left to be taken; `None`: more was asked for.
+struct Budget {
+    most: usize,
+    left: Cell<Option<usize>>,
+}
+
+impl Budget {
+    fn of(most: usize) -> Self {
+        let left = Cell::new(Some(most));
+        Self { most, left }
+    }
+
+    fn take<E: Error>(&self, bytes: usize) -> Result<(), E> {
+        let left = self.left.get().and_then(|left| left.checked_sub(bytes));
+        self.left.set(left);
+        left.map(drop).ok_or_else(|| E::custom("too much"))
+    }
+
+    /// Returns what is wrong: too much, or else the `other`.
+    fn refusal(&self, other: String) -> Wrong {
+        match self.left.get() {
+            Some(_) => Wrong::Text(other),
+            None => Wrong::Excess(format!("takes more than {} MiB of memory", self.most / MIB)),
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Seed<'a>(&'a Budget);
+
+impl<'de> DeserializeSeed<'de> for Seed<'_> {
+    type Value = Value;
+
+    fn deserialize<D: Deserializer<'de>>(self, of: D) -> Result<Value, D::Error> {
+        self.0.take(VALUE)?;
+        of.deserialize_any(self)
+    }
+}
+
+/// What `Value` makes of each.
+impl<'de> Visitor<'de> for Seed<'_> {
+    type Value = Value;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_i64<E>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Value, E> {
+        Ok(Number::from_f64(value).map_or(Value::Null, Value::Number))
+    }
+
+    fn visit_str<E: Error>(self, value: &str) -> Result<Value, E> {
+        self.0.take(value.len())?;
+        Ok(value.into())
+    }
+
+    fn visit_string<E: Error>(self, value: String) -> Result<Value, E> {
+        self.0.take(value.len())?;
+        Ok(value.into())
+    }
+
+    fn visit_unit<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_none<E>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_some<D: Deserializer<'de>>(self, of: D) -> Result<Value, D::Error> {
+        of.deserialize_any(self)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut of: A) -> Result<Value, A::Error> {
+        let mut values = Vec::new();
+        while let Some(value) = of.next_element_seed(self)? {
+            values.push(value);
+        }
+        Ok(Value::Array(values))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut of: A) -> Result<Value, A::Error> {
+        let mut fields = Map::new();
+        while let Some(name) = of.next_key::<String>()? {
+            let room = if fields.is_empty() { OBJECT } else { 0 };
+            self.0.take(room + FIELD + name.len())?;
+            let value = of.next_value_seed(self)?;
+            fields.insert(name, value);
+        }
+        Ok(Value::Object(fields))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_read_is_what_the_libraries_read() {
+        let json_text = br#"{"a":[1,-2,0.5,true,null,"x",{}],"b":{"c":18446744073709551615}}"#;
+        let expected: Value = serde_json::from_slice(json_text).unwrap();
+        assert_eq!(json(json_text, MIB), Ok(expected));
+        let yaml_text = b"a: &x [1, -2, 0.5, yes, ~, .nan, 'x', {}]\nb: *x\n1: 2\n<<: {c: d}\n";
+        let expected: Value = serde_yaml_ng::from_slice(yaml_text).unwrap();
+        assert_eq!(yaml(yaml_text), Ok(expected));
+        assert_eq!(yaml(b""), Ok(Value::Null));
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_without_the_text() {
+        assert_eq!(
+            json(b"canary", MIB),
+            Err(Wrong::Text("is no JSON (line 1, column 1)".into()))
+        );
+        assert_eq!(
+            json(b"{} x", MIB),
+            Err(Wrong::Text("is no JSON (line 1, column 4)".into()))
+        );
+        assert!(yaml(b"a: [").is_err());
+    }
+
+    #[test]
+    fn values_that_take_too_much_are_refused() {
+        let most = Wrong::Excess("takes more than 1 MiB of memory".into());
+        for text in ["{\"a\":0},", "[],", "0,", "\"xxxxxxxxxxxxxxxx\","] {
+            let list = format!("[{}0]", text.repeat(20_000));
+            assert_eq!(json(list.as_bytes(), MIB), Err(most.clone()), "{text}");
+            assert!(json(list.as_bytes(), 64 * MIB).is_ok(), "{text}");
+        }
+        let many = format!("a: &a {}\nb: [{}]", "x".repeat(100_000), "*a,".repeat(1000));
+        let refused = yaml(many.as_bytes()).unwrap_err();
+        assert_eq!(refused.to_string(), "takes more than 32 MiB of memory");
+        let nested: String = (1..20)
+            .map(|at| format!("a{at}: &a{at} [*a{0},*a{0},*a{0},*a{0}]\n", at - 1))
+            .collect();
+        assert!(yaml(format!("a0: &a0 x\n{nested}").as_bytes()).is_err());
+        let long = format!("a: {}", "x".repeat(LONGEST_YAML));
+        assert_eq!(
+            yaml(long.as_bytes()),
+            Err(Wrong::Excess("is longer than 1 MiB".into()))
+        );
+    }
+}
