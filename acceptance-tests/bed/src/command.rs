@@ -88,6 +88,27 @@ pub(crate) fn quick(program: &str, args: &[&str]) -> Result<String> {
     checked(Command::new(program).args(args), b"", PATIENCE)
 }
 
+/// Runs a short program that is asked for a word, such as a version or a path, and returns it.
+///
+/// # Errors
+/// It fails, or prints nothing: an empty version or path would do harm far from here.
+pub(crate) fn answer(program: &str, args: &[&str]) -> Result<String> {
+    word(Command::new(program).args(args))
+}
+
+/// Does the same with a command that is more than its arguments.
+pub(crate) fn word(command: &mut Command) -> Result<String> {
+    let printed = checked(command, b"", PATIENCE)?;
+    let word = printed.trim();
+    if word.is_empty() {
+        return Err(Error::Refused(format!(
+            "`{}` printed nothing: check that this program works here, then run the same command again",
+            describe(command)
+        )));
+    }
+    Ok(word.to_owned())
+}
+
 /// Asks again and again until there is an answer. `probe` returns what it saw instead.
 pub(crate) fn wait_for<T>(
     what: &str,
@@ -142,4 +163,21 @@ fn code(status: ExitStatus) -> i32 {
     status
         .code()
         .unwrap_or_else(|| 128 + status.signal().unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_that_prints_nothing_is_named() {
+        assert_eq!(answer("echo", &[" amd64 "]).unwrap(), "amd64");
+        for program in ["echo", "true"] {
+            let error = answer(program, &[]).unwrap_err().chain();
+            assert!(
+                error.starts_with(&format!("`{program}` printed nothing: ")),
+                "{error}"
+            );
+        }
+    }
 }

@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::command::{PATIENCE, checked};
-use crate::{Error, Result, cache};
+use crate::{Error, Result, cache, kept};
 
 /// Debian 13 with glibc 2.41, and Debian 12 with 2.36.
 const SUITES: [&str; 2] = ["trixie", "bookworm"];
@@ -21,12 +21,8 @@ const PACKAGES: &str =
 pub fn another_glibc() -> Result<PathBuf> {
     let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
     let suite = suite(&release);
-    let root = cache::root()?;
-    let folder = root.join(cache::key("foreign", &[suite, PACKAGES]));
-    let _lock = cache::lock(&root)?;
-    if !folder.exists() {
-        make(suite, &folder)?;
-    }
+    let folder = cache::root()?.join(cache::key("foreign", &[suite, PACKAGES]));
+    kept::make(&folder, |folder| unpack(suite, folder))?;
     Ok(folder)
 }
 
@@ -42,12 +38,9 @@ fn suite(release: &str) -> &'static str {
 }
 
 /// Unpacks the packages without running anything of theirs: the service of a module is not wanted.
-fn make(suite: &str, folder: &Path) -> Result<()> {
-    let packages = folder.with_extension("packages");
-    let unfinished = folder.with_extension("unfinished");
-    for left in [&packages, &unfinished] {
-        cache::remove(left)?;
-    }
+fn unpack(suite: &str, folder: &Path) -> Result<()> {
+    let packages = folder.join("packages");
+    fs::create_dir_all(folder).map_err(Error::at("create", folder))?;
     let mut debootstrap = Command::new("debootstrap");
     debootstrap
         .args(["--download-only", "--variant=minbase"])
@@ -59,12 +52,11 @@ fn make(suite: &str, folder: &Path) -> Result<()> {
         let archive = archive.map_err(Error::at("read", &archives))?.path();
         if archive.extension().is_some_and(|kind| kind == "deb") {
             let mut dpkg = Command::new("dpkg-deb");
-            dpkg.arg("--extract").args([&archive, &unfinished]);
+            dpkg.arg("--extract").args([&archive, folder]);
             checked(&mut dpkg, b"", PATIENCE)?;
         }
     }
-    cache::remove(&packages)?;
-    fs::rename(&unfinished, folder).map_err(Error::at("move", &unfinished))
+    cache::remove(&packages)
 }
 
 #[cfg(test)]

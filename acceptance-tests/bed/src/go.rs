@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::command::{checked, run};
+use crate::command::{checked, run, word};
 use crate::{Error, Result};
 
 /// The module whose `go.mod` pins what is built.
@@ -24,26 +24,19 @@ pub(crate) struct Go {
 impl Go {
     /// Returns the version, for example `go1.26.8`.
     pub(crate) fn version(&self) -> Result<String> {
-        let version = self.setting("GOVERSION").map_err(|error| {
+        self.setting("GOVERSION").map_err(|error| {
             Error::Refused(format!(
                 "cannot find Go ({}): install Go 1.26 or newer, it builds the servers of the bed",
                 error.chain()
             ))
-        })?;
-        if version.is_empty() {
-            return Err(Error::Refused(
-                "`go env GOVERSION` printed nothing: install Go 1.26 or newer".into(),
-            ));
-        }
-        Ok(version)
+        })
     }
 
     /// Returns a setting as `go env` knows it.
     pub(crate) fn setting(&self, name: &str) -> Result<String> {
         let mut go = self.command();
         go.args(["env", name]);
-        let printed = checked(&mut go, b"", Duration::from_mins(5))?;
-        Ok(printed.trim().to_owned())
+        word(&mut go)
     }
 
     /// Returns the folder of a module in the version that is pinned; fetches it if it is not there.

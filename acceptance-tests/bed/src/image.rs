@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use crate::cache;
 use crate::command::checked;
 use crate::{Error, Result};
+use crate::{cache, kept};
 
 const SUITE: &str = "bookworm";
 const PACKAGES: &str = "systemd,systemd-sysv,dbus,openssh-server,iproute2,iptables,sudo,hostname,ca-certificates,curl,python3";
@@ -29,23 +29,20 @@ pub(crate) fn folder() -> Result<PathBuf> {
 
 /// Makes the image with debootstrap. Does nothing when another process has just made it.
 pub(crate) fn make(folder: &Path) -> Result<()> {
-    let _lock = cache::lock(&cache::root()?)?;
-    if folder.exists() {
-        return Ok(());
-    }
-    let unfinished = folder.with_extension("unfinished");
-    cache::remove(&unfinished)?;
+    kept::make(folder, fill)
+}
+
+fn fill(folder: &Path) -> Result<()> {
     let mut debootstrap = Command::new("debootstrap");
     debootstrap
         .args(["--variant=minbase", &format!("--include={PACKAGES}"), SUITE])
-        .arg(&unfinished);
+        .arg(folder);
     checked(&mut debootstrap, b"", Duration::from_mins(30))?;
     for (path, content) in FILES {
-        let path = unfinished.join(path);
+        let path = folder.join(path);
         fs::write(&path, content).map_err(Error::at("write", &path))?;
     }
     let mut setup = Command::new("chroot");
-    setup.arg(&unfinished).args(["/bin/sh", "-s"]);
-    checked(&mut setup, SETUP.as_bytes(), Duration::from_mins(2))?;
-    fs::rename(&unfinished, folder).map_err(Error::at("move", &unfinished))
+    setup.arg(folder).args(["/bin/sh", "-s"]);
+    checked(&mut setup, SETUP.as_bytes(), Duration::from_mins(2)).map(drop)
 }

@@ -162,7 +162,14 @@ impl Kubectl {
         if let Some(audience) = audience {
             args.extend(["--audience", audience]);
         }
-        Ok(self.call(&args, b"")?.trim().to_owned())
+        let printed = self.call(&args, b"")?;
+        let token = printed.trim();
+        if token.is_empty() {
+            return Err(Error::Refused(format!(
+                "kubectl created an empty token for {namespace}/{account}"
+            )));
+        }
+        Ok(token.to_owned())
     }
 }
 

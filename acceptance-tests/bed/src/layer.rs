@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::command::checked;
-use crate::{Error, Result, cache, overlay};
+use crate::{Error, Result, cache, kept, overlay};
 
 /// Returns what running `setup` as root adds to the image, whether it exists yet or not.
 pub(crate) fn find(name: &str, setup: &str, image: &Path) -> Result<PathBuf> {
@@ -18,26 +18,13 @@ pub(crate) fn find(name: &str, setup: &str, image: &Path) -> Result<PathBuf> {
 
 /// Makes the layer. Does nothing when another process has just made it.
 pub(crate) fn make(layer: &Path, setup: &str, image: &Path) -> Result<()> {
-    let _lock = cache::lock(&cache::root()?)?;
-    let folder = layer.parent().unwrap_or(layer);
-    if layer.exists() {
-        return Ok(());
-    }
-    let unfinished = folder.with_extension("unfinished");
-    overlay::discard(&unfinished)?;
-    cache::remove(&unfinished)?;
-    let root = overlay::mount(&unfinished, &[image.into()])?;
-    let resolver = root.join("etc/resolv.conf");
-    let copied = fs::copy("/etc/resolv.conf", &resolver).map_err(Error::at("write", &resolver));
-    let installed = copied.and_then(|_| {
+    kept::make(layer.parent().unwrap_or(layer), |folder| {
+        let root = overlay::mount(folder, &[image.into()])?;
+        let resolver = root.join("etc/resolv.conf");
+        fs::copy("/etc/resolv.conf", &resolver).map_err(Error::at("write", &resolver))?;
         let mut shell = Command::new("chroot");
         shell.arg(&root).args(["/bin/sh", "-s"]);
-        checked(&mut shell, setup.as_bytes(), Duration::from_mins(10))
-    });
-    overlay::unmount_below(&unfinished)?;
-    installed?;
-    for part in ["root", "work"] {
-        cache::remove(&unfinished.join(part))?;
-    }
-    fs::rename(&unfinished, folder).map_err(Error::at("move", &unfinished))
+        checked(&mut shell, setup.as_bytes(), Duration::from_mins(10))?;
+        overlay::keep(folder)
+    })
 }

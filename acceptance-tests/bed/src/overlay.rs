@@ -76,6 +76,15 @@ pub(crate) fn unmount_below(folder: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Unmounts an overlay and keeps what was written to it, in `upper`.
+pub(crate) fn keep(folder: &Path) -> Result<()> {
+    unmount_below(folder)?;
+    for part in ["root", "work"] {
+        cache::remove(&folder.join(part))?;
+    }
+    Ok(())
+}
+
 /// Unmounts an overlay and forgets what was written to it.
 pub(crate) fn discard(folder: &Path) -> Result<()> {
     unmount_below(folder)?;

