@@ -64,7 +64,7 @@ impl<'a> Writer<'a> {
             let uid = object["metadata"]["uid"].as_str()?.to_owned();
             let same = |of: &&Manifest| (of.kind, &of.id) == (kind, &id);
             let declared = declared.iter().find(same).cloned();
-            (!cluster::is_ours(object)).then_some(Imported {
+            (!mesh::mark::is_ours(object)).then_some(Imported {
                 kind,
                 id,
                 uid,
@@ -191,7 +191,7 @@ pub(crate) fn doomed(
         };
         let ours = match Mark::of(object) {
             Some(of) => of == *mark,
-            None => imported || cluster::is_ours(object),
+            None => imported || mesh::mark::is_ours(object),
         };
         if ours {
             let uid = object["metadata"]["uid"].as_str().map(str::to_owned);

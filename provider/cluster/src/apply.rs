@@ -8,7 +8,7 @@ use crate::call::{Call, Resource, Verb};
 use crate::connect::Cluster;
 use crate::error::ClusterError;
 use crate::send::unsendable;
-use mesh::mark::{MANAGED_BY_LABEL, MANAGER};
+use mesh::mark::{MANAGER, is_ours};
 
 /// How often an adoption begins anew because others write at the same time.
 const ATTEMPTS: usize = 5;
@@ -260,15 +260,4 @@ fn whole(manifest: &Manifest) -> Value {
 
 fn uid(object: &Value) -> Option<&str> {
     object["metadata"]["uid"].as_str()
-}
-
-/// Whether we made an object or took it over: by its label, or, where somebody removed that, by
-/// what the API server remembers of server-side applies.
-pub fn is_ours(object: &Value) -> bool {
-    let metadata = &object["metadata"];
-    let managers = metadata["managedFields"].as_array().into_iter().flatten();
-    metadata["labels"][MANAGED_BY_LABEL] == MANAGER
-        || managers
-            .into_iter()
-            .any(|entry| entry["manager"] == MANAGER && entry["operation"] == "Apply")
 }

@@ -47,7 +47,6 @@ impl Cluster {
         let bundle = bundle.unwrap_or_else(|| TRUST_BUNDLE.into());
         let root = self.entry_of(namespace, &bundle, "root-cert.pem").await?;
         let facts = Facts {
-            istio_namespace: istio.namespace.clone(),
             revision: istio.revision().unwrap_or("default").to_owned(),
             cluster_id: cluster_id(istio, global),
             trust_domain: set(&istio.trust_domain, &mesh_config["trustDomain"])
@@ -377,7 +376,6 @@ mod tests {
 
     fn facts() -> Facts {
         Facts {
-            istio_namespace: "istio-system".into(),
             revision: "default".into(),
             cluster_id: "Kubernetes".into(),
             trust_domain: "cluster.local".into(),

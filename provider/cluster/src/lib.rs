@@ -33,7 +33,7 @@ mod token;
 mod version;
 mod wait;
 
-pub use apply::{Applied, Doomed, Force, being_deleted, is_ours};
+pub use apply::{Applied, Doomed, Force, being_deleted};
 pub use call::{Call, Resource, Verb};
 pub use connect::Cluster;
 pub use error::{Cause, ClusterError, FieldCause, FieldConflict, SettingProblem};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use mesh::mark::{FLEET_LABEL, MANAGED_BY_LABEL, MANAGER};
+use mesh::mark::{FLEET_LABEL, is_labelled};
 use mesh::{Id, Kind, Mark, Name, Namespace, ObservedObjects, Other};
 use serde_json::Value;
 
@@ -232,6 +232,6 @@ fn other(namespace: &Namespace, name: &str, entry: &Value) -> Option<Other> {
         network: entry["spec"]["network"]
             .as_str()
             .and_then(|network| network.parse().ok()),
-        ours: entry["metadata"]["labels"][MANAGED_BY_LABEL] == MANAGER,
+        ours: is_labelled(entry),
     })
 }

@@ -10,8 +10,10 @@ use crate::workload::Proxy;
 /// Everything that should be.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Desired {
-    /// Objects in the order in which they are written; the entry first.
-    pub objects: Vec<Manifest>,
+    /// The entry, which is written first: istiod refuses a proxy without one.
+    pub entry: Manifest,
+    /// The other objects, in the order in which they are written.
+    pub others: Vec<Manifest>,
     /// What the VM runs on.
     pub bundle: Bundle,
 }

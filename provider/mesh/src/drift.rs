@@ -41,7 +41,7 @@ pub fn compare(
         }
     }
     Drift {
-        objects: of_objects(&desired.objects, objects, &mark),
+        objects: of_objects(&desired.objects(), objects, &mark),
         vm: of_vm.finish(),
     }
 }

@@ -14,8 +14,6 @@ pub struct Pem(pub String);
 /// What the cluster says about the mesh.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Facts {
-    /// Namespace of the control plane.
-    pub istio_namespace: String,
     /// Resolved revision; `default` for an unrevisioned control plane.
     pub revision: String,
     /// Name of the cluster as istiod knows it.

@@ -8,7 +8,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::desired::Manifest;
-use crate::mark::MANAGER;
+use crate::mark::is_our_apply;
 
 /// Returns the merge patch that makes the selector and the template's labels of a written object ours
 /// alone; `None` if they are.
@@ -71,11 +71,11 @@ fn surplus(is: &Value, wanted: &Value) -> Option<Value> {
 /// `None` if they share none.
 fn sole_owner(managers: &Value) -> Option<Value> {
     let managers = managers.as_array()?;
-    let ours = &managers.iter().find(|entry| is_ours(entry))?["fieldsV1"];
+    let ours = &managers.iter().find(|entry| is_our_apply(entry))?["fieldsV1"];
     let mut kept = Vec::new();
     for entry in managers {
         // A subresource is its controller's alone.
-        if is_ours(entry)
+        if is_our_apply(entry)
             || entry["subresource"]
                 .as_str()
                 .is_some_and(|of| !of.is_empty())
@@ -90,15 +90,11 @@ fn sole_owner(managers: &Value) -> Option<Value> {
     (&kept != managers).then(|| kept.into())
 }
 
-fn is_ours(entry: &Value) -> bool {
-    entry["manager"] == MANAGER && entry["operation"] == "Apply"
-}
-
 /// Returns what of an object is ours by what the API server remembers of server-side applies; `None` if we
 /// applied nothing of it.
 pub(crate) fn owned(object: &Value) -> Option<Value> {
     let managers = object["metadata"]["managedFields"].as_array()?;
-    let ours = managers.iter().find(|entry| is_ours(entry))?;
+    let ours = managers.iter().find(|entry| is_our_apply(entry))?;
     Some(picked(object, &ours["fieldsV1"]))
 }
 

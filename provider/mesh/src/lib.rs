@@ -28,6 +28,7 @@ pub mod network;
 pub mod objects;
 pub mod observed;
 pub mod plain;
+pub mod ports;
 mod proxy_config;
 pub mod render;
 pub mod source;

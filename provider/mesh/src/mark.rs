@@ -41,7 +41,7 @@ impl Mark {
     /// Reads the mark of an observed object; `None` if it is not ours, or nobody's any more.
     pub fn of(object: &Value) -> Option<Self> {
         let labels = &object["metadata"]["labels"];
-        if labels[MANAGED_BY_LABEL] != MANAGER {
+        if !is_labelled(object) {
             return None;
         }
         let name = |label: &str| labels[label].as_str()?.parse().ok();
@@ -58,6 +58,23 @@ impl Mark {
     pub(crate) fn selector(&self) -> Value {
         json!({ "labels": { self.label(): self.name().as_str() } })
     }
+}
+
+/// Tells whether an observed object carries our label.
+pub fn is_labelled(object: &Value) -> bool {
+    object["metadata"]["labels"][MANAGED_BY_LABEL] == MANAGER
+}
+
+/// Tells whether we made an object or took it over: by its label, or, where somebody removed that, by what the API
+/// server remembers of server-side applies.
+pub fn is_ours(object: &Value) -> bool {
+    let managers = object["metadata"]["managedFields"].as_array();
+    is_labelled(object) || managers.is_some_and(|managers| managers.iter().any(is_our_apply))
+}
+
+/// Tells whether an entry of `metadata.managedFields` is that of our server-side applies.
+pub(crate) fn is_our_apply(manager: &Value) -> bool {
+    manager["manager"] == MANAGER && manager["operation"] == "Apply"
 }
 
 impl fmt::Display for Mark {

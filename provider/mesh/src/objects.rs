@@ -16,17 +16,16 @@ use serde_json::{Value, json};
 use crate::desired::{Kind, Manifest};
 use crate::fleet::Fleet;
 use crate::leftover::owned;
-use crate::mark::{MANAGED_BY_LABEL, MANAGER, Mark};
+use crate::mark::{Mark, is_labelled};
 use crate::names::{Address, Id, Name};
 use crate::workload::{Service, Sidecar, Workload};
+pub(crate) use entry::entry;
 pub use entry::{HEALTH_CHECKS, WITHDRAWN};
 use manifest::manifest;
 
-/// Returns the objects in the order in which they are written: istiod refuses a proxy without entry.
-pub(crate) fn objects(workload: &Workload, address: &Address) -> Vec<Manifest> {
-    std::iter::once(entry::entry(workload, address))
-        .chain(offered(workload, address, &workload.mark()))
-        .collect()
+/// Returns the objects of a workload besides its entry, in the order in which they are written.
+pub(crate) fn others(workload: &Workload, address: &Address) -> Vec<Manifest> {
+    offered(workload, address, &workload.mark())
 }
 
 /// Returns the objects of a fleet in the order in which they are written: a VM that registers itself
@@ -62,7 +61,10 @@ fn offered(workload: &Workload, address: &Address, mark: &Mark) -> Vec<Manifest>
 /// breaks a rule gives objects that break it.
 pub fn declared(workload: &Workload) -> Vec<Manifest> {
     let address = workload.address.as_ref();
-    address.map_or_else(Vec::new, |address| objects(workload, address))
+    address.map_or_else(Vec::new, |address| {
+        let entry = entry::entry(workload, address);
+        [vec![entry], others(workload, address)].concat()
+    })
 }
 
 /// Returns an entry that takes no traffic, with the listeners of its VM left as they are: for the
@@ -84,7 +86,7 @@ pub fn is_withdrawn(entry: &Value) -> bool {
 /// Tells whether an observed entry is what a killed create of the same VM left behind: ours, at the
 /// same address, and still without traffic. No state knows of it.
 pub fn is_unfinished(desired: &Manifest, entry: &Value) -> bool {
-    entry["metadata"]["labels"][MANAGED_BY_LABEL] == MANAGER
+    is_labelled(entry)
         && is_withdrawn(entry)
         && entry["spec"]["address"] == desired.body["spec"]["address"]
 }

@@ -76,8 +76,6 @@ pub struct Connection {
     pub connected_at: Option<String>,
     /// `istio.io/disconnectedAt`, as istiod wrote it.
     pub disconnected_at: Option<String>,
-    /// `istio.io/workloadController`: which istiod.
-    pub controller: Option<String>,
     /// What the proxy's probe of the application found last; `None`: nothing yet, or none is made.
     pub healthy: Option<bool>,
     /// Why it is not healthy, as the proxy says.
@@ -96,7 +94,6 @@ impl Connection {
         Self {
             connected_at: text("istio.io/connectedAt"),
             disconnected_at: text("istio.io/disconnectedAt"),
-            controller: text("istio.io/workloadController"),
             healthy: said("status").map(|status| status == "True"),
             unhealthy: said("message").map(str::to_owned),
         }
@@ -152,8 +149,6 @@ pub struct ObservedVm {
     pub lost_jumps: Vec<String>,
     /// A run that was begun and neither finished nor undone: its step.
     pub unfinished: Option<String>,
-    /// The VM's clock.
-    pub clock: Timestamp,
 }
 
 /// A file as it was found.

@@ -5,7 +5,7 @@ use crate::change::Problem;
 use crate::desired::{Bundle, Desired, Manifest};
 use crate::facts::Facts;
 use crate::names::Address;
-use crate::objects::{objects, withdrawn};
+use crate::objects::{entry, others, withdrawn};
 use crate::validate::{validate, validate_bundle};
 use crate::workload::Workload;
 
@@ -16,7 +16,8 @@ pub fn render(workload: &Workload, facts: &Facts) -> Result<Desired, Vec<Problem
     let found = address.and_then(|address| Some((address, own_ip(workload, address)?)));
     match found {
         Some((address, ip)) if problems.is_empty() => Ok(Desired {
-            objects: objects(workload, address),
+            entry: entry(workload, address),
+            others: others(workload, address),
             bundle: bundle(workload, facts, Some(ip)),
         }),
         _ => Err(problems),
@@ -40,18 +41,18 @@ pub fn render_bundle(workload: &Workload, facts: &Facts) -> Result<Bundle, Vec<P
 }
 
 impl Desired {
+    /// Returns all objects in the order in which they are written.
+    pub fn objects(&self) -> Vec<Manifest> {
+        self.with_entry(&self.entry)
+    }
+
     /// Returns the objects with an entry that takes no traffic yet: what is written before a bootstrap.
     #[must_use]
     pub fn withdrawn(&self) -> Vec<Manifest> {
-        let mut objects = self.objects.clone();
-        if let Some(entry) = objects.first_mut() {
-            *entry = withdrawn(entry);
-        }
-        objects
+        self.with_entry(&withdrawn(&self.entry))
     }
 
-    /// Returns the entry in its final form; it is always the first object.
-    pub fn entry(&self) -> Option<&Manifest> {
-        self.objects.first()
+    fn with_entry(&self, entry: &Manifest) -> Vec<Manifest> {
+        [std::slice::from_ref(entry), &self.others].concat()
     }
 }

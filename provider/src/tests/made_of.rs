@@ -252,7 +252,6 @@ fn a_fact_that_is_another_one_makes_no_vm_one_that_was_changed() {
 
 /// A look at a VM whose proxy has a version.
 fn seen(machine: &str, owner: &str, version: &str) -> ObservedVm {
-    let clock: jiff::Timestamp = "2029-01-01T00:00:00Z".parse().unwrap();
     ObservedVm {
         machine_id: machine.into(),
         owner: Some(Owner {
@@ -273,7 +272,6 @@ fn seen(machine: &str, owner: &str, version: &str) -> ObservedVm {
         jumps: vec![],
         lost_jumps: vec![],
         unfinished: None,
-        clock,
     }
 }
 

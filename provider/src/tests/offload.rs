@@ -8,7 +8,7 @@ use mesh::{Bundle, Id, Interception, Owner, Proxy, Runtime};
 use tfplugin::Value;
 use vm::program::{Offload, Token};
 
-use super::plans::check;
+use super::plans::planned;
 use super::{none, provider, state, usual, with};
 use crate::workload::archive::{self, There};
 use crate::workload::facts;
@@ -24,82 +24,62 @@ fn carried() -> Json {
 
 #[tokio::test]
 async fn an_archive_is_written_anew_for_what_would_bootstrap_again_and_for_a_token() {
-    check(
-        carried(),
-        none(),
-        with(carried(), "/labels/version", json!("v2")),
-        expect![[r#"
-            Update
-            bootstrapped_at: "2026-01-01T00:00:00Z" -> "<unknown until apply>"
-            bundle_digest: "0123" -> "<unknown until apply>"
-            last_bootstrap_reasons: ["created"] -> ["labels.version: v1 -> v2"]
-            machine_id: "4711" -> null
-            proxy_version: "1.31.0" -> null
-        "#]],
-    )
-    .await;
-    check(
-        carried(),
-        none(),
-        with(carried(), "/bundle/token_version", json!(2)),
-        expect![[r#"
-            Update
-            bootstrapped_at: "2026-01-01T00:00:00Z" -> "<unknown until apply>"
-            bundle_digest: "0123" -> "<unknown until apply>"
-            last_bootstrap_reasons: ["created"] -> ["bundle.token_version: 1 -> 2"]
-            machine_id: "4711" -> null
-            proxy_version: "1.31.0" -> null
-        "#]],
-    )
-    .await;
-    let hosts = json!(["ratings.other"]);
-    check(
-        carried(),
-        none(),
-        with(carried(), "/services/ratings/hosts", hosts),
-        expect![[r#"
-            Update
-            machine_id: "4711" -> null
-            proxy_version: "1.31.0" -> null
-        "#]],
-    )
-    .await;
+    let edits = [
+        ("/labels/version", json!("v2")),
+        ("/bundle/token_version", json!(2)),
+        ("/services/ratings/hosts", json!(["ratings.other"])),
+    ];
+    let mut text = String::new();
+    for (at, value) in edits {
+        let plan = planned(&carried(), &none(), &with(carried(), at, value)).await;
+        text.push_str(&format!("{at}: {plan}"));
+    }
+    expect![[r#"
+        /labels/version: Update
+          last_bootstrap_reasons: ["created"] -> ["labels.version: v1 -> v2"]
+          machine_id: "4711" -> null
+          proxy_version: "1.31.0" -> null
+          unknown: bootstrapped_at, bundle_digest
+        /bundle/token_version: Update
+          last_bootstrap_reasons: ["created"] -> ["bundle.token_version: 1 -> 2"]
+          machine_id: "4711" -> null
+          proxy_version: "1.31.0" -> null
+          unknown: bootstrapped_at, bundle_digest
+        /services/ratings/hosts: Update
+          machine_id: "4711" -> null
+          proxy_version: "1.31.0" -> null
+    "#]]
+    .assert_eq(&text);
 }
 
 #[tokio::test]
 async fn from_ssh_to_an_archive_and_back_is_a_bootstrap() {
-    check(usual(), none(), carried(), expect![[r#"
+    expect![[r#"
         Update
-        bootstrapped_at: "2026-01-01T00:00:00Z" -> "<unknown until apply>"
-        bundle_digest: "0123" -> "<unknown until apply>"
-        last_bootstrap_reasons: ["created"] -> ["bundle.path: unset -> out/ratings.tar.gz","bundle.token_version: unset -> 1","ssh: removed"]
-        machine_id: "4711" -> null
-        proxy_version: "1.31.0" -> null
-    "#]]).await;
-    check(carried(), none(), usual(), expect![[r#"
+          last_bootstrap_reasons: ["created"] -> ["bundle.path: unset -> out/ratings.tar.gz","bundle.token_version: unset -> 1","ssh: removed"]
+          machine_id: "4711" -> null
+          proxy_version: "1.31.0" -> null
+          unknown: bootstrapped_at, bundle_digest
+    "#]].assert_eq(&planned(&usual(), &none(), &carried()).await);
+    expect![[r#"
         Update
-        bootstrapped_at: "2026-01-01T00:00:00Z" -> "<unknown until apply>"
-        bundle_digest: "0123" -> "<unknown until apply>"
-        last_bootstrap_reasons: ["created"] -> ["bundle.path: out/ratings.tar.gz -> unset","bundle.token_version: 1 -> unset","ssh: added"]
-        machine_id: "4711" -> "<unknown until apply>"
-        proxy_version: "1.31.0" -> "<unknown until apply>"
-    "#]]).await;
+          last_bootstrap_reasons: ["created"] -> ["bundle.path: out/ratings.tar.gz -> unset","bundle.token_version: 1 -> unset","ssh: added"]
+          unknown: bootstrapped_at, bundle_digest, machine_id, proxy_version
+    "#]].assert_eq(&planned(&carried(), &none(), &usual()).await);
 }
 
 #[tokio::test]
 async fn a_mesh_that_changed_since_the_archive_was_written_is_a_reason() {
     let line = "mesh: revision is 'default', should be 'canary'";
     let drift = json!({ "objects": [], "vm": [line] });
-    check(carried(), drift, carried(), expect![[r#"
+    expect![[r#"
         Update
-        bootstrapped_at: "2026-01-01T00:00:00Z" -> "<unknown until apply>"
-        bundle_digest: "0123" -> "<unknown until apply>"
-        drift: {"objects":[],"vm":["mesh: revision is 'default', should be 'canary'"]} -> {"objects":[],"vm":[]}
-        last_bootstrap_reasons: ["created"] -> ["drift: mesh: revision is 'default', should be 'canary'"]
-        machine_id: "4711" -> null
-        proxy_version: "1.31.0" -> null
-        revision: "default" -> "<unknown until apply>"
-    "#]]).await;
+          drift: {"objects":[],"vm":["mesh: revision is 'default', should be 'canary'"]} -> {"objects":[],"vm":[]}
+          last_bootstrap_reasons: ["created"] -> ["drift: mesh: revision is 'default', should be 'canary'"]
+          machine_id: "4711" -> null
+          proxy_version: "1.31.0" -> null
+          unknown: bootstrapped_at, bundle_digest, revision
+    "#]].assert_eq(&planned(&carried(), &drift, &carried()).await);
 }
 
 #[tokio::test]

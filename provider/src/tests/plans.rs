@@ -1,31 +1,39 @@
 //! Plans as text: a change of behaviour is a readable difference.
 
 use contract::UNKNOWN;
-use expect_test::{Expect, expect};
+use expect_test::expect;
 use serde_json::{Value as Json, json};
 
 use super::{full, none, provider, state, usual, with};
 
-/// Plans a change from one configuration to another with the drift that a refresh found, and
-/// compares what the plan says of the output.
-pub(super) async fn check(before: Json, drift: Json, after: Json, expected: Expect) {
+/// Plans a change from one configuration to another with the drift that a refresh found, and returns what the plan
+/// says of the output.
+pub(super) async fn planned(before: &Json, drift: &Json, after: &Json) -> String {
     let client = provider(&json!({})).await;
     let resource = client.resource("mesh_vm_workload").unwrap();
-    let prior = state(&resource, &before, &drift).await;
+    let prior = state(&resource, before, drift).await;
     let plan = resource
-        .plan(Some(&prior), &after)
+        .plan(Some(&prior), after)
         .await
         .unwrap()
         .ok()
         .unwrap();
     let (old, new) = (prior.value.to_json(), plan.planned.to_json());
+    let changed = new
+        .as_object()
+        .unwrap()
+        .iter()
+        .filter(|(name, new)| COMPUTED.contains(&name.as_str()) && **new != old[name.as_str()]);
+    let (unknown, known): (Vec<_>, Vec<_>) = changed.partition(|(_, new)| **new == UNKNOWN);
     let mut text = format!("{:?}\n", plan.action);
-    for (name, new) in new.as_object().unwrap() {
-        if COMPUTED.contains(&name.as_str()) && *new != old[name] {
-            text.push_str(&format!("{name}: {} -> {new}\n", old[name]));
-        }
+    for (name, new) in known {
+        text.push_str(&format!("  {name}: {} -> {new}\n", old[name]));
     }
-    expected.assert_eq(&text);
+    if !unknown.is_empty() {
+        let names: Vec<&str> = unknown.iter().map(|(name, _)| name.as_str()).collect();
+        text.push_str(&format!("  unknown: {}\n", names.join(", ")));
+    }
+    text
 }
 
 const COMPUTED: [&str; 12] = [
@@ -43,160 +51,72 @@ const COMPUTED: [&str; 12] = [
     "control_plane",
 ];
 
+/// What is edited, from the usual configuration and without drift.
 #[tokio::test]
-async fn no_change_plans_nothing() {
-    check(
-        usual(),
-        none(),
-        usual(),
-        expect![[r#"
-        NoOp
-    "#]],
-    )
-    .await;
+async fn a_plan_says_what_an_edit_does() {
+    let edits = [
+        ("nothing", "/labels/version", json!("v1")),
+        ("a label", "/labels/version", json!("v2")),
+        ("an unknown address", "/address", json!(UNKNOWN)),
+        (
+            "a service",
+            "/services/ratings/hosts",
+            json!(["ratings.other"]),
+        ),
+        (
+            "the Sidecar",
+            "/sidecar",
+            json!({ "egress_hosts": ["./*"] }),
+        ),
+        ("the name", "/name", json!("ratings-vm-2")),
+        ("no ssh", "/ssh", Json::Null),
+        ("a credential", "/ssh/user", json!("root")),
+    ];
+    let mut text = String::new();
+    for (edited, at, value) in edits {
+        let plan = planned(&usual(), &none(), &with(usual(), at, value)).await;
+        text.push_str(&format!("{edited}: {plan}"));
+    }
+    expect![[r#"
+        nothing: NoOp
+        a label: Update
+          last_bootstrap_reasons: ["created"] -> ["labels.version: v1 -> v2"]
+          unknown: bootstrapped_at, bundle_digest
+        an unknown address: Update
+          unknown: bootstrapped_at, bundle_digest, last_bootstrap_reasons, machine_id, proxy_version
+        a service: Update
+        the Sidecar: Update
+        the name: Replace
+          id: "bookinfo/ratings-vm-1" -> "bookinfo/ratings-vm-2"
+          unknown: bootstrapped_at, bundle_digest, cluster_id, control_plane, machine_id, proxy_version, revision, spiffe_id, trust_domain
+        no ssh: Update
+          bootstrapped_at: "2026-01-01T00:00:00Z" -> null
+          bundle_digest: "0123" -> null
+          last_bootstrap_reasons: ["created"] -> []
+          machine_id: "4711" -> null
+          proxy_version: "1.31.0" -> null
+        a credential: Update
+    "#]].assert_eq(&text);
 }
 
 #[tokio::test]
-async fn a_label_change_rebootstraps_with_its_reason() {
-    check(
-        usual(),
-        none(),
-        with(usual(), "/labels/version", json!("v2")),
-        expect![[r#"
-            Update
-            bootstrapped_at: "2026-01-01T00:00:00Z" -> "<unknown until apply>"
-            bundle_digest: "0123" -> "<unknown until apply>"
-            last_bootstrap_reasons: ["created"] -> ["labels.version: v1 -> v2"]
-        "#]],
-    )
-    .await;
-}
-
-#[tokio::test]
-async fn an_address_that_is_not_known_yet_hides_all_reasons() {
-    check(
-        usual(),
-        none(),
-        with(usual(), "/address", json!(UNKNOWN)),
-        expect![[r#"
-            Update
-            bootstrapped_at: "2026-01-01T00:00:00Z" -> "<unknown until apply>"
-            bundle_digest: "0123" -> "<unknown until apply>"
-            last_bootstrap_reasons: ["created"] -> "<unknown until apply>"
-            machine_id: "4711" -> "<unknown until apply>"
-            proxy_version: "1.31.0" -> "<unknown until apply>"
-        "#]],
-    )
-    .await;
-}
-
-#[tokio::test]
-async fn a_service_changes_objects_only() {
-    let after = with(usual(), "/services/ratings/hosts", json!(["ratings.other"]));
-    check(
-        usual(),
-        none(),
-        after,
-        expect![[r#"
-        Update
-    "#]],
-    )
-    .await;
-}
-
-#[tokio::test]
-async fn the_sidecar_changes_objects_only() {
-    check(
-        usual(),
-        none(),
-        with(usual(), "/sidecar", json!({ "egress_hosts": ["./*"] })),
-        expect![[r#"
-        Update
-    "#]],
-    )
-    .await;
-}
-
-#[tokio::test]
-async fn drift_of_the_vm_rebootstraps() {
-    let drift =
+async fn a_plan_repairs_drift() {
+    let vm =
         json!({ "objects": [], "vm": ["proxy: the unit istio is 'inactive', should be 'active'"] });
-    check(
-        usual(),
-        drift,
-        usual(),
-        expect![[r#"
-            Update
-            bootstrapped_at: "2026-01-01T00:00:00Z" -> "<unknown until apply>"
-            bundle_digest: "0123" -> "<unknown until apply>"
-            drift: {"objects":[],"vm":["proxy: the unit istio is 'inactive', should be 'active'"]} -> {"objects":[],"vm":[]}
-            last_bootstrap_reasons: ["created"] -> ["drift: proxy: the unit istio is 'inactive', should be 'active'"]
-        "#]],
-    )
-    .await;
-}
-
-#[tokio::test]
-async fn drift_of_objects_leaves_the_vm_alone() {
-    let drift = json!({ "objects": ["WorkloadEntry bookinfo/ratings-vm-1 is missing"], "vm": [] });
-    check(usual(), drift, usual(), expect![[r#"
+    let objects =
+        json!({ "objects": ["WorkloadEntry bookinfo/ratings-vm-1 is missing"], "vm": [] });
+    let mut text = String::new();
+    for drift in [vm, objects] {
+        text.push_str(&planned(&usual(), &drift, &usual()).await);
+    }
+    expect![[r#"
         Update
-        drift: {"objects":["WorkloadEntry bookinfo/ratings-vm-1 is missing"],"vm":[]} -> {"objects":[],"vm":[]}
-    "#]]).await;
-}
-
-#[tokio::test]
-async fn another_name_replaces() {
-    check(
-        usual(),
-        none(),
-        with(usual(), "/name", json!("ratings-vm-2")),
-        expect![[r#"
-        Replace
-        bootstrapped_at: "2026-01-01T00:00:00Z" -> "<unknown until apply>"
-        bundle_digest: "0123" -> "<unknown until apply>"
-        cluster_id: "Kubernetes" -> "<unknown until apply>"
-        control_plane: "istiod.istio-system.svc:15012" -> "<unknown until apply>"
-        id: "bookinfo/ratings-vm-1" -> "bookinfo/ratings-vm-2"
-        machine_id: "4711" -> "<unknown until apply>"
-        proxy_version: "1.31.0" -> "<unknown until apply>"
-        revision: "default" -> "<unknown until apply>"
-        spiffe_id: "spiffe://cluster.local/ns/bookinfo/sa/default" -> "<unknown until apply>"
-        trust_domain: "cluster.local" -> "<unknown until apply>"
-    "#]],
-    )
-    .await;
-}
-
-#[tokio::test]
-async fn without_ssh_only_objects_are_left() {
-    check(
-        usual(),
-        none(),
-        with(usual(), "/ssh", Json::Null),
-        expect![[r#"
-            Update
-            bootstrapped_at: "2026-01-01T00:00:00Z" -> null
-            bundle_digest: "0123" -> null
-            last_bootstrap_reasons: ["created"] -> []
-            machine_id: "4711" -> null
-            proxy_version: "1.31.0" -> null
-        "#]],
-    )
-    .await;
-}
-
-#[tokio::test]
-async fn a_credential_changes_the_state_only() {
-    check(
-        usual(),
-        none(),
-        with(usual(), "/ssh/user", json!("root")),
-        expect![[r#"
+          drift: {"objects":[],"vm":["proxy: the unit istio is 'inactive', should be 'active'"]} -> {"objects":[],"vm":[]}
+          last_bootstrap_reasons: ["created"] -> ["drift: proxy: the unit istio is 'inactive', should be 'active'"]
+          unknown: bootstrapped_at, bundle_digest
         Update
-    "#]],
-    )
-    .await;
+          drift: {"objects":["WorkloadEntry bookinfo/ratings-vm-1 is missing"],"vm":[]} -> {"objects":[],"vm":[]}
+    "#]].assert_eq(&text);
 }
 
 #[tokio::test]
@@ -301,15 +221,8 @@ async fn a_changed_mesh_is_only_reported_where_it_is_held_back() {
     let mut config = usual();
     config["rebootstrap_on"] = json!(["configuration", "machine"]);
     let drift = json!({ "objects": [], "vm": ["mesh: /etc/hosts: istiod's line is missing, should be '10.0.0.1 istiod.istio-system.svc'"] });
-    check(
-        config.clone(),
-        drift.clone(),
-        config.clone(),
-        expect![[r#"
-        NoOp
-    "#]],
-    )
-    .await;
+    let plan = planned(&config, &drift, &config).await;
+    assert_eq!(plan, "NoOp\n");
     let told = warnings(config.clone(), drift.clone(), config.clone()).await;
     assert!(
         told.len() == 1
@@ -318,25 +231,15 @@ async fn a_changed_mesh_is_only_reported_where_it_is_held_back() {
         "{told:?}"
     );
     // An apply of objects keeps it, and a cause that is put back on repairs it.
-    let weight = json!(10);
     let mut after = config.clone();
-    after["weight"] = weight;
-    check(
-        config.clone(),
-        drift.clone(),
-        after,
-        expect![[r#"
+    after["weight"] = json!(10);
+    assert_eq!(planned(&config, &drift, &after).await, "Update\n");
+    expect![[r#"
         Update
-    "#]],
-    )
-    .await;
-    check(config, drift, usual(), expect![[r#"
-        Update
-        bootstrapped_at: "2026-01-01T00:00:00Z" -> "<unknown until apply>"
-        bundle_digest: "0123" -> "<unknown until apply>"
-        drift: {"objects":[],"vm":["mesh: /etc/hosts: istiod's line is missing, should be '10.0.0.1 istiod.istio-system.svc'"]} -> {"objects":[],"vm":[]}
-        last_bootstrap_reasons: ["created"] -> ["drift: mesh: /etc/hosts: istiod's line is missing, should be '10.0.0.1 istiod.istio-system.svc'"]
-    "#]]).await;
+          drift: {"objects":[],"vm":["mesh: /etc/hosts: istiod's line is missing, should be '10.0.0.1 istiod.istio-system.svc'"]} -> {"objects":[],"vm":[]}
+          last_bootstrap_reasons: ["created"] -> ["drift: mesh: /etc/hosts: istiod's line is missing, should be '10.0.0.1 istiod.istio-system.svc'"]
+          unknown: bootstrapped_at, bundle_digest
+    "#]].assert_eq(&planned(&config, &drift, &usual()).await);
 }
 
 #[tokio::test]
@@ -344,8 +247,8 @@ async fn a_change_that_is_held_back_is_written_to_the_objects_and_told() {
     let mut before = usual();
     before["rebootstrap_on"] = json!([]);
     let after = with(before.clone(), "/labels/version", json!("v2"));
-    check(before, none(), after, expect![[r#"
+    expect![[r#"
         Update
-        drift: {"objects":[],"vm":[]} -> {"objects":[],"vm":["configuration: labels.version was changed"]}
-    "#]]).await;
+          drift: {"objects":[],"vm":[]} -> {"objects":[],"vm":["configuration: labels.version was changed"]}
+    "#]].assert_eq(&planned(&before, &none(), &after).await);
 }

@@ -180,7 +180,7 @@ fn the_rule_of_every_attribute_is_what_rendering_shows() {
         let rule = rule(&attributes, &at);
         let (old, new) = (rendered(&before), rendered(&after));
         let bundle_differs = old.bundle.digest() != new.bundle.digest();
-        let objects_differ = old.objects != new.objects;
+        let objects_differ = old.objects() != new.objects();
         let asks = rule >= Effect::Rebootstrap && !NOT_RENDERED.contains(&at.as_str());
         assert_eq!(
             bundle_differs, asks,
@@ -276,7 +276,6 @@ pub(super) fn raw(json: &Json) -> Raw {
 
 pub(super) fn facts() -> Facts {
     Facts {
-        istio_namespace: "istio-system".into(),
         revision: "default".into(),
         cluster_id: "Kubernetes".into(),
         trust_domain: "cluster.local".into(),

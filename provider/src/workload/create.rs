@@ -28,14 +28,14 @@ pub(super) async fn create(
     // What stands against the workload is told before a machine that is still booting is waited for.
     let mut prepared = Prepared::new(context, next, deadline).await?;
     let entry = prepared.observed.entry.as_ref();
-    if entry.is_some_and(|entry| !mesh::is_unfinished(&prepared.desired.objects[0], entry)) {
+    if entry.is_some_and(|entry| !mesh::is_unfinished(&prepared.desired.entry, entry)) {
         return Err(exists(&prepared).into());
     }
     let before = entry.map(mesh::Connection::from_entry).unwrap_or_default();
     let vm = connect(context, next, Wait::Until(deadline.into_std())).await?;
     let Some((way, session)) = vm else {
         *reached = Some(begun(&prepared, Drift::default()));
-        if let Err(error) = prepared.write(&prepared.desired.objects).await {
+        if let Err(error) = prepared.write(&prepared.desired.objects()).await {
             return Err(take_back(&prepared, error.into(), reached).await);
         }
         let Some(path) = archive::path(next) else {
@@ -89,8 +89,8 @@ async fn take_back(
 ) -> Diagnostics {
     let mut told = error;
     prepared.readmit(&mut told).await;
-    let objects = &prepared.desired.objects;
-    if prepared.writer.take_back(objects, &mut told).await {
+    let objects = prepared.desired.objects();
+    if prepared.writer.take_back(&objects, &mut told).await {
         *reached = None;
     }
     told

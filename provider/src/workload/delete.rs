@@ -127,5 +127,5 @@ fn uid(observed: &ObservedObjects) -> String {
 /// After an import without an apply, nothing carries our mark yet: then what the state names is ours.
 fn is_imported(observed: &ObservedObjects) -> bool {
     let entry = observed.entry.as_ref();
-    entry.is_some_and(|entry| !cluster::is_ours(entry))
+    entry.is_some_and(|entry| !mesh::mark::is_ours(entry))
 }

@@ -122,7 +122,9 @@ pub(super) async fn joined(
         }
         Err(error) => return Err(diagnose::cluster(&error).into()),
     }
-    prepared.write(&prepared.desired.objects[..1]).await?;
+    prepared
+        .write(std::slice::from_ref(&prepared.desired.entry))
+        .await?;
     *reached = Some(bootstrapped);
     if let Some(check) = &prepared.workload.health_check {
         warnings.append(answered(prepared, check, deadline).await?);

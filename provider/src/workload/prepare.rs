@@ -206,7 +206,7 @@ impl Prepared<'_> {
         let mark = self.workload.mark();
         let marked = self.observed.marked(&self.workload.id.namespace, &mark);
         let before = before.into_iter().chain(marked);
-        self.writer.prune(before, &self.desired.objects).await
+        self.writer.prune(before, &self.desired.objects()).await
     }
 
     /// Renders another input of the same workload with the same facts.

@@ -72,7 +72,7 @@ async fn objects(
     reached: &mut Option<WorkloadOutput>,
 ) -> Done {
     let prepared = Prepared::of_update(context, update, deadline).await?;
-    prepared.write(&prepared.desired.objects).await?;
+    prepared.write(&prepared.desired.objects()).await?;
     prepared.prune(update.prior).await?;
     let mut warnings = Diagnostics::none();
     let path = archive::path(update.next);
@@ -196,7 +196,7 @@ async fn go_back(
             if vm == Left::Occupied && prepared.was_withdrawn() {
                 desired.withdrawn()
             } else {
-                desired.objects
+                desired.objects()
             }
         })
         .unwrap_or_default();
@@ -211,7 +211,8 @@ async fn go_back(
             }
         }
     }
-    let added = prepared.desired.objects.iter().rev().filter(|added| {
+    let wanted = prepared.desired.objects();
+    let added = wanted.iter().rev().filter(|added| {
         let same = |object: &mesh::Manifest| (object.kind, &object.id) == (added.kind, &added.id);
         !before.is_empty()
             && !before.iter().any(same)

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, future::Future};
 
 use tokio::time::Instant;
 
-use crate::{Changed, Diagnostic, Diagnostics, Done, Limits, Object, Paths};
+use crate::{Changed, Diagnostics, Done, Limits, Object, Paths};
 
 /// A kind of resource.
 ///
@@ -134,29 +134,4 @@ pub enum ImportId {
     Text(String),
     /// The attributes of the identity, by name.
     Identity(BTreeMap<String, String>),
-}
-
-impl ImportId {
-    /// Returns the parts of the id by the names of the identity: text is split at `/`.
-    pub fn parts<const N: usize>(&self, names: [&str; N]) -> Result<[String; N], Diagnostic> {
-        let parts: Vec<String> = match self {
-            Self::Text(text) => text
-                .split('/')
-                .map(str::to_owned)
-                .filter(|part| !part.is_empty())
-                .collect(),
-            Self::Identity(identity) => names
-                .iter()
-                .filter_map(|name| identity.get(*name).cloned())
-                .collect(),
-        };
-        parts.try_into().map_err(|parts: Vec<_>| {
-            let detail = format!(
-                "The import id must be `{}`; this one has {} parts.",
-                names.join("/"),
-                parts.len()
-            );
-            Diagnostic::error("Invalid import id", detail)
-        })
-    }
 }

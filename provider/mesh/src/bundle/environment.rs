@@ -10,6 +10,7 @@ use super::control_plane::{AGENT_FOLDER, ca_address, calls_agent_by_san};
 use crate::facts::Facts;
 use crate::mark::{FLEET_LABEL, WORKLOAD_LABEL};
 use crate::names::{Cidr, EnvName};
+use crate::ports;
 use crate::proxy_config;
 use crate::workload::{Interception, Workload};
 
@@ -20,10 +21,8 @@ pub(crate) const EXCLUDE_CIDRS: &str = "ISTIO_SERVICE_EXCLUDE_CIDR";
 /// applications listen there, and of an address that is not the VM's own they would be no answer.
 const PROBE_LOOPBACK: &str = "REWRITE_PROBE_LEGACY_LOCALHOST_DESTINATION";
 
-/// SSH, and the proxy's metrics and health ports. The VM adds the ports that its sshd has.
-const OWN_PORTS: [u16; 3] = [22, 15090, 15021];
-/// The agent's own port, unless the proxy's configuration sets another.
-const STATUS_PORT: u16 = 15020;
+/// Inbound ports that bypass the proxy. The VM adds those that its sshd has.
+const BYPASSING: [u16; 3] = [ports::SSH, ports::METRICS, ports::HEALTH];
 
 /// Metadata services of the clouds. Their agents break when these are captured.
 const METADATA_CIDRS: [&str; 2] = ["169.254.169.254/32", "168.63.129.16/32"];
@@ -288,7 +287,7 @@ fn inbound_ports(workload: &Workload) -> String {
 }
 
 fn exclude_ports(workload: &Workload, facts: &Facts) -> String {
-    let mut ports = OWN_PORTS.to_vec();
+    let mut ports = BYPASSING.to_vec();
     let of_user = &workload.proxy.exclude_inbound_ports;
     let of_user = of_user.iter().map(|port| port.get());
     for port in std::iter::once(status_port(workload, facts)).chain(of_user) {
@@ -303,7 +302,7 @@ fn status_port(workload: &Workload, facts: &Facts) -> u16 {
     let settings = proxy_config::settings(&facts.mesh_config, workload.proxy.config.as_ref());
     let port = settings.get("statusPort").map(text);
     let port = port.and_then(|port| port.parse().ok());
-    port.filter(|port| *port != 0).unwrap_or(STATUS_PORT)
+    port.filter(|port| *port != 0).unwrap_or(ports::STATUS)
 }
 
 fn exclude_cidrs(workload: &Workload) -> String {

@@ -22,7 +22,8 @@ pub const HEALTH_CHECKS: &str = "proxy.istio.io/health-checks-enabled";
 /// does not tell it from an entry in its final form.
 pub const WITHDRAWN: &str = "mesh.vm/withdrawn";
 
-pub(super) fn entry(workload: &Workload, address: &Address) -> Manifest {
+/// Returns the entry of a workload.
+pub(crate) fn entry(workload: &Workload, address: &Address) -> Manifest {
     let mut annotations = text_map(&workload.annotations);
     let checked = workload.health_check.is_some();
     annotations.insert(HEALTH_CHECKS.to_owned(), json!(checked.to_string()));

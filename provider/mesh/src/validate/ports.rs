@@ -6,12 +6,8 @@ use std::net::IpAddr;
 use super::problem::problem;
 use crate::change::Problem;
 use crate::names::{Address, Listen, Name, Port, PortName};
+use crate::ports::is_of_proxy;
 use crate::workload::{Interception, Service, ServicePort, Workload};
-
-/// Ports on which the proxy itself listens.
-const PROXY_PORTS: [u16; 9] = [
-    15000, 15001, 15004, 15006, 15008, 15020, 15021, 15053, 15090,
-];
 
 pub(super) fn validate(workload: &Workload, problems: &mut Vec<Problem>) {
     for (name, service) in &workload.services {
@@ -29,7 +25,7 @@ pub(super) fn validate(workload: &Workload, problems: &mut Vec<Problem>) {
 
 /// Tells of a port that is the proxy's own.
 pub(super) fn not_the_proxy_s(number: Port, concerns: &[&str], problems: &mut Vec<Problem>) {
-    if PROXY_PORTS.contains(&number.get()) {
+    if is_of_proxy(number.get()) {
         let text = format!("On {number} the proxy itself listens. Use another port.");
         problems.push(problem("proxy-port", concerns, text));
     }

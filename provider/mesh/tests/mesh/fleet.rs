@@ -95,11 +95,11 @@ fn a_member_s_entry_and_proxy_carry_the_fleet_s_label() {
         text.contains(r#""mesh.vm/fleet":"ratings""#)
     };
     assert_eq!((proxy(&with), proxy(&without)), (true, false));
-    let labels = |of: &mesh::Desired| of.objects[0].body["spec"]["labels"].clone();
+    let labels = |of: &mesh::Desired| of.entry.body["spec"]["labels"].clone();
     assert_eq!(labels(&with)["mesh.vm/fleet"], "ratings");
     assert_eq!(labels(&without)["mesh.vm/fleet"], Value::Null);
     assert_eq!(
-        with.objects.len(),
+        with.objects().len(),
         1,
         "services and Sidecar are the fleet's"
     );

@@ -15,7 +15,7 @@ fn text(objects: &[Manifest]) -> String {
 }
 
 fn check(workload: &Workload, expected: &Expect) {
-    expected.assert_eq(&text(&render(workload, &facts()).unwrap().objects));
+    expected.assert_eq(&text(&render(workload, &facts()).unwrap().objects()));
 }
 
 #[test]
@@ -230,7 +230,7 @@ fn what_istio_lets_a_service_and_a_sidecar_say_is_in_the_objects() {
         .into(),
         outbound_traffic: Some(mesh::OutboundTraffic::RegistryOnly),
     });
-    let objects = render(&all, &facts()).unwrap().objects;
+    let objects = render(&all, &facts()).unwrap().objects();
     assert_eq!(
         objects
             .iter()
@@ -312,7 +312,7 @@ fn what_istio_lets_a_service_and_a_sidecar_say_is_in_the_objects() {
 fn listeners_bind_nothing_of_their_own_where_the_address_is_the_machine_s() {
     let mut direct = workload();
     direct.instance_ip = Some(p("203.0.113.7"));
-    assert!(!text(&render(&direct, &facts()).unwrap().objects).contains("bind"));
+    assert!(!text(&render(&direct, &facts()).unwrap().objects()).contains("bind"));
 }
 
 #[test]
@@ -320,7 +320,7 @@ fn a_workload_without_services_is_only_an_entry() {
     let mut alone = workload();
     alone.services.clear();
     alone.sidecar = None;
-    let objects = render(&alone, &facts()).unwrap().objects;
+    let objects = render(&alone, &facts()).unwrap().objects();
     assert_eq!(
         objects
             .iter()
@@ -341,7 +341,7 @@ fn a_withdrawn_entry_differs_only_in_annotations_that_take_its_traffic_away() {
         json!({ CHECKED: "true", "mesh.vm/withdrawn": "true" })
     );
     *annotations = json!({ CHECKED: "false" });
-    assert_eq!(withdrawn, desired.objects);
+    assert_eq!(withdrawn, desired.objects());
 }
 
 #[test]
@@ -352,7 +352,7 @@ fn a_health_check_leaves_the_traffic_to_the_probe_and_is_no_unfinished_create() 
         ..mesh::HealthCheck::default()
     });
     let desired = render(&checked, &facts()).unwrap();
-    let entry = &desired.objects[0];
+    let entry = &desired.entry;
     let annotations = &entry.body["metadata"]["annotations"];
     assert_eq!(annotations["proxy.istio.io/health-checks-enabled"], "true");
     assert!(!mesh::is_unfinished(entry, &entry.body));
@@ -381,7 +381,7 @@ fn only_a_healthy_entry_has_a_health_to_forget() {
 #[test]
 fn only_an_entry_of_ours_without_traffic_is_left_by_a_killed_create() {
     let desired = render(&workload(), &facts()).unwrap();
-    let entry = &desired.objects[0];
+    let entry = &desired.entry;
     let withdrawn = desired.withdrawn()[0].body.clone();
     let with = |change: fn(&mut Value)| {
         let mut seen = withdrawn.clone();

@@ -115,7 +115,7 @@ proptest! {
         let Ok(desired) = render(&workload, &facts()) else { return Ok(()) };
         let imported = workload_from_objects(&objects(&workload)).unwrap();
         match render(&imported.workload, &facts()) {
-            Ok(again) => prop_assert_eq!(again.objects, desired.objects),
+            Ok(again) => prop_assert_eq!(again.objects(), desired.objects()),
             // The VM's own address is in no object unless a listener binds it.
             Err(problems) => {
                 prop_assert_eq!(problems[0].rule, "fqdn-needs-instance-ip");

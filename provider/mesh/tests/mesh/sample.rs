@@ -61,7 +61,6 @@ pub(crate) fn port(number: u16) -> ServicePort {
 
 pub(crate) fn facts() -> Facts {
     Facts {
-        istio_namespace: "istio-system".into(),
         revision: "default".into(),
         cluster_id: "Kubernetes".into(),
         trust_domain: "cluster.local".into(),

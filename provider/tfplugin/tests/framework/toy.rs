@@ -331,7 +331,10 @@ impl Import for ThingResource {
         id: &ImportId,
         _: Instant,
     ) -> Result<(ThingInput, ThingOutput), Diagnostics> {
-        let [name] = id.parts(["name"])?;
+        let name = match id {
+            ImportId::Text(name) => name.clone(),
+            ImportId::Identity(parts) => parts.get("name").cloned().unwrap_or_default(),
+        };
         let thing = world.things().get(&name).cloned();
         let thing = thing
             .ok_or_else(|| Diagnostic::error("No such thing", format!("There is no {name:?}.")))?;

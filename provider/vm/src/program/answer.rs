@@ -133,7 +133,6 @@ impl Answer {
             machine_id: self
                 .formed("machine", is_machine_id, &mut strange)
                 .unwrap_or_default(),
-            certificate_not_after: self.certificate().map(|(_, end)| end),
             recorded: self.last("recorded").is_some(),
             bypass: self.formed("ipv6", is_address, &mut strange),
             published: self.formed("published", are_ports, &mut strange),
@@ -177,17 +176,12 @@ impl Answer {
                     .first()
                     .and_then(|text| decode(text))
                     .unwrap_or_default(),
-                hint: hint(check),
             })
         };
         self.all("check").filter_map(check).collect()
     }
 
     fn observed(&self) -> Result<ObservedVm, String> {
-        let seconds = self
-            .last("clock")
-            .and_then(|words| words.first()?.parse().ok());
-        let clock = seconds.and_then(|seconds| Timestamp::from_second(seconds).ok());
         let word =
             |words: &[&str], at: usize| words.get(at).copied().unwrap_or_default().to_owned();
         Ok(ObservedVm {
@@ -219,7 +213,6 @@ impl Answer {
             jumps: self.all("jump").map(|words| word(&words, 0)).collect(),
             lost_jumps: self.all("lost").map(|words| word(&words, 0)).collect(),
             unfinished: self.last("unfinished").map(|words| word(&words, 0)),
-            clock: clock.ok_or("the VM did not tell its time")?,
         })
     }
 }
@@ -277,33 +270,4 @@ fn owner(line: &str) -> Option<Owner> {
 fn decode(base64: &str) -> Option<String> {
     let bytes = STANDARD.decode(base64).ok()?;
     Some(String::from_utf8_lossy(&bytes).into_owned())
-}
-
-/// What to do when a check fails.
-fn hint(name: &str) -> &'static str {
-    match name {
-        "tools" => "install the missing commands on the VM",
-        "systemd" => "the proxy runs as a systemd unit: use an image that boots with systemd",
-        "disk" => "free some space below /var/lib",
-        "state" => "run that command on the VM: what is in this folder is run as root",
-        "clock" => "let the VM set its clock by NTP: certificates and tokens are valid by time",
-        "sudo" => {
-            "install util-linux's setpriv, or let root run commands as any user by sudo, without a terminal and with -E"
-        }
-        "package" => {
-            "install the package istio-sidecar, or set proxy.install or proxy.version; fetching needs curl or GNU wget"
-        }
-        "runtime" => {
-            "install the engine of proxy.runtime on the VM and let it run, or set proxy.runtime to systemd"
-        }
-        "iptables" => "install iptables, or set proxy.interception to none",
-        "address" => "remove that entry, or the address from the VM",
-        "ports" => "stop what listens on the proxy's ports",
-        "dns" => "let the VM's DNS know the control plane, or set istio.control_plane_address",
-        "control-plane" => "open the way from the VM to the control plane, port 15012",
-        "tls-name" => {
-            "let istiod's certificate carry that name (ISTIOD_CUSTOM_HOST), or set istio.control_plane_san"
-        }
-        _ => "",
-    }
 }

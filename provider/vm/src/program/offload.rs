@@ -125,12 +125,6 @@ impl Offload {
         }
     }
 
-    /// Returns the files by their names, without the token, for people who look.
-    pub fn files(&self) -> impl Iterator<Item = (&'static str, &[u8])> {
-        let open = self.files.iter().filter(|(name, _)| *name != "token");
-        open.map(|(name, content)| (*name, content.as_slice()))
-    }
-
     /// Returns a `.tar.gz`: unpacked anywhere, `sh install.sh` joins the mesh.
     ///
     /// # Errors

@@ -12,6 +12,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use jiff::Timestamp;
 use mesh::bundle::ROOT_CERT;
+use mesh::ports::OF_EACH_PROXY;
 use mesh::{Bundle, Interception, Owner, PullPolicy, Runtime};
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -235,6 +236,10 @@ fn wanted(bundle: &Bundle) -> Vec<(String, Vec<u8>)> {
         text("control-plane", &bundle.control_plane),
         text("tls-name", &bundle.control_plane_san),
         text("redirect", redirect),
+        text(
+            "ports",
+            &OF_EACH_PROXY.map(|port| format!("{port}\n")).concat(),
+        ),
         text("owner", &owner_line(&bundle.owner)),
     ];
     let root = bundle.files.iter().find(|file| file.path == ROOT_CERT);

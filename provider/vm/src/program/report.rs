@@ -1,6 +1,5 @@
 //! What the remote program reports in the end.
 
-use jiff::Timestamp;
 use mesh::{ObservedVm, Owner};
 
 use super::RunId;
@@ -19,8 +18,6 @@ pub enum Report {
         version: Option<String>,
         /// `/etc/machine-id`.
         machine_id: String,
-        /// End of the certificate that the proxy was issued.
-        certificate_not_after: Option<Timestamp>,
         /// The VM's sudo keeps what is sent to it (`log_input`): the token is on its disk.
         recorded: bool,
         /// A global IPv6 address of the VM, where only traffic over IPv4 is intercepted.
@@ -77,8 +74,6 @@ pub struct Check {
     pub verdict: Verdict,
     /// What was found, or why nothing could be.
     pub found: String,
-    /// What to do when it is bad.
-    pub hint: &'static str,
 }
 
 /// What came out of a [`Check`].

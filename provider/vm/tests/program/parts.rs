@@ -321,3 +321,24 @@ fn an_owner_or_a_mode_that_is_not_as_the_bootstrap_left_it_is_told() {
         }
     }
 }
+
+/// Which ports these are is the caller's to say: a port that only looks like one of them is another program's.
+#[test]
+fn a_port_of_the_proxys_that_somebody_has_is_found() {
+    for shell in SHELLS {
+        let stage = Stage::new(shell);
+        fs::create_dir(stage.path("in")).unwrap();
+        fs::write(stage.path("in/control-plane"), "127.0.0.1:1").unwrap();
+        fs::write(stage.path("in/now"), "0").unwrap();
+        fs::write(stage.path("in/ports"), "15001\n15006\n").unwrap();
+        for (port, verdict) in [("15006", "bad"), ("1500", "ok"), ("15021", "ok")] {
+            let said = stage.part(&format!(
+                "ss() {{ say 'LISTEN 0 128 0.0.0.0:{port} 0.0.0.0:*'; }}; running() {{ false; }}; checks 2>/dev/null"
+            ));
+            assert!(
+                said.contains(&format!("check ports {verdict} ")),
+                "{shell}: {port}: {said}"
+            );
+        }
+    }
+}

@@ -8,6 +8,7 @@ use mesh::Bundle;
 use secrecy::ExposeSecret as _;
 use vm::program::{self, Event, Offload, Report, RunId, Token};
 
+use crate::offload::files_of;
 use crate::stage::{SHELLS, Stage, TOKEN, bundle, patience};
 
 const MARK: &str = "canary";
@@ -161,12 +162,7 @@ fn an_archive_refuses_what_is_no_token() {
 /// The script that a timer calls on the VM, as an archive brings it.
 fn refresh() -> String {
     let archive = Offload::new(&bundle(vec![]), Token::Command("true"));
-    let data = archive
-        .files()
-        .find(|(name, _)| *name == "join.data")
-        .unwrap()
-        .1
-        .to_vec();
+    let data = files_of(&archive).remove("join.data").unwrap();
     let data = String::from_utf8(data).unwrap();
     let value = |key: &str| {
         let line = data

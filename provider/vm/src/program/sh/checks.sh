@@ -27,7 +27,7 @@ checks() {
     judge package "${v:-not installed}" eval '[ -n "$v" ] || { lacks && fetcher && { have dpkg || have rpm; }; }'
   elif f=$(engine_ok); then judge runtime "$f" true; else judge runtime "$f" false; fi
   [ "$(field redirect)" != yes ] || judge iptables "$(tools | tr '\n' ' ')" eval '[ -n "$(tools)" ] && have iptables'
-  taken=$(ss -Hltn | awk '{ sub(/.*:/, "", $4); print $4 }' | grep -xE '150(00|01|06|20|21|90)' | sort -u | tr '\n' ' ')
+  taken=$(ss -Hltn | awk '{ sub(/.*:/, "", $4); print $4 }' | grep -xFe "$(field ports)" | sort -u | tr '\n' ' ')
   judge ports "${taken:+taken: }$taken" eval '[ -z "$taken" ] || running'
   if has taken; then
     other=$(field taken | has_address)

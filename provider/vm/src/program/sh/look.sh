@@ -2,7 +2,6 @@
 # observe and check: what this machine and its proxy are. Writes nothing.
 verb_check() { checks; say 'report checked'; }
 verb_observe() {
-  say "clock $(date +%s)"
   v=$(claim)
   [ -z "$v" ] || say "owner $(say "$v" | b64)"
   for f in "$d"/in/file.*.path; do
