@@ -327,13 +327,41 @@ async fn repairs(workload: &mut Workload, vm: &Machine) -> Done {
     workload.converge().await
 }
 
+/// Docker that starts again puts its jump behind Istio's, so that the proxy has what comes for a published port: a mesh
+/// that is STRICT refuses it. At a boot Docker starts first.
+async fn survives_a_restart(scenario: &Scenario, workload: &mut Workload) -> Done {
+    const MOVED: &str = "proxy: rules are out of order: IPv4 nat, PREROUTING to DOCKER should come before ISTIO_INBOUND";
+    const PREROUTING: &str =
+        "iptables-save -t nat | sed -n 's/^-A PREROUTING .*-j //p' | tr '\\n' ' '";
+    let vm = &scenario.vm;
+    vm.shell("systemctl restart docker")?;
+    assert_eq!(vm.shell(PREROUTING)?, "MESH_IN ISTIO_INBOUND DOCKER ");
+    workload.refresh().await?;
+    assert_eq!(workload.drift("vm"), [MOVED]);
+    call_vm(scenario)?;
+    let told = texts(&workload.apply().await?);
+    if !told.contains("8080") {
+        return Err(Failure::new(told));
+    }
+    assert_eq!(vm.shell(PREROUTING)?, "MESH_IN DOCKER ISTIO_INBOUND ");
+    for _ in 0..2 {
+        workload.refresh().await?;
+        assert_eq!(workload.drift("vm"), [""; 0]);
+        call_vm(scenario)?;
+        vm.reboot()?;
+        vm.shell("systemctl start ratings")?;
+        crate::ready(vm)?;
+    }
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_port_that_docker_publishes_bypasses_the_proxy_and_is_warned_of() -> Done {
     let scenario = equipped("published", "docker")?;
     let vm = scenario.vm.clone();
     let web = |publish: &str| {
         format!(
-            "docker rm --force web >/dev/null 2>&1; docker run --detach --name web --publish {publish}:9901 --entrypoint /usr/local/bin/envoy \
+            "docker rm --force web >/dev/null 2>&1; docker run --detach --restart always --name web --publish {publish}:9901 --entrypoint /usr/local/bin/envoy \
              localhost/istio/proxyv2:one --config-yaml 'admin: {{address: {{socket_address: {{address: 0.0.0.0, port_value: 9901}}}}}}' >/dev/null"
         )
     };
@@ -347,6 +375,10 @@ async fn a_port_that_docker_publishes_bypasses_the_proxy_and_is_warned_of() -> D
     let reached =
         |port: u16| scenario.pods[0].curl(&format!("http://{}:{port}/ready", vm.address), &[]);
     wait_for("the published port answers past a STRICT mesh", || {
+        Ok::<_, Failure>(reached(8080)?.status == 200)
+    })?;
+    survives_a_restart(&scenario, &mut workload).await?;
+    wait_for("the published port answers again", || {
         Ok::<_, Failure>(reached(8080)?.status == 200)
     })?;
     // On the loopback interface it is an application as any other.

@@ -144,8 +144,8 @@ pub struct ObservedVm {
     /// Jumps to chains of Istio's and ours that have rules, as `backend/table/from/to`, e.g.
     /// `nft/nat/OUTPUT/ISTIO_OUTPUT`, `6nft/…` for IPv6.
     pub jumps: Vec<String>,
-    /// Jumps that the last bootstrap left and that are gone, as `family/table/from/to`. A bootstrap of an earlier
-    /// version left no list of them.
+    /// Jumps that the last bootstrap left and that are gone, as `family/table/from/to`; and those that come in the
+    /// opposite order now, as `family/table/from/first/second`. A bootstrap of an earlier version left no list of them.
     pub lost_jumps: Vec<String>,
     /// A run that was begun and neither finished nor undone: its step.
     pub unfinished: Option<String>,

@@ -176,9 +176,14 @@ fn rules(interception: Interception, vm: &ObservedVm, lines: &mut Lines) {
             lines.push("no rules intercept outbound traffic, and they should".to_owned());
         }
         (true, true) if !vm.lost_jumps.is_empty() => {
-            let lost = vm.lost_jumps.iter().take(MOST_JUMPS);
-            let lost: Vec<_> = lost.map(|jump| described(jump)).collect();
-            lines.push(format!("rules are gone: {}", lost.join(", ")));
+            let jumps = vm.lost_jumps.iter().take(MOST_JUMPS);
+            let (moved, gone): (Vec<_>, Vec<_>) = jumps.partition(|jump| is_moved(jump));
+            for (what, jumps) in [("gone", gone), ("out of order", moved)] {
+                let told: Vec<_> = jumps.into_iter().map(|jump| described(jump)).collect();
+                if !told.is_empty() {
+                    lines.push(format!("rules are {what}: {}", told.join(", ")));
+                }
+            }
         }
         (true, true) => {}
     }
@@ -195,7 +200,12 @@ fn intercepting_tables(vm: &ObservedVm) -> Vec<String> {
     tables.into_iter().collect()
 }
 
-/// Describes `4/nat/OUTPUT/ISTIO_OUTPUT`.
+/// Whether both jumps of `4/nat/PREROUTING/DOCKER/ISTIO_INBOUND` are there, the second one first.
+fn is_moved(jump: &str) -> bool {
+    jump.split('/').count() == 5
+}
+
+/// Describes `4/nat/OUTPUT/ISTIO_OUTPUT`, and `4/nat/PREROUTING/DOCKER/ISTIO_INBOUND`.
 fn described(jump: &str) -> String {
     match jump.split('/').collect::<Vec<_>>()[..] {
         [family @ ("4" | "6"), table, from, to] => format!(
@@ -203,6 +213,13 @@ fn described(jump: &str) -> String {
             plain(table),
             plain(from),
             plain(to)
+        ),
+        [family @ ("4" | "6"), table, from, first, second] => format!(
+            "IPv{family} {}, {} to {} should come before {}",
+            plain(table),
+            plain(from),
+            plain(first),
+            plain(second)
         ),
         _ => plain(jump),
     }

@@ -677,6 +677,12 @@ fn interception_is_as_declared() {
             "proxy: rules are gone: IPv6 nat, OUTPUT to ISTIO_OUTPUT, IPv4 nat, PREROUTING to MESH_IN"
         ],
     );
+    check_vm(
+        |vm| vm.lost_jumps = vec!["4/nat/PREROUTING/DOCKER/ISTIO_INBOUND".into()],
+        &expect![
+            "proxy: rules are out of order: IPv4 nat, PREROUTING to DOCKER should come before ISTIO_INBOUND"
+        ],
+    );
     let mut tproxy = workload();
     tproxy.proxy.interception = Interception::Tproxy;
     tproxy.sidecar = None;

@@ -237,6 +237,55 @@ fn a_jump_that_the_last_bootstrap_left_is_missed_in_its_family() {
     }
 }
 
+/// What iptables-save prints where Docker runs beside the proxy: it makes its chain anew when it starts, and appends the jump.
+const BESIDE_DOCKER: &str = r#"*nat
+:PREROUTING ACCEPT [0:0]
+:DOCKER - [0:0]
+:ISTIO_INBOUND - [0:0]
+:MESH_IN - [0:0]
+-A PREROUTING -j MESH_IN
+-A PREROUTING -m addrtype --dst-type LOCAL -m comment --comment "-j ISTIO_INBOUND" -j DOCKER
+-A PREROUTING -d 10.0.0.9/32 -p tcp -j DNAT --to-destination 10.0.0.8
+-A PREROUTING -p tcp -j ISTIO_INBOUND
+-A OUTPUT -j ISTIO_OUTPUT
+-A OUTPUT ! -d 127.0.0.0/8 -m addrtype --dst-type LOCAL -j DOCKER
+-A ISTIO_INBOUND -p tcp -j ISTIO_IN_REDIRECT
+-A ISTIO_IN_REDIRECT -p tcp -j REDIRECT --to-ports 15006
+-A MESH_IN -p tcp -m tcp --dport 22 -j ACCEPT
+COMMIT
+"#;
+
+#[test]
+fn a_jump_of_others_that_changes_places_with_istios_is_missed() {
+    let docker = BESIDE_DOCKER.lines().nth(6).unwrap();
+    let first = BESIDE_DOCKER.replace(&format!("{docker}\n"), "");
+    let inbound = "-A PREROUTING -p tcp -j ISTIO_INBOUND\n";
+    let last = first.replace(inbound, &format!("{inbound}{docker}\n"));
+    let docker_first = "4/nat/PREROUTING/DOCKER/ISTIO_INBOUND\n";
+    let istio_first = "4/nat/PREROUTING/ISTIO_INBOUND/DOCKER\n";
+    let cases = [
+        (BESIDE_DOCKER, BESIDE_DOCKER, ""),
+        (BESIDE_DOCKER, &last, docker_first),
+        // A published port that the proxy had goes past it.
+        (&last, BESIDE_DOCKER, istio_first),
+        // What came or went since has no place.
+        (BESIDE_DOCKER, &first, ""),
+        (&first, BESIDE_DOCKER, ""),
+    ];
+    for shell in SHELLS {
+        for (was, is, lost) in cases {
+            let stage = Stage::new(shell);
+            fs::create_dir_all(stage.path("lib/mesh")).unwrap();
+            let own = "PATH=$d:$PATH; tools() { say iptables-nft; }; global6() { :; }; ";
+            stand_in(&stage, "iptables-nft", was);
+            stage.part(&format!("{own}{{ families && order; }} >\"$S/jumps\""));
+            stand_in(&stage, "iptables-nft", is);
+            let said = stage.part(&format!("{own}lost; true"));
+            assert_eq!(said, lost, "{shell}: {is}");
+        }
+    }
+}
+
 #[test]
 fn the_guard_lets_no_connection_be_taken_in_its_middle_nor_any_of_sshds() {
     const OWN: &str = "sshd_ports() { say 22; say 2222; }; tools() { :; }; timeout() { shift; \"$@\"; }; sh() { say \"$2\"; }

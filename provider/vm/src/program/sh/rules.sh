@@ -37,11 +37,31 @@ jumps() {
 }
 # The same whichever backend holds them: an update of the machine may bring another.
 families() { jumps | sed -e 's:^6[^/]*/:6/:' -e t -e 's:^[^/]*/:4/:' | sort -u; }
-# Of the jumps that the last bootstrap left, those that are gone. Where no traffic is IPv6, none is missed there.
+# Where a packet that arrives is led into a chain of Istio's and into one of others', as `FAMILY/nat/FROM/FIRST/SECOND`.
+# The first one has it: so it matters where Docker puts its jump when it starts again, which is behind all others.
+order() {
+  for tool in $(tools); do
+    "$tool-save" 2>/dev/null | awk -v tool="$tool" -v names="$OURS" -v istios="$ISTIOS" "$AWK"'
+      BEGIN { family = tool ~ /^ip6/ ? 6 : 4; set(names, ours); set(istios, known) }
+      /^[*]/ { table = $1 }
+      /^:/ && $2 == "-" { chains[substr($1, 2)] = 1 }
+      table == "*nat" && /^-A PREROUTING / {
+        chain = target($0)
+        if (!(chain in chains) || chain in ours) next
+        for (i = 1; i <= n; i++) if ((before[i] in known) != (chain in known)) print family "/nat/PREROUTING/" before[i] "/" chain
+        before[++n] = chain
+      }'
+  done | sort -u
+}
+# Of the jumps that the last bootstrap left, those that are gone, and those that come in the opposite order. Where no
+# traffic is IPv6, none is missed there.
 lost() {
   [ -e "$S/jumps" ] || return 0
-  { families | sed 's/^/is /'; sed 's/^/was /' "$S/jumps"; } |
-    awk '$1 == "is" { is[$2] = 1 } $1 == "was" && !($2 in is) { print $2 }' |
+  { { families; order; } | sed 's/^/is /'; sed 's/^/was /' "$S/jumps"; } |
+    awk '
+      $1 == "is" { is[$2] = 1; next }
+      split($2, part, "/") < 5 { if (!($2 in is)) print $2; next }
+      (part[1] "/" part[2] "/" part[3] "/" part[5] "/" part[4]) in is { print $2 }' |
     if [ -n "$(global6)" ]; then cat; else grep -v ^6; fi
 }
 # Whether outbound traffic of this family, 4 or 6, is led to the proxy.

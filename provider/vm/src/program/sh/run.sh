@@ -128,7 +128,7 @@ committed() {
   # Where there is no room for them, nothing is held against them.
   { sums >"$d/sums" && put "$d/sums" "$S/sums" root 0600; } 2>/dev/null || rm -f "$S/sums" "$S/sums.mesh"
   { modes >"$d/modes" && put "$d/modes" "$S/modes" root 0600; } 2>/dev/null || rm -f "$S/modes" "$S/modes.mesh"
-  { [ ! -e "$S/guard" ] || { families >"$d/jumps" && put "$d/jumps" "$S/jumps" root 0600; }; } 2>/dev/null || rm -f "$S/jumps" "$S/jumps.mesh"
+  { [ ! -e "$S/guard" ] || { { families && order; } >"$d/jumps" && put "$d/jumps" "$S/jumps" root 0600; }; } 2>/dev/null || rm -f "$S/jumps" "$S/jumps.mesh"
   [ -e "$S/guard" ] || rm -f "$S/jumps"
   # Another name for the journal needs no room on a full disk.
   ended || conclude 2>"$d/err" || fail commit

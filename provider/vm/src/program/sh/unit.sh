@@ -42,7 +42,8 @@ do_track() {
 }
 undo_track() { restore "$S/run/keep" && { [ -e "$S/guard" ] || sweep "$OURS"; }; }
 dropin() {
-  printf '%s\n' '[Unit]' 'Wants=network-online.target' 'After=network-online.target' '[Service]'
+  # Docker starts first, if it is there: whose jump comes last is asked last.
+  printf '%s\n' '[Unit]' 'Wants=network-online.target' 'After=network-online.target docker.service' '[Service]'
   # Without these the agent takes the user's number for the group's, and picks a backend anew each time.
   say "Environment=PROXY_UID=$(id -u istio-proxy) PROXY_GID=$(id -g istio-proxy)"
   [ -z "$backend" ] || say "Environment=FORCE_IPTABLES_BINARY=${backend#-}"
