@@ -88,6 +88,9 @@ async fn lives_in_a_container(engine: &str) -> Done {
     call_vm(&scenario)?;
 
     survives(&scenario, &mut workload, engine).await?;
+    if engine == "podman" {
+        loses_its_image(&scenario)?;
+    }
     workload.destroy().await?;
     assert_eq!(scenario.objects()?, [""; 0]);
     assert_eq!(vm.shell(&format!("{engine} ps --all --quiet"))?, "");
@@ -187,6 +190,21 @@ async fn survives(scenario: &Scenario, workload: &mut Workload, engine: &str) ->
     }
     vm.reboot()?;
     vm.shell("systemctl start ratings")?;
+    crate::ready(vm)?;
+    call_vm(scenario)
+}
+
+/// Somebody removes the image, and with it the container: no rule leads to a proxy that is not there.
+fn loses_its_image(scenario: &Scenario) -> Done {
+    let vm = &scenario.vm;
+    vm.shell(
+        "podman save --quiet --output /root/two.tar localhost/istio/proxyv2:two
+         podman rmi --force $(podman inspect --format '{{.Image}}' istio-proxy)",
+    )?;
+    wait_for("Istio's rules are gone", || {
+        Ok::<_, Failure>(!vm.shell(RULES)?.contains("ISTIO_"))
+    })?;
+    vm.shell("podman load --quiet --input /root/two.tar; rm /root/two.tar")?;
     crate::ready(vm)?;
     call_vm(scenario)
 }

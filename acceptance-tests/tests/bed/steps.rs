@@ -321,8 +321,18 @@ impl Fault {
 }
 
 /// Lets each run on the VM end its program with this text.
+///
+/// What it defines takes the place of functions of the program: one that is not there ends the program.
 pub(crate) fn hooked(vm: &Machine, hook: &str) -> Done {
-    vm.write("/var/tmp/walk/hook", hook.as_bytes())?;
+    let lines = hook.lines();
+    let defined: Vec<_> = lines
+        .filter_map(|line| line.split_once("() {").map(|(name, _)| name))
+        .collect();
+    let there = format!(
+        "for f in {}; do have \"$f\" || die \"there is no function $f\"; done\n",
+        defined.join(" ")
+    );
+    vm.write("/var/tmp/walk/hook", [&there, hook].concat().as_bytes())?;
     vm.write("/usr/local/bin/gzip", GZIP.as_bytes())?;
     vm.shell("chmod +x /usr/local/bin/gzip")?;
     Ok(())

@@ -27,11 +27,19 @@ pub use payload::{
 pub use reader::{Event, Reader};
 pub use report::{Check, Report, Verdict};
 
+/// A function of the program that prints a script which the VM keeps.
+macro_rules! prints {
+    ($function:literal, $($path:literal),+) => {
+        concat!("\n", $function, "() {\n  cat <<'CARRIED'\n", $(include_str!($path)),+, "CARRIED\n}\n")
+    };
+}
+
 /// The program as it runs on the VM, for an operator's audit.
 /// One text, of one file a concern: `head.sh` first, the others only define functions.
 pub const TEXT: &str = concat!(
     include_str!("sh/head.sh"),
     include_str!("sh/base.sh"),
+    include_str!("sh/closed.sh"),
     include_str!("sh/firm.sh"),
     include_str!("sh/jwt.sh"),
     include_str!("sh/state.sh"),
@@ -45,9 +53,17 @@ pub const TEXT: &str = concat!(
     include_str!("sh/package.sh"),
     include_str!("sh/keep.sh"),
     include_str!("sh/unit.sh"),
+    include_str!("sh/sweep.sh"),
     include_str!("sh/rules.sh"),
     include_str!("sh/guard.sh"),
     include_str!("sh/container.sh"),
+    prints!(
+        "proxy_script",
+        "sh/closed.sh",
+        "sh/sweep.sh",
+        "carried/proxy.sh"
+    ),
+    prints!("sudo_script", "carried/sudo.sh"),
     include_str!("sh/place.sh"),
     include_str!("sh/remove.sh"),
 );

@@ -18,8 +18,8 @@ fn a_container_gets_its_settings_by_name() {
         fs::write(stage.path("lib/mesh/engine"), "stand_in\n").unwrap();
         fs::write(stage.path("lib/mesh/image"), "sha256:1\nistio/proxyv2:1\n").unwrap();
         let own = format!(
-            "wrapper | sed 's#V=/var/lib/istio LOG=/var/log/istio CID=/run/#V={root}/lib LOG={root}/log CID={root}/#; s/exec \"/\"/' >\"$S/proxy\"
-             id() {{ say 998; }}; hostname() {{ say vm; }}; install() {{ :; }}
+            "proxy_script | sed '/^grant()/,/^}}/d; s#V=/var/lib/istio LOG=/var/log/istio CID=/run/#V={root}/lib LOG={root}/log CID={root}/#; s/exec \"/\"/' >\"$S/proxy\"
+             id() {{ say 998; }}; hostname() {{ say vm; }}; grant() {{ :; }}
              setpriv() {{ say \"$*\" >>\"$d/users\"; shift 5; \"$@\"; }}
              stand_in() {{ case $1 in run) say \"$* is $OTHER at $INSTANCE_IP in $POD_NAMESPACE\" ;; esac; }}
              run() {{ (set -- \"$1\"; S=; eval \"$(sed 's#S=${{0%/[*]}}#S={root}/lib/mesh#' {root}/lib/mesh/proxy)\"; wait); }}
@@ -48,6 +48,44 @@ fn a_container_gets_its_settings_by_name() {
                 !words.contains("canary") && !words.contains("bookinfo"),
                 "{words}"
             );
+        }
+    }
+}
+
+/// Whoever removes the image removes the container with it: the rules would lead all traffic to a proxy that is not there.
+#[test]
+fn the_rules_go_with_the_proxy_though_its_image_is_gone() {
+    const SAVED: &str = "*nat
+:PREROUTING ACCEPT [0:0]
+:ISTIO_INBOUND - [0:0]
+:MESH_IN - [0:0]
+-A PREROUTING -j MESH_IN
+-A PREROUTING -p tcp -j ISTIO_INBOUND
+-A ISTIO_INBOUND -p tcp -j ISTIO_IN_REDIRECT
+COMMIT
+";
+    const SWEPT: &str =
+        "*nat\n-D PREROUTING -p tcp -j ISTIO_INBOUND\n-F ISTIO_INBOUND\n-X ISTIO_INBOUND\nCOMMIT\n";
+    for shell in SHELLS {
+        // Where somebody else makes the rules, they are theirs.
+        for (settings, swept) in [("", SWEPT), ("ISTIO_CUSTOM_IP_TABLES=true\n", "")] {
+            let stage = Stage::new(shell);
+            let root = stage.root.path().display().to_string();
+            for folder in ["lib/envoy", "lib/mesh"] {
+                fs::create_dir_all(stage.path(folder)).unwrap();
+            }
+            fs::write(stage.path("lib/envoy/cluster.env"), settings).unwrap();
+            fs::write(stage.path("lib/mesh/engine"), "stand_in\n").unwrap();
+            fs::write(stage.path("lib/mesh/image"), "sha256:1\nistio/proxyv2:1\n").unwrap();
+            crate::rules::stand_in(&stage, "iptables-nft", SAVED);
+            let own = format!(
+                "PATH=$d:$PATH; tools() {{ say iptables-nft; }}; stand_in() {{ return 1; }}; hostname() {{ say vm; }}
+                 proxy_script | sed '/^tools()/,/^}}/d; s#V=/var/lib/istio LOG=/var/log/istio CID=/run/#V={root}/lib LOG={root}/log CID={root}/#; s#S=${{0%/[*]}}#S={root}/lib/mesh#' >\"$d/script\"
+                 (set -- clean; . \"$d/script\") && say cleaned; true"
+            );
+            assert_eq!(stage.part(&own), "cleaned\n", "{shell}");
+            let got = fs::read_to_string(stage.path("iptables-nft-restore.got"));
+            assert_eq!(got.unwrap_or_default(), swept, "{shell}: {settings}");
         }
     }
 }
@@ -90,7 +128,7 @@ fn a_start_runs_an_image_that_is_there_and_pulls_none() {
             let own = format!(
                 "stand_in() {{ case $* in 'run --help') say '  {help}' ;; \"image inspect {there}\") ;; *) return 1 ;; esac; }}
                  engine=stand_in image=sha256:1 name=name:1
-                 wrapper | sed -n '/^find_image/,/^if .*--help/p' >\"$d/parts\"; . \"$d/parts\"
+                 proxy_script | sed -n '/^find_image/,/^if .*--help/p' >\"$d/parts\"; . \"$d/parts\"
                  find_image 2>&1 && say run --rm $never \"$image\"; true"
             );
             let said = stage.part(&own);

@@ -139,3 +139,61 @@ fn a_placed_file_has_the_label_of_its_path() {
         assert_eq!(said, "placed\n", "{shell}: a label is no reason to fail");
     }
 }
+
+/// uutils 0.0.17 has an `install -d` that leaves the folder to root, and an `install` that leaves the file's group.
+#[test]
+fn what_is_the_proxys_is_given_to_it_whatever_install_does() {
+    let own = "install() { say \"install $*\" >>\"$d/owners\"; }
+        chown() { shown=$(pwd -P); say \"$1 ${shown##*/} ${2##*/}\" >>\"$d/owners\"; }
+        cd /; grant \"$LOG\" \"$CERTS\" && put \"$d/hosts\" \"$d/placed\" istio-proxy 0640 && stat -c %a \"$LOG\" \"$d/placed\"";
+    for shell in SHELLS {
+        let stage = Stage::new(shell);
+        assert_eq!(stage.part(own), "755\n640\n", "{shell}");
+        let owners = fs::read_to_string(stage.path("owners")).unwrap();
+        let expected = [
+            "istio-proxy:istio-proxy log .",
+            "istio-proxy:istio-proxy certs .",
+            "istio-proxy:istio-proxy / placed.mesh",
+        ];
+        let owners: Vec<_> = owners
+            .lines()
+            .map(|line| line.replace("  ", " / "))
+            .collect();
+        assert_eq!(owners, expected, "{shell}");
+    }
+}
+
+/// A link of root's, as to a disk for logs, is followed; one that somebody else can put there gives nothing away.
+#[test]
+fn a_folder_for_the_proxy_is_made_through_no_link_of_others() {
+    for shell in SHELLS {
+        for (mode, given, said) in [
+            (0o755, "there\n", "made\n"),
+            (0o777, "", "cannot be made a folder of the proxy's\n"),
+        ] {
+            let stage = Stage::new(shell);
+            for folder in ["open", "there"] {
+                fs::create_dir(stage.path(folder)).unwrap();
+            }
+            std::os::unix::fs::symlink(stage.path("there"), stage.path("open/link")).unwrap();
+            let access = std::os::unix::fs::PermissionsExt::from_mode(mode);
+            fs::set_permissions(stage.path("open"), access).unwrap();
+            let own = "chown() { shown=$(pwd -P); say \"${shown##*/}\" >>\"$d/owners\"; }
+                grant \"$d/open/link\" 2>&1 && say made; true";
+            let told = stage.part(own);
+            assert!(told.ends_with(said), "{shell}: {mode:o}: {told}");
+            let owners = fs::read_to_string(stage.path("owners"));
+            assert_eq!(owners.unwrap_or_default(), given, "{shell}: {mode:o}");
+        }
+    }
+}
+
+/// uutils 0.0.17 has a `mkdir -p` that gives a folder which is there the mode of a new one.
+#[test]
+fn a_folder_that_is_there_keeps_its_mode_whatever_mkdir_does() {
+    let own = "mkdir() { command mkdir \"$@\" && for f in \"$@\"; do [ ! -d \"$f\" ] || chmod 0755 \"$f\"; done; }
+        command mkdir -p -m 0700 \"$d/kept\"; put \"$d/hosts\" \"$d/kept/placed\" root 0600 && stat -c %a \"$d/kept\"";
+    for shell in SHELLS {
+        assert_eq!(Stage::new(shell).part(own), "700\n", "{shell}");
+    }
+}

@@ -3,11 +3,18 @@
 hook() { :; } # before each step; tests put their own in its place
 say() { printf '%s\n' "$*"; }
 die() { say "mesh-vm: $*" >&2; exit 1; }
+# refuse WORDS…: the message of a step that fails. It fails where the message cannot be written, too.
+refuse() {
+  say "$*" >&2
+  return 1
+}
 have() { command -v "$1" >/dev/null 2>&1; }
 b64() { base64 | tr -d '\n'; }
 field() { cat "$d/in/$1" 2>/dev/null; }
 has() { [ -e "$d/in/$1" ]; }
 log() { say "$*" >>"$d/log"; }
+# folder PATH: it is there. One that was there keeps its mode, which `mkdir -p` of uutils changes.
+folder() { [ -d "$1" ] || mkdir -p "$1"; }
 pause() { sleep 0.2 2>/dev/null || sleep 1; }
 # Seconds since the boot. Waits count these: the wall clock of a fresh machine is set while they wait.
 uptime() {

@@ -10,7 +10,7 @@ judge() {
 unknown() { say "check $1 unknown $(printf %s "$2" | b64)"; }
 # shellcheck disable=SC2016 # `eval` expands them
 checks() {
-  lack=$(for f in awk cmp cut flock grep install sed setsid sha256sum ss stat tail timeout; do have "$f" || printf '%s ' "$f"; done)
+  lack=$(for f in awk cmp cut flock grep sed setsid sha256sum ss stat tail timeout; do have "$f" || printf '%s ' "$f"; done)
   judge tools "${lack:+missing: }$lack" [ -z "$lack" ]
   judge systemd "$(cat /proc/1/comm 2>/dev/null)" [ -d /run/systemd/system ]
   found=$(distrusted)
@@ -123,6 +123,7 @@ standing() {
   say "the log has no complaint; the unit istio is ${state}and its process is $(cat "/proc/$pid/comm" 2>/dev/null || say gone)"
 }
 # logged FILE SIZE: what came to the log since it had that size, the end of it at most.
+# shellcheck disable=SC2030,SC2031 # that bound is for this file alone
 logged() { (LARGEST=$((1 << 62)) && peek "$1" tail -c "+$(($2 + 1))") | tail -c 65536; }
 # The way is looked at without the proxy's rules: they would answer for it.
 hop() { checks >"$d/checks" 2>/dev/null; if clue; then bad ''; else bad 1; fi; }

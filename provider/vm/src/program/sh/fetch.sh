@@ -5,16 +5,10 @@ released() {
   if have dpkg; then f=deb; else f=rpm; fi
   case $(uname -m) in aarch64 | arm64) f=$f/istio-sidecar-arm64.$f ;; *) f=$f/istio-sidecar.$f ;; esac
   { field release && printf /%s "$f"; } >"$d/in/url"
-  fetch "$(field url).sha256" "$d/sum" 16 || {
-    say "there is no $(field url).sha256 for this VM" >&2
-    return 1
-  }
+  fetch "$(field url).sha256" "$d/sum" 16 || refuse "there is no $(field url).sha256 for this VM" || return 1
   read -r sum _ <"$d/sum"
   case $sum in *[!0-9a-f]*) sum= ;; esac
-  [ "${#sum}" = 64 ] || {
-    say "$(field url).sha256 holds no SHA-256" >&2
-    return 1
-  }
+  [ "${#sum}" = 64 ] || refuse "$(field url).sha256 holds no SHA-256" || return 1
   printf %s "$sum" >"$d/in/sha256"
 }
 # bounded WHAT COMMAND…: with all its tries. Where busybox ends it, its status is the signal's.
@@ -37,10 +31,7 @@ fetch() {
   # anything else, it goes nowhere else.
   https://*) load "$2" "${3:-$HEAVIEST}" =https -e use_proxy=on -e no_proxy= -e http_proxy=ftp://none -e ftp_proxy=https://none ;;
   http://*) load "$2" "${3:-$HEAVIEST}" =http,https ;;
-  *)
-    say "cannot fetch ${u%%:*}: addresses" >&2
-    return 1
-    ;;
+  *) refuse "cannot fetch ${u%%:*}: addresses" ;;
   esac
 }
 # load FILE BLOCKS PROTOCOLS OPTION…: from the address $u. Redirects lead curl to PROTOCOLS only, and wget as its OPTIONs say.

@@ -1,30 +1,5 @@
 
 # Folders of the proxy's user: what root does there must lead nowhere else, whatever that user puts in between.
-# Whether root alone says what lies at PATH: each folder above it is root's, and so is the folder of each link.
-firm() {
-  case $1 in '' | /) return 0 ;; esac
-  closed "${1%/*}" || return 1
-  [ ! -h "$1" ] || { [ -e "$1" ] && firm "$(leads_to "$1")"; }
-}
-# Whether root alone puts something into the folder PATH, or takes something out of it.
-closed() {
-  firm "$1" || return 1
-  # shellcheck disable=SC2046 # three numbers
-  set -- $(stat -L -c '%u %g %a' "${1:-/}" 2>/dev/null)
-  case ${1:-} in 0 | "$ROOT") ;; *) return 1 ;; esac
-  case $3 in
-  [1357]???) ;; # as /tmp: who is not root takes out only what is their own
-  *[2367]) return 1 ;;
-  *[2367]?) [ "$2" = 0 ] || return 1 ;;
-  esac
-}
-leads_to() {
-  to=$(readlink "$1")
-  case $to in
-  /*) say "$to" ;;
-  *) say "${1%/*}/$to" ;;
-  esac
-}
 # Prints why the file at PATH is not read. Fails where it may be.
 odd() {
   if ! firm "${1%/*}"; then say 'is in a folder that others than root can exchange'
@@ -59,13 +34,6 @@ open() {
 }
 # Runs COMMAND… as the proxy's user, who must not get hold of the lock: that user may look into its own processes.
 humbly() { as_proxy "$@" 9>&-; }
-# at FOLDER COMMAND…: in the folder that lies there itself. What is done to plain names there leads nowhere else.
-at() (
-  cd "$1" 2>/dev/null || return 1
-  [ "$(pwd -P)" = "$(cd "${1%/*}/" && pwd -P)/${1##*/}" ] || return 1
-  shift
-  "$@"
-)
 # lay FILE PATH MODE: puts a copy into a folder of the proxy's user, as that user.
 # shellcheck disable=SC2016 # the inner shell expands it
 lay() {

@@ -16,7 +16,7 @@ DROP=/etc/systemd/system/istio.service.d HOSTS=/etc/hosts CERTS=/etc/certs ENVOY
 TOKEN=/var/run/secrets/tokens/istio-token SDS=/var/run/secrets/workload-spiffe-uds
 LOOSE=/proc/sys/net/netfilter/nf_conntrack_tcp_loose
 CID=/run/istio-proxy.cid BOOT=/run/cloud-init ROTATE=/etc/logrotate.d/mesh-vm UNITS=/etc/systemd/system UNDO=mesh-vm-undo.service
-ROOT=0 LARGEST=1048576     # whose folders are safe; how many bytes of a file are read
+LARGEST=1048576            # how many bytes of a file are read
 HEAVIEST=4194304           # blocks of a package at most, of 512 or 1024 bytes
 PROC=/proc
 PACKAGE=120 ALONE=45       # seconds: for another package manager, for a provider to come back
@@ -25,16 +25,4 @@ DIRS="/etc/istio $CERTS $LOG ${TOKEN%/*} $SDS ${TOKEN%/*/*} /var/lib/istio/bin /
 STEPS='check stage keep ask stop install token place track start ready'
 p=${p:-}                   # this program as it came: gzip, base64
 NOW=                       # or how systemd is told not to be waited for
-# Exactly these chains are ours, and these are what Istio's agent makes: others may begin a name likewise.
-OURS='MESH_TRACK MESH_IN MESH_OUT'
-ISTIOS='ISTIO_INBOUND ISTIO_IN_REDIRECT ISTIO_REDIRECT ISTIO_OUTPUT ISTIO_OUTPUT_DNS ISTIO_DIVERT ISTIO_TPROXY ISTIO_DROP'
-# What every awk program below begins with: `target` returns the chain that a rule of `-save` jumps to. A comment may
-# hold the text of a jump.
-AWK='
-  function set(names, into, list, n) { n = split(names, list, " "); while (n) into[list[n--]] = 1 }
-  function target(rule, word, n, i) {
-    gsub(/"([^"\\]|\\.)*"/, "", rule)
-    n = split(rule, word, " ")
-    for (i = 3; i < n; i++) if (word[i] == "-j" || word[i] == "-g") return word[i + 1]
-    return ""
-  }'
+OURS='MESH_TRACK MESH_IN MESH_OUT' # exactly these chains are ours: others may begin a name likewise

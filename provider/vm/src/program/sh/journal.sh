@@ -28,7 +28,7 @@ journal() {
 begin() {
   there=$(for f in $DIRS; do [ ! -e "$f" ] || say "$f"; done)
   new=$S/run.new
-  reclaim && mkdir -p "$S/found" && discard "$S/run" || return 1
+  reclaim && folder "$S/found" && discard "$S/run" || return 1
   rm -rf "$new" && mkdir "$new" || return 1
   : >"$new/steps" && cp "$d/program" "$new/program" && say "$run" >"$new/id" || return 1
   [ ! -e "$d/above" ] || [ -e "$S/found/above" ] || cp "$d/above" "$S/found/above.new" || return 1
@@ -36,7 +36,7 @@ begin() {
   # A link by hand needs no reload: it is for the next boot.
   printf '%s\n' '[Unit]' 'Description=Takes back a bootstrap that was cut off' 'Before=istio.service' "ConditionPathExists=$S/run/program" \
     '[Service]' 'Type=oneshot' "ExecStart=/bin/sh $S/run/program boot $run" >"$d/unit" &&
-    put "$d/unit" "$UNITS/$UNDO" root 0644 && (umask 022 && mkdir -p "$UNITS/multi-user.target.wants") &&
+    put "$d/unit" "$UNITS/$UNDO" root 0644 && (umask 022 && folder "$UNITS/multi-user.target.wants") &&
     ln -sf "../$UNDO" "$UNITS/multi-user.target.wants/$UNDO" || return 1
   flush "$S" "$UNITS" || return 1
   for f in above dirs; do

@@ -1,5 +1,5 @@
 
-# Whom a token that istiod takes is for. Also in `token.sh`, which runs without the program.
+# Whom a token that istiod takes is for. Also before `carried/token.sh`, which runs without the program.
 AUDIENCE=istio-ca
 # Succeeds where the file at PATH is a token for istiod and nothing else. Prints what it is instead, and nothing of its content.
 is_token() {

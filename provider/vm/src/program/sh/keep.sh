@@ -2,7 +2,7 @@
 # The last good set, and once what was there before us: kept, and put back.
 do_keep() {
   k=$S/run/keep
-  mkdir -p "$k" && rm -f "$R/token-before" "$S/found/paths.new" "$S/found/modes.new"
+  folder "$k" && rm -f "$R/token-before" "$S/found/paths.new" "$S/found/modes.new"
   [ ! -e "$TOKEN" ] || lift "$TOKEN" "$R/token-before" || return 1
   { ! running || say active; systemctl is-enabled istio.service; } >"$S/run/unit" 2>/dev/null
   if [ -e "$S/guard" ] && intact && [ "$(field tproxy)" = "$(transparent)" ]; then : >"$S/run/proven"; fi
@@ -49,7 +49,7 @@ remember() {
   if grep -qxF "$2" "$1/paths" 2>/dev/null || grep -qxF "$2" "$1/paths.new" 2>/dev/null; then return 0; fi
   rm -rf "$1/set$2" || return 1
   if [ -e "$2" ] || [ -h "$2" ]; then
-    mkdir -p "$1/set${2%/*}" || return 1
+    folder "$1/set${2%/*}" || return 1
     if closed "${2%/*}"; then cp -a "$2" "$1/set$2"; else retain "$2" "$1/set$2"; fi || return 1
   fi
   [ -e "$1/paths.new" ] || [ ! -e "$1/paths" ] || cp "$1/paths" "$1/paths.new" || return 1
@@ -61,7 +61,7 @@ restore() {
   while IFS= read -r path; do
     if [ ! -e "$1/set$path" ] && [ ! -h "$1/set$path" ]; then rm -f "$path" || whole=; continue; fi
     ! same "$1/set$path" "$path" || continue
-    mkdir -p "${path%/*}" || whole=
+    folder "${path%/*}" || whole=
     if [ -e "${path%/*}" ] && ! closed "${path%/*}"; then bring_back "$1/set$path" "$path" || whole=; continue; fi
     # Another name for the copy needs no room on a full disk.
     { rm -rf "$path.mesh" && { twin "$1/set$path" "$path.mesh" || cp -a "$1/set$path" "$path.mesh"; } && mv -fT "$path.mesh" "$path"; } || whole=
@@ -85,12 +85,12 @@ same() { [ "$(stat -c %d:%i "$1")" = "$(stat -c %d:%i "$2" 2>/dev/null)" ]; }
 # put FILE PATH OWNER MODE: by a rename, so that nobody reads half of it. A link that somebody left in our way goes, and
 # is never written through.
 put() {
-  (umask 022 && mkdir -p "${2%/*}") || return 1
+  (umask 022 && folder "${2%/*}") || return 1
   if closed "${2%/*}"; then
-    rm -rf "$2.mesh" && install -o "$3" -g "$3" -m "$4" "$1" "$2.mesh" && mv -fT "$2.mesh" "$2" || return 1
+    rm -rf "$2.mesh" && cp "$1" "$2.mesh" && chown "$3:$3" "$2.mesh" && chmod "$4" "$2.mesh" && mv -fT "$2.mesh" "$2" || return 1
   elif [ "$3" = istio-proxy ]; then lay "$1" "$2" "$4" || return 1
   else
-    say "${2%/*} is not root's alone, so a file there cannot be" >&2
+    refuse "${2%/*} is not root's alone, so a file there cannot be"
     return 1
   fi
   # Where SELinux is, a file has the label of the folder it was made in, which may not be its own.

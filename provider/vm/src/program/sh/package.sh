@@ -22,8 +22,7 @@ fragment() { systemctl show -p FragmentPath istio.service 2>/dev/null | sed -n '
 # Another package manager may hold the lock on a fresh machine: wait for it, within bounds.
 unpack() {
   if await "$PACKAGE" eval 'unpacked || recalled' && [ "$(cat "$d/code")" = 0 ]; then return 0; fi
-  cat "$d/out" >&2
-  return 1
+  refuse "$(cat "$d/out")"
 }
 locked() { [ "$(cat "$d/code")" != 0 ] && grep -qiE '(is|was) locked by|transaction lock' "$d/out"; }
 unpacked() {
@@ -39,18 +38,18 @@ unpacked() {
 own() {
   for f in /var/lib/istio /var/lib/istio/envoy /var/lib/istio/config /var/lib/istio/bin /var/lib/istio/envoy/*.env /var/lib/istio/proxy; do
     if [ -d "$f" ]; then mode=0755; elif [ -f "$f" ]; then mode=0644; else continue; fi
-    [ ! -h "$f" ] || [ "$f" = /var/lib/istio ] || { say "$f is a link: whoever made it would choose what becomes root's" >&2; return 1; }
+    [ ! -h "$f" ] || [ "$f" = /var/lib/istio ] || refuse "$f is a link: whoever made it would choose what becomes root's" || return 1
     [ "$f" != /var/lib/istio/proxy ] || continue
     if [ -f "$f" ] && [ "$(stat -c %h "$f")" != 1 ]; then
       [ "$(stat -c %u "$f")" != 0 ] || continue
-      say "$f is another name of somebody's file, which would become root's" >&2
+      refuse "$f is another name of somebody's file, which would become root's"
       return 1
     fi
     chown root:root "$f" && chmod "$mode" "$f" || return 1
   done
   # With tproxy root runs the proxy, and this group is how the rules tell its traffic.
   if has tproxy; then chgrp istio-proxy "$BIN/envoy" "$BIN/pilot-agent" && chmod 2755 "$BIN/envoy" "$BIN/pilot-agent" || return 1; fi
-  install -d -o istio-proxy -g istio-proxy -m 0755 /var/lib/istio/proxy /etc/certs "$LOG" || return 1
+  grant /var/lib/istio/proxy /etc/certs "$LOG" || return 1
   has tproxy || hand_over
 }
 # The package manager's own books cannot be taken back: with no digest of it here, the next
@@ -65,10 +64,11 @@ undo_install() {
 uninstall() {
   repair
   if ! await "$PACKAGE" purged || registered; then
-    { say 'the package did not go away'; cat "$d/out"; } >&2
+    refuse "the package did not go away
+$(cat "$d/out")"
     return 1
   fi
-  (umask 022 && mkdir -p "$BIN") # the package manager takes even that away, once it is empty
+  (umask 022 && folder "$BIN") # the package manager takes even that away, once it is empty
   rm -f "$S/installed" "$S/package" /etc/systemd/system/*.wants/istio.service
   systemctl daemon-reload
 }

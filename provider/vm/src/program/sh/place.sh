@@ -3,14 +3,8 @@
 do_ask() {
   log 'want token' && since=$(uptime)
   await "$(field wait.token)" eval 'answered || forsaken'
-  [ ! -e "$d/refused" ] || {
-    say "what came as the token is $(cat "$d/refused")" >&2
-    return 1
-  }
-  [ -s "$d/token" ] || {
-    say 'no token came' >&2
-    return 1
-  }
+  [ ! -e "$d/refused" ] || refuse "what came as the token is $(cat "$d/refused")" || return 1
+  [ -s "$d/token" ] || refuse 'no token came'
 }
 answered() { [ -s "$d/token" ] || [ -e "$d/refused" ] || [ -e "$d/revert" ]; }
 # A provider that lost its connection is back soon, or never.
@@ -21,7 +15,7 @@ forsaken() {
 # An old key and certificate would beat the new token; the set before has them.
 do_token() {
   rm -f "$CERTS/key.pem" "$CERTS/cert-chain.pem"
-  install -d -o istio-proxy -g istio-proxy -m 0755 "${TOKEN%/*/*}" && token_folder && lay "$d/token" "$TOKEN" 0600
+  grant "${TOKEN%/*/*}" && token_folder && lay "$d/token" "$TOKEN" 0600
 }
 # The folder above is the proxy's, as Istio's unit makes it at each start: so is this one, and what is done in it.
 # shellcheck disable=SC2016 # the inner shell expands it
@@ -62,7 +56,7 @@ undo_place() { restore "$S/run/keep" && hosts "$S/run/keep/hosts"; }
 block() { awk '/^# BEGIN mesh-vm$/ { n = 1; t = ""; next } /^# END mesh-vm$/ { if (n) printf "%s", t; n = 0 } { t = t $0 "\n" }' "$HOSTS"; }
 hosts() {
   block | cmp -s - "$1" && return 0
-  firm "$HOSTS" || { say "$HOSTS is a link that others than root can exchange" >&2; return 1; }
+  firm "$HOSTS" || refuse "$HOSTS is a link that others than root can exchange" || return 1
   # A link stays one: a copy of it would be a link, too, and lead to the file that is read here.
   real=$(readlink -f "$HOSTS")
   cp -a "$real" "$real.mesh" || return 1

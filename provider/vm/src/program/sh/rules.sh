@@ -8,11 +8,6 @@ unroute() {
   done 2>/dev/null
   :
 }
-tools() {
-  for f in iptables-nft iptables-legacy ip6tables-nft ip6tables-legacy; do ! have "$f-save" || say "$f"; done
-  have iptables-nft-save || have iptables-legacy-save ||
-    for f in iptables ip6tables; do ! have "$f-save" || say "$f"; done
-}
 # Where traffic is led into a chain of Istio or of ours, as `BACKEND/TABLE/FROM/TO`, with a 6 in front for IPv6. A chain
 # without rules does nothing; neither does one whose last jump, to the chain with the proxy's port, leads to none.
 jumps() {
@@ -79,18 +74,3 @@ published() {
       $1 == "-A" && !($2 in known) && target($0) == "DNAT" && !/ -d 127[.]/ && match($0, /--dport [0-9]+/) { print substr($0, RSTART + 8, RLENGTH - 8) }' |
     sort -nu | tr '\n' ' '
 }
-# sweep CHAINS [TABLE]: deletes these chains and the jumps to them, in each backend. A jump is deleted by the text that
-# the tool prints, for quotes and double spaces of a comment are part of it.
-sweep() {
-  for tool in $(tools); do
-    "$tool-save" 2>/dev/null | awk -v names="$1" -v only="${2:-}" "$AWK"'
-      BEGIN { set(names, chains) }
-      /^[*]/ { table = $1; jumps = flush = old = "" }
-      /^:/ && substr($1, 2) in chains { chain = substr($1, 2); flush = flush "-F " chain "\n"; old = old "-X " chain "\n" }
-      /^-A / && !($2 in chains) && target($0) in chains { sub(/^-A/, "-D"); jumps = jumps $0 "\n" }
-      /^COMMIT/ { if (old != "" && (only == "" || table == "*" only)) printf "%s\n%s%s%sCOMMIT\n", table, jumps, flush, old }' >"$d/sweep"
-    [ ! -s "$d/sweep" ] || restore_rules "$tool" "$d/sweep" || return 1
-  done
-}
-# restore_rules TOOL FILE: others hold the lock for a moment, so it is waited for. Before version 1.6.2 nothing can wait.
-restore_rules() { timeout 60 "$1-restore" -w --noflush <"$2" || "$1-restore" --noflush <"$2"; }

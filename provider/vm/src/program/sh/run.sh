@@ -10,7 +10,7 @@ enter() {
   heed
 }
 # Why the state folder is not believed, as the reason of an end.
-refuse() {
+disbelieve() {
   log "failed $1"
   distrusted | lines
   finish "$2"
@@ -35,7 +35,7 @@ workload() { sed 's/.* //'; }
 work() {
   enter "$1"
   for f in "$R"/*/log; do case $f in "$d"/*) ;; *) ! grep -qx end "$f" || rm -rf "${f%/log}" ;; esac; done
-  [ -z "$suspect" ] || [ "$verb" != remove ] || refuse launch reverted
+  [ -z "$suspect" ] || [ "$verb" != remove ] || disbelieve launch reverted
   # A removal clears away what cannot be undone.
   bury || [ "$verb" = remove ] || finish "halfway $(last_step)"
   calm=$(requests) calm_since=$(uptime)
@@ -52,7 +52,7 @@ bury() {
 mend() {
   systemctl stop "mesh-vm-${1##*/}.service" 2>/dev/null
   enter "$1"
-  [ -z "$suspect" ] || [ "$verb" = remove ] || refuse "$(reached)" "halfway $(reached)"
+  [ -z "$suspect" ] || [ "$verb" = remove ] || disbelieve "$(reached)" "halfway $(reached)"
   if ! concerned; then
     [ "$verb:$(reached)" != remove:stop ] || serve_on
     log "failed $(reached)" && finish reverted
@@ -73,7 +73,7 @@ ended() { [ -s "$S/run/end" ]; }
 # At the VM's boot, of the copy in the journal: nobody may ever ask for a run that it cut off.
 boot() {
   NOW=--no-block d='' # the proxy starts behind this
-  run=$1 && mkdir -p "$R" && d=$(mktemp -d "$R/in.XXXXXX") && : >"$d/log" && cp "$0" "$d/program" || return 1
+  run=$1 && folder "$R" && d=$(mktemp -d "$R/in.XXXXXX") && : >"$d/log" && cp "$0" "$d/program" || return 1
   # Who asked for the result was faster.
   if mv -T "$d" "$R/$run" 2>/dev/null; then mend "$R/$run"; else rm -rf "$d"; fi
 }

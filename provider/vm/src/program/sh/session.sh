@@ -18,7 +18,7 @@ main() {
 again() { arrive && verb=$1 run=$2 && serve; }
 arrive() {
   [ "$(command -v printf)" = printf ] || die 'this shell has no printf of its own: a secret would show in the process list'
-  { mkdir -p "$R" && d=$(mktemp -d "$R/in.XXXXXX") && mkdir "$d/in"; } || die "cannot write to $R; it needs root"
+  { folder "$R" && d=$(mktemp -d "$R/in.XXXXXX") && mkdir "$d/in"; } || die "cannot write to $R; it needs root"
   trap leave EXIT && trap 'exit 1' HUP INT TERM PIPE
 }
 serve() {

@@ -4,10 +4,8 @@
 wanted() { v=$(version) && [ -n "$v" ] && [ "$(cat "$S/package" 2>/dev/null)" = "$(field sha256) $v" ]; }
 do_stage() {
   if has find-address; then
-    f=$(outward); [ -n "$f" ] || {
-      say 'there is no route to the control plane, so no address of its own' >&2
-      return 1
-    }
+    f=$(outward)
+    [ -n "$f" ] || refuse 'there is no route to the control plane, so no address of its own' || return 1
     sed -i "s/^ISTIO_SVC_IP=.*/ISTIO_SVC_IP=$f/" "$d"/in/file.*.content || return 1
   fi
   if has engine; then pull; return; fi
@@ -15,10 +13,7 @@ do_stage() {
   has url || released || return 1
   fetch "$(field url)" "$S/run/package" || return 1
   sum=$(sha256sum <"$S/run/package" | cut -d ' ' -f 1)
-  [ "$sum" = "$(field sha256)" ] || {
-    say "the package has SHA-256 $sum, not $(field sha256)" >&2
-    return 1
-  }
+  [ "$sum" = "$(field sha256)" ] || refuse "the package has SHA-256 $sum, not $(field sha256)" || return 1
   fits
 }
 # Whether this machine can take the package, by its package manager's word, by what it depends on and
@@ -26,18 +21,12 @@ do_stage() {
 fits() {
   if have dpkg; then dpkg --no-act -i "$S/run/package"; else rpm -U --test --replacepkgs --oldpackage "$S/run/package"; fi >"$d/out" 2>&1 </dev/null
   say $? >"$d/code"
-  locked || [ "$(cat "$d/code")" = 0 ] || {
-    cat "$d/out" >&2
-    return 1
-  }
+  locked || [ "$(cat "$d/code")" = 0 ] || refuse "$(cat "$d/out")" || return 1
   if have dpkg; then dependencies || return 1; fi
   is=$(getconf GNU_LIBC_VERSION 2>/dev/null | sed -n 's/^glibc 2[.]//p')
   wants=$(if have dpkg; then dpkg-deb --fsys-tarfile "$S/run/package"; else rpm2cpio "$S/run/package"; fi 2>/dev/null |
     grep -ao 'GLIBC_2[.][0-9]*' | sed 's/.*[.]//' | sort -n | tail -n 1)
-  [ "${is:-99}" -ge "${wants:-0}" ] || {
-    say "the package needs glibc 2.$wants, and the VM has 2.$is" >&2
-    return 1
-  }
+  [ "${is:-99}" -ge "${wants:-0}" ] || refuse "the package needs glibc 2.$wants, and the VM has 2.$is"
 }
 # Whether everything is installed that the package depends on. `dpkg --no-act` looks only at what a
 # package needs to be unpacked; `rpm --test` looks at all.
@@ -48,8 +37,7 @@ dependencies() {
     while IFS= read -r wants; do met "$wants" || printf '%s, ' "$wants"; done)
   [ -n "$unmet" ] || return 0
   names=$(printf %s "$unmet" | sed 's/ *[|][^,]*//g; s/ *([^)]*)//g; s/:[a-z0-9]*//g; s/,//g')
-  say "the package depends on what the VM does not have: ${unmet%, }. Install it first, e.g. by apt-get install ${names% }" >&2
-  return 1
+  refuse "the package depends on what the VM does not have: ${unmet%, }. Install it first, e.g. by apt-get install ${names% }"
 }
 # Lines `name version` of what is installed, and of what that provides: `-` where it says no version.
 # shellcheck disable=SC2016 # the fields are dpkg-query's

@@ -59,38 +59,14 @@ dropin() {
 }
 # Stands in for the sudo of istio-start.sh, which looks up the machine's own name when names already go to the proxy that
 # it is about to start; and which may drop the environment, or want a terminal.
-# Long: the script that it writes is in it.
 shim() {
   if ! switches; then
     rm -f "$S/bin/sudo"
-    sudo_ok istio-proxy || { say 'there is no setpriv of util-linux, and sudo -E does not keep the environment' >&2; return 1; }
+    sudo_ok istio-proxy || refuse 'there is no setpriv of util-linux, and sudo -E does not keep the environment'
     return
   fi
-  mkdir -p "$S/bin" || return 1
-  cat >"$S/bin/sudo" <<'SHIM' || return 1
-#!/bin/sh
-# Starts the proxy as its user, in place of sudo. Users and groups of this machine only: a directory
-# of them might have to be looked up, and names are answered by the proxy, once it runs.
-while :; do
-  case $1 in
-  -E | -s) shift ;;
-  -u) user=$2; shift 2 ;;
-  *) break ;;
-  esac
-done
-of() { awk -F : -v user="$user" -v column="$1" '$1 == user { print $column; exit }' /etc/passwd; }
-uid=$(of 3)
-gid=$(of 4)
-HOME=${HOME:-$(of 6)}
-if [ -z "$uid" ]; then
-  uid=$(id -u "$user")
-  gid=$(id -g "$user")
-fi
-groups=$(awk -F : -v user="$user" '{ n = split($4, of, ","); for (i = 1; i <= n; i++) if (of[i] == user) printf ",%s", $3 }' /etc/group)
-export HOME USER="$user" LOGNAME="$user"
-exec setpriv --reuid "$uid" --regid "$gid" --groups "$gid$groups" "$@"
-SHIM
-  chmod 0700 "$S/bin/sudo"
+  folder "$S/bin" || return 1
+  sudo_script >"$S/bin/sudo" && chmod 0700 "$S/bin/sudo"
 }
 do_start() {
   if unproven; then

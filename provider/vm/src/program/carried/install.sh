@@ -17,6 +17,11 @@ UNITS=/etc/systemd/system JOIN=mesh-vm-join.service CGROUP=/proc/self/cgroup
 trap 'exit 1' HUP INT TERM
 
 say() { printf '%s\n' "$*"; }
+# It fails where the message cannot be written, too.
+refuse() {
+  say "$*" >&2
+  return 1
+}
 b64() { base64 | tr -d '\n'; }
 # Text for a terminal, which nothing in it can command.
 plain() { printf %s "$1" | base64 -d 2>/dev/null | tr -c '\n -~' '?' && say ''; }
@@ -92,7 +97,7 @@ forgo() {
 persist() {
   printf '%s\n' '[Unit]' 'Description=Makes this machine a member of the mesh' 'Wants=network-online.target' 'After=network-online.target' \
     '[Service]' "ExecStart=/bin/sh $here/install.sh join $1" >"$box/unit" &&
-    (umask 022 && mkdir -p "$UNITS/multi-user.target.wants") && install -m 0644 "$box/unit" "$UNITS/$JOIN" &&
+    (umask 022 && { [ -d "$UNITS/multi-user.target.wants" ] || mkdir -p "$UNITS/multi-user.target.wants"; } && cat "$box/unit" >"$UNITS/$JOIN") &&
     ln -sf "../$JOIN" "$UNITS/multi-user.target.wants/$JOIN"
 }
 settle() { rm -f "$UNITS/$JOIN" "$UNITS/multi-user.target.wants/$JOIN"; }
@@ -120,8 +125,5 @@ join)
   settle
   ;;
 remove) leave && settle || exit 1 ;;
-*)
-  say 'usage: sh install.sh [join [TRIES] | remove]' >&2
-  exit 1
-  ;;
+*) refuse 'usage: sh install.sh [join [TRIES] | remove]' || exit 1 ;;
 esac
