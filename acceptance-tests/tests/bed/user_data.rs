@@ -89,7 +89,7 @@ fn a_vm_joins_by_its_user_data_and_keeps_its_token_fresh() -> Done {
     let packed = length(&bundle["user_data_base64"]) / 4 * 3;
     // What the guide says of clouds' limits.
     let sizes = (length(user_data), packed);
-    assert!(sizes.0 < 120_000 && sizes.1 < 40_000, "{sizes:?}");
+    assert!(sizes.0 < 105_000 && sizes.1 < 35_000, "{sizes:?}");
     let vm = scenario.boot_with_user_data(user_data.as_str().unwrap_or_default())?;
     // As in one apply: the workload, whose address is the machine's, comes after it.
     wait_for("the proxy starts", || {

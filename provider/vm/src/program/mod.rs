@@ -16,11 +16,13 @@
 mod answer;
 mod certificate;
 pub mod offload;
+mod pack;
 pub mod payload;
 mod reader;
 pub mod report;
 
 pub use offload::{Offload, Token};
+pub use pack::packed;
 pub use payload::{
     Patience, Payload, RunId, bootstrap, check, commit, observe, remove, result, revert, token_line,
 };
@@ -34,39 +36,49 @@ macro_rules! prints {
     };
 }
 
-/// The program as it runs on the VM, for an operator's audit.
-/// One text, of one file a concern: `head.sh` first, the others only define functions.
-pub const TEXT: &str = concat!(
-    include_str!("sh/head.sh"),
-    include_str!("sh/base.sh"),
-    include_str!("sh/closed.sh"),
-    include_str!("sh/firm.sh"),
-    include_str!("sh/jwt.sh"),
-    include_str!("sh/state.sh"),
-    include_str!("sh/session.sh"),
-    include_str!("sh/run.sh"),
-    include_str!("sh/journal.sh"),
-    include_str!("sh/look.sh"),
-    include_str!("sh/checks.sh"),
-    include_str!("sh/stage.sh"),
-    include_str!("sh/fetch.sh"),
-    include_str!("sh/package.sh"),
-    include_str!("sh/keep.sh"),
-    include_str!("sh/unit.sh"),
-    include_str!("sh/sweep.sh"),
-    include_str!("sh/rules.sh"),
-    include_str!("sh/guard.sh"),
-    include_str!("sh/container.sh"),
-    prints!(
-        "proxy_script",
-        "sh/closed.sh",
-        "sh/sweep.sh",
-        "carried/proxy.sh"
-    ),
-    prints!("sudo_script", "carried/sudo.sh"),
-    include_str!("sh/place.sh"),
-    include_str!("sh/remove.sh"),
-);
+/// The program without what only SSH asks for. One text, of one file a concern: `head.sh` first, the others only define
+/// functions.
+macro_rules! carried {
+    () => {
+        concat!(
+            include_str!("sh/head.sh"),
+            include_str!("sh/base.sh"),
+            include_str!("sh/closed.sh"),
+            include_str!("sh/firm.sh"),
+            include_str!("sh/jwt.sh"),
+            include_str!("sh/state.sh"),
+            include_str!("sh/session.sh"),
+            include_str!("sh/run.sh"),
+            include_str!("sh/journal.sh"),
+            include_str!("sh/sums.sh"),
+            include_str!("sh/checks.sh"),
+            include_str!("sh/stage.sh"),
+            include_str!("sh/fetch.sh"),
+            include_str!("sh/package.sh"),
+            include_str!("sh/keep.sh"),
+            include_str!("sh/unit.sh"),
+            include_str!("sh/sweep.sh"),
+            include_str!("sh/rules.sh"),
+            include_str!("sh/guard.sh"),
+            include_str!("sh/container.sh"),
+            prints!(
+                "proxy_script",
+                "sh/closed.sh",
+                "sh/sweep.sh",
+                "carried/proxy.sh"
+            ),
+            prints!("sudo_script", "carried/sudo.sh"),
+            include_str!("sh/place.sh"),
+            include_str!("sh/remove.sh"),
+        )
+    };
+}
+
+/// The program as it runs on the VM, with its comments, for an operator's audit.
+pub const TEXT: &str = concat!(carried!(), include_str!("sh/look.sh"));
+
+/// What a machine needs that joins by itself.
+const CARRIED: &str = carried!();
 
 /// How the session becomes root on the VM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -15,8 +15,9 @@ use flate2::{Compression, GzBuilder};
 use mesh::{Bundle, File, Id, Watch};
 use secrecy::{ExposeSecret as _, SecretString};
 
-use super::TEXT;
+use super::pack::packed;
 use super::payload::{Patience, gzip, joining, leaving, line};
+use super::{CARRIED, TEXT};
 
 /// Where cloud-init puts the files.
 pub const FOLDER: &str = "/var/lib/mesh-vm";
@@ -149,10 +150,17 @@ impl Offload {
         zip.finish()
     }
 
-    /// Returns user data for cloud-init, as text: it writes the files below [`FOLDER`] and joins.
+    /// Returns user data for cloud-init, as text: it writes the files below [`FOLDER`] and joins. Clouds bound its length,
+    /// so the scripts come without comments, and without what only SSH asks for.
     pub fn user_data(&self) -> String {
         let mut text = String::from("#cloud-config\nwrite_files:\n");
         for (name, content) in &self.files {
+            let script = match *name {
+                "mesh-vm.sh" => Some(packed(CARRIED)),
+                "install.sh" => Some(packed(INSTALL)),
+                _ => None,
+            };
+            let content = script.as_deref().map_or(content.as_slice(), str::as_bytes);
             // Writing to a String cannot fail.
             let _ = write!(
                 text,

@@ -189,7 +189,8 @@ impl Payload {
 
     /// Returns what is written first. Standard input stays open behind it, for the token.
     pub fn stdin(&self) -> Vec<u8> {
-        let program = format!("{}\n{}\n", super::TEXT, self.appended);
+        let program = super::packed(super::TEXT);
+        let program = format!("{program}\n{}\n", self.appended);
         let mut lines = STANDARD.encode(gzip(program.as_bytes()));
         lines.push('\n');
         let head = [text("run", self.run.as_str()), text("verb", self.verb)];

@@ -14,6 +14,7 @@ mod functions;
 mod inputs;
 mod offload;
 mod packages;
+mod packing;
 mod parts;
 mod power;
 mod refusals;
