@@ -2,6 +2,7 @@
 //! kernel has not written to the device by then is lost, as a page cache is.
 
 use std::fs::{self, File};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use crate::command::{quick, run, wait_for};
@@ -62,11 +63,26 @@ pub(crate) fn replace(folder: &Path, copy: &Path, layers: &[PathBuf]) -> Result<
     overlay::mount_on(folder, &disk, layers).map(drop)
 }
 
+fn head(path: &Path) -> Result<[u8; 4]> {
+    let mut bytes = [0; 4];
+    File::open(path)
+        .and_then(|mut file| file.read_exact(&mut bytes))
+        .map_err(Error::at("read", path))?;
+    Ok(bytes)
+}
+
 fn mount(folder: &Path) -> Result<PathBuf> {
     let disk = overlay::disk(folder);
     fs::create_dir_all(&disk).map_err(Error::at("create", &disk))?;
     let [image, target] =
         [overlay::disk_image(folder), disk.clone()].map(|path| path.display().to_string());
-    quick("mount", &["-o", "loop", &image, &target])?;
+    // A process that holds a file of the disk of before keeps that mounted, and XFS wants no two of one name.
+    let magic = head(Path::new(&image))?;
+    let options = if magic == *b"XFSB" {
+        "loop,nouuid"
+    } else {
+        "loop"
+    };
+    quick("mount", &["-o", options, &image, &target])?;
     Ok(disk)
 }

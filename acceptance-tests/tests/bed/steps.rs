@@ -153,7 +153,7 @@ impl Walk {
         let mut workload = Workload::new(&scenario)?;
         let vm = &scenario.vm;
         if fault == Fault::PowerAndCache {
-            vm.move_to_a_disk("ext4")?;
+            vm.move_to_a_disk(&file_system())?;
             vm.shell("systemctl start ratings")?;
         }
         hooked(vm, HOOK)?;
@@ -318,6 +318,11 @@ impl Fault {
         vm.shell("touch /var/tmp/walk/go")?;
         Ok(step.to_owned())
     }
+}
+
+/// What the disk is formatted with where the power is cut for real: `MESH_BED_FILE_SYSTEM`, such as `xfs`, or ext4.
+fn file_system() -> String {
+    std::env::var("MESH_BED_FILE_SYSTEM").unwrap_or_else(|_| "ext4".to_owned())
 }
 
 /// Lets each run on the VM end its program with this text.
