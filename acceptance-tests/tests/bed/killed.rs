@@ -36,10 +36,11 @@ fn status(vm: &Machine) -> Result<String> {
     Ok(vm.shell("dpkg-query -W -f '${Status} ${Version}' istio-sidecar 2>/dev/null || true")?)
 }
 
-/// A run can be asked for its end until the next boot, and rpm's own record is not ours.
+/// A run can be asked for its end until the next boot; rpm's record is its own, and so is a scriptlet that it was killed at.
 fn left_nothing(vm: &Machine, before: &Listing) -> Done {
     let mut left = listing(vm)?.since(before);
-    left.retain(|line| !line.contains("/run/mesh-vm") && !line.contains("/var/lib/rpm"));
+    let others = ["/run/mesh-vm", "/var/lib/rpm", "/var/tmp/rpm-tmp."];
+    left.retain(|line| !others.iter().any(|path| line.contains(path)));
     assert_eq!(left, [""; 0]);
     Ok(())
 }
@@ -111,7 +112,7 @@ async fn a_removal_that_could_not_undo_says_so() -> Done {
     left_nothing(vm, &before)
 }
 
-/// Kills rpm, once, when it has begun to write one of the package's large files.
+/// Kills rpm, once, when it has begun to write one of the package's large files, or when it has taken away the first one.
 const RPM: &str = r#"#!/bin/sh
 parts() { ls /usr/local/bin/*\;* >/dev/null 2>&1; }
 if [ "$1" = -U ] && [ "$2" != --test ] && [ -e /var/tmp/kill ]; then
@@ -122,6 +123,20 @@ if [ "$1" = -U ] && [ "$2" != --test ] && [ -e /var/tmp/kill ]; then
   done 2>/dev/null
   wait $!
   parts && touch /var/tmp/killed
+  exit 1
+fi
+if [ "$1" = -e ] && [ -e /var/tmp/kill ]; then
+  rm /var/tmp/kill
+  files=$(/usr/bin/rpm -ql istio-sidecar)
+  last=${files##*
+}
+  /usr/bin/rpm --force-debian "$@" &
+  while [ -e "$last" ]; do :; done
+  kill -KILL $!
+  wait $!
+  for f in $files; do
+    if [ -f "$f" ]; then touch /var/tmp/killed; fi
+  done
   exit 1
 fi
 case $1 in -U | -e) exec /usr/bin/rpm --force-debian "$@" ;; *) exec /usr/bin/rpm "$@" ;; esac
@@ -142,29 +157,39 @@ async fn an_rpm_killed_at_work_is_undone_and_the_next_run_goes_on() -> Done {
     let mut workload = Workload::new(&scenario)?;
     workload.block["istio"]["release_url"] = json!("http://127.0.0.1:8001");
     workload.config["proxy"] = json!({});
-    let killed = || vm.shell("touch /var/tmp/kill");
+    let kill = |at: &str| vm.shell(&format!("touch /var/tmp/{at}"));
     let was_killed = || vm.shell("rm /var/tmp/killed");
+    let versions = || vm.shell("rpm -q --qf '%{VERSION} ' istio-sidecar");
 
-    killed()?;
-    fails(&workload.apply().await?, "vm-reverted", &["install"])?;
-    was_killed()?;
-    left_nothing(&vm, &before)?;
+    for at in ["kill", "kill-post"] {
+        kill(at)?;
+        fails(&workload.apply().await?, "vm-reverted", &["install"])?;
+        was_killed()?;
+        left_nothing(&vm, &before)?;
+    }
     workload.converge().await?;
 
     workload.config["proxy"]["version"] = json!("99.1.0");
-    killed()?;
     let state = workload.state.clone();
-    fails(&workload.apply().await?, "vm-reverted", &["install"])?;
-    was_killed()?;
-    call_vm(&scenario)?;
-    let parts = vm.shell("find /usr/local /var/lib/istio /lib/systemd -name '*;*'")?;
-    assert_eq!(parts, "");
-    workload.state = state;
-    workload.converge().await?;
-    assert_eq!(
-        vm.shell("rpm -q --qf '%{VERSION}' istio-sidecar")?,
-        "99.1.0"
-    );
-    assert_eq!(texts(&workload.destroy().await?), "");
-    left_nothing(&vm, &before)
+    // Whichever rpm has on record, it is one, and the files are those of before.
+    for (at, registered) in [("kill", "1.31.0 "), ("kill-post", "99.1.0 ")] {
+        kill(at)?;
+        fails(&workload.apply().await?, "vm-reverted", &["install"])?;
+        was_killed()?;
+        call_vm(&scenario)?;
+        let parts = vm.shell("find /usr/local /var/lib/istio /lib/systemd -name '*;*'")?;
+        assert_eq!(parts, "");
+        assert_eq!(versions()?, registered);
+        workload.state.clone_from(&state);
+    }
+    for at in ["kill", "kill-postun"] {
+        workload.converge().await?;
+        assert_eq!(versions()?, "99.1.0 ");
+        kill(at)?;
+        fails(&workload.destroy().await?, "vm-not-removed", &["uninstall"])?;
+        was_killed()?;
+        assert_eq!(texts(&workload.destroy().await?), "");
+        left_nothing(&vm, &before)?;
+    }
+    Ok(())
 }

@@ -6,8 +6,9 @@ use serde_json::json;
 
 use crate::demo::call_vm;
 
-/// Makes rpms of the bed's package, `PACKAGE`, as Istio does of the same files: 1.31.0, 99.1.0, and 99.2.0 for another kind
-/// of machine. Debian's rpm installs only where it is told twice, and knows nothing of the shell that is there.
+/// Makes rpms of the bed's package, `PACKAGE`, as Istio does of the same files: 1.31.0, 99.1.0, 99.2.0 for another kind of
+/// machine, and 99.3.0 that requires what is not there. Debian's rpm installs only where it is told twice, and knows nothing
+/// of the shell that is there. A scriptlet kills rpm, once, where a file `/var/tmp/kill-SCRIPTLET` asks for it.
 pub(crate) const MACHINE: &str = r#"
 set -e
 cd /var/tmp && curl -fsS -o own.deb PACKAGE && dpkg-deb -R own.deb tree
@@ -15,18 +16,20 @@ spec() {
   printf '%s\n' "Name: $1" "Version: $2" 'Release: 1' 'Summary: of a test' 'License: Apache-2.0' 'AutoReqProv: no' "$3" '%description' 'Of a test.'
 }
 files() { (cd tree && find . -type f ! -path './DEBIAN/*' | sed 's/^[.]//'); }
+kills() { printf '%s\n' "%$1" "if [ -e /var/tmp/kill-$1 ]; then mv /var/tmp/kill-$1 /var/tmp/killed; kill -KILL \$PPID; exit 1; fi"; }
 build() { rpmbuild --quiet -bb --define '_binary_payload w.ufdio' --define '_topdir /var/tmp/rpm' --define '__os_install_post %{nil}' "$@" 2>/dev/null; }
 for version in 1.31.0 99.1.0; do
-  { spec istio-sidecar "$version" ''; printf '%s\n' '%install' 'cp -a /var/tmp/tree/. %{buildroot}/ && rm -r %{buildroot}/DEBIAN' '%post'
-    tail -n +2 tree/DEBIAN/postinst; printf '%s\n' '%files'; files; } >"$version.spec"
+  { spec istio-sidecar "$version" ''; printf '%s\n' '%install' 'cp -a /var/tmp/tree/. %{buildroot}/ && rm -r %{buildroot}/DEBIAN'
+    kills post; tail -n +2 tree/DEBIAN/postinst; kills postun; printf '%s\n' '%files'; files; } >"$version.spec"
   build "$version.spec"
 done
 sed 's/^Version: .*/Version: 99.2.0/' 99.1.0.spec >99.2.0.spec && build --target mips-linux 99.2.0.spec
+sed 's/^Version: .*/Version: 99.3.0\nRequires: not-there/' 99.1.0.spec >99.3.0.spec && build 99.3.0.spec
 { spec shell 1 'Provides: /bin/sh'; printf '%s\n' '%files'; } >shell.spec && build shell.spec
 printf '%s\n' '#!/bin/sh' 'case $1 in -U | -e) exec /usr/bin/rpm --force-debian "$@" ;; *) exec /usr/bin/rpm "$@" ;; esac' >/usr/local/bin/rpm
 chmod 0755 /usr/local/bin/rpm
 rpm -U rpm/RPMS/*/shell-1-1.*.rpm
-for version in 1.31.0 99.1.0 99.2.0; do
+for version in 1.31.0 99.1.0 99.2.0 99.3.0; do
   folder=releases/$version/rpm && mkdir -p "$folder" && mv rpm/RPMS/*/istio-sidecar-$version-1.*.rpm "$folder/istio-sidecar.rpm"
   (cd "$folder" && sha256sum istio-sidecar.rpm >istio-sidecar.rpm.sha256)
 done
@@ -56,10 +59,14 @@ async fn a_machine_with_rpm_has_the_rpm_of_the_release() -> Done {
         call_vm(&scenario)?;
     }
     let state = workload.state.clone();
-    workload.config["proxy"]["version"] = json!("99.2.0");
-    let words = ["stage", "architecture"];
-    fails(&workload.apply().await?, "vm-reverted", &words)?;
-    workload.state = state;
+    let since = || vm.shell("systemctl show --property=ExecMainStartTimestampMonotonic istio");
+    let started = since()?;
+    for (refused, word) in [("99.2.0", "architecture"), ("99.3.0", "not-there")] {
+        workload.config["proxy"]["version"] = json!(refused);
+        fails(&workload.apply().await?, "vm-reverted", &["stage", word])?;
+        workload.state.clone_from(&state);
+        assert_eq!(since()?, started);
+    }
     call_vm(&scenario)?;
 
     vm.shell("systemctl stop istio; rpm -e istio-sidecar")?;
