@@ -16,6 +16,7 @@ mod drift;
 mod engines;
 mod failures;
 mod faults;
+mod finalizers;
 mod fleet;
 mod health;
 mod hops;

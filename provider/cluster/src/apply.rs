@@ -161,8 +161,13 @@ impl Cluster {
         for one in doomed {
             dying.extend(self.delete_one(one).await?);
         }
-        for (call, uid) in dying {
-            self.gone(&call, &uid, deadline).await?;
+        for (call, uid) in &dying {
+            self.gone(call, uid, deadline).await?;
+        }
+        // Whoever read a list meanwhile read them as dying: a create that follows must not believe it.
+        for one in doomed.iter().filter(|_| !dying.is_empty()) {
+            self.listings()
+                .forget(&(one.kind, one.id.namespace.clone()));
         }
         Ok(())
     }

@@ -1,8 +1,11 @@
 //! What is written, and whose it is.
 
-use cluster::{ClusterError, Doomed, Force};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use cluster::{Cluster, ClusterError, Doomed, Force};
 use mesh::{Id, Kind, Manifest};
 use serde_json::{Value, json};
+use tokio::sync::watch::Receiver;
 use tokio::time::Instant;
 
 use crate::bed::{cluster, cluster_behind, entry, kubectl, later, manifest, path, workload};
@@ -307,38 +310,106 @@ fn hold(id: &Id, kind: &str, finalizers: &[&str]) {
         .unwrap();
 }
 
+/// Every kind that is deleted, with its plural.
+const KINDS: [(Kind, &str); 4] = [
+    (Kind::WorkloadEntry, "workloadentries"),
+    (Kind::ServiceEntry, "serviceentries"),
+    (Kind::Sidecar, "sidecars"),
+    (Kind::WorkloadGroup, "workloadgroups"),
+];
+
+fn doomed_of(kind: Kind, id: &Id) -> [Doomed; 1] {
+    [Doomed {
+        kind,
+        id: id.clone(),
+        mark: mesh::Mark::Workload(id.name.clone()),
+        uid: None,
+    }]
+}
+
+/// The objects of `set_of`, and a group.
+async fn written(cluster: &Cluster, id: &Id) {
+    let template = json!({ "template": { "serviceAccount": "ratings" } });
+    let group = manifest(Kind::WorkloadGroup, id, &template);
+    let all = [set_of(id), vec![group]].concat();
+    cluster.apply(&all, Force::Never).await.unwrap();
+}
+
 #[tokio::test]
-async fn a_deletion_waits_for_finalizers_and_names_them() {
+async fn a_deletion_that_finalizers_outlast_names_them() {
     let (cluster, id) = (cluster().await, workload());
-    cluster.apply(&set_of(&id), Force::Never).await.unwrap();
-    let kinds = [
-        (Kind::WorkloadEntry, "workloadentries", "WorkloadEntry"),
-        (Kind::ServiceEntry, "serviceentries", "ServiceEntry"),
-        (Kind::Sidecar, "sidecars", "Sidecar"),
-    ];
-    for (kind, plural, name) in kinds {
+    written(&cluster, &id).await;
+    for (kind, plural) in KINDS {
+        let name = kind.to_string();
         hold(&id, &name.to_lowercase(), &[FINALIZER]);
-        let doomed = [Doomed {
-            kind,
-            id: id.clone(),
-            mark: mesh::Mark::Workload(id.name.clone()),
-            uid: None,
-        }];
-        let error = cluster.delete(&doomed, Instant::now()).await.unwrap_err();
+        let deleted = cluster.delete(&doomed_of(kind, &id), Instant::now()).await;
         let expected = format!(
             "cannot delete {name} {id}: it is being deleted and held by its finalizers {FINALIZER}"
         );
-        assert_eq!(error.to_string(), expected);
+        assert_eq!(deleted.unwrap_err().to_string(), expected);
         let object = kubectl().get(&path(plural, &id)).unwrap();
         let dying = cluster::being_deleted(kind, &id, &object).unwrap();
         assert!(dying.to_string().contains(FINALIZER), "{dying}");
-
-        let waits = cluster.delete(&doomed, later());
-        let release = async { hold(&id, &name.to_lowercase(), &[]) };
-        let (deleted, ()) = tokio::join!(waits, release);
-        deleted.unwrap();
-        assert_eq!(kubectl().find(&path(plural, &id)).unwrap(), None, "{name}");
+        hold(&id, &name.to_lowercase(), &[]);
     }
+}
+
+/// Returns a cluster, and how often the object was asked for since its deletion was.
+async fn watched(object: String) -> (Cluster, Receiver<usize>) {
+    let (looks, seen) = tokio::sync::watch::channel(0);
+    let cluster = cluster_behind(move |request| {
+        if request.uri().path() == object {
+            let deletes = request.method() == http::Method::DELETE;
+            looks.send_modify(|looks| *looks += usize::from(deletes || *looks > 0));
+        }
+        None
+    });
+    (cluster.await, seen)
+}
+
+/// The finalizer goes only once the deletion has looked at the dying object, and the deletion returns only then.
+#[tokio::test]
+async fn a_deletion_waits_until_finalizers_are_gone() {
+    let id = workload();
+    written(&cluster().await, &id).await;
+    for (kind, plural) in KINDS {
+        let name = kind.to_string();
+        hold(&id, &name.to_lowercase(), &[FINALIZER]);
+        let (cluster, mut looks) = watched(path(plural, &id)).await;
+        let released = AtomicBool::new(false);
+        let waits = async {
+            let deleted = cluster.delete(&doomed_of(kind, &id), later()).await;
+            assert!(released.load(Ordering::SeqCst), "{name}: it did not wait");
+            deleted.unwrap();
+            assert_eq!(kubectl().find(&path(plural, &id)).unwrap(), None, "{name}");
+        };
+        let release = async {
+            looks.wait_for(|looks| *looks > 2).await.unwrap();
+            released.store(true, Ordering::SeqCst);
+            hold(&id, &name.to_lowercase(), &[]);
+        };
+        tokio::join!(waits, release);
+    }
+}
+
+/// Another one lists the namespace while the object is dying: who creates it anew must not be told of that.
+#[tokio::test]
+async fn what_a_deletion_waited_for_is_in_no_list_afterwards() {
+    let id = workload();
+    written(&cluster().await, &id).await;
+    hold(&id, "workloadentry", &[FINALIZER]);
+    let (cluster, mut looks) = watched(path("workloadentries", &id)).await;
+    let doomed = doomed_of(Kind::WorkloadEntry, &id);
+    let waits = cluster.delete(&doomed, later());
+    let release = async {
+        looks.wait_for(|looks| *looks > 2).await.unwrap();
+        let entry = cluster.observe(&id, &[]).await.unwrap().entry;
+        assert!(entry.unwrap()["metadata"]["deletionTimestamp"].is_string());
+        hold(&id, "workloadentry", &[]);
+    };
+    let (deleted, ()) = tokio::join!(waits, release);
+    deleted.unwrap();
+    assert_eq!(cluster.observe(&id, &[]).await.unwrap().entry, None);
 }
 
 #[tokio::test]

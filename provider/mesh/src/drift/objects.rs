@@ -9,6 +9,9 @@ use crate::desired::Manifest;
 use crate::mark::Mark;
 use crate::observed::ObservedObjects;
 
+/// Finalizers of which a line has the names.
+const FINALIZERS: usize = 5;
+
 pub(super) fn compare(
     objects: &[Manifest],
     observed: &ObservedObjects,
@@ -18,6 +21,8 @@ pub(super) fn compare(
     for manifest in objects {
         let title = title(manifest);
         match observed.get(manifest.kind, &manifest.id.name) {
+            // What an apply would write goes with the object.
+            Some(seen) if is_dying(seen) => lines.push(format!("{title} {}", dying(seen))),
             Some(seen) => {
                 fields(&format!("{title}:"), "", &manifest.body, seen, lines);
                 labels(&title, &manifest.body, seen, lines);
@@ -30,7 +35,11 @@ pub(super) fn compare(
     };
     for (kind, id) in observed.marked(&first.id.namespace, mark) {
         if !objects.iter().any(|of| (of.kind, &of.id) == (kind, &id)) {
-            lines.push(format!("{kind} {id} is not wanted any more"));
+            let line = format!("{kind} {id} is not wanted any more");
+            match observed.get(kind, &id.name).filter(|seen| is_dying(seen)) {
+                Some(seen) => lines.push(format!("{line}, {}", dying(seen))),
+                None => lines.push(line),
+            }
         }
     }
 }
@@ -48,6 +57,25 @@ pub fn shows(lines: &[String], object: &Manifest, field: &str) -> bool {
     lines
         .filter(|line| line.cause.is_none() && line.title == Some(&title))
         .any(|line| below(line.what, field) || below(field, line.what))
+}
+
+/// Whether the deletion of an object has begun.
+fn is_dying(object: &Value) -> bool {
+    object["metadata"]["deletionTimestamp"].is_string()
+}
+
+/// Says so, with what the API server keeps the object for.
+fn dying(object: &Value) -> String {
+    let names = object["metadata"]["finalizers"].as_array();
+    let names = names.into_iter().flatten().filter_map(Value::as_str);
+    let names: Vec<_> = names.take(FINALIZERS).map(plain).collect();
+    if names.is_empty() {
+        return "is being deleted".into();
+    }
+    format!(
+        "is being deleted and held by its finalizers {}",
+        names.join(", ")
+    )
 }
 
 fn title(object: &Manifest) -> String {

@@ -119,6 +119,36 @@ fn what_is_as_it_should_be_is_no_drift() {
     check_vm(|_| {}, &expect![""]);
 }
 
+/// A repair would be lost with the object: the next apply has to wait for its end.
+#[test]
+fn an_object_that_is_being_deleted_is_a_line_with_its_finalizers() {
+    let doom = |object: &mut serde_json::Value, finalizers: serde_json::Value| {
+        object["metadata"]["deletionTimestamp"] = json!("2029-01-01T00:00:00Z");
+        object["metadata"]["finalizers"] = finalizers;
+    };
+    check_objects(
+        |objects| {
+            let entry = objects.entry.as_mut().unwrap();
+            entry["spec"]["address"] = json!("192.0.2.99");
+            doom(
+                entry,
+                json!(["example.com/backup", "example.com/b\u{1b}[2J"]),
+            );
+            let mut pruned = objects.services.values().next().unwrap().clone();
+            for service in objects.services.values_mut() {
+                doom(service, json!([]));
+            }
+            doom(&mut pruned, json!(["example.com/backup"]));
+            pruned["metadata"]["name"] = json!("old");
+            objects.services.insert("old".parse().unwrap(), pruned);
+        },
+        &expect![[r#"
+            WorkloadEntry bookinfo/ratings-vm-1 is being deleted and held by its finalizers example.com/backup, example.com/b\u{1b}[2J
+            ServiceEntry bookinfo/ratings-vm-1-ratings is being deleted
+            ServiceEntry bookinfo/old is not wanted any more, is being deleted and held by its finalizers example.com/backup"#]],
+    );
+}
+
 #[test]
 fn istiod_s_own_writes_and_fields_of_others_are_no_drift() {
     let theirs = |objects: &mut ObservedObjects| {
