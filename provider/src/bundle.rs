@@ -9,7 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use cluster::Cluster;
 use mesh::names::{EnvName, Id, LabelKey, LabelValue, Name, Namespace, Network, PortName};
-use mesh::{Bundle, Effect, Workload};
+use mesh::{Bundle, Workload};
 use secrecy::ExposeSecret as _;
 use tfplugin::{
     DataSource, Diagnostic, Diagnostics, EphemeralResource, Found, Lease, Opened, Paths,
@@ -31,32 +31,32 @@ macro_rules! described {
     ($(#[doc = $about:literal])+ $Name:ident { $($own:tt)* }) => {
         object! {
             $(#[doc = $about])+
-            pub struct $Name: Effect {
+            pub struct $Name {
                 /// Namespace of the workload.
-                Required namespace: Text<Namespace> => Nothing,
+                Required namespace: Text<Namespace>,
                 /// Name of the workload: that of its `mesh_vm_workload`.
-                Required name: Text<Name> => Nothing,
+                Required name: Text<Name>,
                 /// The IP address by which istiod knows the proxy: the workload's `address` where that is an IP address, else
                 /// its `instance_ip`. Unset: the VM takes the one from which it calls the control plane, and the workload's
                 /// `address` has to be that one.
-                Optional instance_ip: Text<IpAddr> => Nothing,
+                Optional instance_ip: Text<IpAddr>,
                 /// Labels of the workload.
-                Optional labels: BTreeMap<Text<LabelKey>, Text<LabelValue>> => Nothing,
+                Optional labels: BTreeMap<Text<LabelKey>, Text<LabelValue>>,
                 /// Kubernetes service account that the VM's certificate names. Default: `default`.
-                Optional service_account: Text<Name> => Nothing,
+                Optional service_account: Text<Name>,
                 /// Network the VM is on. Default: that of the pods.
-                Optional network: Text<Network> => Nothing,
+                Optional network: Text<Network>,
                 /// Ports of the workload by name. Unset: every inbound port is captured.
-                Optional ports: BTreeMap<Text<PortName>, PortNumber> => Nothing,
+                Optional ports: BTreeMap<Text<PortName>, PortNumber>,
                 /// More environment of the proxy. Not for secrets.
-                Optional env: BTreeMap<Text<EnvName>, String> => Nothing,
+                Optional env: BTreeMap<Text<EnvName>, String>,
                 /// The `id` of the `mesh_vm_fleet` that the workload is a member of.
-                Optional fleet: Text<Id> => Nothing,
+                Optional fleet: Text<Id>,
                 /// How it is found out whether the application answers.
-                Optional health_check: HealthCheckInput => Nothing,
+                Optional health_check: HealthCheckInput,
                 /// How the proxy runs on the VM. Without `install` or `version` a machine from a plain image fetches
                 /// Istio's release of the control plane's version.
-                Optional proxy: ProxyInput => Nothing,
+                Optional proxy: ProxyInput,
                 $($own)*
             }
         }
@@ -94,7 +94,7 @@ described! {
         /// Shell text that prints the token: a JWT of the workload's service account for the audience `istio-ca`. The VM
         /// runs it as root, past the proxy: at the join, at each start of the proxy, and every five minutes. It is in the
         /// state and in the user data: no secret belongs into it.
-        Required token_command: String => Nothing,
+        Required token_command: String,
     }
 }
 
@@ -103,56 +103,56 @@ described! {
     /// write it where it is carried from, or hand it to a write-only attribute.
     EphemeralInput {
         /// How long the token lasts, in seconds; less than 600 counts as 600. The server may shorten it. Default: 3600.
-        Optional token_seconds: u32 => Nothing,
+        Optional token_seconds: u32,
     }
 }
 
 object! {
     /// What the VM is told.
-    pub struct BundleOutput: Effect {
+    pub struct BundleOutput {
         /// The files that the proxy runs on, by their paths on the VM.
-        Computed files: BTreeMap<String, String> => Nothing,
+        Computed files: BTreeMap<String, String>,
         /// The line of the VM's `/etc/hosts` that names the control plane, if there is one.
-        Computed hosts_line: String => Nothing,
+        Computed hosts_line: String,
         /// The archive, a `.tar.gz` in base64: `sh install.sh` in it, as root, joins, and `sh install.sh remove` leaves.
-        Computed archive_base64: String => Nothing,
+        Computed archive_base64: String,
         /// User data for cloud-init: it writes what is in the archive to `/var/lib/mesh-vm` and joins.
-        Computed user_data: String => Nothing,
+        Computed user_data: String,
         /// The same, compressed and in base64, for clouds with a narrow limit.
-        Computed user_data_base64: String => Nothing,
+        Computed user_data_base64: String,
         /// SHA-256 of the files, without secrets, that the VM will run on; the workload's `bundle_digest` where `instance_ip` is set.
-        Computed digest: String => Nothing,
+        Computed digest: String,
         /// Who the VM is in the mesh: `spiffe://trust-domain/ns/namespace/sa/account`.
-        Computed spiffe_id: String => Nothing,
+        Computed spiffe_id: String,
         /// Where the VM reaches istiod, `host:port`.
-        Computed control_plane: String => Nothing,
+        Computed control_plane: String,
     }
 }
 
 object! {
     /// What the VM is told, and its token.
-    pub struct EphemeralOutput: Effect {
+    pub struct EphemeralOutput {
         /// The files that the proxy runs on, by their paths on the VM.
-        Computed files: BTreeMap<String, String> => Nothing,
+        Computed files: BTreeMap<String, String>,
         /// The line of the VM's `/etc/hosts` that names the control plane, if there is one.
-        Computed hosts_line: String => Nothing,
+        Computed hosts_line: String,
         /// The archive with the token, a `.tar.gz` in base64: `sh install.sh` in it, as root, joins, and
         /// `sh install.sh remove` leaves.
-        Computed archive_base64: SecretText => Nothing,
+        Computed archive_base64: SecretText,
         /// User data for cloud-init, with the token: it writes what is in the archive to `/var/lib/mesh-vm` and joins.
-        Computed user_data: SecretText => Nothing,
+        Computed user_data: SecretText,
         /// The same, compressed and in base64, for clouds with a narrow limit.
-        Computed user_data_base64: SecretText => Nothing,
+        Computed user_data_base64: SecretText,
         /// SHA-256 of the files, without secrets, that the VM will run on; the workload's `bundle_digest` where `instance_ip` is set.
-        Computed digest: String => Nothing,
+        Computed digest: String,
         /// Who the VM is in the mesh: `spiffe://trust-domain/ns/namespace/sa/account`.
-        Computed spiffe_id: String => Nothing,
+        Computed spiffe_id: String,
         /// Where the VM reaches istiod, `host:port`.
-        Computed control_plane: String => Nothing,
+        Computed control_plane: String,
         /// The token.
-        Computed token: SecretText => Nothing,
+        Computed token: SecretText,
         /// When the token ends, RFC 3339.
-        Computed token_expires_at: String => Nothing,
+        Computed token_expires_at: String,
     }
 }
 
@@ -167,7 +167,6 @@ pub(crate) struct VmBundle;
 impl DataSource for VmBundle {
     const NAME: &'static str = NAME;
 
-    type Effect = Effect;
     type Input = BundleInput;
     type Output = BundleOutput;
     type Context = Context;
@@ -222,7 +221,6 @@ pub(crate) struct EphemeralBundle;
 impl EphemeralResource for EphemeralBundle {
     const NAME: &'static str = NAME;
 
-    type Effect = Effect;
     type Input = EphemeralInput;
     type Output = EphemeralOutput;
     type Context = Context;

@@ -4,7 +4,6 @@
 use std::path::PathBuf;
 
 use cluster::{Cluster, Exec, IstioSettings, Settings};
-use mesh::Effect;
 use secrecy::SecretString;
 use tfplugin::{Diagnostic, Diagnostics, SecretText, Shape as _, Value};
 use tokio::sync::OnceCell;
@@ -73,7 +72,7 @@ pub(crate) fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-fn write<T: tfplugin::Shape<Effect>>(value: &Value<T>) -> tfplugin::Raw {
+fn write<T: tfplugin::Shape>(value: &Value<T>) -> tfplugin::Raw {
     value.write()
 }
 

@@ -8,6 +8,7 @@ mod fleet;
 mod network_path;
 mod provider;
 mod report;
+mod rule;
 mod ssh;
 mod workload;
 mod writer;

@@ -1,7 +1,7 @@
 //! The data source `mesh_network_path`: which way traffic takes between pods and a VM.
 
 use mesh::names::{Name, Namespace};
-use mesh::{Effect, Id, Way};
+use mesh::{Id, Way};
 use tfplugin::{DataSource, Diagnostic, Diagnostics, Found, Paths, Text, object};
 use tokio::time::Instant;
 
@@ -14,39 +14,39 @@ object! {
     ///
     /// Gateways may be in any namespace: the credential needs the rights of the ClusterRole in `examples/rbac.yaml`; what it
     /// may not read is told in `missing`.
-    pub struct NetworkPathInput: Effect {
+    pub struct NetworkPathInput {
         /// Namespace of the workload.
-        Required namespace: Text<Namespace> => Nothing,
+        Required namespace: Text<Namespace>,
         /// Name of the workload: of its WorkloadEntry, whoever wrote that.
-        Required name: Text<Name> => Nothing,
+        Required name: Text<Name>,
     }
 }
 
 object! {
     /// What was found.
-    pub struct NetworkPathOutput: Effect {
+    pub struct NetworkPathOutput {
         /// Network of the VM; null: it names none.
-        Computed network: String => Nothing,
+        Computed network: String,
         /// Network of the cluster's pods; null: it has no name.
-        Computed cluster_network: String => Nothing,
+        Computed cluster_network: String,
         /// The way of a pod's call to the VM.
-        Computed to_vm: WayOutput => Nothing,
+        Computed to_vm: WayOutput,
         /// The way of the VM's call to a pod.
-        Computed to_pod: WayOutput => Nothing,
+        Computed to_pod: WayOutput,
     }
 }
 
 object! {
     /// The way of one direction.
-    pub struct WayOutput: Effect {
+    pub struct WayOutput {
         /// Whether it leads through a gateway.
-        Computed through_gateway: bool => Nothing,
+        Computed through_gateway: bool,
         /// From the caller to the target; the caller alone where Istio drops the target. Of several gateways the first
         /// is named; istiod spreads connections over all.
-        Computed hops: Vec<String> => Nothing,
+        Computed hops: Vec<String>,
         /// What stands against it, each with the way out, and what the credential may not look at; empty: nothing is
         /// known to.
-        Computed missing: Vec<String> => Nothing,
+        Computed missing: Vec<String>,
     }
 }
 
@@ -56,7 +56,6 @@ pub(crate) struct NetworkPath;
 impl DataSource for NetworkPath {
     const NAME: &'static str = "mesh_network_path";
 
-    type Effect = Effect;
     type Input = NetworkPathInput;
     type Output = NetworkPathOutput;
     type Context = Context;

@@ -1,6 +1,5 @@
 //! The provider: its block and the list of what is served.
 
-use mesh::Effect;
 use tfplugin::{
     DataRegistration, Diagnostics, EphemeralRegistration, Path, Paths, Provider, Registration,
     data_source, ephemeral_resource, importable,
@@ -20,7 +19,6 @@ pub(crate) struct Mesh;
 impl Provider for Mesh {
     const ADDRESS: &'static str = "registry.terraform.io/vm-mesh/mesh";
 
-    type Effect = Effect;
     type Config = ProviderBlock;
     type Context = Context;
 

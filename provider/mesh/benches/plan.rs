@@ -68,6 +68,7 @@ fn edit() -> Edit {
     Edit {
         at: "labels.version".into(),
         effect: Effect::Rebootstrap,
+        cause: Some(mesh::Cause::Configuration),
         text: Some("v1 -> v2".into()),
     }
 }

@@ -27,6 +27,9 @@ pub struct Edit {
     pub at: String,
     /// What it asks for.
     pub effect: Effect,
+    /// For what cause it bootstraps the VM; `None`: it cannot be held back, as it makes the VM ours, or asks for an
+    /// archive.
+    pub cause: Option<Cause>,
     /// `v1 -> v2`; `None` while a side is unknown.
     pub text: Option<String>,
 }
@@ -73,23 +76,6 @@ impl Cause {
     /// is always repaired: a bootstrap that was not finished, an entry that is missing.
     pub fn of_line(line: &str) -> Option<Self> {
         line.split_once(": ")?.0.parse().ok()
-    }
-
-    /// Returns the cause of a changed attribute. Adding and removing `ssh` as a whole is no cause to
-    /// hold back: it is what makes the VM ours. Nor is an archive that is asked for.
-    fn of_edit(at: &str) -> Option<Self> {
-        if at == "ssh" || at.starts_with("bundle") {
-            return None;
-        }
-        let of_machine = ["triggers", "ssh"].iter().any(|name| {
-            at.strip_prefix(name)
-                .is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
-        });
-        Some(if of_machine {
-            Self::Machine
-        } else {
-            Self::Configuration
-        })
     }
 }
 
@@ -152,7 +138,7 @@ impl Drift {
 pub fn decide(edits: &[Edit], drift: &Drift, on: Option<&BTreeSet<Cause>>) -> Change {
     let may = |cause: Option<Cause>| on.zip(cause).is_none_or(|(on, cause)| on.contains(&cause));
     let asks = |edit: &Edit| match edit.effect {
-        Effect::Rebootstrap if !may(Cause::of_edit(&edit.at)) => Effect::Objects,
+        Effect::Rebootstrap if !may(edit.cause) => Effect::Objects,
         effect => effect,
     };
     let vm = drift.vm.iter().any(|line| may(Cause::of_line(line)));
@@ -204,7 +190,7 @@ fn held(edits: &[Edit], drift: &Drift) -> Option<Vec<String>> {
     let mut held = drift.vm.clone();
     for edit in of_vm(edits) {
         edit.text.as_ref()?;
-        let cause = Cause::of_edit(&edit.at).unwrap_or(Cause::Configuration);
+        let cause = edit.cause.unwrap_or(Cause::Configuration);
         let line = format!("{cause}: {}{WAS_CHANGED}", edit.at);
         if !held.contains(&line) {
             held.push(line);

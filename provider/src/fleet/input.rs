@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use mesh::Effect;
 use mesh::names::{LabelKey, LabelValue, Locality, Name, Namespace, Network, PortName};
 use tfplugin::{Text, Timeouts, object};
 
+use crate::rule::{OBJECTS, REPLACE};
 use crate::workload::input::{FieldManagerInput, HealthCheckInput, ServiceInput, SidecarInput};
 use crate::workload::leaf::PortNumber;
 
@@ -20,43 +20,43 @@ object! {
     ///
     /// Members have an IP address as their `address`. The destroy of a fleet removes its objects and
     /// says which members are left without services.
-    pub struct FleetInput: Effect {
+    pub struct FleetInput {
         /// Namespace of the fleet and of all its members.
-        Required namespace: Text<Namespace> => Replace,
+        Required namespace: Text<Namespace> => REPLACE,
         /// Name of the fleet: at most 63 characters, since it is the value of the label `mesh.vm/fleet`.
-        Required name: Text<Name> => Replace,
+        Required name: Text<Name> => REPLACE,
         /// What every member offers, by name. Each becomes a `ServiceEntry` that selects the members.
-        Optional services: BTreeMap<Text<Name>, ServiceInput> => Objects,
+        Optional services: BTreeMap<Text<Name>, ServiceInput> => OBJECTS,
         /// The one `Sidecar` of all members. Its listeners follow from `services`. Unset: none is written.
-        Optional sidecar: SidecarInput => Objects,
+        Optional sidecar: SidecarInput => OBJECTS,
         /// The `WorkloadGroup` of the fleet's name. Unset: none is written.
-        Optional group: GroupInput => Objects,
+        Optional group: GroupInput => OBJECTS,
         /// How conflicts with other owners of a field are treated.
-        Optional field_manager: FieldManagerInput => Nothing,
+        Optional field_manager: FieldManagerInput,
         /// How long each operation may take, e.g. `20m`.
-        Optional timeouts: Timeouts => Nothing,
+        Optional timeouts: Timeouts,
     }
 }
 
 object! {
     /// A `WorkloadGroup`: from it istiod makes the `WorkloadEntry` of a machine that registers itself, e.g. one of an
     /// autoscaling group. istiod removes such an entry after the machine has gone; the provider never manages it.
-    pub struct GroupInput: Effect {
+    pub struct GroupInput {
         /// Labels of the entries. The label that makes them members is added.
-        Optional labels: BTreeMap<Text<LabelKey>, Text<LabelValue>> => Objects,
+        Optional labels: BTreeMap<Text<LabelKey>, Text<LabelValue>> => OBJECTS,
         /// Annotations of the entries.
-        Optional annotations: BTreeMap<String, String> => Objects,
+        Optional annotations: BTreeMap<String, String> => OBJECTS,
         /// Kubernetes service account that the machines' certificates name. Default: `default`.
-        Optional service_account: Text<Name> => Objects,
+        Optional service_account: Text<Name> => OBJECTS,
         /// Network the machines are on. Default: that of the pods.
-        Optional network: Text<Network> => Objects,
+        Optional network: Text<Network> => OBJECTS,
         /// Where the machines are: `region/zone/subzone`. Default: what each machine's proxy tells.
-        Optional locality: Text<Locality> => Objects,
+        Optional locality: Text<Locality> => OBJECTS,
         /// Share of the traffic of each machine, from 0.
-        Optional weight: u32 => Objects,
+        Optional weight: u32 => OBJECTS,
         /// Ports of the entries by name, for services that name their target.
-        Optional ports: BTreeMap<Text<PortName>, PortNumber> => Objects,
+        Optional ports: BTreeMap<Text<PortName>, PortNumber> => OBJECTS,
         /// How the machines' proxies find out whether the application answers; `grpc` is not possible here.
-        Optional health_check: HealthCheckInput => Objects,
+        Optional health_check: HealthCheckInput => OBJECTS,
     }
 }

@@ -11,10 +11,11 @@ mod plan;
 mod read;
 
 use mesh::Effect;
-use tfplugin::{Diagnostics, Done, Import, ImportId, Paths, Planned, Resource, Stage};
+use tfplugin::{Diagnostics, Done, Import, ImportId, Paths, Planned, Resource, Rule, Stage};
 use tokio::time::Instant;
 
 use crate::context::Context;
+use crate::rule;
 use input::FleetInput;
 use output::FleetOutput;
 
@@ -23,16 +24,14 @@ pub(crate) struct VmFleet;
 
 impl Resource for VmFleet {
     const NAME: &'static str = "mesh_vm_fleet";
-    const REPLACES: Effect = Effect::Replace;
     const IDENTITY: &'static [&'static str] = &["namespace", "name"];
 
-    type Effect = Effect;
     type Input = FleetInput;
     type Output = FleetOutput;
     type Context = Context;
 
-    fn tells(effect: Effect) -> &'static str {
-        match effect {
+    fn tells(rule: Rule) -> &'static str {
+        match rule::effect(rule) {
             Effect::Nothing => "",
             Effect::Objects | Effect::Rebootstrap => {
                 "Changing it updates the mesh objects only; no VM is touched."

@@ -1,22 +1,22 @@
 //! What the provider found out about a fleet.
 
-use mesh::Effect;
+use crate::rule::REPLACE;
 use tfplugin::object;
 
 object! {
     /// What the provider found out.
-    pub struct FleetOutput: Effect {
+    pub struct FleetOutput {
         /// `namespace/name`, known at plan: what a member gives as its `fleet`.
-        Computed id: String => Replace,
+        Computed id: String => REPLACE,
         /// What differs from what should be. A plan empties it, and the apply repairs it.
-        Computed drift: FleetDriftOutput => Replace,
+        Computed drift: FleetDriftOutput => REPLACE,
     }
 }
 
 object! {
     /// Differences, as readable lines.
-    pub struct FleetDriftOutput: Effect {
+    pub struct FleetDriftOutput {
         /// Of the mesh objects: an apply writes them again.
-        Computed objects: Vec<String> => Replace,
+        Computed objects: Vec<String> => REPLACE,
     }
 }

@@ -6,6 +6,7 @@ use tfplugin::{Changed, Value};
 use super::convert;
 use super::input::FleetInput;
 use super::output::{FleetDriftOutput, FleetOutput};
+use crate::rule;
 
 /// Plans a create.
 pub(super) fn created(next: &FleetInput) -> FleetOutput {
@@ -16,12 +17,13 @@ pub(super) fn created(next: &FleetInput) -> FleetOutput {
 }
 
 /// Plans an update.
-pub(super) fn updated(output: &FleetOutput, edits: &[Changed<Effect>]) -> FleetOutput {
+pub(super) fn updated(output: &FleetOutput, edits: &[Changed]) -> FleetOutput {
     let edits: Vec<Edit> = edits
         .iter()
         .map(|changed| Edit {
             at: changed.at.to_string(),
-            effect: changed.effect,
+            effect: rule::effect(changed.rule),
+            cause: None,
             text: None,
         })
         .collect();

@@ -88,10 +88,10 @@ async fn a_kubeconfig_that_cannot_be_used_is_told_before_a_plan() {
         (
             json!({ "config_path": folder.path() }),
             expect![[r#"
-            Error: The kubeconfig cannot be used at kubernetes.config_path: kubeconfig FOLDER cannot be used: it cannot be read: Is a directory (os error 21). Correct the file or the path.
+                Error: The kubeconfig cannot be used at kubernetes.config_path: kubeconfig FOLDER cannot be used: it cannot be read: it is no regular file. Correct the file or the path.
 
-            [cluster-kubeconfig]
-        "#]],
+                [cluster-kubeconfig]
+            "#]],
         ),
         (
             json!({ "config_paths": [at("empty")] }),

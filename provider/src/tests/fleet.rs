@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use contract::{Action, State, UNKNOWN};
-use mesh::{Effect, Manifest};
+use mesh::Manifest;
 use serde_json::{Value as Json, json};
 use tfplugin::{Diagnostics, Object, Path, Shape};
 
@@ -11,6 +11,7 @@ use super::rules::{attribute_path, collect, raw, rule};
 use super::{none, provider, state, usual, with};
 use crate::fleet::convert;
 use crate::fleet::input::FleetInput;
+use crate::rule::OBJECTS;
 
 /// A fleet in which every attribute is set.
 fn full() -> Json {
@@ -57,7 +58,7 @@ fn others() -> Vec<(&'static str, Json)> {
 
 fn objects(config: &Json) -> Vec<Manifest> {
     let mut problems = Diagnostics::none();
-    let input = <FleetInput as Shape<Effect>>::read(&raw(config), &Path::root(), &mut problems);
+    let input = <FleetInput as Shape>::read(&raw(config), &Path::root(), &mut problems);
     assert!(problems.is_empty(), "{problems:?}");
     mesh::fleet_objects(&convert::fleet(&input.unwrap()).unwrap())
 }
@@ -65,7 +66,7 @@ fn objects(config: &Json) -> Vec<Manifest> {
 /// Services, Sidecar and health check have the attributes of a workload's, which are walked there.
 #[test]
 fn the_rule_of_every_attribute_of_a_fleet_is_what_its_objects_show() {
-    let attributes = <FleetInput as Object<Effect>>::attributes();
+    let attributes = <FleetInput as Object>::attributes();
     let mut leaves = BTreeSet::new();
     collect(&attributes, "", &mut leaves);
     let shared = ["services.", "sidecar.", "group.health_check."];
@@ -79,7 +80,7 @@ fn the_rule_of_every_attribute_of_a_fleet_is_what_its_objects_show() {
     for (pointer, other) in others() {
         let at = attribute_path(&attributes, pointer);
         let differ = objects(&full()) != objects(&with(full(), pointer, other));
-        let asks = rule(&attributes, &at) >= Effect::Objects;
+        let asks = rule(&attributes, pointer).rank >= OBJECTS.rank;
         assert_eq!(differ, asks, "{at}");
     }
 }

@@ -3,12 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use contract::Value;
-use mesh::{Effect, Id, ObservedVm, Owner, Runtime, SeenRuntime, UnitState, Workload};
+use mesh::{Id, ObservedVm, Owner, Runtime, SeenRuntime, UnitState, Workload};
 use serde_json::{Value as Json, json};
 use tfplugin::{Object, Value as Output};
 
 use super::rules::{attribute_path, facts, others, rendered, rule, sample};
 use super::{full, none, provider, state, usual, with};
+use crate::rule::{BOOTSTRAP, REPLACE};
 use crate::workload::input::WorkloadInput;
 use crate::workload::output::{MADE_OF, WorkloadOutput};
 use crate::workload::{facts as mesh_facts, findings};
@@ -29,7 +30,7 @@ const OTHER_PROXY: [&str; 6] = [
 
 #[test]
 fn it_is_declared_of_each_output_what_it_is_made_of() {
-    let outputs = <WorkloadOutput as Object<Effect>>::attributes();
+    let outputs = <WorkloadOutput as Object>::attributes();
     let outputs: Vec<&str> = outputs.iter().map(|attribute| attribute.name).collect();
     assert_eq!(MADE_OF.map(|(name, _)| name).to_vec(), outputs);
 }
@@ -39,13 +40,13 @@ fn it_is_declared_of_each_output_what_it_is_made_of() {
 async fn an_output_is_unknown_if_and_only_if_a_change_touches_what_it_is_made_of() {
     let client = provider(&json!({})).await;
     let resource = client.resource("mesh_vm_workload").unwrap();
-    let attributes = <WorkloadInput as Object<Effect>>::attributes();
+    let attributes = <WorkloadInput as Object>::attributes();
     for (pointer, other) in others() {
         let before = sample(pointer);
         let after = with(before.clone(), pointer, other);
         let at = attribute_path(&attributes, pointer);
-        let rule = rule(&attributes, &at);
-        if rule == Effect::Replace {
+        let rule = rule(&attributes, pointer);
+        if rule == REPLACE {
             continue;
         }
         let prior = state(&resource, &before, &none()).await;
@@ -53,7 +54,7 @@ async fn an_output_is_unknown_if_and_only_if_a_change_touches_what_it_is_made_of
         let planned = plan.ok().unwrap().planned;
         let bundle = rendered(&after).bundle;
         assert_eq!(bundle.identity.trust_domain, facts().trust_domain);
-        let bootstraps = rule == Effect::Rebootstrap;
+        let bootstraps = rule.rank == BOOTSTRAP.rank;
         for (name, _) in MADE_OF {
             let carried = after["ssh"].is_null() && ["machine_id", "proxy_version"].contains(&name);
             let is_unknown = match name {

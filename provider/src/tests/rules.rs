@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use mesh::{ControlPlane, Effect, Facts, Pem};
+use mesh::{ControlPlane, Facts, Pem};
 use serde_json::{Value as Json, json};
-use tfplugin::{Attribute, Diagnostics, Object, Path, Raw, Shape, Type};
+use tfplugin::{Attribute, Diagnostics, Object, Path, Raw, Rule, Shape, Type, rule_at};
 
 use super::{full, with};
+use crate::rule::{BOOTSTRAP, OBJECTS, REPLACE};
 use crate::workload::convert;
 use crate::workload::input::WorkloadInput;
 
@@ -139,30 +140,11 @@ fn of_the_vm() -> Vec<(&'static str, Json)> {
     ]
 }
 
-/// What is not rendered but still asks for a bootstrap: the machine may be another one. What
-/// the proxy runs as and from is no file of the bundle, a coordinate is where the files go, and an archive how.
-const NOT_RENDERED: [&str; 10] = [
-    "triggers",
-    "ssh.host",
-    "bundle.path",
-    "bundle.token_version",
-    "proxy.runtime",
-    "proxy.image",
-    "proxy.pull_policy",
-    "proxy.version",
-    "proxy.install.url",
-    "proxy.install.sha256",
-];
-
 #[test]
 fn every_leaf_has_another_value_to_try() {
     let mut leaves = BTreeSet::new();
-    collect(
-        &<WorkloadInput as Object<Effect>>::attributes(),
-        "",
-        &mut leaves,
-    );
-    let attributes = <WorkloadInput as Object<Effect>>::attributes();
+    collect(&<WorkloadInput as Object>::attributes(), "", &mut leaves);
+    let attributes = <WorkloadInput as Object>::attributes();
     let tried: BTreeSet<String> = others()
         .iter()
         .map(|(pointer, _)| attribute_path(&attributes, pointer))
@@ -175,23 +157,23 @@ fn the_rule_of_every_attribute_is_what_rendering_shows() {
     for (pointer, other) in others() {
         let before = sample(pointer);
         let after = with(before.clone(), pointer, other);
-        let attributes = <WorkloadInput as Object<Effect>>::attributes();
+        let attributes = <WorkloadInput as Object>::attributes();
         let at = attribute_path(&attributes, pointer);
-        let rule = rule(&attributes, &at);
+        let rule = rule(&attributes, pointer);
         let (old, new) = (rendered(&before), rendered(&after));
         let bundle_differs = old.bundle.digest() != new.bundle.digest();
         let objects_differ = old.objects() != new.objects();
-        let asks = rule >= Effect::Rebootstrap && !NOT_RENDERED.contains(&at.as_str());
+        let asks = rule == BOOTSTRAP || rule == REPLACE;
         assert_eq!(
             bundle_differs, asks,
             "{at}: the rule is {rule:?}, the bundle says otherwise"
         );
         assert!(
-            !objects_differ || rule >= Effect::Objects,
+            !objects_differ || rule.rank >= OBJECTS.rank,
             "{at}: the rule is {rule:?}, but the objects differ"
         );
         assert!(
-            objects_differ || rule != Effect::Objects,
+            objects_differ || rule != OBJECTS,
             "{at}: the rule is {rule:?}, but the objects are the same"
         );
     }
@@ -253,7 +235,7 @@ fn checked(check: Json) -> Json {
 pub(super) fn rendered(config: &Json) -> mesh::Desired {
     let raw = raw(config);
     let mut problems = Diagnostics::none();
-    let input = <WorkloadInput as Shape<Effect>>::read(&raw, &Path::root(), &mut problems).unwrap();
+    let input = <WorkloadInput as Shape>::read(&raw, &Path::root(), &mut problems).unwrap();
     assert!(problems.is_empty(), "{problems:?}");
     mesh::render(&convert::workload(&input).unwrap(), &facts()).unwrap()
 }
@@ -296,7 +278,7 @@ pub(super) fn facts() -> Facts {
     }
 }
 
-pub(super) fn collect(attributes: &[Attribute<Effect>], at: &str, found: &mut BTreeSet<String>) {
+pub(super) fn collect(attributes: &[Attribute], at: &str, found: &mut BTreeSet<String>) {
     for attribute in attributes {
         let at = if at.is_empty() {
             attribute.name.to_owned()
@@ -310,7 +292,7 @@ pub(super) fn collect(attributes: &[Attribute<Effect>], at: &str, found: &mut BT
     }
 }
 
-fn innermost(ty: &Type<Effect>) -> &Type<Effect> {
+fn innermost(ty: &Type) -> &Type {
     match ty {
         Type::Map(inner) | Type::List(inner) | Type::Set(inner) => innermost(inner),
         ty => ty,
@@ -318,7 +300,7 @@ fn innermost(ty: &Type<Effect>) -> &Type<Effect> {
 }
 
 /// Returns the attributes on the way of a pointer, without the keys of maps.
-pub(super) fn attribute_path(attributes: &[Attribute<Effect>], pointer: &str) -> String {
+pub(super) fn attribute_path(attributes: &[Attribute], pointer: &str) -> String {
     let mut attributes = attributes.to_vec();
     let mut path = vec![];
     for step in pointer.split('/').skip(1) {
@@ -336,14 +318,12 @@ pub(super) fn attribute_path(attributes: &[Attribute<Effect>], pointer: &str) ->
     path.join(".")
 }
 
-pub(super) fn rule(attributes: &[Attribute<Effect>], at: &str) -> Effect {
-    let (name, rest) = at.split_once('.').unwrap_or((at, ""));
-    let attribute = attributes
-        .iter()
-        .find(|attribute| attribute.name == name)
-        .unwrap();
-    match (innermost(&attribute.ty), rest) {
-        (Type::Object(inner), rest) if !rest.is_empty() => rule(inner, rest),
-        _ => attribute.effect,
+/// Returns the rule of the attribute that a pointer leads to, whether its value may be shown or not.
+pub(super) fn rule(attributes: &[Attribute], pointer: &str) -> Rule {
+    let at = Path::from(pointer.trim_start_matches('/').replace('/', "."));
+    let rule = rule_at(attributes, &at).unwrap();
+    Rule {
+        hides: false,
+        ..rule
     }
 }

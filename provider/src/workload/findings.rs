@@ -3,21 +3,14 @@
 use mesh::drift::Line;
 use mesh::names::Id;
 use mesh::{Cause, Drift, ObservedObjects, ObservedVm, Problem, Workload, plain, source};
-use tfplugin::Value;
+use tfplugin::{Object as _, Value, rule_at};
 
+use super::input::WorkloadInput;
 use super::join::UNFINISHED;
 use super::output::WorkloadOutput;
 use super::plan::drift;
+use crate::rule;
 
-/// Attributes of which a change leaves the bundle's files as they are.
-const UNSEEN: [&str; 6] = [
-    "triggers",
-    "proxy.version",
-    "proxy.install",
-    "proxy.runtime",
-    "proxy.image",
-    "proxy.pull_policy",
-];
 /// Where the mesh config holds variables.
 const METADATA: &str = "defaultConfig.proxyMetadata.";
 /// Lines that state keeps of one cause.
@@ -107,7 +100,8 @@ pub(crate) fn keep_held(lines: &mut Vec<String>, output: &WorkloadOutput, same: 
         let Some(at) = held_edit(&line) else {
             continue;
         };
-        if !same || UNSEEN.iter().any(|unseen| at.starts_with(unseen)) {
+        let rule = rule_at(&WorkloadInput::attributes(), &at.into());
+        if !same || rule.is_some_and(rule::is_unseen) {
             add(lines, line);
         }
     }

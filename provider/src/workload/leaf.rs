@@ -10,13 +10,13 @@ use tfplugin::{Diagnostic, Diagnostics, Path, Raw, Shape, Type};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct PortNumber(pub(crate) Port);
 
-impl<E> Shape<E> for PortNumber {
-    fn ty() -> Type<E> {
+impl Shape for PortNumber {
+    fn ty() -> Type {
         Type::Number
     }
 
     fn read(raw: &Raw, at: &Path, problems: &mut Diagnostics) -> Option<Self> {
-        let number = <u16 as Shape<E>>::read(raw, at, problems)?;
+        let number = <u16 as Shape>::read(raw, at, problems)?;
         Port::try_from(number)
             .map(Self)
             .map_err(|err| {
@@ -26,7 +26,7 @@ impl<E> Shape<E> for PortNumber {
     }
 
     fn write(&self) -> Raw {
-        <u16 as Shape<E>>::write(&self.0.get())
+        <u16 as Shape>::write(&self.0.get())
     }
 }
 

@@ -32,11 +32,11 @@ mod stage;
 mod update;
 
 use mesh::Effect;
-use tfplugin::{Diagnostics, Done, Import, ImportId, Paths, Planned, Resource, Stage};
+use tfplugin::{Diagnostics, Done, Import, ImportId, Paths, Planned, Resource, Rule, Stage};
 use tokio::time::Instant;
 
 use crate::context::Context;
-use crate::{diagnose, ssh};
+use crate::{diagnose, rule, ssh};
 use input::WorkloadInput;
 use output::WorkloadOutput;
 
@@ -45,16 +45,14 @@ pub(crate) struct VmWorkload;
 
 impl Resource for VmWorkload {
     const NAME: &'static str = "mesh_vm_workload";
-    const REPLACES: Effect = Effect::Replace;
     const IDENTITY: &'static [&'static str] = &["namespace", "name"];
 
-    type Effect = Effect;
     type Input = WorkloadInput;
     type Output = WorkloadOutput;
     type Context = Context;
 
-    fn tells(effect: Effect) -> &'static str {
-        match effect {
+    fn tells(rule: Rule) -> &'static str {
+        match rule::effect(rule) {
             Effect::Nothing => "",
             Effect::Objects => "Changing it updates the mesh objects only.",
             Effect::Rebootstrap => "Changing it bootstraps the VM again, in place.",

@@ -9,14 +9,14 @@ use super::leaf::OnDestroy;
 use super::output::{DriftOutput, WorkloadOutput};
 use super::planned;
 use crate::diagnose::coded;
-use crate::ssh;
+use crate::{rule, ssh};
 
 /// Decides what an update does. The apply decides by the same edits again.
 pub(crate) fn change(
     prior: &WorkloadInput,
     output: &WorkloadOutput,
     next: &WorkloadInput,
-    edits: &[Changed<Effect>],
+    edits: &[Changed],
 ) -> Change {
     let mut edits: Vec<Edit> = edits.iter().map(edit).collect();
     if prior.ssh.is_null() != next.ssh.is_null() {
@@ -28,6 +28,7 @@ pub(crate) fn change(
         edits.push(Edit {
             at: "ssh".into(),
             effect: Effect::Rebootstrap,
+            cause: None,
             text: Some(text.into()),
         });
     }
@@ -75,33 +76,12 @@ pub(crate) fn held_output(held: Option<Vec<String>>) -> Value<DriftOutput> {
     drift.map_or(Value::Unknown, drift_output)
 }
 
-/// Attributes whose values the user may hold secret. Terraform hides a sensitive value in its own
-/// attribute, but not in the reasons that are computed of it.
-const PRIVATE: [&str; 7] = [
-    "env",
-    "triggers",
-    "proxy.install.url",
-    "proxy.config",
-    "health_check.exec",
-    "health_check.http.headers",
-    "health_check.http.path",
-];
-
-fn edit(changed: &Changed<Effect>) -> Edit {
-    let at = changed.at.to_string();
-    let is_private = PRIVATE.iter().any(|private| {
-        at.strip_prefix(private)
-            .is_some_and(|rest| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_'))
-    });
-    let text = changed.text();
+fn edit(changed: &Changed) -> Edit {
     Edit {
-        text: if is_private {
-            text.map(|_| "changed".into())
-        } else {
-            text
-        },
-        effect: changed.effect,
-        at,
+        at: changed.at.to_string(),
+        effect: rule::effect(changed.rule),
+        cause: rule::cause(changed.rule),
+        text: changed.text(),
     }
 }
 
@@ -114,7 +94,7 @@ pub(super) fn created(next: &WorkloadInput) -> Planned<WorkloadOutput> {
             (Value::Known(_), _) | (_, Value::Known(_)) => Value::Known(vec!["created".into()]),
             _ => Value::Unknown,
         },
-        ..all_unknown::<Effect, _>()
+        ..all_unknown()
     };
     Planned::new(as_reached(output, next))
 }
@@ -137,7 +117,7 @@ pub(super) fn updated(
     prior: &WorkloadInput,
     output: &WorkloadOutput,
     next: &WorkloadInput,
-    edits: &[Changed<Effect>],
+    edits: &[Changed],
 ) -> Planned<WorkloadOutput> {
     let change = change(prior, output, next, edits);
     let held = change.held.as_deref().unwrap_or_default();
@@ -156,7 +136,7 @@ pub(super) fn updated(
 pub(super) fn outcome(
     output: &WorkloadOutput,
     next: &WorkloadInput,
-    edits: &[Changed<Effect>],
+    edits: &[Changed],
     change: Change,
 ) -> WorkloadOutput {
     if change.effect == Effect::Nothing {

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeSet;
 
+use mesh::Source;
 use mesh::names::SpiffeId;
-use mesh::{Effect, Source};
 use tfplugin::{Diagnostic, Raw, Value, filled, unknown_where};
 
 use super::convert;
@@ -12,6 +12,7 @@ use super::facts;
 use super::input::WorkloadInput;
 use super::output::{WorkloadOutput, made_of};
 use crate::diagnose::coded;
+use crate::rule::BOOTSTRAP;
 
 /// Returns the outputs before a bootstrap: unknown is what is made of something that is touched, and what no bootstrap
 /// has written yet.
@@ -24,7 +25,7 @@ pub(super) fn before_bootstrap(
         let is_touched = made_of(attribute.name)
             .iter()
             .any(|of| touched.contains(of));
-        attribute.effect == Effect::Rebootstrap && (is_touched || *value == Raw::Null)
+        attribute.rule == BOOTSTRAP && (is_touched || *value == Raw::Null)
     });
     WorkloadOutput {
         spiffe_id: spiffe_id(&planned.trust_domain, next),
@@ -55,7 +56,7 @@ pub(super) fn kept(
     planned: &WorkloadOutput,
     reached: &WorkloadOutput,
 ) -> (WorkloadOutput, Option<Diagnostic>) {
-    let kept = filled::<Effect, _>(planned, reached);
+    let kept = filled(planned, reached);
     let lines = facts::drift(&kept, reached);
     let warning = (!lines.is_empty()).then(|| changed_meanwhile(&lines));
     (kept, warning)

@@ -1,6 +1,5 @@
 //! An update as the framework hands it over, and what it means for the VM that the workload was on.
 
-use mesh::Effect;
 use tfplugin::Changed;
 
 use super::findings;
@@ -13,7 +12,7 @@ pub(super) struct Update<'a> {
     pub(super) prior: &'a WorkloadInput,
     pub(super) output: &'a WorkloadOutput,
     pub(super) next: &'a WorkloadInput,
-    pub(super) edits: &'a [Changed<Effect>],
+    pub(super) edits: &'a [Changed],
 }
 
 impl Update<'_> {

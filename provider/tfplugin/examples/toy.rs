@@ -3,36 +3,30 @@
 use std::process::ExitCode;
 
 use tfplugin::{
-    Diagnostics, Done, Paths, Planned, Provider, Registration, Resource, Stage, Value, object,
-    resource,
+    Diagnostics, Done, Paths, Planned, Provider, Registration, Resource, Rule, Stage, Value,
+    object, resource,
 };
 use tokio::time::Instant;
 
-/// What a change of an attribute does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Effect {
-    Nothing,
-    Update,
-    Replace,
-}
+const UPDATE: Rule = Rule::new(1);
 
 object! {
     /// A note.
-    struct NoteInput: Effect {
+    struct NoteInput {
         /// What it says.
-        Required text: String => Update,
+        Required text: String => UPDATE,
         /// What nobody shall see.
-        Secret password: String => Update,
+        Secret password: String => UPDATE,
         /// What goes wrong while it is written: `hang` or `panic`.
-        Optional fault: String => Nothing,
+        Optional fault: String,
     }
 }
 
 object! {
     /// Who wrote the note.
-    struct NoteOutput: Effect {
+    struct NoteOutput {
         /// Id of the process that wrote it last.
-        Computed writer: u32 => Update,
+        Computed writer: u32 => UPDATE,
     }
 }
 
@@ -40,14 +34,12 @@ struct Note;
 
 impl Resource for Note {
     const NAME: &'static str = "toy_note";
-    const REPLACES: Effect = Effect::Replace;
 
-    type Effect = Effect;
     type Input = NoteInput;
     type Output = NoteOutput;
     type Context = ();
 
-    fn tells(_: Effect) -> &'static str {
+    fn tells(_: Rule) -> &'static str {
         ""
     }
 
@@ -91,9 +83,9 @@ impl Resource for Note {
 
 object! {
     /// The provider of notes.
-    struct Config: Effect {
+    struct Config {
         /// Who writes.
-        Optional author: String => Nothing,
+        Optional author: String,
     }
 }
 
@@ -102,7 +94,6 @@ struct Toy;
 impl Provider for Toy {
     const ADDRESS: &'static str = "registry.terraform.io/test/toy";
 
-    type Effect = Effect;
     type Config = Config;
     type Context = ();
 

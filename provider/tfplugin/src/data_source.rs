@@ -1,6 +1,7 @@
 //! Data sources: what the provider looks up, and nothing of which it changes.
 
 use std::future::Future;
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
@@ -24,12 +25,10 @@ pub trait DataSource: Send + Sync + 'static {
     /// How long a read may take unless the attribute `timeouts` says otherwise; only `read` counts.
     const LIMITS: Limits = Limits::DEFAULT;
 
-    /// What a change of an attribute does, as the objects that it shares with resources declare it.
-    type Effect: Copy + Send + Sync + 'static;
     /// What the user writes.
-    type Input: Object<Self::Effect> + Send + Sync;
+    type Input: Object + Send + Sync;
     /// What the provider finds out: every attribute is `Computed`.
-    type Output: Object<Self::Effect> + Send;
+    type Output: Object + Send;
     /// What the configured provider hands to its data sources.
     type Context: Send + Sync + 'static;
 
@@ -69,6 +68,7 @@ pub struct DataRegistration<C>(pub(crate) Arc<dyn ServedData<C>>);
 pub fn data_source<D: DataSource>() -> DataRegistration<D::Context> {
     DataRegistration(Arc::new(TypedData::<D> {
         shape: StateShape::new(D::Input::attributes(), &D::Output::attributes()),
+        of: PhantomData,
     }))
 }
 
@@ -89,7 +89,8 @@ pub(crate) trait ServedData<C>: Send + Sync {
 }
 
 struct TypedData<D: DataSource> {
-    shape: StateShape<D::Effect>,
+    shape: StateShape,
+    of: PhantomData<fn() -> D>,
 }
 
 impl<D: DataSource> ServedData<D::Context> for TypedData<D> {
@@ -102,7 +103,7 @@ impl<D: DataSource> ServedData<D::Context> for TypedData<D> {
     }
 
     fn schema(&self) -> wire::Schema {
-        schema::of_sides::<D::Effect, D::Input, D::Output>(|_| "")
+        schema::of_sides::<D::Input, D::Output>(|_| "")
     }
 
     fn faults(&self) -> Vec<String> {
@@ -120,7 +121,7 @@ impl<D: DataSource> ServedData<D::Context> for TypedData<D> {
         stop: CancellationToken,
     ) -> BoxFuture<'a, (Raw, Diagnostics)> {
         Box::pin(async move {
-            let input = match input::<D::Effect, D::Input>(config) {
+            let input = match input::<D::Input>(config) {
                 Ok(input) => input,
                 Err(told) => return (Raw::Null, told),
             };
@@ -134,8 +135,8 @@ impl<D: DataSource> ServedData<D::Context> for TypedData<D> {
 }
 
 /// Checks a configuration: what each value is, then what `check` says.
-pub(crate) fn validated<E, I: Object<E>>(
-    shape: &StateShape<E>,
+pub(crate) fn validated<I: Object>(
+    shape: &StateShape,
     config: &Raw,
     check: fn(&I, &Paths) -> Diagnostics,
 ) -> Diagnostics {
@@ -148,7 +149,7 @@ pub(crate) fn validated<E, I: Object<E>>(
 }
 
 /// Reads a configuration that was validated.
-pub(crate) fn input<E, I: Object<E>>(config: &Raw) -> Result<I, Diagnostics> {
+pub(crate) fn input<I: Object>(config: &Raw) -> Result<I, Diagnostics> {
     let mut told = Diagnostics::none();
     let input = I::read(config, &Path::root(), &mut told);
     input.filter(|_| !told.has_error()).ok_or(told)

@@ -1,6 +1,6 @@
 //! What is declared of an attribute and of an object, and what a typed view of a value can do.
 
-use crate::{Diagnostics, Kind, Path, Raw};
+use crate::{Diagnostics, Kind, Path, Raw, Rule, Step};
 
 /// Who writes an attribute. There is none that both sides write: see the crate's documentation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,9 +15,9 @@ pub enum Mode {
     Computed,
 }
 
-/// The type of an attribute; `E` is what a change of an attribute does.
+/// The type of an attribute.
 #[derive(Clone, Debug)]
-pub enum Type<E> {
+pub enum Type {
     /// Text.
     Text,
     /// A number.
@@ -27,16 +27,16 @@ pub enum Type<E> {
     /// Any type.
     Dynamic,
     /// A list.
-    List(Box<Type<E>>),
+    List(Box<Type>),
     /// A set: no order, no duplicates.
-    Set(Box<Type<E>>),
+    Set(Box<Type>),
     /// A map.
-    Map(Box<Type<E>>),
+    Map(Box<Type>),
     /// An object with attributes of its own.
-    Object(Vec<Attribute<E>>),
+    Object(Vec<Attribute>),
 }
 
-impl<E> Type<E> {
+impl Type {
     /// Returns the type as the wire has it.
     pub fn kind(&self) -> Kind {
         match self {
@@ -53,7 +53,7 @@ impl<E> Type<E> {
 }
 
 /// Returns the type of an object with these attributes.
-pub fn kind_of<E>(attributes: &[Attribute<E>]) -> Kind {
+pub fn kind_of(attributes: &[Attribute]) -> Kind {
     Kind::Object(
         attributes
             .iter()
@@ -62,25 +62,45 @@ pub fn kind_of<E>(attributes: &[Attribute<E>]) -> Kind {
     )
 }
 
+/// Returns the rule of the innermost attribute at a path; `None` if there is none.
+pub fn rule_at(attributes: &[Attribute], at: &Path) -> Option<Rule> {
+    in_object(attributes, at.steps())
+}
+
+fn in_object(attributes: &[Attribute], steps: &[Step]) -> Option<Rule> {
+    let (first, rest) = steps.split_first()?;
+    let name = first.text();
+    let attribute = attributes.iter().find(|attribute| attribute.name == name)?;
+    below(&attribute.ty, rest).or(Some(attribute.rule))
+}
+
+fn below(ty: &Type, steps: &[Step]) -> Option<Rule> {
+    match ty {
+        Type::Object(attributes) => in_object(attributes, steps),
+        Type::Map(inner) | Type::List(inner) | Type::Set(inner) => below(inner, steps.get(1..)?),
+        Type::Text | Type::Number | Type::Bool | Type::Dynamic => None,
+    }
+}
+
 /// An attribute of an object.
 #[derive(Clone, Debug)]
-pub struct Attribute<E> {
+pub struct Attribute {
     /// Its name.
     pub name: &'static str,
     /// Who writes it.
     pub mode: Mode,
     /// Its type.
-    pub ty: Type<E>,
-    /// What a change of it does; for a computed one: from which effect on it is unknown in a plan.
-    pub effect: E,
+    pub ty: Type,
+    /// What a change of it does; for a computed one: from which rank on it is unknown in a plan.
+    pub rule: Rule,
     /// Its documentation, as Markdown, with a space at the start of each line as in the source.
     pub doc: &'static str,
 }
 
 /// A Rust type that is the typed view of a value of Terraform.
-pub trait Shape<E>: Sized {
+pub trait Shape: Sized {
     /// Returns the type in a schema.
-    fn ty() -> Type<E>;
+    fn ty() -> Type;
 
     /// Reads a value, tells every problem in it and goes on behind each.
     ///
@@ -92,10 +112,10 @@ pub trait Shape<E>: Sized {
 }
 
 /// A declared object; [`object!`](crate::object!) writes the implementation.
-pub trait Object<E>: Shape<E> {
+pub trait Object: Shape {
     /// Its documentation, as Markdown.
     const DOC: &'static str;
 
     /// Returns the attributes, in the order of the declaration.
-    fn attributes() -> Vec<Attribute<E>>;
+    fn attributes() -> Vec<Attribute>;
 }

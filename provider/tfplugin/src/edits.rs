@@ -2,15 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use crate::{Attribute, Mode, Path, Raw, Type};
+use crate::{Attribute, Mode, Path, Raw, Rule, Type};
 
 /// A changed leaf.
 #[derive(Clone, PartialEq)]
-pub struct Changed<E> {
+pub struct Changed {
     /// Where.
     pub at: Path,
     /// What the change does: the rule of the innermost attribute around the leaf.
-    pub effect: E,
+    pub rule: Rule,
     /// What was there; null if nothing was.
     pub before: Raw,
     /// What shall be there.
@@ -18,10 +18,10 @@ pub struct Changed<E> {
     secret: bool,
 }
 
-impl<E> Changed<E> {
+impl Changed {
     /// Returns `v1 -> v2`, with `unset` for null and long values shortened; `None` while a side is unknown.
     ///
-    /// A secret attribute shows no value.
+    /// A secret attribute, and one whose rule hides it, shows no value.
     pub fn text(&self) -> Option<String> {
         if self.before.has_unknown() || self.after.has_unknown() {
             return None;
@@ -29,14 +29,17 @@ impl<E> Changed<E> {
         if self.secret {
             return Some("(sensitive) changed".to_owned());
         }
+        if self.rule.hides {
+            return Some("changed".to_owned());
+        }
         Some(format!("{} -> {}", short(&self.before), short(&self.after)))
     }
 }
 
-impl<E: std::fmt::Debug> std::fmt::Debug for Changed<E> {
+impl std::fmt::Debug for Changed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let text = self.text().unwrap_or_else(|| "unknown".to_owned());
-        write!(f, "{} {text} ({:?})", self.at, self.effect)
+        write!(f, "{} {text} ({:?})", self.at, self.rule)
     }
 }
 
@@ -44,19 +47,23 @@ impl<E: std::fmt::Debug> std::fmt::Debug for Changed<E> {
 /// through maps key by key. Lists and sets change as a whole.
 ///
 /// An object or map that is unknown as a whole, or that changes between null and empty, is one change.
-pub fn edits<E: Copy>(attributes: &[Attribute<E>], before: &Raw, after: &Raw) -> Vec<Changed<E>> {
+pub fn edits(attributes: &[Attribute], before: &Raw, after: &Raw) -> Vec<Changed> {
     let mut found = vec![];
-    object(attributes, false, &Path::root(), before, after, &mut found);
+    let leaf = Leaf {
+        rule: Rule::NONE,
+        secret: false,
+    };
+    object(attributes, leaf, &Path::root(), before, after, &mut found);
     found
 }
 
-fn object<E: Copy>(
-    attributes: &[Attribute<E>],
-    secret: bool,
+fn object(
+    attributes: &[Attribute],
+    leaf: Leaf,
     at: &Path,
     before: &Raw,
     after: &Raw,
-    found: &mut Vec<Changed<E>>,
+    found: &mut Vec<Changed>,
 ) {
     for attribute in attributes
         .iter()
@@ -64,45 +71,34 @@ fn object<E: Copy>(
     {
         let (before, after) = (before.get(attribute.name), after.get(attribute.name));
         if before != after {
-            let rule = Rule {
-                effect: attribute.effect,
-                secret: secret || attribute.mode == Mode::Secret,
+            let own = attribute.rule;
+            let own = Leaf {
+                rule: if leaf.rule.hides { own.hidden() } else { own },
+                secret: leaf.secret || attribute.mode == Mode::Secret,
             };
-            value(
-                &attribute.ty,
-                rule,
-                &at.name(attribute.name),
-                before,
-                after,
-                found,
-            );
+            let at = at.name(attribute.name);
+            value(&attribute.ty, own, &at, before, after, found);
         }
     }
 }
 
+/// What holds for a leaf by all attributes around it.
 #[derive(Clone, Copy)]
-struct Rule<E> {
-    effect: E,
+struct Leaf {
+    rule: Rule,
     secret: bool,
 }
 
-fn value<E: Copy>(
-    ty: &Type<E>,
-    rule: Rule<E>,
-    at: &Path,
-    before: &Raw,
-    after: &Raw,
-    found: &mut Vec<Changed<E>>,
-) {
+fn value(ty: &Type, leaf: Leaf, at: &Path, before: &Raw, after: &Raw, found: &mut Vec<Changed>) {
     let known_before = found.len();
     match ty {
         _ if *before == Raw::Unknown || *after == Raw::Unknown => {}
-        Type::Object(attributes) => object(attributes, rule.secret, at, before, after, found),
+        Type::Object(attributes) => object(attributes, leaf, at, before, after, found),
         Type::Map(inner) => {
             for key in keys(before).union(&keys(after)) {
                 let (before, after) = (before.get(key), after.get(key));
                 if before != after {
-                    value(inner, rule, &at.key(*key), before, after, found);
+                    value(inner, leaf, &at.key(*key), before, after, found);
                 }
             }
         }
@@ -110,13 +106,12 @@ fn value<E: Copy>(
     }
     // Nothing below differs, but the values do: null against empty, or a leaf.
     if found.len() == known_before && before != after {
-        let Rule { effect, secret } = rule;
         found.push(Changed {
             at: at.clone(),
-            effect,
+            rule: leaf.rule,
             before: before.clone(),
             after: after.clone(),
-            secret,
+            secret: leaf.secret,
         });
     }
 }

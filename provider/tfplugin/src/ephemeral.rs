@@ -1,6 +1,7 @@
 //! Ephemeral resources: what is had for the time of one run, and is in no state and no plan.
 
 use std::future::Future;
+use std::marker::PhantomData;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
@@ -27,12 +28,10 @@ pub trait EphemeralResource: Send + Sync + 'static {
     /// How long a call may take; only `read` counts.
     const LIMITS: Limits = Limits::DEFAULT;
 
-    /// What a change of an attribute does, as the objects that it shares with resources declare it.
-    type Effect: Copy + Send + Sync + 'static;
     /// What the user writes.
-    type Input: Object<Self::Effect> + Send + Sync;
+    type Input: Object + Send + Sync;
     /// What the provider gives: every attribute is `Computed`.
-    type Output: Object<Self::Effect> + Send;
+    type Output: Object + Send;
     /// What the configured provider hands to it.
     type Context: Send + Sync + 'static;
 
@@ -84,6 +83,7 @@ pub struct EphemeralRegistration<C>(pub(crate) Arc<dyn ServedEphemeral<C>>);
 pub fn ephemeral_resource<R: EphemeralResource>() -> EphemeralRegistration<R::Context> {
     EphemeralRegistration(Arc::new(TypedEphemeral::<R> {
         shape: StateShape::new(R::Input::attributes(), &R::Output::attributes()),
+        of: PhantomData,
     }))
 }
 
@@ -112,7 +112,8 @@ pub(crate) trait ServedEphemeral<C>: Send + Sync {
 }
 
 struct TypedEphemeral<R: EphemeralResource> {
-    shape: StateShape<R::Effect>,
+    shape: StateShape,
+    of: PhantomData<fn() -> R>,
 }
 
 impl<R: EphemeralResource> ServedEphemeral<R::Context> for TypedEphemeral<R> {
@@ -125,7 +126,7 @@ impl<R: EphemeralResource> ServedEphemeral<R::Context> for TypedEphemeral<R> {
     }
 
     fn schema(&self) -> wire::Schema {
-        schema::of_sides::<R::Effect, R::Input, R::Output>(|_| "")
+        schema::of_sides::<R::Input, R::Output>(|_| "")
     }
 
     fn faults(&self) -> Vec<String> {
@@ -143,7 +144,7 @@ impl<R: EphemeralResource> ServedEphemeral<R::Context> for TypedEphemeral<R> {
         stop: CancellationToken,
     ) -> BoxFuture<'a, Result<(Raw, Lease), Diagnostics>> {
         Box::pin(async move {
-            let input = input::<R::Effect, R::Input>(config)?;
+            let input = input::<R::Input>(config)?;
             let work = Work::new("open", R::LIMITS.for_value(config).read, stop);
             let opened = within(&work, R::open(context, &input, work.deadline)).await?;
             Ok((beside(config, &opened.output.write()), opened.lease))

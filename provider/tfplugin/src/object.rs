@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::{Attribute, Diagnostics, Object, Path, Raw, Shape, Value};
 
 /// Reads an attribute of an object: what cannot be read counts as unknown, so that checks over it are skipped.
-pub fn field<E, T: Shape<E>>(
+pub fn field<T: Shape>(
     fields: &BTreeMap<String, Raw>,
     name: &'static str,
     at: &Path,
@@ -19,24 +19,24 @@ pub fn field<E, T: Shape<E>>(
 }
 
 /// Returns an object with every attribute unknown: what a new resource's output is in a plan.
-pub fn all_unknown<E, O: Object<E> + Clone + Default>() -> O {
+pub fn all_unknown<O: Object + Clone + Default>() -> O {
     unknown_where(&O::default(), |_, _| true)
 }
 
-/// Returns the object with every attribute unknown whose rule is at most the effect: the rest keeps its value.
+/// Returns the object with every attribute unknown whose rank is at most this one: the rest keeps its value.
 ///
-/// `Computed digest: String => Rebootstrap` is unknown from `Rebootstrap` on.
-pub fn unknown_from<E: Ord, O: Object<E> + Clone>(object: &O, effect: &E) -> O {
-    unknown_where(object, |attribute: &Attribute<E>, _| {
-        attribute.effect <= *effect
+/// `Computed digest: String => BOOTSTRAP` is unknown from the rank of `BOOTSTRAP` on.
+pub fn unknown_from<O: Object + Clone>(object: &O, rank: u8) -> O {
+    unknown_where(object, |attribute: &Attribute, _| {
+        attribute.rule.rank <= rank
     })
 }
 
 /// Returns the object with every attribute unknown that the rule picks, by its declaration and its value: the rest
 /// keeps its value.
-pub fn unknown_where<E, O: Object<E> + Clone>(
+pub fn unknown_where<O: Object + Clone>(
     object: &O,
-    is_unknown: impl Fn(&Attribute<E>, &Raw) -> bool,
+    is_unknown: impl Fn(&Attribute, &Raw) -> bool,
 ) -> O {
     let Raw::Map(mut fields) = object.write() else {
         return object.clone();
@@ -52,7 +52,7 @@ pub fn unknown_where<E, O: Object<E> + Clone>(
 }
 
 /// Returns the object with every attribute that is unknown taken from another one.
-pub fn filled<E, O: Object<E> + Clone>(object: &O, from: &O) -> O {
+pub fn filled<O: Object + Clone>(object: &O, from: &O) -> O {
     let (Raw::Map(mut fields), Raw::Map(known)) = (object.write(), from.write()) else {
         return object.clone();
     };
@@ -69,57 +69,59 @@ pub fn filled<E, O: Object<E> + Clone>(object: &O, from: &O) -> O {
 /// Declares an object once: struct, schema, documentation and what a change of each attribute does.
 ///
 /// ```
-/// # #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)] pub enum Effect { Nothing, Replace }
+/// # use tfplugin::Rule;
+/// const REPLACE: Rule = Rule::new(1).replacing();
 /// tfplugin::object! {
 ///     /// A bucket.
-///     pub struct BucketInput: Effect {
+///     pub struct BucketInput {
 ///         /// Name of the bucket.
-///         Required name: String => Replace,
+///         Required name: String => REPLACE,
 ///         /// Free text.
-///         Optional about: String => Nothing,
+///         Optional about: String,
 ///     }
 /// }
 /// ```
 ///
-/// Each field is a [`Value`] of the type named; the modes are those of [`Mode`](crate::Mode).
+/// Each field is a [`Value`] of the type named; the modes are those of [`Mode`](crate::Mode). An attribute without a
+/// [`Rule`](crate::Rule) has [`Rule::NONE`](crate::Rule::NONE).
 /// The struct is `Clone`, `Debug`, `PartialEq` and `Default` (all null).
 #[macro_export]
 macro_rules! object {
-    ($(#[doc = $about:literal])+ $vis:vis struct $Object:ident: $Effect:ident {
-        $( $(#[doc = $doc:literal])+ $mode:ident $field:ident: $ty:ty => $effect:ident, )+
+    ($(#[doc = $about:literal])+ $vis:vis struct $Object:ident {
+        $( $(#[doc = $doc:literal])+ $mode:ident $field:ident: $ty:ty $(=> $rule:expr)?, )+
     }) => {
         $(#[doc = $about])+
         #[derive(Clone, Debug, Default, PartialEq)]
         $vis struct $Object { $( $(#[doc = $doc])+ pub $field: $crate::Value<$ty>, )+ }
 
-        impl $crate::Object<$Effect> for $Object {
+        impl $crate::Object for $Object {
             const DOC: &'static str = concat!($($about, "\n"),+);
 
-            fn attributes() -> Vec<$crate::Attribute<$Effect>> {
+            fn attributes() -> Vec<$crate::Attribute> {
                 vec![ $( $crate::Attribute {
                     name: stringify!($field),
                     mode: $crate::Mode::$mode,
-                    ty: <$ty as $crate::Shape<$Effect>>::ty(),
-                    effect: $Effect::$effect,
+                    ty: <$ty as $crate::Shape>::ty(),
+                    rule: $crate::rule!($($rule)?),
                     doc: concat!($($doc, "\n"),+),
                 } ),+ ]
             }
         }
 
-        impl $crate::Shape<$Effect> for $Object {
-            fn ty() -> $crate::Type<$Effect> {
-                $crate::Type::Object(<Self as $crate::Object<$Effect>>::attributes())
+        impl $crate::Shape for $Object {
+            fn ty() -> $crate::Type {
+                $crate::Type::Object(<Self as $crate::Object>::attributes())
             }
 
             fn read(raw: &$crate::Raw, at: &$crate::Path, problems: &mut $crate::Diagnostics) -> Option<Self> {
                 let fields = $crate::fields(raw, at, problems)?;
-                Some(Self { $( $field: $crate::field::<$Effect, $ty>(fields, stringify!($field), at, problems), )+ })
+                Some(Self { $( $field: $crate::field::<$ty>(fields, stringify!($field), at, problems), )+ })
             }
 
             fn write(&self) -> $crate::Raw {
                 $crate::Raw::Map([ $( (
                     stringify!($field).to_owned(),
-                    <$crate::Value<$ty> as $crate::Shape<$Effect>>::write(&self.$field),
+                    <$crate::Value<$ty> as $crate::Shape>::write(&self.$field),
                 ) ),+ ].into())
             }
         }

@@ -7,10 +7,8 @@ pub trait Provider: Send + Sync + 'static {
     /// The address of its source: `registry.terraform.io/NAMESPACE/NAME`.
     const ADDRESS: &'static str;
 
-    /// What a change of an attribute does; no attribute of a provider block does anything.
-    type Effect: Copy + Send + Sync + 'static;
     /// The provider block.
-    type Config: Object<Self::Effect> + Send;
+    type Config: Object + Send;
     /// What a configured provider hands to its resources.
     type Context: Send + Sync + 'static;
 

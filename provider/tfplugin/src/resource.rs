@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, future::Future};
 
 use tokio::time::Instant;
 
-use crate::{Changed, Diagnostics, Done, Limits, Object, Paths};
+use crate::{Changed, Diagnostics, Done, Limits, Object, Paths, Rule};
 
 /// A kind of resource.
 ///
@@ -15,26 +15,21 @@ pub trait Resource: Send + Sync + 'static {
     /// The name of the type, with the provider's prefix: `mesh_vm_workload`.
     const NAME: &'static str;
 
-    /// The weakest effect that replaces the resource instead of updating it.
-    const REPLACES: Self::Effect;
-
     /// How long each operation may take unless the attribute `timeouts` says otherwise.
     const LIMITS: Limits = Limits::DEFAULT;
 
     /// The text attributes of the input that identify the resource, in the order of an import id.
     const IDENTITY: &'static [&'static str] = &[];
 
-    /// What a change of an attribute does, weakest first.
-    type Effect: Copy + Ord + Send + Sync + 'static;
     /// What the user writes.
-    type Input: Object<Self::Effect> + Clone + Send + Sync;
+    type Input: Object + Clone + Send + Sync;
     /// What the provider finds out: every attribute is `Computed`.
-    type Output: Object<Self::Effect> + Clone + Default + Send + Sync;
+    type Output: Object + Clone + Default + Send + Sync;
     /// What the configured provider hands to its resources.
     type Context: Send + Sync + 'static;
 
-    /// Returns the sentence that ends the description of each attribute of that effect; empty for none.
-    fn tells(effect: Self::Effect) -> &'static str;
+    /// Returns the sentence that ends the description of each attribute of that rule; empty for none.
+    fn tells(rule: Rule) -> &'static str;
 
     /// Checks a configuration: all problems at once, each with its path.
     ///
@@ -88,7 +83,7 @@ pub enum Stage<'a, R: Resource + ?Sized> {
         /// What the user wrote now.
         next: &'a R::Input,
         /// What differs between the two, leaf by leaf.
-        edits: Vec<Changed<R::Effect>>,
+        edits: Vec<Changed>,
     },
     /// It goes away.
     Delete {

@@ -5,19 +5,17 @@ use proto::tfplugin6::{
     schema::{Attribute as WireAttribute, Block, Object as WireObject, object::NestingMode},
 };
 
-use crate::{Attribute, Mode, Object, Type};
+use crate::{Attribute, Mode, Object, Rule, Type};
 
 /// Returns the schema of a resource or a data source: input and output side by side.
-pub(crate) fn of_sides<E: Copy, I: Object<E>, O: Object<E>>(
-    tells: fn(E) -> &'static str,
-) -> wire::Schema {
+pub(crate) fn of_sides<I: Object, O: Object>(tells: fn(Rule) -> &'static str) -> wire::Schema {
     let input = attributes(&I::attributes(), tells);
     let output = attributes(&O::attributes(), tells);
     schema(I::DOC, input.into_iter().chain(output).collect())
 }
 
 /// Returns the schema of a provider block.
-pub(crate) fn of_config<E: Copy, O: Object<E>>() -> wire::Schema {
+pub(crate) fn of_config<O: Object>() -> wire::Schema {
     schema(O::DOC, attributes(&O::attributes(), |_| ""))
 }
 
@@ -31,7 +29,7 @@ pub(crate) fn markdown(doc: &str) -> String {
 }
 
 /// Returns what is wrong with the declarations of two sides; nothing if they were tested once.
-pub(crate) fn faults<E>(input: &[Attribute<E>], output: &[Attribute<E>]) -> Vec<String> {
+pub(crate) fn faults(input: &[Attribute], output: &[Attribute]) -> Vec<String> {
     let mut faults = vec![];
     for (computed, declared) in [(false, input), (true, output)] {
         let mut wrong = vec![];
@@ -52,10 +50,7 @@ pub(crate) fn faults<E>(input: &[Attribute<E>], output: &[Attribute<E>]) -> Vec<
 }
 
 /// Returns what is wrong with the names that make an identity.
-pub(crate) fn faults_of_identity<E>(
-    identity: &[&'static str],
-    input: &[Attribute<E>],
-) -> Vec<String> {
+pub(crate) fn faults_of_identity(identity: &[&'static str], input: &[Attribute]) -> Vec<String> {
     let is_text = |name: &str| {
         input
             .iter()
@@ -67,7 +62,7 @@ pub(crate) fn faults_of_identity<E>(
         .collect()
 }
 
-fn not_of<E>(computed: bool, attributes: &[Attribute<E>], at: &str, wrong: &mut Vec<String>) {
+fn not_of(computed: bool, attributes: &[Attribute], at: &str, wrong: &mut Vec<String>) {
     for attribute in attributes {
         let name = format!("{at}{}", attribute.name);
         if (attribute.mode == Mode::Computed) != computed {
@@ -79,7 +74,7 @@ fn not_of<E>(computed: bool, attributes: &[Attribute<E>], at: &str, wrong: &mut 
     }
 }
 
-fn object_in<E>(ty: &Type<E>) -> Option<&[Attribute<E>]> {
+fn object_in(ty: &Type) -> Option<&[Attribute]> {
     match ty {
         Type::Object(attributes) => Some(attributes),
         Type::List(inner) | Type::Set(inner) | Type::Map(inner) => object_in(inner),
@@ -101,17 +96,14 @@ fn schema(doc: &str, attributes: Vec<WireAttribute>) -> wire::Schema {
     }
 }
 
-fn attributes<E: Copy>(
-    declared: &[Attribute<E>],
-    tells: fn(E) -> &'static str,
-) -> Vec<WireAttribute> {
+fn attributes(declared: &[Attribute], tells: fn(Rule) -> &'static str) -> Vec<WireAttribute> {
     declared
         .iter()
         .map(|attribute| write(attribute, tells))
         .collect()
 }
 
-fn write<E: Copy>(attribute: &Attribute<E>, tells: fn(E) -> &'static str) -> WireAttribute {
+fn write(attribute: &Attribute, tells: fn(Rule) -> &'static str) -> WireAttribute {
     let (r#type, nested_type) = match nested(&attribute.ty, tells) {
         Some(object) => (vec![], Some(object)),
         None => (attribute.ty.kind().to_json().to_string().into_bytes(), None),
@@ -119,7 +111,7 @@ fn write<E: Copy>(attribute: &Attribute<E>, tells: fn(E) -> &'static str) -> Wir
     let rule = if attribute.mode == Mode::Computed {
         ""
     } else {
-        tells(attribute.effect)
+        tells(attribute.rule)
     };
     WireAttribute {
         name: attribute.name.to_owned(),
@@ -139,7 +131,7 @@ fn write<E: Copy>(attribute: &Attribute<E>, tells: fn(E) -> &'static str) -> Wir
 
 /// Returns the nested attributes of a type that has some. Only one level of nesting has a form on the wire:
 /// a map of maps of objects is sent as a plain type, without documentation.
-fn nested<E: Copy>(ty: &Type<E>, tells: fn(E) -> &'static str) -> Option<WireObject> {
+fn nested(ty: &Type, tells: fn(Rule) -> &'static str) -> Option<WireObject> {
     let (nesting, inner) = match ty {
         Type::Object(inner) => (NestingMode::Single, inner),
         Type::List(ty) => (NestingMode::List, direct(ty)?),
@@ -153,7 +145,7 @@ fn nested<E: Copy>(ty: &Type<E>, tells: fn(E) -> &'static str) -> Option<WireObj
     })
 }
 
-fn direct<E>(ty: &Type<E>) -> Option<&Vec<Attribute<E>>> {
+fn direct(ty: &Type) -> Option<&Vec<Attribute>> {
     if let Type::Object(attributes) = ty {
         Some(attributes)
     } else {

@@ -90,8 +90,8 @@ pub fn fields<'a>(
     }
 }
 
-impl<E, T: Shape<E>> Shape<E> for Value<T> {
-    fn ty() -> Type<E> {
+impl<T: Shape> Shape for Value<T> {
+    fn ty() -> Type {
         T::ty()
     }
 
@@ -113,8 +113,8 @@ impl<E, T: Shape<E>> Shape<E> for Value<T> {
 }
 
 /// A value of any type, as it came.
-impl<E> Shape<E> for Raw {
-    fn ty() -> Type<E> {
+impl Shape for Raw {
+    fn ty() -> Type {
         Type::Dynamic
     }
 
@@ -127,8 +127,8 @@ impl<E> Shape<E> for Raw {
     }
 }
 
-impl<E> Shape<E> for String {
-    fn ty() -> Type<E> {
+impl Shape for String {
+    fn ty() -> Type {
         Type::Text
     }
 
@@ -141,8 +141,8 @@ impl<E> Shape<E> for String {
     }
 }
 
-impl<E> Shape<E> for SecretText {
-    fn ty() -> Type<E> {
+impl Shape for SecretText {
+    fn ty() -> Type {
         Type::Text
     }
 
@@ -155,8 +155,8 @@ impl<E> Shape<E> for SecretText {
     }
 }
 
-impl<E, T: FromStr<Err: Display> + Display> Shape<E> for Text<T> {
-    fn ty() -> Type<E> {
+impl<T: FromStr<Err: Display> + Display> Shape for Text<T> {
+    fn ty() -> Type {
         Type::Text
     }
 
@@ -172,8 +172,8 @@ impl<E, T: FromStr<Err: Display> + Display> Shape<E> for Text<T> {
     }
 }
 
-impl<E> Shape<E> for bool {
-    fn ty() -> Type<E> {
+impl Shape for bool {
+    fn ty() -> Type {
         Type::Bool
     }
 
@@ -191,8 +191,8 @@ impl<E> Shape<E> for bool {
 
 macro_rules! whole_number {
     ($($Type:ty),+) => { $(
-        impl<E> Shape<E> for $Type {
-            fn ty() -> Type<E> {
+        impl Shape for $Type {
+            fn ty() -> Type {
                 Type::Number
             }
 
@@ -213,8 +213,8 @@ macro_rules! whole_number {
 }
 whole_number!(u16, u32, u64, i64);
 
-impl<E> Shape<E> for f64 {
-    fn ty() -> Type<E> {
+impl Shape for f64 {
+    fn ty() -> Type {
         Type::Number
     }
 
@@ -234,8 +234,8 @@ impl<E> Shape<E> for f64 {
 }
 
 /// A list with an unknown element counts as unknown, since the places behind would shift.
-impl<E, T: Shape<E>> Shape<E> for Vec<T> {
-    fn ty() -> Type<E> {
+impl<T: Shape> Shape for Vec<T> {
+    fn ty() -> Type {
         Type::List(Box::new(T::ty()))
     }
 
@@ -248,8 +248,8 @@ impl<E, T: Shape<E>> Shape<E> for Vec<T> {
     }
 }
 
-impl<E, T: Shape<E> + Ord> Shape<E> for BTreeSet<T> {
-    fn ty() -> Type<E> {
+impl<T: Shape + Ord> Shape for BTreeSet<T> {
+    fn ty() -> Type {
         Type::Set(Box::new(T::ty()))
     }
 
@@ -263,8 +263,8 @@ impl<E, T: Shape<E> + Ord> Shape<E> for BTreeSet<T> {
 }
 
 /// Elements that are null, unknown or have a problem are left out; `BTreeMap<String, Value<T>>` keeps the first two.
-impl<E, K: Key, T: Shape<E>> Shape<E> for BTreeMap<K, T> {
-    fn ty() -> Type<E> {
+impl<K: Key, T: Shape> Shape for BTreeMap<K, T> {
+    fn ty() -> Type {
         Type::Map(Box::new(T::ty()))
     }
 
@@ -293,7 +293,7 @@ impl<E, K: Key, T: Shape<E>> Shape<E> for BTreeMap<K, T> {
     }
 }
 
-fn elements<E, T: Shape<E>>(
+fn elements<T: Shape>(
     noun: &str,
     raw: &Raw,
     at: &Path,

@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    Attribute, Diagnostics, Mode, Object, Path, Raw, Shape, Text, Type, Value, field, fields,
+    Attribute, Diagnostics, Mode, Object, Path, Raw, Rule, Shape, Text, Type, Value, field, fields,
 };
 
 /// How long each operation may take unless the user says otherwise.
@@ -63,15 +63,15 @@ pub struct Timeouts {
     pub delete: Value<Text<GoDuration>>,
 }
 
-impl<E: Default> Object<E> for Timeouts {
+impl Object for Timeouts {
     const DOC: &'static str = "How long each operation may take, as `30s`, `20m` or `1h30m`.";
 
-    fn attributes() -> Vec<Attribute<E>> {
+    fn attributes() -> Vec<Attribute> {
         let limit = |name, doc| Attribute {
             name,
             mode: Mode::Optional,
             ty: Type::Text,
-            effect: E::default(),
+            rule: Rule::NONE,
             doc,
         };
         vec![
@@ -86,14 +86,14 @@ impl<E: Default> Object<E> for Timeouts {
     }
 }
 
-impl<E: Default> Shape<E> for Timeouts {
-    fn ty() -> Type<E> {
+impl Shape for Timeouts {
+    fn ty() -> Type {
         Type::Object(Self::attributes())
     }
 
     fn read(raw: &Raw, at: &Path, problems: &mut Diagnostics) -> Option<Self> {
         let fields = fields(raw, at, problems)?;
-        let mut limit = |name| field::<E, Text<GoDuration>>(fields, name, at, problems);
+        let mut limit = |name| field::<Text<GoDuration>>(fields, name, at, problems);
         Some(Self {
             create: limit("create"),
             read: limit("read"),
@@ -112,7 +112,7 @@ impl<E: Default> Shape<E> for Timeouts {
         Raw::Map(
             limits
                 .into_iter()
-                .map(|(name, limit)| (name.to_owned(), Shape::<E>::write(limit)))
+                .map(|(name, limit)| (name.to_owned(), Shape::write(limit)))
                 .collect(),
         )
     }

@@ -38,20 +38,20 @@ pub(crate) type Importer<R> = for<'a> fn(
 
 /// A resource by its type.
 pub(crate) struct Typed<R: Resource> {
-    shape: OnceLock<StateShape<R::Effect>>,
+    shape: OnceLock<StateShape>,
     import: Option<Importer<R>>,
 }
 
 /// The two sides of a state.
-pub(crate) struct StateShape<E> {
-    pub(crate) input: Vec<Attribute<E>>,
+pub(crate) struct StateShape {
+    pub(crate) input: Vec<Attribute>,
     /// Names of what the provider finds out.
     output: Vec<&'static str>,
     pub(crate) kind: Kind,
 }
 
-impl<E> StateShape<E> {
-    pub(crate) fn new(input: Vec<Attribute<E>>, output: &[Attribute<E>]) -> Self {
+impl StateShape {
+    pub(crate) fn new(input: Vec<Attribute>, output: &[Attribute]) -> Self {
         let both = input.iter().chain(output);
         let kinds = both.map(|attribute| (attribute.name.to_owned(), attribute.ty.kind()));
         Self {
@@ -86,7 +86,7 @@ impl<R: Resource> Typed<R> {
         }
     }
 
-    pub(crate) fn shape(&self) -> &StateShape<R::Effect> {
+    pub(crate) fn shape(&self) -> &StateShape {
         self.shape
             .get_or_init(|| StateShape::new(R::Input::attributes(), &R::Output::attributes()))
     }
@@ -150,7 +150,7 @@ impl<R: Resource> Served<R::Context> for Typed<R> {
     }
 
     fn schema(&self) -> wire::Schema {
-        schema::of_sides::<R::Effect, R::Input, R::Output>(R::tells)
+        schema::of_sides::<R::Input, R::Output>(R::tells)
     }
 
     fn faults(&self) -> Vec<String> {
@@ -203,7 +203,7 @@ impl<R: Resource> Served<R::Context> for Typed<R> {
                 let edits = edits(&self.shape().input, prior, proposed);
                 replaces = edits
                     .iter()
-                    .filter(|edit| edit.effect >= R::REPLACES)
+                    .filter(|edit| edit.rule.replaces)
                     .map(|edit| edit.at.clone())
                     .collect();
                 Stage::Update {

@@ -7,6 +7,11 @@ fn edit(at: &str, effect: Effect, text: Option<&str>) -> Edit {
     Edit {
         at: at.into(),
         effect,
+        cause: match at {
+            "ssh" => None,
+            "triggers.vm" => Some(Cause::Machine),
+            _ => Some(Cause::Configuration),
+        },
         text: text.map(str::to_owned),
     }
 }

@@ -32,7 +32,7 @@ impl<P: Provider> Server<P> {
 
     pub(super) fn schemas(&self) -> wire::get_provider_schema::Response {
         let reply = wire::get_provider_schema::Response {
-            provider: Some(schema::of_config::<P::Effect, P::Config>()),
+            provider: Some(schema::of_config::<P::Config>()),
             server_capabilities: Some(CAPABILITIES),
             resource_schemas: self.each(|resource| resource.schema()),
             data_source_schemas: self

@@ -12,7 +12,7 @@ use tonic::Request;
 
 use crate::{
     faulty::FaultyToy,
-    toy::{Effect, ThingInput, ThingOutput, Toy, World},
+    toy::{ThingInput, ThingOutput, Toy, UPDATE, World},
 };
 
 fn text(text: &str) -> Raw {
@@ -34,7 +34,7 @@ fn map<const N: usize>(items: [(&str, Raw); N]) -> Raw {
 
 fn read(raw: &Raw) -> (ThingInput, String) {
     let mut problems = Diagnostics::none();
-    let input = <ThingInput as Shape<Effect>>::read(raw, &Path::root(), &mut problems).unwrap();
+    let input = <ThingInput as Shape>::read(raw, &Path::root(), &mut problems).unwrap();
     (
         input,
         problems
@@ -45,7 +45,7 @@ fn read(raw: &Raw) -> (ThingInput, String) {
 }
 
 fn check_edits(before: &Raw, after: &Raw, expected: &Expect) {
-    let found = edits(&<ThingInput as Object<Effect>>::attributes(), before, after);
+    let found = edits(&<ThingInput as Object>::attributes(), before, after);
     expected.assert_eq(
         &found
             .iter()
@@ -121,10 +121,7 @@ fn what_is_read_is_written_again() {
         ),
     ]);
     let (input, problems) = read(&raw);
-    assert_eq!(
-        (Shape::<Effect>::write(&input), problems),
-        (raw, String::new())
-    );
+    assert_eq!((Shape::write(&input), problems), (raw, String::new()));
 }
 
 #[test]
@@ -182,15 +179,15 @@ fn edits_are_leaves_with_the_innermost_rule() {
         &before,
         &after,
         &expect![[r#"
-            name unknown (Replace)
-            labels["app.kubernetes.io/name"] unset -> line\nbreak (Update)
-            labels.gone x -> unset (Update)
-            labels.version v1 -> v2 (Update)
-            ports["b c"].number unset -> 1 (Update)
-            ports.http.number 80 -> 81 (Update)
-            sizes [1] -> [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, … (Update)
-            password (sensitive) changed (Update)
-            fault unset -> warn (Nothing)
+            name unknown (Rule { rank: 2, replaces: true, topic: "", hides: false })
+            labels["app.kubernetes.io/name"] unset -> line\nbreak (Rule { rank: 1, replaces: false, topic: "", hides: false })
+            labels.gone x -> unset (Rule { rank: 1, replaces: false, topic: "", hides: false })
+            labels.version v1 -> v2 (Rule { rank: 1, replaces: false, topic: "", hides: false })
+            ports["b c"].number unset -> 1 (Rule { rank: 1, replaces: false, topic: "", hides: false })
+            ports.http.number 80 -> 81 (Rule { rank: 1, replaces: false, topic: "", hides: false })
+            sizes [1] -> [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, … (Rule { rank: 1, replaces: false, topic: "", hides: false })
+            password (sensitive) changed (Rule { rank: 1, replaces: false, topic: "", hides: false })
+            fault unset -> warn (Rule { rank: 0, replaces: false, topic: "", hides: false })
         "#]],
     );
 }
@@ -199,10 +196,10 @@ fn edits_are_leaves_with_the_innermost_rule() {
 fn null_against_empty_and_unknown_wholes_are_one_edit() {
     let before = map([("labels", Raw::Null), ("ports", map([]))]);
     let after = map([("labels", map([])), ("ports", Raw::Unknown)]);
-    let expected = expect![[r"
-        labels unset -> {} (Update)
-        ports unknown (Update)
-    "]];
+    let expected = expect![[r#"
+        labels unset -> {} (Rule { rank: 1, replaces: false, topic: "", hides: false })
+        ports unknown (Rule { rank: 1, replaces: false, topic: "", hides: false })
+    "#]];
     check_edits(&before, &after, &expected);
     check_edits(&after, &after, &expect![""]);
 }
@@ -214,7 +211,7 @@ fn an_effect_makes_the_outputs_of_weaker_rules_unknown() {
         revision: 1.into(),
         drift: vec![].into(),
     };
-    let planned = unknown_from(&output, &Effect::Update);
+    let planned = unknown_from(&output, UPDATE.rank);
     assert_eq!(
         planned,
         ThingOutput {
@@ -231,10 +228,9 @@ fn what_is_unknown_is_picked_by_declaration_and_value_and_filled_in_later() {
         revision: 1.into(),
         drift: Value::Null,
     };
-    let planned: ThingOutput =
-        unknown_where(&output, |attribute: &tfplugin::Attribute<Effect>, value| {
-            attribute.name == "revision" || *value == Raw::Null
-        });
+    let planned: ThingOutput = unknown_where(&output, |attribute: &tfplugin::Attribute, value| {
+        attribute.name == "revision" || *value == Raw::Null
+    });
     let expected = ThingOutput {
         revision: Value::Unknown,
         drift: Value::Unknown,
@@ -250,7 +246,7 @@ fn what_is_unknown_is_picked_by_declaration_and_value_and_filled_in_later() {
         id: planned.id.clone(),
         ..reached.clone()
     };
-    assert_eq!(filled::<Effect, _>(&planned, &reached), expected);
+    assert_eq!(filled(&planned, &reached), expected);
 }
 
 #[test]

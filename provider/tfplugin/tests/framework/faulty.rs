@@ -1,44 +1,43 @@
 //! A provider whose one resource is declared wrongly and whose plan panics.
 
 use tfplugin::{
-    Diagnostics, Done, Paths, Planned, Provider, Registration, Resource, Stage, object, resource,
+    Diagnostics, Done, Paths, Planned, Provider, Registration, Resource, Rule, Stage, object,
+    resource,
 };
 use tokio::time::Instant;
 
-use crate::toy::{Config, Effect, World};
+use crate::toy::{Config, World};
 
 /// Declared wrongly: a computed attribute in the input, a name on both sides.
 pub(crate) struct Faulty;
 
 object! {
     /// Wrong.
-    pub(crate) struct FaultyInput: Effect {
+    pub(crate) struct FaultyInput {
         /// Computed, but on the user's side.
-        Computed found: String => Nothing,
+        Computed found: String,
         /// On both sides.
-        Optional both: String => Nothing,
+        Optional both: String,
     }
 }
 
 object! {
     /// Wrong.
-    pub(crate) struct FaultyOutput: Effect {
+    pub(crate) struct FaultyOutput {
         /// On both sides.
-        Computed both: String => Nothing,
+        Computed both: String,
     }
 }
 
 impl Resource for Faulty {
     const NAME: &'static str = "toy_faulty";
-    const REPLACES: Effect = Effect::Replace;
     const IDENTITY: &'static [&'static str] = &["nothing"];
 
-    type Effect = Effect;
     type Input = FaultyInput;
     type Output = FaultyOutput;
     type Context = World;
 
-    fn tells(_: Effect) -> &'static str {
+    fn tells(_: Rule) -> &'static str {
         ""
     }
 
@@ -70,7 +69,6 @@ pub(crate) struct FaultyToy;
 impl Provider for FaultyToy {
     const ADDRESS: &'static str = "registry.terraform.io/test/faulty";
 
-    type Effect = Effect;
     type Config = Config;
     type Context = World;
 

@@ -5,25 +5,25 @@ use tfplugin::{
 };
 use tokio::time::Instant;
 
-use crate::toy::{Effect, Name, World};
+use crate::toy::{Name, World};
 
 object! {
     /// A key to a thing, for a while.
-    pub(crate) struct KeyInput: Effect {
+    pub(crate) struct KeyInput {
         /// The thing.
-        Required thing: Text<Name> => Nothing,
+        Required thing: Text<Name>,
         /// What goes wrong: `open`, `renew`, `close` or `panic`.
-        Optional fault: String => Nothing,
+        Optional fault: String,
     }
 }
 
 object! {
     /// The key.
-    pub(crate) struct KeyOutput: Effect {
+    pub(crate) struct KeyOutput {
         /// Its secret.
-        Computed secret: String => Nothing,
+        Computed secret: String,
         /// Nobody's.
-        Computed nothing: String => Nothing,
+        Computed nothing: String,
     }
 }
 
@@ -33,7 +33,6 @@ pub(crate) struct Key;
 impl EphemeralResource for Key {
     const NAME: &'static str = "toy_key";
 
-    type Effect = Effect;
     type Input = KeyInput;
     type Output = KeyOutput;
     type Context = World;

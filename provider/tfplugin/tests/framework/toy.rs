@@ -8,8 +8,8 @@ use std::{
 
 use tfplugin::{
     Changed, DataRegistration, DataSource, Diagnostic, Diagnostics, Done, EphemeralRegistration,
-    Found, Import, ImportId, Limits, Paths, Planned, Provider, Registration, Resource, Stage, Text,
-    Timeouts, Value, all_unknown, data_source, ephemeral_resource, importable, object,
+    Found, Import, ImportId, Limits, Paths, Planned, Provider, Registration, Resource, Rule, Stage,
+    Text, Timeouts, Value, all_unknown, data_source, ephemeral_resource, importable, object,
     unknown_from,
 };
 use tokio::{sync::Notify, time::Instant};
@@ -17,21 +17,16 @@ use tokio::{sync::Notify, time::Instant};
 use crate::key::Key;
 
 /// What a change of a toy's attribute does.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Effect {
-    #[default]
-    Nothing,
-    Update,
-    Replace,
-}
+pub(crate) const UPDATE: Rule = Rule::new(1);
+pub(crate) const REPLACE: Rule = Rule::new(2).replacing();
 
 object! {
     /// A port of a thing.
-    pub(crate) struct Port: Effect {
+    pub(crate) struct Port {
         /// Its number.
-        Required number: u16 => Update,
+        Required number: u16 => UPDATE,
         /// Its protocol.
-        Optional protocol: String => Update,
+        Optional protocol: String => UPDATE,
     }
 }
 
@@ -39,36 +34,36 @@ object! {
     /// A thing of the world.
     ///
     /// It has labels.
-    pub(crate) struct ThingInput: Effect {
+    pub(crate) struct ThingInput {
         /// Name of the thing, a whole number of letters.
-        Required name: Text<Name> => Replace,
+        Required name: Text<Name> => REPLACE,
         /// Labels.
         /// Keys may have dots.
-        Optional labels: BTreeMap<String, String> => Update,
+        Optional labels: BTreeMap<String, String> => UPDATE,
         /// Ports by name.
-        Optional ports: BTreeMap<String, Port> => Update,
+        Optional ports: BTreeMap<String, Port> => UPDATE,
         /// Sizes.
-        Optional sizes: Vec<u32> => Update,
+        Optional sizes: Vec<u32> => UPDATE,
         /// A share of any precision.
-        Optional share: Share => Nothing,
+        Optional share: Share,
         /// Not for eyes.
-        Secret password: String => Update,
+        Secret password: String => UPDATE,
         /// What goes wrong: `before`, `after`, `panic`, `hang`, `warn`, `keep`, `lose` or `read`.
-        Optional fault: String => Nothing,
+        Optional fault: String,
         /// Limits.
-        Optional timeouts: Timeouts => Nothing,
+        Optional timeouts: Timeouts,
     }
 }
 
 object! {
     /// What the world made of it.
-    pub(crate) struct ThingOutput: Effect {
+    pub(crate) struct ThingOutput {
         /// Its id.
-        Computed id: String => Replace,
+        Computed id: String => REPLACE,
         /// How often it was changed.
-        Computed revision: u64 => Update,
+        Computed revision: u64 => UPDATE,
         /// What differs from what should be.
-        Computed drift: Vec<String> => Replace,
+        Computed drift: Vec<String> => REPLACE,
     }
 }
 
@@ -98,8 +93,8 @@ impl std::fmt::Display for Name {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Share(tfplugin::Number);
 
-impl<E> tfplugin::Shape<E> for Share {
-    fn ty() -> tfplugin::Type<E> {
+impl tfplugin::Shape for Share {
+    fn ty() -> tfplugin::Type {
         tfplugin::Type::Number
     }
 
@@ -183,23 +178,21 @@ async fn suffer(world: &World, input: &ThingInput, moment: &str) -> Done {
 
 impl Resource for ThingResource {
     const NAME: &'static str = "toy_thing";
-    const REPLACES: Effect = Effect::Replace;
     const LIMITS: Limits = Limits {
         read: Duration::from_secs(3),
         ..Limits::DEFAULT
     };
     const IDENTITY: &'static [&'static str] = &["name"];
 
-    type Effect = Effect;
     type Input = ThingInput;
     type Output = ThingOutput;
     type Context = World;
 
-    fn tells(effect: Effect) -> &'static str {
-        match effect {
-            Effect::Nothing => "",
-            Effect::Update => "Changing it updates the thing.",
-            Effect::Replace => "Changing it replaces the thing.",
+    fn tells(rule: Rule) -> &'static str {
+        match rule {
+            UPDATE => "Changing it updates the thing.",
+            REPLACE => "Changing it replaces the thing.",
+            _ => "",
         }
     }
 
@@ -227,19 +220,16 @@ impl Resource for ThingResource {
                 Planned::new(ThingOutput {
                     id,
                     drift: vec![].into(),
-                    ..all_unknown::<Effect, _>()
+                    ..all_unknown()
                 })
             }
             Stage::Update { output, edits, .. } => {
-                let effect = edits
-                    .iter()
-                    .map(|edit| edit.effect)
-                    .max()
-                    .unwrap_or_default();
+                let is_edited = edits.iter().any(|edit| edit.rule.rank > 0);
                 let drifted = output.drift.known().is_some_and(|lines| !lines.is_empty());
-                let planned = match effect {
-                    Effect::Nothing if !drifted => ThingOutput::clone(output),
-                    effect => unknown_from(*output, &effect.clamp(Effect::Update, Effect::Update)),
+                let planned = if is_edited || drifted {
+                    unknown_from(*output, UPDATE.rank)
+                } else {
+                    ThingOutput::clone(output)
                 };
                 Planned::new(ThingOutput {
                     id: output.id.clone(),
@@ -321,7 +311,7 @@ fn changes(stage: &Stage<'_, ThingResource>) -> bool {
     };
     let edited = edits
         .iter()
-        .any(|edit: &Changed<Effect>| edit.effect >= Effect::Update);
+        .any(|edit: &Changed| edit.rule.rank >= UPDATE.rank);
     edited || output.drift.known().is_some_and(|lines| !lines.is_empty())
 }
 
@@ -348,21 +338,21 @@ impl Import for ThingResource {
 
 object! {
     /// Looks for things.
-    pub(crate) struct SearchInput: Effect {
+    pub(crate) struct SearchInput {
         /// The letters that a name begins with.
-        Required prefix: Text<Name> => Nothing,
+        Required prefix: Text<Name>,
         /// What goes wrong: `read`, `panic` or `warn`.
-        Optional fault: String => Nothing,
+        Optional fault: String,
     }
 }
 
 object! {
     /// What was found.
-    pub(crate) struct SearchOutput: Effect {
+    pub(crate) struct SearchOutput {
         /// Names of the things.
-        Computed names: Vec<String> => Nothing,
+        Computed names: Vec<String>,
         /// Nobody's.
-        Computed nothing: String => Nothing,
+        Computed nothing: String,
     }
 }
 
@@ -371,7 +361,6 @@ pub(crate) struct Search;
 impl DataSource for Search {
     const NAME: &'static str = "toy_search";
 
-    type Effect = Effect;
     type Input = SearchInput;
     type Output = SearchOutput;
     type Context = World;
@@ -414,9 +403,9 @@ impl DataSource for Search {
 
 object! {
     /// The toy provider.
-    pub(crate) struct Config: Effect {
+    pub(crate) struct Config {
         /// Which world: only `earth` exists.
-        Optional world: String => Nothing,
+        Optional world: String,
     }
 }
 
@@ -426,7 +415,6 @@ pub(crate) struct Toy(pub(crate) World);
 impl Provider for Toy {
     const ADDRESS: &'static str = "registry.terraform.io/test/toy";
 
-    type Effect = Effect;
     type Config = Config;
     type Context = World;
 

@@ -1,0 +1,40 @@
+//! What a change of an attribute does, and for what cause. Each attribute names one of these; there is no other list.
+
+use mesh::{Cause, Effect};
+use tfplugin::Rule;
+
+/// The mesh objects are applied; the VM is not touched.
+pub(crate) const OBJECTS: Rule = Rule::new(Effect::Objects as u8);
+/// The VM is bootstrapped again, with other files.
+pub(crate) const BOOTSTRAP: Rule = Rule::new(Effect::Rebootstrap as u8).topic("files");
+/// The VM is bootstrapped again, with the same files: what the proxy runs as and comes from is none of them.
+pub(crate) const PACKAGE: Rule = BOOTSTRAP.topic("package");
+/// The VM is bootstrapped again since it may be another machine, which a look at it would show.
+pub(crate) const MACHINE: Rule = BOOTSTRAP.topic("machine");
+/// The VM is bootstrapped again since the user says that it is another machine.
+pub(crate) const TRIGGER: Rule = BOOTSTRAP.topic("trigger");
+/// An archive is written, which is always what the user asks for.
+pub(crate) const ARCHIVE: Rule = BOOTSTRAP.topic("archive");
+/// The resource is replaced.
+pub(crate) const REPLACE: Rule = Rule::new(Effect::Replace as u8).replacing();
+
+/// Returns what a rule asks for.
+pub(crate) fn effect(rule: Rule) -> Effect {
+    let all = [Effect::Replace, Effect::Rebootstrap, Effect::Objects];
+    let found = all.into_iter().find(|effect| rule.rank >= *effect as u8);
+    found.unwrap_or(Effect::Nothing)
+}
+
+/// Returns the cause by which a bootstrap of this rule can be held back; `None` if it cannot be.
+pub(crate) fn cause(rule: Rule) -> Option<Cause> {
+    match rule.topic {
+        "files" | "package" => Some(Cause::Configuration),
+        "machine" | "trigger" => Some(Cause::Machine),
+        _ => None,
+    }
+}
+
+/// Tells whether only the edit itself tells of a change, since no look at the VM shows it.
+pub(crate) fn is_unseen(rule: Rule) -> bool {
+    matches!(rule.topic, "package" | "trigger")
+}
