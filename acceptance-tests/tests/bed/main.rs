@@ -3,6 +3,7 @@
 //! They need root and a bed: `cargo xtask test` brings one up; alone, see the message that they fail with.
 
 mod anywhere;
+mod between;
 mod broken_proxy;
 mod changes;
 mod cluster;
