@@ -22,6 +22,7 @@ mod fleet;
 mod health;
 mod hops;
 mod hostile;
+mod hostile_vm;
 mod import;
 mod interrupted;
 mod killed;

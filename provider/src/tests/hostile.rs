@@ -29,6 +29,21 @@ fn harmless(told: &Diagnostic) {
     assert!(told.summary.lines().count() == 1 && told.summary.len() < 100);
 }
 
+/// Lines of drift and diagnostics of the domain, reasons and paths of the framework: the same text looks the same.
+#[test]
+fn the_domain_and_the_framework_escape_alike() {
+    let all: String = ('\0'..=char::MAX).collect();
+    let escaped = mesh::plain::line(&all, usize::MAX);
+    assert!(escaped == tfplugin::plain::line(&all, usize::MAX));
+    assert!(mesh::plain::is_plain(&escaped, usize::MAX - 1));
+    for most in 0..20 {
+        for text in ["a\u{1b}\u{202e}b", "abcdefghijklmnopqrstuvwxyz", "\n\n"] {
+            let cut = mesh::plain::line(text, most);
+            assert_eq!(cut, tfplugin::plain::line(text, most), "{text:?} {most}");
+        }
+    }
+}
+
 static ENTRIES: cluster::Resource = cluster::Resource {
     group: "networking.istio.io",
     version: "v1",

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::{Attribute, Mode, Path, Raw, Rule, Type};
+use crate::{Attribute, Mode, Path, Raw, Rule, Type, plain};
 
 /// A changed leaf.
 #[derive(Clone, PartialEq)]
@@ -126,19 +126,24 @@ fn keys(raw: &Raw) -> BTreeSet<&str> {
 /// Returns the value as one line of bounded length.
 fn short(raw: &Raw) -> String {
     const LONGEST: usize = 60;
-    let text = raw.to_string();
-    let line: String = text
-        .chars()
-        .flat_map(|c| {
-            if c.is_control() {
-                c.escape_default().collect()
-            } else {
-                vec![c]
-            }
-        })
-        .collect();
-    if line.chars().count() <= LONGEST {
-        return line;
+    plain::line(&raw.to_string(), LONGEST)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_is_one_line_that_a_terminal_shows_and_does_not_obey() {
+        let deceit = "\u{1b}[2J\u{9b}31m\nError: lost\u{202e}txt.exe\u{200b}".repeat(1000);
+        let changed = Changed {
+            at: Path::root().name("triggers").key(&deceit),
+            rule: Rule::NONE,
+            before: Raw::Null,
+            after: Raw::Text(deceit),
+            secret: false,
+        };
+        let text = format!("{}: {}", changed.at, changed.text().unwrap());
+        assert_eq!(plain::line(&text, 600), text);
     }
-    line.chars().take(LONGEST - 1).chain(['…']).collect()
 }

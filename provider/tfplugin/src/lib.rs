@@ -16,6 +16,7 @@ mod edits;
 mod ephemeral;
 mod object;
 mod path;
+pub mod plain;
 mod provider;
 mod resource;
 mod rule;

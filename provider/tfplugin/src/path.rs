@@ -5,6 +5,11 @@ use std::{
     fmt::{self, Display, Formatter},
 };
 
+use crate::plain;
+
+/// Characters of a key that are shown: more than a label's key has.
+const LONGEST: usize = 400;
+
 /// One step of a [`Path`].
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Step {
@@ -146,7 +151,10 @@ impl Display for Path {
             match step {
                 Step::Name(name) => write!(f, "{dot}{name}")?,
                 Step::Key(key) if is_identifier(key) => write!(f, "{dot}{key}")?,
-                Step::Key(key) => write!(f, "[\"{}\"]", key.replace('"', "\\\""))?,
+                Step::Key(key) => {
+                    let key = plain::line(&key.replace('"', "\\\""), LONGEST);
+                    write!(f, "[\"{key}\"]")?;
+                }
                 Step::Index(index) => write!(f, "[{index}]")?,
             }
         }

@@ -3,7 +3,7 @@
 use proto::tfplugin6::{self as wire, attribute_path::step::Selector};
 
 use crate::{
-    Diagnostic, Diagnostics, Kind, Path, Raw, Severity, Step,
+    Diagnostic, Diagnostics, Kind, Path, Raw, Severity, Step, plain,
     value::{Malformed, json, msgpack},
 };
 
@@ -54,27 +54,10 @@ pub(crate) fn write_diagnostic(diagnostic: Diagnostic) -> wire::Diagnostic {
             Severity::Error => wire::diagnostic::Severity::Error.into(),
             Severity::Warning => wire::diagnostic::Severity::Warning.into(),
         },
-        summary: harmless(diagnostic.summary),
-        detail: harmless(diagnostic.detail),
+        summary: plain::lines(diagnostic.summary),
+        detail: plain::lines(diagnostic.detail),
         attribute: diagnostic.at.as_ref().map(write_path),
     }
-}
-
-/// Whatever a message quotes, a terminal shows it and obeys nothing in it.
-fn harmless(text: String) -> String {
-    let obeyed = |sign: char| sign.is_control() && sign != '\n';
-    if !text.contains(obeyed) {
-        return text;
-    }
-    let mut shown = String::new();
-    for sign in text.chars() {
-        if obeyed(sign) {
-            shown.extend(sign.escape_default());
-        } else {
-            shown.push(sign);
-        }
-    }
-    shown
 }
 
 /// Writes a path.

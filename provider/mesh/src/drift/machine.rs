@@ -197,7 +197,7 @@ fn intercepting_tables(vm: &ObservedVm) -> Vec<String> {
         plain(&words.join("/"))
     };
     let tables: BTreeSet<_> = vm.jumps.iter().filter(of_istio).map(table).collect();
-    tables.into_iter().collect()
+    tables.into_iter().take(MOST_JUMPS).collect()
 }
 
 /// Whether both jumps of `4/nat/PREROUTING/DOCKER/ISTIO_INBOUND` are there, the second one first.

@@ -738,6 +738,11 @@ fn interception_is_as_declared() {
         left.vm,
         ["proxy: traffic is intercepted by rules in nft/nat, and should not be"]
     );
+    let many = drift(&none, &facts(), |_, vm| {
+        let table = |number| format!("nft/{number}{}/OUTPUT/ISTIO_OUTPUT", "x".repeat(200));
+        vm.jumps.extend((0..1000).map(table));
+    });
+    assert!(many.vm[0].len() < 2000, "{}", many.vm[0]);
     let clean = drift(&none, &facts(), |_, vm| vm.jumps.clear());
     assert_eq!(clean, Drift::default());
     // The rules come with the proxy, so only of one that runs it is known that it has none.

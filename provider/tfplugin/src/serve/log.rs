@@ -15,6 +15,8 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::registry::{LookupSpan, Scope};
 
+use crate::plain;
+
 /// Bytes of one value. Terraform splits a line at 64 KiB and then shows its pieces raw.
 const LONGEST: usize = 8 * 1024;
 /// Crates that carry bytes: their debug output is about frames, and may hold what is secret.
@@ -65,7 +67,8 @@ pub(super) fn report_panics() {
         // A closed standard error must not turn a panic into an abort.
         _ = writeln!(
             io::stderr(),
-            "panic: {message}\nthread {name}{place}\n{trace}"
+            "panic: {}\nthread {name}{place}\n{trace}",
+            plain::lines(message.to_owned())
         );
     }));
 }
@@ -150,7 +153,8 @@ impl Fields {
             text.truncate(text.floor_char_boundary(LONGEST));
             text.push('…');
         }
-        self.0.insert(field.name().to_owned(), text.into());
+        self.0
+            .insert(field.name().to_owned(), plain::lines(text).into());
     }
 }
 
@@ -211,6 +215,15 @@ mod tests {
             "error": "Some(1.5)", "known": "true", "port": "22", "resource": "mesh_vm",
         });
         assert_eq!(Value::Object(line), expected);
+    }
+
+    #[test]
+    fn what_a_terminal_would_obey_is_escaped() {
+        let logged = lines(LevelFilter::INFO, || {
+            tracing::info!(banner = "\u{1b}[2J\u{202e}", "a\u{9b}\nb");
+        });
+        assert_eq!(logged[0]["banner"], "\\u{1b}[2J\\u{202e}");
+        assert_eq!(logged[0]["@message"], "a\\u{9b}\nb");
     }
 
     #[test]

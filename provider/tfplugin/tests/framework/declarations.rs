@@ -185,7 +185,7 @@ fn edits_are_leaves_with_the_innermost_rule() {
             labels.version v1 -> v2 (Rule { rank: 1, replaces: false, topic: "", hides: false })
             ports["b c"].number unset -> 1 (Rule { rank: 1, replaces: false, topic: "", hides: false })
             ports.http.number 80 -> 81 (Rule { rank: 1, replaces: false, topic: "", hides: false })
-            sizes [1] -> [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, … (Rule { rank: 1, replaces: false, topic: "", hides: false })
+            sizes [1] -> [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 1… (Rule { rank: 1, replaces: false, topic: "", hides: false })
             password (sensitive) changed (Rule { rank: 1, replaces: false, topic: "", hides: false })
             fault unset -> warn (Rule { rank: 0, replaces: false, topic: "", hides: false })
         "#]],
