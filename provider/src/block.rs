@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use mesh::Address;
 use mesh::names::{Fqdn, Name, Namespace, ReleaseUrl};
-use tfplugin::{SecretText, Text, object};
+use plugin::{SecretText, Text, object};
 
 use crate::workload::input::BastionInput;
 use crate::workload::leaf::{CheckOnRefresh, PortNumber};

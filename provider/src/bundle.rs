@@ -10,11 +10,11 @@ use base64::engine::general_purpose::STANDARD;
 use cluster::Cluster;
 use mesh::names::{EnvName, Id, LabelKey, LabelValue, Name, Namespace, Network, PortName};
 use mesh::{Bundle, Workload};
-use secrecy::ExposeSecret as _;
-use tfplugin::{
+use plugin::{
     DataSource, Diagnostic, Diagnostics, EphemeralResource, Found, Lease, Opened, Paths,
     SecretText, Text, Value, object,
 };
+use secrecy::ExposeSecret as _;
 use tokio::time::Instant;
 use vm::program::{Offload, Token};
 

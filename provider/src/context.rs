@@ -4,8 +4,8 @@
 use std::path::PathBuf;
 
 use cluster::{Cluster, Exec, IstioSettings, Settings};
+use plugin::{Diagnostic, Diagnostics, SecretText, Shape as _, Value};
 use secrecy::SecretString;
-use tfplugin::{Diagnostic, Diagnostics, SecretText, Shape as _, Value};
 use tokio::sync::OnceCell;
 use vm::Bastions;
 
@@ -72,7 +72,7 @@ pub(crate) fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-fn write<T: tfplugin::Shape>(value: &Value<T>) -> tfplugin::Raw {
+fn write<T: plugin::Shape>(value: &Value<T>) -> plugin::Raw {
     value.write()
 }
 

@@ -6,7 +6,7 @@ use std::error::Error;
 
 use cluster::ClusterError;
 use mesh::{Problem, plain};
-use tfplugin::{Diagnostic, Diagnostics, Paths};
+use plugin::{Diagnostic, Diagnostics, Paths};
 use vm::{KeyError, VmError};
 
 pub(crate) use block::kubernetes_block;

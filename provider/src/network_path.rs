@@ -2,7 +2,7 @@
 
 use mesh::names::{Name, Namespace};
 use mesh::{Id, Way};
-use tfplugin::{DataSource, Diagnostic, Diagnostics, Found, Paths, Text, object};
+use plugin::{DataSource, Diagnostic, Diagnostics, Found, Paths, Text, object};
 use tokio::time::Instant;
 
 use crate::context::Context;

@@ -1,6 +1,6 @@
 //! The provider: its block and the list of what is served.
 
-use tfplugin::{
+use plugin::{
     DataRegistration, Diagnostics, EphemeralRegistration, Path, Paths, Provider, Registration,
     data_source, ephemeral_resource, importable,
 };

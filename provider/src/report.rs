@@ -1,6 +1,6 @@
 //! What the remote program reports, as diagnostics: which hop failed, and what to do about it.
 
-use tfplugin::Diagnostic;
+use plugin::Diagnostic;
 use vm::program::Report;
 
 use crate::diagnose::{coded, said};

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use mesh::{Address, Port};
+use plugin::{Diagnostic, Diagnostics, Path, SecretText, Text, Value};
 use secrecy::SecretString;
-use tfplugin::{Diagnostic, Diagnostics, Path, SecretText, Text, Value};
 use vm::{AgentUse, Credentials, Hop, HostKey, Identity, Session, Target, Trust, VmError, Wait};
 
 use crate::block::{IdentityBlock, SshBlock};

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use cluster::{Applied, Cluster, ClusterError, Doomed, Force};
 use mesh::{Id, Kind, Manifest, Mark, ObservedObjects};
-use tfplugin::{Diagnostic, Diagnostics, Value};
+use plugin::{Diagnostic, Diagnostics, Value};
 use tokio::time::Instant;
 
 use crate::diagnose;

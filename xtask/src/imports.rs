@@ -13,13 +13,14 @@ use crate::cargo::root;
 use tree::Tree;
 
 /// The crates that are free of circles, as folders with `src`.
-const CRATES: [&str; 9] = [
+const CRATES: [&str; 10] = [
     "acceptance-tests",
     "acceptance-tests/bed",
     "acceptance-tests/contract",
     "provider",
     "provider/cluster",
     "provider/mesh",
+    "provider/plugin",
     "provider/tfplugin",
     "provider/vm",
     "xtask",

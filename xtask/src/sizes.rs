@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 use crate::cargo::root;
 
 /// Folders of shipped Rust code, and of the code that tests and builds it.
-const RUST: [&str; 9] = [
+const RUST: [&str; 10] = [
     "provider/src",
+    "provider/plugin/src",
     "provider/tfplugin/src",
     "provider/mesh/src",
     "provider/cluster/src",

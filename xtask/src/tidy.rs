@@ -72,7 +72,7 @@ fn arrows() -> BTreeSet<String> {
         .collect()
 }
 
-/// Returns the arrows of lines like `provider -> tfplugin mesh` and `dev: cluster -> bed`.
+/// Returns the arrows of lines like `tfplugin -> plugin proto` and `dev: cluster -> bed`.
 fn written_arrows(lines: &[String]) -> BTreeSet<String> {
     let of_line = |line: &String| {
         let (from, to) = line

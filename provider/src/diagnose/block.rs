@@ -1,7 +1,7 @@
 //! What is wrong with the provider's `kubernetes` block.
 
 use cluster::ClusterError;
-use tfplugin::{Diagnostic, Diagnostics, Path};
+use plugin::{Diagnostic, Diagnostics, Path};
 
 use super::{cluster, coded};
 

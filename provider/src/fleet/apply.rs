@@ -2,7 +2,7 @@
 
 use cluster::Cluster;
 use mesh::{Fleet, Id, Kind, Manifest, ObservedObjects};
-use tfplugin::{Diagnostic, Diagnostics, Done, Paths, Value};
+use plugin::{Diagnostic, Diagnostics, Done, Paths, Value};
 use tokio::time::Instant;
 
 use super::convert;

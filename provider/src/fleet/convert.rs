@@ -1,7 +1,7 @@
 //! From what the user wrote to the domain. An unknown value counts as absent.
 
 use mesh::{Fleet, Group, Problem};
-use tfplugin::{Diagnostic, Diagnostics, Paths};
+use plugin::{Diagnostic, Diagnostics, Paths};
 
 use super::input::{FleetInput, GroupInput};
 use crate::diagnose;

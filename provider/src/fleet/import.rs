@@ -1,7 +1,7 @@
 //! Import: what is in the cluster, as the user would have written it.
 
 use mesh::{Group, HealthCheck, Probe};
-use tfplugin::{Diagnostic, Diagnostics, ImportId, Text, Value};
+use plugin::{Diagnostic, Diagnostics, ImportId, Text, Value};
 
 use super::input::{FleetInput, GroupInput};
 use super::output::FleetOutput;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use mesh::names::{LabelKey, LabelValue, Locality, Name, Namespace, Network, PortName};
-use tfplugin::{Text, Timeouts, object};
+use plugin::{Text, Timeouts, object};
 
 use crate::rule::{OBJECTS, REPLACE};
 use crate::workload::input::{FieldManagerInput, HealthCheckInput, ServiceInput, SidecarInput};

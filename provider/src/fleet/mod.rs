@@ -11,7 +11,7 @@ mod plan;
 mod read;
 
 use mesh::Effect;
-use tfplugin::{Diagnostics, Done, Import, ImportId, Paths, Planned, Resource, Rule, Stage};
+use plugin::{Diagnostics, Done, Import, ImportId, Paths, Planned, Resource, Rule, Stage};
 use tokio::time::Instant;
 
 use crate::context::Context;

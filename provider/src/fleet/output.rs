@@ -1,7 +1,7 @@
 //! What the provider found out about a fleet.
 
 use crate::rule::REPLACE;
-use tfplugin::object;
+use plugin::object;
 
 object! {
     /// What the provider found out.

@@ -1,7 +1,7 @@
 //! The plan of a fleet: pure.
 
 use mesh::{Drift, Edit, Effect};
-use tfplugin::{Changed, Value};
+use plugin::{Changed, Value};
 
 use super::convert;
 use super::input::FleetInput;

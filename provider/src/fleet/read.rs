@@ -1,6 +1,6 @@
 //! Read: how the cluster differs from what should be. It writes nothing.
 
-use tfplugin::{Diagnostic, Diagnostics, Done};
+use plugin::{Diagnostic, Diagnostics, Done};
 
 use super::apply::{incomplete, observe};
 use super::convert;
@@ -31,7 +31,7 @@ pub(super) async fn read(
     }
     let objects = mesh::fleet_objects(&fleet);
     *reached = Some(FleetOutput {
-        id: tfplugin::Value::Known(fleet.id.to_string()),
+        id: plugin::Value::Known(fleet.id.to_string()),
         drift: drift_output(mesh::drift::of_objects(&objects, &observed, &fleet.mark())),
     });
     Ok(Diagnostics::none())

@@ -1,8 +1,8 @@
 //! What a Read keeps and tells where not everything can be compared.
 
 use mesh::{ObservedObjects, Problem, Workload};
+use plugin::Value;
 use serde_json::json;
-use tfplugin::Value;
 
 use crate::workload::convert;
 use crate::workload::findings::{
@@ -28,8 +28,8 @@ fn output(machine: Option<&str>, vm: &[&str]) -> WorkloadOutput {
 
 fn workload() -> Workload {
     let input = WorkloadInput {
-        namespace: Value::Known(tfplugin::Text("bookinfo".parse().unwrap())),
-        name: Value::Known(tfplugin::Text("ratings".parse().unwrap())),
+        namespace: Value::Known(plugin::Text("bookinfo".parse().unwrap())),
+        name: Value::Known(plugin::Text("ratings".parse().unwrap())),
         ..WorkloadInput::default()
     };
     convert::workload(&input).unwrap()

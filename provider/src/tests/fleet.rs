@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use contract::{Action, State, UNKNOWN};
 use mesh::Manifest;
+use plugin::{Diagnostics, Object, Path, Shape};
 use serde_json::{Value as Json, json};
-use tfplugin::{Diagnostics, Object, Path, Shape};
 
 use super::rules::{attribute_path, collect, raw, rule};
 use super::{none, provider, state, usual, with};

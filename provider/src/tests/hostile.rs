@@ -2,7 +2,7 @@
 
 use cluster::{ClusterError, FieldCause, FieldConflict};
 use mesh::Problem;
-use tfplugin::{Diagnostic, Paths};
+use plugin::{Diagnostic, Paths};
 use vm::VmError;
 
 use crate::{diagnose, report};
@@ -34,12 +34,12 @@ fn harmless(told: &Diagnostic) {
 fn the_domain_and_the_framework_escape_alike() {
     let all: String = ('\0'..=char::MAX).collect();
     let escaped = mesh::plain::line(&all, usize::MAX);
-    assert!(escaped == tfplugin::plain::line(&all, usize::MAX));
+    assert!(escaped == plugin::plain::line(&all, usize::MAX));
     assert!(mesh::plain::is_plain(&escaped, usize::MAX - 1));
     for most in 0..20 {
         for text in ["a\u{1b}\u{202e}b", "abcdefghijklmnopqrstuvwxyz", "\n\n"] {
             let cut = mesh::plain::line(text, most);
-            assert_eq!(cut, tfplugin::plain::line(text, most), "{text:?} {most}");
+            assert_eq!(cut, plugin::plain::line(text, most), "{text:?} {most}");
         }
     }
 }

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use contract::Value;
 use mesh::{Id, ObservedVm, Owner, Runtime, SeenRuntime, UnitState, Workload};
+use plugin::{Object, Value as Output};
 use serde_json::{Value as Json, json};
-use tfplugin::{Object, Value as Output};
 
 use super::rules::{attribute_path, facts, others, rendered, rule, sample};
 use super::{full, none, provider, state, usual, with};

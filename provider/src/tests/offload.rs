@@ -5,7 +5,7 @@ use expect_test::expect;
 use serde_json::{Value as Json, json};
 
 use mesh::{Bundle, Id, Interception, Owner, Proxy, Runtime};
-use tfplugin::Value;
+use plugin::Value;
 use vm::program::{Offload, Token};
 
 use super::plans::planned;

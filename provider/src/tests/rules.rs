@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use mesh::{ControlPlane, Facts, Pem};
+use plugin::{Attribute, Diagnostics, Object, Path, Raw, Rule, Shape, Type, rule_at};
 use serde_json::{Value as Json, json};
-use tfplugin::{Attribute, Diagnostics, Object, Path, Raw, Rule, Shape, Type, rule_at};
 
 use super::{full, with};
 use crate::rule::{BOOTSTRAP, OBJECTS, REPLACE};

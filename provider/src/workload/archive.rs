@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use mesh::Id;
-use tfplugin::{Diagnostic, Diagnostics, Value};
+use plugin::{Diagnostic, Diagnostics, Value};
 use vm::program::offload::Origin;
 use vm::program::{Offload, Token};
 

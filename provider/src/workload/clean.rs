@@ -2,8 +2,8 @@
 
 use cluster::{Cluster, Force};
 use mesh::{Address, Manifest, Owner};
+use plugin::{Diagnostic, Diagnostics, Done};
 use serde_json::Value;
-use tfplugin::{Diagnostic, Diagnostics, Done};
 use tokio::time::Instant;
 use vm::program::{self, Patience, Report, RunId};
 use vm::{Session, VmError, Wait};

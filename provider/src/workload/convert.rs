@@ -9,7 +9,7 @@ use mesh::{
     EgressListener, HealthCheck, Install, Interception, Probe, Proxy, Runtime, Service,
     ServicePort, Sidecar, Workload,
 };
-use tfplugin::{Text, Value};
+use plugin::{Text, Value};
 
 use super::input::{
     EgressListenerInput, HealthCheckInput, InstallInput, ProxyInput, ServiceInput,

@@ -4,7 +4,7 @@
 //! of drift.
 
 use mesh::Drift;
-use tfplugin::{Diagnostic, Diagnostics, Done};
+use plugin::{Diagnostic, Diagnostics, Done};
 use tokio::time::Instant;
 use vm::Wait;
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mesh::{Kind, ObservedObjects, Owner};
-use tfplugin::{Diagnostic, Diagnostics, Done};
+use plugin::{Diagnostic, Diagnostics, Done};
 use tokio::time::Instant;
 use vm::Wait;
 

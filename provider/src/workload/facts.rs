@@ -1,7 +1,7 @@
 //! What the outputs say of the mesh, beside what the cluster says by now.
 
 use mesh::source;
-use tfplugin::Value;
+use plugin::Value;
 
 use super::output::WorkloadOutput;
 

@@ -3,7 +3,7 @@
 use mesh::drift::Line;
 use mesh::names::Id;
 use mesh::{Cause, Drift, ObservedObjects, ObservedVm, Problem, Workload, plain, source};
-use tfplugin::{Object as _, Value, rule_at};
+use plugin::{Object as _, Value, rule_at};
 
 use super::input::WorkloadInput;
 use super::join::UNFINISHED;

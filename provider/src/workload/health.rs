@@ -3,8 +3,8 @@
 use cluster::Cluster;
 use mesh::Id;
 use mesh::observed::{conditions, without_health};
+use plugin::Diagnostic;
 use serde_json::Value;
-use tfplugin::Diagnostic;
 
 use crate::diagnose;
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use mesh::names::{Id, Name, Port, PortName};
 use mesh::{EgressListener, Interception, Service, ServicePort, Sidecar, Workload};
-use tfplugin::{Diagnostic, Diagnostics, ImportId, Paths, Text, Value};
+use plugin::{Diagnostic, Diagnostics, ImportId, Paths, Text, Value};
 
 use super::input::{
     EgressListenerInput, ServiceInput, ServicePortInput, SidecarInput, WorkloadInput,

@@ -11,7 +11,7 @@ use mesh::{
     Capture, Cause, ImageName, Interception, OutboundTraffic, ProxyConfig, PullPolicy, Runtime,
     Scheme,
 };
-use tfplugin::{GoDuration, Text, Timeouts, object};
+use plugin::{GoDuration, Text, Timeouts, object};
 use vm::HostKey;
 
 use crate::rule::{ARCHIVE, BOOTSTRAP, MACHINE, OBJECTS, PACKAGE, REPLACE, TRIGGER};

@@ -4,7 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use mesh::names::Port;
-use tfplugin::{Diagnostic, Diagnostics, Path, Raw, Shape, Type};
+use plugin::{Diagnostic, Diagnostics, Path, Raw, Shape, Type};
 
 /// A port, written as a number from 1 to 65535.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

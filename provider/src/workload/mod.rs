@@ -32,7 +32,7 @@ mod stage;
 mod update;
 
 use mesh::Effect;
-use tfplugin::{Diagnostics, Done, Import, ImportId, Paths, Planned, Resource, Rule, Stage};
+use plugin::{Diagnostics, Done, Import, ImportId, Paths, Planned, Resource, Rule, Stage};
 use tokio::time::Instant;
 
 use crate::context::Context;

@@ -2,7 +2,7 @@
 //! [`made_of`] what it follows from: a plan knows it while nothing of that is touched.
 
 use mesh::Source;
-use tfplugin::object;
+use plugin::object;
 
 use crate::rule::{BOOTSTRAP, REPLACE};
 

@@ -1,7 +1,7 @@
 //! The plan: pure. It works with no cluster, no VM and an address that is not known yet.
 
 use mesh::{Change, Drift, Edit, Effect};
-use tfplugin::{Changed, Diagnostic, Diagnostics, Planned, Value, all_unknown};
+use plugin::{Changed, Diagnostic, Diagnostics, Planned, Value, all_unknown};
 
 use super::convert;
 use super::input::WorkloadInput;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use mesh::Source;
 use mesh::names::SpiffeId;
-use tfplugin::{Diagnostic, Raw, Value, filled, unknown_where};
+use plugin::{Diagnostic, Raw, Value, filled, unknown_where};
 
 use super::convert;
 use super::facts;

@@ -3,8 +3,8 @@
 
 use cluster::Cluster;
 use mesh::{Desired, Facts, Id, Kind, Manifest, ObservedObjects, Workload};
+use plugin::{Diagnostic, Diagnostics, Paths};
 use serde_json::Value;
-use tfplugin::{Diagnostic, Diagnostics, Paths};
 use tokio::time::Instant;
 
 use super::bootstrap::Bootstrap;

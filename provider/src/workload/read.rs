@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use mesh::drift::Expectations;
 use mesh::{Drift, ObservedObjects, ObservedVm, Problem, Workload};
-use tfplugin::{Diagnostic, Diagnostics, Done, Value};
+use plugin::{Diagnostic, Diagnostics, Done, Value};
 use tokio::time::{Instant, timeout_at};
 use vm::program::{self, Report};
 use vm::{VmError, Wait};

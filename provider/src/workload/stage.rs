@@ -1,6 +1,6 @@
 //! An update as the framework hands it over, and what it means for the VM that the workload was on.
 
-use tfplugin::Changed;
+use plugin::Changed;
 
 use super::findings;
 use super::input::{SshInput, WorkloadInput};

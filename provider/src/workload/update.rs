@@ -2,7 +2,7 @@
 
 use cluster::ClusterError;
 use mesh::{Change, Effect, Id};
-use tfplugin::{Diagnostic, Diagnostics, Done};
+use plugin::{Diagnostic, Diagnostics, Done};
 use tokio::time::Instant;
 use vm::Wait;
 

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use tfplugin::{
+use plugin::{
     Diagnostics, Done, Paths, Planned, Provider, Registration, Resource, Rule, Stage, Value,
     object, resource,
 };

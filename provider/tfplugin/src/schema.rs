@@ -5,81 +5,20 @@ use proto::tfplugin6::{
     schema::{Attribute as WireAttribute, Block, Object as WireObject, object::NestingMode},
 };
 
-use crate::{Attribute, Mode, Object, Rule, Type};
+use plugin::{Attribute, Declared, Mode, Object, Rule, Type, markdown};
 
-/// Returns the schema of a resource or a data source: input and output side by side.
-pub(crate) fn of_sides<I: Object, O: Object>(tells: fn(Rule) -> &'static str) -> wire::Schema {
-    let input = attributes(&I::attributes(), tells);
-    let output = attributes(&O::attributes(), tells);
-    schema(I::DOC, input.into_iter().chain(output).collect())
+use crate::codec::kind;
+
+/// Returns the schema of what is declared: input and output side by side.
+pub(crate) fn of_declared(declared: &Declared) -> wire::Schema {
+    let input = attributes(&declared.input, declared.tells);
+    let output = attributes(&declared.output, declared.tells);
+    schema(declared.doc, input.into_iter().chain(output).collect())
 }
 
 /// Returns the schema of a provider block.
 pub(crate) fn of_config<O: Object>() -> wire::Schema {
     schema(O::DOC, attributes(&O::attributes(), |_| ""))
-}
-
-/// Returns documentation as Markdown: comment lines start with a space.
-pub(crate) fn markdown(doc: &str) -> String {
-    let lines: Vec<_> = doc
-        .lines()
-        .map(|line| line.strip_prefix(' ').unwrap_or(line).trim_end())
-        .collect();
-    lines.join("\n").trim().to_owned()
-}
-
-/// Returns what is wrong with the declarations of two sides; nothing if they were tested once.
-pub(crate) fn faults(input: &[Attribute], output: &[Attribute]) -> Vec<String> {
-    let mut faults = vec![];
-    for (computed, declared) in [(false, input), (true, output)] {
-        let mut wrong = vec![];
-        not_of(computed, declared, "", &mut wrong);
-        faults.extend(
-            wrong
-                .into_iter()
-                .map(|name| format!("`{name}` is on the wrong side of input and output")),
-        );
-    }
-    let shared = input
-        .iter()
-        .filter(|attribute| output.iter().any(|other| other.name == attribute.name));
-    faults.extend(
-        shared.map(|attribute| format!("`{}` is in the input and in the output", attribute.name)),
-    );
-    faults
-}
-
-/// Returns what is wrong with the names that make an identity.
-pub(crate) fn faults_of_identity(identity: &[&'static str], input: &[Attribute]) -> Vec<String> {
-    let is_text = |name: &str| {
-        input
-            .iter()
-            .any(|attribute| attribute.name == name && matches!(attribute.ty, Type::Text))
-    };
-    let strange = identity.iter().filter(|name| !is_text(name));
-    strange
-        .map(|name| format!("the identity `{name}` is no text of the input"))
-        .collect()
-}
-
-fn not_of(computed: bool, attributes: &[Attribute], at: &str, wrong: &mut Vec<String>) {
-    for attribute in attributes {
-        let name = format!("{at}{}", attribute.name);
-        if (attribute.mode == Mode::Computed) != computed {
-            wrong.push(name.clone());
-        }
-        if let Some(inner) = object_in(&attribute.ty) {
-            not_of(computed, inner, &format!("{name}."), wrong);
-        }
-    }
-}
-
-fn object_in(ty: &Type) -> Option<&[Attribute]> {
-    match ty {
-        Type::Object(attributes) => Some(attributes),
-        Type::List(inner) | Type::Set(inner) | Type::Map(inner) => object_in(inner),
-        Type::Text | Type::Number | Type::Bool | Type::Dynamic => None,
-    }
 }
 
 fn schema(doc: &str, attributes: Vec<WireAttribute>) -> wire::Schema {
@@ -106,7 +45,10 @@ fn attributes(declared: &[Attribute], tells: fn(Rule) -> &'static str) -> Vec<Wi
 fn write(attribute: &Attribute, tells: fn(Rule) -> &'static str) -> WireAttribute {
     let (r#type, nested_type) = match nested(&attribute.ty, tells) {
         Some(object) => (vec![], Some(object)),
-        None => (attribute.ty.kind().to_json().to_string().into_bytes(), None),
+        None => (
+            kind::write(&attribute.ty.kind()).to_string().into_bytes(),
+            None,
+        ),
     };
     let rule = if attribute.mode == Mode::Computed {
         ""

@@ -15,7 +15,7 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::registry::{LookupSpan, Scope};
 
-use crate::plain;
+use ::plugin::plain;
 
 /// Bytes of one value. Terraform splits a line at 64 KiB and then shows its pieces raw.
 const LONGEST: usize = 8 * 1024;

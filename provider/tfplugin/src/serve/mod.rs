@@ -19,7 +19,9 @@ use tokio_util::sync::CancellationToken;
 use tonic::transport::Server as Grpc;
 use tonic_health::ServingStatus;
 
-use crate::{Provider, Server};
+use ::plugin::Provider;
+
+use crate::Server;
 use error::ServeError;
 use handshake::Environment;
 use listen::{Address, Connection, Listener, Place};

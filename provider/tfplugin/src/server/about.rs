@@ -6,8 +6,10 @@ use proto::tfplugin6::{
     self as wire, ServerCapabilities, resource_identity_schema::IdentityAttribute,
 };
 
-use super::{Server, answer::telling};
-use crate::{Diagnostic, Diagnostics, Kind, Provider, schema, served::Served};
+use super::{Entries, Entry, Server, answer::telling};
+use plugin::{Described, Diagnostic, Diagnostics, Kind, Provider, Served, markdown};
+
+use crate::{codec::kind, schema};
 
 const CAPABILITIES: ServerCapabilities = ServerCapabilities {
     plan_destroy: true,
@@ -34,24 +36,20 @@ impl<P: Provider> Server<P> {
         let reply = wire::get_provider_schema::Response {
             provider: Some(schema::of_config::<P::Config>()),
             server_capabilities: Some(CAPABILITIES),
-            resource_schemas: self.each(|resource| resource.schema()),
-            data_source_schemas: self
-                .data_sources
-                .iter()
-                .map(|(name, source)| ((*name).to_owned(), source.schema()))
-                .collect(),
-            ephemeral_resource_schemas: self
-                .ephemeral_resources
-                .iter()
-                .map(|(name, resource)| ((*name).to_owned(), resource.schema()))
-                .collect(),
+            resource_schemas: schemas(&self.resources),
+            data_source_schemas: schemas(&self.data_sources),
+            ephemeral_resource_schemas: schemas(&self.ephemeral_resources),
             ..Default::default()
         };
         telling(reply, self.faults(), &self.config)
     }
 
     pub(super) fn identity_schemas(&self) -> wire::get_resource_identity_schemas::Response {
-        let mut identity_schemas: HashMap<_, _> = self.each(identity_schema);
+        let each = self
+            .resources
+            .iter()
+            .map(|(name, entry)| ((*name).to_owned(), identity_schema(&*entry.served)));
+        let mut identity_schemas: HashMap<_, _> = each.collect();
         identity_schemas.retain(|_, schema| !schema.identity_attributes.is_empty());
         wire::get_resource_identity_schemas::Response {
             identity_schemas,
@@ -59,27 +57,10 @@ impl<P: Provider> Server<P> {
         }
     }
 
-    /// Returns something of each resource, by name.
-    fn each<T, M: FromIterator<(String, T)>>(
-        &self,
-        get: impl Fn(&dyn Served<P::Context>) -> T,
-    ) -> M {
-        self.resources
-            .iter()
-            .map(|(name, resource)| ((*name).to_owned(), get(&**resource)))
-            .collect()
-    }
-
     fn faults(&self) -> Diagnostics {
-        let resources = self.resources.values();
-        let resources = resources.map(|resource| (resource.name(), resource.faults()));
-        let sources = self.data_sources.values();
-        let sources = sources.map(|source| (source.name(), source.faults()));
-        let ephemeral = self.ephemeral_resources.values();
-        let ephemeral = ephemeral.map(|resource| (resource.name(), resource.faults()));
-        let all = resources.chain(sources).chain(ephemeral);
-        let faulty = all.flat_map(|(name, faults)| {
-            faults.into_iter().map(move |fault| {
+        let faulty = self.registry.all().flat_map(|of| {
+            let name = of.name();
+            of.faults().into_iter().map(move |fault| {
                 Diagnostic::error("Faulty schema", format!("{name}: {fault}. Report it."))
             })
         });
@@ -87,16 +68,30 @@ impl<P: Provider> Server<P> {
     }
 }
 
+fn schemas<S: Described + ?Sized>(entries: &Entries<S>) -> HashMap<String, wire::Schema> {
+    let schema = |entry: &Entry<S>| schema::of_declared(entry.served.declared());
+    entries
+        .iter()
+        .map(|(name, entry)| ((*name).to_owned(), schema(entry)))
+        .collect()
+}
+
 fn identity_schema<C>(resource: &dyn Served<C>) -> wire::ResourceIdentitySchema {
-    let attribute = |(name, description): (&str, String)| IdentityAttribute {
-        name: name.to_owned(),
-        r#type: Kind::Text.to_json().to_string().into_bytes(),
+    let doc = |name: &str| {
+        let mut declared = resource.declared().input.iter();
+        declared
+            .find(|attribute| attribute.name == name)
+            .map_or("", |attribute| attribute.doc)
+    };
+    let attribute = |name: &&'static str| IdentityAttribute {
+        name: (*name).to_owned(),
+        r#type: kind::write(&Kind::Text).to_string().into_bytes(),
         required_for_import: true,
         optional_for_import: false,
-        description,
+        description: markdown(doc(name)),
     };
     wire::ResourceIdentitySchema {
         version: 0,
-        identity_attributes: resource.identity().into_iter().map(attribute).collect(),
+        identity_attributes: resource.identity().iter().map(attribute).collect(),
     }
 }

@@ -6,7 +6,9 @@ use futures::FutureExt;
 use proto::tfplugin6::{self as wire, Diagnostic as Told};
 use tonic::{Response, Status};
 
-use crate::{Diagnostic, Diagnostics, Kind, wire as convert, work::crashed};
+use plugin::{Diagnostic, Diagnostics, Kind, crashed};
+
+use crate::convert;
 
 /// A failure before the schema of what is asked for is known, or within its value.
 ///

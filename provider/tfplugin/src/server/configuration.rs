@@ -5,10 +5,12 @@ use std::sync::{Arc, PoisonError};
 use proto::tfplugin6 as wire;
 
 use super::{
-    Server,
+    Entry, Server,
     answer::{Failure, telling},
 };
-use crate::{Diagnostics, Path, Paths, Provider, Raw, Shape, wire as convert};
+use plugin::{Described, Diagnostics, Provider, Raw, Registry};
+
+use crate::convert;
 
 impl<P: Provider> Server<P> {
     pub(super) fn validate_config(
@@ -16,14 +18,9 @@ impl<P: Provider> Server<P> {
         request: &wire::validate_provider_config::Request,
     ) -> Result<wire::validate_provider_config::Response, Failure> {
         let raw = convert::read(request.config.as_ref(), &self.config)?;
-        let (config, mut told) = read_config::<P>(raw.clone());
-        if let Some(config) = config {
-            let unknown = Paths::unknown_in(&raw).with_told(&told);
-            told.append(P::check(&config, &unknown));
-        }
         Ok(telling(
             wire::validate_provider_config::Response::default(),
-            told,
+            Registry::<P>::check(raw),
             &self.config,
         ))
     }
@@ -33,15 +30,9 @@ impl<P: Provider> Server<P> {
         request: &wire::configure_provider::Request,
     ) -> Result<wire::configure_provider::Response, Failure> {
         let raw = convert::read(request.config.as_ref(), &self.config)?;
-        let (config, mut told) = read_config::<P>(raw);
         // A configuration that failed must not leave the one before in its place.
-        let mut context = None;
-        if let (Some(config), false) = (config, told.has_error()) {
-            match self.provider.configure(config) {
-                Ok(made) => context = Some(Arc::new(made)),
-                Err(failed) => told.append(failed),
-            }
-        }
+        let (context, told) = self.registry.configure(raw);
+        let context = context.map(Arc::new);
         *self.context.write().unwrap_or_else(PoisonError::into_inner) = context;
         Ok(telling(
             wire::configure_provider::Response::default(),
@@ -55,12 +46,11 @@ impl<P: Provider> Server<P> {
         request: &wire::validate_resource_config::Request,
     ) -> Result<wire::validate_resource_config::Response, Failure> {
         let resource = self.resource(&request.type_name)?;
-        let config = convert::read(request.config.as_ref(), resource.kind())?;
-        let told = resource.validate(&config);
+        let config = convert::read(request.config.as_ref(), &resource.layout.kind)?;
         Ok(telling(
             wire::validate_resource_config::Response::default(),
-            told,
-            resource.kind(),
+            resource.validate(config),
+            &resource.layout.kind,
         ))
     }
 
@@ -69,23 +59,21 @@ impl<P: Provider> Server<P> {
         request: &wire::validate_data_resource_config::Request,
     ) -> Result<wire::validate_data_resource_config::Response, Failure> {
         let source = self.data_source(&request.type_name)?;
-        let config = convert::read(request.config.as_ref(), source.kind())?;
-        let told = source.validate(&config);
+        let config = convert::read(request.config.as_ref(), &source.layout.kind)?;
         Ok(telling(
             wire::validate_data_resource_config::Response::default(),
-            told,
-            source.kind(),
+            source.validate(config),
+            &source.layout.kind,
         ))
     }
 }
 
-/// Reads a provider block. Terraform sends null for one that is not there: it counts as empty.
-fn read_config<P: Provider>(raw: Raw) -> (Option<P::Config>, Diagnostics) {
-    let mut told = Diagnostics::none();
-    let raw = if raw == Raw::Null {
-        Raw::Map([].into())
-    } else {
-        raw
-    };
-    (P::Config::read(&raw, &Path::root(), &mut told), told)
+impl<S: Described + ?Sized> Entry<S> {
+    /// Checks a configuration: nothing in it is the provider's, and what the kind itself says.
+    pub(super) fn validate(&self, config: Raw) -> Diagnostics {
+        let mut told = self.layout.read_only(&config);
+        let input = self.layout.split(config).map(|sides| sides.input);
+        told.append(self.served.validate(&input.unwrap_or_default()));
+        told
+    }
 }

@@ -3,7 +3,10 @@
 use proto::{Timestamp, tfplugin6 as wire};
 
 use super::{Server, answer::Failure, answer::telling};
-use crate::{Diagnostics, Lease, Provider, wire as convert};
+use plugin::{Bounds, Diagnostics, Lease, Opened, Provider, Sides};
+use tokio_util::sync::CancellationToken;
+
+use crate::{convert, layout::Layout};
 
 impl<P: Provider> Server<P> {
     pub(super) fn validate_ephemeral(
@@ -11,12 +14,11 @@ impl<P: Provider> Server<P> {
         request: &wire::validate_ephemeral_resource_config::Request,
     ) -> Result<wire::validate_ephemeral_resource_config::Response, Failure> {
         let resource = self.ephemeral_resource(&request.type_name)?;
-        let config = convert::read(request.config.as_ref(), resource.kind())?;
-        let told = resource.validate(&config);
+        let config = convert::read(request.config.as_ref(), &resource.layout.kind)?;
         Ok(telling(
             wire::validate_ephemeral_resource_config::Response::default(),
-            told,
-            resource.kind(),
+            resource.validate(config),
+            &resource.layout.kind,
         ))
     }
 
@@ -25,11 +27,14 @@ impl<P: Provider> Server<P> {
         request: wire::open_ephemeral_resource::Request,
     ) -> Result<wire::open_ephemeral_resource::Response, Failure> {
         let resource = self.ephemeral_resource(&request.type_name)?;
-        let config = convert::read(request.config.as_ref(), resource.kind())?;
+        let config = convert::read(request.config.as_ref(), &resource.layout.kind)?;
         let context = self.context()?;
-        let opened = resource.open(&context, &config, self.stop.token()).await;
-        let (reply, told) = match opened {
-            Ok((result, lease)) => {
+        let input = resource.layout.split(config).unwrap_or_default().input;
+        let limit = resource.served.limits().for_value(&input).read;
+        let opened = resource.served.open(&context, &input, self.bounds(limit));
+        let (reply, told) = match opened.await {
+            Ok(Opened { output, lease }) => {
+                let result = Layout::merge(Some(Sides { input, output }));
                 let reply = wire::open_ephemeral_resource::Response {
                     result: Some(convert::write(&result)),
                     renew_at: renew_at(&lease),
@@ -40,7 +45,7 @@ impl<P: Provider> Server<P> {
             }
             Err(told) => (wire::open_ephemeral_resource::Response::default(), told),
         };
-        Ok(telling(reply, told, resource.kind()))
+        Ok(telling(reply, told, &resource.layout.kind))
     }
 
     pub(super) async fn renew(
@@ -49,8 +54,9 @@ impl<P: Provider> Server<P> {
     ) -> Result<wire::renew_ephemeral_resource::Response, Failure> {
         let resource = self.ephemeral_resource(&request.type_name)?;
         let (context, kept) = (self.context()?, request.private.unwrap_or_default());
-        let renewed = resource.renew(&context, &kept, self.stop.token()).await;
-        let (lease, told) = match renewed {
+        let limit = resource.served.limits().read;
+        let renewed = resource.served.renew(&context, &kept, self.bounds(limit));
+        let (lease, told) = match renewed.await {
             Ok(lease) => (lease, Diagnostics::none()),
             Err(told) => (
                 Lease {
@@ -65,7 +71,7 @@ impl<P: Provider> Server<P> {
             private: Some(lease.kept),
             ..Default::default()
         };
-        Ok(telling(reply, told, resource.kind()))
+        Ok(telling(reply, told, &resource.layout.kind))
     }
 
     pub(super) async fn close(
@@ -74,11 +80,16 @@ impl<P: Provider> Server<P> {
     ) -> Result<wire::close_ephemeral_resource::Response, Failure> {
         let resource = self.ephemeral_resource(&request.type_name)?;
         let (context, kept) = (self.context()?, request.private.unwrap_or_default());
-        let (Ok(told) | Err(told)) = resource.close(&context, &kept).await;
+        // It is not stopped: a run that was is when it is needed most.
+        let bounds = Bounds {
+            limit: resource.served.limits().read,
+            stop: CancellationToken::new(),
+        };
+        let (Ok(told) | Err(told)) = resource.served.close(&context, &kept, bounds).await;
         Ok(telling(
             wire::close_ephemeral_resource::Response::default(),
             told,
-            resource.kind(),
+            &resource.layout.kind,
         ))
     }
 }

@@ -1,6 +1,7 @@
 //! The life of a resource: plan, apply, refresh, import.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use proto::tfplugin6 as wire;
 
@@ -9,11 +10,11 @@ use super::{
     answer::{Failure, telling},
     stored::{identity_kind, identity_of},
 };
-use crate::{
-    Diagnostic, ImportId, Provider, Raw,
-    served::{PlannedChange, Served},
-    wire as convert,
+use plugin::{
+    Diagnostic, Diagnostics, ImportId, Limits, PlannedChange, Provider, Raw, Served, Sides,
 };
+
+use crate::{convert, layout::Layout};
 
 impl<P: Provider> Server<P> {
     pub(super) fn plan(
@@ -21,23 +22,27 @@ impl<P: Provider> Server<P> {
         request: wire::plan_resource_change::Request,
     ) -> Result<wire::plan_resource_change::Response, Failure> {
         let resource = self.resource(&request.type_name)?;
-        let prior = convert::read(request.prior_state.as_ref(), resource.kind())?;
-        let proposed = convert::read(request.proposed_new_state.as_ref(), resource.kind())?;
+        let prior = convert::read(request.prior_state.as_ref(), &resource.layout.kind)?;
+        let proposed = convert::read(request.proposed_new_state.as_ref(), &resource.layout.kind)?;
+        let prior = resource.layout.split(prior);
+        let next = resource.layout.split(proposed).map(|sides| sides.input);
         let PlannedChange {
-            state,
+            output,
             replaces,
             diagnostics,
-        } = resource.plan(&prior, &proposed);
+        } = resource.served.plan(prior.as_ref(), next.as_ref());
+        let state = next.zip(output);
+        let state = Layout::merge(state.map(|(input, output)| Sides { input, output }));
         let mut replaces: Vec<_> = replaces
             .iter()
-            .map(|path| resource.kind().resolve(path))
+            .map(|path| resource.layout.kind.resolve(path))
             .collect();
         replaces.sort();
         replaces.dedup();
         // A resource that will be replaced keeps its identity in this plan; the one with no prior has the new one.
         let identity = request
             .prior_identity
-            .or_else(|| write_identity_of(resource, &state));
+            .or_else(|| write_identity_of(&*resource.served, &state));
         let reply = wire::plan_resource_change::Response {
             planned_state: Some(convert::write(&state)),
             requires_replace: replaces.iter().map(convert::write_path).collect(),
@@ -45,7 +50,7 @@ impl<P: Provider> Server<P> {
             planned_identity: identity,
             ..Default::default()
         };
-        Ok(telling(reply, diagnostics, resource.kind()))
+        Ok(telling(reply, diagnostics, &resource.layout.kind))
     }
 
     pub(super) async fn apply(
@@ -53,23 +58,29 @@ impl<P: Provider> Server<P> {
         request: wire::apply_resource_change::Request,
     ) -> Result<wire::apply_resource_change::Response, Failure> {
         let resource = self.resource(&request.type_name)?;
-        let prior = convert::read(request.prior_state.as_ref(), resource.kind())?;
-        let planned = convert::read(request.planned_state.as_ref(), resource.kind())?;
+        let prior = convert::read(request.prior_state.as_ref(), &resource.layout.kind)?;
+        let planned = convert::read(request.planned_state.as_ref(), &resource.layout.kind)?;
+        let (prior, planned) = (resource.layout.split(prior), resource.layout.split(planned));
+        let limit = change_limit(resource.served.limits(), prior.as_ref(), planned.as_ref());
         let (state, told) = match self.context() {
             Ok(context) => {
-                resource
-                    .apply(&context, &prior, &planned, self.stop.token())
-                    .await
+                let bounds = self.bounds(limit);
+                let applied =
+                    resource
+                        .served
+                        .apply(&context, prior.as_ref(), planned.as_ref(), bounds);
+                applied.await
             }
             Err(unconfigured) => (prior, unconfigured.into()),
         };
+        let state = Layout::merge(state);
         let reply = wire::apply_resource_change::Response {
             new_state: Some(convert::write(&state)),
             private: request.planned_private,
-            new_identity: write_identity_of(resource, &state),
+            new_identity: write_identity_of(&*resource.served, &state),
             ..Default::default()
         };
-        Ok(telling(reply, told, resource.kind()))
+        Ok(telling(reply, told, &resource.layout.kind))
     }
 
     pub(super) async fn read(
@@ -77,18 +88,25 @@ impl<P: Provider> Server<P> {
         request: wire::read_resource::Request,
     ) -> Result<wire::read_resource::Response, Failure> {
         let resource = self.resource(&request.type_name)?;
-        let current = convert::read(request.current_state.as_ref(), resource.kind())?;
-        let (state, told) = match self.context() {
-            Ok(context) => resource.read(&context, &current, self.stop.token()).await,
-            Err(unconfigured) => (current, unconfigured.into()),
+        let current = convert::read(request.current_state.as_ref(), &resource.layout.kind)?;
+        let current = resource.layout.split(current);
+        let (state, told) = match (self.context(), current) {
+            (Ok(context), Some(current)) => {
+                let limit = resource.served.limits().for_value(&current.input).read;
+                let read = resource.served.read(&context, &current, self.bounds(limit));
+                read.await
+            }
+            (Ok(_), None) => (None, Diagnostics::none()),
+            (Err(unconfigured), current) => (current, unconfigured.into()),
         };
+        let state = Layout::merge(state);
         let reply = wire::read_resource::Response {
             new_state: Some(convert::write(&state)),
             private: request.private,
-            new_identity: write_identity_of(resource, &state),
+            new_identity: write_identity_of(&*resource.served, &state),
             ..Default::default()
         };
-        Ok(telling(reply, told, resource.kind()))
+        Ok(telling(reply, told, &resource.layout.kind))
     }
 
     pub(super) async fn read_data(
@@ -96,14 +114,27 @@ impl<P: Provider> Server<P> {
         request: wire::read_data_source::Request,
     ) -> Result<wire::read_data_source::Response, Failure> {
         let source = self.data_source(&request.type_name)?;
-        let config = convert::read(request.config.as_ref(), source.kind())?;
+        let config = convert::read(request.config.as_ref(), &source.layout.kind)?;
         let context = self.context()?;
-        let (state, told) = source.read(&context, &config, self.stop.token()).await;
+        let input = source.layout.split(config).unwrap_or_default().input;
+        let limit = source.served.limits().for_value(&input).read;
+        let read = source.served.read(&context, &input, self.bounds(limit));
+        let (state, told) = match read.await {
+            Ok(found) => {
+                let output = found.output;
+                let input = input.settled();
+                (
+                    Layout::merge(Some(Sides { input, output })),
+                    found.diagnostics,
+                )
+            }
+            Err(told) => (Raw::Null, told),
+        };
         let reply = wire::read_data_source::Response {
             state: Some(convert::write(&state)),
             ..Default::default()
         };
-        Ok(telling(reply, told, source.kind()))
+        Ok(telling(reply, told, &source.layout.kind))
     }
 
     pub(super) async fn import(
@@ -111,23 +142,35 @@ impl<P: Provider> Server<P> {
         request: wire::import_resource_state::Request,
     ) -> Result<wire::import_resource_state::Response, Failure> {
         let resource = self.resource(&request.type_name)?;
-        let id = import_id(resource, &request)?;
+        let id = import_id(&*resource.served, &request)?;
         let context = self.context()?;
         let reply = wire::import_resource_state::Response::default();
-        let state = match resource.import(&context, &id, self.stop.token()).await {
-            Ok(state) => state,
-            Err(told) => return Ok(telling(reply, told, resource.kind())),
+        let bounds = self.bounds(resource.served.limits().read);
+        let state = match resource.served.import(&context, &id, bounds).await {
+            Ok(state) => Layout::merge(Some(state)),
+            Err(told) => return Ok(telling(reply, told, &resource.layout.kind)),
         };
         let imported = wire::import_resource_state::ImportedResource {
             type_name: request.type_name,
             state: Some(convert::write(&state)),
             private: vec![],
-            identity: write_identity_of(resource, &state),
+            identity: write_identity_of(&*resource.served, &state),
         };
         Ok(wire::import_resource_state::Response {
             imported_resources: vec![imported],
             ..reply
         })
+    }
+}
+
+/// Returns how long a change may take: a delete by what the state says, all else by what is planned.
+fn change_limit(limits: Limits, prior: Option<&Sides>, planned: Option<&Sides>) -> Duration {
+    let said = |sides: &Sides| limits.for_value(&sides.input);
+    match (prior, planned) {
+        (Some(prior), None) => said(prior).delete,
+        (Some(_), Some(planned)) => said(planned).update,
+        (None, Some(planned)) => said(planned).create,
+        (None, None) => limits.update,
     }
 }
 
@@ -148,12 +191,12 @@ fn import_id<C>(
     };
     let identity = convert::read(identity.identity_data.as_ref(), &identity_kind(resource))?;
     let mut parts = BTreeMap::new();
-    for (name, _) in resource.identity() {
+    for name in resource.identity() {
         let Raw::Text(part) = identity.get(name) else {
             let detail = format!("The identity needs a value for `{name}`.");
             return Err(Diagnostic::error("Incomplete identity", detail));
         };
-        parts.insert(name.to_owned(), part.clone());
+        parts.insert((*name).to_owned(), part.clone());
     }
     Ok(ImportId::Identity(parts))
 }

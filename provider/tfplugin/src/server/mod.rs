@@ -13,71 +13,90 @@ mod stored;
 use std::{
     collections::BTreeMap,
     sync::{Arc, PoisonError, RwLock},
+    time::Duration,
 };
 
 use proto::tfplugin6::{self as wire, provider_server};
 use tonic::{Request, Response, Status};
 
-use crate::{
-    Diagnostic, Kind, Object, Provider, data_source::ServedData, declaration::kind_of,
-    ephemeral::ServedEphemeral, serve::Stop, served::Served,
+use plugin::{
+    Bounds, Described, Diagnostic, Kind, Provider, Registry, Served, ServedData, ServedEphemeral,
 };
+
+use crate::{layout::Layout, serve::Stop};
 use answer::answer;
 
 /// A provider as Terraform calls it.
 pub struct Server<P: Provider> {
-    provider: P,
+    registry: Registry<P>,
     config: Kind,
-    resources: BTreeMap<&'static str, Arc<dyn Served<P::Context>>>,
-    data_sources: BTreeMap<&'static str, Arc<dyn ServedData<P::Context>>>,
-    ephemeral_resources: BTreeMap<&'static str, Arc<dyn ServedEphemeral<P::Context>>>,
+    resources: Entries<dyn Served<P::Context>>,
+    data_sources: Entries<dyn ServedData<P::Context>>,
+    ephemeral_resources: Entries<dyn ServedEphemeral<P::Context>>,
     /// Set by each configuration; one process may get several while it is debugged.
     context: RwLock<Option<Arc<P::Context>>>,
     stop: Stop,
 }
 
+type Entries<S> = BTreeMap<&'static str, Entry<S>>;
+
+/// What is served under a name, and how its states are laid out.
+struct Entry<S: ?Sized> {
+    served: Arc<S>,
+    layout: Layout,
+}
+
+fn entries<S: Described + ?Sized>(served: &BTreeMap<&'static str, Arc<S>>) -> Entries<S> {
+    let entry = |(name, served): (&&'static str, &Arc<S>)| {
+        let entry = Entry {
+            served: Arc::clone(served),
+            layout: Layout::new(served.declared()),
+        };
+        (*name, entry)
+    };
+    served.iter().map(entry).collect()
+}
+
 impl<P: Provider> Server<P> {
     /// Returns the server of a provider that is not configured yet.
     pub fn new(provider: P) -> Self {
-        let resources = P::resources()
-            .into_iter()
-            .map(|registered| (registered.0.name(), registered.0));
-        let data_sources = P::data_sources()
-            .into_iter()
-            .map(|registered| (registered.0.name(), registered.0));
-        let ephemeral_resources = P::ephemeral_resources()
-            .into_iter()
-            .map(|registered| (registered.0.name(), registered.0));
+        let registry = Registry::new(provider);
         Self {
-            provider,
-            config: kind_of(&P::Config::attributes()),
-            resources: resources.collect(),
-            data_sources: data_sources.collect(),
-            ephemeral_resources: ephemeral_resources.collect(),
+            config: Registry::<P>::config_kind(),
+            resources: entries(&registry.resources),
+            data_sources: entries(&registry.data_sources),
+            ephemeral_resources: entries(&registry.ephemeral_resources),
+            registry,
             context: RwLock::default(),
             stop: Stop::default(),
         }
     }
 
-    fn resource(&self, name: &str) -> Result<&dyn Served<P::Context>, Diagnostic> {
-        let found = self.resources.get(name).map(|resource| &**resource);
-        found.ok_or_else(|| unknown_type("Unknown resource type", name, self.resources.keys()))
+    fn resource(&self, name: &str) -> Result<&Entry<dyn Served<P::Context>>, Diagnostic> {
+        find("Unknown resource type", name, &self.resources)
     }
 
-    fn data_source(&self, name: &str) -> Result<&dyn ServedData<P::Context>, Diagnostic> {
-        let found = self.data_sources.get(name).map(|source| &**source);
-        found.ok_or_else(|| unknown_type("Unknown data source", name, self.data_sources.keys()))
+    fn data_source(&self, name: &str) -> Result<&Entry<dyn ServedData<P::Context>>, Diagnostic> {
+        find("Unknown data source", name, &self.data_sources)
     }
 
     fn ephemeral_resource(
         &self,
         name: &str,
-    ) -> Result<&dyn ServedEphemeral<P::Context>, Diagnostic> {
-        let found = self.ephemeral_resources.get(name);
-        let known = || self.ephemeral_resources.keys();
-        found
-            .map(|resource| &**resource)
-            .ok_or_else(|| unknown_type("Unknown ephemeral resource", name, known()))
+    ) -> Result<&Entry<dyn ServedEphemeral<P::Context>>, Diagnostic> {
+        find(
+            "Unknown ephemeral resource",
+            name,
+            &self.ephemeral_resources,
+        )
+    }
+
+    /// Returns the bounds of work that starts now.
+    fn bounds(&self, limit: Duration) -> Bounds {
+        Bounds {
+            limit,
+            stop: self.stop.token(),
+        }
     }
 
     fn context(&self) -> Result<Arc<P::Context>, Diagnostic> {
@@ -93,17 +112,19 @@ impl<P: Provider> Server<P> {
     }
 }
 
-fn unknown_type<'a>(
+fn find<'a, S: ?Sized>(
     summary: &str,
     name: &str,
-    known: impl Iterator<Item = &'a &'static str>,
-) -> Diagnostic {
-    let known: Vec<_> = known.copied().collect();
-    let detail = format!(
-        "This version of the provider has no `{name}`. It has: {}.",
-        known.join(", ")
-    );
-    Diagnostic::error(summary, detail)
+    entries: &'a Entries<S>,
+) -> Result<&'a Entry<S>, Diagnostic> {
+    entries.get(name).ok_or_else(|| {
+        let known: Vec<_> = entries.keys().copied().collect();
+        let detail = format!(
+            "This version of the provider has no `{name}`. It has: {}.",
+            known.join(", ")
+        );
+        Diagnostic::error(summary, detail)
+    })
 }
 
 type Reply<T> = Result<Response<T>, Status>;

@@ -3,7 +3,9 @@
 use proto::tfplugin6 as wire;
 
 use super::{Server, answer::Failure};
-use crate::{Diagnostic, Kind, Provider, Raw, served::Served, wire as convert};
+use plugin::{Diagnostic, Kind, Provider, Raw, Served};
+
+use crate::convert;
 
 impl<P: Provider> Server<P> {
     pub(super) fn upgrade_state(
@@ -12,7 +14,7 @@ impl<P: Provider> Server<P> {
     ) -> Result<wire::upgrade_resource_state::Response, Failure> {
         let resource = self.resource(&request.type_name)?;
         refuse_newer(&request.type_name, request.version)?;
-        let state = convert::read_stored(request.raw_state.as_ref(), resource.kind())?;
+        let state = convert::read_stored(request.raw_state.as_ref(), &resource.layout.kind)?;
         Ok(wire::upgrade_resource_state::Response {
             upgraded_state: Some(convert::write(&state)),
             diagnostics: vec![],
@@ -25,8 +27,10 @@ impl<P: Provider> Server<P> {
     ) -> Result<wire::upgrade_resource_identity::Response, Failure> {
         let resource = self.resource(&request.type_name)?;
         refuse_newer(&request.type_name, request.version)?;
-        let identity =
-            convert::read_stored(request.raw_identity.as_ref(), &identity_kind(resource))?;
+        let identity = convert::read_stored(
+            request.raw_identity.as_ref(),
+            &identity_kind(&*resource.served),
+        )?;
         Ok(wire::upgrade_resource_identity::Response {
             upgraded_identity: Some(convert::write_identity(&identity)),
             diagnostics: vec![],
@@ -54,8 +58,8 @@ pub(super) fn identity_kind<C>(resource: &dyn Served<C>) -> Kind {
     Kind::Object(
         resource
             .identity()
-            .into_iter()
-            .map(|(name, _)| (name.to_owned(), Kind::Text))
+            .iter()
+            .map(|name| ((*name).to_owned(), Kind::Text))
             .collect(),
     )
 }
@@ -66,13 +70,9 @@ pub(super) fn identity_of<C>(resource: &dyn Served<C>, state: &Raw) -> Option<Ra
     if names.is_empty() {
         return None;
     }
-    let part = |(name, _): (&'static str, String)| match state.get(name) {
-        Raw::Text(text) => Some((name.to_owned(), Raw::Text(text.clone()))),
+    let part = |name: &&'static str| match state.get(name) {
+        Raw::Text(text) => Some(((*name).to_owned(), Raw::Text(text.clone()))),
         _ => None,
     };
-    names
-        .into_iter()
-        .map(part)
-        .collect::<Option<_>>()
-        .map(Raw::Map)
+    names.iter().map(part).collect::<Option<_>>().map(Raw::Map)
 }

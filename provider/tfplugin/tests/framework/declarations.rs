@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use expect_test::{Expect, expect};
-use proto::tfplugin6::{self as wire, provider_server::Provider as _, schema::Attribute};
-use tfplugin::{
-    Diagnostics, Object, Path, Raw, SecretText, Server, Shape, Value, edits, filled, unknown_from,
+use plugin::{
+    Diagnostics, Object, Path, Raw, SecretText, Shape, Value, edits, filled, unknown_from,
     unknown_where,
 };
+use proto::tfplugin6::{self as wire, provider_server::Provider as _, schema::Attribute};
+use tfplugin::Server;
 use tonic::Request;
 
 use crate::{
@@ -228,7 +229,7 @@ fn what_is_unknown_is_picked_by_declaration_and_value_and_filled_in_later() {
         revision: 1.into(),
         drift: Value::Null,
     };
-    let planned: ThingOutput = unknown_where(&output, |attribute: &tfplugin::Attribute, value| {
+    let planned: ThingOutput = unknown_where(&output, |attribute: &plugin::Attribute, value| {
         attribute.name == "revision" || *value == Raw::Null
     });
     let expected = ThingOutput {

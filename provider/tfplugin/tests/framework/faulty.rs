@@ -1,6 +1,6 @@
 //! A provider whose one resource is declared wrongly and whose plan panics.
 
-use tfplugin::{
+use plugin::{
     Diagnostics, Done, Paths, Planned, Provider, Registration, Resource, Rule, Stage, object,
     resource,
 };

@@ -1,6 +1,6 @@
 //! An ephemeral resource of the toy provider.
 
-use tfplugin::{
+use plugin::{
     Diagnostic, Diagnostics, Done, EphemeralResource, Lease, Opened, Paths, Text, Value, object,
 };
 use tokio::time::Instant;

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use tfplugin::{
+use plugin::{
     Changed, DataRegistration, DataSource, Diagnostic, Diagnostics, Done, EphemeralRegistration,
     Found, Import, ImportId, Limits, Paths, Planned, Provider, Registration, Resource, Rule, Stage,
     Text, Timeouts, Value, all_unknown, data_source, ephemeral_resource, importable, object,
@@ -91,23 +91,23 @@ impl std::fmt::Display for Name {
 
 /// A number that is kept as it came.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Share(tfplugin::Number);
+pub(crate) struct Share(plugin::Number);
 
-impl tfplugin::Shape for Share {
-    fn ty() -> tfplugin::Type {
-        tfplugin::Type::Number
+impl plugin::Shape for Share {
+    fn ty() -> plugin::Type {
+        plugin::Type::Number
     }
 
-    fn read(raw: &tfplugin::Raw, _: &tfplugin::Path, _: &mut Diagnostics) -> Option<Self> {
-        if let tfplugin::Raw::Number(number) = raw {
+    fn read(raw: &plugin::Raw, _: &plugin::Path, _: &mut Diagnostics) -> Option<Self> {
+        if let plugin::Raw::Number(number) = raw {
             Some(Self(number.clone()))
         } else {
             None
         }
     }
 
-    fn write(&self) -> tfplugin::Raw {
-        tfplugin::Raw::Number(self.0.clone())
+    fn write(&self) -> plugin::Raw {
+        plugin::Raw::Number(self.0.clone())
     }
 }
 

@@ -1,11 +1,10 @@
-//! Between the values of this crate and the messages of the protocol.
+//! Between values and the messages of the protocol.
 
 use proto::tfplugin6::{self as wire, attribute_path::step::Selector};
 
-use crate::{
-    Diagnostic, Diagnostics, Kind, Path, Raw, Severity, Step, plain,
-    value::{Malformed, json, msgpack},
-};
+use plugin::{Diagnostic, Diagnostics, Kind, Path, Raw, Severity, Step, plain};
+
+use crate::codec::{Malformed, json, msgpack};
 
 /// Reads a value of a request; an absent one is null.
 pub(crate) fn read(value: Option<&wire::DynamicValue>, kind: &Kind) -> Result<Raw, Diagnostic> {

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use plugin::{Kind, Raw, Step};
+
 use super::{
-    Kind, Malformed, Raw,
-    kind::{DEEPEST, read_kind},
-    raw::{composed, empty_fields},
+    Malformed, composed, empty_fields,
+    kind::{DEEPEST, read_bytes},
 };
-use crate::Step;
 
 /// Reads a value of a type. Attributes that the type does not have are dropped, missing ones are null.
 ///
@@ -55,7 +55,7 @@ fn value(json: &RawValue, kind: &Kind, depth: usize) -> Result<Raw, Malformed> {
                 value: inner,
                 r#type,
             } = read(json, kind)?;
-            let kind = read_kind(r#type.get().as_bytes())?;
+            let kind = read_bytes(r#type.get().as_bytes())?;
             Ok(match value(inner, &kind, depth)? {
                 value @ (Raw::Dynamic { .. } | Raw::Null) => value,
                 value => Raw::Dynamic {
@@ -77,7 +77,7 @@ fn number(json: &RawValue) -> Result<Raw, Malformed> {
     let text = json.get().trim_matches('"');
     text.parse()
         .map(Raw::Number)
-        .map_err(|err: super::InvalidNumber| Malformed::new(err.to_string()))
+        .map_err(|err: plugin::InvalidNumber| Malformed::new(err.to_string()))
 }
 
 fn items<'k>(

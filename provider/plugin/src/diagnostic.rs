@@ -7,9 +7,9 @@ use crate::Path;
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
-    /// Terraform goes on.
+    /// The operation goes on.
     Warning,
-    /// Terraform stops.
+    /// The operation stops.
     Error,
 }
 
@@ -18,7 +18,7 @@ pub enum Severity {
 pub struct Diagnostic {
     /// How bad it is.
     pub severity: Severity,
-    /// A short title. Constant for warnings, so that Terraform can group them.
+    /// A short title. Constant for warnings, so that they can be grouped.
     pub summary: String,
     /// What was observed, why, and what to do next.
     pub detail: String,
@@ -84,7 +84,7 @@ impl Diagnostics {
         self.0.extend(others.into().0);
     }
 
-    /// Tells whether Terraform must stop.
+    /// Tells whether the operation must stop.
     pub fn has_error(&self) -> bool {
         self.0
             .iter()

@@ -33,7 +33,8 @@ impl Limits {
     };
 
     /// Returns the limits with what a value's `timeouts` attribute says instead.
-    pub(crate) fn for_value(self, raw: &Raw) -> Self {
+    #[must_use]
+    pub fn for_value(self, raw: &Raw) -> Self {
         let written = raw.get("timeouts");
         let limit = |name, default| match written.get(name) {
             Raw::Text(text) => text.parse().map_or(default, |GoDuration(limit)| limit),
@@ -118,7 +119,7 @@ impl Shape for Timeouts {
     }
 }
 
-/// A length of time as Go writes it, which is what Terraform's users know: `300ms`, `1h30m`, `1.5h`.
+/// A length of time as Go writes it, `300ms`, `1h30m`, `1.5h`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct GoDuration(pub Duration);
 

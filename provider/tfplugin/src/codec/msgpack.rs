@@ -12,12 +12,12 @@ use rmp::{
     encode::{self, ByteBuf, ValueWriteError},
 };
 
+use plugin::{Kind, Number, Raw, Step};
+
 use super::{
-    Kind, Malformed, Number, Raw,
-    kind::{DEEPEST, read_kind},
-    raw::{composed, empty_fields},
+    Malformed, composed, empty_fields,
+    kind::{self, DEEPEST, read_bytes},
 };
-use crate::Step;
 
 /// Reads a value of a type. Nothing may follow it.
 pub(crate) fn decode(bytes: &[u8], kind: &Kind) -> Result<Raw, Malformed> {
@@ -117,7 +117,7 @@ fn dynamic(rest: &mut &[u8], depth: usize) -> Result<Raw, Malformed> {
     let Token::Bytes(json) = token(rest)? else {
         return Err(Malformed::new("a dynamic value has no type"));
     };
-    let kind = read_kind(json)?;
+    let kind = read_bytes(json)?;
     let value = value(rest, &kind, depth)?;
     Ok(match value {
         Raw::Dynamic { .. } | Raw::Null => value,
@@ -131,7 +131,7 @@ fn dynamic(rest: &mut &[u8], depth: usize) -> Result<Raw, Malformed> {
 fn number(text: &str) -> Result<Raw, Malformed> {
     text.parse()
         .map(Raw::Number)
-        .map_err(|err: super::InvalidNumber| Malformed::new(err.to_string()))
+        .map_err(|err: plugin::InvalidNumber| Malformed::new(err.to_string()))
 }
 
 fn token<'a>(rest: &mut &'a [u8]) -> Result<Token<'a>, Malformed> {
@@ -265,7 +265,7 @@ fn write(to: &mut ByteBuf, raw: &Raw) -> Result<(), ValueWriteError<Infallible>>
         }
         Raw::Dynamic { kind, value } => {
             encode::write_array_len(to, 2)?;
-            encode::write_bin(to, kind.to_json().to_string().as_bytes())?;
+            encode::write_bin(to, kind::write(kind).to_string().as_bytes())?;
             write(to, value)?;
         }
     }

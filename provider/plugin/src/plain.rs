@@ -20,7 +20,7 @@ pub fn line(text: &str, most: usize) -> String {
 }
 
 /// Returns a text with its line breaks; all else that a terminal would obey is escaped.
-pub(crate) fn lines(text: String) -> String {
+pub fn lines(text: String) -> String {
     let obeyed = |sign: char| deceives(sign) && sign != '\n';
     if !text.contains(obeyed) {
         return text;

@@ -6,23 +6,21 @@ use std::{
     str::FromStr,
 };
 
-use unicode_normalization::{UnicodeNormalization, is_nfc};
-
 use super::Kind;
 
-/// A value of Terraform, whatever its type.
+/// A value, whatever its type.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Raw {
     /// No value.
     #[default]
     Null,
-    /// A value that is known only after some apply; what Terraform knows about it is dropped.
+    /// A value that is known only after some apply.
     Unknown,
     /// A truth value.
     Bool(bool),
     /// A number of any size and precision.
     Number(Number),
-    /// Text, in Unicode's composed form (NFC) when it came from Terraform.
+    /// Text.
     Text(String),
     /// A list, a set or a tuple.
     List(Vec<Raw>),
@@ -79,7 +77,7 @@ impl Raw {
     }
 
     /// Returns what the value is, for messages: `a number`.
-    pub(crate) fn noun(&self) -> &'static str {
+    pub fn noun(&self) -> &'static str {
         match self {
             Self::Null => "null",
             Self::Unknown => "an unknown value",
@@ -118,27 +116,7 @@ impl Display for Raw {
     }
 }
 
-/// Returns an object's attributes, all null: an object always has every one of them. A map has none.
-pub(super) fn empty_fields(kind: &Kind) -> BTreeMap<String, Raw> {
-    match kind {
-        Kind::Object(attributes) => attributes
-            .keys()
-            .map(|name| (name.clone(), Raw::Null))
-            .collect(),
-        _ => BTreeMap::new(),
-    }
-}
-
-/// Returns text in Unicode's composed form, the only one in which Terraform compares text.
-pub(super) fn composed(text: &str) -> String {
-    if text.is_ascii() || is_nfc(text) {
-        text.to_owned()
-    } else {
-        text.nfc().collect()
-    }
-}
-
-/// A number as decimal text: Terraform's numbers have 512 bits, an `f64` would change them.
+/// A number as decimal text: it may have any size, and an `f64` would change it.
 ///
 /// Numbers compare by what they mean: `1.0` is `1e0`.
 #[derive(Clone, Debug)]

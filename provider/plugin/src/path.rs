@@ -22,7 +22,8 @@ pub enum Step {
 }
 
 impl Step {
-    pub(crate) fn text(&self) -> Cow<'_, str> {
+    /// Returns the step without any sign around it.
+    pub fn text(&self) -> Cow<'_, str> {
         match self {
             Self::Name(name) => Cow::Borrowed(name),
             Self::Key(key) => Cow::Borrowed(key),
@@ -34,7 +35,7 @@ impl Step {
 /// Where a value stands, from the root of the configuration.
 ///
 /// Its text is what a user writes: `services.ratings.ports["a b"].number`. A path made from text knows no
-/// schema, so its steps are names; the server turns them into keys and indexes before Terraform sees them.
+/// schema, so its steps are names; [`Kind::resolve`](crate::Kind::resolve) turns them into keys and indexes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Path(Vec<Step>);
 
@@ -78,7 +79,7 @@ impl Path {
 
     /// Returns the steps joined by dots, whatever their kind: what two paths are compared by,
     /// since one of them may come from text.
-    pub(crate) fn flat(&self) -> String {
+    pub fn flat(&self) -> String {
         self.0.iter().map(Step::text).collect::<Vec<_>>().join(".")
     }
 }
@@ -162,7 +163,7 @@ impl Display for Path {
     }
 }
 
-/// Tells whether Terraform's language takes the key after a dot.
+/// Tells whether a key can stand after a dot.
 fn is_identifier(key: &str) -> bool {
     key.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && key

@@ -1,42 +1,10 @@
-//! Values as Terraform has them: known, null or not known yet.
+//! Values: known, null or not known yet.
 
-pub(crate) mod json;
 mod kind;
-pub(crate) mod msgpack;
 mod raw;
 
 pub use kind::Kind;
 pub use raw::{InvalidNumber, Number, Raw};
-
-use crate::{Path, Step};
-
-/// Bytes that are no value of the type.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{what}")]
-pub(crate) struct Malformed {
-    /// Innermost step first, as it is found on the way out.
-    steps: Vec<Step>,
-    what: String,
-}
-
-impl Malformed {
-    fn new(what: impl Into<String>) -> Self {
-        Self {
-            steps: vec![],
-            what: what.into(),
-        }
-    }
-
-    fn below(mut self, step: Step) -> Self {
-        self.steps.push(step);
-        self
-    }
-
-    /// Returns where the broken value stands.
-    pub(crate) fn at(&self) -> Path {
-        self.steps.iter().rev().cloned().collect()
-    }
-}
 
 /// What an attribute holds.
 ///
@@ -109,6 +77,3 @@ impl<T> From<Option<T>> for Value<T> {
         value.map_or(Self::Null, Self::Known)
     }
 }
-
-#[cfg(test)]
-mod tests;

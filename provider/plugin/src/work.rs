@@ -6,7 +6,7 @@ use futures::FutureExt;
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use crate::{Diagnostic, Diagnostics, GoDuration};
+use crate::{Bounds, Diagnostic, Diagnostics, GoDuration};
 
 /// How long after its deadline work is dropped: the time to end with an error of its own, which says more.
 const GRACE: Duration = Duration::from_secs(5);
@@ -22,12 +22,12 @@ pub(crate) struct Work {
 
 impl Work {
     /// Returns work that starts now.
-    pub(crate) fn new(name: &'static str, limit: Duration, stop: CancellationToken) -> Self {
+    pub(crate) fn new(name: &'static str, bounds: Bounds) -> Self {
         Self {
             name,
-            limit,
-            deadline: Instant::now() + limit,
-            stop,
+            limit: bounds.limit,
+            deadline: Instant::now() + bounds.limit,
+            stop: bounds.stop,
         }
     }
 }
@@ -48,14 +48,14 @@ pub(crate) async fn within<T>(
 }
 
 /// Returns what the user is told when code of the provider panicked.
-pub(crate) fn crashed(panic: &(dyn Any + Send)) -> Diagnostic {
+pub fn crashed(panic: &(dyn Any + Send)) -> Diagnostic {
     let text = panic
         .downcast_ref::<&str>()
         .copied()
         .or_else(|| panic.downcast_ref::<String>().map(String::as_str));
     let detail = format!(
         "A fault in the provider ended this operation: {}. The state has what was reached before. Report it with the \
-         log (TF_LOG_PROVIDER=TRACE).",
+         log of the provider at the level TRACE.",
         text.unwrap_or("no message")
     );
     Diagnostic::error("The provider crashed", detail)

@@ -69,9 +69,9 @@ pub fn filled<O: Object + Clone>(object: &O, from: &O) -> O {
 /// Declares an object once: struct, schema, documentation and what a change of each attribute does.
 ///
 /// ```
-/// # use tfplugin::Rule;
+/// # use plugin::Rule;
 /// const REPLACE: Rule = Rule::new(1).replacing();
-/// tfplugin::object! {
+/// plugin::object! {
 ///     /// A bucket.
 ///     pub struct BucketInput {
 ///         /// Name of the bucket.

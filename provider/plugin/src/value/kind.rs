@@ -1,13 +1,10 @@
-//! The types of Terraform, as the wire has them.
+//! The types of values.
 
 use std::{borrow::Cow, collections::BTreeMap};
 
-use serde_json::{Value as Json, json};
-
-use super::Malformed;
 use crate::{Path, Step};
 
-/// A type of Terraform's type system.
+/// A type of a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// Text.
@@ -30,50 +27,9 @@ pub enum Kind {
     Object(BTreeMap<String, Kind>),
 }
 
-/// The deepest nesting of types and values that is read; a type of a real schema has about ten levels.
-pub(crate) const DEEPEST: usize = 64;
-
 impl Kind {
-    /// Returns the type in the JSON that schemas and dynamic values carry: `["list","string"]`.
-    pub fn to_json(&self) -> Json {
-        match self {
-            Self::Text => json!("string"),
-            Self::Number => json!("number"),
-            Self::Bool => json!("bool"),
-            Self::Dynamic => json!("dynamic"),
-            Self::List(inner) => json!(["list", inner.to_json()]),
-            Self::Set(inner) => json!(["set", inner.to_json()]),
-            Self::Map(inner) => json!(["map", inner.to_json()]),
-            Self::Tuple(inner) => {
-                json!(["tuple", inner.iter().map(Self::to_json).collect::<Vec<_>>()])
-            }
-            Self::Object(inner) => {
-                let inner: serde_json::Map<_, _> = inner
-                    .iter()
-                    .map(|(name, kind)| (name.clone(), kind.to_json()))
-                    .collect();
-                json!(["object", inner])
-            }
-        }
-    }
-
-    /// Reads a type from the JSON that dynamic values carry; `None` if it is no type.
-    pub fn from_json(json: &Json) -> Option<Self> {
-        match json {
-            Json::String(name) => match name.as_str() {
-                "string" => Some(Self::Text),
-                "number" => Some(Self::Number),
-                "bool" => Some(Self::Bool),
-                "dynamic" => Some(Self::Dynamic),
-                _ => None,
-            },
-            Json::Array(parts) => compound(parts),
-            _ => None,
-        }
-    }
-
     /// Returns the type of a map's element or an object's attribute.
-    pub(crate) fn entry(&self, key: &str) -> Option<&Kind> {
+    pub fn entry(&self, key: &str) -> Option<&Kind> {
         match self {
             Self::Map(inner) => Some(inner),
             Self::Object(attributes) => attributes.get(key),
@@ -83,9 +39,9 @@ impl Kind {
 
     /// Returns a path as this type has it, as far as the type goes.
     ///
-    /// Terraform cannot address an element of a set: the path ends at the set. The key of a map of leaves takes all
+    /// No element of a set can be addressed: the path ends at the set. The key of a map of leaves takes all
     /// that is left, since label keys have dots of their own.
-    pub(crate) fn resolve(&self, path: &Path) -> Path {
+    pub fn resolve(&self, path: &Path) -> Path {
         let mut steps = vec![];
         let mut kind = self;
         for (place, step) in path.steps().iter().enumerate() {
@@ -113,7 +69,7 @@ impl Kind {
     }
 
     /// Returns the step to a map's element or an object's attribute.
-    pub(crate) fn step(&self, key: &str) -> Step {
+    pub fn step(&self, key: &str) -> Step {
         match self {
             Self::Object(_) => Step::Name(Cow::Owned(key.to_owned())),
             _ => Step::Key(key.to_owned()),
@@ -121,7 +77,7 @@ impl Kind {
     }
 
     /// Returns what a value of this type is, for messages: `a number`.
-    pub(crate) fn noun(&self) -> &'static str {
+    pub fn noun(&self) -> &'static str {
         match self {
             Self::Text => "a string",
             Self::Number => "a number",
@@ -134,41 +90,6 @@ impl Kind {
             Self::Object(_) => "an object",
         }
     }
-}
-
-fn compound(parts: &[Json]) -> Option<Kind> {
-    // An object may have a third part: the names of its optional attributes.
-    let (Json::String(name), inner) = (parts.first()?, parts.get(1)?) else {
-        return None;
-    };
-    let boxed = || Kind::from_json(inner).map(Box::new);
-    match name.as_str() {
-        "list" => boxed().map(Kind::List),
-        "set" => boxed().map(Kind::Set),
-        "map" => boxed().map(Kind::Map),
-        "tuple" => inner
-            .as_array()?
-            .iter()
-            .map(Kind::from_json)
-            .collect::<Option<_>>()
-            .map(Kind::Tuple),
-        "object" => {
-            let attributes = inner.as_object()?.iter();
-            attributes
-                .map(|(name, kind)| Some((name.clone(), Kind::from_json(kind)?)))
-                .collect::<Option<_>>()
-                .map(Kind::Object)
-        }
-        _ => None,
-    }
-}
-
-/// Reads a type from the bytes that a dynamic value carries.
-pub(super) fn read_kind(json: &[u8]) -> Result<Kind, Malformed> {
-    let json: Option<Json> = serde_json::from_slice(json).ok();
-    json.as_ref()
-        .and_then(Kind::from_json)
-        .ok_or_else(|| Malformed::new("the type of a dynamic value is no type"))
 }
 
 /// Returns the steps of a path from a place on.

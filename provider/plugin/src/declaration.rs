@@ -97,7 +97,7 @@ pub struct Attribute {
     pub doc: &'static str,
 }
 
-/// A Rust type that is the typed view of a value of Terraform.
+/// A Rust type that is the typed view of a value.
 pub trait Shape: Sized {
     /// Returns the type in a schema.
     fn ty() -> Type;

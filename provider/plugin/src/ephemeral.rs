@@ -6,15 +6,11 @@ use std::sync::Arc;
 
 use futures::future::BoxFuture;
 use jiff::Timestamp;
-use proto::tfplugin6 as wire;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 use crate::{
-    Diagnostics, Done, Kind, Limits, Object, Paths, Raw, Shape,
-    data_source::{beside, input, validated},
-    schema,
-    typed::StateShape,
+    Bounds, Declared, Described, Diagnostics, Done, Limits, Object, Paths, Raw, Shape as _,
+    typed::{accepted, validated},
     work::{Work, within},
 };
 
@@ -38,7 +34,7 @@ pub trait EphemeralResource: Send + Sync + 'static {
     /// Checks a configuration: all problems at once, as [`Resource::check`](crate::Resource::check) does.
     fn check(input: &Self::Input, unknown: &Paths) -> Diagnostics;
 
-    /// Makes one. Terraform asks in each plan and each apply that needs it, once the whole input is known.
+    /// Makes one. Asked in each plan and each apply that needs it, once the whole input is known.
     fn open(
         context: &Self::Context,
         input: &Self::Input,
@@ -72,82 +68,79 @@ pub struct Opened<O> {
 pub struct Lease {
     /// When it is to be renewed; `None`: it lasts for the run.
     pub renew_at: Option<Timestamp>,
-    /// What Terraform keeps in memory for the next renewal or the end.
+    /// What is kept in memory for the next renewal or the end.
     pub kept: Vec<u8>,
 }
 
-/// An ephemeral resource as a [`Provider`](crate::Provider) hands it to the server.
-pub struct EphemeralRegistration<C>(pub(crate) Arc<dyn ServedEphemeral<C>>);
+/// An ephemeral resource as a [`Provider`](crate::Provider) hands it over.
+pub struct EphemeralRegistration<C>(pub Arc<dyn ServedEphemeral<C>>);
 
 /// Registers an ephemeral resource.
 pub fn ephemeral_resource<R: EphemeralResource>() -> EphemeralRegistration<R::Context> {
     EphemeralRegistration(Arc::new(TypedEphemeral::<R> {
-        shape: StateShape::new(R::Input::attributes(), &R::Output::attributes()),
+        declared: Declared::of::<R::Input, R::Output>(|_| ""),
         of: PhantomData,
     }))
 }
 
 /// An ephemeral resource, seen through raw values.
-pub(crate) trait ServedEphemeral<C>: Send + Sync {
-    fn name(&self) -> &'static str;
-    /// The type of its result.
-    fn kind(&self) -> &Kind;
-    fn schema(&self) -> wire::Schema;
-    fn faults(&self) -> Vec<String>;
-    fn validate(&self, config: &Raw) -> Diagnostics;
+pub trait ServedEphemeral<C>: Described {
+    /// Makes one, and returns the output.
     fn open<'a>(
         &'a self,
         context: &'a C,
-        config: &'a Raw,
-        stop: CancellationToken,
-    ) -> BoxFuture<'a, Result<(Raw, Lease), Diagnostics>>;
+        input: &'a Raw,
+        work: Bounds,
+    ) -> BoxFuture<'a, Result<Opened<Raw>, Diagnostics>>;
+    /// Makes it last longer.
     fn renew<'a>(
         &'a self,
         context: &'a C,
         kept: &'a [u8],
-        stop: CancellationToken,
+        work: Bounds,
     ) -> BoxFuture<'a, Result<Lease, Diagnostics>>;
-    /// It is not stopped: a run that was is when it is needed most.
-    fn close<'a>(&'a self, context: &'a C, kept: &'a [u8]) -> BoxFuture<'a, Done>;
+    /// Ends it.
+    fn close<'a>(&'a self, context: &'a C, kept: &'a [u8], work: Bounds) -> BoxFuture<'a, Done>;
 }
 
 struct TypedEphemeral<R: EphemeralResource> {
-    shape: StateShape,
+    declared: Declared,
     of: PhantomData<fn() -> R>,
 }
 
-impl<R: EphemeralResource> ServedEphemeral<R::Context> for TypedEphemeral<R> {
+impl<R: EphemeralResource> Described for TypedEphemeral<R> {
     fn name(&self) -> &'static str {
         R::NAME
     }
 
-    fn kind(&self) -> &Kind {
-        &self.shape.kind
+    fn declared(&self) -> &Declared {
+        &self.declared
     }
 
-    fn schema(&self) -> wire::Schema {
-        schema::of_sides::<R::Input, R::Output>(|_| "")
+    fn limits(&self) -> Limits {
+        R::LIMITS
     }
 
-    fn faults(&self) -> Vec<String> {
-        schema::faults(&R::Input::attributes(), &R::Output::attributes())
+    fn validate(&self, input: &Raw) -> Diagnostics {
+        validated(input, R::check)
     }
+}
 
-    fn validate(&self, config: &Raw) -> Diagnostics {
-        validated(&self.shape, config, R::check)
-    }
-
+impl<R: EphemeralResource> ServedEphemeral<R::Context> for TypedEphemeral<R> {
     fn open<'a>(
         &'a self,
         context: &'a R::Context,
-        config: &'a Raw,
-        stop: CancellationToken,
-    ) -> BoxFuture<'a, Result<(Raw, Lease), Diagnostics>> {
+        input: &'a Raw,
+        work: Bounds,
+    ) -> BoxFuture<'a, Result<Opened<Raw>, Diagnostics>> {
         Box::pin(async move {
-            let input = input::<R::Input>(config)?;
-            let work = Work::new("open", R::LIMITS.for_value(config).read, stop);
+            let input = accepted::<R::Input>(input)?;
+            let work = Work::new("open", work);
             let opened = within(&work, R::open(context, &input, work.deadline)).await?;
-            Ok((beside(config, &opened.output.write()), opened.lease))
+            Ok(Opened {
+                output: opened.output.write().settled(),
+                lease: opened.lease,
+            })
         })
     }
 
@@ -155,17 +148,22 @@ impl<R: EphemeralResource> ServedEphemeral<R::Context> for TypedEphemeral<R> {
         &'a self,
         context: &'a R::Context,
         kept: &'a [u8],
-        stop: CancellationToken,
+        work: Bounds,
     ) -> BoxFuture<'a, Result<Lease, Diagnostics>> {
         Box::pin(async move {
-            let work = Work::new("renewal", R::LIMITS.read, stop);
+            let work = Work::new("renewal", work);
             within(&work, R::renew(context, kept)).await
         })
     }
 
-    fn close<'a>(&'a self, context: &'a R::Context, kept: &'a [u8]) -> BoxFuture<'a, Done> {
+    fn close<'a>(
+        &'a self,
+        context: &'a R::Context,
+        kept: &'a [u8],
+        work: Bounds,
+    ) -> BoxFuture<'a, Done> {
         Box::pin(async move {
-            let work = Work::new("end", R::LIMITS.read, CancellationToken::new());
+            let work = Work::new("end", work);
             within(&work, R::close(context, kept)).await
         })
     }

@@ -114,7 +114,7 @@ impl<O> Planned<O> {
 
 /// A resource that can be imported.
 pub trait Import: Resource {
-    /// Finds what the user names; Terraform then reads it, so that the output may be incomplete.
+    /// Finds what the user names; it is then read, so that the output may be incomplete.
     fn import(
         context: &Self::Context,
         id: &ImportId,

@@ -227,7 +227,7 @@ impl Shape for f64 {
             .or_else(|| tell(&format!("{number} is too large"), at, problems))
     }
 
-    /// Terraform has no infinity and no NaN: they become null.
+    /// There is no infinity and no NaN: they become null.
     fn write(&self) -> Raw {
         self.to_string().parse().map_or(Raw::Null, Raw::Number)
     }

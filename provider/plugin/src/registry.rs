@@ -1,0 +1,94 @@
+//! Everything that a provider serves, by name, and its configuration.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::{
+    Described, Diagnostics, Kind, Object as _, Path, Paths, Provider, Raw, Served, ServedData,
+    ServedEphemeral, Shape as _, kind_of,
+};
+
+/// What a provider serves, by name.
+pub struct Registry<P: Provider> {
+    provider: P,
+    /// The resources.
+    pub resources: BTreeMap<&'static str, Arc<dyn Served<P::Context>>>,
+    /// The data sources.
+    pub data_sources: BTreeMap<&'static str, Arc<dyn ServedData<P::Context>>>,
+    /// The ephemeral resources.
+    pub ephemeral_resources: BTreeMap<&'static str, Arc<dyn ServedEphemeral<P::Context>>>,
+}
+
+impl<P: Provider> Registry<P> {
+    /// Returns what a provider serves.
+    pub fn new(provider: P) -> Self {
+        let resources = P::resources().into_iter().map(|of| (of.0.name(), of.0));
+        let data_sources = P::data_sources().into_iter().map(|of| (of.0.name(), of.0));
+        let ephemeral = P::ephemeral_resources()
+            .into_iter()
+            .map(|of| (of.0.name(), of.0));
+        Self {
+            provider,
+            resources: resources.collect(),
+            data_sources: data_sources.collect(),
+            ephemeral_resources: ephemeral.collect(),
+        }
+    }
+
+    /// Returns the type of the provider's configuration.
+    pub fn config_kind() -> Kind {
+        kind_of(&P::Config::attributes())
+    }
+
+    /// Checks a configuration of the provider: all problems at once. A null one counts as empty.
+    pub fn check(raw: Raw) -> Diagnostics {
+        let raw = or_empty(raw);
+        let mut told = Diagnostics::none();
+        if let Some(config) = P::Config::read(&raw, &Path::root(), &mut told) {
+            let unknown = Paths::unknown_in(&raw).with_told(&told);
+            told.append(P::check(&config, &unknown));
+        }
+        told
+    }
+
+    /// Makes what the kinds work with, or says why it cannot be made. A null configuration counts as empty.
+    pub fn configure(&self, raw: Raw) -> (Option<P::Context>, Diagnostics) {
+        let mut told = Diagnostics::none();
+        let config = P::Config::read(&or_empty(raw), &Path::root(), &mut told);
+        let Some(config) = config.filter(|_| !told.has_error()) else {
+            return (None, told);
+        };
+        match self.provider.configure(config) {
+            Ok(context) => (Some(context), told),
+            Err(failed) => {
+                told.append(failed);
+                (None, told)
+            }
+        }
+    }
+
+    /// Returns everything that is served, whatever its kind.
+    pub fn all(&self) -> impl Iterator<Item = &dyn Described> {
+        let resources = self
+            .resources
+            .values()
+            .map(|of| of.as_ref() as &dyn Described);
+        let data_sources = self
+            .data_sources
+            .values()
+            .map(|of| of.as_ref() as &dyn Described);
+        let ephemeral = self
+            .ephemeral_resources
+            .values()
+            .map(|of| of.as_ref() as &dyn Described);
+        resources.chain(data_sources).chain(ephemeral)
+    }
+}
+
+fn or_empty(raw: Raw) -> Raw {
+    if raw == Raw::Null {
+        Raw::Map([].into())
+    } else {
+        raw
+    }
+}

@@ -1,0 +1,78 @@
+//! What a provider serves, seen through raw values: the side that the protocols call.
+
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use tokio_util::sync::CancellationToken;
+
+use std::time::Duration;
+
+use crate::{Declared, Diagnostics, ImportId, Limits, Path, Raw, Sides};
+
+/// What every kind has: a name, a declaration, limits, and rules over what the user writes.
+pub trait Described: Send + Sync {
+    /// The name of the type, with the provider's prefix.
+    fn name(&self) -> &'static str;
+    /// What is declared of it.
+    fn declared(&self) -> &Declared;
+    /// How long each operation may take unless the user says otherwise.
+    fn limits(&self) -> Limits;
+    /// Checks what the user wrote: all problems at once, each with its path.
+    fn validate(&self, input: &Raw) -> Diagnostics;
+    /// Returns what is wrong with the declaration; nothing if it was tested once.
+    fn faults(&self) -> Vec<String> {
+        self.declared().faults()
+    }
+}
+
+/// A resource as a [`Provider`](crate::Provider) hands it over.
+pub struct Registration<C>(pub Arc<dyn Served<C>>);
+
+/// A resource, seen through raw values.
+pub trait Served<C>: Described {
+    /// The text attributes of the input that identify it, in the order of an import id.
+    fn identity(&self) -> &'static [&'static str];
+    /// Plans a change: without `prior` a create, without `next` a delete.
+    fn plan(&self, prior: Option<&Sides>, next: Option<&Raw>) -> PlannedChange;
+    /// Carries a change out and returns the state afterwards, whatever happened.
+    fn apply<'a>(
+        &'a self,
+        context: &'a C,
+        prior: Option<&'a Sides>,
+        planned: Option<&'a Sides>,
+        work: Bounds,
+    ) -> BoxFuture<'a, (Option<Sides>, Diagnostics)>;
+    /// Returns the state as it is now; `None`: it is gone.
+    fn read<'a>(
+        &'a self,
+        context: &'a C,
+        state: &'a Sides,
+        work: Bounds,
+    ) -> BoxFuture<'a, (Option<Sides>, Diagnostics)>;
+    /// Finds what the user names.
+    fn import<'a>(
+        &'a self,
+        context: &'a C,
+        id: &'a ImportId,
+        work: Bounds,
+    ) -> BoxFuture<'a, Result<Sides, Diagnostics>>;
+}
+
+/// What ends work that does not end by itself.
+#[derive(Clone, Debug)]
+pub struct Bounds {
+    /// How long it may take.
+    pub limit: Duration,
+    /// Cancelled when the user stops it.
+    pub stop: CancellationToken,
+}
+
+/// The answer to a plan.
+pub struct PlannedChange {
+    /// The output after the change; `None` for a delete. The input is the one that was proposed.
+    pub output: Option<Raw>,
+    /// The attributes of which the change replaces the resource.
+    pub replaces: Vec<Path>,
+    /// Errors and warnings.
+    pub diagnostics: Diagnostics,
+}
