@@ -10,14 +10,15 @@ use crate::workload::input::BastionInput;
 use crate::workload::leaf::{CheckOnRefresh, PortNumber};
 
 object! {
-    /// Makes virtual machines members of an Istio mesh.
+    /// Joins virtual machines to an Istio mesh.
     pub struct ProviderBlock {
-        /// Connection to the cluster, named as in the kubernetes provider. Unset: `KUBE_CONFIG_PATH`, `KUBECONFIG`,
-        /// then the service account of the pod that Terraform runs in.
+        /// Connection to the cluster. The attributes are named as in the kubernetes provider. If unset, the provider
+        /// uses `KUBE_CONFIG_PATH`, `KUBE_CONFIG_PATHS` or `KUBECONFIG`, in this order, then the service account of
+        /// the pod that Terraform runs in. It reads no other environment variable of the kubernetes provider.
         Optional kubernetes: KubernetesBlock,
-        /// What cannot be read from the cluster, or should not be.
+        /// Mesh settings to override, or to supply when they cannot be read from the cluster.
         Optional istio: IstioBlock,
-        /// Credentials for the VMs, and defaults for their `ssh`.
+        /// Credentials for the VMs, and defaults for the `ssh` of each workload.
         Optional ssh: SshBlock,
     }
 }
@@ -27,7 +28,7 @@ object! {
     pub struct KubernetesBlock {
         /// Path of a kubeconfig file.
         Optional config_path: String,
-        /// Paths of kubeconfig files that are merged.
+        /// Paths of kubeconfig files to merge.
         Optional config_paths: Vec<String>,
         /// Context of the kubeconfig. Default: its current context.
         Optional config_context: String,
@@ -43,15 +44,15 @@ object! {
         Optional username: String,
         /// Password for basic authentication.
         Secret password: SecretText,
-        /// PEM certificates that the API server's is verified with.
+        /// PEM certificates to verify the API server's certificate with.
         Optional cluster_ca_certificate: String,
         /// PEM client certificate.
         Optional client_certificate: String,
         /// PEM key of the client certificate.
         Secret client_key: SecretText,
-        /// Name that the API server's certificate carries, where it is not the host that is dialled.
+        /// Name in the API server's certificate, if it differs from the host in the API server's address.
         Optional tls_server_name: String,
-        /// Proxy to dial the API server through; may hold a password.
+        /// Proxy for connections to the API server. The URL may contain a password.
         Secret proxy_url: SecretText,
         /// Do not verify the API server's certificate. Default: `false`.
         Optional insecure: bool,
@@ -69,69 +70,72 @@ object! {
         Required command: String,
         /// Arguments.
         Optional args: Vec<String>,
-        /// Environment added to Terraform's own.
+        /// Environment variables to add to Terraform's own.
         Secret env: BTreeMap<String, SecretText>,
     }
 }
 
 object! {
-    /// What cannot be read from the cluster, or should not be.
+    /// Mesh settings to override, or to supply when they cannot be read from the cluster.
     pub struct IstioBlock {
         /// Namespace of the control plane. Default: `istio-system`.
         Optional namespace: Text<Namespace>,
-        /// Revision of the control plane, or a tag that stands for one. Default: the default one.
+        /// Revision of the control plane, or a tag that points to one. Default: the default revision.
         Optional revision: Text<Name>,
-        /// Name of the cluster as istiod knows it. Default: read from the injector's configuration.
+        /// Name by which istiod knows the cluster. Default: read from the injector's configuration.
         Optional cluster_id: String,
         /// Trust domain of the mesh. Default: read from the mesh configuration.
         Optional trust_domain: Text<Fqdn>,
-        /// Name of the `ConfigMap` that holds the mesh's trust root in each namespace. Default: read from the injector's
-        /// configuration, else `istio-ca-root-cert`.
+        /// Name of the `ConfigMap` that holds the mesh's root certificate in each namespace. Default: read from the
+        /// injector's configuration, otherwise `istio-ca-root-cert`.
         Optional trust_bundle_name: Text<Name>,
-        /// Where certificates come from, `host:port`, e.g. that of istio-csr. Default: read from the injector's
-        /// configuration, else istiod.
+        /// Address of the certificate authority, `host:port`, e.g. that of istio-csr. Default: read from the
+        /// injector's configuration, otherwise istiod.
         Optional ca_address: String,
-        /// Where VMs reach istiod. An IP address is written to their `/etc/hosts`, under the name that istiod's
-        /// certificate carries. A domain name, such as that of a cloud's load balancer, is what they call istiod by:
-        /// their name service must know it, and istiod's certificate must carry it (`ISTIOD_CUSTOM_HOST`) unless
-        /// `control_plane_san` says which it carries; see the guide on control planes. Default: the mesh config's
-        /// `discoveryAddress` where that is no name of the cluster's own, else the address of the gateway
-        /// `istio-eastwestgateway` if there is one, else the VM's own name service is asked for istiod.
+        /// Address at which VMs reach istiod. An IP address is added to the VM's `/etc/hosts` under the name in
+        /// istiod's certificate. A domain name, such as that of a cloud load balancer, is used as is: the VM must be
+        /// able to resolve it, and istiod's certificate must include it (`ISTIOD_CUSTOM_HOST`) unless
+        /// `control_plane_san` gives the name to verify; see the guide on control planes. Default: the first of these
+        /// that applies: the mesh config's `discoveryAddress`, if it is a name outside the cluster; the address of
+        /// the gateway `istio-eastwestgateway`, if there is one; istiod's name, which the VM must then be able to
+        /// resolve.
         Optional control_plane_address: Text<Address>,
-        /// Name in istiod's certificate, where it is not the one that VMs call istiod by, e.g.
-        /// `istiod.istio-system.svc` behind a load balancer that has a name of its own. The certificate is verified by
-        /// it. Default: the name that istiod is called by.
+        /// Name in istiod's certificate, if it differs from the name that VMs connect to, e.g.
+        /// `istiod.istio-system.svc` behind a load balancer with its own name. The certificate is verified against
+        /// it. Default: the name that VMs connect to.
         Optional control_plane_san: Text<Fqdn>,
-        /// Where VMs fetch Istio's package, if `proxy.install` names none: a mirror that has
-        /// `VERSION/deb/istio-sidecar.deb` (or `rpm/istio-sidecar.rpm`; `-arm64` before the dot) and the same with
-        /// `.sha256` behind it. Default: `https://blob.istio.io/istio-release/releases`.
+        /// Where VMs download Istio's package if `proxy.install` names none. A mirror must contain
+        /// `VERSION/deb/istio-sidecar.deb` (or `rpm/istio-sidecar.rpm`; for arm64, `-arm64` before the dot) and its
+        /// digest under the same name with `.sha256` appended. Default:
+        /// `https://blob.istio.io/istio-release/releases`.
         Optional release_url: Text<ReleaseUrl>,
     }
 }
 
 object! {
-    /// Credentials for the VMs, and defaults for their `ssh`.
+    /// Credentials for the VMs, and defaults for the `ssh` of each workload.
     pub struct SshBlock {
         /// User to log in as. Default: `root`.
         Optional user: String,
         /// Port of sshd. Default: 22.
         Optional port: PortNumber,
-        /// Private keys by name. They reach OpenSSH's agent through a pipe and are never written anywhere.
+        /// Private keys by name. They reach OpenSSH's agent through a pipe and are never written to disk.
         Optional identities: BTreeMap<String, IdentityBlock>,
-        /// Name of the identity for VMs that name none. Default: the only one.
+        /// Name of the identity for VMs that do not name one. Default: the only one.
         Optional identity: String,
         /// Also offer the keys of the agent at `SSH_AUTH_SOCK`. Default: only if there are no identities.
         Optional agent: bool,
-        /// OpenSSH configuration file to read. Its host key settings apply where nothing else is pinned; an option that
-        /// would accept a host without its key, such as `NoHostAuthenticationForLocalhost`, has no effect.
+        /// OpenSSH configuration file to read. Its host key settings apply where no other proof of the host is given.
+        /// An option that would accept a host without its key, such as `NoHostAuthenticationForLocalhost`, has no
+        /// effect.
         Optional config_file: String,
-        /// Text in the form of a known_hosts file.
+        /// Content of a known_hosts file.
         Optional known_hosts: String,
-        /// Host that VMs are reached through.
+        /// Bastion (jump host) in front of the VMs.
         Optional bastion: BastionInput,
-        /// Seconds that one connection may take. Default: 10.
+        /// Time limit for one connection attempt, in seconds. Default: 10.
         Optional connect_timeout: u32,
-        /// Whether a refresh looks at the VMs: `always` or `never`. Default: `always`.
+        /// Whether a refresh checks the VMs: `always` or `never`. Default: `always`.
         Optional check_on_refresh: Text<CheckOnRefresh>,
     }
 }
@@ -139,7 +143,7 @@ object! {
 object! {
     /// A private key.
     pub struct IdentityBlock {
-        /// Key in OpenSSH's or PEM form.
+        /// Key in OpenSSH or PEM format.
         Secret private_key: SecretText,
         /// Passphrase of the key.
         Secret passphrase: SecretText,

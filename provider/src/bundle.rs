@@ -34,28 +34,28 @@ macro_rules! described {
             pub struct $Name {
                 /// Namespace of the workload.
                 Required namespace: Text<Namespace>,
-                /// Name of the workload: that of its `mesh_vm_workload`.
+                /// Name of the workload, as in its `mesh_vm_workload`.
                 Required name: Text<Name>,
-                /// The IP address by which istiod knows the proxy: the workload's `address` where that is an IP address, else
-                /// its `instance_ip`. Unset: the VM takes the one from which it calls the control plane, and the workload's
-                /// `address` has to be that one.
+                /// The IP address by which istiod knows the proxy: the workload's `address` if that is an IP address,
+                /// otherwise its `instance_ip`. If unset, the VM uses the local address of its connection to the
+                /// control plane, which must then be the workload's `address`.
                 Optional instance_ip: Text<IpAddr>,
                 /// Labels of the workload.
                 Optional labels: BTreeMap<Text<LabelKey>, Text<LabelValue>>,
-                /// Kubernetes service account that the VM's certificate names. Default: `default`.
+                /// Kubernetes service account in the VM's certificate. Default: `default`.
                 Optional service_account: Text<Name>,
-                /// Network the VM is on. Default: that of the pods.
+                /// Network of the VM. Default: that of the pods.
                 Optional network: Text<Network>,
-                /// Ports of the workload by name. Unset: every inbound port is captured.
+                /// Ports of the workload by name. If unset, every inbound port is captured.
                 Optional ports: BTreeMap<Text<PortName>, PortNumber>,
-                /// More environment of the proxy. Not for secrets.
+                /// Additional environment variables for the proxy. They must not contain secrets.
                 Optional env: BTreeMap<Text<EnvName>, String>,
                 /// The `id` of the `mesh_vm_fleet` that the workload is a member of.
                 Optional fleet: Text<Id>,
-                /// How it is found out whether the application answers.
+                /// Health probe of the application.
                 Optional health_check: HealthCheckInput,
-                /// How the proxy runs on the VM. Without `install` or `version` a machine from a plain image fetches
-                /// Istio's release of the control plane's version.
+                /// How the proxy runs on the VM. Without `install` or `version`, a VM that has no package yet
+                /// downloads Istio's release of the control plane's version.
                 Optional proxy: ProxyInput,
                 $($own)*
             }
@@ -84,74 +84,80 @@ macro_rules! described {
 }
 
 described! {
-    /// What makes a machine the VM of a workload when it boots, without a token: the machine fetches one by a command
-    /// of yours. It carries what the mesh's `defaultConfig.proxyMetadata`, and `env`, give each proxy: where that is
-    /// secret, use the ephemeral resource. For the `user_data` of a VM that is made in the same apply; its address need not be known.
+    /// Files, archive and cloud-init user data that join a machine to the mesh when it boots. They contain no token:
+    /// the machine obtains one by running `token_command`. They do contain the mesh's `defaultConfig.proxyMetadata`
+    /// and your `env`; if these are secret, use the ephemeral resource. Use it for the `user_data` of a VM that is
+    /// created in the same apply; the VM's address need not be known.
     ///
-    /// What it gives changes with the mesh (its trust root, its control plane) and with the provider. Where a change of
-    /// `user_data` replaces the machine, say `lifecycle { ignore_changes = [user_data] }`.
+    /// The outputs change with the mesh (its root certificate, its control plane) and with the provider. If a change
+    /// of `user_data` replaces the machine, set `lifecycle { ignore_changes = [user_data] }`.
     BundleInput {
-        /// Shell text that prints the token: a JWT of the workload's service account for the audience `istio-ca`. The VM
-        /// runs it as root, past the proxy: at the join, at each start of the proxy, and every five minutes. It is in the
-        /// state and in the user data: no secret belongs into it.
+        /// Shell command that prints the token: a JWT of the workload's service account for the audience `istio-ca`.
+        /// The VM runs it as root, bypassing the proxy: when it joins, at each start of the proxy, and every five
+        /// minutes. It is in the state and in the user data. It must not contain secrets.
         Required token_command: String,
     }
 }
 
 described! {
-    /// What makes a machine the VM of a workload, with a token that was minted for it. It is in no state and in no plan;
-    /// write it where it is carried from, or hand it to a write-only attribute.
+    /// Files, archive and cloud-init user data that join a machine to the mesh, with a token created for it. They are
+    /// in no state and no plan. Write them to where the machine gets them from, or pass them to a write-only
+    /// attribute.
     EphemeralInput {
-        /// How long the token lasts, in seconds; less than 600 counts as 600. The server may shorten it. Default: 3600.
+        /// Lifetime of the token in seconds; less than 600 counts as 600. The server may shorten it. Default: 3600.
         Optional token_seconds: u32,
     }
 }
 
 object! {
-    /// What the VM is told.
+    /// What the VM receives.
     pub struct BundleOutput {
-        /// The files that the proxy runs on, by their paths on the VM.
+        /// The proxy's files, by their path on the VM.
         Computed files: BTreeMap<String, String>,
-        /// The line of the VM's `/etc/hosts` that names the control plane, if there is one.
+        /// The line for the VM's `/etc/hosts` that gives the control plane's address, if there is one.
         Computed hosts_line: String,
-        /// The archive, a `.tar.gz` in base64: `sh install.sh` in it, as root, joins, and `sh install.sh remove` leaves.
+        /// The archive, a `.tar.gz` in base64. Run as root, its `sh install.sh` joins the VM, and `sh install.sh
+        /// remove` removes it.
         Computed archive_base64: String,
-        /// User data for cloud-init: it writes what is in the archive to `/var/lib/mesh-vm` and joins.
+        /// User data for cloud-init: it writes the archive's files to `/var/lib/mesh-vm` and joins the VM.
         Computed user_data: String,
-        /// The same, compressed and in base64, for clouds with a narrow limit.
+        /// The same, compressed and in base64, for clouds with a small size limit.
         Computed user_data_base64: String,
-        /// SHA-256 of the files, without secrets, that the VM will run on; the workload's `bundle_digest` where `instance_ip` is set.
+        /// SHA-256 of the VM's files, without secrets. It equals the workload's `bundle_digest` if `instance_ip` is
+        /// set.
         Computed digest: String,
-        /// Who the VM is in the mesh: `spiffe://trust-domain/ns/namespace/sa/account`.
+        /// SPIFFE ID of the VM: `spiffe://trust-domain/ns/namespace/sa/account`.
         Computed spiffe_id: String,
-        /// Where the VM reaches istiod, `host:port`.
+        /// Address at which the VM reaches istiod, `host:port`.
         Computed control_plane: String,
     }
 }
 
 object! {
-    /// What the VM is told, and its token.
+    /// What the VM receives, with its token.
     pub struct EphemeralOutput {
-        /// The files that the proxy runs on, by their paths on the VM.
+        /// The proxy's files, by their path on the VM.
         Computed files: BTreeMap<String, String>,
-        /// The line of the VM's `/etc/hosts` that names the control plane, if there is one.
+        /// The line for the VM's `/etc/hosts` that gives the control plane's address, if there is one.
         Computed hosts_line: String,
-        /// The archive with the token, a `.tar.gz` in base64: `sh install.sh` in it, as root, joins, and
-        /// `sh install.sh remove` leaves.
+        /// The archive with the token, a `.tar.gz` in base64. Run as root, its `sh install.sh` joins the VM, and `sh
+        /// install.sh remove` removes it.
         Computed archive_base64: SecretText,
-        /// User data for cloud-init, with the token: it writes what is in the archive to `/var/lib/mesh-vm` and joins.
+        /// User data for cloud-init, with the token: it writes the archive's files to `/var/lib/mesh-vm` and joins
+        /// the VM.
         Computed user_data: SecretText,
-        /// The same, compressed and in base64, for clouds with a narrow limit.
+        /// The same, compressed and in base64, for clouds with a small size limit.
         Computed user_data_base64: SecretText,
-        /// SHA-256 of the files, without secrets, that the VM will run on; the workload's `bundle_digest` where `instance_ip` is set.
+        /// SHA-256 of the VM's files, without secrets. It equals the workload's `bundle_digest` if `instance_ip` is
+        /// set.
         Computed digest: String,
-        /// Who the VM is in the mesh: `spiffe://trust-domain/ns/namespace/sa/account`.
+        /// SPIFFE ID of the VM: `spiffe://trust-domain/ns/namespace/sa/account`.
         Computed spiffe_id: String,
-        /// Where the VM reaches istiod, `host:port`.
+        /// Address at which the VM reaches istiod, `host:port`.
         Computed control_plane: String,
         /// The token.
         Computed token: SecretText,
-        /// When the token ends, RFC 3339.
+        /// When the token expires, RFC 3339.
         Computed token_expires_at: String,
     }
 }

@@ -9,15 +9,15 @@ use crate::context::Context;
 use crate::diagnose;
 
 object! {
-    /// The way of traffic between the pods of the cluster and a VM: directly, or through the gateways of the target's
-    /// network. It is read from the mesh as it is now, hop by hop, with what is missing.
+    /// The path that traffic takes between the pods of the cluster and a VM: direct, or through the gateways of the
+    /// target's network. It is read from the mesh's current state, hop by hop, and lists what is missing.
     ///
-    /// Gateways may be in any namespace: the credential needs the rights of the ClusterRole in `examples/rbac.yaml`; what it
-    /// may not read is told in `missing`.
+    /// Gateways may be in any namespace, so the credential needs the permissions of the ClusterRole in
+    /// `examples/rbac.yaml`. What it is not allowed to read is reported in `missing`.
     pub struct NetworkPathInput {
         /// Namespace of the workload.
         Required namespace: Text<Namespace>,
-        /// Name of the workload: of its WorkloadEntry, whoever wrote that.
+        /// Name of the workload's WorkloadEntry, whoever created it.
         Required name: Text<Name>,
     }
 }
@@ -25,27 +25,27 @@ object! {
 object! {
     /// What was found.
     pub struct NetworkPathOutput {
-        /// Network of the VM; null: it names none.
+        /// Network of the VM; null if it names none.
         Computed network: String,
-        /// Network of the cluster's pods; null: it has no name.
+        /// Network of the cluster's pods; null if it has no name.
         Computed cluster_network: String,
-        /// The way of a pod's call to the VM.
+        /// Path of calls from a pod to the VM.
         Computed to_vm: WayOutput,
-        /// The way of the VM's call to a pod.
+        /// Path of calls from the VM to a pod.
         Computed to_pod: WayOutput,
     }
 }
 
 object! {
-    /// The way of one direction.
+    /// The path of one direction.
     pub struct WayOutput {
-        /// Whether it leads through a gateway.
+        /// Whether the path goes through a gateway.
         Computed through_gateway: bool,
-        /// From the caller to the target; the caller alone where Istio drops the target. Of several gateways the first
-        /// is named; istiod spreads connections over all.
+        /// From the client to the target; only the client if Istio drops the target. If there are several gateways,
+        /// the first one is listed; istiod spreads connections over all of them.
         Computed hops: Vec<String>,
-        /// What stands against it, each with the way out, and what the credential may not look at; empty: nothing is
-        /// known to.
+        /// Problems that would break this path, each with a fix, and anything the credential is not allowed to read.
+        /// Empty if none were found.
         Computed missing: Vec<String>,
     }
 }

@@ -10,53 +10,53 @@ use crate::workload::input::{FieldManagerInput, HealthCheckInput, ServiceInput, 
 use crate::workload::leaf::PortNumber;
 
 object! {
-    /// What several virtual machines share: the `ServiceEntry` of each service, one `Sidecar`, and a
-    /// `WorkloadGroup` for machines that come and go by themselves.
+    /// What several virtual machines share: the `ServiceEntry` of each service, one `Sidecar`, and a `WorkloadGroup`
+    /// for machines that register themselves.
     ///
-    /// A `mesh_vm_workload` becomes a member by `fleet = mesh_vm_fleet.NAME.id`, and then declares
-    /// neither services nor a sidecar. The objects select members by the label `mesh.vm/fleet`, which
-    /// is on each member's `WorkloadEntry`: a VM that is added or removed changes its own entry and
-    /// nothing else. Each member's `weight` and `locality` say how much of the traffic it gets.
+    /// A `mesh_vm_workload` becomes a member with `fleet = mesh_vm_fleet.NAME.id`. It then declares neither services
+    /// nor a sidecar. The fleet's objects select members by the label `mesh.vm/fleet` on each member's
+    /// `WorkloadEntry`, so adding or removing a VM changes only that VM's entry. Each member's `weight` and
+    /// `locality` determine its share of the traffic.
     ///
-    /// Members have an IP address as their `address`. The destroy of a fleet removes its objects and
-    /// says which members are left without services.
+    /// The `address` of a member must be an IP address. Destroying a fleet removes its objects and reports members
+    /// that are left without services.
     pub struct FleetInput {
         /// Namespace of the fleet and of all its members.
         Required namespace: Text<Namespace> => REPLACE,
-        /// Name of the fleet: at most 63 characters, since it is the value of the label `mesh.vm/fleet`.
+        /// Name of the fleet. At most 63 characters, because it is the value of the label `mesh.vm/fleet`.
         Required name: Text<Name> => REPLACE,
-        /// What every member offers, by name. Each becomes a `ServiceEntry` that selects the members.
+        /// Services that every member offers, by name. Each becomes a `ServiceEntry` that selects the members.
         Optional services: BTreeMap<Text<Name>, ServiceInput> => OBJECTS,
-        /// The one `Sidecar` of all members. Its listeners follow from `services`. Unset: none is written.
+        /// The `Sidecar` shared by all members. Its listeners follow from `services`. If unset, none is created.
         Optional sidecar: SidecarInput => OBJECTS,
-        /// The `WorkloadGroup` of the fleet's name. Unset: none is written.
+        /// A `WorkloadGroup` with the fleet's name. If unset, none is created.
         Optional group: GroupInput => OBJECTS,
-        /// How conflicts with other owners of a field are treated.
+        /// How to handle conflicts with other owners of a field.
         Optional field_manager: FieldManagerInput,
-        /// How long each operation may take, e.g. `20m`.
+        /// Time limit for each operation, e.g. `20m`.
         Optional timeouts: Timeouts,
     }
 }
 
 object! {
-    /// A `WorkloadGroup`: from it istiod makes the `WorkloadEntry` of a machine that registers itself, e.g. one of an
-    /// autoscaling group. istiod removes such an entry after the machine has gone; the provider never manages it.
+    /// A `WorkloadGroup`. From it, istiod creates the `WorkloadEntry` of a machine that registers itself, e.g. one of
+    /// an autoscaling group. istiod removes the entry after the machine has gone; the provider never manages it.
     pub struct GroupInput {
         /// Labels of the entries. The label that makes them members is added.
         Optional labels: BTreeMap<Text<LabelKey>, Text<LabelValue>> => OBJECTS,
         /// Annotations of the entries.
         Optional annotations: BTreeMap<String, String> => OBJECTS,
-        /// Kubernetes service account that the machines' certificates name. Default: `default`.
+        /// Kubernetes service account in the machines' certificates. Default: `default`.
         Optional service_account: Text<Name> => OBJECTS,
-        /// Network the machines are on. Default: that of the pods.
+        /// Network of the machines. Default: that of the pods.
         Optional network: Text<Network> => OBJECTS,
-        /// Where the machines are: `region/zone/subzone`. Default: what each machine's proxy tells.
+        /// Location of the machines: `region/zone/subzone`. Default: what each machine's proxy reports.
         Optional locality: Text<Locality> => OBJECTS,
-        /// Share of the traffic of each machine, from 0.
+        /// Load-balancing weight of each machine (0 or more).
         Optional weight: u32 => OBJECTS,
-        /// Ports of the entries by name, for services that name their target.
+        /// Ports of the entries by name, for services that refer to their target port by name.
         Optional ports: BTreeMap<Text<PortName>, PortNumber> => OBJECTS,
-        /// How the machines' proxies find out whether the application answers; `grpc` is not possible here.
+        /// Health probe that the machines' proxies run. `grpc` is not supported here.
         Optional health_check: HealthCheckInput => OBJECTS,
     }
 }

@@ -34,7 +34,7 @@ impl Resource for VmFleet {
         match rule::effect(rule) {
             Effect::Nothing => "",
             Effect::Objects | Effect::Rebootstrap => {
-                "Changing it updates the mesh objects only; no VM is touched."
+                "Changing it updates only the mesh objects; no VM is touched."
             }
             Effect::Replace => "Changing it replaces the fleet.",
         }

@@ -6,9 +6,10 @@ use plugin::object;
 object! {
     /// What the provider found out.
     pub struct FleetOutput {
-        /// `namespace/name`, known at plan: what a member gives as its `fleet`.
+        /// `namespace/name`, known at plan. Use it as the `fleet` of a member.
         Computed id: String => REPLACE,
-        /// What differs from what should be. A plan empties it, and the apply repairs it.
+        /// Differences found at refresh between the desired and the actual state. If not empty, the next plan shows
+        /// an in-place update that repairs them.
         Computed drift: FleetDriftOutput => REPLACE,
     }
 }
@@ -16,7 +17,7 @@ object! {
 object! {
     /// Differences, as readable lines.
     pub struct FleetDriftOutput {
-        /// Of the mesh objects: an apply writes them again.
+        /// Differences in the mesh objects. An apply writes the objects again.
         Computed objects: Vec<String> => REPLACE,
     }
 }

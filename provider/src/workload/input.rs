@@ -18,88 +18,94 @@ use crate::rule::{ARCHIVE, BOOTSTRAP, MACHINE, OBJECTS, PACKAGE, REPLACE, TRIGGE
 use crate::workload::leaf::{OnDestroy, PortNumber};
 
 object! {
-    /// A virtual machine that is a member of an Istio mesh: its `WorkloadEntry`, the `ServiceEntry`
-    /// of each service on it, its `Sidecar`, and the proxy that runs on it.
+    /// A virtual machine in an Istio mesh: its `WorkloadEntry`, the `ServiceEntry` of each of its services, its
+    /// `Sidecar`, and the proxy that runs on it.
     ///
-    /// These belong together because they change together: a label that a service selects is also
-    /// baked into what the VM was bootstrapped with. Without `ssh` and `bundle` only the objects are written.
+    /// These belong together because they change together: a label that a service selects is also part of the VM's
+    /// bootstrap files. Without `ssh` and `bundle`, only the mesh objects are managed.
     pub struct WorkloadInput {
-        /// Namespace of the workload. A VM has exactly one.
+        /// Namespace of the workload. A VM belongs to exactly one.
         Required namespace: Text<Namespace> => REPLACE,
-        /// Name of the `WorkloadEntry`; the proxy calls itself by it. A DNS label.
+        /// Name of the `WorkloadEntry` and of the proxy. It must be a DNS label.
         Required name: Text<Name> => REPLACE,
-        /// What pods dial: an IP address or a fully qualified domain name.
+        /// Address that pods connect to: an IP address or a fully qualified domain name.
         Required address: Text<Address> => BOOTSTRAP,
-        /// What the VM's listeners bind where that differs from `address`, e.g. behind NAT. Default: `address`.
+        /// Address that the VM's listeners bind, if it differs from `address`, e.g. behind NAT. Default: `address`.
         Optional instance_ip: Text<IpAddr> => BOOTSTRAP,
-        /// Labels of the workload. They end in the proxy's own metadata.
+        /// Labels of the workload. They are also part of the proxy's metadata.
         Optional labels: BTreeMap<Text<LabelKey>, Text<LabelValue>> => BOOTSTRAP,
         /// Annotations of the `WorkloadEntry`.
         Optional annotations: BTreeMap<String, String> => OBJECTS,
-        /// Kubernetes service account that the VM's certificate names. Default: `default`.
+        /// Kubernetes service account in the VM's certificate. Default: `default`.
         Optional service_account: Text<Name> => BOOTSTRAP,
-        /// Network the VM is on. Default: that of the pods.
+        /// Network of the VM. Default: that of the pods.
         Optional network: Text<Network> => BOOTSTRAP,
-        /// Where the VM is: `region/zone/subzone`.
+        /// Location of the VM: `region/zone/subzone`.
         Optional locality: Text<Locality> => OBJECTS,
-        /// Share of the traffic among the VMs of a service, from 0. Unset: left alone, e.g. for a canary controller.
+        /// Load-balancing weight relative to the service's other endpoints (0 or more). If unset, it is not managed,
+        /// e.g. so that a canary controller can set it.
         Optional weight: u32 => OBJECTS,
-        /// Ports of the entry by name, for services that name their target. Unset: every inbound port is captured.
+        /// Ports of the entry by name, for services that refer to their target port by name. If unset, every inbound
+        /// port is captured.
         Optional ports: BTreeMap<Text<PortName>, PortNumber> => BOOTSTRAP,
-        /// More environment of the proxy, e.g. `ISTIO_AGENT_FLAGS`. Not for secrets: it is readable on the VM.
+        /// Additional environment variables for the proxy, e.g. `ISTIO_AGENT_FLAGS`. They must not contain secrets:
+        /// they are readable on the VM.
         Optional env: BTreeMap<Text<EnvName>, String> => BOOTSTRAP.hidden(),
-        /// Any values: a change bootstraps the VM again. Name the machine's id here, so that a new
-        /// machine behind the same address is bootstrapped in the same apply.
+        /// Arbitrary values that force a re-bootstrap when they change. Put the instance ID here, so that a replaced
+        /// VM at the same address is bootstrapped in the same apply.
         Optional triggers: BTreeMap<String, String> => TRIGGER.hidden(),
-        /// The `id` of a `mesh_vm_fleet` in the same namespace: the VM is a member of it. Services and Sidecar are then the
-        /// fleet's, so that `services` and `sidecar` are not set here.
+        /// The `id` of a `mesh_vm_fleet` in the same namespace. The VM becomes a member of it. The fleet then owns
+        /// services and Sidecar, so `services` and `sidecar` must not be set here.
         Optional fleet: Text<Id> => BOOTSTRAP,
-        /// What the VM offers, by name. Each becomes a `ServiceEntry` that selects this workload.
+        /// Services that the VM offers, by name. Each becomes a `ServiceEntry` that selects this workload.
         Optional services: BTreeMap<Text<Name>, ServiceInput> => OBJECTS,
-        /// The `Sidecar` of the workload. Its listeners follow from `services`. Unset: none is written.
+        /// The `Sidecar` of the workload. Its listeners follow from `services`. If unset, none is created.
         Optional sidecar: SidecarInput => OBJECTS,
-        /// How to reach the VM. Unset: it is not reached.
+        /// SSH connection to the VM. If unset (and `bundle` is unset), only the mesh objects are managed and the VM
+        /// is never bootstrapped.
         Optional ssh: SshInput => MACHINE,
-        /// Instead of `ssh`: an archive of what the VM should run on, which somebody carries there.
+        /// Instead of `ssh`: an archive with the VM's bootstrap files, which you copy to the VM.
         Optional bundle: BundleInput => ARCHIVE,
-        /// How it is found out whether the application answers: the proxy asks it, and the VM takes traffic while it
-        /// does. Unset: a VM takes traffic even when it is dead.
+        /// Health probe of the application, run by the proxy. The VM receives traffic only while the probe succeeds.
+        /// If unset, it receives traffic even when the application is down.
         Optional health_check: HealthCheckInput => BOOTSTRAP,
         /// How the proxy runs on the VM.
         Optional proxy: ProxyInput => BOOTSTRAP,
-        /// Causes for which the VM may be bootstrapped again: `configuration` (a change of this resource), `mesh` (the
-        /// cluster says something else of the mesh), `files`, `machine`, `proxy` (unit and rules) and `certificate`.
-        /// What is left out is told by a warning and by `drift`, whose lines begin with their cause, and is not
-        /// repaired. Default: all.
+        /// Causes for which the VM may be re-bootstrapped: `configuration` (a change of this resource), `mesh`
+        /// (changed mesh settings in the cluster), `files`, `machine`, `proxy` (unit and rules) and `certificate`.
+        /// Causes not listed are reported (as a warning and in `drift`, prefixed with the cause) but not repaired.
+        /// Default: all.
         Optional rebootstrap_on: Vec<Text<Cause>>,
-        /// The VM is bootstrapped again, with a new token, when its certificate ends within this time, e.g. `6h`: then
-        /// the proxy could not renew it, which it tries after half of the certificate's life; a longer time counts as that
-        /// half. Default: when it has ended.
+        /// Remaining lifetime of the VM's certificate, e.g. `6h`, below which the VM is re-bootstrapped with a new
+        /// token. The proxy renews the certificate itself after half of its lifetime, so a certificate that gets this
+        /// close to its end was not renewed. A value of more than half the lifetime counts as half. Default:
+        /// re-bootstrap once the certificate has expired.
         Optional rotate_before: Text<GoDuration>,
-        /// What a destroy does to the VM: `clean` stops and removes the proxy, `keep` leaves it. Default: `clean`.
+        /// What a destroy does on the VM: `clean` stops and removes the proxy, `keep` leaves it. Default: `clean`.
         Optional on_destroy: Text<OnDestroy>,
-        /// How conflicts with other owners of a field are treated.
+        /// How to handle conflicts with other owners of a field.
         Optional field_manager: FieldManagerInput,
-        /// How long each operation may take, e.g. `20m`.
+        /// Time limit for each operation, e.g. `20m`.
         Optional timeouts: Timeouts,
     }
 }
 
 object! {
-    /// A service on the VM.
+    /// A service.
     pub struct ServiceInput {
-        /// Names under which callers find it, e.g. `ratings.vm.bookinfo`. Unset: no `ServiceEntry` is written, since
-        /// a Service of Kubernetes or an object of yours leads here; the `Sidecar` still listens.
+        /// Host names of the service, e.g. `ratings.vm.bookinfo`. If unset, no `ServiceEntry` is created, because a
+        /// Kubernetes Service or an object of your own leads here; the `Sidecar` still listens.
         Optional hosts: Vec<Text<Host>> => OBJECTS,
-        /// Virtual IP addresses or ranges. Default: allocated by Istio where it is configured to.
+        /// Virtual IP addresses or ranges. Default: allocated by Istio, if it is configured to do so.
         Optional addresses: Vec<Text<Cidr>> => OBJECTS,
         /// Ports by name.
         Required ports: BTreeMap<Text<PortName>, ServicePortInput> => OBJECTS,
-        /// Namespaces that see it: names, or `.` (its own), `*` (all), `~` (none). Default: as the mesh config says.
+        /// Namespaces that can see the service: names, `.` (its own), `*` (all) or `~` (none). Default: from the mesh
+        /// config.
         Optional export_to: Vec<Text<ExportTo>> => OBJECTS,
-        /// Names that callers want in the VM's certificate. Default: its SPIFFE id.
+        /// Names that clients require in the VM's certificate. Default: its SPIFFE ID.
         Optional subject_alt_names: Vec<String> => OBJECTS,
-        /// Name of the `ServiceEntry`. Default: the workload's name, `-` and the service's.
+        /// Name of the `ServiceEntry`. Default: the name of the workload or fleet, `-`, and the service's name.
         Optional object_name: Text<Name> => OBJECTS,
     }
 }
@@ -107,97 +113,103 @@ object! {
 object! {
     /// A port of a service.
     pub struct ServicePortInput {
-        /// What callers dial.
+        /// Port that clients connect to.
         Required number: PortNumber => OBJECTS,
-        /// What is spoken: `HTTP`, `HTTP2`, `HTTPS`, `GRPC`, `GRPC-WEB`, `TCP`, `TLS`, `MONGO`, `MYSQL`, `REDIS`.
+        /// Application protocol: `HTTP`, `HTTP2`, `HTTP_PROXY`, `HTTPS`, `GRPC`, `GRPC-WEB`, `TCP`, `TLS`, `UDP`,
+        /// `MONGO`, `MYSQL` or `REDIS`.
         Required protocol: Text<Protocol> => OBJECTS,
-        /// Where the VM's proxy listens. Default: `number`.
+        /// Port that the VM's proxy listens on. Default: `number`.
         Optional target_port: PortNumber => OBJECTS,
-        /// Where the application listens. Default: `target_port`.
+        /// Port that the application listens on. Default: `target_port`.
         Optional app_port: PortNumber => OBJECTS,
-        /// At which address the application listens: `127.0.0.1`, `::1` (on a VM with an IPv6 address only: else Istio
-        /// leads to `127.0.0.1`), `0.0.0.0`, `::`, or a unix socket such as `unix:///run/app.sock`, which has no
+        /// Address the application listens on: `127.0.0.1`, `::1` (only on a VM with an IPv6 address; otherwise Istio
+        /// forwards to `127.0.0.1`), `0.0.0.0`, `::`, or a unix socket such as `unix:///run/app.sock`, which has no
         /// `app_port`. Default: `127.0.0.1`.
         Optional app_address: Text<Listen> => OBJECTS,
-        /// Address of the VM that the `Sidecar`'s listener binds. Default: `instance_ip` where that is set.
+        /// Address of the VM that the `Sidecar`'s listener binds. Default: `instance_ip`, if set. In a fleet: chosen
+        /// by Istio.
         Optional bind: Text<IpAddr> => OBJECTS,
-        /// How callers reach the listener: `IPTABLES` (intercepted) or `NONE` (dialled). Default: as `proxy.interception` says.
+        /// How traffic reaches the listener: `IPTABLES` (intercepted) or `NONE` (clients connect to it directly).
+        /// Default: follows from `proxy.interception`.
         Optional capture: Text<Capture> => OBJECTS,
     }
 }
 
 object! {
-    /// The `Sidecar` of the workload.
+    /// A `Sidecar`.
     pub struct SidecarInput {
-        /// Its name. Default: the workload's.
+        /// Name of the `Sidecar`. Default: the name of the workload or fleet.
         Optional name: Text<Name> => OBJECTS,
-        /// What the VM may reach, as `namespace/host` patterns, e.g. `./*`; `~/*` is nothing. Default: everything.
+        /// Hosts that the VM may reach, as `namespace/host` patterns, e.g. `./*`; `~/*` means none. Default: all.
         Optional egress_hosts: Vec<Text<EgressHost>> => OBJECTS,
-        /// Listeners that the application dials instead of a host, by name: for one whose calls cannot be
-        /// intercepted, e.g. `127.0.0.2:3306` for a database.
+        /// Listeners, by name, that the application connects to instead of a host, e.g. `127.0.0.2:3306` for a
+        /// database. Use them for an application whose calls cannot be intercepted.
         Optional egress_listeners: BTreeMap<Text<PortName>, EgressListenerInput> => OBJECTS,
-        /// What becomes of calls to hosts that the mesh does not know: `ALLOW_ANY` or `REGISTRY_ONLY`. Default: as the mesh config says.
+        /// What happens to calls to hosts outside the mesh: `ALLOW_ANY` or `REGISTRY_ONLY`. Default: from the mesh
+        /// config.
         Optional outbound_traffic: Text<OutboundTraffic> => OBJECTS,
     }
 }
 
 object! {
-    /// A listener of the proxy that the application on the VM dials.
+    /// A listener of the proxy that the application on the VM connects to.
     pub struct EgressListenerInput {
-        /// Where it listens: an IP address or a unix socket such as `unix:///run/db.sock`, which has no `port`.
+        /// Address to listen on: an IP address or a unix socket such as `unix:///run/db.sock`, which has no `port`.
         Optional bind: Text<Listen> => OBJECTS,
-        /// Its port, that of the services it leads to.
+        /// Port to listen on. It must be the port of the services behind it.
         Optional port: PortNumber => OBJECTS,
-        /// What is spoken, as in `services`.
+        /// Application protocol, as in `services`.
         Required protocol: Text<Protocol> => OBJECTS,
-        /// What it leads to, as `namespace/host` patterns.
+        /// Hosts to forward to, as `namespace/host` patterns.
         Required hosts: Vec<Text<EgressHost>> => OBJECTS,
-        /// How the application reaches it: `IPTABLES` (intercepted) or `NONE` (dialled). Default: as `proxy.interception` says.
+        /// How the application's traffic reaches the listener: `IPTABLES` (intercepted) or `NONE` (the application
+        /// connects to it directly). Default: follows from `proxy.interception`.
         Optional capture: Text<Capture> => OBJECTS,
     }
 }
 
 object! {
-    /// Where the VM is reached. Credentials are in the provider block: a refresh and a destroy need them too.
+    /// SSH connection to the VM. Credentials are in the provider block, because a refresh and a destroy need them
+    /// too.
     pub struct SshInput {
-        /// Name or address to dial. Default: `address`.
+        /// Name or address to connect to. Default: `address`.
         Optional host: String => MACHINE,
-        /// Port of sshd. Default: the provider block's, else 22.
+        /// Port of sshd. Default: from the provider block, otherwise 22.
         Optional port: PortNumber,
-        /// User to log in as: root, or one who may use sudo without a password. Default: the provider block's.
+        /// User to log in as: root, or a user who may use sudo without a password. Default: from the provider block.
         Optional user: String,
-        /// Name of one of the provider block's `identities`. Default: the provider block's.
+        /// Name of one of the provider block's `identities`. Default: from the provider block.
         Optional identity: String,
         /// The VM's public host key, e.g. `ssh-ed25519 AAAA…`.
         Optional host_key: Text<HostKey>,
-        /// Public key of the authority that signs host keys, e.g. `ssh-ed25519 AAAA…`.
+        /// Public key of the CA that signs host keys, e.g. `ssh-ed25519 AAAA…`.
         Optional host_ca: Text<HostKey>,
-        /// Text in the form of a known_hosts file. Default: the provider block's.
+        /// Content of a known_hosts file. Default: from the provider block.
         Optional known_hosts: String,
-        /// Accept any host key. Anybody on the way can then read the VM's token. Default: `false`.
+        /// Accept any host key. Anyone on the network path can then read the VM's token. Default: `false`.
         Optional insecure_ignore_host_key: bool,
-        /// Host to go through. Default: the provider block's.
+        /// Bastion (jump host) in front of the VM. Default: from the provider block.
         Optional bastion: BastionInput,
     }
 }
 
 object! {
-    /// An archive that makes a machine the VM of this workload: `sh install.sh` in it, as root, does there what the
-    /// apply would do over SSH, and `sh install.sh remove` takes it back. A change that would bootstrap the VM again
-    /// writes a new one, to be carried there.
+    /// An archive that joins a machine to the mesh as this workload. Run as root on the VM, its `sh install.sh` does
+    /// what the apply would do over SSH, and `sh install.sh remove` undoes it. A change that would re-bootstrap the
+    /// VM writes a new archive, which you copy there again.
     pub struct BundleInput {
-        /// Where the `.tar.gz` is written, for its owner only to read: in it is a token for the workload's service account,
-        /// which lasts one hour. A file that is gone is not missed.
+        /// Path to write the `.tar.gz` to. Only its owner can read it: it contains a token for the workload's service
+        /// account, valid for one hour. The archive is not recreated if you delete it.
         Required path: String => ARCHIVE,
-        /// Any number: another one has the archive written anew, with a fresh token.
+        /// Change this number to write a new archive with a new token.
         Optional token_version: u32 => ARCHIVE,
     }
 }
 
 object! {
-    /// A host that SSH connections go through, the last one before the VM.
+    /// A bastion: the last jump host before the VM.
     pub struct BastionInput {
-        /// Name or address to dial.
+        /// Name or address to connect to.
         Required host: String,
         /// Port of sshd. Default: 22.
         Optional port: PortNumber,
@@ -205,21 +217,21 @@ object! {
         Optional user: String,
         /// Public host key, e.g. `ssh-ed25519 AAAA…`.
         Optional host_key: Text<HostKey>,
-        /// Public key of the authority that signs host keys.
+        /// Public key of the CA that signs host keys.
         Optional host_ca: Text<HostKey>,
-        /// Text in the form of a known_hosts file.
+        /// Content of a known_hosts file.
         Optional known_hosts: String,
         /// Accept any host key. Default: `false`.
         Optional insecure_ignore_host_key: bool,
-        /// Hosts to go through on the way to this one, the one that is dialled first at first.
+        /// Additional jump hosts, in connection order, before this one.
         Optional through: Vec<JumpInput>,
     }
 }
 
 object! {
-    /// A host on the way to the bastion.
+    /// A jump host before the bastion.
     pub struct JumpInput {
-        /// Name or address to dial.
+        /// Name or address to connect to.
         Required host: String,
         /// Port of sshd. Default: 22.
         Optional port: PortNumber,
@@ -227,9 +239,9 @@ object! {
         Optional user: String,
         /// Public host key, e.g. `ssh-ed25519 AAAA…`.
         Optional host_key: Text<HostKey>,
-        /// Public key of the authority that signs host keys.
+        /// Public key of the CA that signs host keys.
         Optional host_ca: Text<HostKey>,
-        /// Text in the form of a known_hosts file.
+        /// Content of a known_hosts file.
         Optional known_hosts: String,
         /// Accept any host key. Default: `false`.
         Optional insecure_ignore_host_key: bool,
@@ -237,68 +249,69 @@ object! {
 }
 
 object! {
-    /// How the proxy runs.
+    /// How the proxy runs on the VM.
     pub struct ProxyInput {
-        /// As what it runs: `systemd` (Istio's package and its unit), `docker` or `podman` (a container of Istio's image).
-        /// A change removes what the other one needed. Default: `systemd`.
+        /// Runtime of the proxy: `systemd` (Istio's package and its unit), `docker` or `podman` (a container from
+        /// Istio's image). A change removes what the previous runtime needed. Default: `systemd`.
         Optional runtime: Text<Runtime> => PACKAGE,
-        /// The image of the container, with tag or digest: Istio's `proxyv2` for the control plane's version. Needed with
-        /// `docker` and `podman`, and only there.
+        /// Container image, with tag or digest: Istio's `proxyv2` in the control plane's version. Required with
+        /// `docker` and `podman`, not allowed otherwise.
         Optional image: Text<ImageName> => PACKAGE,
         /// When a bootstrap pulls the image: `IfNotPresent`, `Always` or `Never`, as in Kubernetes. Default: `IfNotPresent`.
         Optional pull_policy: Text<PullPolicy> => PACKAGE,
-        /// How traffic reaches it: `redirect` (NAT rules), `tproxy` (as `redirect`, and the application sees the caller's address) or `none` (only through the `Sidecar`'s listeners). Default: `redirect`.
+        /// How traffic reaches the proxy: `redirect` (NAT rules), `tproxy` (like `redirect`, but the application sees
+        /// the client's address) or `none` (only through the `Sidecar`'s listeners). Default: `redirect`.
         Optional interception: Text<Interception> => BOOTSTRAP,
-        /// The package to install, with `systemd`. Default: what is installed, else the one of Istio's release.
+        /// The package to install, with `systemd`. Default: the installed one, otherwise that of Istio's release.
         Optional install: InstallInput => PACKAGE,
-        /// Version of Istio's release that is installed, with `systemd` and without `install`, e.g. `1.31.0`. Default: what
-        /// is installed, else the control plane's.
+        /// Version of Istio's release to install, with `systemd` and without `install`, e.g. `1.31.0`. Default: the
+        /// installed version, otherwise the control plane's.
         Optional version: Text<IstioVersion> => PACKAGE,
-        /// Inbound ports that bypass the proxy, besides those of sshd and of the proxy itself.
+        /// Inbound ports that bypass the proxy, in addition to those of sshd and of the proxy itself.
         Optional exclude_inbound_ports: Vec<PortNumber> => BOOTSTRAP,
-        /// Destinations that bypass the proxy, besides the clouds' metadata addresses.
+        /// Destinations that bypass the proxy, in addition to the clouds' metadata addresses.
         Optional exclude_cidrs: Vec<Text<Cidr>> => BOOTSTRAP,
-        /// Whether the proxy answers DNS for mesh hosts. Default: as the mesh config says.
+        /// Whether the proxy answers DNS queries for mesh hosts. Default: from the mesh config.
         Optional dns_capture: bool => BOOTSTRAP,
-        /// Settings of the proxy instead of the mesh's, in YAML, as in the annotation `proxy.istio.io/config`.
+        /// Proxy settings that override the mesh's, in YAML, as in the annotation `proxy.istio.io/config`.
         Optional config: Text<ProxyConfig> => BOOTSTRAP.hidden(),
     }
 }
 
 object! {
-    /// A probe of the application. One of `http`, `tcp`, `exec` and `grpc` must be set.
+    /// Health probe of the application. Exactly one of `http`, `tcp`, `exec` and `grpc` must be set.
     pub struct HealthCheckInput {
-        /// A GET that is answered with 200 to 399.
+        /// HTTP GET request. It succeeds with a status from 200 to 399.
         Optional http: HttpCheckInput => BOOTSTRAP,
-        /// A connection that is accepted.
+        /// TCP connection. It succeeds if the connection is accepted.
         Optional tcp: TcpCheckInput => BOOTSTRAP,
-        /// A command and its arguments, run on the VM by the proxy's user, that ends with 0.
+        /// Command and arguments, run on the VM as the proxy's user. It succeeds with exit code 0.
         Optional exec: Vec<String> => BOOTSTRAP.hidden(),
-        /// gRPC's health protocol, asked on the loopback interface.
+        /// Probe with the gRPC health checking protocol, on the loopback interface.
         Optional grpc: GrpcCheckInput => BOOTSTRAP,
         /// Seconds between the proxy's start and the first probe. Default: 0.
         Optional initial_delay_seconds: u16 => BOOTSTRAP,
-        /// Seconds that an answer may take. Default: 1.
+        /// Time limit for a probe, in seconds. Default: 1.
         Optional timeout_seconds: u16 => BOOTSTRAP,
-        /// Seconds between two probes. Default: 10.
+        /// Seconds between probes. Default: 10.
         Optional period_seconds: u16 => BOOTSTRAP,
-        /// Answers in a row that make it healthy. Default: 1.
+        /// Consecutive successes until the application counts as healthy. Default: 1.
         Optional success_threshold: u16 => BOOTSTRAP,
-        /// Failures in a row that make it unhealthy. Default: 1.
+        /// Consecutive failures until the application counts as unhealthy. Default: 1.
         Optional failure_threshold: u16 => BOOTSTRAP,
     }
 }
 
 object! {
-    /// A probe by HTTP.
+    /// HTTP probe.
     pub struct HttpCheckInput {
-        /// Who is asked. Default: the loopback interface.
+        /// Host to probe. Default: the loopback interface.
         Optional host: Text<Address> => BOOTSTRAP,
-        /// Where the application listens.
+        /// Port that the application listens on.
         Required port: PortNumber => BOOTSTRAP,
         /// Path and query. Default: `/`.
         Optional path: String => BOOTSTRAP.hidden(),
-        /// `HTTP` or `HTTPS`; certificates are not verified. Default: `HTTP`.
+        /// `HTTP` or `HTTPS`. Certificates are not verified. Default: `HTTP`.
         Optional scheme: Text<Scheme> => BOOTSTRAP,
         /// Headers by name.
         Optional headers: BTreeMap<String, String> => BOOTSTRAP.hidden(),
@@ -306,29 +319,30 @@ object! {
 }
 
 object! {
-    /// A probe by a connection.
+    /// TCP probe.
     pub struct TcpCheckInput {
-        /// Who is asked. Default: the loopback interface.
+        /// Host to probe. Default: the loopback interface.
         Optional host: Text<Address> => BOOTSTRAP,
-        /// Where the application listens.
+        /// Port that the application listens on.
         Required port: PortNumber => BOOTSTRAP,
     }
 }
 
 object! {
-    /// A probe by gRPC's health protocol.
+    /// gRPC health probe.
     pub struct GrpcCheckInput {
-        /// Where the application listens.
+        /// Port that the application listens on.
         Required port: PortNumber => BOOTSTRAP,
-        /// Service to ask about. Default: the server as a whole.
+        /// Service to check. Default: the server as a whole.
         Optional service: String => BOOTSTRAP,
     }
 }
 
 object! {
-    /// A package of Istio's sidecar.
+    /// Istio's sidecar package.
     pub struct InstallInput {
-        /// Address that the VM fetches it from: `https://`, `http://`, or `file:///` of a package that lies there.
+        /// URL that the VM downloads the package from: `https://`, `http://`, or `file:///` for a package that is
+        /// already on the VM.
         Required url: String => PACKAGE.hidden(),
         /// SHA-256 of the package in hex.
         Required sha256: Text<Sha256> => PACKAGE,
@@ -336,9 +350,9 @@ object! {
 }
 
 object! {
-    /// How conflicts with other owners of a field are treated.
+    /// How to handle conflicts with other owners of a field.
     pub struct FieldManagerInput {
-        /// Take fields over from other owners. Default: `false`: the apply stops and names owner and field.
+        /// Take over fields from other owners. Default: `false`: the apply stops and names the owner and the field.
         Optional force_conflicts: bool,
     }
 }

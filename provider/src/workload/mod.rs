@@ -54,8 +54,8 @@ impl Resource for VmWorkload {
     fn tells(rule: Rule) -> &'static str {
         match rule::effect(rule) {
             Effect::Nothing => "",
-            Effect::Objects => "Changing it updates the mesh objects only.",
-            Effect::Rebootstrap => "Changing it bootstraps the VM again, in place.",
+            Effect::Objects => "Changing it updates only the mesh objects.",
+            Effect::Rebootstrap => "Changing it re-bootstraps the VM in place.",
             Effect::Replace => "Changing it replaces the workload.",
         }
     }

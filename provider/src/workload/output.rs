@@ -11,32 +11,32 @@ object! {
     pub struct WorkloadOutput {
         /// `namespace/name`.
         Computed id: String => REPLACE,
-        /// SHA-256 of the files, without secrets, that the VM runs on. Each bootstrap writes it again.
+        /// SHA-256 of the VM's bootstrap files, without secrets. Updated by each bootstrap.
         Computed bundle_digest: String => BOOTSTRAP,
-        /// Why the VM was bootstrapped last.
+        /// Reasons for the last bootstrap.
         Computed last_bootstrap_reasons: Vec<String> => REPLACE,
-        /// What differs from what should be. A plan empties it, and the apply repairs it.
+        /// Differences found at refresh between the desired and the actual state. If not empty, the next plan shows
+        /// an in-place update that repairs them.
         Computed drift: DriftOutput => REPLACE,
-        /// SPIFFE ID of the VM: `spiffe://trust-domain/ns/namespace/sa/account`. An update knows it at plan,
-        /// unless the trust domain changed or the service account is not known yet: a policy by this ID stays
-        /// as it is when a label changes.
+        /// SPIFFE ID of the VM: `spiffe://trust-domain/ns/namespace/sa/account`. Known at plan during an update,
+        /// unless the trust domain changed or the service account is unknown. A policy that uses this ID therefore
+        /// does not change when a label does.
         Computed spiffe_id: String => BOOTSTRAP,
-        /// The VM's `/etc/machine-id` when it was bootstrapped. Known at plan unless `ssh`, `address` or
-        /// `triggers` change or drift concerns the machine.
+        /// The VM's `/etc/machine-id` at its last bootstrap. Known at plan unless `ssh`, `address` or `triggers`
+        /// change or drift affects the machine.
         Computed machine_id: String => BOOTSTRAP,
-        /// Version of the proxy on the VM. Known at plan unless the machine or the software changes
-        /// (`proxy.install`, `proxy.version`, `proxy.runtime`, `proxy.image`, `proxy.pull_policy`), or drift
-        /// concerns them.
+        /// Version of the proxy on the VM. Known at plan unless the machine or the software changes (`proxy.install`,
+        /// `proxy.version`, `proxy.runtime`, `proxy.image`, `proxy.pull_policy`) or drift affects them.
         Computed proxy_version: String => BOOTSTRAP,
-        /// When the VM was bootstrapped, RFC 3339. Each bootstrap writes it again.
+        /// Time of the last bootstrap, RFC 3339. Updated by each bootstrap.
         Computed bootstrapped_at: String => BOOTSTRAP,
-        /// Revision of the control plane. Known at plan unless `drift` says that it changed.
+        /// Revision of the control plane. Known at plan unless `drift` reports that it changed.
         Computed revision: String => BOOTSTRAP,
-        /// Name of the cluster in istiod. Known at plan unless `drift` says that it changed.
+        /// Name by which istiod knows the cluster. Known at plan unless `drift` reports that it changed.
         Computed cluster_id: String => BOOTSTRAP,
-        /// Trust domain of the mesh. Known at plan unless `drift` says that it changed.
+        /// Trust domain of the mesh. Known at plan unless `drift` reports that it changed.
         Computed trust_domain: String => BOOTSTRAP,
-        /// Where the VM reaches istiod, `host:port`. Known at plan unless `drift` says that it changed.
+        /// Address at which the VM reaches istiod, `host:port`. Known at plan unless `drift` reports that it changed.
         Computed control_plane: String => BOOTSTRAP,
     }
 }
@@ -44,9 +44,9 @@ object! {
 object! {
     /// Differences, as readable lines.
     pub struct DriftOutput {
-        /// Of the mesh objects: an apply writes them again.
+        /// Differences in the mesh objects. An apply writes the objects again.
         Computed objects: Vec<String> => REPLACE,
-        /// Of the VM: an apply bootstraps it again.
+        /// Differences on the VM. An apply re-bootstraps it.
         Computed vm: Vec<String> => REPLACE,
     }
 }
