@@ -19,11 +19,14 @@ mod tests;
 use std::io::Write as _;
 use std::process::ExitCode;
 
+/// The provider's source in a registry.
+const ADDRESS: &str = "registry.terraform.io/vm-mesh/mesh";
+
 fn main() -> ExitCode {
     if std::env::args().skip(1).eq(["program"]) {
         return program();
     }
-    tfplugin::serve(provider::Mesh)
+    tfplugin::serve(provider::Mesh, ADDRESS)
 }
 
 /// Prints the program that runs on the VMs, for an operator's audit.

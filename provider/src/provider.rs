@@ -17,8 +17,6 @@ use crate::{diagnose, ssh};
 pub(crate) struct Mesh;
 
 impl Provider for Mesh {
-    const ADDRESS: &'static str = "registry.terraform.io/vm-mesh/mesh";
-
     type Config = ProviderBlock;
     type Context = Context;
 

@@ -4,9 +4,6 @@ use crate::{DataRegistration, Diagnostics, EphemeralRegistration, Object, Paths,
 
 /// A provider.
 pub trait Provider: Send + Sync + 'static {
-    /// The address of its source: `registry.terraform.io/NAMESPACE/NAME`.
-    const ADDRESS: &'static str;
-
     /// The provider block.
     type Config: Object + Send;
     /// What a configured provider hands to its resources.

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, future::Future};
 
 use tokio::time::Instant;
 
-use crate::{Changed, Diagnostics, Done, Limits, Object, Paths, Rule};
+use crate::{Changed, Diagnostics, Done, Limits, Object, Paths, Raw, Rule};
 
 /// A kind of resource.
 ///
@@ -21,6 +21,9 @@ pub trait Resource: Send + Sync + 'static {
     /// The text attributes of the input that identify the resource, in the order of an import id.
     const IDENTITY: &'static [&'static str] = &[];
 
+    /// The version of what is stored, from 0. A state of an earlier one goes through [`upgrade`](Self::upgrade).
+    const VERSION: u32 = 0;
+
     /// What the user writes.
     type Input: Object + Clone + Send + Sync;
     /// What the provider finds out: every attribute is `Computed`.
@@ -30,6 +33,15 @@ pub trait Resource: Send + Sync + 'static {
 
     /// Returns the sentence that ends the description of each attribute of that rule; empty for none.
     fn tells(rule: Rule) -> &'static str;
+
+    /// Returns a state of an earlier version as this version has it. Attributes that are missing in it are null, and
+    /// those that this version does not have are dropped.
+    ///
+    /// # Errors
+    /// What cannot be brought over, and what the user can do about it.
+    fn upgrade(stored: Stored) -> Result<Raw, Diagnostics> {
+        Ok(stored.state)
+    }
 
     /// Checks a configuration: all problems at once, each with its path.
     ///
@@ -65,6 +77,15 @@ pub trait Resource: Send + Sync + 'static {
         deadline: Instant,
         reached: &mut Option<Self::Output>,
     ) -> impl Future<Output = Done> + Send;
+}
+
+/// A state of an earlier version, as it was stored: both sides in one map by the names of that version, sets as lists.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stored {
+    /// The version that stored it.
+    pub version: u32,
+    /// What was stored.
+    pub state: Raw,
 }
 
 /// A change of one resource.

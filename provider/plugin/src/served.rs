@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use std::time::Duration;
 
-use crate::{Declared, Diagnostics, ImportId, Limits, Path, Raw, Sides};
+use crate::{Declared, Diagnostics, ImportId, Limits, Path, Raw, Sides, Stored};
 
 /// What every kind has: a name, a declaration, limits, and rules over what the user writes.
 pub trait Described: Send + Sync {
@@ -32,6 +32,10 @@ pub struct Registration<C>(pub Arc<dyn Served<C>>);
 pub trait Served<C>: Described {
     /// The text attributes of the input that identify it, in the order of an import id.
     fn identity(&self) -> &'static [&'static str];
+    /// The version of what is stored.
+    fn version(&self) -> u32;
+    /// Returns a state of an earlier version as this version has it.
+    fn upgrade(&self, stored: Stored) -> Result<Raw, Diagnostics>;
     /// Plans a change: without `prior` a create, without `next` a delete.
     fn plan(&self, prior: Option<&Sides>, next: Option<&Raw>) -> PlannedChange;
     /// Carries a change out and returns the state afterwards, whatever happened.

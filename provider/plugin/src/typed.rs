@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use crate::{
     Bounds, Changed, Declared, Described, Diagnostic, Diagnostics, Import, ImportId, Limits,
     Object, Path, Paths, PlannedChange, Raw, Registration, Resource, Served, Shape, Sides, Stage,
-    edits,
+    Stored, edits,
     work::{Work, within},
 };
 
@@ -129,6 +129,14 @@ impl<R: Resource> Described for Typed<R> {
 impl<R: Resource> Served<R::Context> for Typed<R> {
     fn identity(&self) -> &'static [&'static str] {
         R::IDENTITY
+    }
+
+    fn version(&self) -> u32 {
+        R::VERSION
+    }
+
+    fn upgrade(&self, stored: Stored) -> Result<Raw, Diagnostics> {
+        R::upgrade(stored)
     }
 
     fn plan(&self, prior: Option<&Sides>, next: Option<&Raw>) -> PlannedChange {

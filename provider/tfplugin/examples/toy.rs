@@ -92,8 +92,6 @@ object! {
 struct Toy;
 
 impl Provider for Toy {
-    const ADDRESS: &'static str = "registry.terraform.io/test/toy";
-
     type Config = Config;
     type Context = ();
 
@@ -111,5 +109,5 @@ impl Provider for Toy {
 }
 
 fn main() -> ExitCode {
-    tfplugin::serve(Toy)
+    tfplugin::serve(Toy, "registry.terraform.io/test/toy")
 }

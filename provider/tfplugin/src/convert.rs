@@ -22,6 +22,12 @@ pub(crate) fn read_stored(value: Option<&wire::RawState>, kind: &Kind) -> Result
     json::decode(json, kind).map_err(|err| misfit("Stored value does not fit the schema", &err))
 }
 
+/// Reads a stored value of an earlier version, whose type is not known any more.
+pub(crate) fn read_untyped(value: Option<&wire::RawState>) -> Result<Raw, Diagnostic> {
+    let json = value.map(|value| value.json.as_slice()).unwrap_or_default();
+    json::decode_untyped(json).map_err(|err| misfit("Stored value cannot be read", &err))
+}
+
 /// Writes a value of a reply.
 pub(crate) fn write(raw: &Raw) -> wire::DynamicValue {
     wire::DynamicValue {

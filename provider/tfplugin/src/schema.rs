@@ -10,18 +10,22 @@ use plugin::{Attribute, Declared, Mode, Object, Rule, Type, markdown};
 use crate::codec::kind;
 
 /// Returns the schema of what is declared: input and output side by side.
-pub(crate) fn of_declared(declared: &Declared) -> wire::Schema {
+pub(crate) fn of_declared(declared: &Declared, version: u32) -> wire::Schema {
     let input = attributes(&declared.input, declared.tells);
     let output = attributes(&declared.output, declared.tells);
-    schema(declared.doc, input.into_iter().chain(output).collect())
+    schema(
+        declared.doc,
+        version,
+        input.into_iter().chain(output).collect(),
+    )
 }
 
 /// Returns the schema of a provider block.
 pub(crate) fn of_config<O: Object>() -> wire::Schema {
-    schema(O::DOC, attributes(&O::attributes(), |_| ""))
+    schema(O::DOC, 0, attributes(&O::attributes(), |_| ""))
 }
 
-fn schema(doc: &str, attributes: Vec<WireAttribute>) -> wire::Schema {
+fn schema(doc: &str, version: u32, attributes: Vec<WireAttribute>) -> wire::Schema {
     let description_kind = StringKind::Markdown.into();
     let block = Block {
         attributes,
@@ -30,7 +34,7 @@ fn schema(doc: &str, attributes: Vec<WireAttribute>) -> wire::Schema {
         ..Block::default()
     };
     wire::Schema {
-        version: 0,
+        version: version.into(),
         block: Some(block),
     }
 }

@@ -76,6 +76,28 @@ impl Raw {
         }
     }
 
+    /// Returns the value with the attributes that objects of a type have: what is missing is null, all else is dropped.
+    #[must_use]
+    pub fn fit(self, kind: &Kind) -> Self {
+        match (kind, self) {
+            (Kind::Object(attributes), Self::Map(mut fields)) => {
+                let attribute = |(name, kind): (&String, &Kind)| {
+                    let value = fields.remove(name).unwrap_or_default();
+                    (name.clone(), value.fit(kind))
+                };
+                Self::Map(attributes.iter().map(attribute).collect())
+            }
+            (Kind::Map(inner), Self::Map(items)) => {
+                let item = |(key, item): (String, Self)| (key, item.fit(inner));
+                Self::Map(items.into_iter().map(item).collect())
+            }
+            (Kind::List(inner) | Kind::Set(inner), Self::List(items)) => {
+                Self::List(items.into_iter().map(|item| item.fit(inner)).collect())
+            }
+            (_, value) => value,
+        }
+    }
+
     /// Returns what the value is, for messages: `a number`.
     pub fn noun(&self) -> &'static str {
         match self {

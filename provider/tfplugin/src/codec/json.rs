@@ -20,6 +20,38 @@ pub(crate) fn decode(bytes: &[u8], kind: &Kind) -> Result<Raw, Malformed> {
     value(text, kind, 0)
 }
 
+/// Reads a value of which no type is known: an array is a list, an object a map.
+pub(crate) fn decode_untyped(bytes: &[u8]) -> Result<Raw, Malformed> {
+    let text = serde_json::from_slice(bytes).map_err(|err| Malformed::new(err.to_string()))?;
+    untyped(text, 0)
+}
+
+fn untyped(json: &RawValue, depth: usize) -> Result<Raw, Malformed> {
+    if depth > DEEPEST {
+        return Err(Malformed::new("the value is nested too deeply"));
+    }
+    match json.get().as_bytes().first() {
+        Some(b'{') => {
+            let entries = read::<BTreeMap<String, &RawValue>>(json, &Kind::Dynamic)?.into_iter();
+            let entry = |(key, item): (String, &RawValue)| {
+                let item =
+                    untyped(item, depth + 1).map_err(|err| err.below(Step::Key(key.clone())))?;
+                Ok((composed(&key), item))
+            };
+            entries.map(entry).collect::<Result<_, _>>().map(Raw::Map)
+        }
+        Some(b'[') => {
+            let items = read::<Vec<&RawValue>>(json, &Kind::Dynamic)?;
+            let items = items.into_iter().map(|item| untyped(item, depth + 1));
+            items.collect::<Result<_, _>>().map(Raw::List)
+        }
+        Some(b'"') => value(json, &Kind::Text, depth),
+        Some(b't' | b'f') => value(json, &Kind::Bool, depth),
+        Some(b'n') => Ok(Raw::Null),
+        _ => number(json),
+    }
+}
+
 /// The shape in which JSON carries a value whose type is part of it.
 #[derive(Deserialize)]
 struct Dynamic<'a> {

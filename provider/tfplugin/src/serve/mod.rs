@@ -50,14 +50,15 @@ const MEMORY_BUFFER: usize = 64 << 10;
 /// A call waits mostly; blocking work has threads of its own.
 const THREADS: usize = 2;
 
-/// Serves `provider` as a plugin of Terraform until told to shut down, and returns the process's exit code.
+/// Serves `provider` as a plugin of Terraform until told to shut down, and returns the process's exit code. `address` is
+/// that of its source: `registry.terraform.io/NAMESPACE/NAME`.
 ///
 /// With the argument `--debug` it needs no Terraform: it prints the variable `TF_REATTACH_PROVIDERS` that makes
 /// Terraform use this process, and serves until SIGINT.
-pub fn serve<P: Provider>(provider: P) -> ExitCode {
+pub fn serve<P: Provider>(provider: P, address: &str) -> ExitCode {
     log::report_panics();
     log::install(|name| std::env::var(name).ok());
-    match run(provider) {
+    match run(provider, address) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             // Standard error may be closed; the exit code tells then.
@@ -80,7 +81,7 @@ pub async fn serve_on<P: Provider>(provider: P, mut io: DuplexStream) {
     drop(sender);
 }
 
-fn run<P: Provider>(provider: P) -> Result<(), ServeError> {
+fn run<P: Provider>(provider: P, source: &str) -> Result<(), ServeError> {
     let debug = std::env::args_os()
         .skip(1)
         .any(|argument| argument == "--debug");
@@ -97,7 +98,7 @@ fn run<P: Provider>(provider: P) -> Result<(), ServeError> {
     let result = runtime.block_on(async {
         match environment {
             Some(environment) => run_plugin(provider, &environment).await,
-            None => run_debug(provider).await,
+            None => run_debug(provider, source).await,
         }
     });
     // A call that blocks must not keep the process.
@@ -128,13 +129,13 @@ async fn run_plugin<P: Provider>(provider: P, environment: &Environment) -> Resu
 }
 
 /// Tells a person how to connect Terraform with this process, and serves until SIGINT.
-async fn run_debug<P: Provider>(provider: P) -> Result<(), ServeError> {
+async fn run_debug<P: Provider>(provider: P, source: &str) -> Result<(), ServeError> {
     let exit = CancellationToken::new();
     signals::cancel_on_interrupt(&exit)?;
     #[cfg(unix)]
     signals::cancel_on_terminate(&exit)?;
     let (listener, address) = Listener::bind(&Place::read(&|_| None))?;
-    let reattach = reattach(P::ADDRESS, &address);
+    let reattach = reattach(source, &address);
     print(&format!(
         "Make Terraform use this process, until you press Ctrl-C here:\n\n  export {reattach}\n"
     ))?;

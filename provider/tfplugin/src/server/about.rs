@@ -36,9 +36,9 @@ impl<P: Provider> Server<P> {
         let reply = wire::get_provider_schema::Response {
             provider: Some(schema::of_config::<P::Config>()),
             server_capabilities: Some(CAPABILITIES),
-            resource_schemas: schemas(&self.resources),
-            data_source_schemas: schemas(&self.data_sources),
-            ephemeral_resource_schemas: schemas(&self.ephemeral_resources),
+            resource_schemas: schemas(&self.resources, Served::version),
+            data_source_schemas: schemas(&self.data_sources, |_| 0),
+            ephemeral_resource_schemas: schemas(&self.ephemeral_resources, |_| 0),
             ..Default::default()
         };
         telling(reply, self.faults(), &self.config)
@@ -68,8 +68,12 @@ impl<P: Provider> Server<P> {
     }
 }
 
-fn schemas<S: Described + ?Sized>(entries: &Entries<S>) -> HashMap<String, wire::Schema> {
-    let schema = |entry: &Entry<S>| schema::of_declared(entry.served.declared());
+fn schemas<S: Described + ?Sized>(
+    entries: &Entries<S>,
+    version: fn(&S) -> u32,
+) -> HashMap<String, wire::Schema> {
+    let schema =
+        |entry: &Entry<S>| schema::of_declared(entry.served.declared(), version(&entry.served));
     entries
         .iter()
         .map(|(name, entry)| ((*name).to_owned(), schema(entry)))

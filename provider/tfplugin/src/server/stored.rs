@@ -2,9 +2,12 @@
 
 use proto::tfplugin6 as wire;
 
-use super::{Server, answer::Failure};
-use plugin::{Diagnostic, Kind, Provider, Raw, Served};
+use plugin::{Diagnostic, Kind, Provider, Raw, Served, Stored};
 
+use super::{
+    Server,
+    answer::{Failure, telling},
+};
 use crate::convert;
 
 impl<P: Provider> Server<P> {
@@ -13,11 +16,23 @@ impl<P: Provider> Server<P> {
         request: &wire::upgrade_resource_state::Request,
     ) -> Result<wire::upgrade_resource_state::Response, Failure> {
         let resource = self.resource(&request.type_name)?;
-        refuse_newer(&request.type_name, request.version)?;
-        let state = convert::read_stored(request.raw_state.as_ref(), &resource.layout.kind)?;
-        Ok(wire::upgrade_resource_state::Response {
-            upgraded_state: Some(convert::write(&state)),
-            diagnostics: vec![],
+        let known = resource.served.version();
+        let version = known_version(&request.type_name, request.version, known)?;
+        let (stored, kind) = (request.raw_state.as_ref(), &resource.layout.kind);
+        let reply = wire::upgrade_resource_state::Response::default();
+        let upgraded = if version == known {
+            Ok(convert::read_stored(stored, kind)?)
+        } else {
+            let state = convert::read_untyped(stored)?;
+            let upgraded = resource.served.upgrade(Stored { version, state });
+            upgraded.map(|state| state.fit(kind))
+        };
+        Ok(match upgraded {
+            Ok(state) => wire::upgrade_resource_state::Response {
+                upgraded_state: Some(convert::write(&state)),
+                ..reply
+            },
+            Err(told) => telling(reply, told, kind),
         })
     }
 
@@ -26,7 +41,7 @@ impl<P: Provider> Server<P> {
         request: &wire::upgrade_resource_identity::Request,
     ) -> Result<wire::upgrade_resource_identity::Response, Failure> {
         let resource = self.resource(&request.type_name)?;
-        refuse_newer(&request.type_name, request.version)?;
+        known_version(&request.type_name, request.version, 0)?;
         let identity = convert::read_stored(
             request.raw_identity.as_ref(),
             &identity_kind(&*resource.served),
@@ -38,13 +53,14 @@ impl<P: Provider> Server<P> {
     }
 }
 
-/// Every schema has version 0 until one changes.
-fn refuse_newer(name: &str, version: i64) -> Result<(), Diagnostic> {
-    if version <= 0 {
-        return Ok(());
+/// Returns the version, if this provider knows it.
+fn known_version(name: &str, version: i64, known: u32) -> Result<u32, Diagnostic> {
+    let stored = u32::try_from(version.max(0)).unwrap_or(u32::MAX);
+    if stored <= known {
+        return Ok(stored);
     }
     let detail = format!(
-        "A `{name}` was stored with version {version} of its schema; this provider knows version 0. \
+        "A `{name}` was stored with version {version} of its schema; this provider knows version {known}. \
          Use the version of the provider that stored it, or a later one."
     );
     Err(Diagnostic::error(

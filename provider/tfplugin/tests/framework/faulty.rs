@@ -67,8 +67,6 @@ impl Resource for Faulty {
 pub(crate) struct FaultyToy;
 
 impl Provider for FaultyToy {
-    const ADDRESS: &'static str = "registry.terraform.io/test/faulty";
-
     type Config = Config;
     type Context = World;
 

@@ -14,5 +14,6 @@ mod failures;
 mod faulty;
 mod key;
 mod lifecycle;
+mod renamed;
 mod robustness;
 mod toy;

@@ -26,7 +26,7 @@ fn value(json: &Json) -> Option<DynamicValue> {
     })
 }
 
-fn told(diagnostics: &[wire::Diagnostic]) -> String {
+pub(crate) fn told(diagnostics: &[wire::Diagnostic]) -> String {
     let line = |told: &wire::Diagnostic| {
         let steps = told
             .attribute
@@ -52,7 +52,7 @@ fn told(diagnostics: &[wire::Diagnostic]) -> String {
 }
 
 /// Reads a reply's value, with `"?"` for unknown.
-fn meaning(value: Option<&DynamicValue>) -> Json {
+pub(crate) fn meaning(value: Option<&DynamicValue>) -> Json {
     fn json(pack: &rmpv::Value) -> Json {
         match pack {
             rmpv::Value::Nil => Json::Null,

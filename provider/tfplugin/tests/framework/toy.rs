@@ -413,8 +413,6 @@ object! {
 pub(crate) struct Toy(pub(crate) World);
 
 impl Provider for Toy {
-    const ADDRESS: &'static str = "registry.terraform.io/test/toy";
-
     type Config = Config;
     type Context = World;
 
