@@ -1,5 +1,5 @@
-# A VM behind NAT: others dial an external address that no interface of the VM has. istiod knows the
-# VM by it, and the listeners of its Sidecar bind the internal one.
+# A VM behind NAT: clients connect to an external address that no interface of the VM has. istiod identifies
+# the VM by that address, and the listeners of its Sidecar bind the internal one.
 
 resource "mesh_vm_workload" "ratings" {
   namespace       = var.namespace
@@ -19,7 +19,7 @@ resource "mesh_vm_workload" "ratings" {
   }
   sidecar = {}
 
-  # SSH takes a third way here: the management network.
+  # SSH uses a third address here, on the management network.
   ssh = {
     host     = var.vm.internal_address
     host_key = var.vm.host_key

@@ -1,5 +1,5 @@
 variable "kubeconfig" {
-  description = "Path of a kubeconfig of the cluster."
+  description = "Path of the cluster's kubeconfig."
   type        = string
 }
 
@@ -14,7 +14,7 @@ variable "private_key_path" {
 }
 
 variable "package" {
-  description = "Istio's package, as the VM fetches it."
+  description = "Istio's sidecar package: the URL that the VM downloads it from, and its SHA-256."
   type        = object({ url = string, sha256 = string })
 }
 
@@ -24,6 +24,6 @@ variable "namespace" {
 }
 
 variable "vm" {
-  description = "The VM: what others dial, and what its interface has."
+  description = "The VM: the address that clients connect to, and the address of its interface."
   type        = object({ external_address = string, internal_address = string, host_key = string })
 }

@@ -1,6 +1,6 @@
 # A control plane behind a load balancer that has a domain name and no fixed address. istiod runs with
-# ISTIOD_CUSTOM_HOST set to that name, so that its certificate carries it; the VM's DNS leads the name to the load
-# balancer. Nothing is written to the VM's /etc/hosts.
+# ISTIOD_CUSTOM_HOST set to that name, so its certificate contains it. The VM's DNS resolves the name to the load
+# balancer. Nothing is added to the VM's /etc/hosts.
 
 terraform {
   required_providers {

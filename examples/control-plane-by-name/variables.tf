@@ -14,12 +14,12 @@ variable "namespace" {
 }
 
 variable "vm" {
-  description = "Address that pods dial, and the VM's public host key."
+  description = "Address that pods connect to, and the VM's public host key."
   type        = object({ address = string, host_key = string })
 }
 
 variable "user" {
-  description = "User to log in as: root, or one who may use sudo without a password."
+  description = "User to log in as: root, or a user who may use sudo without a password."
   type        = string
 }
 
@@ -29,6 +29,6 @@ variable "private_key_path" {
 }
 
 variable "package" {
-  description = "Where the VM fetches Istio's sidecar package from, and its SHA-256."
+  description = "Istio's sidecar package: the URL that the VM downloads it from, and its SHA-256."
   type        = object({ url = string, sha256 = string })
 }

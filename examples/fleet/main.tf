@@ -1,5 +1,5 @@
-# One service on several VMs, in two versions: callers know one name, and the weights say how much of
-# the traffic each VM gets. A canary is a VM more, with a small weight.
+# One service on several VMs, in two versions. Clients use one name, and the weights determine each VM's share of
+# the traffic. A canary is one more VM with a small weight.
 
 terraform {
   required_providers {
@@ -24,7 +24,7 @@ provider "mesh" {
   }
 }
 
-# What the VMs share. No VM is touched when it changes.
+# What the VMs share. Changing it touches no VM.
 resource "mesh_vm_fleet" "ratings" {
   namespace = var.namespace
   name      = "ratings"
@@ -43,7 +43,7 @@ resource "mesh_vm_fleet" "ratings" {
   }
 }
 
-# A VM that comes or goes changes its own entry only.
+# Adding or removing a VM changes only its own entry.
 resource "mesh_vm_workload" "ratings" {
   for_each = var.vms
 

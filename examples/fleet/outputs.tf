@@ -4,6 +4,6 @@ output "fleet" {
 }
 
 output "members" {
-  description = "Who each VM is in the mesh."
+  description = "SPIFFE ID of each VM."
   value       = { for name, vm in mesh_vm_workload.ratings : name => vm.spiffe_id }
 }

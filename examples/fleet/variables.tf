@@ -4,7 +4,7 @@ variable "kubeconfig" {
 }
 
 variable "control_plane_address" {
-  description = "IP address where the VMs reach istiod. Unset: as the provider finds it."
+  description = "IP address at which the VMs reach istiod. If unset, the provider finds it."
   type        = string
   default     = null
 }
@@ -16,7 +16,7 @@ variable "namespace" {
 }
 
 variable "user" {
-  description = "User to log in as: root, or one who may use sudo without a password."
+  description = "User to log in as: root, or a user who may use sudo without a password."
   type        = string
 }
 
@@ -26,12 +26,12 @@ variable "private_key_path" {
 }
 
 variable "package" {
-  description = "Istio's sidecar package: where the VMs fetch it, and its SHA-256 in hex."
+  description = "Istio's sidecar package: the URL that the VMs download it from, and its SHA-256 in hex."
   type        = object({ url = string, sha256 = string })
 }
 
 variable "vms" {
-  description = "The VMs by name: address that pods dial, public host key, version of the application, share of the traffic, and region/zone/subzone."
+  description = "The VMs by name: address that pods connect to, public host key, version of the application, share of the traffic, and region/zone/subzone."
   type = map(object({
     address  = string
     host_key = string

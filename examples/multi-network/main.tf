@@ -1,5 +1,5 @@
-# A VM on another network than the cluster's pods. Traffic between the two goes through the gateways that the mesh
-# knows of; where the target's network has none, it goes directly and needs a route.
+# A VM on a different network than the cluster's pods. Traffic between the two goes through the gateways that the mesh
+# knows. If the target's network has no gateway, traffic is direct and needs a route.
 #
 # The VM reaches istiod through the gateway `istio-eastwestgateway`, whose address the provider reads from its Service.
 

@@ -4,17 +4,17 @@ variable "kubeconfig" {
 }
 
 variable "network" {
-  description = "Network of the VM, as the mesh calls it: the label topology.istio.io/network of its gateway's Service."
+  description = "Name of the VM's network in the mesh: the label topology.istio.io/network of its gateway's Service."
   type        = string
 }
 
 variable "vm" {
-  description = "Address that pods, or the gateway of the VM's network, dial; and the VM's public host key."
+  description = "Address that pods, or the gateway of the VM's network, connect to; and the VM's public host key."
   type        = object({ address = string, host_key = string })
 }
 
 variable "user" {
-  description = "User to log in as: root, or one who may use sudo without a password."
+  description = "User to log in as: root, or a user who may use sudo without a password."
   type        = string
 }
 
@@ -24,6 +24,6 @@ variable "private_key_path" {
 }
 
 variable "package" {
-  description = "Where the VM fetches Istio's sidecar package from, and its SHA-256."
+  description = "Istio's sidecar package: the URL that the VM downloads it from, and its SHA-256."
   type        = object({ url = string, sha256 = string })
 }

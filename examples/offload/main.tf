@@ -1,5 +1,5 @@
-# VMs that Terraform does not reach over SSH. One joins by an archive that somebody carries there, the
-# other by itself when it boots.
+# VMs that Terraform cannot reach over SSH. One joins with an archive that you copy to it, the other on its own
+# when it boots.
 
 terraform {
   required_providers {
@@ -15,18 +15,18 @@ provider "mesh" {
 }
 
 locals {
-  # What the VM is told, and the workload too: both have to be the same.
+  # Used by both the bundle and the workload: they must be the same.
   ratings = {
     namespace       = var.namespace
     service_account = "bookinfo-ratings"
     labels          = { app = "ratings", version = "v1" }
     proxy           = { install = var.package }
-    # Others call the VM while its application answers: nobody else knows when it has joined.
+    # The VM receives traffic only while this probe succeeds, so not before it has joined.
     health_check = { tcp = { port = 9080 }, period_seconds = 5 }
   }
 }
 
-# Unpack the archive on the VM and run `sh install.sh` as root, within the hour that its token lasts.
+# Unpack the archive on the VM and run `sh install.sh` as root, within one hour, while its token is valid.
 resource "mesh_vm_workload" "carried" {
   namespace       = local.ratings.namespace
   name            = "ratings-carried"
@@ -38,7 +38,7 @@ resource "mesh_vm_workload" "carried" {
   bundle          = { path = "${path.module}/out/ratings-carried.tar.gz", token_version = 1 }
 }
 
-# The machine's own address is not known before it is there: it finds it when it boots.
+# The machine's address is not known before it exists: the machine finds it when it boots.
 data "mesh_vm_bundle" "booted" {
   namespace       = local.ratings.namespace
   name            = "ratings-booted"
@@ -49,7 +49,7 @@ data "mesh_vm_bundle" "booted" {
   token_command   = var.token_command
 }
 
-# The machine, e.g. at Google:
+# The machine, e.g. on Google Cloud:
 #
 #   resource "google_compute_instance" "booted" {
 #     metadata = { user-data = data.mesh_vm_bundle.booted.user_data }
@@ -76,6 +76,6 @@ resource "mesh_vm_workload" "booted" {
 }
 
 output "user_data" {
-  description = "What the machine boots with."
+  description = "User data of the machine."
   value       = data.mesh_vm_bundle.booted.user_data
 }

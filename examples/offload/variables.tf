@@ -1,5 +1,5 @@
 variable "kubeconfig" {
-  description = "Path of a kubeconfig of the cluster."
+  description = "Path of the cluster's kubeconfig."
   type        = string
 }
 
@@ -14,12 +14,12 @@ variable "namespace" {
 }
 
 variable "package" {
-  description = "Istio's package, as the VMs fetch it."
+  description = "Istio's sidecar package: the URL that the VMs download it from, and its SHA-256."
   type        = object({ url = string, sha256 = string })
 }
 
 variable "carried_address" {
-  description = "Address of the VM that an archive is carried to."
+  description = "Address of the VM that the archive is copied to."
   type        = string
 }
 
@@ -29,6 +29,6 @@ variable "booted_address" {
 }
 
 variable "token_command" {
-  description = "What the VM runs to have its token: whatever proves to your token service which machine asks."
+  description = "Command that the VM runs to obtain its token, e.g. a request to your token service that proves the machine's identity."
   type        = string
 }

@@ -1,5 +1,5 @@
 # The service `ratings` of Istio's Bookinfo runs on a VM instead of in a pod. The application
-# listens on 127.0.0.1:9080 only: what reaches it comes through the VM's proxy, over mutual TLS.
+# listens on 127.0.0.1:9080 only: all traffic reaches it through the VM's proxy, over mutual TLS.
 
 terraform {
   required_providers {
@@ -25,7 +25,7 @@ provider "mesh" {
   }
 }
 
-# Stands for the VM of a cloud provider: its address is unknown until it has been created.
+# Stands in for a cloud provider's VM: its address is unknown until it is created.
 resource "terraform_data" "vm" {
   input = {
     address = var.vm_address

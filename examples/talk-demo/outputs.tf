@@ -4,16 +4,16 @@ output "id" {
 }
 
 output "spiffe_id" {
-  description = "Who the VM is in the mesh."
+  description = "SPIFFE ID of the VM."
   value       = mesh_vm_workload.ratings.spiffe_id
 }
 
 output "last_bootstrap_reasons" {
-  description = "Why the VM was bootstrapped last."
+  description = "Reasons for the last bootstrap."
   value       = mesh_vm_workload.ratings.last_bootstrap_reasons
 }
 
 output "drift" {
-  description = "What differs from what should be."
+  description = "Differences between the desired and the actual state."
   value       = mesh_vm_workload.ratings.drift
 }

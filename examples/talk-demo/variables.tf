@@ -4,13 +4,13 @@ variable "kubeconfig" {
 }
 
 variable "control_plane_address" {
-  description = "IP address where the VM reaches istiod. Unset: as the provider finds it."
+  description = "IP address at which the VM reaches istiod. If unset, the provider finds it."
   type        = string
   default     = null
 }
 
 variable "vm_address" {
-  description = "Address of the VM, as pods dial it."
+  description = "Address of the VM that pods connect to."
   type        = string
 }
 
@@ -21,7 +21,7 @@ variable "ssh_port" {
 }
 
 variable "user" {
-  description = "User to log in as: root, or one who may use sudo without a password."
+  description = "User to log in as: root, or a user who may use sudo without a password."
   type        = string
 }
 
@@ -36,7 +36,7 @@ variable "host_key" {
 }
 
 variable "package_url" {
-  description = "Address that the VM fetches Istio's sidecar package from."
+  description = "URL that the VM downloads Istio's sidecar package from."
   type        = string
 }
 
@@ -46,7 +46,7 @@ variable "package_sha256" {
 }
 
 variable "version_label" {
-  description = "Label `version` of the workload. Changing it bootstraps the VM again."
+  description = "Label `version` of the workload. Changing it re-bootstraps the VM."
   type        = string
   default     = "v1"
 }

@@ -1,5 +1,5 @@
-# Three applications on one VM, told apart by host and by port. Callers dial port 80 of each host;
-# the VM's proxy takes each on a port of its own, and leads it to where the application listens:
+# Three applications on one VM. They differ by host and by port. Clients connect to port 80 of each host.
+# The VM's proxy receives each on its own port and forwards it to the address the application listens on:
 # 127.0.0.1, ::1 (on a VM that has an IPv6 address) or a unix socket.
 
 resource "mesh_vm_workload" "bookinfo" {
@@ -25,7 +25,7 @@ resource "mesh_vm_workload" "bookinfo" {
     }
     details = {
       hosts     = ["details.vm.${var.namespace}"]
-      export_to = ["."] # only the namespace itself sees it
+      export_to = ["."] # visible only in its own namespace
       ports = {
         http = { number = 80, protocol = "HTTP", target_port = 9082, app_address = "unix:///run/details.sock" }
       }
@@ -35,8 +35,8 @@ resource "mesh_vm_workload" "bookinfo" {
   sidecar = {
     egress_hosts     = ["./*", "istio-system/*", "bookinfo/*"]
     outbound_traffic = "REGISTRY_ONLY"
-    # For an application whose calls cannot be intercepted: it dials 127.0.0.2:9080 instead of the host.
-    # The port is that of the service.
+    # For an application whose calls cannot be intercepted: it connects to 127.0.0.2:9080 instead of the host.
+    # The port must be that of the service.
     egress_listeners = {
       tcp-pod = {
         bind     = "127.0.0.2"

@@ -1,5 +1,5 @@
 variable "kubeconfig" {
-  description = "Path of a kubeconfig of the cluster."
+  description = "Path of the cluster's kubeconfig."
   type        = string
 }
 
@@ -14,7 +14,7 @@ variable "private_key_path" {
 }
 
 variable "package" {
-  description = "Istio's package, as the VM fetches it."
+  description = "Istio's sidecar package: the URL that the VM downloads it from, and its SHA-256."
   type        = object({ url = string, sha256 = string })
 }
 
@@ -29,7 +29,7 @@ variable "vm" {
 }
 
 variable "called" {
-  description = "What the application on the VM calls, as namespace/host."
+  description = "Host that the application on the VM calls, as namespace/host."
   type        = string
   default     = "bookinfo/mysql.bookinfo.svc.cluster.local"
 }

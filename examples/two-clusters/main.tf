@@ -1,5 +1,5 @@
-# A VM in each of two meshes. Each cluster has an alias of the provider, with its own way to the API server and to
-# istiod; the two know nothing of each other.
+# A VM in each of two meshes. Each cluster has an alias of the provider, with its own connection to the API server and
+# to istiod. The two are independent of each other.
 
 terraform {
   required_providers {

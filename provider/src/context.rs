@@ -83,7 +83,7 @@ fn unknown(attribute: &'static str, what: &str) -> Diagnostic {
             "provider-unknown",
             &format!(
                 "The provider block's {attribute} depends on values that are known only after an apply, so {what} cannot \
-                 be reached now. Create what it depends on first, e.g. with -target."
+                 be reached now. For a data source, add a depends_on with the resource that these values come from."
             ),
         ),
     )

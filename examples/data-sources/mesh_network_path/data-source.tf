@@ -3,7 +3,7 @@ data "mesh_network_path" "ratings" {
   name      = "ratings-vm-1"
 }
 
-# A plan warns as long as something stands against the traffic.
+# A plan warns as long as a problem would break this path.
 check "pods_reach_the_vm" {
   assert {
     condition     = length(data.mesh_network_path.ratings.to_vm.missing) == 0

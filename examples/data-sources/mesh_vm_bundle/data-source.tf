@@ -10,8 +10,8 @@ data "mesh_vm_bundle" "ratings" {
     }
   }
 
-  # A service of yours that gives the machine, which proves itself by its cloud's identity, a token of
-  # the service account.
+  # A service of your own. It verifies the machine's cloud identity and returns a token of the service
+  # account.
   token_command = <<-EOT
     identity=$(curl -fsS -H 'Metadata-Flavor: Google' \
       'http://169.254.169.254/computeMetadata/v1/instance/service-accounts/default/identity?audience=mesh')

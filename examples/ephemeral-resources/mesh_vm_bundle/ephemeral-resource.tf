@@ -7,8 +7,8 @@ ephemeral "mesh_vm_bundle" "ratings" {
   token_seconds   = 1800
 }
 
-# The archive goes to where the VM fetches it, and stays in no state. A write-only attribute, such as
-# that of a secret manager, takes it as well.
+# The archive is stored where the VM downloads it, and is in no state. You can also pass it to a write-only
+# attribute, such as that of a secret manager.
 resource "terraform_data" "carried" {
   triggers_replace = ["v1"]
 

@@ -23,7 +23,7 @@ resource "mesh_vm_fleet" "ratings" {
   }
 }
 
-# A member declares what is its own.
+# A member declares only its own settings.
 resource "mesh_vm_workload" "ratings_1" {
   fleet           = mesh_vm_fleet.ratings.id
   namespace       = "bookinfo"

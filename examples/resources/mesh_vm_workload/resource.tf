@@ -1,8 +1,8 @@
 resource "mesh_vm_workload" "ratings" {
   namespace       = "bookinfo"
   name            = "ratings-vm-1"
-  address         = "203.0.113.20" # what pods dial
-  instance_ip     = "10.0.0.20"    # what the VM's interface has, behind NAT
+  address         = "203.0.113.20" # what pods connect to
+  instance_ip     = "10.0.0.20"    # the address of the VM's interface, behind NAT
   service_account = "bookinfo-ratings"
 
   labels = {
