@@ -89,7 +89,7 @@ async fn lives_in_a_container(engine: &str) -> Done {
 
     survives(&scenario, &mut workload, engine).await?;
     if engine == "podman" {
-        loses_its_image(&scenario)?;
+        loses_its_image(&scenario, &mut workload).await?;
     }
     workload.destroy().await?;
     assert_eq!(scenario.objects()?, [""; 0]);
@@ -195,7 +195,7 @@ async fn survives(scenario: &Scenario, workload: &mut Workload, engine: &str) ->
 }
 
 /// Somebody removes the image, and with it the container: no rule leads to a proxy that is not there.
-fn loses_its_image(scenario: &Scenario) -> Done {
+async fn loses_its_image(scenario: &Scenario, workload: &mut Workload) -> Done {
     let vm = &scenario.vm;
     vm.shell(
         "podman save --quiet --output /root/two.tar localhost/istio/proxyv2:two
@@ -204,8 +204,15 @@ fn loses_its_image(scenario: &Scenario) -> Done {
     wait_for("Istio's rules are gone", || {
         Ok::<_, Failure>(!vm.shell(RULES)?.contains("ISTIO_"))
     })?;
+    workload.refresh().await?;
+    assert_eq!(
+        workload.drift("vm"),
+        ["proxy: the image localhost/istio/proxyv2:two is not as the bootstrap left it"]
+    );
     vm.shell("podman load --quiet --input /root/two.tar; rm /root/two.tar")?;
     crate::ready(vm)?;
+    workload.refresh().await?;
+    assert_eq!(workload.drift("vm"), [""; 0]);
     call_vm(scenario)
 }
 

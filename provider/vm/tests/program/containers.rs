@@ -90,6 +90,30 @@ COMMIT
     }
 }
 
+/// Its proxy may run on for long, and would not start again.
+#[test]
+fn an_image_that_is_gone_is_told_unless_the_engine_does_not_answer() {
+    let cases = [
+        ("'image inspect sha256:1') ;;", ""),
+        ("'image inspect name:1') ;;", ""),
+        ("'images --quiet') ;;", "the image name:1\n"),
+        ("none) ;;", ""),
+    ];
+    for shell in SHELLS {
+        for (answered, told) in cases {
+            let stage = Stage::new(shell);
+            fs::create_dir_all(stage.path("lib/mesh")).unwrap();
+            let asked = format!(
+                "stand_in() {{ case $* in {answered} *) return 1 ;; esac; }}; missing_image; true"
+            );
+            assert_eq!(stage.part(&asked), "", "{shell}: no container");
+            fs::write(stage.path("lib/mesh/engine"), "stand_in\n").unwrap();
+            fs::write(stage.path("lib/mesh/image"), "sha256:1\nname:1\n").unwrap();
+            assert_eq!(stage.part(&asked), told, "{shell}: {answered}");
+        }
+    }
+}
+
 /// When is pulled is the matter of a bootstrap, by `proxy.pull_policy`. Engines of long ago have no `--pull` for `run`, or one
 /// without a value.
 #[test]

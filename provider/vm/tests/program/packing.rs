@@ -98,6 +98,7 @@ fn user_data_has_the_program_without_what_only_ssh_asks_for() {
             "verb_observe",
             "seen",
             "strange",
+            "missing_image",
             "unlisted",
             "opened"
         ]

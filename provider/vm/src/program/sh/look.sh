@@ -10,6 +10,7 @@ verb_observe() {
     say "file $(b64 <"$f") $(seen "$path")"
   done
   [ ! -e "$S/sums" ] || strange | sort -u | while IFS= read -r text; do say "changed $(printf %s "$text" | b64)"; done
+  missing_image 2>/dev/null | while IFS= read -r text; do say "changed $(printf %s "$text" | b64)"; done
   [ -z "$suspect" ] || say "changed $(printf %s "$suspect" | b64)"
   # Root sources what is in it: an upgrade of the package gives it back to the proxy's user.
   if [ -e "$S/sums" ] && [ -e "$ENVOY" ] && ! closed "$ENVOY"; then say "changed $(printf %s "$ENVOY" | b64)"; fi
@@ -41,6 +42,13 @@ strange() {
   done
   # An engine gives each container an id of its own, so one that somebody made has another, whatever its options.
   [ ! -e "$S/engine" ] || [ ! -e "$CID" ] || ! v=$(contain inspect -f '{{.Id}}' istio-proxy 2>/dev/null) || [ "$v" = "$(cat "$CID")" ] || say 'the container istio-proxy'
+}
+# Prints the image of the container, if the engine has it no more: the proxy runs on, and does not start again. An engine
+# that does not answer says nothing.
+missing_image() {
+  [ -e "$S/engine" ] && { read -r id && read -r name; } <"$S/image" || return 0
+  if contain image inspect "$id" >/dev/null 2>&1 || contain image inspect "$name" >/dev/null 2>&1; then return 0; fi
+  ! contain images --quiet >/dev/null 2>&1 || say "the image $name"
 }
 # Older versions made no sums of our own parts, which are no difference then.
 unlisted() { own_parts | grep -qxF "$1" && ! cut -c 67- "$S/sums" | grep -qxF "$1"; }
