@@ -40,6 +40,7 @@ mod rpm;
 mod rules;
 mod runtimes;
 mod secrets;
+mod silent;
 mod starts;
 mod steps;
 mod unknown;

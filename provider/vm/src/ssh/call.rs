@@ -122,14 +122,27 @@ pub(super) enum Status {
     Cut,
 }
 
-/// Writes what is said until nobody has anything to say, then closes standard input.
+/// How often the program hears that we are there: it counts us as gone after ten seconds without.
+const BEAT: Duration = Duration::from_secs(3);
+const HERE: &str = "here\n";
+
+/// Writes what is said, and from time to time that we are there, until nobody has anything to say; then closes
+/// standard input.
 async fn write(
     mut stdin: ChildStdin,
     first: Vec<u8>,
     mut said: mpsc::Receiver<SecretString>,
 ) -> Tail {
     let mut open = stdin.write_all(&first).await.is_ok();
-    while let Some(line) = said.recv().await {
+    let mut beat = tokio::time::interval(BEAT);
+    loop {
+        let line = tokio::select! {
+            line = said.recv() => line,
+            _ = beat.tick() => Some(HERE.into()),
+        };
+        let Some(line) = line else {
+            break;
+        };
         open = open
             && stdin
                 .write_all(line.expose_secret().as_bytes())

@@ -292,6 +292,40 @@ fn a_run_whose_caller_has_gone_ends_for_the_next_of_its_workload() {
     }
 }
 
+/// Its process on the VM lives on where the link was cut without a word. One that speaks is there, however old its run.
+#[test]
+fn a_caller_that_is_heard_no_more_has_gone() {
+    let steps = format!("SILENT=3; {STEPS}");
+    let own = format!("{steps}\ndo_gamma() {{ ALONE=3600; do_ask; }}");
+    let none = Patience {
+        lock: std::time::Duration::ZERO,
+        ..patience()
+    };
+    for shell in SHELLS {
+        let stage = Stage::new(shell);
+        let first = RunId::generate();
+        let begin = begin_with(&first, Interception::None, endless());
+        let mut call = stage.call(begin, &own);
+        call.until("gamma");
+        call.stdin(b"here\n");
+        let here = stage.path(&format!("run/{first}/here"));
+        let end = std::time::Instant::now() + std::time::Duration::from_mins(1);
+        while !here.exists() {
+            assert!(std::time::Instant::now() < end, "{shell}: nobody listens");
+            std::thread::yield_now();
+        }
+        let next = begin_with(&RunId::generate(), Interception::None, none);
+        let report = stage.call(next, &own).report();
+        assert!(matches!(report, Report::Busy { .. }), "{shell}: {report:?}");
+        let next = begin_with(&RunId::generate(), Interception::None, patience());
+        let report = stage.call(next, &steps).report();
+        assert!(
+            matches!(report, Report::Committed { .. }),
+            "{shell}: {report:?}"
+        );
+    }
+}
+
 /// A provider that lost its connection still finds it.
 #[test]
 fn a_run_whose_caller_has_gone_goes_on_beside_one_of_another_workload() {

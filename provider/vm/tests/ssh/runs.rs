@@ -108,13 +108,28 @@ async fn a_banner_of_any_length_leaves_the_login_as_it_is() {
     assert!(matches!(report, Ok(Report::Lost)), "{report:?}");
 }
 
+/// A program that hears no more of us counts us as gone.
+#[tokio::test]
+async fn a_call_says_again_and_again_that_we_are_there() {
+    let sshd = Sshd::start();
+    let session = sshd.connect().await.unwrap();
+    let out = sshd.path("heard");
+    let body = format!(
+        "read -r first; read -r second; echo \"$first $second\" >{}",
+        out.display()
+    );
+    let report = run(&session, &call(&body)).await;
+    assert!(matches!(report, Ok(Report::Lost)), "{report:?}");
+    assert_eq!(sshd.read("heard"), "here here\n");
+}
+
 #[tokio::test]
 async fn the_token_is_minted_once_when_it_is_asked_for() {
     let sshd = Sshd::start();
     let session = sshd.connect().await.unwrap();
     let out = sshd.path("token");
     let body = format!(
-        "echo 'want token'; read -r key value; printf %s \"$value\" | base64 -d >{}",
+        "echo 'want token'; while read -r key value && [ \"$key\" = here ]; do :; done; printf %s \"$value\" | base64 -d >{}",
         out.display()
     );
     let token = SecretString::from("s3cret $(id) '\n");

@@ -20,6 +20,7 @@ LARGEST=1048576            # how many bytes of a file are read
 HEAVIEST=4194304           # blocks of a package at most, of 512 or 1024 bytes
 PROC=/proc
 PACKAGE=120 ALONE=45       # seconds: for another package manager, for a provider to come back
+SILENT=10                  # seconds: after which a provider that says that it is there counts as gone
 # Folders of Istio's package, of the agent and of ours that no package manager takes away, each behind those in it.
 DIRS="/etc/istio $CERTS $LOG ${TOKEN%/*} $SDS ${TOKEN%/*/*} /var/lib/istio/bin /var/lib/istio/config /var/lib/istio/envoy /var/lib/istio/proxy /var/lib/istio $DROP"
 STEPS='check stage keep ask stop install token place track start ready'

@@ -9,7 +9,7 @@ do_ask() {
 answered() { [ -s "$d/token" ] || [ -e "$d/refused" ] || [ -e "$d/revert" ]; }
 # A provider that lost its connection is back soon, or never.
 forsaken() {
-  ! kill -0 "$(cat "$d/follower")" 2>/dev/null || since=$(uptime)
+  ! attended "$d" || since=$(uptime)
   [ "$(uptime)" -ge $((since + ALONE)) ]
 }
 # An old key and certificate would beat the new token; the set before has them.

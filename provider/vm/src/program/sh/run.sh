@@ -30,7 +30,7 @@ overtake() {
   # What it fetches may be long in coming, and nothing is changed yet.
   [ "$(last_step)" != stage ] || systemctl stop "mesh-vm-$other.service"
 } 2>/dev/null
-abandoned() { [ -s "$1/follower" ] && ! kill -0 "$(cat "$1/follower")" 2>/dev/null; }
+abandoned() { [ -s "$1/follower" ] && ! attended "$1"; }
 workload() { sed 's/.* //'; }
 work() {
   enter "$1"

@@ -64,6 +64,7 @@ resume() {
   [ -z "$again" ] || detach "mesh-vm-$run-again" mend
 }
 follow() {
+  rm -f "$d/here"
   say $$ >"$d/follower"
   exec 3<"$d/log" 4<&0
   words <&4 &
@@ -104,9 +105,16 @@ decided() { [ -e "$d/commit" ] || [ -e "$d/revert" ] || grep -qE '^(end|failed .
 recalled() { [ -e "$d/revert" ] && [ ! -e "$d/commit" ]; }
 reached() { sed -n 's/^step //p' "$d/log" | tail -n 1; }
 living() { pid=$(cat "$d/pid" 2>/dev/null) && grep -q "$run" "/proc/$pid/cmdline" 2>/dev/null; }
-# What comes on standard input behind the data: the token, when it was asked for.
+# attended FOLDER: whether somebody follows that run. A link that was cut silently leaves its process here alive, so a
+# caller that says from time to time that it is there must have been heard lately.
+attended() {
+  kill -0 "$(cat "$1/follower")" 2>/dev/null || return 1
+  [ ! -s "$1/here" ] || [ "$(uptime)" -lt $(($(cat "$1/here") + SILENT)) ]
+}
+# What comes on standard input behind the data: that the caller is there, and the token, when it was asked for.
 words() {
   while read -r key value; do
+    [ "$key" != here ] || { uptime >"$d/here"; } 2>/dev/null
     [ "$key" = token ] || continue
     printf %s "$value" | base64 -d >"$d/token.part" || continue
     if is_token "$d/token.part" >"$d/came"; then

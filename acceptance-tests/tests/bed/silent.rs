@@ -1,0 +1,62 @@
+//! A caller whose link is cut without a word, so that the VM's side of the connection stays.
+
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+
+use acceptance_tests::{Done, Failure, Scenario, Terraform, wait_for};
+use bed::Machine;
+use serde_json::json;
+
+/// Gives the test time to come in between, before the VM asks for its token.
+const SLOW: &str = "hook() { [ \"$1\" != ask ] || sleep 3; }";
+/// Drops every packet of the connections that sshd has.
+const CUT: &str = r#"
+ss -Hnt state established 'sport = :22' | sed 's/.*://' | while read -r port; do
+  iptables -I INPUT -p tcp --dport 22 --sport "$port" -j DROP
+  iptables -I OUTPUT -p tcp --sport 22 --dport "$port" -j DROP
+done
+iptables-save | grep -q -- '--dport 22 .*DROP'
+"#;
+
+/// Begins to apply, cuts the connection when the VM is about to ask for its token, and interrupts the apply.
+fn cut_and_interrupted(vm: &Machine, terraform: &Terraform) -> Done {
+    crate::steps::hooked(vm, SLOW)?;
+    let mut apply = terraform
+        .command(&["apply", "-input=false", "-auto-approve"])
+        .process_group(0)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()?;
+    wait_for("the VM is about to ask", || {
+        let at =
+            "[ -e /var/lib/istio/mesh/run/end ] || tail -n 1 /var/lib/istio/mesh/run/steps; true";
+        vm.shell(at).map(|step| step == "ask\n")
+    })?;
+    vm.shell(CUT)?;
+    let group = format!("-{}", apply.id());
+    Command::new("kill").args(["-INT", "--", &group]).status()?;
+    let status = apply.wait()?;
+    if status.success() {
+        return Err(Failure::new("the apply was not interrupted"));
+    }
+    vm.write("/var/tmp/walk/hook", b"")?;
+    Ok(())
+}
+
+/// The run waits for its token, for two minutes where it takes its caller for alive.
+#[test]
+fn what_follows_a_silent_cut_does_not_wait_for_the_run_of_before() -> Done {
+    let scenario = Scenario::begin("silent")?;
+    let mut terraform = Terraform::new(&scenario, "workload")?;
+    terraform.apply()?;
+    terraform.set("labels", json!({"app": "ratings", "version": "v2"}))?;
+    cut_and_interrupted(&scenario.vm, &terraform)?;
+    terraform.apply()?;
+    assert!(terraform.plan(&[])?.is_empty());
+    terraform.set("labels", json!({"app": "ratings", "version": "v3"}))?;
+    cut_and_interrupted(&scenario.vm, &terraform)?;
+    terraform.destroy()?;
+    assert_eq!(scenario.objects()?, [""; 0]);
+    Ok(())
+}
