@@ -184,17 +184,19 @@ impl DataSource for VmBundle {
             .known()
             .is_some_and(|text| text.trim().is_empty())
         {
-            let text = "token_command is empty, so the VM would have no token. Give a command that prints one.";
+            let text = "token_command is empty, so the VM would have no token. Set a command that prints one.";
             let text = diagnose::coded("token-command", text);
             told.push(Diagnostic::error("No token command", text).at("token_command"));
         }
         let install = input.workload().and_then(|workload| workload.proxy.install);
         if install.is_some_and(|install| may_hold_a_secret(&install.url)) {
-            let text = "The package's address has a user or a query, which may be a password or a signature, and all \
-                        that this data source gives is in the state and in the machine's user data. Offer the package at \
-                        an address without, or use the ephemeral resource mesh_vm_bundle.";
+            let text = "The package's URL has a user or a query, which may be a password or a signature. All outputs \
+                        of this data source are in the state and in the machine's user data. Use a URL without them, \
+                        or the ephemeral resource mesh_vm_bundle.";
             let text = diagnose::coded("bundle-url", text);
-            told.push(Diagnostic::error("The package's address would be public", text).at("proxy"));
+            told.push(
+                Diagnostic::error("The package's URL may contain a password", text).at("proxy"),
+            );
         }
         told
     }
@@ -296,7 +298,8 @@ fn files(bundle: &Bundle) -> Value<BTreeMap<String, String>> {
 
 fn archive(offload: &Offload) -> Result<String, Diagnostic> {
     let archive = offload.archive();
-    let archive = archive
-        .map_err(|error| Diagnostic::error("The archive could not be made", error.to_string()))?;
+    let archive = archive.map_err(|error| {
+        Diagnostic::error("The archive could not be created", error.to_string())
+    })?;
     Ok(STANDARD.encode(archive))
 }

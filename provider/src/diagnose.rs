@@ -70,18 +70,18 @@ pub(crate) fn cluster(error: &ClusterError) -> Diagnostic {
         ),
         E::Unauthorized { .. } => (
             "cluster-unauthorized",
-            "The API server refuses the credentials",
+            "The API server rejects the credentials",
             "Renew them.",
         ),
         E::Forbidden { .. } => (
             "cluster-forbidden",
-            "The API server forbids it",
+            "The API server forbids the call",
             "Add the rule to the role:",
         ),
         E::NotFound { .. } => (
             "cluster-not-found",
             "An object of the mesh is missing",
-            "Is Istio installed there?",
+            "Check that Istio is installed in this cluster.",
         ),
         E::MissingCrd { .. } => (
             "cluster-no-istio",
@@ -91,23 +91,23 @@ pub(crate) fn cluster(error: &ClusterError) -> Diagnostic {
         E::Conflict { .. } => (
             "cluster-conflict",
             "Another owner holds these fields",
-            "Leave them out of the configuration, let the owner give them up, or set field_manager.force_conflicts.",
+            "Remove them from the configuration, make the owner give them up, or set field_manager.force_conflicts.",
         ),
-        E::Exists { .. } => ("cluster-exists", "The object exists already", ""),
+        E::Exists { .. } => ("cluster-exists", "The object already exists", ""),
         E::Terminating { .. } => (
             "cluster-terminating",
             "An object is still being deleted",
-            "Whoever set its finalizers removes them once it has cleaned up: see the log of that controller, or, if \
-             it is gone for good, remove the finalizers with kubectl. Then run the same again.",
+            "The controller that set its finalizers removes them once it has cleaned up. Check that controller's log. \
+             If the controller is gone for good, remove the finalizers with kubectl. Then run the same command again.",
         ),
         E::Invalid { .. } => (
             "cluster-invalid",
-            "The API server refuses the object",
+            "The API server rejects the object",
             "Correct the fields it names.",
         ),
         E::Denied { .. } => (
             "cluster-denied",
-            "An admission webhook refuses the object",
+            "An admission webhook rejects the object",
             "Correct what it names.",
         ),
         E::Busy { .. } | E::Server { .. } => (
@@ -123,19 +123,19 @@ pub(crate) fn cluster(error: &ClusterError) -> Diagnostic {
         E::Excess { .. } => (
             "cluster-excess",
             "The cluster's answer is too large",
-            "No API server sends that much of what was asked for: check that kubernetes.host or the kubeconfig names \
-             one, and what stands between, such as a proxy. Where it is a list, delete objects of that kind that \
-             nobody needs.",
+            "No API server sends such a large response. Check that kubernetes.host or the kubeconfig points to an API \
+             server, and check the proxies in between. If it is a list, delete objects of that kind that nobody needs.",
         ),
         E::NotHealthy { .. } => (
             "not-healthy",
-            "The application does not answer its health check",
-            "The VM is a member of the mesh and takes traffic as soon as it answers: start it, or correct health_check.",
+            "The application's health check fails",
+            "The VM has joined the mesh and receives traffic as soon as the health check succeeds. Start the \
+             application, or correct health_check.",
         ),
         E::NotConnected { .. } => (
             "istiod-silent",
             "istiod has not reported the proxy",
-            "Look at istiod's log for this proxy.",
+            "Check istiod's log for this proxy.",
         ),
     };
     Diagnostic::error(
@@ -179,7 +179,7 @@ pub(crate) fn vm(error: &VmError) -> Diagnostic {
     let (code, summary, next, at) = match error.root() {
         E::Coordinate { .. } => (
             "ssh-coordinate",
-            "The VM's coordinates are not valid",
+            "The VM's SSH settings are not valid",
             "Correct them.",
             "ssh",
         ),
@@ -192,31 +192,32 @@ pub(crate) fn vm(error: &VmError) -> Diagnostic {
         E::Local { .. } => (
             "ssh-local",
             "The SSH connection cannot be set up",
-            "Check this machine.",
+            "Check the machine that Terraform runs on.",
             "ssh",
         ),
         E::Key(error) => return key(error),
         E::Configuration { .. } => (
             "ssh-config",
-            "OpenSSH refuses its configuration",
+            "OpenSSH rejects its configuration",
             "Correct the file of ssh.config_file.",
             "ssh",
         ),
         E::Connect { .. } => (
             "ssh-connect",
             "The VM is not reachable over SSH",
-            "Check the address, the port, firewalls on the way, and that sshd runs.",
+            "Check the address, the port, the firewalls in between, and that sshd runs.",
             "ssh.host",
         ),
         E::HostKey { .. } => (
             "ssh-host-key",
             "The VM's host key is not the expected one",
-            "Nothing was sent. If the machine was rebuilt, give its new key; else somebody stands in between.",
+            "Nothing was sent. If the machine was rebuilt, set its new key. Otherwise, someone may be intercepting \
+             the connection.",
             "ssh.host_key",
         ),
         E::Auth { .. } => (
             "ssh-auth",
-            "The VM refuses the login",
+            "The VM rejects the login",
             "Check ssh.user and ssh.identity, and that the identity's public key is authorized on the VM.",
             "ssh.user",
         ),
@@ -229,19 +230,20 @@ pub(crate) fn vm(error: &VmError) -> Diagnostic {
         E::Silent { .. } | E::Dropped { .. } => (
             "ssh-lost",
             "The connection to the VM was lost",
-            "Apply again: what had begun is found and finished.",
+            "Apply again: the provider finds the run and finishes it.",
             "ssh",
         ),
         E::Token(_) => (
             "token",
-            "The VM's token cannot be had",
+            "The service account token could not be created",
             "See the cause.",
             "service_account",
         ),
         E::Excess { .. } => (
             "vm-answer",
             "The VM's answer cannot be used",
-            "Look on the VM what answers in the program's place, e.g. a shell profile, or whether somebody changed it.",
+            "Check whether something else on the VM writes to the output, e.g. a shell profile, or whether someone \
+             changed the program.",
             "ssh",
         ),
         E::Remote { .. } => (
@@ -252,7 +254,7 @@ pub(crate) fn vm(error: &VmError) -> Diagnostic {
         ),
         E::Bastion { .. } => (
             "ssh-bastion",
-            "The bastion cannot be passed",
+            "The connection through the bastion failed",
             "See the cause.",
             "ssh.bastion",
         ),

@@ -105,7 +105,7 @@ fn plain_lines(lines: Vec<String>) -> Vec<String> {
 
 fn absent(id: &Id) -> Diagnostic {
     let text = format!(
-        "There is no WorkloadEntry {id}. If the same apply makes it, let `name` come from that resource, e.g. \
+        "There is no WorkloadEntry {id}. If the same apply creates it, take `name` from that resource, e.g. \
          mesh_vm_workload.NAME.name with depends_on."
     );
     Diagnostic::error("No such workload", diagnose::coded("no-workload", &text)).at("name")

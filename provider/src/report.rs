@@ -25,7 +25,7 @@ fn hint(hop: &str) -> (&str, &str) {
     match hop {
         "dns" => (
             "the name of the control plane",
-            "Set istio.control_plane_address, or let the VM's DNS know it.",
+            "Set istio.control_plane_address, or make the VM's DNS resolve it.",
         ),
         "control-plane" => (
             "the connection to istiod",
@@ -33,62 +33,62 @@ fn hint(hop: &str) -> (&str, &str) {
         ),
         "tls-name" => (
             "the name in istiod's certificate",
-            "Let the certificate carry the name that istiod is called by (ISTIOD_CUSTOM_HOST in istiod's environment), \
-             or say by istio.control_plane_san which name it carries; istio.revision makes a part of both.",
+            "Add the name that the VM uses to the certificate (ISTIOD_CUSTOM_HOST in istiod's environment), or \
+             set istio.control_plane_san to a name in the certificate. istio.revision is part of both names.",
         ),
         "trust-root" => (
-            "the mesh's trust root",
-            "Look at the ConfigMap istio-ca-root-cert of the namespace.",
+            "the mesh's root certificate",
+            "Check the ConfigMap istio-ca-root-cert of the namespace.",
         ),
         "clock" => (
             "the VM's clock",
-            "Synchronize it: certificates are valid in time only.",
+            "Synchronize it: certificates are valid only for a limited time.",
         ),
         "ask" | "token" => (
             "the token",
-            "Look whether istiod may review tokens, and at its audience.",
+            "Check that istiod may create TokenReviews and that the audience is istio-ca.",
         ),
         "service-account" => (
             "the service account",
-            "Look whether it exists in the workload's namespace.",
+            "Check that it exists in the workload's namespace.",
         ),
         "sudo" => (
-            "the change to the proxy's user",
-            "Install setpriv of util-linux on the VM, or let root run commands as istio-proxy by sudo, without a terminal \
-             and with -E.",
+            "switching to the proxy's user",
+            "Install setpriv (util-linux) on the VM, or allow root to run commands as istio-proxy with sudo -E and \
+             without a terminal.",
         ),
         "runtime" => (
             "the container engine",
-            "Install the engine of proxy.runtime on the VM and let it run, or set proxy.runtime to \"systemd\".",
+            "Install the engine of proxy.runtime on the VM and start it, or set proxy.runtime to \"systemd\".",
         ),
         "package" | "install" => (
             "the package",
-            "Set proxy.install or proxy.version, or install Istio's package on the VM: nothing says of which version of Istio's \
-             releases the control plane is, or the VM has no curl or GNU wget.",
+            "Set proxy.install or proxy.version, or install Istio's package on the VM: the control plane's version is \
+             unknown or not a release of Istio's, or the VM has no curl or GNU wget.",
         ),
         "stage" => (
-            "what it needs first",
-            "See below; check that /var/lib is writable, proxy.install's url and sha256 or proxy.image, and that \
-             the VM reaches that address and may pull.",
+            "the preparation",
+            "See the lines below. Check that /var/lib is writable, that proxy.install's url and sha256 or proxy.image \
+             are right, and that the VM can reach that address and may pull.",
         ),
         "address" => (
             "the VM's addresses",
-            "The WorkloadEntry named below has one of them, and istiod would take the VM for that one: remove the \
-             entry, or the address from the VM.",
+            "The WorkloadEntry named below has one of them, and istiod would confuse the two. Remove the entry, or \
+             remove the address from the VM.",
         ),
         "ports" => (
             "the proxy's own ports",
-            "Stop what listens on them on the VM. With interception \"none\" the proxy also listens on 127.0.0.1 for \
-             each service that sidecar.egress_hosts lets in: name fewer, or none by \"~/*\".",
+            "Stop the program on the VM that listens on them. With interception \"none\", the proxy also listens on \
+             127.0.0.1 for each service in sidecar.egress_hosts: list fewer, or none with \"~/*\".",
         ),
         "verdict" => (
             "the new rules, through which no new SSH connection came in time",
-            "Add sshd's port to proxy.exclude_inbound_ports if it is an unusual one.",
+            "If sshd listens on an unusual port, add it to proxy.exclude_inbound_ports.",
         ),
-        "disk" => ("the disk", "Make room on the VM."),
+        "disk" => ("the disk", "Free disk space on the VM."),
         "state" => (
-            "the folder in which the VM keeps what a bootstrap found and left, which others than root may have written",
-            "Run on the VM the command that is given below.",
+            "the folder with the bootstrap's state, which users other than root may have written to",
+            "Run the command below on the VM.",
         ),
         other => (other, "See the lines below."),
     }
@@ -100,7 +100,7 @@ pub(crate) fn foreign(owner: &mesh::Owner) -> Diagnostic {
         "The VM belongs to another workload",
         coded(
             "vm-foreign",
-            &format!("Its proxy was bootstrapped for {}. Destroy that workload first, or name another VM.", owner.id),
+            &format!("Its proxy was bootstrapped for {}. Destroy that workload first, or use another VM.", owner.id),
         ),
     )
     .at("ssh.host")
@@ -109,10 +109,12 @@ pub(crate) fn foreign(owner: &mesh::Owner) -> Diagnostic {
 /// Tells that somebody else works on the VM.
 pub(crate) fn busy(run: &str, verb: &str) -> Diagnostic {
     Diagnostic::error(
-        "Another run works on the VM",
+        "Another run is working on the VM",
         coded(
             "vm-busy",
-            &format!("The run {run} ({verb}) did not end in time. Apply again when it has."),
+            &format!(
+                "The run {run} ({verb}) did not finish in time. Apply again when it has finished."
+            ),
         ),
     )
     .at("ssh.host")
@@ -120,10 +122,10 @@ pub(crate) fn busy(run: &str, verb: &str) -> Diagnostic {
 
 pub(crate) fn lost() -> Diagnostic {
     Diagnostic::error(
-        "The VM forgot the bootstrap",
+        "The VM was restarted during the bootstrap",
         coded(
             "vm-lost",
-            "It was restarted before anything was changed. Apply again.",
+            "Nothing was changed before the restart. Apply again.",
         ),
     )
     .at("ssh")
@@ -132,12 +134,12 @@ pub(crate) fn lost() -> Diagnostic {
 /// Tells that a run ended within, and that it could not be undone.
 pub(crate) fn halfway(step: &str, lines: &[String]) -> Diagnostic {
     Diagnostic::error(
-        "The VM is changed in part",
+        "The VM is partly changed and could not be restored",
         coded(
             "vm-halfway",
             &format!(
-                "The run ended in the step \"{step}\" and could not be undone. Look what stands in its way on the VM \
-                 (memory, disk, what is said below), then apply again: the next run undoes it first.{}",
+                "The run ended in the step \"{step}\" and could not be undone. Find the cause on the VM (memory, \
+                 disk, the lines below), then apply again: the next run first undoes what is left of this one.{}",
                 said(lines)
             ),
         ),
@@ -151,8 +153,8 @@ pub(crate) fn recorded() -> Diagnostic {
         "The VM's sudo records the token",
         coded(
             "sudo-log",
-            "sudo on the VM keeps what is sent to it (log_input), so the proxy's token is below /var/log/sudo-io until \
-             somebody removes it. Exempt the user: `Defaults:USER !log_input`, or log in as root.",
+            "sudo on the VM records its input (log_input), so the proxy's token stays below /var/log/sudo-io until \
+             someone removes it. Exempt the user with `Defaults:USER !log_input`, or log in as root.",
         ),
     )
     .at("ssh.user")
@@ -161,8 +163,9 @@ pub(crate) fn recorded() -> Diagnostic {
 /// Warns that the VM says of itself what cannot be.
 pub(crate) fn strange(what: &[&str]) -> Diagnostic {
     let text = format!(
-        "What it gives as its {} has not the form of one, so the state has none. Look on the VM whether the program was \
-         disturbed, or somebody changed what it asks (/etc/machine-id, the package manager, the network's tools).",
+        "The VM reported a value in an invalid form: {}. It is not written to the state. Check on the VM whether the \
+         program was disturbed, or whether someone changed what it reads (/etc/machine-id, the package manager, the \
+         network tools).",
         what.join(", ")
     );
     Diagnostic::warning("The VM's answer does not fit", coded("vm-answer", &text)).at("ssh.host")
@@ -175,9 +178,9 @@ pub(crate) fn bypassed(address: &str) -> Diagnostic {
         coded(
             "not-intercepted",
             &format!(
-                "The VM has the address {address}, and Istio made its rules for IPv4 only, as it does where a machine's first \
-                 address is one of IPv4. Set env = {{ ISTIO_DUAL_STACK = \"true\" }}, if the mesh is a dual-stack one, or take \
-                 IPv6 from the VM."
+                "The VM has the address {address}, and Istio created its rules for IPv4 only, as it does if a \
+                 machine's first address is an IPv4 address. In a dual-stack mesh, set env = {{ ISTIO_DUAL_STACK = \
+                 \"true\" }}. Otherwise, remove IPv6 from the VM."
             ),
         ),
     )
@@ -187,9 +190,9 @@ pub(crate) fn bypassed(address: &str) -> Diagnostic {
 /// Tells that what a container's ports take is past the proxy.
 pub(crate) fn published(ports: &str) -> Diagnostic {
     let text = format!(
-        "The VM forwards the ports {} elsewhere, as Docker and Podman do for a container that publishes them: that comes \
-         before Istio's rules, so neither mutual TLS nor a policy applies to them. Publish them on 127.0.0.1 and offer \
-         them in services, by app_port.",
+        "The VM forwards the ports {} elsewhere, as Docker and Podman do for a container that publishes them. This \
+         happens before Istio's rules, so neither mutual TLS nor a policy applies to them. Publish them on 127.0.0.1 \
+         and offer them in services, with app_port.",
         ports.trim().replace(' ', ", ")
     );
     Diagnostic::warning(
@@ -208,9 +211,9 @@ pub(crate) fn is_before_the_end(step: &str) -> bool {
 pub(crate) fn not_removed(step: &str, lines: &[String]) -> Diagnostic {
     let at = if step.is_empty() { "start" } else { step };
     let traffic = if is_before_the_end(step) {
-        "The proxy runs on, and the VM has its traffic."
+        "The proxy is still running, and the VM keeps its traffic."
     } else {
-        "Its entry was withdrawn before, so the VM takes no traffic of the mesh until it is applied again."
+        "The VM was drained before, so it receives no traffic from the mesh until the next apply."
     };
     let said = said(lines);
     Diagnostic::error(
@@ -218,8 +221,8 @@ pub(crate) fn not_removed(step: &str, lines: &[String]) -> Diagnostic {
         coded(
             "vm-not-removed",
             &format!(
-                "The removal stopped at the step \"{at}\". {traffic} Mend on the VM what is said below and destroy again; to \
-                 leave the VM as it is, set on_destroy = \"keep\", apply, and destroy.{said}"
+                "The removal stopped at the step \"{at}\". {traffic} Fix the error below on the VM, then destroy \
+                 again. To leave the VM unchanged, set on_destroy = \"keep\", apply, and destroy.{said}"
             ),
         ),
     )

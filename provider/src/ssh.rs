@@ -115,8 +115,8 @@ pub(crate) fn unverified_bastion(bastion: &BastionInput) -> Diagnostics {
 
 fn unverified_hop(insecure: Value<bool>, at: &Path) -> Option<Diagnostic> {
     (insecure.known() == Some(&true)).then(|| {
-        let detail = "Whoever stands between here and the host can read the VM's token and run programs as root. \
-                      Give its key by host_key, host_ca or known_hosts.";
+        let detail = "An attacker between here and the host can read the VM's token and run programs as root. Set its \
+                      key with host_key, host_ca or known_hosts.";
         Diagnostic::warning("Host keys are not verified", crate::diagnose::coded("ssh-insecure", detail))
             .at(at.name("insecure_ignore_host_key"))
     })
@@ -162,10 +162,11 @@ fn trust(proofs: &Proofs<'_>, block: &SshBlock) -> Result<Trust, Diagnostic> {
         return Ok(Trust::UserConfig);
     }
     Err(Diagnostic::error(
-        "Nothing tells which host key is right",
+        "No host key is configured",
         coded(
             "host-key-unknown",
-            "Nothing is trusted on first use. Set ssh.host_key, ssh.host_ca or ssh.known_hosts here, or known_hosts or \
+            "The provider does not trust on first use. Set ssh.host_key, ssh.host_ca or ssh.known_hosts here, or \
+             known_hosts or \
              config_file in the provider block's ssh. The guide \"host trust\" shows how to know a key in advance.",
         ),
     )

@@ -215,8 +215,8 @@ pub(crate) fn not_ours(mark: &Mark, (kind, id): &(Kind, Id)) -> Diagnostic {
         diagnose::coded(
             "object-foreign",
             &format!(
-                "The {kind} {id} does not carry the mark of the {mark}: somebody else made it, so it stays. If \
-                 nobody needs it, delete it with kubectl."
+                "The {kind} {id} does not belong to the {mark}: someone else created it, so it stays. If nobody needs \
+                 it, delete it with kubectl."
             ),
         ),
     )

@@ -99,7 +99,7 @@ async fn checked(scenario: &Scenario) -> Done {
         (
             taken.as_str(),
             "systemctl stop taken",
-            ["taken: 15021", "Stop what listens"],
+            ["taken: 15021", "that listens on them"],
         ),
         (&up, &down, ["the control plane", "port 15012"]),
         (

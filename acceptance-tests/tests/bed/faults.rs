@@ -85,7 +85,7 @@ async fn a_wrong_trust_root_is_named() -> Done {
     let mut workload = Workload::new(&scenario)?;
     workload.config["timeouts"]["create"] = json!("4m");
     let words = [
-        "the mesh's trust root",
+        "the mesh's root certificate",
         "istio-ca-root-cert",
         "the VM is as it was",
     ];

@@ -124,7 +124,7 @@ fn an_id_that_names_nothing_is_told_and_leaves_no_state() -> Done {
     let missing = format!("{}/ratings", scenario.namespace);
     for (id, told) in [
         (missing.as_str(), "There is nothing to import"),
-        ("ratings", "The import id does not fit"),
+        ("ratings", "The import ID is not valid"),
     ] {
         let run = terraform.run(&["import", "-input=false", WORKLOAD, id])?;
         let words = run.failure()?;

@@ -157,7 +157,7 @@ async fn stopped_too_early(scenario: &Scenario, workload: &mut Workload) -> Done
     fails(
         &told,
         "vm-not-removed",
-        &["\"stop\"", "not now", "has its traffic"],
+        &["\"stop\"", "not now", "keeps its traffic"],
     )?;
     let after = scenario.kubectl().get(&path)?;
     assert_eq!(after["spec"], before["spec"]);

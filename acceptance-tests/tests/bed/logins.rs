@@ -55,7 +55,7 @@ async fn a_disk_that_is_too_small_is_told_before_anything_changes() -> Done {
     fails(
         &workload.apply().await?,
         "vm-reverted",
-        &["MiB free below /var/lib, 400 needed", "Make room"],
+        &["MiB free below /var/lib, 400 needed", "Free disk space"],
     )?;
     untouched(&scenario, &workload)?;
     scenario.vm.shell("umount -l /var/lib")?;

@@ -66,7 +66,7 @@ fn the_proxy_of_a_new_name_stays_when_the_old_name_is_destroyed_after_it() -> Do
     );
     let run = terraform.apply_saved(&plan)?;
     assert!(
-        run.words().contains("Its proxy is that of"),
+        run.words().contains("Its proxy belongs to"),
         "{}",
         run.output
     );

@@ -55,7 +55,8 @@ pub fn validate_bundle(workload: &Workload) -> Vec<Problem> {
 fn address(workload: &Workload, problems: &mut Vec<Problem>) {
     match &workload.address {
         None => {
-            let text = "The address is not set. Give the IP address or domain name that pods dial.";
+            let text =
+                "The address is not set. Set the IP address or domain name that pods connect to.";
             problems.push(problem("address-required", &["address"], text.to_owned()));
         }
         Some(Address::Fqdn(name)) if workload.instance_ip.is_none() => {
@@ -77,7 +78,7 @@ fn address(workload: &Workload, problems: &mut Vec<Problem>) {
     ] {
         if let Some(ip) = ip.filter(is_of_no_machine) {
             let text = format!(
-                "{ip} is the address of no machine that others could dial. Give the VM's own."
+                "{ip} is not the address of one machine that others can connect to. Set the VM's own address."
             );
             problems.push(problem("address-of-one-machine", &[at], text));
         }
@@ -109,7 +110,8 @@ fn env(workload: &Workload, problems: &mut Vec<Problem>) {
         }
         if value.chars().any(char::is_control) {
             let text = format!(
-                "The value of {key} has a control character or a line break, which the file that it is written to cannot hold."
+                "The value of {key} has a control character or a line break, which the file that it is written to \
+                 cannot hold."
             );
             problems.push(problem("env-value", &[&at], text));
         }
@@ -154,7 +156,8 @@ fn runtime(proxy: &Proxy, problems: &mut Vec<Problem>) {
         }
         if proxy.interception == Interception::Tproxy {
             let text = format!(
-                "The interception tproxy needs the runtime systemd, and it is {runtime}. Set proxy.interception to \"redirect\" or \"none\"."
+                "The interception tproxy needs the runtime systemd, and it is {runtime}. Set proxy.interception to \
+                 \"redirect\" or \"none\"."
             );
             problems.push(problem(
                 "tproxy-runtime",
@@ -213,7 +216,8 @@ fn package(install: &Install, problems: &mut Vec<Problem>) {
     if !fits {
         let found: String = install.url.chars().take(80).collect();
         let text = format!(
-            "{found:?} is not an address that the VM can fetch: it begins with https://, http:// or file:/// and has no spaces."
+            "{found:?} is not an address that the VM can fetch: it begins with https://, http:// or file:/// and has \
+             no spaces."
         );
         problems.push(problem("install-url", &["proxy.install.url"], text));
     }

@@ -154,11 +154,11 @@ fn output(id: &Id) -> FleetOutput {
 
 fn exists(id: &Id) -> Diagnostic {
     Diagnostic::error(
-        "The fleet exists already",
+        "The fleet already exists",
         diagnose::coded(
             "fleet-exists",
             &format!(
-                "There are objects of a fleet {id} already. If it is this one, import it:\n\n  \
+                "Objects of a fleet {id} already exist. If it is this fleet, import it:\n\n  \
                  terraform import mesh_vm_fleet.NAME {id}\n\nelse choose another name."
             ),
         ),
@@ -173,8 +173,9 @@ fn left_alone(fleet: &Id, members: &[Id]) -> Diagnostic {
         diagnose::coded(
             "fleet-members",
             &format!(
-                "The objects of the fleet {fleet} are deleted, and these entries still name it: {}. Nobody finds these \
-                 VMs by the fleet's names any more. Take `fleet` out of their configuration, or destroy them.",
+                "The objects of the fleet {fleet} are deleted, but these entries still refer to it: {}. Clients can \
+                 no longer reach these VMs by the fleet's names. Remove `fleet` from their configuration, or destroy \
+                 them.",
                 members.join(", ")
             ),
         ),

@@ -82,7 +82,7 @@ async fn a_host_key_that_is_not_verified_warns() {
     let mut config = usual();
     config["ssh"] = json!({ "insecure_ignore_host_key": true });
     check(config, expect![[r#"
-        Warning: Host keys are not verified at ssh.insecure_ignore_host_key: Whoever stands between here and the host can read the VM's token and run programs as root. Give its key by host_key, host_ca or known_hosts.
+        Warning: Host keys are not verified at ssh.insecure_ignore_host_key: An attacker between here and the host can read the VM's token and run programs as root. Set its key with host_key, host_ca or known_hosts.
 
         [ssh-insecure]
     "#]]).await;

@@ -63,7 +63,7 @@ pub(crate) fn remove(path: &str, id: &Id, last: &WorkloadOutput) -> Diagnostics 
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             let text =
-                format!("{path}: {error}. Remove it: it may hold a token that is still valid.");
+                format!("{path}: {error}. Remove it: it may contain a token that is still valid.");
             let text = diagnose::coded("archive-left", &text);
             Diagnostic::warning("The archive was not removed", text)
                 .at("bundle.path")
@@ -84,8 +84,8 @@ pub(super) fn check(input: &WorkloadInput) -> Diagnostics {
     if input.ssh.known().is_none() || input.bundle.known().is_none() {
         return Diagnostics::none();
     }
-    let text = "ssh and bundle are both set. With ssh the VM is bootstrapped by the apply, with bundle somebody \
-                carries an archive there: remove one of them.";
+    let text = "ssh and bundle are both set. With ssh, the apply bootstraps the VM; with bundle, you copy an archive \
+                to it. Remove one of them.";
     let text = diagnose::coded("ssh-or-bundle", text);
     Diagnostic::error("Two ways to the VM", text)
         .at("bundle")
@@ -128,10 +128,10 @@ pub(crate) fn is_same(a: &str, b: &str) -> bool {
 
 fn stranger(path: &str) -> Diagnostic {
     let text = format!(
-        "{path} is there and is no archive of this provider. Name a path where nothing else lies, or remove the file."
+        "{path} exists and is not an archive of this provider. Choose a path that is not in use, or remove the file."
     );
     let text = diagnose::coded("archive-taken", &text);
-    Diagnostic::error("Something else is where the archive would be", text).at("bundle.path")
+    Diagnostic::error("The archive's path is already in use", text).at("bundle.path")
 }
 
 fn taken(path: &str, id: &Id, other: &Origin) -> Diagnostic {
@@ -142,11 +142,11 @@ fn taken(path: &str, id: &Id, other: &Origin) -> Diagnostic {
         ""
     };
     let text = format!(
-        "{path} is the archive of {owner}{mesh}, whose machine would be told to be this one. Give each workload a path of \
-         its own; if that workload is gone, remove the file."
+        "{path} is the archive of {owner}{mesh}, whose machine would then join as this workload. Give each workload \
+         its own path. If that workload is gone, remove the file."
     );
     Diagnostic::error(
-        "The archive is that of another workload",
+        "The archive belongs to another workload",
         diagnose::coded("archive-taken", &text),
     )
     .at("bundle.path")
@@ -167,7 +167,7 @@ fn place(path: &Path, content: &[u8]) -> io::Result<()> {
 
 fn unwritable(path: &str, error: &io::Error) -> Diagnostic {
     let text = format!(
-        "{path}: {error}. The VM cannot be told what to run on. Name a path that can be written."
+        "{path}: {error}. There is nothing to copy to the VM. Choose a path that can be written."
     );
     Diagnostic::error(
         "The archive could not be written",

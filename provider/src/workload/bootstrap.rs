@@ -157,7 +157,7 @@ impl Bootstrap<'_> {
 
     /// Confirms over a new connection that the rules lock nobody out; without that the VM reverts.
     async fn confirm(&self, run: &RunId) -> Result<Bootstrapped, Failure> {
-        tracing::info!(%run, "confirming over a new connection that the new rules lock nobody out");
+        tracing::info!(%run, "confirming over a new connection that SSH still works with the new rules");
         let until = self
             .deadline
             .min(Instant::now() + Patience::default().verdict);
@@ -178,8 +178,8 @@ impl Bootstrap<'_> {
                     "The VM could not be reached through the new rules",
                     diagnose::coded(
                         "vm-locked-out",
-                        "A new SSH connection failed after traffic was redirected to the proxy, so the VM takes its \
-                         rules back by itself. Add sshd's port to proxy.exclude_inbound_ports if it is an unusual one.",
+                        "A new SSH connection failed after traffic was redirected to the proxy, so the VM removes its \
+                         rules itself. If sshd listens on an unusual port, add it to proxy.exclude_inbound_ports.",
                     ),
                 ));
                 told.push(diagnose::vm(&error));

@@ -145,7 +145,7 @@ fn removed(outcome: Result<Report, VmError>, way: &Way) -> Done {
             "The VM belongs to another workload",
             diagnose::coded(
                 "vm-foreign",
-                &format!("Its proxy is that of {} and was left alone.", owner.id),
+                &format!("Its proxy belongs to {} and was left alone.", owner.id),
             ),
         )
         .into()),
@@ -176,8 +176,8 @@ fn files_left(paths: &[String]) -> Diagnostic {
         diagnose::coded(
             "vm-files-left",
             &format!(
-                "The proxy is gone. These paths stay, since they are not the mesh's or could not be removed. Remove by \
-                 hand what nobody needs.{}",
+                "The proxy is gone. These paths stay, because they are not the mesh's own files or could not be \
+                 removed. Delete by hand what nobody needs.{}",
                 diagnose::said(paths)
             ),
         ),
@@ -191,9 +191,9 @@ fn without_credential(told: Diagnostics) -> Diagnostics {
         "The VM could not be cleaned, so nothing was deleted",
         diagnose::coded(
             "destroy-blocked",
-            "Mend what is told beside this, e.g. by a working credential or a known host key in the provider block's ssh, \
-             and destroy again. To leave the VM as it is, set \
-             on_destroy = \"keep\", apply, and destroy; or forget the workload with `terraform state rm`.",
+            "Fix the error above (for example the credential or host key), then destroy again. To leave the VM \
+             unchanged, set on_destroy = \"keep\", apply, and destroy; or remove the workload from the state with \
+             `terraform state rm`.",
         ),
     ));
     told

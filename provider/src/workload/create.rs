@@ -99,11 +99,11 @@ async fn take_back(
 fn exists(prepared: &Prepared<'_>) -> Diagnostic {
     let id = &prepared.workload.id;
     Diagnostic::error(
-        "The workload exists already",
+        "The workload already exists",
         diagnose::coded(
             "workload-exists",
             &format!(
-                "There is a WorkloadEntry {id} already. If it is this VM's, import it:\n\n  \
+                "The WorkloadEntry {id} already exists. If it belongs to this VM, import it:\n\n  \
                  terraform import mesh_vm_workload.NAME {id}\n\nelse choose another name."
             ),
         ),

@@ -46,7 +46,7 @@ pub(crate) fn parse(id: &ImportId) -> Result<Id, Diagnostic> {
     };
     text.parse().map_err(|error| {
         Diagnostic::error(
-            "The import id does not fit",
+            "The import ID is not valid",
             format!("It must be namespace/name: {error}."),
         )
     })

@@ -164,8 +164,8 @@ fn held_back(lines: &[String]) -> Diagnostic {
         coded(
             "held-back",
             &format!(
-                "The VM does not run on what it should, and rebootstrap_on leaves the cause out:{lines}\n\nAdd the \
-                 cause, which each line begins with, when the VM may be bootstrapped."
+                "The VM's configuration is out of date, and rebootstrap_on excludes the cause:{lines}\n\nTo \
+                 re-bootstrap the VM, add the cause, which each line begins with."
             ),
         ),
     )
@@ -202,8 +202,8 @@ pub(super) fn deleted(prior: &WorkloadInput, output: &WorkloadOutput) -> Planned
                 "The VM is left as it is",
                 coded(
                     "vm-kept",
-                    "on_destroy is \"keep\": the proxy goes on running on the VM after its objects are deleted. Istio \
-                     refuses it once its certificate ends.",
+                    "on_destroy is \"keep\": the proxy keeps running on the VM after its objects are deleted. Istio \
+                     rejects it once its certificate expires.",
                 ),
             )
             .at("on_destroy"),
@@ -215,7 +215,7 @@ pub(super) fn deleted(prior: &WorkloadInput, output: &WorkloadOutput) -> Planned
                 "The VM is left as it is",
                 coded(
                     "vm-kept",
-                    "It was joined by an archive, so Terraform cannot reach it: the proxy goes on running there after its \
+                    "It joined with an archive, so Terraform cannot reach it: the proxy keeps running there after its \
                      objects are deleted. Run `sh install.sh remove` on the VM, where the archive was unpacked.",
                 ),
             )

@@ -66,9 +66,9 @@ pub(super) fn kept(
 fn changed_meanwhile(lines: &[String]) -> Diagnostic {
     let lines: String = lines.iter().map(|line| format!("\n  {line}")).collect();
     let text = format!(
-        "The cluster says something else of the mesh than it did when this was planned. The VM runs on what the cluster \
-         says now, but Terraform accepts only the planned values in its state:{lines}\n\nThe next plan shows these \
-         lines as drift, and an apply then puts the state right."
+        "The cluster's mesh settings changed after the plan was made. The VM uses the current settings, but Terraform \
+         accepts only the planned values in its state:{lines}\n\nThe next plan shows these lines as drift, and an \
+         apply then corrects the state."
     );
     Diagnostic::warning(
         "The mesh changed after the plan",

@@ -88,18 +88,19 @@ impl<'a> Prepared<'a> {
 fn warnings(workload: &Workload, shared: &[&Id], unseen: bool) -> Diagnostics {
     let shared = shared.iter().map(|other| {
         let text = format!(
-            "The WorkloadEntry {other} of this provider has the address of {}, too. The VM's proxy now is that of \
-             {}, and {other} takes no traffic. That is as it should be while the one replaces the other; if both \
-             are to stay, give them VMs, or addresses, of their own.",
+            "The WorkloadEntry {other} of this provider also has the address of {}. The VM's proxy now belongs to {}, \
+             and {other} receives no traffic. This is expected while one replaces the other. If both should stay, \
+             give each its own VM or address.",
             workload.id, workload.id
         );
         Diagnostic::warning("Two workloads share a VM", diagnose::coded("vm-shared", &text)).at("address")
     });
     let unseen = unseen.then(|| {
-        let text = "The provider may not list the WorkloadEntry objects of all namespaces, so it is not known whether \
-                    one of another namespace has this VM's address. The last rule of examples/rbac.yaml allows it.";
+        let text = "The provider is not allowed to list the WorkloadEntry objects of all namespaces, so it cannot \
+                    check whether one in another namespace has this VM's address. The last rule of examples/rbac.yaml \
+                    grants this permission.";
         let text = diagnose::coded("entries-unseen", text);
-        Diagnostic::warning("Other namespaces were not looked at", text)
+        Diagnostic::warning("Other namespaces were not checked", text)
     });
     shared.chain(unseen).collect()
 }

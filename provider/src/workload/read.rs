@@ -278,12 +278,12 @@ fn first(told: Diagnostics) -> Diagnostic {
 }
 
 fn silent() -> Diagnostic {
-    Diagnostic::error(UNCHECKED, "It did not answer in the time of timeouts.read.")
+    Diagnostic::error(UNCHECKED, "It did not answer within timeouts.read.")
 }
 
 fn unchecked(why: &str) -> Diagnostic {
     Diagnostic::warning(
         UNCHECKED,
-        format!("{why}\n\nWhat is known of it is kept, and so is the drift that was seen before."),
+        format!("{why}\n\nThe state is kept, including the drift that was found before."),
     )
 }

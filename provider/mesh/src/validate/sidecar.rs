@@ -14,7 +14,8 @@ pub(super) fn validate(workload: &Workload, problems: &mut Vec<Problem>) {
         return;
     };
     if is_empty(workload, sidecar) {
-        let text = "The Sidecar would be empty, which Istio refuses. Declare services, give egress_hosts, or remove sidecar.";
+        let text = "The Sidecar would be empty, which Istio refuses. Declare services, give egress_hosts, or remove \
+                    sidecar.";
         let concerns = ["sidecar", "services", "sidecar.egress_hosts"];
         problems.push(problem("sidecar-empty", &concerns, text.to_owned()));
     }
@@ -72,7 +73,8 @@ fn egress(name: &PortName, listener: &EgressListener, problems: &mut Vec<Problem
         }
         None if !is_socket => {
             let text = format!(
-                "The listener {name} has no port. Set port, or let it bind a unix socket such as unix:///run/{name}.sock."
+                "The listener {name} has no port. Set port, or let it bind a unix socket such as \
+                 unix:///run/{name}.sock."
             );
             problems.push(problem("egress-port", &[&port, &bind], text));
         }
@@ -81,7 +83,8 @@ fn egress(name: &PortName, listener: &EgressListener, problems: &mut Vec<Problem
     }
     if is_socket && listener.capture == Some(Capture::Iptables) {
         let text = format!(
-            "NAT rules lead nothing to a unix socket: the listener {name} can only be dialled."
+            "NAT rules cannot redirect to a unix socket: the application can only connect to the listener {name} \
+             directly."
         );
         problems.push(problem(
             "egress-capture",
@@ -141,7 +144,8 @@ fn captured(workload: &Workload, sidecar: &Sidecar, problems: &mut Vec<Problem>)
         .chain(listeners)
         .filter(|(_, mode)| *mode == Some(Capture::Iptables))
     {
-        let text = "Without interception no NAT rules lead to this listener. Remove capture, or set proxy.interception to redirect.";
+        let text = "Without interception no NAT rules lead to this listener. Remove capture, or set \
+                    proxy.interception to redirect.";
         problems.push(problem(
             "capture-needs-interception",
             &[&at, "proxy.interception"],
