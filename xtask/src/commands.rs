@@ -43,9 +43,15 @@ const COMMANDS: [Command; 8] = [
     },
     Command {
         name: "test",
-        forms: &["[--unit]"],
+        forms: &["[--unit]", "--changed [REVISION]"],
         about: "Runs everything that must hold. Needs Linux and root.",
-        flags: &[("--unit", "runs only what needs neither root nor the bed")],
+        flags: &[
+            ("--unit", "runs only what needs neither root nor the bed"),
+            (
+                "--changed",
+                "runs what the changes since REVISION (main if not given) can reach",
+            ),
+        ],
         example: "cargo xtask test --unit",
         run: test::run,
     },

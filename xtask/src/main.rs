@@ -7,6 +7,7 @@ use commands::Call;
 mod arguments;
 mod bench;
 mod cargo;
+mod changed;
 mod codegen;
 mod commands;
 mod demo;

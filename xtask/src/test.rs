@@ -1,8 +1,10 @@
-//! `cargo xtask test [--unit]`: everything that must hold before a change lands. CI runs just this.
+//! `cargo xtask test [--unit | --changed [REVISION]]`: everything that must hold before a change lands. CI runs just
+//! this.
 //!
 //! Rows run one after the other. A row that fails does not stop the others, so that one run shows
 //! everything that is wrong.
 
+use std::collections::BTreeSet;
 use std::error::Error;
 use std::io::{self, BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
@@ -11,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use crate::arguments::WrongArguments;
 use crate::cargo::root;
+use crate::changed::{self, Scenarios};
 use crate::libtest::Reader;
 use crate::summary::{Outcome, summary};
 use crate::tools::{self, Bed};
@@ -19,6 +22,8 @@ use crate::tools::{self, Bed};
 const LIMIT_SECONDS: &str = "1800";
 /// Scenarios spend most of their time waiting.
 const SCENARIOS_AT_ONCE: usize = 8;
+/// The row that plays the scenarios.
+const ACCEPTANCE: &str = "acceptance";
 /// The bed that the scenarios share: the rows bring it up and take it down.
 const BED: &str = "acceptance";
 /// Tells the scenarios which bed it is.
@@ -27,7 +32,7 @@ const BED_VARIABLE: &str = "MESH_BED";
 struct Row {
     name: &'static str,
     /// Words without quoting, as one would type them.
-    command: &'static str,
+    command: String,
     threads: usize,
 }
 
@@ -36,14 +41,21 @@ struct Row {
 /// # Errors
 /// An unknown argument, or an answer that cannot be written.
 pub(crate) fn run(args: &[&str]) -> Result<(), Box<dyn Error>> {
-    let bed = match args {
-        [] => Bed::Needed,
-        ["--unit"] => Bed::Spared,
+    let rows = match args {
+        [] => rows(None, &Scenarios::All),
+        ["--unit"] => rows(None, &Scenarios::None),
+        ["--changed"] => changed_rows("main")?,
+        ["--changed", revision] => changed_rows(revision)?,
         _ => return Err(WrongArguments.into()),
+    };
+    let bed = if rows.iter().any(|row| row.name == ACCEPTANCE) {
+        Bed::Needed
+    } else {
+        Bed::Spared
     };
     let mut out = io::stdout();
     let outcomes = match tools::provide(&tools::UNIT, bed) {
-        Ok(()) => rows(bed)
+        Ok(()) => rows
             .iter()
             .map(|row| row.run(&mut out))
             .collect::<Result<Vec<_>, _>>()?,
@@ -66,13 +78,21 @@ pub(crate) fn run(args: &[&str]) -> Result<(), Box<dyn Error>> {
     }
 }
 
-/// Returns what is run, the cheap first.
-fn rows(bed: Bed) -> Vec<Row> {
+/// Returns what is run for the changes since a revision.
+fn changed_rows(revision: &str) -> Result<Vec<Row>, Box<dyn Error>> {
+    let reach = changed::since(revision)?;
+    let names: Vec<&str> = reach.crates.iter().map(String::as_str).collect();
+    eprintln!("the change reaches: {}", names.join(", "));
+    Ok(rows(Some(&reach.crates), &reach.scenarios))
+}
+
+/// Returns what is run, the cheap first. `crates` are those whose unit tests run; `None`: all that need no root.
+fn rows(crates: Option<&BTreeSet<String>>, scenarios: &Scenarios) -> Vec<Row> {
     // Tests with an API server or sshd wait for them half of their time.
     let threads = 2 * available_parallelism().map_or(1, usize::from);
-    let row = |name, command| Row {
+    let row = |name, command: &str| Row {
         name,
-        command,
+        command: command.to_owned(),
         threads,
     };
     let mut rows = vec![
@@ -85,38 +105,53 @@ fn rows(bed: Bed) -> Vec<Row> {
             "lints",
             "cargo clippy --workspace --all-targets -- --deny=warnings",
         ),
-        row("compile", "cargo test --no-run"),
-        row("unit", "cargo test --no-fail-fast"),
-        row("docs", "cargo xtask docs --check"),
     ];
-    if bed == Bed::Needed {
-        rows.push(row(
+    let packages = packages(crates);
+    if crates.is_none() || !packages.is_empty() {
+        rows.push(row("compile", &format!("cargo test{packages} --no-run")));
+        rows.push(row("unit", &format!("cargo test{packages} --no-fail-fast")));
+    }
+    rows.push(row("docs", "cargo xtask docs --check"));
+    let chosen = match scenarios {
+        Scenarios::None => return rows,
+        Scenarios::All => String::new(),
+        Scenarios::Of(modules) => {
+            let modules: Vec<String> = modules.iter().map(|name| format!("{name}::")).collect();
+            format!(" --test bed -- {}", modules.join(" "))
+        }
+    };
+    rows.extend([
+        row(
             "compile bed",
             "cargo test -p bed -p acceptance-tests --no-run",
-        ));
-        let acceptance = row(
-            "acceptance",
-            "cargo test -p bed -p acceptance-tests --no-fail-fast",
-        );
+        ),
         // A run that was ended by force has left its bed.
-        rows.push(row(
+        row(
             "bed down before",
             "cargo xtask testbed down --name acceptance",
-        ));
-        rows.push(row(
+        ),
+        row(
             "bed up",
             "cargo xtask testbed up --name acceptance --vms 12 --pods 1",
-        ));
-        rows.push(Row {
+        ),
+        Row {
             threads: SCENARIOS_AT_ONCE,
-            ..acceptance
-        });
-        rows.push(row(
-            "bed down",
-            "cargo xtask testbed down --name acceptance",
-        ));
-    }
+            ..row(
+                ACCEPTANCE,
+                &format!("cargo test -p bed -p acceptance-tests --no-fail-fast{chosen}"),
+            )
+        },
+        row("bed down", "cargo xtask testbed down --name acceptance"),
+    ]);
     rows
+}
+
+/// Returns the words that choose these crates, without those whose tests are scenarios.
+fn packages(crates: Option<&BTreeSet<String>>) -> String {
+    let of_bed = ["acceptance-tests", "bed"];
+    let unit = crates.into_iter().flatten();
+    let unit = unit.filter(|name| !of_bed.contains(&name.as_str()));
+    unit.map(|name| format!(" -p {name}")).collect()
 }
 
 impl Row {
@@ -189,7 +224,7 @@ mod tests {
     fn what_a_row_prints_is_shown_and_its_exit_code_kept() {
         let row = Row {
             name: "broken",
-            command: "cargo no-such-command",
+            command: "cargo no-such-command".into(),
             threads: 1,
         };
         let mut out = Vec::new();
@@ -201,5 +236,40 @@ mod tests {
             "{shown}"
         );
         assert!(shown.contains("no such command"), "{shown}");
+    }
+
+    #[test]
+    fn a_change_runs_the_tests_of_what_it_reaches_and_no_others() {
+        let commands = |crates: Option<&[&str]>, scenarios: &Scenarios| {
+            let crates: Option<BTreeSet<String>> =
+                crates.map(|names| names.iter().map(|&name| name.to_owned()).collect());
+            let rows = rows(crates.as_ref(), scenarios);
+            let named = |wanted: &str| {
+                let found = rows.iter().find(|row| row.name == wanted);
+                found.map(|row| row.command.clone()).unwrap_or_default()
+            };
+            [named("unit"), named(ACCEPTANCE)]
+        };
+        let all = commands(None, &Scenarios::All);
+        assert_eq!(
+            all,
+            [
+                "cargo test --no-fail-fast",
+                "cargo test -p bed -p acceptance-tests --no-fail-fast"
+            ]
+        );
+        assert_eq!(commands(None, &Scenarios::None)[1], "");
+        let some = commands(
+            Some(&["bed", "mesh", "vm"]),
+            &Scenarios::Of(["drift".to_owned(), "rpm".to_owned()].into()),
+        );
+        assert_eq!(
+            some,
+            [
+                "cargo test -p mesh -p vm --no-fail-fast",
+                "cargo test -p bed -p acceptance-tests --no-fail-fast --test bed -- drift:: rpm::"
+            ]
+        );
+        assert_eq!(commands(Some(&[]), &Scenarios::None)[0], "");
     }
 }

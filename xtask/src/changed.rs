@@ -1,0 +1,269 @@
+//! What a change can reach: which crates are tested, and which scenarios are played.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::cargo::{cargo, root};
+
+/// The crates whose change reaches the binary that scenarios test; others may reach it through these.
+const TESTED: [&str; 2] = ["terraform-provider-mesh", "bed"];
+/// Folder of the scenarios: a change of one file reaches the scenarios in it.
+const SCENARIOS: &str = "acceptance-tests/tests/bed/";
+
+/// What is to be tested.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Reach {
+    /// Crates whose unit tests are run.
+    pub(crate) crates: BTreeSet<String>,
+    /// Scenarios that are played.
+    pub(crate) scenarios: Scenarios,
+}
+
+/// Which scenarios are played.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Scenarios {
+    /// None.
+    None,
+    /// Those of these modules.
+    Of(BTreeSet<String>),
+    /// All of them.
+    All,
+}
+
+/// The crates of the workspace.
+#[derive(Debug, Default)]
+pub(crate) struct Crates {
+    /// Name by folder, relative to the workspace.
+    folders: BTreeMap<String, String>,
+    /// Names of those that a crate needs, by its name.
+    needs: BTreeMap<String, BTreeSet<String>>,
+}
+
+/// Returns what the changes since a revision can reach, those that are not committed included.
+///
+/// # Errors
+/// git or cargo cannot be started, or the revision is unknown.
+pub(crate) fn since(revision: &str) -> Result<Reach, Box<dyn Error>> {
+    let base = said(git().args(["merge-base", "HEAD", revision]))?;
+    let tracked = said(git().args(["diff", "--name-only", base.trim()]))?;
+    let others = said(git().args(["ls-files", "--others", "--exclude-standard"]))?;
+    let files: Vec<&str> = tracked.lines().chain(others.lines()).collect();
+    let metadata = said(cargo().args(["metadata", "--format-version=1", "--no-deps", "--locked"]))?;
+    let crates = Crates::read(&serde_json::from_str(&metadata)?);
+    Ok(crates.reach(&files))
+}
+
+fn git() -> Command {
+    let mut git = Command::new("git");
+    git.current_dir(root());
+    git
+}
+
+fn said(command: &mut Command) -> Result<String, Box<dyn Error>> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let output = command
+        .output()
+        .map_err(|error| format!("cannot start {name}: {error}"))?;
+    if output.status.success() {
+        return Ok(String::from_utf8(output.stdout)?);
+    }
+    Err(String::from_utf8_lossy(&output.stderr).trim().into())
+}
+
+impl Crates {
+    fn read(metadata: &Value) -> Self {
+        let mut crates = Self::default();
+        for package in metadata["packages"].as_array().into_iter().flatten() {
+            let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+            let name = text(&package["name"]);
+            let manifest = text(&package["manifest_path"]);
+            let folder = Path::new(&manifest).parent().unwrap_or(Path::new(""));
+            let folder = folder.strip_prefix(root()).unwrap_or(folder);
+            let needs = package["dependencies"].as_array().into_iter().flatten();
+            let needs = needs.map(|needed| text(&needed["name"])).collect();
+            crates
+                .folders
+                .insert(format!("{}/", folder.display()), name.clone());
+            crates.needs.insert(name, needs);
+        }
+        crates
+    }
+
+    /// Returns what changes of these files can reach. A file of no crate that is not known to concern a part only
+    /// reaches everything.
+    fn reach(&self, files: &[&str]) -> Reach {
+        let mut crates = BTreeSet::new();
+        let mut modules = BTreeSet::new();
+        for file in files {
+            match (scenario_of(file), self.owner(file)) {
+                (Some(module), _) => {
+                    modules.insert(module.to_owned());
+                }
+                (None, Some(name)) => {
+                    crates.insert(name.to_owned());
+                }
+                // Tests of the commands read all texts and examples.
+                (None, None) if is_text(file) => {
+                    crates.insert("xtask".to_owned());
+                }
+                (None, None) => crates.extend(self.needs.keys().cloned()),
+            }
+        }
+        self.close(&mut crates);
+        let reaches_all = TESTED.iter().any(|name| crates.contains(*name))
+            || crates.contains("acceptance-tests")
+            || files.iter().any(|file| file.starts_with("examples/"));
+        Reach {
+            scenarios: match (reaches_all, modules.is_empty()) {
+                (true, _) => Scenarios::All,
+                (false, true) => Scenarios::None,
+                (false, false) => Scenarios::Of(modules),
+            },
+            crates,
+        }
+    }
+
+    /// Returns the crate that a file belongs to: the one with the longest folder around it.
+    fn owner(&self, file: &str) -> Option<&str> {
+        let around = self
+            .folders
+            .iter()
+            .filter(|(folder, _)| file.starts_with(*folder));
+        let innermost = around.max_by_key(|(folder, _)| folder.len());
+        innermost.map(|(_, name)| name.as_str())
+    }
+
+    /// Adds the crates that need one of these.
+    fn close(&self, crates: &mut BTreeSet<String>) {
+        loop {
+            let more: Vec<String> = self
+                .needs
+                .iter()
+                .filter(|(name, needs)| !crates.contains(*name) && !needs.is_disjoint(crates))
+                .map(|(name, _)| name.clone())
+                .collect();
+            if more.is_empty() {
+                return;
+            }
+            crates.extend(more);
+        }
+    }
+}
+
+/// Returns the module of a file of scenarios; the files that all share have none.
+fn scenario_of(file: &str) -> Option<&str> {
+    let rest = file.strip_prefix(SCENARIOS)?;
+    let (module, _) = rest.split_once(['.', '/'])?;
+    (module != "main").then_some(module)
+}
+
+fn is_text(file: &str) -> bool {
+    let is_markdown = Path::new(file).extension().is_some_and(|of| of == "md");
+    is_markdown || file.starts_with("docs/") || file.starts_with("examples/")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn crates() -> Crates {
+        let package = |name: &str, folder: &str, needs: &[&str]| {
+            serde_json::json!({
+                "name": name,
+                "manifest_path": root().join(folder).join("Cargo.toml"),
+                "dependencies": needs.iter().map(|name| serde_json::json!({"name": name})).collect::<Vec<_>>(),
+            })
+        };
+        Crates::read(&serde_json::json!({ "packages": [
+            package("mesh", "provider/mesh", &[]),
+            package("vm", "provider/vm", &["mesh"]),
+            package("terraform-provider-mesh", "provider", &["mesh", "vm"]),
+            package("contract", "acceptance-tests/contract", &[]),
+            package("bed", "acceptance-tests/bed", &[]),
+            package("acceptance-tests", "acceptance-tests", &["bed", "contract"]),
+            package("xtask", "xtask", &["acceptance-tests"]),
+        ] }))
+    }
+
+    #[track_caller]
+    fn check(files: &[&str], reached: &[&str], scenarios: &Scenarios) {
+        let reach = crates().reach(files);
+        let names: Vec<&str> = reach.crates.iter().map(String::as_str).collect();
+        assert_eq!(names, reached, "{files:?}");
+        assert_eq!(reach.scenarios, *scenarios, "{files:?}");
+    }
+
+    #[test]
+    fn a_change_reaches_whatever_needs_the_crate() {
+        check(&[], &[], &Scenarios::None);
+        let provider = ["mesh", "terraform-provider-mesh", "vm"];
+        check(&["provider/mesh/src/drift.rs"], &provider, &Scenarios::All);
+        check(
+            &["provider/src/main.rs"],
+            &["terraform-provider-mesh"],
+            &Scenarios::All,
+        );
+        check(&["xtask/src/docs.rs"], &["xtask"], &Scenarios::None);
+        let bed = ["acceptance-tests", "bed", "xtask"];
+        check(&["acceptance-tests/bed/src/vm.rs"], &bed, &Scenarios::All);
+    }
+
+    #[test]
+    fn a_text_reaches_the_tests_that_read_texts() {
+        check(
+            &["README.md", "docs/index.md"],
+            &["xtask"],
+            &Scenarios::None,
+        );
+        check(&["examples/fleet/main.tf"], &["xtask"], &Scenarios::All);
+    }
+
+    #[test]
+    fn a_file_of_scenarios_reaches_these_only() {
+        let of =
+            |names: &[&str]| Scenarios::Of(names.iter().map(|&name| name.to_owned()).collect());
+        check(
+            &[
+                "acceptance-tests/tests/bed/drift.rs",
+                "acceptance-tests/tests/bed/verdicts/mod.rs",
+            ],
+            &[],
+            &of(&["drift", "verdicts"]),
+        );
+        check(
+            &["acceptance-tests/tests/bed/main.rs"],
+            &["acceptance-tests", "xtask"],
+            &Scenarios::All,
+        );
+    }
+
+    #[test]
+    fn what_no_crate_owns_reaches_everything() {
+        let all = [
+            "acceptance-tests",
+            "bed",
+            "contract",
+            "mesh",
+            "terraform-provider-mesh",
+            "vm",
+            "xtask",
+        ];
+        check(&["Cargo.lock"], &all, &Scenarios::All);
+    }
+
+    #[test]
+    fn the_crates_are_those_of_this_workspace() {
+        let output = cargo()
+            .args(["metadata", "--format-version=1", "--no-deps", "--locked"])
+            .output()
+            .unwrap();
+        let crates = Crates::read(&serde_json::from_slice(&output.stdout).unwrap());
+        assert_eq!(crates.owner("xtask/src/main.rs"), Some("xtask"));
+        assert_eq!(crates.owner("provider/vm/src/lib.rs"), Some("vm"));
+        assert_eq!(crates.owner("Cargo.toml"), None);
+    }
+}
