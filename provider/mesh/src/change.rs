@@ -88,7 +88,7 @@ impl FromStr for Cause {
             Invalid::new(
                 text,
                 "a cause of a bootstrap",
-                "it is one of configuration, mesh, files, machine, proxy, certificate",
+                "one of configuration, mesh, files, machine, proxy, certificate",
             )
         })
     }

@@ -80,11 +80,7 @@ impl FromStr for Scheme {
         match text {
             "HTTP" => Ok(Self::Http),
             "HTTPS" => Ok(Self::Https),
-            _ => Err(Invalid::new(
-                text,
-                "a scheme",
-                "it is \"HTTP\" or \"HTTPS\"",
-            )),
+            _ => Err(Invalid::new(text, "a scheme", "\"HTTP\" or \"HTTPS\"")),
         }
     }
 }

@@ -16,7 +16,7 @@ pub use service::{EgressHost, ExportTo, Port, PortName, Protocol};
 
 /// A text that is not what it should be: what was found, and the rule.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{found:?} is not {what}: {rule}")]
+#[error("must be {what} ({rule}), got {found:?}")]
 pub struct Invalid {
     /// The text, shortened to 80 characters.
     pub found: String,
@@ -106,21 +106,21 @@ pub(crate) use words;
 text! {
     /// A Kubernetes namespace.
     Namespace: "a namespace",
-    "it has 1 to 63 lower-case letters, digits and '-', and begins and ends with a letter or digit",
+    "1 to 63 lower-case letters, digits and '-', beginning and ending with a letter or digit",
     is_dns_label
 }
 
 text! {
     /// A Kubernetes object's name. That of a `WorkloadEntry` must also be without dots (`validate`).
     Name: "a Kubernetes name",
-    "it has 1 to 253 lower-case letters, digits, '-' and '.', and each part between dots begins and ends with a letter or digit",
+    "1 to 253 lower-case letters, digits, '-' and '.', each part between dots beginning and ending with a letter or digit",
     is_dns_subdomain
 }
 
 text! {
     /// A label's key: `name` or `prefix/name`. Annotations have the same keys.
     LabelKey: "a label key",
-    "it is an optional DNS name and '/', then 1 to 63 letters, digits, '-', '_' and '.', beginning and ending with a letter or digit",
+    "an optional DNS name and '/', then 1 to 63 letters, digits, '-', '_' and '.', beginning and ending with a letter or digit",
     |text| match text.split_once('/') {
         Some((prefix, name)) => is_dns_subdomain(prefix) && is_qualified(name),
         None => is_qualified(text),
@@ -130,21 +130,21 @@ text! {
 text! {
     /// A label's value, possibly empty.
     LabelValue: "a label value",
-    "it has at most 63 letters, digits, '-', '_' and '.', and begins and ends with a letter or digit",
+    "at most 63 letters, digits, '-', '_' and '.', beginning and ending with a letter or digit",
     |text| text.is_empty() || is_qualified(text)
 }
 
 text! {
     /// The id of a network. It must be usable as a label's value, since gateways are labelled with it.
     Network: "a network",
-    "it has 1 to 63 letters, digits, '-', '_' and '.', and begins and ends with a letter or digit",
+    "1 to 63 letters, digits, '-', '_' and '.', beginning and ending with a letter or digit",
     is_qualified
 }
 
 text! {
     /// `region`, `region/zone` or `region/zone/subzone`.
     Locality: "a locality",
-    "it is region, region/zone or region/zone/subzone, each of letters, digits, '-', '_' and '.'",
+    "region, region/zone or region/zone/subzone, each of letters, digits, '-', '_' and '.'",
     |text| {
         text.len() <= 2048
             && text.split('/').count() <= 3
@@ -155,7 +155,7 @@ text! {
 text! {
     /// The name of an environment variable.
     EnvName: "the name of an environment variable",
-    "it has letters, digits and '_', and does not begin with a digit",
+    "letters, digits and '_', not beginning with a digit",
     |text| {
         text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
             && text.bytes().next().is_some_and(|first| !first.is_ascii_digit())
@@ -165,14 +165,14 @@ text! {
 text! {
     /// A SHA-256 in lower-case hex.
     Sha256: "a SHA-256 in hex",
-    "it has 64 digits and lower-case letters from a to f",
+    "64 digits and lower-case letters from a to f",
     |text| text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 text! {
     /// The reference of a container image, as Docker and Podman take it.
     ImageName: "an image",
-    "it is a name and a tag or digest, such as istio/proxyv2:1.31.0, of at most 512 letters, digits and '.', '_', '-', '/', ':', '@', and begins with a letter or digit",
+    "a name and a tag or digest, such as istio/proxyv2:1.31.0, of at most 512 letters, digits and '.', '_', '-', '/', ':', '@', beginning with a letter or digit",
     |text| {
         text.len() <= 512
             && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-/:@".contains(&byte))
@@ -195,7 +195,7 @@ impl FromStr for Id {
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let (namespace, name) = text
             .split_once('/')
-            .ok_or_else(|| Invalid::new(text, "an id", "it is namespace/name"))?;
+            .ok_or_else(|| Invalid::new(text, "an id", "namespace/name"))?;
         Ok(Self {
             namespace: namespace.parse()?,
             name: name.parse()?,
@@ -240,7 +240,7 @@ impl FromStr for SpiffeId {
             _ => Err(Invalid::new(
                 text,
                 "a SPIFFE id of Istio",
-                "it is spiffe://trust-domain/ns/namespace/sa/account",
+                "spiffe://trust-domain/ns/namespace/sa/account",
             )),
         }
     }

@@ -44,7 +44,7 @@ impl FromStr for ProxyConfig {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let invalid = |hint| Invalid::new(text, "a proxy configuration", hint);
-        let form = "it is YAML, with one setting a line such as \"concurrency: 2\"";
+        let form = "YAML, with one setting per line such as \"concurrency: 2\"";
         let document = bounded::yaml(text.as_bytes()).map_err(|_| invalid(form))?;
         let fields = named(document.as_object().ok_or_else(|| invalid(form))?);
         let taken = ELSEWHERE

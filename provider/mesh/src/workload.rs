@@ -124,7 +124,7 @@ pub struct Proxy {
 
 words! {
     /// As what the proxy runs.
-    Runtime: "a runtime", "it is \"systemd\", \"docker\" or \"podman\"" {
+    Runtime: "a runtime", "\"systemd\", \"docker\" or \"podman\"" {
         /// Istio's package and its systemd unit.
         Systemd = "systemd",
         /// A container of Docker's, which a systemd unit runs.
@@ -136,7 +136,7 @@ words! {
 
 words! {
     /// When a bootstrap pulls the proxy's image: as Kubernetes' `imagePullPolicy`.
-    PullPolicy: "a pull policy", "it is \"IfNotPresent\", \"Always\" or \"Never\"" {
+    PullPolicy: "a pull policy", "\"IfNotPresent\", \"Always\" or \"Never\"" {
         /// Where the VM does not have it.
         IfNotPresent = "IfNotPresent",
         /// Every time.
@@ -177,7 +177,7 @@ impl FromStr for Interception {
             _ => Err(Invalid::new(
                 text,
                 "an interception",
-                "it is \"redirect\", \"tproxy\" or \"none\"",
+                "\"redirect\", \"tproxy\" or \"none\"",
             )),
         }
     }

@@ -33,20 +33,20 @@ async fn every_mistake_is_told_at_once() {
         "timeouts": { "create": "soon" },
     });
     check(config, expect![[r#"
-        Error: Invalid value at namespace: namespace: "Book Info" is not a namespace: it has 1 to 63 lower-case letters, digits and '-', and begins and ends with a letter or digit.
-        Error: Invalid value at name: name: "a..b" is not a Kubernetes name: it has 1 to 253 lower-case letters, digits, '-' and '.', and each part between dots begins and ends with a letter or digit.
-        Error: Invalid value at address: address: "10.0.0.256" is not an address: it is an IP address or a domain name without wildcard, port or scheme.
+        Error: Invalid value at namespace: namespace: must be a namespace (1 to 63 lower-case letters, digits and '-', beginning and ending with a letter or digit), got "Book Info".
+        Error: Invalid value at name: name: must be a Kubernetes name (1 to 253 lower-case letters, digits, '-' and '.', each part between dots beginning and ending with a letter or digit), got "a..b".
+        Error: Invalid value at address: address: must be an address (an IP address or a domain name without wildcard, port or scheme), got "10.0.0.256".
         Error: Invalid value at instance_ip: instance_ip: invalid IP address syntax.
-        Error: Invalid key at labels.bad key!: "bad key!" is not a label key: it is an optional DNS name and '/', then 1 to 63 letters, digits, '-', '_' and '.', beginning and ending with a letter or digit
-        Error: Invalid value at labels.version: labels.version: "a value" is not a label value: it has at most 63 letters, digits, '-', '_' and '.', and begins and ends with a letter or digit.
+        Error: Invalid key at labels.bad key!: must be a label key (an optional DNS name and '/', then 1 to 63 letters, digits, '-', '_' and '.', beginning and ending with a letter or digit), got "bad key!"
+        Error: Invalid value at labels.version: labels.version: must be a label value (at most 63 letters, digits, '-', '_' and '.', beginning and ending with a letter or digit), got "a value".
         Error: Invalid value at ports.http: ports.http: 70000 is not a whole number from 0 to 65535.
-        Error: Invalid value at services.ratings.hosts[0]: services.ratings.hosts[0]: "*" is not a service host: it is a domain name, the first part of which may be '*' if others follow.
-        Error: Invalid value at services.ratings.ports.http.number: services.ratings.ports.http.number: "0" is not a port: it is a whole number from 1 to 65535.
-        Error: Invalid value at services.ratings.ports.http.protocol: services.ratings.ports.http.protocol: "SPDY" is not a protocol: it is one of TCP, UDP, GRPC, GRPC-WEB, HTTP, HTTP_PROXY, HTTP2, HTTPS, TLS, MONGO, REDIS, MYSQL.
-        Error: Invalid value at ssh.port: ssh.port: "0" is not a port: it is a whole number from 1 to 65535.
+        Error: Invalid value at services.ratings.hosts[0]: services.ratings.hosts[0]: must be a service host (a domain name whose first part may be '*' if others follow), got "*".
+        Error: Invalid value at services.ratings.ports.http.number: services.ratings.ports.http.number: must be a port (a whole number from 1 to 65535), got "0".
+        Error: Invalid value at services.ratings.ports.http.protocol: services.ratings.ports.http.protocol: must be a protocol (one of TCP, UDP, GRPC, GRPC-WEB, HTTP, HTTP_PROXY, HTTP2, HTTPS, TLS, MONGO, REDIS, MYSQL), got "SPDY".
+        Error: Invalid value at ssh.port: ssh.port: must be a port (a whole number from 1 to 65535), got "0".
         Error: Invalid value at ssh.host_key: ssh.host_key: "not a key" is not a host key (Base64 encoding error: invalid Base64 encoding); give type and key as in /etc/ssh/ssh_host_ed25519_key.pub.
-        Error: Invalid value at proxy.interception: proxy.interception: "magic" is not an interception: it is "redirect", "tproxy" or "none".
-        Error: Invalid value at proxy.install.sha256: proxy.install.sha256: "12" is not a SHA-256 in hex: it has 64 digits and lower-case letters from a to f.
+        Error: Invalid value at proxy.interception: proxy.interception: must be an interception ("redirect", "tproxy" or "none"), got "magic".
+        Error: Invalid value at proxy.install.sha256: proxy.install.sha256: must be a SHA-256 in hex (64 digits and lower-case letters from a to f), got "12".
         Error: Invalid value at timeouts.create: timeouts.create: "soon" is not a length of time; write it as "30s", "20m" or "1h30m".
     "#]]).await;
 }
@@ -129,7 +129,7 @@ async fn a_leaf_that_does_not_parse_is_told_once() {
     check(
         with(usual(), "/address", json!("10.0.0.300")),
         expect![[r#"
-            Error: Invalid value at address: address: "10.0.0.300" is not an address: it is an IP address or a domain name without wildcard, port or scheme.
+            Error: Invalid value at address: address: must be an address (an IP address or a domain name without wildcard, port or scheme), got "10.0.0.300".
         "#]],
     )
     .await;

@@ -42,7 +42,7 @@ macro_rules! choice {
             fn from_str(text: &str) -> Result<Self, String> {
                 match text {
                     $( $word => Ok(Self::$Variant), )+
-                    _ => Err(format!("{text:?} is not one of {}", [$(concat!("\"", $word, "\"")),+].join(", "))),
+                    _ => Err(format!("must be one of {}, got {text:?}", [$(concat!("\"", $word, "\"")),+].join(", "))),
                 }
             }
         }

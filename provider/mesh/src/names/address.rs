@@ -9,14 +9,14 @@ use super::{Invalid, has_alphanumeric_ends, text};
 text! {
     /// A fully qualified domain name, as Istio takes it: a final dot is allowed.
     Fqdn: "a domain name",
-    "it has at most 255 characters; its parts have 1 to 63 letters, digits and '-', begin and end with a letter or digit, and the last is not a number",
+    "at most 255 characters; each part has 1 to 63 letters, digits and '-', beginning and ending with a letter or digit, and the last part is not a number",
     is_fqdn
 }
 
 text! {
     /// The name of a service, possibly with `*` as its first part.
     Host: "a service host",
-    "it is a domain name, the first part of which may be '*' if others follow",
+    "a domain name whose first part may be '*' if others follow",
     |text| is_fqdn(text.strip_prefix("*.").unwrap_or(text))
 }
 
@@ -57,7 +57,7 @@ impl FromStr for Address {
             .map(Self::Fqdn)
             .map_err(|invalid: Invalid| Invalid {
                 what: "an address",
-                rule: "it is an IP address or a domain name without wildcard, port or scheme",
+                rule: "an IP address or a domain name without wildcard, port or scheme",
                 ..invalid
             })
     }
@@ -103,7 +103,7 @@ impl FromStr for Listen {
             (None, Err(_)) => Err(Invalid::new(
                 text,
                 "an address on the VM",
-                "it is an IP address, unix:// and an absolute path, or unix://@ and a name",
+                "an IP address, unix:// and an absolute path, or unix://@ and a name",
             )),
         }
     }
@@ -171,7 +171,7 @@ impl FromStr for Cidr {
             Invalid::new(
                 text,
                 "an IP address or range",
-                "it is e.g. 10.0.0.1, 10.0.0.0/8, fd00::1 or fd00::/8",
+                "e.g. 10.0.0.1, 10.0.0.0/8, fd00::1 or fd00::/8",
             )
         })
     }

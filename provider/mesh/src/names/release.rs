@@ -5,7 +5,7 @@ use super::text;
 text! {
     /// A version that Istio released.
     IstioVersion: "a version of Istio",
-    "it is three numbers such as 1.31.0, and for one before its release -alpha.0, -beta.1 or -rc.2",
+    "three numbers such as 1.31.0, followed by e.g. -alpha.0, -beta.1 or -rc.2 for a pre-release",
     is_version
 }
 
@@ -41,7 +41,7 @@ fn is_version(text: &str) -> bool {
 text! {
     /// Where releases of Istio are: `VERSION/deb/istio-sidecar.deb` and the like are below it.
     ReleaseUrl: "an address of releases",
-    "it begins with https:// or http:// and has no spaces, no user, no query and no '/' at its end: it is no place for a password",
+    "https:// or http://, without spaces, user, query or '/' at its end; it must not contain a password",
     |text| {
         let rest = ["https://", "http://"].iter().find_map(|scheme| text.strip_prefix(scheme));
         rest.is_some_and(|rest| !rest.is_empty() && !rest.ends_with('/') && rest.bytes().all(|byte| byte.is_ascii_graphic() && !b"@?#".contains(&byte)))

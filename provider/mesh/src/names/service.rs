@@ -9,7 +9,7 @@ use super::{Fqdn, Host, Invalid, has_alphanumeric_ends, is_dns_label, text};
 text! {
     /// The name of a port. Under 63 characters: the CRD of `WorkloadEntry` wants that of its keys.
     PortName: "a port's name",
-    "it has 1 to 62 letters, digits and '-', and begins and ends with a letter or digit",
+    "1 to 62 letters, digits and '-', beginning and ending with a letter or digit",
     |text| {
         text.len() < 63
             && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
@@ -20,14 +20,14 @@ text! {
 text! {
     /// Who sees a service: a namespace, `.` (the service's own), `*` (all) or `~` (nobody).
     ExportTo: "a namespace to export to",
-    "it is a namespace, '.' (the service's own), '*' (all) or '~' (nobody)",
+    "a namespace, '.' for the service's own, '*' for all or '~' for none",
     |text| matches!(text, "." | "*" | "~") || is_dns_label(text)
 }
 
 text! {
     /// What a proxy may reach: `namespace/host`.
     EgressHost: "a host to reach",
-    "it is namespace/host: the namespace may be '*', '.' (its own) or '~' (none), the host '*' or a domain name with a dot, which may begin with '*.'",
+    "namespace/host: the namespace may be '*', '.' for its own or '~' for none, the host '*' or a domain name with a dot, which may begin with '*.'",
     is_egress_host
 }
 
@@ -68,7 +68,7 @@ impl FromStr for Port {
         whole_number(text)
             .filter(|number| *number > 0)
             .map(Self)
-            .ok_or_else(|| Invalid::new(text, "a port", "it is a whole number from 1 to 65535"))
+            .ok_or_else(|| Invalid::new(text, "a port", "a whole number from 1 to 65535"))
     }
 }
 
@@ -132,7 +132,7 @@ impl FromStr for Protocol {
                 Invalid::new(
                     text,
                     "a protocol",
-                    "it is one of TCP, UDP, GRPC, GRPC-WEB, HTTP, HTTP_PROXY, HTTP2, HTTPS, TLS, MONGO, REDIS, MYSQL",
+                    "one of TCP, UDP, GRPC, GRPC-WEB, HTTP, HTTP_PROXY, HTTP2, HTTPS, TLS, MONGO, REDIS, MYSQL",
                 )
             },
         )

@@ -44,7 +44,7 @@ pub struct ServicePort {
 
 words! {
     /// How traffic reaches a listener of the proxy.
-    Capture: "a capture mode", "it is \"IPTABLES\" or \"NONE\"" {
+    Capture: "a capture mode", "\"IPTABLES\" or \"NONE\"" {
         /// NAT rules lead it there.
         Iptables = "IPTABLES",
         /// Callers dial it.

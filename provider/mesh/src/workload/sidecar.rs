@@ -35,7 +35,7 @@ pub struct EgressListener {
 
 words! {
     /// What becomes of calls to hosts that the mesh does not know.
-    OutboundTraffic: "an outbound traffic policy", "it is \"ALLOW_ANY\" or \"REGISTRY_ONLY\"" {
+    OutboundTraffic: "an outbound traffic policy", "\"ALLOW_ANY\" or \"REGISTRY_ONLY\"" {
         /// They go where the application sent them.
         AllowAny = "ALLOW_ANY",
         /// They are refused.

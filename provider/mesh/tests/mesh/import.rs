@@ -91,9 +91,9 @@ fn an_entry_made_by_hand_is_carried_as_far_as_it_can_be_said() {
     let imported = workload_from_objects(&found).unwrap();
     expect![[r#"
         The entry names no service account: default is assumed.
-        spec.labels: "bad label" is not a label key: it is an optional DNS name and '/', then 1 to 63 letters, digits, '-', '_' and '.', beginning and ending with a letter or digit: it cannot be declared.
-        spec.locality: "a/b/c/d" is not a locality: it is region, region/zone or region/zone/subzone, each of letters, digits, '-', '_' and '.': it cannot be declared.
-        ServiceEntry bookinfo/ratings-any is left as it is: hosts: "*" is not a service host: it is a domain name, the first part of which may be '*' if others follow.
+        spec.labels: must be a label key (an optional DNS name and '/', then 1 to 63 letters, digits, '-', '_' and '.', beginning and ending with a letter or digit), got "bad label": it cannot be declared.
+        spec.locality: must be a locality (region, region/zone or region/zone/subzone, each of letters, digits, '-', '_' and '.'), got "a/b/c/d": it cannot be declared.
+        ServiceEntry bookinfo/ratings-any is left as it is: hosts: must be a service host (a domain name whose first part may be '*' if others follow), got "*".
         ServiceEntry bookinfo/reviews selects this workload and is left as it is: only one that is called ratings-<service> becomes a part of it."#]].assert_eq(&imported.notes.join("\n"));
     let carried = imported.workload;
     assert_eq!(
