@@ -36,7 +36,7 @@ pub fn fleet_conflicts(workload: &Workload, objects: &[Value]) -> Vec<Problem> {
             concerns: vec!["fleet".to_owned()],
             rule: "fleet-missing",
             text: format!(
-                "There is no object of the fleet {fleet} in the cluster, so this VM would have neither services nor a \
+                "The fleet {fleet} has no objects in the cluster, so this VM would have neither services nor a \
                  Sidecar. Create the mesh_vm_fleet first, e.g. by fleet = mesh_vm_fleet.NAME.id."
             ),
         }];
@@ -60,9 +60,9 @@ fn unreached_by_tproxy(fleet: &Id, at: &str) -> Problem {
         concerns: ["proxy.interception", "fleet"].map(str::to_owned).into(),
         rule: "fleet-loopback",
         text: format!(
-            "The Sidecar of the fleet {fleet} leads to {at}. With tproxy the application sees the caller's address, and \
-             nothing reaches it there from that. Let it listen on the VM's own address and give the fleet's services \
-             app_address 0.0.0.0 or ::, or set proxy.interception to redirect."
+            "The Sidecar of the fleet {fleet} forwards to {at}. With tproxy, the application sees the client's \
+             address, and such traffic cannot reach it there. Let it listen on the VM's own address and set \
+             app_address of the fleet's services to 0.0.0.0 or ::, or set proxy.interception to redirect."
         ),
     }
 }
@@ -88,8 +88,8 @@ fn taken_of(mark: &Mark, workload: &Workload, observed: &ObservedObjects) -> Vec
             concerns: vec![format!("services.{service}")],
             rule: "service-entry-taken",
             text: format!(
-                "The ServiceEntry {namespace}/{name} already belongs to the {other}: both names put together are the \
-                 same. Give this service another name."
+                "The ServiceEntry {namespace}/{name} already belongs to the {other}: their combined names are the \
+                 same. Rename this service."
             ),
         })
     });
@@ -100,7 +100,7 @@ fn taken_of(mark: &Mark, workload: &Workload, observed: &ObservedObjects) -> Vec
             concerns: vec!["sidecar".to_owned()],
             rule: "sidecar-taken",
             text: format!(
-                "The Sidecar {namespace}/{name} already belongs to the {other}. Give this one another sidecar.name."
+                "The Sidecar {namespace}/{name} already belongs to the {other}. Set a different sidecar.name here."
             ),
         })
     });
@@ -136,8 +136,8 @@ fn no_account(workload: &Workload) -> Problem {
         concerns: vec!["service_account".to_owned()],
         rule: "service-account-exists",
         text: format!(
-            "There is no service account {account} in the namespace {namespace}, so istiod would give the VM no \
-             certificate. Create it, or name one that exists."
+            "There is no service account {account} in the namespace {namespace}, so istiod would not issue a \
+             certificate to the VM. Create it, or use one that exists."
         ),
     }
 }
@@ -148,8 +148,8 @@ fn no_root(workload: &Workload) -> Problem {
         concerns: vec!["namespace".to_owned()],
         rule: "trust-root-exists",
         text: format!(
-            "The mesh's trust root in the namespace {namespace} holds no certificate, so the VM could not know istiod. \
-             istiod writes it: look whether it runs and whether it watches this namespace."
+            "The mesh's root certificate in the namespace {namespace} contains no certificate, so the VM \
+             could not verify istiod. istiod writes it: check that istiod runs and watches this namespace."
         ),
     }
 }
@@ -177,7 +177,7 @@ fn taken(workload: &Workload, other: &Other) -> Option<Problem> {
         rule: "address-taken",
         text: format!(
             "The address {address} already belongs to the WorkloadEntry {}. istiod finds a VM by its address and \
-             could not tell the two apart. Use another address, or remove that entry first.",
+             could not distinguish the two. Use another address, or remove that entry first.",
             other.id
         ),
     })

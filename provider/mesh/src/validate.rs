@@ -61,8 +61,8 @@ fn address(workload: &Workload, problems: &mut Vec<Problem>) {
         }
         Some(Address::Fqdn(name)) if workload.instance_ip.is_none() => {
             let text = format!(
-                "The address is the name {name}, and instance_ip is not set. The proxy must know an IP address of \
-                 its own, since it is never looked up: set instance_ip to the one that the VM's interface has."
+                "The address is the name {name}, and instance_ip is not set. The proxy must know an IP address of its \
+                 own, because it does not resolve the name. Set instance_ip to the address of the VM's interface."
             );
             problems.push(problem(
                 "fqdn-needs-instance-ip",
@@ -146,7 +146,7 @@ fn runtime(proxy: &Proxy, problems: &mut Vec<Problem>) {
     if runtime != Runtime::Systemd {
         if proxy.image.is_none() {
             let text = format!(
-                "The runtime {runtime} needs an image. Give Istio's image of the proxy for the control plane's version."
+                "The runtime {runtime} needs an image. Set Istio's proxy image in the control plane's version."
             );
             problems.push(problem(
                 "image-required",
@@ -216,8 +216,8 @@ fn package(install: &Install, problems: &mut Vec<Problem>) {
     if !fits {
         let found: String = install.url.chars().take(80).collect();
         let text = format!(
-            "{found:?} is not an address that the VM can fetch: it begins with https://, http:// or file:/// and has \
-             no spaces."
+            "{found:?} is not a URL that the VM can download from. It must begin with https://, http:// or file:/// \
+             and must not contain spaces."
         );
         problems.push(problem("install-url", &["proxy.install.url"], text));
     }

@@ -63,7 +63,7 @@ async fn an_unknown_address_hides_no_other_mistake() {
     config["services"]["again"] =
         json!({ "hosts": ["again.vm"], "ports": { "web": { "number": 22, "protocol": "HTTP" } } });
     check(config, expect![[r#"
-        Error: Invalid workload at services.ratings.ports.http.target_port: services.again.ports.web and services.ratings.ports.http both lead to port 22 of the VM, and its proxy can tell only one service on a port. Give one of them another target_port.
+        Error: Invalid workload at services.ratings.ports.http.target_port: services.again.ports.web and services.ratings.ports.http both lead to port 22 of the VM, and its proxy supports only one service per port. Give one of them another target_port.
 
         [same-port-twice]
     "#]]).await;

@@ -22,7 +22,8 @@ pub fn validate_fleet(fleet: &Fleet) -> Vec<Problem> {
         problems.push(problem("fleet-name", &["name"], text));
     }
     if fleet_objects(fleet).is_empty() {
-        let text = "The fleet has nothing that its members could share. Declare services, sidecar or group.";
+        let text =
+            "The fleet has nothing for its members to share. Declare services, sidecar or group.";
         let concerns = ["services", "sidecar", "group"];
         problems.push(problem("fleet-empty", &concerns, text.to_owned()));
     }
@@ -46,7 +47,7 @@ fn group(fleet: &Fleet, group: &Group) -> Vec<Problem> {
             .iter()
             .any(|of| matches!(of, Probe::Grpc { .. }))
         {
-            let text = "Istio refuses a WorkloadGroup that asks by gRPC. Use http, tcp or exec.";
+            let text = "Istio rejects a WorkloadGroup with a gRPC probe. Use http, tcp or exec.";
             problems.push(problem(
                 "group-grpc",
                 &["health_check.grpc"],
@@ -82,8 +83,8 @@ pub(super) fn member(workload: &Workload, problems: &mut Vec<Problem>) {
     }
     if let Some(Address::Fqdn(name)) = &workload.address {
         let text = format!(
-            "The address is the name {name}, and a fleet's services list their VMs by IP address, so nobody would \
-             find this one. Give an IP address, or remove fleet."
+            "The address is the name {name}, and a fleet's services list their VMs by IP address, so clients could \
+             not reach this one. Use an IP address, or remove fleet."
         );
         problems.push(problem("fleet-needs-ip", &["address", "fleet"], text));
     }

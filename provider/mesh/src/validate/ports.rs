@@ -33,7 +33,7 @@ pub(super) fn not_the_proxy_s(number: Port, concerns: &[&str], problems: &mut Ve
 
 fn numbers(name: &Name, service: &Service, problems: &mut Vec<Problem>) {
     if service.ports.is_empty() {
-        let text = format!("The service {name} has no port. Give at least one.");
+        let text = format!("The service {name} has no port. Set at least one.");
         problems.push(problem(
             "ports-required",
             &[&format!("services.{name}.ports")],
@@ -45,7 +45,8 @@ fn numbers(name: &Name, service: &Service, problems: &mut Vec<Problem>) {
         if let Some(first) = seen.insert(port.number, port_name) {
             let at = |port: &PortName| format!("services.{name}.ports.{port}.number");
             let text = format!(
-                "The ports {first} and {port_name} of the service {name} are both {}. A number is used once.",
+                "The ports {first} and {port_name} of the service {name} are both {}. Each number can be used only \
+                 once.",
                 port.number
             );
             problems.push(problem("port-numbers", &[&at(port_name), &at(first)], text));
@@ -87,22 +88,23 @@ fn application(workload: &Workload, at: &str, port: &ServicePort, problems: &mut
     // machine's address to a loopback one.
     let own = matches!(&port.app_address, Some(Listen::Ip(ip)) if ip.is_unspecified());
     if workload.proxy.interception == Interception::Tproxy && workload.sidecar.is_some() && !own {
-        let text = "With tproxy the application sees the caller's address, and nothing reaches it from there on \
-                    127.0.0.1, which the Sidecar leads to, or on a unix socket. Let it listen on the VM's own address \
-                    and give app_address 0.0.0.0 or ::, leave sidecar out, or set proxy.interception to redirect.";
+        let text = "With tproxy, the application sees the client's address. Such traffic cannot reach it on \
+                    127.0.0.1, which the Sidecar forwards to, or on a unix socket. Let it listen on the VM's own \
+                    address and set app_address to 0.0.0.0 or ::, omit sidecar, or set proxy.interception to redirect.";
         let concerns = [&attribute, "proxy.interception", "sidecar"];
         problems.push(problem("tproxy-loopback", &concerns, text.to_owned()));
     }
     match &port.app_address {
         Some(Listen::Unix(_)) if port.app_port.is_some() => {
-            let text = "The application listens on a unix socket, which has no port. Remove app_port, or give an IP address.";
+            let text = "The application listens on a unix socket, which has no port. Remove app_port, or use an IP \
+                        address.";
             let concerns = [&format!("{at}.app_port"), attribute.as_str()];
             problems.push(problem("app-socket", &concerns, text.to_owned()));
         }
         Some(Listen::Ip(ip)) if !ip.is_unspecified() && !is_usual_loopback(*ip) => {
             let text = format!(
-                "A Sidecar cannot lead to {ip}: Istio takes 127.0.0.1, ::1, 0.0.0.0, :: and unix sockets. For the VM's \
-                 own address give 0.0.0.0 or ::."
+                "A Sidecar cannot forward to {ip}: Istio accepts 127.0.0.1, ::1, 0.0.0.0, :: and unix sockets. For \
+                 the VM's own address, use 0.0.0.0 or ::."
             );
             problems.push(problem("app-address", &[&attribute], text));
         }
@@ -149,7 +151,8 @@ fn needs_sidecar(
         .filter(|(_, is_set)| *is_set && workload.sidecar.is_none());
     for (attribute, _) in led {
         let text = format!(
-            "{attribute} leads traffic on from where it arrives, and only a Sidecar does that. Set sidecar = {{}}, or \
+            "{attribute} forwards traffic to another place than where it arrives, and only a Sidecar can do that. Set \
+             sidecar = {{}}, or \
              remove {attribute}."
         );
         let concerns = [&format!("{at}.{attribute}"), "sidecar"];
@@ -166,8 +169,8 @@ fn shared_targets(workload: &Workload, problems: &mut Vec<Problem>) {
             let at = format!("services.{name}.ports.{port_name}");
             if let Some(first) = seen.get(&target) {
                 let text = format!(
-                    "{first} and {at} both lead to port {target} of the VM, and its proxy can tell only one service \
-                     on a port. Give one of them another target_port."
+                    "{first} and {at} both lead to port {target} of the VM, and its proxy supports only one service \
+                     per port. Give one of them another target_port."
                 );
                 let concerns = [&at, first].map(|at| format!("{at}.target_port"));
                 problems.push(problem(
@@ -195,7 +198,8 @@ fn entry_ports(workload: &Workload, problems: &mut Vec<Problem>) {
     };
     for name in workload.ports.keys().filter(|name| !known(name)) {
         let text = format!(
-            "No service has a port of the name {name}, so Istio would ignore it. Rename it after a service's port, or remove it."
+            "No service has a port of the name {name}, so Istio would ignore it. Rename it after a service's port, or \
+             remove it."
         );
         problems.push(problem(
             "entry-port-unknown",

@@ -55,7 +55,7 @@ fn without_object(
     if workload.sidecar.is_none() {
         let text = format!(
             "The service {name} has no host, so that it has no ServiceEntry, and there is no Sidecar that would \
-             listen for it. Give the name by which callers find it, set sidecar = {{}}, or remove the service."
+             listen for it. Set the name that clients use, set sidecar = {{}}, or remove the service."
         );
         problems.push(problem("hosts-required", &[&hosts, "sidecar"], text));
     }
@@ -94,8 +94,8 @@ fn hosts(name: &Name, service: &Service, problems: &mut Vec<Problem>) {
     let at = format!("services.{name}.hosts");
     if let (true, Some((port, protocol))) = (service.hosts.len() > 1, hostless(service)) {
         let text = format!(
-            "The service {name} has {} hosts, and its port {port} speaks {protocol}, which does not say which of them \
-             is meant. Make it a service for each host, or use HTTP, HTTP2, GRPC, HTTPS or TLS.",
+            "The service {name} has {} hosts, and its port {port} speaks {protocol}, which does not carry the host \
+             name. Create one service per host, or use HTTP, HTTP2, GRPC, HTTPS or TLS.",
             service.hosts.len()
         );
         let protocol = format!("services.{name}.ports.{port}.protocol");
@@ -119,7 +119,8 @@ fn counts(name: &Name, service: &Service, problems: &mut Vec<Problem>) {
     ] {
         if count > MOST {
             let text = format!(
-                "The service {name} has {count} {list}; a ServiceEntry holds at most {MOST}. Make it several services."
+                "The service {name} has {count} {list}; a ServiceEntry holds at most {MOST}. Split it into several \
+                 services."
             );
             problems.push(problem(
                 "too-many",
@@ -143,13 +144,13 @@ fn export_to(workload: &Workload, name: &Name, service: &Service, problems: &mut
         && meant.len() > 1
     {
         let text = format!(
-            "{all:?} says who sees the service {name} by itself. Remove it, or the others."
+            "{all:?} must be the only entry in export_to of the service {name}. Remove it, or the others."
         );
         problems.push(problem("export-to", &[&at], text));
     }
     meant.sort_unstable();
     if let Some([twice, _]) = meant.array_windows().find(|[one, next]| one == next) {
-        let text = format!("The service {name} is exported to {twice} twice. Istio refuses that.");
+        let text = format!("The service {name} is exported to {twice} twice, which Istio rejects.");
         problems.push(problem("export-to", &[&at, "namespace"], text));
     }
 }
@@ -159,14 +160,15 @@ fn resolved_by_dns(name: &Name, service: &Service, problems: &mut Vec<Problem>) 
     if let Some(host) = service.hosts.iter().find(|host| host.is_wildcard()) {
         let at = format!("services.{name}.hosts");
         let text = format!(
-            "The host {host} has a wildcard, which Istio refuses where the VM's address is a name. Use an IP address, or name the hosts."
+            "The host {host} has a wildcard, which Istio rejects if the VM's address is a name. Use an IP address, or \
+             list the hosts."
         );
         problems.push(problem("dns-without-wildcard", &[&at, "address"], text));
     }
     if let Some(range) = service.addresses.iter().find(|address| address.is_range()) {
         let at = format!("services.{name}.addresses");
         let text = format!(
-            "{range} is a range, which Istio refuses where the VM's address is a name. Give single addresses."
+            "{range} is a range, which Istio rejects if the VM's address is a name. Use single addresses."
         );
         problems.push(problem("dns-without-range", &[&at, "address"], text));
     }

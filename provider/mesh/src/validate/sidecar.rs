@@ -14,7 +14,7 @@ pub(super) fn validate(workload: &Workload, problems: &mut Vec<Problem>) {
         return;
     };
     if is_empty(workload, sidecar) {
-        let text = "The Sidecar would be empty, which Istio refuses. Declare services, give egress_hosts, or remove \
+        let text = "The Sidecar would be empty, which Istio rejects. Declare services, set egress_hosts, or remove \
                     sidecar.";
         let concerns = ["sidecar", "services", "sidecar.egress_hosts"];
         problems.push(problem("sidecar-empty", &concerns, text.to_owned()));
@@ -38,7 +38,7 @@ fn needed(workload: &Workload, problems: &mut Vec<Problem>) {
         return;
     }
     if workload.proxy.interception == Interception::None {
-        let text = "Without interception the proxy takes no inbound traffic but that of the Sidecar's listeners, and \
+        let text = "Without interception, the proxy receives inbound traffic only through the Sidecar's listeners, and \
                     no sidecar is declared. Set sidecar = {}, whose listeners follow from services.";
         let concerns = ["proxy.interception", "sidecar", "services"];
         problems.push(problem(
@@ -93,9 +93,7 @@ fn egress(name: &PortName, listener: &EgressListener, problems: &mut Vec<Problem
         ));
     }
     if listener.hosts.is_empty() {
-        let text = format!(
-            "The listener {name} leads nowhere. Give at least one of the hosts that it is for."
-        );
+        let text = format!("The listener {name} forwards to no host. Set at least one host.");
         problems.push(problem(
             "egress-hosts-required",
             &[&format!("{at}.hosts")],
@@ -115,8 +113,8 @@ fn shared_sockets(sidecar: &Sidecar, problems: &mut Vec<Problem>) {
         };
         if let Some(first) = seen.get(&what) {
             let text = format!(
-                "The egress listeners {first} and {name} both listen on {what}, which Istio refuses even on different \
-                 addresses. Give one of them another."
+                "The egress listeners {first} and {name} both listen on {what}, which Istio rejects even on different \
+                 addresses. Change one of them."
             );
             let at = |name: &PortName| format!("sidecar.egress_listeners.{name}.{attribute}");
             problems.push(problem("egress-twice", &[&at(name), &at(first)], text));
@@ -144,7 +142,7 @@ fn captured(workload: &Workload, sidecar: &Sidecar, problems: &mut Vec<Problem>)
         .chain(listeners)
         .filter(|(_, mode)| *mode == Some(Capture::Iptables))
     {
-        let text = "Without interception no NAT rules lead to this listener. Remove capture, or set \
+        let text = "Without interception, no NAT rules redirect to this listener. Remove capture, or set \
                     proxy.interception to redirect.";
         problems.push(problem(
             "capture-needs-interception",

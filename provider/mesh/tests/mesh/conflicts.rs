@@ -63,10 +63,10 @@ fn all_conflicts_are_told_at_once() {
         &facts,
         &others,
         &expect![[r"
-        service_account service-account-exists: There is no service account bookinfo-ratings in the namespace bookinfo, so istiod would give the VM no certificate. Create it, or name one that exists.
-        namespace trust-root-exists: The mesh's trust root in the namespace bookinfo holds no certificate, so the VM could not know istiod. istiod writes it: look whether it runs and whether it watches this namespace.
-        address address-taken: The address 203.0.113.7 already belongs to the WorkloadEntry bookinfo/a. istiod finds a VM by its address and could not tell the two apart. Use another address, or remove that entry first.
-        instance_ip address-taken: The address 10.99.1.10 already belongs to the WorkloadEntry bookinfo/b. istiod finds a VM by its address and could not tell the two apart. Use another address, or remove that entry first."]],
+        service_account service-account-exists: There is no service account bookinfo-ratings in the namespace bookinfo, so istiod would not issue a certificate to the VM. Create it, or use one that exists.
+        namespace trust-root-exists: The mesh's root certificate in the namespace bookinfo contains no certificate, so the VM could not verify istiod. istiod writes it: check that istiod runs and watches this namespace.
+        address address-taken: The address 203.0.113.7 already belongs to the WorkloadEntry bookinfo/a. istiod finds a VM by its address and could not distinguish the two. Use another address, or remove that entry first.
+        instance_ip address-taken: The address 10.99.1.10 already belongs to the WorkloadEntry bookinfo/b. istiod finds a VM by its address and could not distinguish the two. Use another address, or remove that entry first."]],
     );
 }
 
@@ -81,7 +81,7 @@ fn in_another_namespace_the_network_tells_addresses_apart() {
         &facts(),
         &[other("shop/a", "203.0.113.7", None)],
         &expect![[r"
-        address address-taken: The address 203.0.113.7 already belongs to the WorkloadEntry shop/a. istiod finds a VM by its address and could not tell the two apart. Use another address, or remove that entry first."]],
+        address address-taken: The address 203.0.113.7 already belongs to the WorkloadEntry shop/a. istiod finds a VM by its address and could not distinguish the two. Use another address, or remove that entry first."]],
     );
 }
 
@@ -122,7 +122,7 @@ fn an_entry_of_ours_in_the_namespace_may_be_replaced_before_it_is_destroyed() {
         &facts(),
         &[ours("shop/a")],
         &expect![[r"
-        address address-taken: The address 203.0.113.7 already belongs to the WorkloadEntry shop/a. istiod finds a VM by its address and could not tell the two apart. Use another address, or remove that entry first."]],
+        address address-taken: The address 203.0.113.7 already belongs to the WorkloadEntry shop/a. istiod finds a VM by its address and could not distinguish the two. Use another address, or remove that entry first."]],
     );
 }
 

@@ -59,7 +59,7 @@ fn the_address_is_one_that_reaches_the_machine() {
     check_text(
         named,
         &expect![
-            "The address is the name vm.example.com, and instance_ip is not set. The proxy must know an IP address of its own, since it is never looked up: set instance_ip to the one that the VM's interface has."
+            "The address is the name vm.example.com, and instance_ip is not set. The proxy must know an IP address of its own, because it does not resolve the name. Set instance_ip to the address of the VM's interface."
         ],
     );
 }
@@ -439,7 +439,7 @@ fn a_port_is_used_once() {
     check_text(
         targets,
         &expect![
-            "services.ratings.ports.http and services.stars.ports.http both lead to port 9080 of the VM, and its proxy can tell only one service on a port. Give one of them another target_port."
+            "services.ratings.ports.http and services.stars.ports.http both lead to port 9080 of the VM, and its proxy supports only one service per port. Give one of them another target_port."
         ],
     );
 }
