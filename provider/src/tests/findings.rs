@@ -1,12 +1,16 @@
 //! What a Read keeps and tells where not everything can be compared.
 
-use mesh::{ObservedObjects, Problem, Workload};
+use std::collections::BTreeMap;
+
+use mesh::{
+    ObservedObjects, ObservedVm, Owner, Problem, Runtime, SeenRuntime, UnitState, Workload,
+};
 use plugin::Value;
 use serde_json::json;
 
 use crate::workload::convert;
 use crate::workload::findings::{
-    complete_vm, is_gone, keep_held, note_stranger, note_taken_away, without_desired,
+    complete_vm, is_gone, keep_held, note_stranger, note_taken_away, version, without_desired,
 };
 use crate::workload::input::WorkloadInput;
 use crate::workload::output::{DriftOutput, WorkloadOutput};
@@ -157,5 +161,51 @@ fn a_variable_that_the_user_took_away_is_not_the_mesh_s() {
         note_taken_away(&mut lines, &output(Some("4711"), &[edit]));
         let wanted = [ENV, MESH].map(|line| format!("{of}: {line}"));
         assert_eq!(lines, wanted, "{edit}");
+    }
+}
+
+/// Where any version is as good, state has the one that is there; a VM that says something else than a version says it
+/// to nobody.
+#[test]
+fn what_a_refresh_takes_for_a_version_is_bounded_and_has_nothing_that_a_terminal_obeys() {
+    let long = "1".repeat(400_000);
+    for (says, kept) in [
+        ("1.31.0-1~deb", "1.31.0-1~deb"),
+        ("\u{1b}[2J1.31.0", "1.30.0"),
+        ("1.31.0\nError: all is lost", "1.30.0"),
+        ("1.31.0\u{202e}", "1.30.0"),
+        (&long, "1.30.0"),
+    ] {
+        let before = WorkloadOutput {
+            proxy_version: Value::Known("1.30.0".to_owned()),
+            ..output(Some("4711"), &[])
+        };
+        let seen = version(&before, &workload(), Some(&vm(says)));
+        assert_eq!(seen, Value::Known(kept.to_owned()), "{says:.80}");
+    }
+}
+
+/// The VM of the workload, which says that its proxy has this version.
+fn vm(version: &str) -> ObservedVm {
+    ObservedVm {
+        machine_id: "4711".into(),
+        owner: Some(Owner {
+            uid: "uid-1".into(),
+            id: workload().id,
+        }),
+        files: BTreeMap::new(),
+        changed: vec![],
+        hosts_lines: vec![],
+        runtime: SeenRuntime {
+            kind: Runtime::Systemd,
+            image: None,
+            unit: UnitState::default(),
+            version: Some(version.into()),
+            ready: true,
+        },
+        certificate: None,
+        jumps: vec![],
+        lost_jumps: vec![],
+        unfinished: None,
     }
 }

@@ -17,6 +17,8 @@ const METADATA: &str = "defaultConfig.proxyMetadata.";
 const MOST: usize = 20;
 /// Characters of a line.
 const LONGEST: usize = 400;
+/// Characters of a version.
+const LONGEST_VERSION: usize = 100;
 
 /// Whether the VM was changed by us, as far as the state knows.
 pub(crate) fn is_touched(output: &WorkloadOutput) -> bool {
@@ -25,7 +27,7 @@ pub(crate) fn is_touched(output: &WorkloadOutput) -> bool {
 }
 
 /// Returns the version of the proxy. Where the user asks for a certain one, that of the last bootstrap stays, and
-/// another is drift; else any is as good, and the one that is there counts.
+/// another is drift; else any is as good, and the one that is there counts, unless it is a text that no version is.
 pub(crate) fn version(
     output: &WorkloadOutput,
     workload: &Workload,
@@ -38,9 +40,11 @@ pub(crate) fn version(
         output.machine_id.known() == Some(&vm.machine_id)
             && owner.is_some_and(|owner| owner.id == workload.id)
     };
-    let seen = seen.filter(same).and_then(|vm| vm.runtime.version.clone());
+    let seen = seen.filter(same).and_then(|vm| vm.runtime.version.as_ref());
     match seen {
-        Some(version) if !is_chosen => Value::Known(version),
+        Some(version) if !is_chosen && plain::is_plain(version, LONGEST_VERSION) => {
+            Value::Known(version.clone())
+        }
         _ => output.proxy_version.clone(),
     }
 }
