@@ -220,6 +220,27 @@ fn what_is_put_kept_and_brought_back_goes_through_no_link_of_the_proxys() {
     }
 }
 
+/// The proxy puts a link to a folder of root's where root is about to make a name.
+#[test]
+fn a_copy_is_brought_back_into_no_folder_that_a_link_leads_to() {
+    let late = "humbly() { [ \"$1\" = rm ] || as_proxy \"$@\"; }";
+    for shell in SHELLS {
+        let stage = Stage::new(shell);
+        open_folder(&stage, "certs");
+        fs::create_dir(stage.path("theirs")).unwrap();
+        fs::write(stage.path("certs/key.pem"), "old").unwrap();
+        stage.part(KEEP);
+        fs::write(stage.path("certs/key.pem"), "new").unwrap();
+        symlink(stage.path("theirs"), stage.path("certs/key.pem.mesh")).unwrap();
+        stage.part(&format!("{late}; restore \"$S/run/keep\""));
+        let led: Vec<_> = fs::read_dir(stage.path("theirs")).unwrap().collect();
+        assert!(led.is_empty(), "{shell}: {led:?}");
+        let path = stage.path("certs/key.pem");
+        assert!(path.symlink_metadata().unwrap().is_file(), "{shell}");
+        assert_eq!(fs::read_to_string(path).unwrap(), "old", "{shell}");
+    }
+}
+
 #[test]
 fn a_hosts_file_that_is_a_link_keeps_its_lines_and_stays_a_link() {
     for shell in SHELLS {

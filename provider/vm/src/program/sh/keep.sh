@@ -80,7 +80,8 @@ bring_back() {
   elif twin "$1" "$2.mesh"; then mv -fT "$2.mesh" "$2"
   else lay "$1" "$2" "$(stat -c %a "$1")"; fi
 }
-twin() { [ ! -h "$1" ] && ln "$1" "$2" 2>/dev/null; }
+# Not into a folder that a link at the new name leads to.
+twin() { [ ! -h "$1" ] && ln -T "$1" "$2" 2>/dev/null; }
 same() { [ "$(stat -c %d:%i "$1")" = "$(stat -c %d:%i "$2" 2>/dev/null)" ]; }
 # put FILE PATH OWNER MODE: by a rename, so that nobody reads half of it. A link that somebody left in our way goes, and
 # is never written through.
