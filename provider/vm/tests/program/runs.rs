@@ -326,6 +326,21 @@ fn a_caller_that_is_heard_no_more_has_gone() {
     }
 }
 
+/// Its file is empty for a moment each time.
+#[test]
+fn a_caller_that_is_just_writing_when_it_was_there_is_there() {
+    for shell in SHELLS {
+        let stage = Stage::new(shell);
+        fs::write(stage.path("here"), "1\n").unwrap();
+        let own =
+            "say $$ >\"$d/follower\"; cat() { [ \"$1\" = \"$d/here\" ] || command cat \"$@\"; }
+            attended \"$d\" && say there; true";
+        assert_eq!(stage.part(own), "there\n", "{shell}");
+        let gone = "say $$ >\"$d/follower\"; SILENT=0; attended \"$d\" && say there; true";
+        assert_eq!(stage.part(gone), "", "{shell}");
+    }
+}
+
 /// A provider that lost its connection still finds it.
 #[test]
 fn a_run_whose_caller_has_gone_goes_on_beside_one_of_another_workload() {

@@ -109,7 +109,9 @@ living() { pid=$(cat "$d/pid" 2>/dev/null) && grep -q "$run" "/proc/$pid/cmdline
 # caller that says from time to time that it is there must have been heard lately.
 attended() {
   kill -0 "$(cat "$1/follower")" 2>/dev/null || return 1
-  [ ! -s "$1/here" ] || [ "$(uptime)" -lt $(($(cat "$1/here") + SILENT)) ]
+  # It is empty while it is written.
+  heard=$(cat "$1/here" 2>/dev/null)
+  [ -z "$heard" ] || [ "$(uptime)" -lt $((heard + SILENT)) ]
 }
 # What comes on standard input behind the data: that the caller is there, and the token, when it was asked for.
 words() {
