@@ -48,6 +48,28 @@ fn a_hosts_file_that_others_cut_keeps_their_lines_whole() {
     }
 }
 
+/// As on a disk that is full once more by then. A removal writes no block, so that nothing else would fail.
+#[test]
+fn a_hosts_file_that_cannot_be_written_whole_stays_as_it_is() {
+    let before = "127.0.0.1 a\n# BEGIN mesh-vm\n10.0.0.9 b\n# END mesh-vm\n";
+    let full = "awk() { case $1 in *delete*) command awk \"$@\" | head -c 5; return 2 ;; esac; command awk \"$@\"; }";
+    for shell in SHELLS {
+        for line in ["", "10.0.0.2 istiod\n"] {
+            let stage = Stage::new(shell);
+            fs::write(stage.path("hosts"), before).unwrap();
+            fs::write(stage.path("block"), line).unwrap();
+            let said = stage.part(&format!("{full}; hosts \"$d/block\" || say failed"));
+            let after = fs::read_to_string(stage.path("hosts")).unwrap();
+            assert_eq!(
+                (said.as_str(), after.as_str()),
+                ("failed\n", before),
+                "{shell}"
+            );
+            assert!(!stage.path("hosts.mesh").exists(), "{shell}");
+        }
+    }
+}
+
 /// Some folders are the proxy's: a broken one could lay links there for root to write through.
 #[test]
 fn a_link_that_the_proxy_left_is_replaced_and_never_written_through() {

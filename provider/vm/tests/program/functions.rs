@@ -9,7 +9,8 @@ use vm::program;
 use crate::stage::{SHELLS, Stage};
 
 /// Commands of the machine that tests put a function in the place of.
-const COMMANDS: [&str; 28] = [
+const COMMANDS: [&str; 29] = [
+    "awk",
     "cat",
     "chown",
     "cp",

@@ -54,18 +54,20 @@ rotate() {
 }
 undo_place() { restore "$S/run/keep" && hosts "$S/run/keep/hosts"; }
 block() { awk '/^# BEGIN mesh-vm$/ { n = 1; t = ""; next } /^# END mesh-vm$/ { if (n) printf "%s", t; n = 0 } { t = t $0 "\n" }' "$HOSTS"; }
+# with_block FILE: the hosts file with these lines as our block, or without one.
+with_block() {
+  # A block that somebody took the end of is not ours to cut: only its mark goes.
+  awk '/^# BEGIN mesh-vm$/ { n = NR } { l[NR] = $0 } /^# END mesh-vm$/ && n { for (i = n; i <= NR; i++) delete l[i]; n = 0 }
+    END { for (i = 1; i <= NR; i++) if (i in l && l[i] != "# BEGIN mesh-vm") print l[i] }' "$HOSTS" &&
+    { [ ! -s "$1" ] || { say '# BEGIN mesh-vm' && cat "$1" && say '# END mesh-vm'; }; }
+}
 hosts() {
   block | cmp -s - "$1" && return 0
   firm "$HOSTS" || refuse "$HOSTS is a link that others than root can exchange" || return 1
   # A link stays one: a copy of it would be a link, too, and lead to the file that is read here.
   real=$(readlink -f "$HOSTS")
-  cp -a "$real" "$real.mesh" || return 1
-  {
-    # A block that somebody took the end of is not ours to cut: only its mark goes.
-    awk '/^# BEGIN mesh-vm$/ { n = NR } { l[NR] = $0 } /^# END mesh-vm$/ && n { for (i = n; i <= NR; i++) delete l[i]; n = 0 }
-      END { for (i = 1; i <= NR; i++) if (i in l && l[i] != "# BEGIN mesh-vm") print l[i] }' "$HOSTS"
-    [ ! -s "$1" ] || { say '# BEGIN mesh-vm' && cat "$1" && say '# END mesh-vm'; }
-  } >"$real.mesh" || return 1
+  # What did not get whole takes no file's place.
+  { cp -a "$real" "$real.mesh" && with_block "$1" >"$real.mesh"; } || { rm -f "$real.mesh"; return 1; }
   # No other copy of theirs is kept, so this one is on the disk before it takes the file's place.
   flush "$real.mesh" || return 1
   # A bind mount cannot be renamed over.
