@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use cluster::{Applied, Cluster, ClusterError, Doomed, Force};
+use mesh::drift::Finding;
 use mesh::{Id, Kind, Manifest, Mark, ObservedObjects};
 use plugin::{Diagnostic, Diagnostics, Value};
 use tokio::time::Instant;
@@ -22,7 +23,7 @@ pub(crate) struct Writer<'a> {
     imported: Vec<Imported>,
     /// Lines of drift that the plan showed: what they name is taken back from other owners, since
     /// whoever applied the plan has agreed.
-    pub(crate) agreed: Vec<String>,
+    pub(crate) agreed: Vec<Finding>,
 }
 
 /// An object of an import that no apply has taken over yet.

@@ -1,10 +1,9 @@
 //! What a change or drift asks for.
 
 use std::collections::BTreeSet;
-use std::fmt;
-use std::str::FromStr;
 
-use crate::names::Invalid;
+use crate::cause::Cause;
+use crate::drift::{Finding, What};
 
 /// What must happen, weakest first: the strongest wins.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -34,79 +33,13 @@ pub struct Edit {
     pub text: Option<String>,
 }
 
-/// Why a VM would be bootstrapped. Each can be held back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Cause {
-    /// What the user asks for changed, or the VM runs on something else than that.
-    Configuration,
-    /// What the cluster says of the mesh changed.
-    Mesh,
-    /// Files on the VM are not as they were written.
-    Files,
-    /// Another machine, or one that is not marked as ours.
-    Machine,
-    /// The proxy does not run as it should: its unit, its rules.
-    Proxy,
-    /// The workload's certificate ended.
-    Certificate,
-}
-
-impl Cause {
-    const ALL: [Self; 6] = [
-        Self::Configuration,
-        Self::Mesh,
-        Self::Files,
-        Self::Machine,
-        Self::Proxy,
-        Self::Certificate,
-    ];
-
-    const fn word(self) -> &'static str {
-        match self {
-            Self::Configuration => "configuration",
-            Self::Mesh => "mesh",
-            Self::Files => "files",
-            Self::Machine => "machine",
-            Self::Proxy => "proxy",
-            Self::Certificate => "certificate",
-        }
-    }
-
-    /// Returns the cause of a line of [`Drift::vm`], with which the line begins. One without a cause
-    /// is always repaired: a bootstrap that was not finished, an entry that is missing.
-    pub fn of_line(line: &str) -> Option<Self> {
-        line.split_once(": ")?.0.parse().ok()
-    }
-}
-
-impl FromStr for Cause {
-    type Err = Invalid;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let cause = Self::ALL.into_iter().find(|cause| cause.word() == text);
-        cause.ok_or_else(|| {
-            Invalid::new(
-                text,
-                "a cause of a bootstrap",
-                "one of configuration, mesh, files, machine, proxy, certificate",
-            )
-        })
-    }
-}
-
-impl fmt::Display for Cause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.word())
-    }
-}
-
-/// What is different from what should be, as readable lines; the side decides the repair.
+/// What is different from what should be; the side decides the repair.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Drift {
     /// In the cluster: an apply repairs it.
-    pub objects: Vec<String>,
-    /// On the VM: a re-bootstrap repairs it. Lines begin with their [`Cause`].
-    pub vm: Vec<String>,
+    pub objects: Vec<Finding>,
+    /// On the VM: a re-bootstrap repairs it.
+    pub vm: Vec<Finding>,
 }
 
 /// What will be done.
@@ -116,8 +49,8 @@ pub struct Change {
     pub effect: Effect,
     /// Why the VM is bootstrapped; `None`: not known yet, a value is unknown.
     pub reasons: Option<Vec<String>>,
-    /// Lines of [`Drift::vm`] that stand after it: what is held back; `None`: not known yet.
-    pub held: Option<Vec<String>>,
+    /// What of [`Drift::vm`] stands after it, since it is held back; `None`: not known yet.
+    pub held: Option<Vec<Finding>>,
 }
 
 impl Drift {
@@ -141,7 +74,7 @@ pub fn decide(edits: &[Edit], drift: &Drift, on: Option<&BTreeSet<Cause>>) -> Ch
         Effect::Rebootstrap if !may(edit.cause) => Effect::Objects,
         effect => effect,
     };
-    let vm = drift.vm.iter().any(|line| may(Cause::of_line(line)));
+    let vm = drift.vm.iter().any(|finding| may(finding.cause));
     let of_drift = [
         (vm, Effect::Rebootstrap),
         (!drift.objects.is_empty(), Effect::Objects),
@@ -183,17 +116,14 @@ fn reasons(edits: &[Edit], drift: &Drift) -> Option<Vec<String>> {
     edited.chain(drifted).collect()
 }
 
-/// How a line ends that tells of an edit which is held back.
-pub const WAS_CHANGED: &str = " was changed";
-
-fn held(edits: &[Edit], drift: &Drift) -> Option<Vec<String>> {
+fn held(edits: &[Edit], drift: &Drift) -> Option<Vec<Finding>> {
     let mut held = drift.vm.clone();
     for edit in of_vm(edits) {
         edit.text.as_ref()?;
         let cause = edit.cause.unwrap_or(Cause::Configuration);
-        let line = format!("{cause}: {}{WAS_CHANGED}", edit.at);
-        if !held.contains(&line) {
-            held.push(line);
+        let finding = Finding::new(Some(cause), None, &edit.at, What::Edited);
+        if !held.contains(&finding) {
+            held.push(finding);
         }
     }
     Some(held)

@@ -1,22 +1,21 @@
-//! What is different from what should be, as lines for people.
-//!
-//! A line says what is, then what should be: `…/cluster.env: ISTIO_INBOUND_PORTS is '9080', should be '*'`.
-//! State keeps lines, so [`Line`] also reads the form of former versions: `… ISTIO_INBOUND_PORTS '9080' -> '*'`.
+//! What is different from what should be, as [`Finding`]s.
 
 mod expectations;
 mod files;
-mod line;
+mod finding;
+mod findings;
 mod machine;
-mod meaning;
 mod objects;
 
 use serde_json::Value;
 
 pub use expectations::Expectations;
-pub use line::of_fact;
+pub use finding::{Finding, What};
+pub use findings::of_fact;
 pub use machine::{another_host, without_entry};
-pub use meaning::Line;
 pub use objects::shows;
+
+use findings::Findings;
 
 use crate::change::Drift;
 use crate::desired::{Desired, Manifest};
@@ -32,7 +31,7 @@ pub fn compare(
     expected: &Expectations<'_>,
 ) -> Drift {
     let mark = Mark::Workload(desired.bundle.owner.id.name.clone());
-    let mut of_vm = line::Lines::default();
+    let mut of_vm = Findings::default();
     if let Some(vm) = vm {
         machine::compare(&desired.bundle, vm, expected, &mut of_vm);
         files::compare(&desired.bundle, &vm.files, &mut of_vm);
@@ -53,8 +52,8 @@ fn is_away(entry: &Value) -> bool {
 }
 
 /// Returns how the cluster differs from the objects that should be, and which others carry the mark.
-pub fn of_objects(desired: &[Manifest], observed: &ObservedObjects, mark: &Mark) -> Vec<String> {
-    let mut lines = line::Lines::default();
+pub fn of_objects(desired: &[Manifest], observed: &ObservedObjects, mark: &Mark) -> Vec<Finding> {
+    let mut lines = Findings::default();
     objects::compare(desired, observed, mark, &mut lines);
     lines.finish()
 }

@@ -13,6 +13,7 @@
 
 pub mod bounded;
 pub mod bundle;
+pub mod cause;
 pub mod change;
 pub mod conflicts;
 pub mod desired;
@@ -35,7 +36,8 @@ pub mod source;
 pub mod validate;
 pub mod workload;
 
-pub use change::{Cause, Change, Drift, Edit, Effect, Problem, WAS_CHANGED, decide};
+pub use cause::Cause;
+pub use change::{Change, Drift, Edit, Effect, Problem, decide};
 pub use conflicts::{
     conflicts, fleet_conflicts, replaced, taken_addresses, taken_objects, taken_services,
 };

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::change::Cause;
-use crate::drift::Line;
+use crate::cause::Cause;
+use crate::drift::{Finding, What};
 
 /// A thing that an output is made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -67,19 +67,20 @@ const ANY: [Source; 8] = [
 /// Returns what a bootstrap touches that edits and lines of drift ask for.
 pub fn touched<'a>(
     edits: impl IntoIterator<Item = &'a str>,
-    drift_of_vm: &[String],
+    drift_of_vm: &[Finding],
 ) -> BTreeSet<Source> {
     let edits = edits.into_iter().flat_map(of_edit);
-    let lines = drift_of_vm.iter().flat_map(|line| of_line(line));
+    let lines = drift_of_vm.iter().flat_map(of_finding);
     let mut found: BTreeSet<Source> = edits.chain(lines).collect();
     found.insert(Bootstrap);
     found
 }
 
-/// Whether a line says that a fact of the mesh is another one than the output.
-pub fn is_fact(line: &str) -> bool {
-    let line = Line::of(line);
-    line.cause == Some(Cause::Mesh) && line.title.is_none() && !of_fact(line.what).is_empty()
+/// Whether a fact of the mesh is found to be another one than the output.
+pub fn is_fact(finding: &Finding) -> bool {
+    finding.cause == Some(Cause::Mesh)
+        && finding.subject.is_none()
+        && !of_fact(&finding.at).is_empty()
 }
 
 /// Returns what a changed attribute touches: an object that changes as a whole is each attribute in it.
@@ -95,22 +96,21 @@ fn of_edit(at: &str) -> Vec<Source> {
         .collect()
 }
 
-/// Returns what a line of drift of the VM touches. A line that is not understood touches everything.
+/// Returns what a finding of the VM touches. One that is not understood touches everything.
 ///
 /// A file that differs touches none of the facts: where the cluster says something else than the outputs, a refresh
-/// adds a line about that.
-fn of_line(line: &str) -> Vec<Source> {
-    let read = Line::of(line);
-    if let Some(attribute) = read.edit() {
+/// adds a finding about that.
+fn of_finding(finding: &Finding) -> Vec<Source> {
+    if let Some(attribute) = finding.edit() {
         return of_edit(attribute);
     }
-    match read.cause {
-        None if read.what.starts_with("the proxy has no WorkloadEntry ") => vec![],
+    match finding.cause {
+        None if finding.at.starts_with("the proxy has no WorkloadEntry ") => vec![],
         None => ANY.to_vec(),
-        Some(Cause::Mesh) if read.title.is_none() => of_fact(read.what),
-        Some(Cause::Machine) if read.what.contains(" for an earlier WorkloadEntry ") => vec![],
+        Some(Cause::Mesh) if finding.subject.is_none() => of_fact(&finding.at),
+        Some(Cause::Machine) if finding.at.contains(" for an earlier WorkloadEntry ") => vec![],
         Some(Cause::Machine) => vec![Machine],
-        Some(Cause::Proxy) if runs_the_same(line, read.what) => vec![],
+        Some(Cause::Proxy) if runs_the_same(finding) => vec![],
         Some(Cause::Proxy) => vec![Software],
         Some(Cause::Configuration | Cause::Mesh | Cause::Files | Cause::Certificate) => vec![],
     }
@@ -125,7 +125,10 @@ fn of_fact(what: &str) -> Vec<Source> {
 }
 
 /// Whether the proxy is the same software: only its unit does not run, or its rules differ.
-fn runs_the_same(line: &str, what: &str) -> bool {
-    let is_unit = what == "the unit istio" && !line.ends_with(" is missing");
-    is_unit || what == "traffic" || what.starts_with("no rules intercept ")
+fn runs_the_same(finding: &Finding) -> bool {
+    match finding.at.as_str() {
+        "the unit istio" => finding.what != What::Missing,
+        "traffic" => true,
+        at => at.starts_with("no rules intercept "),
+    }
 }

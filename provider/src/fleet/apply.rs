@@ -148,7 +148,7 @@ fn ids(objects: &[Manifest]) -> Vec<(Kind, Id)> {
 fn output(id: &Id) -> FleetOutput {
     FleetOutput {
         id: Value::Known(id.to_string()),
-        drift: drift_output(vec![]),
+        drift: drift_output(&[]),
     }
 }
 

@@ -1,5 +1,6 @@
 //! The plan of a fleet: pure.
 
+use mesh::drift::Finding;
 use mesh::{Drift, Edit, Effect};
 use plugin::{Changed, Value};
 
@@ -12,7 +13,7 @@ use crate::rule;
 pub(super) fn created(next: &FleetInput) -> FleetOutput {
     FleetOutput {
         id: convert::id(next).map_or(Value::Unknown, |id| Value::Known(id.to_string())),
-        drift: drift_output(vec![]),
+        drift: drift_output(&[]),
     }
 }
 
@@ -34,22 +35,23 @@ pub(super) fn updated(output: &FleetOutput, edits: &[Changed]) -> FleetOutput {
     match mesh::decide(&edits, &drift, None).effect {
         Effect::Nothing => output.clone(),
         _ => FleetOutput {
-            drift: drift_output(vec![]),
+            drift: drift_output(&[]),
             ..output.clone()
         },
     }
 }
 
 /// Returns the drift that the state holds.
-pub(super) fn drift(output: &FleetOutput) -> Vec<String> {
+pub(super) fn drift(output: &FleetOutput) -> Vec<Finding> {
     let drift = output.drift.known();
     let lines = drift.and_then(|drift| drift.objects.known());
-    lines.cloned().unwrap_or_default()
+    let lines = lines.into_iter().flatten();
+    lines.map(|line| line.as_str().into()).collect()
 }
 
 /// Returns the drift as the state holds it.
-pub(super) fn drift_output(objects: Vec<String>) -> Value<FleetDriftOutput> {
+pub(super) fn drift_output(objects: &[Finding]) -> Value<FleetDriftOutput> {
     Value::Known(FleetDriftOutput {
-        objects: Value::Known(objects),
+        objects: Value::Known(objects.iter().map(Finding::to_string).collect()),
     })
 }

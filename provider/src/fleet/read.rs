@@ -32,7 +32,7 @@ pub(super) async fn read(
     let objects = mesh::fleet_objects(&fleet);
     *reached = Some(FleetOutput {
         id: plugin::Value::Known(fleet.id.to_string()),
-        drift: drift_output(mesh::drift::of_objects(&objects, &observed, &fleet.mark())),
+        drift: drift_output(&mesh::drift::of_objects(&objects, &observed, &fleet.mark())),
     });
     Ok(Diagnostics::none())
 }

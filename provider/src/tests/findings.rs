@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use mesh::drift::Finding;
 use mesh::{
     ObservedObjects, ObservedVm, Owner, Problem, Runtime, SeenRuntime, UnitState, Workload,
 };
@@ -17,6 +18,11 @@ use crate::workload::output::{DriftOutput, WorkloadOutput};
 
 const UNFINISHED: &str = "the bootstrap was not finished";
 const ORPHAN: &str = "the proxy has no WorkloadEntry bookinfo/ratings to report to";
+
+/// Findings as state holds them.
+fn texts(findings: &[Finding]) -> Vec<String> {
+    findings.iter().map(Finding::to_string).collect()
+}
 
 /// An output of a VM that was bootstrapped, or of none, with lines of drift of the VM.
 fn output(machine: Option<&str>, vm: &[&str]) -> WorkloadOutput {
@@ -67,7 +73,7 @@ fn what_cannot_be_rendered_is_told_as_missing_objects_and_broken_rules() {
     let none = ObservedObjects::default();
     let found = without_desired(&output(None, &[]), &workload(), &none, &problems);
     assert_eq!(
-        found.objects[..2],
+        texts(&found.objects[..2]),
         [
             "WorkloadEntry bookinfo/ratings is missing",
             "rule 0 is broken"
@@ -90,7 +96,7 @@ fn an_unfinished_bootstrap_stays_told_even_where_no_difference_is_seen() {
             &with_entry(),
             true,
         );
-        assert_eq!(lines, wanted);
+        assert_eq!(texts(&lines), wanted);
     }
 }
 
@@ -109,7 +115,7 @@ fn a_deleted_entry_is_told_of_a_vm_that_was_not_looked_at() {
         let before = output(machine, &[]);
         complete_vm(&mut lines, &before, &id, observed, seen);
         complete_vm(&mut lines, &before, &id, observed, seen);
-        assert_eq!(lines, wanted);
+        assert_eq!(texts(&lines), wanted);
     }
 }
 
@@ -140,10 +146,10 @@ fn an_edit_that_is_held_back_stays_told_until_it_is_on_the_vm_or_taken_back() {
         // A look finds nothing of these, whatever the files are.
         (true, vec![VERSION, TRIGGER]),
     ] {
-        let mut lines = vec![VERSION.to_owned()];
+        let mut lines = vec![VERSION.into()];
         keep_held(&mut lines, &before, same);
         keep_held(&mut lines, &before, same);
-        assert_eq!(lines, wanted);
+        assert_eq!(texts(&lines), wanted);
     }
 }
 
@@ -157,10 +163,10 @@ fn a_variable_that_the_user_took_away_is_not_the_mesh_s() {
         ("configuration: env.FLAG was changed", "mesh"),
         ("the unit is gone", "mesh"),
     ] {
-        let mut lines = [ENV, MESH].map(|line| format!("mesh: {line}"));
+        let mut lines = [ENV, MESH].map(|line| Finding::from(format!("mesh: {line}").as_str()));
         note_taken_away(&mut lines, &output(Some("4711"), &[edit]));
         let wanted = [ENV, MESH].map(|line| format!("{of}: {line}"));
-        assert_eq!(lines, wanted, "{edit}");
+        assert_eq!(texts(&lines), wanted, "{edit}");
     }
 }
 

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use contract::Value;
-use mesh::{Id, ObservedVm, Owner, Runtime, SeenRuntime, UnitState, Workload};
+use mesh::drift::Finding;
+use mesh::{Drift, Id, ObservedVm, Owner, Runtime, SeenRuntime, UnitState, Workload};
 use plugin::{Object, Value as Output};
 use serde_json::{Value as Json, json};
 
@@ -12,6 +13,7 @@ use super::{full, none, provider, state, usual, with};
 use crate::rule::{BOOTSTRAP, REPLACE};
 use crate::workload::input::WorkloadInput;
 use crate::workload::output::{MADE_OF, WorkloadOutput};
+use crate::workload::plan::drift_output;
 use crate::workload::{facts as mesh_facts, findings};
 
 /// What each bootstrap writes again.
@@ -229,25 +231,23 @@ fn fact(name: &str) -> WorkloadOutput {
 fn a_fact_that_is_another_one_is_a_line_until_it_is_that_of_the_output() {
     const UNIT: &str = "proxy: the unit istio is missing";
     let (east, west) = (fact("east"), fact("west"));
-    let mut lines = vec!["mesh: cluster_id 'a' -> 'b'".to_owned(), UNIT.to_owned()];
+    let mut lines: Vec<Finding> = vec!["mesh: cluster_id 'a' -> 'b'".into(), UNIT.into()];
     for _ in 0..2 {
         mesh_facts::note(&mut lines, &east, &west);
         let line = "mesh: cluster_id is 'east', should be 'west'";
-        assert_eq!(lines, [line, UNIT]);
+        assert_eq!(lines, [line.into(), UNIT.into()]);
     }
     mesh_facts::note(&mut lines, &west, &west);
-    assert_eq!(lines, [UNIT]);
+    assert_eq!(lines, [Finding::from(UNIT)]);
 }
 
 #[test]
 fn a_fact_that_is_another_one_makes_no_vm_one_that_was_changed() {
     let mut output = fact("east");
-    let vm = Output::Known(mesh_facts::drift(&output, &fact("west")));
-    let drift = crate::workload::output::DriftOutput {
-        objects: Output::Known(vec![]),
-        vm,
-    };
-    output.drift = Output::Known(drift);
+    output.drift = drift_output(&Drift {
+        objects: vec![],
+        vm: mesh_facts::drift(&output, &fact("west")),
+    });
     assert!(!findings::is_touched(&output));
 }
 

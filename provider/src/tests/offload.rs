@@ -4,6 +4,7 @@ use contract::UNKNOWN;
 use expect_test::expect;
 use serde_json::{Value as Json, json};
 
+use mesh::drift::Finding;
 use mesh::{Bundle, Id, Interception, Owner, Proxy, Runtime};
 use plugin::Value;
 use vm::program::{Offload, Token};
@@ -107,7 +108,7 @@ fn an_archive_differs_from_a_mesh_that_says_something_else_and_from_no_other() {
         bundle_digest: Value::Null,
         ..before.clone()
     };
-    assert_eq!(facts::drift(&before, &now), Vec::<String>::new());
+    assert_eq!(facts::drift(&before, &now), []);
     let now = WorkloadOutput {
         revision: Value::Known("canary".into()),
         control_plane: Value::Known("istiod-canary.istio-system.svc:15012".into()),
@@ -117,7 +118,7 @@ fn an_archive_differs_from_a_mesh_that_says_something_else_and_from_no_other() {
         "mesh: revision is 'default', should be 'canary'",
         "mesh: control_plane is 'istiod.istio-system.svc:15012', should be 'istiod-canary.istio-system.svc:15012'",
     ];
-    assert_eq!(facts::drift(&before, &now), lines);
+    assert_eq!(facts::drift(&before, &now), lines.map(Finding::from));
 }
 
 #[tokio::test]

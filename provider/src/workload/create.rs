@@ -34,7 +34,7 @@ pub(super) async fn create(
     let before = entry.map(mesh::Connection::from_entry).unwrap_or_default();
     let vm = connect(context, next, Wait::Until(deadline.into_std())).await?;
     let Some((way, session)) = vm else {
-        *reached = Some(begun(&prepared, Drift::default()));
+        *reached = Some(begun(&prepared, &Drift::default()));
         if let Err(error) = prepared.write(&prepared.desired.objects()).await {
             return Err(take_back(&prepared, error.into(), reached).await);
         }
@@ -51,7 +51,7 @@ pub(super) async fn create(
         };
     };
     let session = look(&prepared, session).await?;
-    *reached = Some(begun(&prepared, unfinished()));
+    *reached = Some(begun(&prepared, &unfinished()));
     if let Err(error) = prepared.withdraw().await {
         return Err(take_back(&prepared, error.into(), reached).await);
     }
@@ -112,7 +112,7 @@ fn exists(prepared: &Prepared<'_>) -> Diagnostic {
 }
 
 /// What the state says until the work is done.
-fn begun(prepared: &Prepared<'_>, drift: Drift) -> WorkloadOutput {
+fn begun(prepared: &Prepared<'_>, drift: &Drift) -> WorkloadOutput {
     WorkloadOutput {
         drift: drift_output(drift),
         ..told(prepared, vec!["created".into()])

@@ -1,13 +1,14 @@
 //! What the outputs say of the mesh, beside what the cluster says by now.
 
+use mesh::drift::Finding;
 use mesh::source;
 use plugin::Value;
 
 use super::output::WorkloadOutput;
 
-/// Returns a line for each fact that is another one by now than the outputs say. Terraform accepts no other value
+/// Returns a finding for each fact that is another one by now than the outputs say. Terraform accepts no other value
 /// than the planned one, so an apply may leave an older one.
-pub(crate) fn drift(before: &WorkloadOutput, now: &WorkloadOutput) -> Vec<String> {
+pub(crate) fn drift(before: &WorkloadOutput, now: &WorkloadOutput) -> Vec<Finding> {
     let pairs = named(before).into_iter().zip(named(now));
     pairs
         .filter(|((_, is), (_, should_be))| is != should_be)
@@ -17,10 +18,10 @@ pub(crate) fn drift(before: &WorkloadOutput, now: &WorkloadOutput) -> Vec<String
         .collect()
 }
 
-/// Puts these lines in the place of those of an earlier look, before what differs on the VM.
-pub(crate) fn note(lines: &mut Vec<String>, before: &WorkloadOutput, now: &WorkloadOutput) {
-    lines.retain(|line| !source::is_fact(line));
-    lines.splice(0..0, drift(before, now));
+/// Puts these in the place of those of an earlier look, before what differs on the VM.
+pub(crate) fn note(findings: &mut Vec<Finding>, before: &WorkloadOutput, now: &WorkloadOutput) {
+    findings.retain(|finding| !source::is_fact(finding));
+    findings.splice(0..0, drift(before, now));
 }
 
 fn named(output: &WorkloadOutput) -> [(&'static str, &Value<String>); 4] {

@@ -1,12 +1,11 @@
 //! What a Read makes of what it saw where not everything can be compared: pure.
 
-use mesh::drift::Line;
+use mesh::drift::{Finding, What};
 use mesh::names::Id;
 use mesh::{Cause, Drift, ObservedObjects, ObservedVm, Problem, Workload, plain, source};
 use plugin::{Object as _, Value, rule_at};
 
 use super::input::WorkloadInput;
-use super::join::UNFINISHED;
 use super::output::WorkloadOutput;
 use super::plan::drift;
 use crate::rule;
@@ -22,8 +21,8 @@ const LONGEST_VERSION: usize = 100;
 
 /// Whether the VM was changed by us, as far as the state knows.
 pub(crate) fn is_touched(output: &WorkloadOutput) -> bool {
-    let lines = drift(output).vm;
-    !output.machine_id.is_null() || lines.iter().any(|line| !source::is_fact(line))
+    let found = drift(output).vm;
+    !output.machine_id.is_null() || found.iter().any(|finding| !source::is_fact(finding))
 }
 
 /// Returns the version of the proxy. Where the user asks for a certain one, that of the last bootstrap stays, and
@@ -67,10 +66,11 @@ pub(crate) fn without_desired(
     let before = drift(output);
     let why = problems
         .iter()
-        .map(|problem| plain::line(&problem.text.replace('\n', " "), LONGEST));
+        .map(|problem| plain::line(&problem.text.replace('\n', " "), LONGEST))
+        .map(|line| Finding::sentence(None, &line));
     let mut objects = before.objects;
-    for line in missing(workload, observed).chain(why).take(MOST) {
-        add(&mut objects, line);
+    for finding in missing(workload, observed).chain(why).take(MOST) {
+        add(&mut objects, finding);
     }
     Drift {
         objects,
@@ -83,78 +83,72 @@ pub(crate) fn without_desired(
 /// Whether an unfinished bootstrap did all of its work, only another one can tell. And an entry
 /// that is made anew has another uid than the mark on the VM, which only a bootstrap renews.
 pub(crate) fn complete_vm(
-    lines: &mut Vec<String>,
+    found: &mut Vec<Finding>,
     output: &WorkloadOutput,
     id: &Id,
     observed: &ObservedObjects,
     seen: bool,
 ) {
-    if drift(output).vm.iter().any(|line| line == UNFINISHED) {
-        add(lines, UNFINISHED.to_owned());
+    if drift(output).vm.contains(&Finding::unfinished()) {
+        add(found, Finding::unfinished());
     }
     if !seen && observed.entry.is_none() && is_touched(output) {
-        add(lines, mesh::drift::without_entry(id));
+        add(found, mesh::drift::without_entry(id));
     }
 }
 
 /// Keeps what only an edit told that is held back, since no look finds it: which package, which trigger, what an archive
 /// holds. What a look would find goes when it is taken back, which `same` says: the bundle is the last bootstrap's.
-pub(crate) fn keep_held(lines: &mut Vec<String>, output: &WorkloadOutput, same: bool) {
-    for line in drift(output).vm {
-        let Some(at) = held_edit(&line) else {
+pub(crate) fn keep_held(found: &mut Vec<Finding>, output: &WorkloadOutput, same: bool) {
+    for finding in drift(output).vm {
+        let Some(at) = finding.edit() else {
             continue;
         };
         let rule = rule_at(&WorkloadInput::attributes(), &at.into());
         if !same || rule.is_some_and(rule::is_unseen) {
-            add(lines, line);
+            add(found, finding);
         }
     }
 }
 
 /// Gives the lines about values that the user took away to the user, as long as that is held back: the mesh never asked
 /// for them.
-pub(crate) fn note_taken_away(lines: &mut [String], output: &WorkloadOutput) {
+pub(crate) fn note_taken_away(found: &mut [Finding], output: &WorkloadOutput) {
     let before = drift(output).vm;
-    let edits: Vec<&str> = before.iter().filter_map(|line| held_edit(line)).collect();
-    let is_users = |line: &Line<'_>| {
-        let name = line.what.strip_prefix(METADATA).unwrap_or(line.what);
+    let edits: Vec<&str> = before.iter().filter_map(Finding::edit).collect();
+    let is_users = |at: &str| {
+        let name = at.strip_prefix(METADATA).unwrap_or(at);
         let holds = |edit: &&str| {
             ["env", "proxy.config"].contains(edit) || edit.strip_prefix("env.") == Some(name)
         };
         edits.iter().any(holds)
     };
-    for line in lines {
-        let read = Line::of(line);
-        if read.cause == Some(Cause::Mesh) && read.title.is_some() && is_users(&read) {
-            let (_, text) = line.split_once(": ").unwrap_or_default();
-            *line = format!("{}: {text}", Cause::Configuration);
+    for finding in found {
+        if finding.cause == Some(Cause::Mesh) && finding.subject.is_some() && is_users(&finding.at)
+        {
+            finding.cause = Some(Cause::Configuration);
         }
     }
 }
 
-/// Returns the attribute of a line about an edit that is held back.
-fn held_edit(line: &str) -> Option<&str> {
-    Line::of(line).edit()
-}
-
 /// Adds the line about a host that is not the trusted one, where the VM was ours: it was rebuilt, or
 /// somebody stands in between. A bootstrap goes on only with the key that it then has.
-pub(crate) fn note_stranger(lines: &mut Vec<String>, output: &WorkloadOutput, strange: bool) {
+pub(crate) fn note_stranger(found: &mut Vec<Finding>, output: &WorkloadOutput, strange: bool) {
     if strange && is_touched(output) {
-        add(lines, mesh::drift::another_host());
+        add(found, mesh::drift::another_host());
     }
 }
 
-/// Returns a line for each object that the workload asks for and the cluster does not have.
-fn missing(workload: &Workload, observed: &ObservedObjects) -> impl Iterator<Item = String> {
+/// Returns a finding for each object that the workload asks for and the cluster does not have.
+fn missing(workload: &Workload, observed: &ObservedObjects) -> impl Iterator<Item = Finding> {
     mesh::object_ids(workload)
         .into_iter()
         .filter(|(kind, id)| observed.get(*kind, &id.name).is_none())
-        .map(|(kind, id)| format!("{kind} {id} is missing"))
+        .map(|(kind, id)| Finding::new(None, None, &format!("{kind} {id}"), What::Missing))
 }
 
-fn add(lines: &mut Vec<String>, line: String) {
-    if !lines.contains(&line) {
-        lines.push(line);
+fn add(found: &mut Vec<Finding>, finding: Finding) {
+    if !found.contains(&finding) {
+        found.push(finding);
     }
 }

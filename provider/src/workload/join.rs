@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use cluster::ClusterError;
 use jiff::Timestamp;
+use mesh::drift::Finding;
 use mesh::{Connection, Drift, HealthCheck};
 use plugin::{Diagnostic, Diagnostics, Done, Value};
 use secrecy::SecretString;
@@ -92,11 +93,14 @@ pub(super) async fn joined(
         ..told(prepared, reasons)
     };
     let withdrawn = Drift {
-        objects: vec!["WorkloadEntry: it takes no traffic yet".into()],
+        objects: vec![Finding::sentence(
+            None,
+            "WorkloadEntry: it takes no traffic yet",
+        )],
         vm: vec![],
     };
     *reached = Some(WorkloadOutput {
-        drift: drift_output(withdrawn),
+        drift: drift_output(&withdrawn),
         ..bootstrapped.clone()
     });
     let mut warnings = prepared.warnings.clone();
@@ -147,13 +151,11 @@ async fn answered(prepared: &Prepared<'_>, check: &HealthCheck, deadline: Instan
     }
 }
 
-/// The line of drift that stands until a bootstrap has ended well.
-pub(super) const UNFINISHED: &str = "the bootstrap was not finished";
-
+/// Returns the drift that stands until a bootstrap has ended well.
 pub(super) fn unfinished() -> Drift {
     Drift {
         objects: vec![],
-        vm: vec![UNFINISHED.into()],
+        vm: vec![Finding::unfinished()],
     }
 }
 
@@ -163,7 +165,7 @@ pub(super) fn told(prepared: &Prepared<'_>, reasons: Vec<String>) -> WorkloadOut
     WorkloadOutput {
         id: Value::Known(prepared.workload.id.to_string()),
         last_bootstrap_reasons: Value::Known(reasons),
-        drift: drift_output(Drift::default()),
+        drift: drift_output(&Drift::default()),
         spiffe_id: Value::Known(bundle.identity.to_string()),
         revision: Value::Known(facts.revision.clone()),
         cluster_id: Value::Known(facts.cluster_id.clone()),

@@ -24,7 +24,7 @@ pub(crate) mod input;
 mod join;
 pub(crate) mod leaf;
 pub(crate) mod output;
-mod plan;
+pub(crate) mod plan;
 mod planned;
 mod prepare;
 mod read;

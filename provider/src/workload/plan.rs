@@ -1,5 +1,6 @@
 //! The plan: pure. It works with no cluster, no VM and an address that is not known yet.
 
+use mesh::drift::Finding;
 use mesh::{Change, Drift, Edit, Effect};
 use plugin::{Changed, Diagnostic, Diagnostics, Planned, Value, all_unknown};
 
@@ -47,33 +48,38 @@ pub(crate) fn change(
     change
 }
 
-/// Returns the drift that the state holds.
+/// Returns the drift that the state holds, as lines of text.
 pub(crate) fn drift(output: &WorkloadOutput) -> Drift {
     let Some(drift) = output.drift.known() else {
         return Drift::default();
     };
-    let lines = |value: &Value<Vec<String>>| value.known().cloned().unwrap_or_default();
+    let findings = |value: &Value<Vec<String>>| {
+        let lines = value.known().into_iter().flatten();
+        lines.map(|line| line.as_str().into()).collect()
+    };
     Drift {
-        objects: lines(&drift.objects),
-        vm: lines(&drift.vm),
+        objects: findings(&drift.objects),
+        vm: findings(&drift.vm),
     }
 }
 
 /// Returns the drift as the state holds it.
-pub(crate) fn drift_output(drift: Drift) -> Value<DriftOutput> {
+pub(crate) fn drift_output(drift: &Drift) -> Value<DriftOutput> {
+    let lines =
+        |findings: &[Finding]| Value::Known(findings.iter().map(Finding::to_string).collect());
     Value::Known(DriftOutput {
-        objects: Value::Known(drift.objects),
-        vm: Value::Known(drift.vm),
+        objects: lines(&drift.objects),
+        vm: lines(&drift.vm),
     })
 }
 
 /// Returns the drift after an apply: what was held back.
-pub(crate) fn held_output(held: Option<Vec<String>>) -> Value<DriftOutput> {
+pub(crate) fn held_output(held: Option<Vec<Finding>>) -> Value<DriftOutput> {
     let drift = held.map(|vm| Drift {
         objects: vec![],
         vm,
     });
-    drift.map_or(Value::Unknown, drift_output)
+    drift.map_or(Value::Unknown, |drift| drift_output(&drift))
 }
 
 fn edit(changed: &Changed) -> Edit {
@@ -89,7 +95,7 @@ fn edit(changed: &Changed) -> Edit {
 pub(super) fn created(next: &WorkloadInput) -> Planned<WorkloadOutput> {
     let output = WorkloadOutput {
         id: convert::id(next).map_or(Value::Unknown, |id| Value::Known(id.to_string())),
-        drift: drift_output(Drift::default()),
+        drift: drift_output(&Drift::default()),
         last_bootstrap_reasons: match (&next.ssh, &next.bundle) {
             (Value::Known(_), _) | (_, Value::Known(_)) => Value::Known(vec!["created".into()]),
             _ => Value::Unknown,
@@ -157,7 +163,7 @@ pub(super) fn outcome(
 }
 
 /// Tells what differs on the VM and stays so. The summary is constant: Terraform groups by it.
-fn held_back(lines: &[String]) -> Diagnostic {
+fn held_back(lines: &[Finding]) -> Diagnostic {
     let lines: String = lines.iter().map(|line| format!("\n  {line}")).collect();
     Diagnostic::warning(
         "A bootstrap is held back",

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use mesh::Source;
+use mesh::drift::Finding;
 use mesh::names::SpiffeId;
 use plugin::{Diagnostic, Raw, Value, filled, unknown_where};
 
@@ -63,7 +64,7 @@ pub(super) fn kept(
 }
 
 /// The summary is constant: Terraform groups by it.
-fn changed_meanwhile(lines: &[String]) -> Diagnostic {
+fn changed_meanwhile(lines: &[Finding]) -> Diagnostic {
     let lines: String = lines.iter().map(|line| format!("\n  {line}")).collect();
     let text = format!(
         "The cluster's mesh settings changed after the plan was made. The VM uses the current settings, but Terraform \

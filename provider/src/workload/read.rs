@@ -134,7 +134,7 @@ async fn refreshed(
     let same = before.bundle_digest.known() == Some(&digest);
     findings::keep_held(&mut found.vm, &before, same);
     findings::note_taken_away(&mut found.vm, &before);
-    Ok((outcome(&prepared, before, found, seen.as_ref()), warnings))
+    Ok((outcome(&prepared, before, &found, seen.as_ref()), warnings))
 }
 
 /// Returns how all that was seen differs from what should be.
@@ -178,7 +178,7 @@ fn undecided(
     findings::complete_vm(&mut found.vm, &before, &workload.id, observed, false);
     WorkloadOutput {
         id: Value::Known(workload.id.to_string()),
-        drift: drift_output(found),
+        drift: drift_output(&found),
         ..before
     }
 }
@@ -195,7 +195,7 @@ fn against(problems: Vec<Problem>) -> Diagnostics {
 fn outcome(
     prepared: &Prepared<'_>,
     before: WorkloadOutput,
-    found: Drift,
+    found: &Drift,
     seen: Option<&ObservedVm>,
 ) -> WorkloadOutput {
     let drift = drift_output(found);

@@ -136,7 +136,7 @@ async fn rebootstrap(
         .map(mesh::Connection::from_entry)
         .unwrap_or_default();
     *reached = Some(WorkloadOutput {
-        drift: drift_output(unfinished()),
+        drift: drift_output(&unfinished()),
         ..update.output.clone()
     });
     if let Err(error) = prepared.withdraw().await {

@@ -5,21 +5,22 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::line::{Lines, plain};
+use super::finding::What;
+use super::findings::{Findings, plain};
 use crate::bounded;
 use crate::bundle::{CLUSTER_ENV, MESH_CONFIG, of_facts, owns, quote};
-use crate::change::Cause;
+use crate::cause::Cause;
 use crate::desired::{Bundle, File, Watch};
 use crate::observed::Seen;
 use crate::workload::Interception;
 
-pub(super) fn compare(bundle: &Bundle, observed: &BTreeMap<String, Seen>, lines: &mut Lines) {
+pub(super) fn compare(bundle: &Bundle, observed: &BTreeMap<String, Seen>, lines: &mut Findings) {
     for file in &bundle.files {
         lines.because(Cause::Files);
         match (observed.get(&file.path), file.watch) {
             (None, _) => {}
-            (Some(Seen::Missing), _) => lines.push(format!("{} is missing", file.path)),
-            (Some(Seen::Odd(why)), _) => lines.push(format!("{} {}", file.path, plain(why))),
+            (Some(Seen::Missing), _) => lines.add(None, &file.path, What::Missing),
+            (Some(Seen::Odd(why)), _) => lines.say(&format!("{} {}", file.path, plain(why))),
             (
                 Some(Seen::File {
                     owner,
@@ -43,13 +44,13 @@ pub(super) fn compare(bundle: &Bundle, observed: &BTreeMap<String, Seen>, lines:
     }
 }
 
-fn access(file: &File, owner: &str, mode: u32, lines: &mut Lines) {
+fn access(file: &File, owner: &str, mode: u32, lines: &mut Findings) {
     let path = &file.path;
     if owner != file.owner {
-        lines.changed(&format!("{path}: owner"), Some(owner), Some(file.owner));
+        lines.differs(Some(path), "owner", Some(owner), Some(file.owner));
     }
     if mode & 0o7777 != file.mode {
-        lines.push(format!(
+        lines.say(&format!(
             "{path}: mode is {:04o}, should be {:04o}",
             mode & 0o7777,
             file.mode
@@ -57,7 +58,7 @@ fn access(file: &File, owner: &str, mode: u32, lines: &mut Lines) {
     }
 }
 
-fn contents(bundle: &Bundle, file: &File, content: &[u8], lines: &mut Lines) {
+fn contents(bundle: &Bundle, file: &File, content: &[u8], lines: &mut Findings) {
     if file.content == content {
         return;
     }
@@ -70,7 +71,7 @@ fn contents(bundle: &Bundle, file: &File, content: &[u8], lines: &mut Lines) {
     };
     match known {
         Some((desired, seen)) => values(bundle, &file.path, &desired, &seen, lines),
-        None => lines.push(format!("{}: content differs", file.path)),
+        None => lines.add(Some(&file.path), "content", What::Hidden),
     }
 }
 
@@ -89,7 +90,7 @@ fn parsed(
 
 /// A value is shown only of what the provider itself computes: the mesh's and the user's may be
 /// secrets, and so may a variable that somebody else put there.
-fn values(bundle: &Bundle, path: &str, desired: &Values, seen: &Values, lines: &mut Lines) {
+fn values(bundle: &Bundle, path: &str, desired: &Values, seen: &Values, lines: &mut Findings) {
     let keys: BTreeSet<&String> = desired.keys().chain(seen.keys()).collect();
     for key in keys {
         let (is, should_be) = (seen.get(key), desired.get(key));
@@ -107,15 +108,12 @@ fn values(bundle: &Bundle, path: &str, desired: &Values, seen: &Values, lines: &
         });
         match (is, should_be) {
             _ if public || key == "defaultConfig.discoveryAddress" => {
-                lines.changed(
-                    &format!("{path}: {name}"),
-                    is.map(String::as_str),
-                    should_be.map(String::as_str),
-                );
+                let (is, should) = (is.map(String::as_str), should_be.map(String::as_str));
+                lines.differs(Some(path), &name, is, should);
             }
-            (Some(_), None) => lines.push(format!("{path}: {name} is not wanted")),
-            (None, _) => lines.push(format!("{path}: {name} is missing")),
-            (Some(_), Some(_)) => lines.push(format!("{path}: {name} differs")),
+            (Some(_), None) => lines.add(Some(path), &name, What::Unwanted),
+            (None, _) => lines.add(Some(path), &name, What::Missing),
+            (Some(_), Some(_)) => lines.add(Some(path), &name, What::Hidden),
         }
     }
 }
@@ -171,21 +169,25 @@ fn root(
     file: &File,
     (owner, mode): (&str, u32),
     content: &[u8],
-    lines: &mut Lines,
+    lines: &mut Findings,
 ) {
     let path = &file.path;
     let is_roots = bundle.proxy.interception == Interception::Tproxy;
     if !String::from_utf8_lossy(content).contains("-----BEGIN CERTIFICATE-----") {
-        lines.push(format!("{path}: holds no certificate"));
+        lines.say(&format!("{path}: holds no certificate"));
     }
     if mode & 0o004 == 0 && !is_roots && !(owner == file.owner && mode & 0o400 != 0) {
-        lines.push(format!("{path}: {} cannot read it", file.owner));
+        lines.say(&format!("{path}: {} cannot read it", file.owner));
     }
 }
 
 /// A proxy that is connected follows the mesh when its root is rotated. One that was away meanwhile trusts roots of
 /// which none is left, so that it never connects again by itself.
-pub(super) fn compare_roots(bundle: &Bundle, observed: &BTreeMap<String, Seen>, lines: &mut Lines) {
+pub(super) fn compare_roots(
+    bundle: &Bundle,
+    observed: &BTreeMap<String, Seen>,
+    lines: &mut Findings,
+) {
     lines.because(Cause::Certificate);
     for file in bundle.files.iter().filter(|file| file.watch == Watch::No) {
         let Some(Seen::File { content, .. }) = observed.get(&file.path) else {
@@ -193,7 +195,7 @@ pub(super) fn compare_roots(bundle: &Bundle, observed: &BTreeMap<String, Seen>, 
         };
         let (trusted, present) = (certificates(content), certificates(&file.content));
         if !trusted.is_empty() && trusted.is_disjoint(&present) {
-            lines.push(format!(
+            lines.say(&format!(
                 "{}: the mesh's root was rotated while the proxy was away",
                 file.path
             ));

@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 
 use super::expectations::Expectations;
-use super::line::{Lines, plain};
-use super::meaning::{HOSTS, ISTIOD_LINE};
-use crate::change::Cause;
+use super::finding::{Finding, HOSTS, ISTIOD_LINE, What};
+use super::findings::{Findings, plain};
+use crate::cause::Cause;
 use crate::desired::{Bundle, Owner};
 use crate::names::Id;
 use crate::observed::{ObservedVm, SeenRuntime, UnitState};
@@ -17,17 +17,17 @@ pub(super) fn compare(
     bundle: &Bundle,
     vm: &ObservedVm,
     expected: &Expectations<'_>,
-    lines: &mut Lines,
+    lines: &mut Findings,
 ) {
     if let Some(step) = &vm.unfinished {
         lines.because(None);
-        lines.push(format!("a bootstrap stopped at the step {}", plain(step)));
+        lines.push(Finding::stopped_at(&plain(step)));
     }
     lines.because(Cause::Machine);
     let known = expected.machine_id;
     if let Some(known) = known.filter(|known| !vm.machine_id.is_empty() && *known != vm.machine_id)
     {
-        lines.push(format!(
+        lines.say(&format!(
             "another machine: its id is {}, it was {}",
             plain(&vm.machine_id),
             plain(known)
@@ -39,7 +39,7 @@ pub(super) fn compare(
     lines.because(Cause::Proxy);
     runtime(&bundle.proxy, &vm.runtime, expected.version, lines);
     for path in &vm.changed {
-        lines.push(format!("{} is not as the bootstrap left it", plain(path)));
+        lines.say(&format!("{} is not as the bootstrap left it", plain(path)));
     }
     unit(&vm.runtime.unit, lines);
     rules(bundle.proxy.interception, vm, lines);
@@ -50,14 +50,19 @@ pub(super) fn compare(
 }
 
 /// The proxy renews it after half of its life, and needs it, or a token, to be known to istiod at all.
-fn certificate(begin: Timestamp, end: Timestamp, expected: &Expectations<'_>, lines: &mut Lines) {
+fn certificate(
+    begin: Timestamp,
+    end: Timestamp,
+    expected: &Expectations<'_>,
+    lines: &mut Findings,
+) {
     // A time before that would ask for a bootstrap whose certificate is no better.
     let latest = end.duration_since(begin).unsigned_abs() / 2;
     if end <= expected.now {
-        lines.push(format!("the workload's certificate expired at {end}"));
+        lines.say(&format!("the workload's certificate expired at {end}"));
     } else if end.duration_since(expected.now).unsigned_abs() <= expected.rotate_before.min(latest)
     {
-        lines.push(format!(
+        lines.say(&format!(
             "the workload's certificate ends at {end} and was not renewed"
         ));
     }
@@ -65,18 +70,18 @@ fn certificate(begin: Timestamp, end: Timestamp, expected: &Expectations<'_>, li
 
 /// An entry that was made anew has another uid, and istiod does not report on it until the proxy
 /// connects again: a missing entry is repaired with a bootstrap, in one apply.
-fn owner(desired: &Owner, seen: Option<&Owner>, lines: &mut Lines) {
+fn owner(desired: &Owner, seen: Option<&Owner>, lines: &mut Findings) {
     let id = &desired.id;
     match seen {
-        None => lines.push("the mark of who owns the proxy is missing".to_owned()),
+        None => lines.add(None, "the mark of who owns the proxy", What::Missing),
         Some(seen) if seen.id != desired.id => {
-            lines.push(format!("the proxy belongs to {}", seen.id));
+            lines.say(&format!("the proxy belongs to {}", seen.id));
         }
         Some(_) if desired.uid.is_empty() => {
             lines.because(None).push(without_entry(id));
         }
         Some(seen) if seen.uid != desired.uid => {
-            lines.push(format!(
+            lines.say(&format!(
                 "the proxy was bootstrapped for an earlier WorkloadEntry {id}"
             ));
         }
@@ -84,58 +89,64 @@ fn owner(desired: &Owner, seen: Option<&Owner>, lines: &mut Lines) {
     }
 }
 
-/// Returns the line of a proxy whose entry is gone: true of a VM that was not looked at, too.
-pub fn without_entry(id: &Id) -> String {
-    format!("the proxy has no WorkloadEntry {id} to report to")
-}
-
-/// Returns the line of a VM whose host key is not the expected one: it is true of a machine that was
-/// rebuilt behind the same address, and whoever knows its new key can bootstrap it with that.
-pub fn another_host() -> String {
-    format!(
-        "{}: the host key is not the expected one, as of a machine that was rebuilt",
-        Cause::Machine
+/// Returns the finding of a proxy whose entry is gone: true of a VM that was not looked at, too.
+pub fn without_entry(id: &Id) -> Finding {
+    Finding::sentence(
+        None,
+        &format!("the proxy has no WorkloadEntry {id} to report to"),
     )
 }
 
-fn hosts(desired: Option<&String>, seen: &[String], lines: &mut Lines) {
+/// Returns the finding of a VM whose host key is not the expected one: it is true of a machine that was
+/// rebuilt behind the same address, and whoever knows its new key can bootstrap it with that.
+pub fn another_host() -> Finding {
+    let text = "the host key is not the expected one, as of a machine that was rebuilt";
+    Finding::sentence(Some(Cause::Machine), text)
+}
+
+fn hosts(desired: Option<&String>, seen: &[String], lines: &mut Findings) {
     let is = (!seen.is_empty()).then(|| seen.join("; "));
     if is.as_ref() != desired {
-        let what = format!("{HOSTS}: {ISTIOD_LINE}");
-        lines.changed(&what, is.as_deref(), desired.map(String::as_str));
+        let should = desired.map(String::as_str);
+        lines.differs(Some(HOSTS), ISTIOD_LINE, is.as_deref(), should);
     }
 }
 
-fn runtime(desired: &Proxy, seen: &SeenRuntime, version: Option<&str>, lines: &mut Lines) {
+fn runtime(desired: &Proxy, seen: &SeenRuntime, version: Option<&str>, lines: &mut Findings) {
     if seen.kind != desired.runtime {
         let [is, should] = [seen.kind, desired.runtime].map(|kind| kind.to_string());
-        lines.changed("the runtime", Some(&is), Some(&should));
+        lines.differs(None, "the runtime", Some(&is), Some(&should));
         return;
     }
     // Without a container its unit does not run, which is told.
     if let (Some(is), Some(should)) = (&seen.image, &desired.image)
         && *is != should.to_string()
     {
-        lines.changed("image", Some(is), Some(&should.to_string()));
+        lines.differs(None, "image", Some(is), Some(&should.to_string()));
     }
     let is_chosen = desired.install.is_some() || desired.version.is_some();
     if is_chosen && version.is_some() && seen.version.as_deref() != version {
-        lines.changed("package istio-sidecar", seen.version.as_deref(), version);
+        lines.differs(
+            None,
+            "package istio-sidecar",
+            seen.version.as_deref(),
+            version,
+        );
     }
 }
 
 /// A unit that starts over and over is "activating": that is no matter of what was written to the
 /// VM, and a bootstrap would not repair it.
-fn unit(seen: &UnitState, lines: &mut Lines) {
+fn unit(seen: &UnitState, lines: &mut Findings) {
     if seen.active.is_empty() && seen.enabled.is_empty() {
-        lines.push("the unit istio is missing".to_owned());
+        lines.add(None, "the unit istio", What::Missing);
         return;
     }
     if !matches!(seen.active.as_str(), "active" | "activating" | "reloading") {
-        lines.changed("the unit istio", Some(&seen.active), Some("active"));
+        lines.differs(None, "the unit istio", Some(&seen.active), Some("active"));
     }
     if seen.enabled != "enabled" {
-        lines.changed("the unit istio", Some(&seen.enabled), Some("enabled"));
+        lines.differs(None, "the unit istio", Some(&seen.enabled), Some("enabled"));
     }
 }
 
@@ -143,13 +154,13 @@ fn unit(seen: &UnitState, lines: &mut Lines) {
 const MOST_JUMPS: usize = 16;
 
 /// What counts is a jump to a chain that has rules: chains alone intercept nothing.
-fn rules(interception: Interception, vm: &ObservedVm, lines: &mut Lines) {
+fn rules(interception: Interception, vm: &ObservedVm, lines: &mut Findings) {
     let runs = vm.runtime.ready && vm.runtime.unit.active == "active";
     let inbound_table = match interception {
         Interception::None => {
             let found = intercepting_tables(vm).join(", ");
             if !found.is_empty() {
-                lines.push(format!(
+                lines.say(&format!(
                     "traffic is intercepted by rules in {found}, and should not be"
                 ));
             }
@@ -168,12 +179,12 @@ fn rules(interception: Interception, vm: &ObservedVm, lines: &mut Lines) {
     let outbound = leads("/nat/OUTPUT/ISTIO_");
     let inbound = leads(&format!("/{inbound_table}/PREROUTING/ISTIO_"));
     match (outbound, inbound) {
-        (false, false) => lines.push("no rules intercept traffic, and they should".to_owned()),
+        (false, false) => lines.say("no rules intercept traffic, and they should"),
         (true, false) => {
-            lines.push("no rules intercept inbound traffic, and they should".to_owned());
+            lines.say("no rules intercept inbound traffic, and they should");
         }
         (false, true) => {
-            lines.push("no rules intercept outbound traffic, and they should".to_owned());
+            lines.say("no rules intercept outbound traffic, and they should");
         }
         (true, true) if !vm.lost_jumps.is_empty() => {
             let jumps = vm.lost_jumps.iter().take(MOST_JUMPS);
@@ -181,7 +192,7 @@ fn rules(interception: Interception, vm: &ObservedVm, lines: &mut Lines) {
             for (what, jumps) in [("gone", gone), ("out of order", moved)] {
                 let told: Vec<_> = jumps.into_iter().map(|jump| described(jump)).collect();
                 if !told.is_empty() {
-                    lines.push(format!("rules are {what}: {}", told.join(", ")));
+                    lines.say(&format!("rules are {what}: {}", told.join(", ")));
                 }
             }
         }

@@ -3,8 +3,8 @@
 
 use serde_json::Value;
 
-use super::line::{Lines, plain};
-use super::meaning::Line;
+use super::finding::{Finding, What};
+use super::findings::{Findings, plain};
 use crate::desired::Manifest;
 use crate::mark::Mark;
 use crate::observed::ObservedObjects;
@@ -16,18 +16,18 @@ pub(super) fn compare(
     objects: &[Manifest],
     observed: &ObservedObjects,
     mark: &Mark,
-    lines: &mut Lines,
+    lines: &mut Findings,
 ) {
     for manifest in objects {
         let title = title(manifest);
         match observed.get(manifest.kind, &manifest.id.name) {
             // What an apply would write goes with the object.
-            Some(seen) if is_dying(seen) => lines.push(format!("{title} {}", dying(seen))),
+            Some(seen) if is_dying(seen) => lines.say(&format!("{title} {}", dying(seen))),
             Some(seen) => {
-                fields(&format!("{title}:"), "", &manifest.body, seen, lines);
+                fields(&title, "", &manifest.body, seen, lines);
                 labels(&title, &manifest.body, seen, lines);
             }
-            None => lines.push(format!("{title} is missing")),
+            None => lines.add(None, &title, What::Missing),
         }
     }
     let Some(first) = objects.first() else {
@@ -37,26 +37,26 @@ pub(super) fn compare(
         if !objects.iter().any(|of| (of.kind, &of.id) == (kind, &id)) {
             let line = format!("{kind} {id} is not wanted any more");
             match observed.get(kind, &id.name).filter(|seen| is_dying(seen)) {
-                Some(seen) => lines.push(format!("{line}, {}", dying(seen))),
-                None => lines.push(line),
+                Some(seen) => lines.say(&format!("{line}, {}", dying(seen))),
+                None => lines.say(&line),
             }
         }
     }
 }
 
-/// Tells whether one of the lines shows that a field of an object differs, or what is below it.
+/// Tells whether one of the findings shows that a field of an object differs, or what is below it.
 /// `field` is named as the API server does in a conflict, e.g. `.spec.weight`.
-pub fn shows(lines: &[String], object: &Manifest, field: &str) -> bool {
+pub fn shows(findings: &[Finding], object: &Manifest, field: &str) -> bool {
     let title = title(object);
     let field = field.trim_start_matches('.');
     let below = |path: &str, above: &str| {
         let rest = path.strip_prefix(above);
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
     };
-    let lines = lines.iter().map(|line| Line::of(line));
-    lines
-        .filter(|line| line.cause.is_none() && line.title == Some(&title))
-        .any(|line| below(line.what, field) || below(field, line.what))
+    findings
+        .iter()
+        .filter(|of| of.cause.is_none() && of.subject.as_ref() == Some(&title))
+        .any(|of| below(&of.at, field) || below(field, &of.at))
 }
 
 /// Whether the deletion of an object has begun.
@@ -83,7 +83,7 @@ fn title(object: &Manifest) -> String {
 }
 
 /// Adds a line for each field of `desired` that `seen` lacks or has otherwise.
-fn fields(title: &str, at: &str, desired: &Value, seen: &Value, lines: &mut Lines) {
+fn fields(title: &str, at: &str, desired: &Value, seen: &Value, lines: &mut Findings) {
     match (desired, seen) {
         (Value::Object(desired), _) => {
             for (key, value) in desired {
@@ -100,10 +100,11 @@ fn fields(title: &str, at: &str, desired: &Value, seen: &Value, lines: &mut Line
         _ if at.starts_with("metadata.annotations.")
             && !at.ends_with(crate::objects::HEALTH_CHECKS) =>
         {
-            lines.push(format!("{title} {at} differs"));
+            lines.add(Some(title), at, What::Hidden);
         }
-        _ => lines.changed(
-            &format!("{title} {at}"),
+        _ => lines.differs(
+            Some(title),
+            at,
             shown(seen).as_deref(),
             shown(desired).as_deref(),
         ),
@@ -112,14 +113,14 @@ fn fields(title: &str, at: &str, desired: &Value, seen: &Value, lines: &mut Line
 
 /// Adds a line for each label that is not ours of a selector, which selects nothing with one too
 /// many, or of a template, whose labels we write elsewhere.
-fn labels(title: &str, desired: &Value, seen: &Value, lines: &mut Lines) {
+fn labels(title: &str, desired: &Value, seen: &Value, lines: &mut Findings) {
     for of in ["workloadSelector", "template"] {
         let wanted = &desired["spec"][of];
         let seen = seen["spec"][of]["labels"].as_object();
         for (key, value) in seen.into_iter().flatten() {
             if wanted.is_object() && wanted["labels"][key.as_str()].is_null() {
-                let at = format!("{title}: spec.{of}.labels.{}", plain(key));
-                lines.changed(&at, shown(value).as_deref(), None);
+                let at = format!("spec.{of}.labels.{}", plain(key));
+                lines.differs(Some(title), &at, shown(value).as_deref(), None);
             }
         }
     }

@@ -17,7 +17,7 @@ fn edit(at: &str, effect: Effect, text: Option<&str>) -> Edit {
 }
 
 fn check(edits: &[Edit], objects: &[&str], vm: &[&str], expected: &Expect) {
-    let texts = |lines: &[&str]| lines.iter().map(|&line| line.to_owned()).collect();
+    let texts = |lines: &[&str]| lines.iter().map(|&line| line.into()).collect();
     let change = decide(
         edits,
         &Drift {
@@ -89,16 +89,18 @@ fn the_side_of_the_drift_decides_the_repair() {
 fn check_held(on: &[Cause], edits: &[Edit], vm: &[&str], expected: &Expect) {
     let drift = Drift {
         objects: vec![],
-        vm: vm.iter().map(|&line| line.to_owned()).collect(),
+        vm: vm.iter().map(|&line| line.into()).collect(),
     };
     let on: BTreeSet<Cause> = on.iter().copied().collect();
     let change = decide(edits, &drift, Some(&on));
     let text = |lines: Option<Vec<String>>| lines.map_or("not known".into(), |l| l.join("; "));
+    let held = change.held;
+    let held = held.map(|held| held.iter().map(ToString::to_string).collect());
     expected.assert_eq(&format!(
         "{:?}: {} | held: {}",
         change.effect,
         text(change.reasons),
-        text(change.held)
+        text(held)
     ));
 }
 
@@ -122,14 +124,14 @@ fn a_cause_that_is_held_back_is_told_and_not_repaired() {
         assert_eq!(Cause::of_line(line), Some(cause));
         let drift = Drift {
             objects: vec![],
-            vm: vec![line.to_owned()],
+            vm: vec![line.into()],
         };
         let all = lines.map(|(_, cause)| cause);
         let others = all.into_iter().filter(|other| *other != cause).collect();
         let held = decide(&[], &drift, Some(&others));
         assert_eq!(
             (held.effect, held.held),
-            (Effect::Nothing, Some(vec![line.to_owned()]))
+            (Effect::Nothing, Some(vec![line.into()]))
         );
         let only = decide(&[], &drift, Some(&BTreeSet::from([cause])));
         assert_eq!(
@@ -198,7 +200,7 @@ fn some_things_cannot_be_held_back() {
 
 #[test]
 fn drift_of_either_side_is_drift() {
-    let line = || vec!["line".to_owned()];
+    let line = || vec!["line".into()];
     for (objects, vm, is_empty) in [
         (vec![], vec![], true),
         (line(), vec![], false),

@@ -8,6 +8,7 @@ use mesh::{
 };
 use serde_json::{Value, json};
 
+use crate::drift::texts;
 use crate::sample::{facts, p, service, workload};
 
 fn fleet() -> Fleet {
@@ -170,7 +171,7 @@ fn what_a_fleet_must_not_be_is_told_at_once() {
 fn what_was_written_has_no_drift_and_is_imported_as_it_was_declared() {
     let (fleet, found) = (fleet(), observed(&fleet()));
     assert_eq!(
-        of_objects(&fleet_objects(&fleet), &found, &fleet.mark()),
+        texts(&of_objects(&fleet_objects(&fleet), &found, &fleet.mark())),
         [""; 0]
     );
     let imported = fleet_from_objects(&fleet.id, &found).unwrap();
@@ -206,7 +207,7 @@ fn a_fleet_that_is_not_wanted_so_any_more_has_drift() {
         Sidecar bookinfo/ratings: spec.egress is '[]', should be '[{"hosts":["./*"]}]'
         WorkloadGroup bookinfo/ratings: spec.template.labels.app is 'other', should not be there
         ServiceEntry bookinfo/ratings-old is not wanted any more"#]]
-    .assert_eq(&of_objects(&fleet_objects(&fleet), &found, &fleet.mark()).join("\n"));
+    .assert_eq(&texts(&of_objects(&fleet_objects(&fleet), &found, &fleet.mark())).join("\n"));
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! Lines of drift that state holds: those of former versions, with an arrow, mean what those of today do.
 
-use mesh::drift::{Line, shows};
+use mesh::drift::{Finding, What, shows};
 use mesh::{Cause, Kind, Manifest};
+use proptest::prelude::*;
 use serde_json::json;
 
 use crate::sample::p;
@@ -17,74 +18,98 @@ fn pairs() -> Vec<(&'static str, &'static str)> {
 }
 
 #[test]
-fn a_line_of_a_former_version_means_what_one_of_today_does() {
-    for (former, today) in pairs() {
-        assert_eq!(Line::of(former), Line::of(today), "{former}");
-        let touched = |line: &str| mesh::touched([], &[line.to_owned()]);
-        assert_eq!(touched(former), touched(today), "{former}");
+fn a_line_is_read_and_written_as_it_was() {
+    let lines = pairs().into_iter();
+    for line in lines.flat_map(|(former, today)| [former, today]) {
+        assert_eq!(Finding::from(line).to_string(), line);
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_read_and_written_as_it_was(
+        text in "((configuration|mesh|files|machine|proxy|certificate): )?(/etc/hosts: |[a-z]{0,4}: )?[a-z.' ]{0,12}( is missing| is not wanted| differs| was changed| is '[a-z',]{0,6}', should be '[a-z']{0,6}'?|, should not be there)?\\PC{0,8}"
+    ) {
+        prop_assert_eq!(Finding::from(text.as_str()).to_string(), text);
     }
 }
 
 #[test]
-fn a_line_of_either_form_is_read_as_what_it_says() {
-    let lines = pairs().into_iter();
-    for line in lines.flat_map(|(former, today)| [former, today]) {
-        let read = Line::of(line);
-        let text = match read.cause {
-            Some(cause) => line.strip_prefix(&format!("{cause}: ")).unwrap(),
-            None => line,
-        };
-        let is_of_object = ["WorkloadEntry", "ServiceEntry", "Sidecar"]
-            .iter()
-            .any(|kind| line.starts_with(kind));
-        assert!(read.cause.is_none() || !is_of_object, "{line}");
-        let rest = read.title.map_or(Some(text), |title| {
-            text.strip_prefix(title)?.strip_prefix(": ")
-        });
-        let is_former_hosts = line.contains("/etc/hosts: '") || line.contains("/etc/hosts: none");
-        assert!(
-            is_former_hosts || rest.is_some_and(|rest| rest.starts_with(read.what)),
-            "{line}: {read:?}"
-        );
-        assert!(
-            !read.what.contains("->") && !read.what.contains("should be"),
-            "{line}: {read:?}"
-        );
+fn a_line_of_a_former_version_means_what_one_of_today_does() {
+    for (former, today) in pairs() {
+        let [was, is] = [former, today].map(Finding::from);
+        // Former versions did not name the line of /etc/hosts.
+        if !former.contains("/etc/hosts: ") {
+            let about = |of: &Finding| (of.cause, of.subject.clone(), of.at.clone());
+            assert_eq!(about(&was), about(&is), "{former}");
+        }
+        assert_eq!(was.edit(), is.edit(), "{former}");
+        let touched = |of: Finding| mesh::touched([], &[of]);
+        assert_eq!(touched(was), touched(is), "{former}");
     }
 }
 
 #[test]
 fn what_a_line_is_about_is_found() {
-    let line = |cause, title, what, is_edit| Line {
-        cause,
-        title,
-        what,
-        is_edit,
+    let env = Some("/var/lib/istio/envoy/cluster.env");
+    let differs = |is: Option<&str>, should: Option<&str>| What::Differs {
+        is: is.map(str::to_owned),
+        should: should.map(str::to_owned),
     };
-    let env = "/var/lib/istio/envoy/cluster.env";
-    for (text, wanted) in [
+    let said = |text: &str| What::Said(text.to_owned());
+    for (text, cause, subject, at, what) in [
+        (
+            "mesh: /var/lib/istio/envoy/cluster.env: TRUST_DOMAIN is 'a', should be 'b'",
+            Some(Cause::Mesh),
+            env,
+            "TRUST_DOMAIN",
+            differs(Some("a"), Some("b")),
+        ),
         (
             "mesh: /var/lib/istio/envoy/cluster.env: TRUST_DOMAIN 'a' -> 'b'",
-            line(Some(Cause::Mesh), Some(env), "TRUST_DOMAIN", false),
+            Some(Cause::Mesh),
+            env,
+            "TRUST_DOMAIN",
+            said(" 'a' -> 'b'"),
         ),
         (
             "files: /var/lib/istio/envoy/cluster.env: mode 0666 -> 0644",
-            line(Some(Cause::Files), Some(env), "mode", false),
+            Some(Cause::Files),
+            env,
+            "mode",
+            said(" 0666 -> 0644"),
         ),
         (
-            "proxy: package istio-sidecar none -> '1.31.0'",
-            line(Some(Cause::Proxy), None, "package istio-sidecar", false),
+            "proxy: package istio-sidecar is missing, should be '1.31.0'",
+            Some(Cause::Proxy),
+            None,
+            "package istio-sidecar",
+            differs(None, Some("1.31.0")),
+        ),
+        (
+            "WorkloadEntry a/b: spec.labels.x is '1', should not be there",
+            None,
+            Some("WorkloadEntry a/b"),
+            "spec.labels.x",
+            differs(Some("1"), None),
         ),
         (
             "configuration: labels.version was changed",
-            line(Some(Cause::Configuration), None, "labels.version", true),
+            Some(Cause::Configuration),
+            None,
+            "labels.version",
+            What::Edited,
         ),
         (
             "the bootstrap was not finished",
-            line(None, None, "the bootstrap was not finished", false),
+            None,
+            None,
+            "the bootstrap was not finished",
+            What::Unfinished,
         ),
     ] {
-        assert_eq!(Line::of(text), wanted, "{text}");
+        let wanted = Finding::new(cause, subject, at, what);
+        assert_eq!(Finding::from(text), wanted, "{text}");
     }
 }
 
@@ -95,7 +120,7 @@ fn a_line_of_either_form_shows_that_a_field_may_be_taken_back() {
         id: p("bookinfo/ratings-vm-1"),
         body: json!({}),
     };
-    let lines = |text: &str| text.lines().map(str::to_owned).collect::<Vec<_>>();
+    let lines = |text: &'static str| text.lines().map(Finding::from).collect::<Vec<_>>();
     for lines in [lines(FORMER), lines(TODAY)] {
         for field in [
             ".spec.labels.version",

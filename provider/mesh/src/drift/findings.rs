@@ -1,0 +1,85 @@
+//! Findings of one side, as they are collected: bounded in number, and their values in length.
+
+use std::collections::BTreeMap;
+
+use super::finding::{Finding, What};
+use crate::cause::Cause;
+
+/// Findings of one side.
+const MOST: usize = 20;
+/// Characters of a value.
+const LONGEST: usize = 80;
+
+#[derive(Default)]
+pub(super) struct Findings {
+    cause: Option<Cause>,
+    kept: Vec<Finding>,
+    left_out: BTreeMap<Option<Cause>, usize>,
+}
+
+impl Findings {
+    /// Sets the cause of what follows; `None`: it has none.
+    pub(super) fn because(&mut self, cause: impl Into<Option<Cause>>) -> &mut Self {
+        self.cause = cause.into();
+        self
+    }
+
+    /// Adds a finding, with the cause that was set.
+    pub(super) fn push(&mut self, finding: Finding) {
+        if self.kept.len() < MOST {
+            self.kept.push(Finding {
+                cause: self.cause,
+                ..finding
+            });
+        } else {
+            *self.left_out.entry(self.cause).or_default() += 1;
+        }
+    }
+
+    /// Adds a sentence.
+    pub(super) fn say(&mut self, text: &str) {
+        self.push(Finding::sentence(None, text));
+    }
+
+    /// Adds what is found of a thing.
+    pub(super) fn add(&mut self, subject: Option<&str>, at: &str, what: What) {
+        self.push(Finding::new(None, subject, at, what));
+    }
+
+    /// Adds what is, and what should be.
+    pub(super) fn differs(
+        &mut self,
+        subject: Option<&str>,
+        at: &str,
+        is: Option<&str>,
+        should: Option<&str>,
+    ) {
+        let what = What::Differs {
+            is: is.map(plain),
+            should: should.map(plain),
+        };
+        self.add(subject, at, what);
+    }
+
+    pub(super) fn finish(mut self) -> Vec<Finding> {
+        let more = self.left_out.into_iter();
+        let more =
+            more.map(|(cause, count)| Finding::sentence(cause, &format!("and {count} more")));
+        self.kept.extend(more);
+        self.kept
+    }
+}
+
+/// Returns the finding of a fact of the mesh that is another one by now.
+pub fn of_fact(name: &str, is: &str, should: &str) -> Finding {
+    let what = What::Differs {
+        is: Some(plain(is)),
+        should: Some(plain(should)),
+    };
+    Finding::new(Some(Cause::Mesh), None, name, what)
+}
+
+/// Returns a text that came from elsewhere, shortened and without what a terminal would obey.
+pub(super) fn plain(text: &str) -> String {
+    crate::plain::line(text, LONGEST)
+}
