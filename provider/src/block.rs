@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use mesh::Address;
+use mesh::names::Address;
 use mesh::names::{Fqdn, Name, Namespace, ReleaseUrl};
 use plugin::{SecretText, Text, object};
 

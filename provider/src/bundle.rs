@@ -8,8 +8,9 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use cluster::Cluster;
+use mesh::desired::Bundle;
 use mesh::names::{EnvName, Id, LabelKey, LabelValue, Name, Namespace, Network, PortName};
-use mesh::{Bundle, Workload};
+use mesh::workload::Workload;
 use plugin::{
     DataSource, Diagnostic, Diagnostics, EphemeralResource, Found, Lease, Opened, Paths,
     SecretText, Text, Value, object,
@@ -269,7 +270,7 @@ impl EphemeralResource for EphemeralBundle {
 }
 
 fn check(workload: Option<Workload>, unknown: &Paths) -> Diagnostics {
-    let problems = workload.map(|workload| mesh::validate_bundle(&workload));
+    let problems = workload.map(|workload| mesh::validate::validate_bundle(&workload));
     diagnose::problems(problems.unwrap_or_default(), unknown)
 }
 
@@ -278,8 +279,8 @@ async fn bundle(cluster: &Cluster, workload: Option<Workload>) -> Result<Bundle,
     let workload = workload.ok_or_else(|| Diagnostic::error("No workload is named", ""))?;
     let facts = cluster.facts(&workload.id, &workload.service_account).await;
     let facts = facts.map_err(|error| diagnose::cluster(&error))?;
-    let mut problems = mesh::conflicts(&workload, &facts, &[]);
-    match mesh::render_bundle(&workload, &facts) {
+    let mut problems = mesh::conflicts::conflicts(&workload, &facts, &[]);
+    match mesh::render::render_bundle(&workload, &facts) {
         Ok(bundle) if problems.is_empty() => Ok(bundle),
         rendered => {
             problems.extend(rendered.err().unwrap_or_default());

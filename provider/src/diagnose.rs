@@ -5,7 +5,8 @@ mod block;
 use std::error::Error;
 
 use cluster::ClusterError;
-use mesh::{Problem, plain};
+use mesh::change::Problem;
+use mesh::plain;
 use plugin::{Diagnostic, Diagnostics, Paths};
 use vm::{KeyError, VmError};
 

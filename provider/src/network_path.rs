@@ -1,7 +1,8 @@
 //! The data source `mesh_network_path`: which way traffic takes between pods and a VM.
 
+use mesh::names::Id;
 use mesh::names::{Name, Namespace};
-use mesh::{Id, Way};
+use mesh::network::Way;
 use plugin::{DataSource, Diagnostic, Diagnostics, Found, Paths, Text, object};
 use tokio::time::Instant;
 

@@ -95,7 +95,7 @@ fn hint(hop: &str) -> (&str, &str) {
 }
 
 /// Tells that the VM belongs to another workload.
-pub(crate) fn foreign(owner: &mesh::Owner) -> Diagnostic {
+pub(crate) fn foreign(owner: &mesh::desired::Owner) -> Diagnostic {
     Diagnostic::error(
         "The VM belongs to another workload",
         coded(

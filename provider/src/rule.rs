@@ -1,6 +1,7 @@
 //! What a change of an attribute does, and for what cause. Each attribute names one of these; there is no other list.
 
-use mesh::{Cause, Effect};
+use mesh::cause::Cause;
+use mesh::change::Effect;
 use plugin::Rule;
 
 /// The mesh objects are applied; the VM is not touched.

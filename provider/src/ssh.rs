@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use mesh::{Address, Port};
+use mesh::names::{Address, Port};
 use plugin::{Diagnostic, Diagnostics, Path, SecretText, Text, Value};
 use secrecy::SecretString;
 use vm::{AgentUse, Credentials, Hop, HostKey, Identity, Session, Target, Trust, VmError, Wait};

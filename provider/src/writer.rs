@@ -3,8 +3,11 @@
 use std::collections::BTreeSet;
 
 use cluster::{Applied, Cluster, ClusterError, Doomed, Force};
+use mesh::desired::{Kind, Manifest};
 use mesh::drift::Finding;
-use mesh::{Id, Kind, Manifest, Mark, ObservedObjects};
+use mesh::mark::Mark;
+use mesh::names::Id;
+use mesh::observed::ObservedObjects;
 use plugin::{Diagnostic, Diagnostics, Value};
 use tokio::time::Instant;
 

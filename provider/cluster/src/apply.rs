@@ -1,6 +1,8 @@
 //! Writes and removes the mesh objects.
 
-use mesh::{Id, Kind, Manifest, Mark};
+use mesh::desired::{Kind, Manifest};
+use mesh::mark::Mark;
+use mesh::names::Id;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -67,7 +69,7 @@ impl Cluster {
         let call = call(Verb::Patch, manifest.kind, &manifest.id);
         self.refuse_foreign(&call, manifest).await?;
         let written = self.write(&call, manifest, force).await?;
-        if let Some(patch) = mesh::leftover(manifest, &written) {
+        if let Some(patch) = mesh::leftover::leftover(manifest, &written) {
             self.clear(&call, manifest, &patch).await?;
         }
         applied(call, manifest, &written)
@@ -85,7 +87,7 @@ impl Cluster {
         let mut attempts = 0;
         loop {
             let written = self.write(&call, manifest, Force::Fields).await?;
-            let Some(patch) = mesh::adoption(manifest, prior, &written) else {
+            let Some(patch) = mesh::leftover::adoption(manifest, prior, &written) else {
                 return applied(call, manifest, &written);
             };
             attempts += 1;

@@ -6,7 +6,7 @@
 use std::fmt;
 
 use http::{Method, Request};
-use mesh::Kind;
+use mesh::desired::Kind;
 use serde_json::Value;
 
 /// What is done, in the words of RBAC.

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use kube::config::KubeConfigOptions;
 use kube::{Client, Config};
-use mesh::{Kind, Namespace};
+use mesh::desired::Kind;
+use mesh::names::Namespace;
 use serde_json::Value;
 use tokio::sync::OnceCell;
 

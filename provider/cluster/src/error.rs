@@ -7,7 +7,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use mesh::{Connection, Id};
+use mesh::names::Id;
+use mesh::observed::Connection;
 use thiserror::Error;
 
 use crate::call::Call;

@@ -3,8 +3,11 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use mesh::bounded;
+use mesh::desired::Kind;
+use mesh::facts::{ControlPlane, Facts, Pem};
 use mesh::names::IstioVersion;
-use mesh::{Address, ControlPlane, Facts, Id, Kind, Name, Pem, bounded};
+use mesh::names::{Address, Id, Name};
 use serde_json::Value;
 
 use crate::call::{CONFIG_MAP, Call, SERVICE, SERVICE_ACCOUNT, Verb, WEBHOOK};
@@ -26,7 +29,7 @@ const MOST_OF_VALUES: usize = 64 << 20;
 const LONGEST_NAME: usize = 253;
 
 impl Cluster {
-    /// Reads what `mesh::render` needs to know of the cluster, for the workload `id`.
+    /// Reads what `mesh::render::render` needs to know of the cluster, for the workload `id`.
     ///
     /// Read are the `ConfigMap`s that `istioctl x workload entry configure` reads, the gateway's
     /// Service unless `istio.control_plane_address` is set, the service account and the entry.
@@ -229,7 +232,7 @@ fn control_plane(
     mesh_config: &Value,
     gateway: Option<IpAddr>,
 ) -> ControlPlane {
-    let of_mesh = || mesh::discovery_address(mesh_config, &istio.namespace);
+    let of_mesh = || mesh::facts::discovery_address(mesh_config, &istio.namespace);
     let (name, address) = match &istio.control_plane_address {
         Some(Address::Fqdn(name)) => (Some((name.clone(), PORT)), None),
         Some(address) => (None, address.ip()),

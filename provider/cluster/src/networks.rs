@@ -1,6 +1,9 @@
 //! What announces networks and their gateways.
 
-use mesh::{Announced, Endpoint, Id, Kind, Networks, bounded};
+use mesh::bounded;
+use mesh::desired::Kind;
+use mesh::names::Id;
+use mesh::network::{Announced, Endpoint, Networks};
 use serde_json::Value;
 
 use crate::call::{

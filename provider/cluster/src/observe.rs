@@ -3,8 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use mesh::desired::Kind;
+use mesh::facts::Other;
+use mesh::mark::Mark;
 use mesh::mark::{FLEET_LABEL, is_labelled};
-use mesh::{Id, Kind, Mark, Name, Namespace, ObservedObjects, Other};
+use mesh::names::{Id, Name, Namespace};
+use mesh::observed::ObservedObjects;
 use serde_json::Value;
 
 use crate::call::{Call, Resource, Verb};
@@ -84,7 +88,7 @@ impl Cluster {
         Ok(marked.chain(found).collect())
     }
 
-    /// Reads the other entries of a namespace, for `mesh::conflicts`.
+    /// Reads the other entries of a namespace, for `mesh::conflicts::conflicts`.
     pub async fn others(&self, namespace: &Namespace) -> Result<Vec<Other>, ClusterError> {
         let entries = self.listing(Kind::WorkloadEntry, namespace).await?;
         Ok(entries
@@ -127,7 +131,7 @@ impl Cluster {
         Ok(members.filter_map(|(name, _)| id(name)).collect())
     }
 
-    /// Reads the entries of all other namespaces, for `mesh::conflicts`; `None` where that is not
+    /// Reads the entries of all other namespaces, for `mesh::conflicts::conflicts`; `None` where that is not
     /// allowed. Workloads that ask at about the same time share one LIST.
     pub async fn others_elsewhere(
         &self,

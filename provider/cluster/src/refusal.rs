@@ -137,7 +137,7 @@ pub(crate) fn credentials(error: &AuthError) -> ClusterError {
 
 #[cfg(test)]
 mod tests {
-    use mesh::Kind;
+    use mesh::desired::Kind;
     use serde_json::json;
 
     use super::*;

@@ -6,7 +6,8 @@ use http::header::AUTHORIZATION;
 use http::{HeaderMap, Request, Response, StatusCode};
 use kube::client::Body;
 use kube::core::Status;
-use mesh::bounded::{self, Wrong};
+use mesh::bounded;
+use mesh::bounded::Wrong;
 use serde_json::Value;
 use tokio::time::{Instant, sleep, timeout};
 

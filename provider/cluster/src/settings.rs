@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use http::Uri;
-use mesh::Address;
+use mesh::names::Address;
 use mesh::names::ReleaseUrl;
 use secrecy::{ExposeSecret, SecretString};
 

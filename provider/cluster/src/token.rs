@@ -6,8 +6,8 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
-use mesh::SpiffeId;
 use mesh::bundle::TOKEN_AUDIENCE;
+use mesh::names::SpiffeId;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 

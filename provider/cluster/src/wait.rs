@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use mesh::{Connection, Id, Kind, bounded};
+use mesh::bounded;
+use mesh::desired::Kind;
+use mesh::names::Id;
+use mesh::observed::Connection;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 

@@ -12,7 +12,10 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use mesh::{Drift, Edit, Effect, Workload, decide, render, validate};
+use mesh::change::{Drift, Edit, Effect, decide};
+use mesh::render::render;
+use mesh::validate::validate;
+use mesh::workload::Workload;
 
 #[path = "../tests/mesh/sample.rs"]
 mod sample;
@@ -68,7 +71,7 @@ fn edit() -> Edit {
     Edit {
         at: "labels.version".into(),
         effect: Effect::Rebootstrap,
-        cause: Some(mesh::Cause::Configuration),
+        cause: Some(mesh::cause::Cause::Configuration),
         text: Some("v1 -> v2".into()),
     }
 }

@@ -59,7 +59,7 @@ pub fn workload_from_objects(objects: &ObservedObjects) -> Result<Imported, Vec<
     if let Some((name, sidecar)) = objects.sidecars.iter().find(own) {
         sidecar::add(&mut workload, name, sidecar, &mut notes);
     }
-    if let Some(problem) = crate::validate(&workload).first() {
+    if let Some(problem) = crate::validate::validate(&workload).first() {
         notes.push(format!(
             "What was found breaks a rule, mend it in the configuration: {}",
             problem.text

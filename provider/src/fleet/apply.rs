@@ -1,7 +1,10 @@
 //! Create, update and delete: objects only.
 
 use cluster::Cluster;
-use mesh::{Fleet, Id, Kind, Manifest, ObservedObjects};
+use mesh::desired::{Kind, Manifest};
+use mesh::fleet::Fleet;
+use mesh::names::Id;
+use mesh::observed::ObservedObjects;
 use plugin::{Diagnostic, Diagnostics, Done, Paths, Value};
 use tokio::time::Instant;
 
@@ -31,10 +34,10 @@ impl<'a> Prepared<'a> {
         let cluster = context.cluster().await?;
         let fleet = convert::fleet(input).ok_or_else(incomplete)?;
         let observed = observe(cluster, &fleet).await?;
-        let objects = mesh::fleet_objects(&fleet);
+        let objects = mesh::objects::fleet_objects(&fleet);
         writer::refuse_dying(ids(&objects), &observed)?;
-        let mut problems = mesh::validate_fleet(&fleet);
-        problems.extend(mesh::taken_objects(&fleet, &observed));
+        let mut problems = mesh::validate::validate_fleet(&fleet);
+        problems.extend(mesh::conflicts::taken_objects(&fleet, &observed));
         if !problems.is_empty() {
             return Err(convert::invalid(problems, &Paths::default()));
         }
@@ -88,7 +91,7 @@ pub(super) async fn update(
 ) -> Done {
     let mut prepared = Prepared::new(context, next, deadline).await?;
     let declared = convert::fleet(prior)
-        .map(|prior| mesh::fleet_objects(&prior))
+        .map(|prior| mesh::objects::fleet_objects(&prior))
         .unwrap_or_default();
     let ids = ids(&declared);
     prepared.writer.agreed = drift(before);
@@ -119,7 +122,7 @@ pub(super) async fn delete(
     let told = |error| diagnose::cluster(&error);
     let observed = observe(cluster, &fleet).await?;
     let members = cluster.members(&fleet.id).await.map_err(told)?;
-    let ids = ids(&mesh::fleet_objects(&fleet))
+    let ids = ids(&mesh::objects::fleet_objects(&fleet))
         .into_iter()
         .chain(observed.marked(&fleet.id.namespace, &mark));
     let (doomed, foreign) = writer::doomed(&mark, ids, &observed, false);
@@ -135,7 +138,7 @@ pub(super) async fn observe(
     cluster: &Cluster,
     fleet: &Fleet,
 ) -> Result<ObservedObjects, Diagnostic> {
-    let wanted = ids(&mesh::fleet_objects(fleet));
+    let wanted = ids(&mesh::objects::fleet_objects(fleet));
     let observed = cluster.observe_fleet(&fleet.id, &wanted).await;
     observed.map_err(|error| diagnose::cluster(&error))
 }

@@ -1,6 +1,7 @@
 //! From what the user wrote to the domain. An unknown value counts as absent.
 
-use mesh::{Fleet, Group, Problem};
+use mesh::change::Problem;
+use mesh::fleet::{Fleet, Group};
 use plugin::{Diagnostic, Diagnostics, Paths};
 
 use super::input::{FleetInput, GroupInput};
@@ -18,8 +19,8 @@ pub(crate) fn fleet(input: &FleetInput) -> Option<Fleet> {
 }
 
 /// Returns namespace and name; `None` while one is unknown.
-pub(crate) fn id(input: &FleetInput) -> Option<mesh::Id> {
-    Some(mesh::Id {
+pub(crate) fn id(input: &FleetInput) -> Option<mesh::names::Id> {
+    Some(mesh::names::Id {
         namespace: text(&input.namespace)?,
         name: text(&input.name)?,
     })

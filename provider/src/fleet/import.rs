@@ -1,6 +1,7 @@
 //! Import: what is in the cluster, as the user would have written it.
 
-use mesh::{Group, HealthCheck, Probe};
+use mesh::fleet::Group;
+use mesh::health::{HealthCheck, Probe};
 use plugin::{Diagnostic, Diagnostics, ImportId, Text, Value};
 
 use super::input::{FleetInput, GroupInput};
@@ -21,7 +22,7 @@ pub(super) async fn import(
     let told = |error| diagnose::cluster(&error);
     let names = cluster.selecting(&id).await.map_err(told)?;
     let observed = cluster.observe_fleet(&id, &names).await.map_err(told)?;
-    let imported = mesh::fleet_from_objects(&id, &observed).ok_or_else(|| missing(&id))?;
+    let imported = mesh::import::fleet_from_objects(&id, &observed).ok_or_else(|| missing(&id))?;
     for note in &imported.notes {
         tracing::warn!(%id, "{note}");
     }
@@ -37,7 +38,7 @@ pub(super) async fn import(
     Ok((input, FleetOutput::default()))
 }
 
-fn missing(id: &mesh::Id) -> Diagnostic {
+fn missing(id: &mesh::names::Id) -> Diagnostic {
     Diagnostic::error(
         "There is nothing to import",
         diagnose::coded(

@@ -10,7 +10,7 @@ pub(crate) mod output;
 mod plan;
 mod read;
 
-use mesh::Effect;
+use mesh::change::Effect;
 use plugin::{Diagnostics, Done, Import, ImportId, Paths, Planned, Resource, Rule, Stage};
 use tokio::time::Instant;
 
@@ -42,7 +42,7 @@ impl Resource for VmFleet {
 
     fn check(input: &FleetInput, unknown: &Paths) -> Diagnostics {
         convert::fleet(input)
-            .map(|fleet| convert::invalid(mesh::validate_fleet(&fleet), unknown))
+            .map(|fleet| convert::invalid(mesh::validate::validate_fleet(&fleet), unknown))
             .unwrap_or_default()
     }
 

@@ -1,7 +1,7 @@
 //! The plan of a fleet: pure.
 
+use mesh::change::{Drift, Edit, Effect};
 use mesh::drift::Finding;
-use mesh::{Drift, Edit, Effect};
 use plugin::{Changed, Value};
 
 use super::convert;
@@ -32,7 +32,7 @@ pub(super) fn updated(output: &FleetOutput, edits: &[Changed]) -> FleetOutput {
         objects: drift(output),
         vm: vec![],
     };
-    match mesh::decide(&edits, &drift, None).effect {
+    match mesh::change::decide(&edits, &drift, None).effect {
         Effect::Nothing => output.clone(),
         _ => FleetOutput {
             drift: drift_output(&[]),

@@ -29,7 +29,7 @@ pub(super) async fn read(
         *reached = None;
         return Ok(Diagnostics::none());
     }
-    let objects = mesh::fleet_objects(&fleet);
+    let objects = mesh::objects::fleet_objects(&fleet);
     *reached = Some(FleetOutput {
         id: plugin::Value::Known(fleet.id.to_string()),
         drift: drift_output(&mesh::drift::of_objects(&objects, &observed, &fleet.mark())),

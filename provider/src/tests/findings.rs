@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use mesh::change::Problem;
+use mesh::desired::Owner;
 use mesh::drift::Finding;
-use mesh::{
-    ObservedObjects, ObservedVm, Owner, Problem, Runtime, SeenRuntime, UnitState, Workload,
-};
+use mesh::observed::{ObservedObjects, ObservedVm, SeenRuntime, UnitState};
+use mesh::workload::{Runtime, Workload};
 use plugin::Value;
 use serde_json::json;
 

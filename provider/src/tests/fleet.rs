@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use contract::{Action, State, UNKNOWN};
-use mesh::Manifest;
+use mesh::desired::Manifest;
 use plugin::{Diagnostics, Object, Path, Shape};
 use serde_json::{Value as Json, json};
 
@@ -60,7 +60,7 @@ fn objects(config: &Json) -> Vec<Manifest> {
     let mut problems = Diagnostics::none();
     let input = <FleetInput as Shape>::read(&raw(config), &Path::root(), &mut problems);
     assert!(problems.is_empty(), "{problems:?}");
-    mesh::fleet_objects(&convert::fleet(&input.unwrap()).unwrap())
+    mesh::objects::fleet_objects(&convert::fleet(&input.unwrap()).unwrap())
 }
 
 /// Services, Sidecar and health check have the attributes of a workload's, which are walked there.

@@ -1,7 +1,7 @@
 //! Whatever a VM, a cluster or a tool says, a terminal shows it, obeys nothing in it, and it is bounded.
 
 use cluster::{ClusterError, FieldCause, FieldConflict};
-use mesh::Problem;
+use mesh::change::Problem;
 use plugin::{Diagnostic, Paths};
 use vm::VmError;
 

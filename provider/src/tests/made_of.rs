@@ -3,8 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use contract::Value;
+use mesh::change::Drift;
+use mesh::desired::Owner;
 use mesh::drift::Finding;
-use mesh::{Drift, Id, ObservedVm, Owner, Runtime, SeenRuntime, UnitState, Workload};
+use mesh::names::Id;
+use mesh::observed::{ObservedVm, SeenRuntime, UnitState};
+use mesh::workload::{Runtime, Workload};
 use plugin::{Object, Value as Output};
 use serde_json::{Value as Json, json};
 

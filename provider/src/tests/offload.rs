@@ -4,8 +4,10 @@ use contract::UNKNOWN;
 use expect_test::expect;
 use serde_json::{Value as Json, json};
 
+use mesh::desired::{Bundle, Owner};
 use mesh::drift::Finding;
-use mesh::{Bundle, Id, Interception, Owner, Proxy, Runtime};
+use mesh::names::Id;
+use mesh::workload::{Interception, Proxy, Runtime};
 use plugin::Value;
 use vm::program::{Offload, Token};
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use mesh::{ControlPlane, Facts, Pem};
+use mesh::facts::{ControlPlane, Facts, Pem};
 use plugin::{Attribute, Diagnostics, Object, Path, Raw, Rule, Shape, Type, rule_at};
 use serde_json::{Value as Json, json};
 
@@ -232,12 +232,12 @@ fn checked(check: Json) -> Json {
     with(full(), "/health_check", check)
 }
 
-pub(super) fn rendered(config: &Json) -> mesh::Desired {
+pub(super) fn rendered(config: &Json) -> mesh::desired::Desired {
     let raw = raw(config);
     let mut problems = Diagnostics::none();
     let input = <WorkloadInput as Shape>::read(&raw, &Path::root(), &mut problems).unwrap();
     assert!(problems.is_empty(), "{problems:?}");
-    mesh::render(&convert::workload(&input).unwrap(), &facts()).unwrap()
+    mesh::render::render(&convert::workload(&input).unwrap(), &facts()).unwrap()
 }
 
 pub(super) fn raw(json: &Json) -> Raw {

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use mesh::Id;
+use mesh::names::Id;
 use plugin::{Diagnostic, Diagnostics, Value};
 use vm::program::offload::Origin;
 use vm::program::{Offload, Token};

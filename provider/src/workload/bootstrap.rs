@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use cluster::Cluster;
 use jiff::Timestamp;
-use mesh::Bundle;
+use mesh::desired::Bundle;
 use plugin::{Diagnostic, Diagnostics};
 use secrecy::SecretString;
 use tokio::time::Instant;

@@ -1,7 +1,8 @@
 //! Taking the proxy off a VM: its traffic first, then the proxy itself, as far as the VM can be reached.
 
 use cluster::{Cluster, Force};
-use mesh::{Address, Manifest, Owner};
+use mesh::desired::{Manifest, Owner};
+use mesh::names::Address;
 use plugin::{Diagnostic, Diagnostics, Done};
 use serde_json::Value;
 use tokio::time::Instant;
@@ -57,7 +58,11 @@ impl Cleaning<'_> {
             return Ok(());
         };
         let id = &self.owner.id;
-        write(cluster, &mesh::withdrawn(&mesh::as_it_is(id, entry))).await?;
+        write(
+            cluster,
+            &mesh::objects::withdrawn(&mesh::objects::as_it_is(id, entry)),
+        )
+        .await?;
         health::forget(cluster, id, entry).await
     }
 
@@ -67,7 +72,7 @@ impl Cleaning<'_> {
             return;
         };
         let id = &self.owner.id;
-        if let Err(error) = write(cluster, &mesh::as_it_is(id, entry)).await {
+        if let Err(error) = write(cluster, &mesh::objects::as_it_is(id, entry)).await {
             told.push(error);
         }
         if let Err(error) = health::recall(cluster, id, entry).await {

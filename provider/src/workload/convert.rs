@@ -4,10 +4,10 @@
 
 use std::collections::BTreeMap;
 
+use mesh::health::{HealthCheck, Probe};
 use mesh::names::{Id, Name, PortName};
-use mesh::{
-    EgressListener, HealthCheck, Install, Interception, Probe, Proxy, Runtime, Service,
-    ServicePort, Sidecar, Workload,
+use mesh::workload::{
+    EgressListener, Install, Interception, Proxy, Runtime, Service, ServicePort, Sidecar, Workload,
 };
 use plugin::{Text, Value};
 
@@ -61,7 +61,7 @@ pub(crate) fn id(input: &WorkloadInput) -> Option<Id> {
 /// Returns the ports of an entry.
 pub(crate) fn ports(
     input: &Value<BTreeMap<Text<PortName>, PortNumber>>,
-) -> BTreeMap<PortName, mesh::Port> {
+) -> BTreeMap<PortName, mesh::names::Port> {
     let ports = input.known().into_iter().flatten();
     ports.map(|(name, port)| (name.0.clone(), port.0)).collect()
 }
@@ -197,7 +197,7 @@ pub(crate) fn text<T: Clone>(value: &Value<Text<T>>) -> Option<T> {
     value.known().map(|text| text.0.clone())
 }
 
-fn port(value: Value<PortNumber>) -> Option<mesh::Port> {
+fn port(value: Value<PortNumber>) -> Option<mesh::names::Port> {
     value.known().map(|port| port.0)
 }
 

@@ -3,7 +3,7 @@
 //! The state is written ahead of the work: whatever cuts it off, an unfinished bootstrap is a line
 //! of drift.
 
-use mesh::Drift;
+use mesh::change::Drift;
 use plugin::{Diagnostic, Diagnostics, Done};
 use tokio::time::Instant;
 use vm::Wait;
@@ -28,10 +28,12 @@ pub(super) async fn create(
     // What stands against the workload is told before a machine that is still booting is waited for.
     let mut prepared = Prepared::new(context, next, deadline).await?;
     let entry = prepared.observed.entry.as_ref();
-    if entry.is_some_and(|entry| !mesh::is_unfinished(&prepared.desired.entry, entry)) {
+    if entry.is_some_and(|entry| !mesh::objects::is_unfinished(&prepared.desired.entry, entry)) {
         return Err(exists(&prepared).into());
     }
-    let before = entry.map(mesh::Connection::from_entry).unwrap_or_default();
+    let before = entry
+        .map(mesh::observed::Connection::from_entry)
+        .unwrap_or_default();
     let vm = connect(context, next, Wait::Until(deadline.into_std())).await?;
     let Some((way, session)) = vm else {
         *reached = Some(begun(&prepared, &Drift::default()));

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use mesh::{Kind, ObservedObjects, Owner};
+use mesh::desired::{Kind, Owner};
+use mesh::observed::ObservedObjects;
 use plugin::{Diagnostic, Diagnostics, Done};
 use tokio::time::Instant;
 use vm::Wait;
@@ -32,13 +33,13 @@ pub(super) async fn delete(
     let cluster = context.cluster().await?;
     let workload = convert::workload(prior)
         .ok_or_else(|| Diagnostic::error("The state is incomplete", "It names no workload."))?;
-    let names = mesh::object_ids(&workload);
+    let names = mesh::objects::object_ids(&workload);
     let observed = cluster
         .observe(&workload.id, &names)
         .await
         .map_err(|error| diagnose::cluster(&error))?;
     let mark = workload.mark();
-    let ids = mesh::object_ids(&workload)
+    let ids = mesh::objects::object_ids(&workload)
         .into_iter()
         .chain(observed.marked(&workload.id.namespace, &mark));
     let (doomed, foreign) = writer::doomed(&mark, ids, &observed, is_imported(&observed));

@@ -1,8 +1,12 @@
 //! What a Read makes of what it saw where not everything can be compared: pure.
 
+use mesh::cause::Cause;
+use mesh::change::{Drift, Problem};
 use mesh::drift::{Finding, What};
 use mesh::names::Id;
-use mesh::{Cause, Drift, ObservedObjects, ObservedVm, Problem, Workload, plain, source};
+use mesh::observed::{ObservedObjects, ObservedVm};
+use mesh::workload::Workload;
+use mesh::{plain, source};
 use plugin::{Object as _, Value, rule_at};
 
 use super::input::WorkloadInput;
@@ -141,7 +145,7 @@ pub(crate) fn note_stranger(found: &mut Vec<Finding>, output: &WorkloadOutput, s
 
 /// Returns a finding for each object that the workload asks for and the cluster does not have.
 fn missing(workload: &Workload, observed: &ObservedObjects) -> impl Iterator<Item = Finding> {
-    mesh::object_ids(workload)
+    mesh::objects::object_ids(workload)
         .into_iter()
         .filter(|(kind, id)| observed.get(*kind, &id.name).is_none())
         .map(|(kind, id)| Finding::new(None, None, &format!("{kind} {id}"), What::Missing))

@@ -1,7 +1,7 @@
 //! The health check of a workload: traffic follows what the proxy's probes find.
 
 use cluster::Cluster;
-use mesh::Id;
+use mesh::names::Id;
 use mesh::observed::{conditions, without_health};
 use plugin::Diagnostic;
 use serde_json::Value;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use mesh::names::{Id, Name, Port, PortName};
-use mesh::{EgressListener, Interception, Service, ServicePort, Sidecar, Workload};
+use mesh::workload::{EgressListener, Interception, Service, ServicePort, Sidecar, Workload};
 use plugin::{Diagnostic, Diagnostics, ImportId, Paths, Text, Value};
 
 use super::input::{
@@ -27,7 +27,7 @@ pub(super) async fn import(
     if observed.entry.is_none() {
         return Err(missing(&id).into());
     }
-    let imported = mesh::workload_from_objects(&observed)
+    let imported = mesh::import::workload_from_objects(&observed)
         .map_err(|p| diagnose::problems(p, &Paths::default()))?;
     for note in &imported.notes {
         tracing::warn!(%id, "{note}");

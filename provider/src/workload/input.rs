@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use mesh::cause::Cause;
+use mesh::health::Scheme;
+use mesh::names::ImageName;
 use mesh::names::{
     Address, Cidr, EgressHost, EnvName, ExportTo, Host, Id, IstioVersion, LabelKey, LabelValue,
     Listen, Locality, Name, Namespace, Network, PortName, Protocol, Sha256,
 };
-use mesh::{
-    Capture, Cause, ImageName, Interception, OutboundTraffic, ProxyConfig, PullPolicy, Runtime,
-    Scheme,
-};
+use mesh::proxy_config::ProxyConfig;
+use mesh::workload::{Capture, Interception, OutboundTraffic, PullPolicy, Runtime};
 use plugin::{GoDuration, Text, Timeouts, object};
 use vm::HostKey;
 

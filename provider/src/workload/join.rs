@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use cluster::ClusterError;
 use jiff::Timestamp;
+use mesh::change::Drift;
 use mesh::drift::Finding;
-use mesh::{Connection, Drift, HealthCheck};
+use mesh::health::HealthCheck;
+use mesh::observed::Connection;
 use plugin::{Diagnostic, Diagnostics, Done, Value};
 use secrecy::SecretString;
 use tokio::time::Instant;

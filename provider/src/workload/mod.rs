@@ -31,7 +31,7 @@ mod read;
 mod stage;
 mod update;
 
-use mesh::Effect;
+use mesh::change::Effect;
 use plugin::{Diagnostics, Done, Import, ImportId, Paths, Planned, Resource, Rule, Stage};
 use tokio::time::Instant;
 
@@ -62,7 +62,7 @@ impl Resource for VmWorkload {
 
     fn check(input: &WorkloadInput, unknown: &Paths) -> Diagnostics {
         let mut told = convert::workload(input)
-            .map(|workload| diagnose::problems(mesh::validate(&workload), unknown))
+            .map(|workload| diagnose::problems(mesh::validate::validate(&workload), unknown))
             .unwrap_or_default();
         told.append(input.ssh.known().map(ssh::unverified).unwrap_or_default());
         told.append(archive::check(input));

@@ -1,7 +1,7 @@
 //! What the provider found out. The rule of each attribute says from which effect on it may change, and
 //! [`made_of`] what it follows from: a plan knows it while nothing of that is touched.
 
-use mesh::Source;
+use mesh::source::Source;
 use plugin::object;
 
 use crate::rule::{BOOTSTRAP, REPLACE};

@@ -1,7 +1,7 @@
 //! The plan: pure. It works with no cluster, no VM and an address that is not known yet.
 
+use mesh::change::{Change, Drift, Edit, Effect};
 use mesh::drift::Finding;
-use mesh::{Change, Drift, Edit, Effect};
 use plugin::{Changed, Diagnostic, Diagnostics, Planned, Value, all_unknown};
 
 use super::convert;
@@ -37,7 +37,7 @@ pub(crate) fn change(
     let held_back = !next.ssh.is_null() || !next.bundle.is_null();
     let on = next.rebootstrap_on.known().filter(|_| held_back);
     let on = on.map(|causes| causes.iter().map(|cause| cause.0).collect());
-    let change = mesh::decide(&edits, &drift(output), on.as_ref());
+    let change = mesh::change::decide(&edits, &drift(output), on.as_ref());
     if held_back && next.rebootstrap_on == Value::Unknown {
         return Change {
             reasons: None,
@@ -150,7 +150,7 @@ pub(super) fn outcome(
     }
     let mut planned = if change.effect >= Effect::Rebootstrap {
         let edits: Vec<String> = edits.iter().map(|edit| edit.at.to_string()).collect();
-        let touched = mesh::touched(edits.iter().map(String::as_str), &drift(output).vm);
+        let touched = mesh::source::touched(edits.iter().map(String::as_str), &drift(output).vm);
         planned::before_bootstrap(output, next, &touched)
     } else {
         output.clone()

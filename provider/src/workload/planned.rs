@@ -3,9 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use mesh::Source;
 use mesh::drift::Finding;
 use mesh::names::SpiffeId;
+use mesh::source::Source;
 use plugin::{Diagnostic, Raw, Value, filled, unknown_where};
 
 use super::convert;

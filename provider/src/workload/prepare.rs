@@ -2,7 +2,11 @@
 //! the writing of it.
 
 use cluster::Cluster;
-use mesh::{Desired, Facts, Id, Kind, Manifest, ObservedObjects, Workload};
+use mesh::desired::{Desired, Kind, Manifest};
+use mesh::facts::Facts;
+use mesh::names::Id;
+use mesh::observed::ObservedObjects;
+use mesh::workload::Workload;
 use plugin::{Diagnostic, Diagnostics, Paths};
 use serde_json::Value;
 use tokio::time::Instant;
@@ -40,7 +44,7 @@ impl<'a> Prepared<'a> {
     ) -> Result<Self, Diagnostics> {
         let cluster = context.cluster().await?;
         let workload = convert::workload(input).ok_or_else(incomplete)?;
-        let names = mesh::object_ids(&workload);
+        let names = mesh::objects::object_ids(&workload);
         let namespace = &workload.id.namespace;
         // First: a cluster that does not know Istio says so, whatever else it lacks.
         let near = cluster.others(namespace).await;
@@ -55,18 +59,18 @@ impl<'a> Prepared<'a> {
         writer::refuse_dying(names, &observed)?;
         let unseen = elsewhere.is_none();
         let others = [near, elsewhere.unwrap_or_default()].concat();
-        let mut problems = mesh::conflicts(&workload, &facts, &others);
-        problems.extend(mesh::fleet_conflicts(&workload, &fleet));
-        problems.extend(mesh::taken_services(&workload, &observed));
-        let mut desired = match mesh::render(&workload, &facts) {
+        let mut problems = mesh::conflicts::conflicts(&workload, &facts, &others);
+        problems.extend(mesh::conflicts::fleet_conflicts(&workload, &fleet));
+        problems.extend(mesh::conflicts::taken_services(&workload, &observed));
+        let mut desired = match mesh::render::render(&workload, &facts) {
             Ok(desired) if problems.is_empty() => desired,
             rendered => {
                 problems.extend(rendered.err().unwrap_or_default());
                 return Err(diagnose::problems(problems, &Paths::default()));
             }
         };
-        desired.bundle.taken = mesh::taken_addresses(&workload, &others);
-        let shared = mesh::replaced(&workload, &others);
+        desired.bundle.taken = mesh::conflicts::taken_addresses(&workload, &others);
+        let shared = mesh::conflicts::replaced(&workload, &others);
         let warnings = warnings(&workload, &shared, unseen);
         let replaced = entries(cluster, &shared).await?;
         let mark = workload.mark();
@@ -128,7 +132,7 @@ impl Prepared<'_> {
     /// does the entry of a workload take any whose VM this one takes over.
     pub(super) async fn withdraw(&mut self) -> Result<(), Diagnostic> {
         for (id, entry) in &self.replaced {
-            let withdrawn = mesh::withdrawn(&mesh::as_it_is(id, entry));
+            let withdrawn = mesh::objects::withdrawn(&mesh::objects::as_it_is(id, entry));
             self.write(&[withdrawn]).await?;
             health::forget(self.cluster, id, entry).await?;
         }
@@ -150,13 +154,13 @@ impl Prepared<'_> {
     /// Whether the entry took no traffic already.
     pub(super) fn was_withdrawn(&self) -> bool {
         let entry = self.observed.entry.as_ref();
-        entry.is_some_and(mesh::is_withdrawn)
+        entry.is_some_and(mesh::objects::is_withdrawn)
     }
 
     /// Lets the workload have its traffic back whose VM was not taken over after all.
     pub(super) async fn readmit(&self, told: &mut Diagnostics) {
         for (id, entry) in &self.replaced {
-            if let Err(error) = self.write(&[mesh::as_it_is(id, entry)]).await {
+            if let Err(error) = self.write(&[mesh::objects::as_it_is(id, entry)]).await {
                 told.push(error);
             }
         }
@@ -194,8 +198,8 @@ impl Prepared<'_> {
         let Some(prior) = convert::workload(prior) else {
             return;
         };
-        let declared = mesh::declared(&prior);
-        let ids = mesh::object_ids(&prior);
+        let declared = mesh::objects::declared(&prior);
+        let ids = mesh::objects::object_ids(&prior);
         self.writer.note_imported(ids, &declared, &self.observed);
     }
 
@@ -203,7 +207,10 @@ impl Prepared<'_> {
     /// that this input does not ask for.
     pub(super) async fn prune(&self, prior: &WorkloadInput) -> Result<(), Diagnostic> {
         let prior = convert::workload(prior);
-        let before = prior.as_ref().map(mesh::object_ids).unwrap_or_default();
+        let before = prior
+            .as_ref()
+            .map(mesh::objects::object_ids)
+            .unwrap_or_default();
         let mark = self.workload.mark();
         let marked = self.observed.marked(&self.workload.id.namespace, &mark);
         let before = before.into_iter().chain(marked);
@@ -212,7 +219,7 @@ impl Prepared<'_> {
 
     /// Renders another input of the same workload with the same facts.
     pub(super) fn rendered(&self, input: &WorkloadInput) -> Option<Desired> {
-        mesh::render(&convert::workload(input)?, &self.facts).ok()
+        mesh::render::render(&convert::workload(input)?, &self.facts).ok()
     }
 }
 

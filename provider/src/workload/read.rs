@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use mesh::change::{Drift, Problem};
 use mesh::drift::Expectations;
-use mesh::{Drift, ObservedObjects, ObservedVm, Problem, Workload};
+use mesh::observed::{ObservedObjects, ObservedVm};
+use mesh::workload::Workload;
 use plugin::{Diagnostic, Diagnostics, Done, Value};
 use tokio::time::{Instant, timeout_at};
 use vm::program::{self, Report};
@@ -55,7 +57,7 @@ pub(super) async fn read(
     let cluster = context.cluster().await?;
     let workload =
         convert::workload(input).ok_or_else(|| Diagnostic::error("The state is incomplete", ""))?;
-    let names = mesh::object_ids(&workload);
+    let names = mesh::objects::object_ids(&workload);
     let observed = cluster
         .observe(&workload.id, &names)
         .await
@@ -95,10 +97,10 @@ async fn refreshed(
         }
         Err(error) => return Err(diagnose::cluster(&error).into()),
     };
-    let mut stands_against = mesh::conflicts(&workload, &facts, &others);
-    stands_against.extend(mesh::fleet_conflicts(&workload, &fleet));
+    let mut stands_against = mesh::conflicts::conflicts(&workload, &facts, &others);
+    stands_against.extend(mesh::conflicts::fleet_conflicts(&workload, &fleet));
     let mut warnings = against(stands_against);
-    let desired = match mesh::render(&workload, &facts) {
+    let desired = match mesh::render::render(&workload, &facts) {
         Ok(desired) => desired,
         Err(problems) => {
             let output = undecided(before, &workload, &observed, &problems);
@@ -154,7 +156,7 @@ fn compare(
             .map_or(Duration::ZERO, |time| time.0.0),
     };
     let (id, observed) = (&prepared.workload.id, &prepared.observed);
-    let mut found = mesh::compare(
+    let mut found = mesh::drift::compare(
         &prepared.desired,
         observed,
         seen.filter(|_| findings::is_touched(before)),

@@ -1,7 +1,8 @@
 //! Update in place: the objects alone, or the objects and the VM together.
 
 use cluster::ClusterError;
-use mesh::{Change, Effect, Id};
+use mesh::change::{Change, Effect};
+use mesh::names::Id;
 use plugin::{Diagnostic, Diagnostics, Done};
 use tokio::time::Instant;
 use vm::Wait;
@@ -133,7 +134,7 @@ async fn rebootstrap(
         .observed
         .entry
         .as_ref()
-        .map(mesh::Connection::from_entry)
+        .map(mesh::observed::Connection::from_entry)
         .unwrap_or_default();
     *reached = Some(WorkloadOutput {
         drift: drift_output(&unfinished()),
@@ -213,7 +214,8 @@ async fn go_back(
     }
     let wanted = prepared.desired.objects();
     let added = wanted.iter().rev().filter(|added| {
-        let same = |object: &mesh::Manifest| (object.kind, &object.id) == (added.kind, &added.id);
+        let same =
+            |object: &mesh::desired::Manifest| (object.kind, &object.id) == (added.kind, &added.id);
         !before.is_empty()
             && !before.iter().any(same)
             && prepared.observed.get(added.kind, &added.id.name).is_none()

@@ -1,8 +1,8 @@
 //! Edits of a workload, right and wrong ones, of which cases are made.
 
-use mesh::{
-    Capture, EgressListener, Host, Interception, Listen, OutboundTraffic, Port, PortName, Service,
-    ServicePort, Sidecar, Workload,
+use mesh::names::{Host, Listen, Port, PortName};
+use mesh::workload::{
+    Capture, EgressListener, Interception, OutboundTraffic, Service, ServicePort, Sidecar, Workload,
 };
 
 /// Parses what is known to be right.

@@ -4,9 +4,10 @@ use std::fmt::Display;
 use std::str::FromStr;
 
 use acceptance_tests::{Done, Result, Scenario};
-use mesh::{
-    Address, Cidr, EgressHost, ExportTo, Host, Kind, LabelKey, LabelValue, Listen, Manifest, Name,
-    PortName, Protocol,
+use mesh::desired::{Kind, Manifest};
+use mesh::names::{
+    Address, Cidr, EgressHost, ExportTo, Host, LabelKey, LabelValue, Listen, Name, PortName,
+    Protocol,
 };
 use serde_json::{Value, json};
 

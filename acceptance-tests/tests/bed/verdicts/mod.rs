@@ -11,7 +11,9 @@ mod server;
 use std::collections::BTreeMap;
 
 use acceptance_tests::{Done, Failure, Result, Scenario};
-use mesh::{Manifest, ObservedObjects, Workload};
+use mesh::desired::Manifest;
+use mesh::observed::ObservedObjects;
+use mesh::workload::Workload;
 use serde_json::json;
 
 use edits::{Edit, Numbers};
@@ -125,10 +127,10 @@ fn the_api_server_and_istiod_refuse_what_the_provider_refuses_and_nothing_else()
 fn verdicts(server: &Server, cases: &[Vec<Edit>]) -> Result<(Vec<Vec<&'static str>>, Vec<bool>)> {
     let workloads: Vec<Workload> = cases.iter().map(|case| server.workload(case)).collect();
     let ours = workloads.iter().map(|workload| {
-        let problems = mesh::validate(workload);
+        let problems = mesh::validate::validate(workload);
         problems.iter().map(|problem| problem.rule).collect()
     });
-    let objects: Vec<Vec<Manifest>> = workloads.iter().map(mesh::declared).collect();
+    let objects: Vec<Vec<Manifest>> = workloads.iter().map(mesh::objects::declared).collect();
     Ok((ours.collect(), server.accepts(&objects)?))
 }
 
@@ -163,11 +165,11 @@ fn minimised(server: &Server, case: &[Edit]) -> Result<String> {
         }
     }
     let workload = server.workload(&case);
-    let rules: Vec<_> = mesh::validate(&workload)
+    let rules: Vec<_> = mesh::validate::validate(&workload)
         .iter()
         .map(|problem| problem.rule)
         .collect();
-    let objects = mesh::declared(&workload);
+    let objects = mesh::objects::declared(&workload);
     let names: Vec<_> = case.iter().map(|edit| edit.name).collect();
     Ok(format!(
         "{names:?}: ours {rules:?}; the server {}\n{}",
@@ -190,7 +192,7 @@ fn base(namespace: &str) -> Result<Workload> {
         entry: Some(entry),
         ..ObservedObjects::default()
     };
-    let imported = mesh::workload_from_objects(&objects);
+    let imported = mesh::import::workload_from_objects(&objects);
     Ok(imported
         .map_err(|why| Failure::new(format!("{why:?}")))?
         .workload)

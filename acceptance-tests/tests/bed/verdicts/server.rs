@@ -5,7 +5,8 @@ use std::thread;
 
 use acceptance_tests::{Result, Scenario};
 use bed::Kubectl;
-use mesh::{Manifest, Workload};
+use mesh::desired::Manifest;
+use mesh::workload::Workload;
 use serde_json::{Value, json};
 
 use super::edits::Edit;

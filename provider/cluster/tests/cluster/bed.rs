@@ -10,8 +10,9 @@ use cluster::{Cluster, IstioSettings, Settings};
 use http::{Request, Response};
 use kube::client::Body;
 use kube::config::{KubeConfigOptions, Kubeconfig};
+use mesh::desired::{Kind, Manifest};
 use mesh::mark::{MANAGED_BY_LABEL, MANAGER};
-use mesh::{Id, Kind, Manifest};
+use mesh::names::Id;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -82,7 +83,7 @@ pub(crate) async fn cluster_behind(
     )
 }
 
-/// Returns a manifest as `mesh::render` makes them: with our label.
+/// Returns a manifest as `mesh::render::render` makes them: with our label.
 pub(crate) fn manifest(kind: Kind, id: &Id, spec: &Value) -> Manifest {
     let body = json!({ "metadata": { "labels": { MANAGED_BY_LABEL: MANAGER } }, "spec": spec });
     Manifest {

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use cluster::{Cluster, ClusterError, Force, Settings};
 use http::Response;
 use kube::client::Body;
-use mesh::{Connection, Id};
+use mesh::names::Id;
+use mesh::observed::Connection;
 use secrecy::SecretString;
 use serde_json::json;
 use tokio::time::{Duration, Instant};
@@ -132,7 +133,7 @@ async fn a_hundred_workloads_share_one_list_per_kind() {
         None
     })
     .await;
-    let set: Vec<_> = ids.iter().flat_map(|id| [entry(id), crate::bed::manifest(mesh::Kind::Sidecar, id, &json!({ "workloadSelector": { "labels": { "vm": id.name.as_str() } }, "egress": [{ "hosts": ["./*"] }] }))]).collect();
+    let set: Vec<_> = ids.iter().flat_map(|id| [entry(id), crate::bed::manifest(mesh::desired::Kind::Sidecar, id, &json!({ "workloadSelector": { "labels": { "vm": id.name.as_str() } }, "egress": [{ "hosts": ["./*"] }] }))]).collect();
     cluster.apply(&set, Force::Never).await.unwrap();
     requests.store(0, Ordering::SeqCst);
     let all = futures::future::join_all(ids.iter().map(|id| cluster.observe(id, &[]))).await;

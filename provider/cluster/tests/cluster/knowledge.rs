@@ -6,7 +6,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use cluster::{Cluster, ClusterError, Force, IstioSettings, Settings};
 use jiff::Timestamp;
-use mesh::{Connection, Facts, Id, Network, SpiffeId};
+use mesh::facts::Facts;
+use mesh::names::{Id, Network, SpiffeId};
+use mesh::observed::Connection;
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -348,8 +350,9 @@ async fn a_new_connection_ends_the_wait_and_nothing_before_it() {
     let (cluster, id) = (cluster().await, workload());
     cluster.apply(&[entry(&id)], Force::Never).await.unwrap();
     report(&id, Some("2026-01-01T00:00:00Z"), None);
-    let before =
-        mesh::Connection::from_entry(&cluster.observe(&id, &[]).await.unwrap().entry.unwrap());
+    let before = mesh::observed::Connection::from_entry(
+        &cluster.observe(&id, &[]).await.unwrap().entry.unwrap(),
+    );
     assert_eq!(before.connected_at.as_deref(), Some("2026-01-01T00:00:00Z"));
 
     let reporter = tokio::task::spawn_blocking({

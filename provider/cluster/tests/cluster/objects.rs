@@ -3,7 +3,8 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use cluster::{Cluster, ClusterError, Doomed, Force};
-use mesh::{Id, Kind, Manifest};
+use mesh::desired::{Kind, Manifest};
+use mesh::names::Id;
 use serde_json::{Value, json};
 use tokio::sync::watch::Receiver;
 use tokio::time::Instant;
@@ -270,7 +271,7 @@ async fn only_what_is_ours_is_deleted() {
         [Doomed {
             kind: Kind::WorkloadEntry,
             id: id.clone(),
-            mark: mesh::Mark::Workload(id.name.clone()),
+            mark: mesh::mark::Mark::Workload(id.name.clone()),
             uid,
         }]
     };
@@ -322,7 +323,7 @@ fn doomed_of(kind: Kind, id: &Id) -> [Doomed; 1] {
     [Doomed {
         kind,
         id: id.clone(),
-        mark: mesh::Mark::Workload(id.name.clone()),
+        mark: mesh::mark::Mark::Workload(id.name.clone()),
         uid: None,
     }]
 }

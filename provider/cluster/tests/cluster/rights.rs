@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use cluster::{Cluster, ClusterError, Doomed, Force, IstioSettings, Settings};
-use mesh::{Connection, Id, Kind};
+use mesh::desired::Kind;
+use mesh::names::Id;
+use mesh::observed::Connection;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use tokio::time::Instant;
@@ -99,7 +101,7 @@ async fn everything(id: Id, istio: Id) {
         cluster.apply(&set, Force::Never).await.unwrap();
     }
     cluster
-        .observe(&id, &[(mesh::Kind::ServiceEntry, id.clone())])
+        .observe(&id, &[(mesh::desired::Kind::ServiceEntry, id.clone())])
         .await
         .unwrap();
     cluster
@@ -146,7 +148,7 @@ async fn everything(id: Id, istio: Id) {
     let doomed = set.map(|manifest| Doomed {
         kind: manifest.kind,
         id: manifest.id,
-        mark: mesh::Mark::Workload(id.name.clone()),
+        mark: mesh::mark::Mark::Workload(id.name.clone()),
         uid: None,
     });
     cluster.delete(&doomed, later()).await.unwrap();
@@ -157,7 +159,7 @@ async fn fleet(cluster: &Cluster, id: &Id) {
         name: "fleet".parse().unwrap(),
         ..id.clone()
     };
-    let mark = mesh::Mark::Fleet(id.name.clone());
+    let mark = mesh::mark::Mark::Fleet(id.name.clone());
     let spec = json!({ "template": { "serviceAccount": "ratings" } });
     let mut group = crate::bed::manifest(Kind::WorkloadGroup, &id, &spec);
     group.body["metadata"]["labels"][mark.label()] = json!("fleet");

@@ -2,7 +2,10 @@
 
 use bed::ApiServer;
 use cluster::{ClusterError, Doomed, Force, Settings};
-use mesh::{Connection, Id, Kind, Mark};
+use mesh::desired::Kind;
+use mesh::mark::Mark;
+use mesh::names::Id;
+use mesh::observed::Connection;
 use serde_json::json;
 use tokio::time::{Duration, Instant};
 

@@ -9,7 +9,8 @@ use std::process::Command;
 use std::time::Duration;
 
 use cluster::{Cluster, Exec, Settings};
-use mesh::{Connection, Id};
+use mesh::names::Id;
+use mesh::observed::Connection;
 use tokio::time::Instant;
 
 use hostile::{Answer, serve};

@@ -11,7 +11,7 @@ use crate::names::{Address, Id, LabelValue};
 use crate::objects::fleet_objects;
 use crate::workload::Workload;
 
-/// Returns every broken rule of a fleet, as [`validate`](crate::validate()) does of a workload.
+/// Returns every broken rule of a fleet, as [`validate`](crate::validate::validate()) does of a workload.
 pub fn validate_fleet(fleet: &Fleet) -> Vec<Problem> {
     let mut problems = Vec::new();
     let name = fleet.id.name.as_str();

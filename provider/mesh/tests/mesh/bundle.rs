@@ -1,7 +1,10 @@
 use std::fmt::Write as _;
 
 use expect_test::{Expect, expect};
-use mesh::{Facts, HealthCheck, Interception, Probe, Scheme, Workload, render};
+use mesh::facts::Facts;
+use mesh::health::{HealthCheck, Probe, Scheme};
+use mesh::render::render;
+use mesh::workload::{Interception, Workload};
 use serde_json::json;
 
 use crate::sample::{facts, p, workload};
@@ -505,7 +508,7 @@ fn a_setting_that_has_an_attribute_of_its_own_is_refused() {
         ("- a", "YAML"),
         ("a: b: c", "YAML"),
     ] {
-        let refused = text.parse::<mesh::ProxyConfig>().unwrap_err();
+        let refused = text.parse::<mesh::proxy_config::ProxyConfig>().unwrap_err();
         assert!(refused.rule.contains(hint), "{text}: {refused}");
     }
 }
@@ -576,13 +579,16 @@ fn a_control_plane_that_the_mesh_names_is_kept_unless_it_is_the_clusters_own() {
     for (address, expected) in cases {
         for key in ["discoveryAddress", "discovery_address"] {
             let config = json!({ "defaultConfig": { key: address } });
-            let found = mesh::discovery_address(&config, "istio-system");
+            let found = mesh::facts::discovery_address(&config, "istio-system");
             let found = found.map(|(name, port)| (name.to_string(), port));
             let expected = expected.map(|(name, port)| (name.to_owned(), port));
             assert_eq!(found, expected, "{address}");
         }
     }
-    assert_eq!(mesh::discovery_address(&json!({}), "istio-system"), None);
+    assert_eq!(
+        mesh::facts::discovery_address(&json!({}), "istio-system"),
+        None
+    );
 }
 
 #[test]
@@ -617,14 +623,17 @@ fn a_package_comes_from_the_release_of_the_version_asked_for_or_of_the_control_p
     assert_eq!(release(asks, None), asked);
     assert_eq!(release(asks, Some("1.31.0")), asked);
     let named = |w: &mut Workload| {
-        w.proxy.install = Some(mesh::Install {
+        w.proxy.install = Some(mesh::workload::Install {
             url: "https://packages.example.com/istio.deb".to_owned(),
             sha256: p(&"a".repeat(64)),
         });
     };
     assert_eq!(release(named, Some("1.31.0")), None);
     let contained = |w: &mut Workload| {
-        (w.proxy.runtime, w.proxy.image) = (mesh::Runtime::Docker, Some(p("istio/proxyv2:1.31.0")));
+        (w.proxy.runtime, w.proxy.image) = (
+            mesh::workload::Runtime::Docker,
+            Some(p("istio/proxyv2:1.31.0")),
+        );
     };
     assert_eq!(release(contained, Some("1.31.0")), None);
 }

@@ -1,7 +1,8 @@
 use std::collections::BTreeSet;
 
 use expect_test::{Expect, expect};
-use mesh::{Cause, Drift, Edit, Effect, decide};
+use mesh::cause::Cause;
+use mesh::change::{Drift, Edit, Effect, decide};
 
 fn edit(at: &str, effect: Effect, text: Option<&str>) -> Edit {
     Edit {
@@ -206,6 +207,6 @@ fn drift_of_either_side_is_drift() {
         (line(), vec![], false),
         (vec![], line(), false),
     ] {
-        assert_eq!(mesh::Drift { objects, vm }.is_empty(), is_empty);
+        assert_eq!(mesh::change::Drift { objects, vm }.is_empty(), is_empty);
     }
 }

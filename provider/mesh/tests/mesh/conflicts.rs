@@ -1,8 +1,8 @@
 use expect_test::{Expect, expect};
-use mesh::{
-    Facts, Interception, ObservedObjects, Other, Pem, conflicts, fleet_conflicts, replaced,
-    taken_addresses, taken_services,
-};
+use mesh::conflicts::{conflicts, fleet_conflicts, replaced, taken_addresses, taken_services};
+use mesh::facts::{Facts, Other, Pem};
+use mesh::observed::ObservedObjects;
+use mesh::workload::Interception;
 use serde_json::json;
 
 use crate::sample::{facts, p, workload};
@@ -173,7 +173,7 @@ fn an_entry_as_it_is_loses_only_what_istiod_wrote() {
         "spec": { "address": "203.0.113.7", "weight": 3 },
         "status": {},
     });
-    let written = mesh::as_it_is(&p("bookinfo/a"), &entry).body;
+    let written = mesh::objects::as_it_is(&p("bookinfo/a"), &entry).body;
     let expected = serde_json::json!({
         "metadata": { "labels": { "a": "b" }, "annotations": { "proxy.istio.io/health-checks-enabled": "false" } },
         "spec": { "address": "203.0.113.7", "weight": 3 },
@@ -200,7 +200,7 @@ fn an_entry_that_we_applied_is_written_as_far_as_it_is_ours() {
         },
         "spec": { "address": "203.0.113.7", "weight": 3, "network": "n", "labels": { "app": "ratings", "theirs": "yes" } },
     });
-    let written = mesh::as_it_is(&p("bookinfo/a"), &entry).body;
+    let written = mesh::objects::as_it_is(&p("bookinfo/a"), &entry).body;
     let expected = json!({
         "metadata": { "labels": { "a": "b" }, "annotations": { "proxy.istio.io/health-checks-enabled": "false" } },
         "spec": { "address": "203.0.113.7", "labels": { "app": "ratings" } },

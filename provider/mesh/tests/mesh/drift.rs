@@ -3,11 +3,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use expect_test::{Expect, expect};
+use mesh::change::Drift;
+use mesh::desired::{Desired, Kind, Watch};
+use mesh::drift::compare;
 use mesh::drift::{Expectations, Finding};
-use mesh::{
-    Desired, Drift, Facts, Install, Interception, Kind, ObservedObjects, ObservedVm, Runtime, Seen,
-    SeenRuntime, UnitState, Watch, Workload, compare, render,
-};
+use mesh::facts::Facts;
+use mesh::observed::{ObservedObjects, ObservedVm, Seen, SeenRuntime, UnitState};
+use mesh::render::render;
+use mesh::workload::{Install, Interception, Runtime, Workload};
 use serde_json::{Value, json};
 
 use crate::sample::{facts, p, workload};
@@ -654,7 +657,7 @@ fn a_certificate_that_was_not_renewed_in_time_is_told_before_it_ends() {
 #[test]
 fn a_host_that_is_another_one_may_be_held_back_like_a_machine_that_is() {
     let line = mesh::drift::another_host();
-    assert_eq!(line.cause, Some(mesh::Cause::Machine));
+    assert_eq!(line.cause, Some(mesh::cause::Cause::Machine));
 }
 
 #[test]
@@ -673,7 +676,7 @@ fn what_a_bootstrap_does_not_repair_is_no_drift() {
 
 #[test]
 fn the_mark_tells_whose_proxy_it_is() {
-    let owner = |uid: &str, id: &str| mesh::Owner {
+    let owner = |uid: &str, id: &str| mesh::desired::Owner {
         uid: uid.into(),
         id: p(id),
     };

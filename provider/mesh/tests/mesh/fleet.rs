@@ -1,11 +1,17 @@
 use std::collections::BTreeMap;
 
 use expect_test::{Expect, expect};
+use mesh::conflicts::taken_objects;
+use mesh::desired::Kind;
 use mesh::drift::of_objects;
-use mesh::{
-    Fleet, Group, HealthCheck, Kind, ObservedObjects, Probe, Sidecar, Workload, fleet_from_objects,
-    fleet_objects, render, taken_objects, validate, validate_fleet,
-};
+use mesh::fleet::{Fleet, Group};
+use mesh::health::{HealthCheck, Probe};
+use mesh::import::fleet_from_objects;
+use mesh::objects::fleet_objects;
+use mesh::observed::ObservedObjects;
+use mesh::render::render;
+use mesh::validate::{validate, validate_fleet};
+use mesh::workload::{Sidecar, Workload};
 use serde_json::{Value, json};
 
 use crate::drift::texts;
@@ -91,12 +97,12 @@ fn a_member_s_entry_and_proxy_carry_the_fleet_s_label() {
     assert_eq!(validate(&of_fleet), []);
     let (with, without) = (render(&of_fleet, &facts()), render(&alone, &facts()));
     let (with, without) = (with.unwrap(), without.unwrap());
-    let proxy = |of: &mesh::Desired| {
+    let proxy = |of: &mesh::desired::Desired| {
         let text = String::from_utf8(of.bundle.files[0].content.clone()).unwrap();
         text.contains(r#""mesh.vm/fleet":"ratings""#)
     };
     assert_eq!((proxy(&with), proxy(&without)), (true, false));
-    let labels = |of: &mesh::Desired| of.entry.body["spec"]["labels"].clone();
+    let labels = |of: &mesh::desired::Desired| of.entry.body["spec"]["labels"].clone();
     assert_eq!(labels(&with)["mesh.vm/fleet"], "ratings");
     assert_eq!(labels(&without)["mesh.vm/fleet"], Value::Null);
     assert_eq!(
@@ -106,7 +112,7 @@ fn a_member_s_entry_and_proxy_carry_the_fleet_s_label() {
     );
 }
 
-fn check(problems: &[mesh::Problem], expected: &Expect) {
+fn check(problems: &[mesh::change::Problem], expected: &Expect) {
     let lines = problems.iter();
     let lines = lines.map(|of| format!("{} {:?}\n", of.rule, of.concerns));
     expected.assert_eq(&lines.collect::<String>());
@@ -183,7 +189,7 @@ fn what_was_written_has_no_drift_and_is_imported_as_it_was_declared() {
 
 #[test]
 fn a_member_is_imported_with_its_fleet() {
-    let imported = mesh::workload_from_objects(&crate::import::objects(&member())).unwrap();
+    let imported = mesh::import::workload_from_objects(&crate::import::objects(&member())).unwrap();
     assert_eq!(
         imported.workload,
         Workload {

@@ -1,8 +1,9 @@
 use expect_test::expect;
-use mesh::{
-    Connection, EgressListener, Kind, ObservedObjects, Service, ServicePort, Workload, render,
-    workload_from_objects,
-};
+use mesh::desired::Kind;
+use mesh::import::workload_from_objects;
+use mesh::observed::{Connection, ObservedObjects};
+use mesh::render::render;
+use mesh::workload::{EgressListener, Service, ServicePort, Workload};
 use serde_json::json;
 
 use crate::sample::{facts, p, workload};
@@ -44,7 +45,10 @@ fn what_the_provider_wrote_comes_back_as_it_was_declared() {
     service.export_to = vec![p(".")];
     service.subject_alt_names = vec!["a".into()];
     let mut socket = ServicePort::new(p("1"), p("TCP"));
-    (socket.app_address, socket.capture) = (Some(p("unix:///run/a")), Some(mesh::Capture::None));
+    (socket.app_address, socket.capture) = (
+        Some(p("unix:///run/a")),
+        Some(mesh::workload::Capture::None),
+    );
     service.ports.insert(p("socket"), socket);
     let named = Service {
         object_name: Some(p("stars")),
@@ -58,12 +62,12 @@ fn what_the_provider_wrote_comes_back_as_it_was_declared() {
         port: Some(p("3306")),
         protocol: p("MYSQL"),
         hosts: vec![p("./db.corp")],
-        capture: Some(mesh::Capture::None),
+        capture: Some(mesh::workload::Capture::None),
     };
     let sidecar = all.sidecar.as_mut().unwrap();
     sidecar.name = Some(p("own"));
     sidecar.egress_listeners = [(p("mysql"), listener)].into();
-    sidecar.outbound_traffic = Some(mesh::OutboundTraffic::AllowAny);
+    sidecar.outbound_traffic = Some(mesh::workload::OutboundTraffic::AllowAny);
     let mut found = objects(&all);
     found.entry.as_mut().unwrap()["metadata"]["annotations"]["istio.io/connectedAt"] = json!("x");
     let imported = workload_from_objects(&found).unwrap();

@@ -1,7 +1,8 @@
 //! Lines of drift that state holds: those of former versions, with an arrow, mean what those of today do.
 
+use mesh::cause::Cause;
+use mesh::desired::{Kind, Manifest};
 use mesh::drift::{Finding, What, shows};
-use mesh::{Cause, Kind, Manifest};
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -44,7 +45,7 @@ fn a_line_of_a_former_version_means_what_one_of_today_does() {
             assert_eq!(about(&was), about(&is), "{former}");
         }
         assert_eq!(was.edit(), is.edit(), "{former}");
-        let touched = |of: Finding| mesh::touched([], &[of]);
+        let touched = |of: Finding| mesh::source::touched([], &[of]);
         assert_eq!(touched(was), touched(is), "{former}");
     }
 }

@@ -1,7 +1,7 @@
 use std::fmt::{Debug, Display};
 use std::str::FromStr;
 
-use mesh::{
+use mesh::names::{
     Address, Cidr, EnvName, Host, Id, LabelKey, LabelValue, Locality, Name, Namespace, Network,
     Port, PortName, Protocol, Sha256, SpiffeId,
 };
@@ -107,8 +107,8 @@ fn istio_names() {
         "grpc-web".parse::<Protocol>().unwrap().to_string(),
         "GRPC-WEB"
     );
-    check::<mesh::Runtime>(&["systemd"], &["", "Systemd"]);
-    check::<mesh::Interception>(&["redirect", "none"], &["", "Redirect"]);
+    check::<mesh::workload::Runtime>(&["systemd"], &["", "Systemd"]);
+    check::<mesh::workload::Interception>(&["redirect", "none"], &["", "Redirect"]);
     check::<EnvName>(&["A", "_a1"], &["", "1a", "a-b", "a b", "A=1"]);
     check::<Sha256>(
         &[&"0a".repeat(32)],

@@ -1,5 +1,5 @@
 use expect_test::{Expect, expect};
-use mesh::{Announced, Endpoint, Networks, Way};
+use mesh::network::{Announced, Endpoint, Networks, Way};
 use serde_json::{Value, json};
 
 /// A Service that announces a gateway, dialled at `address`.

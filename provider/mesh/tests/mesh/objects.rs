@@ -1,5 +1,7 @@
 use expect_test::{Expect, expect};
-use mesh::{Manifest, Workload, render};
+use mesh::desired::Manifest;
+use mesh::render::render;
+use mesh::workload::Workload;
 use serde_json::{Value, json};
 
 use crate::sample::{facts, p, port, service, workload};
@@ -94,14 +96,14 @@ fn everything_that_may_be_said_is_in_the_objects() {
     (http.target_port, http.app_port) = (Some(p("9081")), Some(p("9082")));
     ratings.ports.insert(
         p("grpc"),
-        mesh::ServicePort {
+        mesh::workload::ServicePort {
             protocol: p("grpc"),
             ..port(7000)
         },
     );
     all.services
         .insert(p("admin"), service("admin.vm.bookinfo", 8080));
-    all.sidecar = Some(mesh::Sidecar::default());
+    all.sidecar = Some(mesh::workload::Sidecar::default());
     check(
         &all,
         &expect![[r"
@@ -208,19 +210,19 @@ fn what_istio_lets_a_service_and_a_sidecar_say_is_in_the_objects() {
     ratings.subject_alt_names = vec!["spiffe://a/b".into()];
     let http = ratings.ports.get_mut(&p("http")).unwrap();
     http.app_address = Some(p("::1"));
-    (http.bind, http.capture) = (Some(p("10.99.1.11")), Some(mesh::Capture::None));
+    (http.bind, http.capture) = (Some(p("10.99.1.11")), Some(mesh::workload::Capture::None));
     let mut socket = service("admin", 8080);
     socket.hosts.clear();
     socket.ports.get_mut(&p("http")).unwrap().app_address = Some(p("unix:///run/admin.sock"));
     all.services.insert(p("admin"), socket);
-    let listener = |bind, port: Option<&str>| mesh::EgressListener {
+    let listener = |bind, port: Option<&str>| mesh::workload::EgressListener {
         bind: Some(p(bind)),
         port: port.map(p),
         protocol: p("MYSQL"),
         hosts: vec![p("./db.corp")],
-        capture: port.map(|_| mesh::Capture::None),
+        capture: port.map(|_| mesh::workload::Capture::None),
     };
-    all.sidecar = Some(mesh::Sidecar {
+    all.sidecar = Some(mesh::workload::Sidecar {
         name: Some(p("own")),
         egress_hosts: vec![],
         egress_listeners: [
@@ -228,7 +230,7 @@ fn what_istio_lets_a_service_and_a_sidecar_say_is_in_the_objects() {
             (p("local"), listener("unix:///run/db.sock", None)),
         ]
         .into(),
-        outbound_traffic: Some(mesh::OutboundTraffic::RegistryOnly),
+        outbound_traffic: Some(mesh::workload::OutboundTraffic::RegistryOnly),
     });
     let objects = render(&all, &facts()).unwrap().objects();
     assert_eq!(
@@ -236,7 +238,7 @@ fn what_istio_lets_a_service_and_a_sidecar_say_is_in_the_objects() {
             .iter()
             .map(|of| (of.kind, of.id.clone()))
             .collect::<Vec<_>>(),
-        mesh::object_ids(&all)
+        mesh::objects::object_ids(&all)
     );
     expect![[r#"
         ServiceEntry bookinfo/stars
@@ -347,16 +349,19 @@ fn a_withdrawn_entry_differs_only_in_annotations_that_take_its_traffic_away() {
 #[test]
 fn a_health_check_leaves_the_traffic_to_the_probe_and_is_no_unfinished_create() {
     let mut checked = workload();
-    checked.health_check = Some(mesh::HealthCheck {
-        methods: vec![mesh::Probe::Exec(vec!["/bin/true".into()])],
-        ..mesh::HealthCheck::default()
+    checked.health_check = Some(mesh::health::HealthCheck {
+        methods: vec![mesh::health::Probe::Exec(vec!["/bin/true".into()])],
+        ..mesh::health::HealthCheck::default()
     });
     let desired = render(&checked, &facts()).unwrap();
     let entry = &desired.entry;
     let annotations = &entry.body["metadata"]["annotations"];
     assert_eq!(annotations["proxy.istio.io/health-checks-enabled"], "true");
-    assert!(!mesh::is_unfinished(entry, &entry.body));
-    assert!(mesh::is_unfinished(entry, &desired.withdrawn()[0].body));
+    assert!(!mesh::objects::is_unfinished(entry, &entry.body));
+    assert!(mesh::objects::is_unfinished(
+        entry,
+        &desired.withdrawn()[0].body
+    ));
 }
 
 #[test]
@@ -371,7 +376,7 @@ fn only_a_healthy_entry_has_a_health_to_forget() {
     assert_eq!(without_health(&entry("True")), Some(vec![other]));
     assert_eq!(without_health(&entry("False")), None);
     assert_eq!(without_health(&json!({})), None);
-    let seen = mesh::Connection::from_entry(&entry("False"));
+    let seen = mesh::observed::Connection::from_entry(&entry("False"));
     assert_eq!(
         (seen.healthy, seen.unhealthy.as_deref()),
         (Some(false), Some("no route"))
@@ -386,10 +391,10 @@ fn only_an_entry_of_ours_without_traffic_is_left_by_a_killed_create() {
     let with = |change: fn(&mut Value)| {
         let mut seen = withdrawn.clone();
         change(&mut seen);
-        mesh::is_unfinished(entry, &seen)
+        mesh::objects::is_unfinished(entry, &seen)
     };
     assert!(with(|_| {}));
-    assert!(!mesh::is_unfinished(entry, &entry.body));
+    assert!(!mesh::objects::is_unfinished(entry, &entry.body));
     assert!(!with(|seen| seen["spec"]["address"] = json!("10.9.9.9")));
     assert!(!with(|seen| seen["metadata"]["labels"] = json!({})));
 }

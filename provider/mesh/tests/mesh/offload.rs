@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use mesh::{Facts, render, render_bundle, validate_bundle};
+use mesh::facts::Facts;
+use mesh::render::{render, render_bundle};
+use mesh::validate::validate_bundle;
 
 use crate::sample::{facts, workload};
 
@@ -14,7 +16,7 @@ fn a_bundle_without_an_address_differs_in_the_address_only() {
     assert_eq!(validate_bundle(&unknown), []);
     let found = render_bundle(&unknown, &facts()).unwrap();
     assert!(found.finds_address && !known.finds_address);
-    let lines = |bundle: &mesh::Bundle| -> BTreeSet<String> {
+    let lines = |bundle: &mesh::desired::Bundle| -> BTreeSet<String> {
         let files = bundle.files.iter();
         let texts = files.map(|file| String::from_utf8(file.content.clone()).unwrap());
         texts

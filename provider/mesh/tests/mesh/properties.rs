@@ -2,7 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use mesh::{Facts, Sidecar, Workload, compare, render, validate, workload_from_objects};
+use mesh::drift::compare;
+use mesh::facts::Facts;
+use mesh::import::workload_from_objects;
+use mesh::render::render;
+use mesh::validate::validate;
+use mesh::workload::{Sidecar, Workload};
 use proptest::prelude::*;
 use serde_json::json;
 
@@ -78,11 +83,11 @@ prop_compose! {
 proptest! {
     #[test]
     fn a_shell_reads_from_cluster_env_what_the_mesh_config_says(workload in any_workload(), facts in any_facts()) {
-        let Ok(mesh::Desired { bundle, .. }) = render(&workload, &facts) else { return Ok(()) };
+        let Ok(mesh::desired::Desired { bundle, .. }) = render(&workload, &facts) else { return Ok(()) };
         let read = shell(std::str::from_utf8(&bundle.files[0].content).unwrap());
         let config: serde_json::Value = serde_yaml_ng::from_slice(&bundle.files[1].content).unwrap();
         for (key, value) in config["defaultConfig"]["proxyMetadata"].as_object().unwrap() {
-            if key.parse::<mesh::EnvName>().is_ok() {
+            if key.parse::<mesh::names::EnvName>().is_ok() {
                 prop_assert_eq!(read.get(key).map(String::as_str), value.as_str());
             } else {
                 prop_assert!(!read.contains_key(key));
@@ -106,7 +111,7 @@ proptest! {
     #[test]
     fn the_digest_differs_if_and_only_if_a_watched_file_does(one in any_workload(), facts in any_facts(), other in any_workload()) {
         let (Ok(one), Ok(other)) = (render(&one, &facts), render(&other, &facts)) else { return Ok(()) };
-        let watched = |of: &mesh::Desired| (of.bundle.files[..2].to_vec(), of.bundle.hosts_line.clone());
+        let watched = |of: &mesh::desired::Desired| (of.bundle.files[..2].to_vec(), of.bundle.hosts_line.clone());
         prop_assert_eq!(one.bundle.digest() == other.bundle.digest(), watched(&one) == watched(&other));
     }
 

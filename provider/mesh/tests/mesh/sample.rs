@@ -2,9 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use mesh::{
-    ControlPlane, Facts, Interception, Pem, Proxy, Runtime, Service, ServicePort, Sidecar, Workload,
-};
+use mesh::facts::{ControlPlane, Facts, Pem};
+use mesh::workload::{Interception, Proxy, Runtime, Service, ServicePort, Sidecar, Workload};
 use serde_json::json;
 
 /// Parses what a test knows to be right.

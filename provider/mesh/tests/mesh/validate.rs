@@ -1,5 +1,7 @@
 use expect_test::{Expect, expect};
-use mesh::{Install, Interception, PullPolicy, Runtime, Sidecar, Workload, render, validate};
+use mesh::render::render;
+use mesh::validate::validate;
+use mesh::workload::{Install, Interception, PullPolicy, Runtime, Sidecar, Workload};
 
 use crate::sample::{facts, p, port, service, workload};
 
@@ -354,7 +356,7 @@ fn a_service_without_hosts_is_only_a_listener() {
 #[test]
 fn each_service_is_an_object_of_its_own() {
     let twice = |w: &mut Workload| {
-        let named = |name: Option<&str>, port| mesh::Service {
+        let named = |name: Option<&str>, port| mesh::workload::Service {
             object_name: name.map(p),
             ..service("a.b", port)
         };
@@ -421,7 +423,7 @@ fn a_port_is_used_once() {
         let ports = &mut w.services.get_mut(&p("ratings")).unwrap().ports;
         ports.insert(
             p("other"),
-            mesh::ServicePort {
+            mesh::workload::ServicePort {
                 target_port: Some(p("9081")),
                 ..port(9080)
             },
@@ -446,7 +448,7 @@ fn a_port_is_used_once() {
 
 #[test]
 fn ports_lead_where_they_say() {
-    let http = |change: fn(&mut mesh::ServicePort)| {
+    let http = |change: fn(&mut mesh::workload::ServicePort)| {
         move |w: &mut Workload| {
             w.services
                 .values_mut()
@@ -556,7 +558,8 @@ fn a_sidecar_says_something_and_names_hosts_in_namespaces() {
     );
     let policy = |w: &mut Workload| {
         empty(w);
-        w.sidecar.as_mut().unwrap().outbound_traffic = Some(mesh::OutboundTraffic::RegistryOnly);
+        w.sidecar.as_mut().unwrap().outbound_traffic =
+            Some(mesh::workload::OutboundTraffic::RegistryOnly);
     };
     check(policy, "");
 }
@@ -605,7 +608,7 @@ fn an_application_is_where_istio_can_lead_to() {
             .ports
             .get_mut(&p("http"));
         let http = http.unwrap();
-        (http.bind, http.capture) = (Some(p("10.0.0.9")), Some(mesh::Capture::None));
+        (http.bind, http.capture) = (Some(p("10.0.0.9")), Some(mesh::workload::Capture::None));
         w.sidecar = None;
     };
     let needs = ["app_port", "app_address", "bind", "capture"];
@@ -615,7 +618,7 @@ fn an_application_is_where_istio_can_lead_to() {
 
 #[test]
 fn an_egress_listener_listens_somewhere_and_leads_somewhere() {
-    let listeners = |change: fn(&mut mesh::EgressListener)| {
+    let listeners = |change: fn(&mut mesh::workload::EgressListener)| {
         move |w: &mut Workload| {
             let mut mysql = listener("3306");
             change(&mut mysql);
@@ -638,9 +641,9 @@ fn an_egress_listener_listens_somewhere_and_leads_somewhere() {
     );
     let hosts = format!("egress-hosts-required: {}", at("hosts"));
     check(listeners(|l| l.hosts.clear()), &hosts);
-    let captured = |l: &mut mesh::EgressListener| {
+    let captured = |l: &mut mesh::workload::EgressListener| {
         (l.bind, l.port) = (Some(p("unix:///run/x")), None);
-        l.capture = Some(mesh::Capture::Iptables);
+        l.capture = Some(mesh::workload::Capture::Iptables);
     };
     let capture = format!("egress-capture: {}, {}", at("capture"), at("bind"));
     check(listeners(captured), &capture);
@@ -648,12 +651,12 @@ fn an_egress_listener_listens_somewhere_and_leads_somewhere() {
         "egress-twice: {}, sidecar.egress_listeners.a.port",
         at("port")
     );
-    let other_address = |l: &mut mesh::EgressListener| {
+    let other_address = |l: &mut mesh::workload::EgressListener| {
         (l.bind, l.port) = (Some(p("127.0.0.3")), Some(p("3307")));
     };
     check(listeners(other_address), &twice);
     let socket_twice = |w: &mut Workload| {
-        let socket = mesh::EgressListener {
+        let socket = mesh::workload::EgressListener {
             bind: Some(p("unix:///run/x")),
             port: None,
             ..listener("1")
@@ -668,8 +671,8 @@ fn an_egress_listener_listens_somewhere_and_leads_somewhere() {
     check(socket_twice, &twice);
 }
 
-fn listener(port: &str) -> mesh::EgressListener {
-    mesh::EgressListener {
+fn listener(port: &str) -> mesh::workload::EgressListener {
+    mesh::workload::EgressListener {
         bind: Some(p("127.0.0.2")),
         port: Some(p(port)),
         protocol: p("MYSQL"),
@@ -682,7 +685,7 @@ fn listener(port: &str) -> mesh::EgressListener {
 fn nothing_is_captured_without_interception() {
     let captured = |w: &mut Workload| {
         w.proxy.interception = Interception::None;
-        let captured = Some(mesh::Capture::Iptables);
+        let captured = Some(mesh::workload::Capture::Iptables);
         let http = w
             .services
             .get_mut(&p("ratings"))
@@ -690,7 +693,7 @@ fn nothing_is_captured_without_interception() {
             .ports
             .get_mut(&p("http"));
         http.unwrap().capture = captured;
-        let mysql = mesh::EgressListener {
+        let mysql = mesh::workload::EgressListener {
             capture: captured,
             ..listener("3306")
         };
@@ -721,7 +724,7 @@ fn everything_wrong_is_told_at_once() {
 
 #[test]
 fn a_health_check_asks_in_one_way_that_istio_knows() {
-    use mesh::{HealthCheck, Probe};
+    use mesh::health::{HealthCheck, Probe};
     let http = |path: &str, header: &str| Probe::Http {
         host: None,
         port: p("80"),
@@ -750,7 +753,7 @@ fn a_health_check_asks_in_one_way_that_istio_knows() {
             methods: methods.clone(),
             ..HealthCheck::default()
         });
-        let found: Vec<_> = mesh::validate(&workload)
+        let found: Vec<_> = mesh::validate::validate(&workload)
             .iter()
             .map(|problem| problem.rule)
             .collect();

@@ -5,7 +5,9 @@ use std::net::Ipv6Addr;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
-use mesh::{ObservedVm, Owner, Runtime, Seen, SeenRuntime, UnitState};
+use mesh::desired::Owner;
+use mesh::observed::{ObservedVm, Seen, SeenRuntime, UnitState};
+use mesh::workload::Runtime;
 
 use super::RunId;
 use super::certificate::validity;

@@ -12,7 +12,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use flate2::read::GzDecoder;
 use flate2::{Compression, GzBuilder};
-use mesh::{Bundle, File, Id, Watch};
+use mesh::desired::{Bundle, File, Watch};
+use mesh::names::Id;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::pack::packed;

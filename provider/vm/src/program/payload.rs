@@ -12,8 +12,9 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use jiff::Timestamp;
 use mesh::bundle::ROOT_CERT;
+use mesh::desired::{Bundle, Owner};
 use mesh::ports::OF_EACH_PROXY;
-use mesh::{Bundle, Interception, Owner, PullPolicy, Runtime};
+use mesh::workload::{Interception, PullPolicy, Runtime};
 use secrecy::{ExposeSecret as _, SecretString};
 
 /// Names one run of the program on a VM: 32 lower-case hex digits. Unique, not secret.

@@ -1,6 +1,7 @@
 //! What the remote program reports in the end.
 
-use mesh::{ObservedVm, Owner};
+use mesh::desired::Owner;
+use mesh::observed::ObservedVm;
 
 use super::RunId;
 

@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use mesh::Seen;
+use mesh::observed::Seen;
 use proptest::prelude::*;
 use vm::program::{self, Event, Reader, Report, RunId, Verdict};
 
@@ -306,7 +306,7 @@ proptest! {
 
     #[test]
     fn a_payload_is_lines_of_plain_words(control_plane in ".{0,40}", hosts in ".{0,40}") {
-        let bundle = mesh::Bundle { control_plane, hosts_line: Some(hosts), ..bundle(vec![]) };
+        let bundle = mesh::desired::Bundle { control_plane, hosts_line: Some(hosts), ..bundle(vec![]) };
         let stdin = String::from_utf8(program::check(&bundle, jiff::Timestamp::UNIX_EPOCH).stdin()).unwrap();
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"+/=.- ".contains(&byte);
         prop_assert!(stdin.lines().all(|line| line.bytes().all(plain)));

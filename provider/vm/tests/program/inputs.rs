@@ -79,9 +79,9 @@ fn observe_reads_what_is_there_and_leaves_no_trace() {
         };
         assert!(call.child.wait().unwrap().success(), "{shell}");
         let name = |at: usize| path(at).to_str().unwrap().to_owned();
-        assert_eq!(vm.files[&name(0)], mesh::Seen::Missing, "{shell}");
+        assert_eq!(vm.files[&name(0)], mesh::observed::Seen::Missing, "{shell}");
         for (at, value) in hostile().iter().enumerate().skip(1) {
-            let mesh::Seen::File { content, .. } = &vm.files[&name(at)] else {
+            let mesh::observed::Seen::File { content, .. } = &vm.files[&name(at)] else {
                 panic!("{shell}: {at}")
             };
             assert_eq!(content, value, "{shell}, value {at}");

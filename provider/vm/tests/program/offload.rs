@@ -9,7 +9,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use flate2::read::GzDecoder;
 use jiff::Timestamp;
-use mesh::Interception;
+use mesh::workload::Interception;
 use secrecy::{ExposeSecret as _, SecretString};
 use vm::program::offload::Origin;
 use vm::program::{self, Offload, RunId, Token};
@@ -20,7 +20,7 @@ fn secret() -> SecretString {
     TOKEN.into()
 }
 
-fn enclosed(bundle: &mesh::Bundle) -> Vec<u8> {
+fn enclosed(bundle: &mesh::desired::Bundle) -> Vec<u8> {
     let offload = Offload::new(bundle, Token::Enclosed(&secret()));
     offload.archive().unwrap()
 }
@@ -312,7 +312,7 @@ fn files_that_a_set_has_no_more_go_and_come_back_when_it_fails() {
         let [stays, goes] = ["placed/stays", "placed/it's gone"].map(|name| stage.path(name));
         let both = bundle(vec![file(&stays, b"1"), file(&goes, b"1")]);
         let one = bundle(vec![file(&stays, b"2")]);
-        let run = |bundle: &mesh::Bundle, steps: &str| {
+        let run = |bundle: &mesh::desired::Bundle, steps: &str| {
             let run = RunId::generate();
             let payload = program::bootstrap(bundle, run, patience(), Timestamp::UNIX_EPOCH);
             stage.call(payload, steps).report();

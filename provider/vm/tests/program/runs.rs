@@ -3,7 +3,8 @@
 use std::fs;
 
 use jiff::Timestamp;
-use mesh::{Bundle, Interception};
+use mesh::desired::Bundle;
+use mesh::workload::Interception;
 use vm::program::{self, Patience, Payload, Report, RunId};
 
 use crate::stage::{SHELLS, Stage, bundle, file, owner, patience};

@@ -7,7 +7,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use mesh::{Bundle, File, Install, Interception, Owner, Proxy, Runtime, Watch};
+use mesh::desired::{Bundle, File, Owner, Watch};
+use mesh::workload::{Install, Interception, Proxy, Runtime};
 use secrecy::ExposeSecret as _;
 use tempfile::TempDir;
 use vm::program::{self, Event, Patience, Payload, Privilege, Reader, Report};

@@ -4,7 +4,7 @@ use std::fs;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use mesh::Bundle;
+use mesh::desired::Bundle;
 use secrecy::ExposeSecret as _;
 use vm::program::{self, Event, Offload, Report, RunId, Token};
 

@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::process::Command;
 
-use mesh::{ObservedVm, Seen};
+use mesh::observed::{ObservedVm, Seen};
 use vm::program::{self, Report};
 
 use crate::stage::{SHELLS, Stage, bundle, file, owner, patience};

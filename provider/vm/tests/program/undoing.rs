@@ -5,7 +5,8 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use mesh::{Bundle, Interception};
+use mesh::desired::Bundle;
+use mesh::workload::Interception;
 use vm::program::{self, Event, Patience, Payload, Report, RunId};
 
 use crate::rules::stand_in;

@@ -2,7 +2,9 @@
 
 use std::net::IpAddr;
 
-use mesh::{HealthCheck, Id, Name, Probe, Workload};
+use mesh::health::{HealthCheck, Probe};
+use mesh::names::{Id, Name};
+use mesh::workload::Workload;
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 

@@ -164,7 +164,8 @@ async fn ours(case: &Case) -> Result<Bundle, String> {
         .facts(&workload.id, &workload.service_account)
         .await
         .unwrap();
-    let desired = mesh::render(&workload, &facts).map_err(|problems| format!("{problems:?}"))?;
+    let desired =
+        mesh::render::render(&workload, &facts).map_err(|problems| format!("{problems:?}"))?;
     let file = |name: &str| {
         let file = desired
             .bundle
