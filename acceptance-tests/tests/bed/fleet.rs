@@ -302,7 +302,7 @@ async fn a_member_of_a_fleet_that_is_not_there_or_does_not_fit_is_refused_before
     fails(
         &member.apply().await?,
         "fleet-loopback",
-        &[&id, "leads to 127.0.0.1"],
+        &[&id, "forwards to 127.0.0.1"],
     )?;
     assert_eq!(scenario.vm.ssh_connections()?, before);
     assert_eq!(texts(&fleet.destroy().await?), "");
