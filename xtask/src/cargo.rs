@@ -29,6 +29,20 @@ pub(crate) fn cargo() -> Command {
     cargo
 }
 
+/// Returns what cargo says of the crates of the workspace, without their dependencies' own.
+///
+/// # Errors
+/// cargo cannot be started, or refuses the workspace.
+pub(crate) fn metadata() -> Result<Value, Box<dyn Error>> {
+    let output = cargo()
+        .args(["metadata", "--format-version=1", "--no-deps", "--locked"])
+        .output()?;
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).trim().into());
+    }
+    Ok(serde_json::from_slice(&output.stdout)?)
+}
+
 /// Builds the provider and returns the path of its binary. Progress goes to stderr.
 ///
 /// On Linux it holds its C library, so that it starts wherever Terraform does: in Alpine's image, and on systems

@@ -7,10 +7,10 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::cargo::{cargo, root};
+use crate::cargo::{metadata, root};
 
-/// The crates whose change reaches the binary that scenarios test; others may reach it through these.
-const TESTED: [&str; 2] = ["terraform-provider-mesh", "bed"];
+/// The crates by which a change reaches the scenarios: the binary that they test, and they themselves.
+const TESTED: [&str; 2] = ["terraform-provider-mesh", "acceptance-tests"];
 /// Folder of the scenarios: a change of one file reaches the scenarios in it.
 const SCENARIOS: &str = "acceptance-tests/tests/bed/";
 
@@ -48,26 +48,20 @@ pub(crate) struct Crates {
 /// # Errors
 /// git or cargo cannot be started, or the revision is unknown.
 pub(crate) fn since(revision: &str) -> Result<Reach, Box<dyn Error>> {
-    let base = said(git().args(["merge-base", "HEAD", revision]))?;
-    let tracked = said(git().args(["diff", "--name-only", base.trim()]))?;
-    let others = said(git().args(["ls-files", "--others", "--exclude-standard"]))?;
+    let base = git(&["merge-base", "HEAD", revision])?;
+    let tracked = git(&["diff", "--name-only", base.trim()])?;
+    let others = git(&["ls-files", "--others", "--exclude-standard"])?;
     let files: Vec<&str> = tracked.lines().chain(others.lines()).collect();
-    let metadata = said(cargo().args(["metadata", "--format-version=1", "--no-deps", "--locked"]))?;
-    let crates = Crates::read(&serde_json::from_str(&metadata)?);
-    Ok(crates.reach(&files))
+    Ok(Crates::read(&metadata()?).reach(&files))
 }
 
-fn git() -> Command {
-    let mut git = Command::new("git");
-    git.current_dir(root());
-    git
-}
-
-fn said(command: &mut Command) -> Result<String, Box<dyn Error>> {
-    let name = command.get_program().to_string_lossy().into_owned();
-    let output = command
+/// Returns what git answers.
+fn git(args: &[&str]) -> Result<String, Box<dyn Error>> {
+    let output = Command::new("git")
+        .args(args)
+        .current_dir(root())
         .output()
-        .map_err(|error| format!("cannot start {name}: {error}"))?;
+        .map_err(|error| format!("cannot start git: {error}"))?;
     if output.status.success() {
         return Ok(String::from_utf8(output.stdout)?);
     }
@@ -115,7 +109,6 @@ impl Crates {
         }
         self.close(&mut crates);
         let reaches_all = TESTED.iter().any(|name| crates.contains(*name))
-            || crates.contains("acceptance-tests")
             || files.iter().any(|file| file.starts_with("examples/"));
         Reach {
             scenarios: match (reaches_all, modules.is_empty()) {
@@ -257,11 +250,7 @@ mod tests {
 
     #[test]
     fn the_crates_are_those_of_this_workspace() {
-        let output = cargo()
-            .args(["metadata", "--format-version=1", "--no-deps", "--locked"])
-            .output()
-            .unwrap();
-        let crates = Crates::read(&serde_json::from_slice(&output.stdout).unwrap());
+        let crates = Crates::read(&metadata().unwrap());
         assert_eq!(crates.owner("xtask/src/main.rs"), Some("xtask"));
         assert_eq!(crates.owner("provider/vm/src/lib.rs"), Some("vm"));
         assert_eq!(crates.owner("Cargo.toml"), None);

@@ -6,7 +6,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::cargo::{cargo, root};
+use crate::cargo::{metadata, root};
 use crate::sizes::{files, sources};
 
 fn architecture() -> String {
@@ -26,16 +26,7 @@ fn block(text: &str, name: &str) -> Vec<String> {
 }
 
 fn members() -> Vec<Value> {
-    let output = cargo()
-        .args(["metadata", "--format-version=1", "--no-deps", "--locked"])
-        .output()
-        .unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let metadata = metadata().unwrap();
     metadata["packages"].as_array().unwrap().clone()
 }
 

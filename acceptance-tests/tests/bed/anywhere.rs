@@ -58,9 +58,9 @@ async fn a_missing_program_of_openssh_is_named_before_anything_is_written() -> D
         };
         assert_eq!(warning.severity, Severity::Warning);
         holds(warning, "ssh-client", &[&words])?;
-        let errors = |told: Vec<Diagnostic>| {
-            let of = told.into_iter();
-            of.filter(|one| one.severity == Severity::Error)
+        let errors = |diagnostics: Vec<Diagnostic>| {
+            let all = diagnostics.into_iter();
+            all.filter(|one| one.severity == Severity::Error)
                 .collect::<Vec<_>>()
         };
         fails(&workload.apply().await?, "ssh-client", &[&words])?;

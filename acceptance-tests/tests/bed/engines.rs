@@ -364,9 +364,9 @@ async fn survives_a_restart(scenario: &Scenario, workload: &mut Workload) -> Don
     workload.refresh().await?;
     assert_eq!(workload.drift("vm"), [MOVED]);
     call_vm(scenario)?;
-    let told = texts(&workload.apply().await?);
-    if !told.contains("8080") {
-        return Err(Failure::new(told));
+    let warnings = texts(&workload.apply().await?);
+    if !warnings.contains("8080") {
+        return Err(Failure::new(warnings));
     }
     assert_eq!(vm.shell(PREROUTING)?, "MESH_IN DOCKER ISTIO_INBOUND ");
     for _ in 0..2 {

@@ -174,8 +174,8 @@ async fn a_service_that_goes_is_waited_for_by_the_update() -> Done {
     let held = Held::new(&scenario, &format!("serviceentry/{NAME}-ratings"))?;
     workload.config["services"] = json!(null);
     let name = format!("ServiceEntry {namespace}/{NAME}-ratings");
-    let told = workload.apply().await?;
-    fails(&told, "cluster-terminating", &[&name, FINALIZER])?;
+    let diagnostics = workload.apply().await?;
+    fails(&diagnostics, "cluster-terminating", &[&name, FINALIZER])?;
     workload.refresh().await?;
     let line = format!("{name} is being deleted and held by its finalizers {FINALIZER}");
     let lines = workload.drift("objects");

@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::demo::call_vm;
 
 /// Makes rpms of the bed's package, `PACKAGE`, as Istio does of the same files: 1.31.0, 99.1.0, 99.2.0 for another kind of
-/// machine, and 99.3.0 that requires what is not there. Debian's rpm installs only where it is told twice, and knows nothing
+/// machine, and 99.3.0 that requires what is not there. Debian's rpm installs only with `--force-debian`, and knows nothing
 /// of the shell that is there. A scriptlet kills rpm, once, where a file `/var/tmp/kill-SCRIPTLET` asks for it.
 pub(crate) const MACHINE: &str = r#"
 set -e

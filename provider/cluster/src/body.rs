@@ -78,13 +78,16 @@ pub(crate) struct Lines {
     body: Body,
     read: Vec<u8>,
     /// How much of it was returned already.
-    told: usize,
+    returned: usize,
 }
 
 impl Lines {
     pub(crate) fn new(body: Body) -> Self {
-        let (read, told) = (Vec::new(), 0);
-        Self { body, read, told }
+        Self {
+            body,
+            read: Vec::new(),
+            returned: 0,
+        }
     }
 
     /// Returns the next line; `None`: the watch has ended, by itself or with its connection.
@@ -93,16 +96,20 @@ impl Lines {
     /// The line is longer than an object may be.
     pub(crate) async fn next(&mut self, call: &Call) -> Result<Option<Vec<u8>>, ClusterError> {
         // As far as this, there is no end of a line.
-        let mut searched = self.told;
+        let mut searched = self.returned;
         loop {
             let unsearched = self.read.get(searched..).unwrap_or_default();
             if let Some(at) = unsearched.iter().position(|byte| *byte == b'\n') {
                 let end = searched + at + 1;
-                let line = self.read.get(self.told..end).unwrap_or_default().to_vec();
-                self.told = end;
+                let line = self
+                    .read
+                    .get(self.returned..end)
+                    .unwrap_or_default()
+                    .to_vec();
+                self.returned = end;
                 return Ok(Some(line));
             }
-            self.read.drain(..std::mem::take(&mut self.told));
+            self.read.drain(..std::mem::take(&mut self.returned));
             searched = self.read.len();
             if searched > OBJECT {
                 return Err(excess(call, StatusCode::OK, OBJECT));

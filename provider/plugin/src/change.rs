@@ -46,14 +46,14 @@ impl<R: Resource> Typed<R> {
         let kept = kept.map(|(output, from)| Self::state(from, &output));
         let deletes = next.is_none();
         Ok(match done {
-            Ok(told) if deletes => (None, told),
-            Err(told) if deletes => (kept, told),
-            Err(told) => (kept.or_else(|| prior.cloned()), told),
-            Ok(mut told) => {
+            Ok(diagnostics) if deletes => (None, diagnostics),
+            Err(diagnostics) if deletes => (kept, diagnostics),
+            Err(diagnostics) => (kept.or_else(|| prior.cloned()), diagnostics),
+            Ok(mut diagnostics) => {
                 if kept.is_none() {
-                    told.push(stateless::<R>());
+                    diagnostics.push(stateless::<R>());
                 }
-                (kept.or_else(|| prior.cloned()), told)
+                (kept.or_else(|| prior.cloned()), diagnostics)
             }
         })
     }

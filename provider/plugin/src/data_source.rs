@@ -8,7 +8,7 @@ use futures::future::BoxFuture;
 use tokio::time::Instant;
 
 use crate::{
-    Bounds, Declared, Described, Diagnostics, Limits, Object, Paths, Raw, Shape as _,
+    Bounds, Declared, Described, Diagnostics, Limits, Named, Object, Paths, Raw, Shape as _,
     typed::{accepted, validated},
     work::{Work, within},
 };
@@ -65,13 +65,19 @@ pub struct DataRegistration<C>(pub Arc<dyn ServedData<C>>);
 /// Registers a data source.
 pub fn data_source<D: DataSource>() -> DataRegistration<D::Context> {
     DataRegistration(Arc::new(TypedData::<D> {
-        declared: Declared::of::<D::Input, D::Output>(|_| ""),
+        described: Described {
+            name: D::NAME,
+            declared: Declared::of::<D::Input, D::Output>(|_| ""),
+            identity: &[],
+            limits: D::LIMITS,
+            validate: |input| validated(input, D::check),
+        },
         of: PhantomData,
     }))
 }
 
 /// A data source, seen through raw values.
-pub trait ServedData<C>: Described {
+pub trait ServedData<C>: Named {
     /// Looks up, and returns the output.
     fn read<'a>(
         &'a self,
@@ -82,25 +88,13 @@ pub trait ServedData<C>: Described {
 }
 
 struct TypedData<D: DataSource> {
-    declared: Declared,
+    described: Described,
     of: PhantomData<fn() -> D>,
 }
 
-impl<D: DataSource> Described for TypedData<D> {
-    fn name(&self) -> &'static str {
-        D::NAME
-    }
-
-    fn declared(&self) -> &Declared {
-        &self.declared
-    }
-
-    fn limits(&self) -> Limits {
-        D::LIMITS
-    }
-
-    fn validate(&self, input: &Raw) -> Diagnostics {
-        validated(input, D::check)
+impl<D: DataSource> Named for TypedData<D> {
+    fn described(&self) -> &Described {
+        &self.described
     }
 }
 

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::{
-    Bounds, Declared, Described, Diagnostics, Done, Limits, Object, Paths, Raw, Shape as _,
+    Bounds, Declared, Described, Diagnostics, Done, Limits, Named, Object, Paths, Raw, Shape as _,
     typed::{accepted, validated},
     work::{Work, within},
 };
@@ -78,13 +78,19 @@ pub struct EphemeralRegistration<C>(pub Arc<dyn ServedEphemeral<C>>);
 /// Registers an ephemeral resource.
 pub fn ephemeral_resource<R: EphemeralResource>() -> EphemeralRegistration<R::Context> {
     EphemeralRegistration(Arc::new(TypedEphemeral::<R> {
-        declared: Declared::of::<R::Input, R::Output>(|_| ""),
+        described: Described {
+            name: R::NAME,
+            declared: Declared::of::<R::Input, R::Output>(|_| ""),
+            identity: &[],
+            limits: R::LIMITS,
+            validate: |input| validated(input, R::check),
+        },
         of: PhantomData,
     }))
 }
 
 /// An ephemeral resource, seen through raw values.
-pub trait ServedEphemeral<C>: Described {
+pub trait ServedEphemeral<C>: Named {
     /// Makes one, and returns the output.
     fn open<'a>(
         &'a self,
@@ -104,25 +110,13 @@ pub trait ServedEphemeral<C>: Described {
 }
 
 struct TypedEphemeral<R: EphemeralResource> {
-    declared: Declared,
+    described: Described,
     of: PhantomData<fn() -> R>,
 }
 
-impl<R: EphemeralResource> Described for TypedEphemeral<R> {
-    fn name(&self) -> &'static str {
-        R::NAME
-    }
-
-    fn declared(&self) -> &Declared {
-        &self.declared
-    }
-
-    fn limits(&self) -> Limits {
-        R::LIMITS
-    }
-
-    fn validate(&self, input: &Raw) -> Diagnostics {
-        validated(input, R::check)
+impl<R: EphemeralResource> Named for TypedEphemeral<R> {
+    fn described(&self) -> &Described {
+        &self.described
     }
 }
 

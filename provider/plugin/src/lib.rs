@@ -47,7 +47,7 @@ pub use provider::Provider;
 pub use registry::Registry;
 pub use resource::{Import, ImportId, Planned, Resource, Stage, Stored};
 pub use rule::Rule;
-pub use served::{Bounds, Described, PlannedChange, Registration, Served};
+pub use served::{Bounds, Described, Named, PlannedChange, Registration, Served};
 pub use shape::{Key, SecretText, Text, fields};
 pub use timeouts::{GoDuration, InvalidDuration, Limits, Timeouts};
 pub use typed::{importable, resource};

@@ -22,11 +22,15 @@ pub struct Registry<P: Provider> {
 impl<P: Provider> Registry<P> {
     /// Returns what a provider serves.
     pub fn new(provider: P) -> Self {
-        let resources = P::resources().into_iter().map(|of| (of.0.name(), of.0));
-        let data_sources = P::data_sources().into_iter().map(|of| (of.0.name(), of.0));
+        let resources = P::resources()
+            .into_iter()
+            .map(|of| (of.0.described().name, of.0));
+        let data_sources = P::data_sources()
+            .into_iter()
+            .map(|of| (of.0.described().name, of.0));
         let ephemeral = P::ephemeral_resources()
             .into_iter()
-            .map(|of| (of.0.name(), of.0));
+            .map(|of| (of.0.described().name, of.0));
         Self {
             provider,
             resources: resources.collect(),
@@ -43,44 +47,35 @@ impl<P: Provider> Registry<P> {
     /// Checks a configuration of the provider: all problems at once. A null one counts as empty.
     pub fn check(raw: Raw) -> Diagnostics {
         let raw = or_empty(raw);
-        let mut told = Diagnostics::none();
-        if let Some(config) = P::Config::read(&raw, &Path::root(), &mut told) {
-            let unknown = Paths::unknown_in(&raw).with_told(&told);
-            told.append(P::check(&config, &unknown));
+        let mut diagnostics = Diagnostics::none();
+        if let Some(config) = P::Config::read(&raw, &Path::root(), &mut diagnostics) {
+            let unknown = Paths::unknown_in(&raw).with_reported(&diagnostics);
+            diagnostics.append(P::check(&config, &unknown));
         }
-        told
+        diagnostics
     }
 
     /// Makes what the kinds work with, or says why it cannot be made. A null configuration counts as empty.
     pub fn configure(&self, raw: Raw) -> (Option<P::Context>, Diagnostics) {
-        let mut told = Diagnostics::none();
-        let config = P::Config::read(&or_empty(raw), &Path::root(), &mut told);
-        let Some(config) = config.filter(|_| !told.has_error()) else {
-            return (None, told);
+        let mut diagnostics = Diagnostics::none();
+        let config = P::Config::read(&or_empty(raw), &Path::root(), &mut diagnostics);
+        let Some(config) = config.filter(|_| !diagnostics.has_error()) else {
+            return (None, diagnostics);
         };
         match self.provider.configure(config) {
-            Ok(context) => (Some(context), told),
+            Ok(context) => (Some(context), diagnostics),
             Err(failed) => {
-                told.append(failed);
-                (None, told)
+                diagnostics.append(failed);
+                (None, diagnostics)
             }
         }
     }
 
     /// Returns everything that is served, whatever its kind.
-    pub fn all(&self) -> impl Iterator<Item = &dyn Described> {
-        let resources = self
-            .resources
-            .values()
-            .map(|of| of.as_ref() as &dyn Described);
-        let data_sources = self
-            .data_sources
-            .values()
-            .map(|of| of.as_ref() as &dyn Described);
-        let ephemeral = self
-            .ephemeral_resources
-            .values()
-            .map(|of| of.as_ref() as &dyn Described);
+    pub fn all(&self) -> impl Iterator<Item = &Described> {
+        let resources = self.resources.values().map(|of| of.described());
+        let data_sources = self.data_sources.values().map(|of| of.described());
+        let ephemeral = self.ephemeral_resources.values().map(|of| of.described());
         resources.chain(data_sources).chain(ephemeral)
     }
 }

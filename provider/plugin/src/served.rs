@@ -1,37 +1,48 @@
 //! What a provider serves, seen through raw values: the side that the protocols call.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use tokio_util::sync::CancellationToken;
 
-use std::time::Duration;
-
 use crate::{Declared, Diagnostics, ImportId, Limits, Path, Raw, Sides, Stored};
 
 /// What every kind has: a name, a declaration, limits, and rules over what the user writes.
-pub trait Described: Send + Sync {
+#[derive(Clone, Debug)]
+pub struct Described {
     /// The name of the type, with the provider's prefix.
-    fn name(&self) -> &'static str;
+    pub name: &'static str,
     /// What is declared of it.
-    fn declared(&self) -> &Declared;
+    pub declared: Declared,
+    /// The text attributes of the input that identify it, in the order of an import id; only resources have some.
+    pub identity: &'static [&'static str],
     /// How long each operation may take unless the user says otherwise.
-    fn limits(&self) -> Limits;
+    pub limits: Limits,
     /// Checks what the user wrote: all problems at once, each with its path.
-    fn validate(&self, input: &Raw) -> Diagnostics;
+    pub validate: fn(&Raw) -> Diagnostics,
+}
+
+impl Described {
     /// Returns what is wrong with the declaration; nothing if it was tested once.
-    fn faults(&self) -> Vec<String> {
-        self.declared().faults()
+    pub fn faults(&self) -> Vec<String> {
+        let mut faults = self.declared.faults();
+        faults.extend(self.declared.faults_of_identity(self.identity));
+        faults
     }
+}
+
+/// Whatever a provider serves under a name.
+pub trait Named: Send + Sync {
+    /// What it has of what every kind has.
+    fn described(&self) -> &Described;
 }
 
 /// A resource as a [`Provider`](crate::Provider) hands it over.
 pub struct Registration<C>(pub Arc<dyn Served<C>>);
 
 /// A resource, seen through raw values.
-pub trait Served<C>: Described {
-    /// The text attributes of the input that identify it, in the order of an import id.
-    fn identity(&self) -> &'static [&'static str];
+pub trait Served<C>: Named {
     /// The version of what is stored.
     fn version(&self) -> u32;
     /// Returns a state of an earlier version as this version has it.

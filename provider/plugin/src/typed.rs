@@ -6,9 +6,9 @@ use futures::future::BoxFuture;
 use tokio::time::Instant;
 
 use crate::{
-    Bounds, Changed, Declared, Described, Diagnostic, Diagnostics, Import, ImportId, Limits,
-    Object, Path, Paths, PlannedChange, Raw, Registration, Resource, Served, Shape, Sides, Stage,
-    Stored, edits,
+    Bounds, Changed, Declared, Described, Diagnostic, Diagnostics, Import, ImportId, Named, Object,
+    Path, Paths, PlannedChange, Raw, Registration, Resource, Served, Shape, Sides, Stage, Stored,
+    edits,
     work::{Work, within},
 };
 
@@ -36,7 +36,7 @@ pub(crate) type Importer<R> = for<'a> fn(
 
 /// A resource by its type.
 pub(crate) struct Typed<R: Resource> {
-    pub(crate) declared: Declared,
+    described: Described,
     import: Option<Importer<R>>,
 }
 
@@ -46,7 +46,13 @@ pub(crate) type Meaning<R> = (<R as Resource>::Input, <R as Resource>::Output);
 impl<R: Resource> Typed<R> {
     fn new(import: Option<Importer<R>>) -> Self {
         Self {
-            declared: Declared::of::<R::Input, R::Output>(R::tells),
+            described: Described {
+                name: R::NAME,
+                declared: Declared::of::<R::Input, R::Output>(R::tells),
+                identity: R::IDENTITY,
+                limits: R::LIMITS,
+                validate: |input| validated(input, R::check),
+            },
             import,
         }
     }
@@ -102,35 +108,13 @@ impl<R: Resource> Typed<R> {
     }
 }
 
-impl<R: Resource> Described for Typed<R> {
-    fn name(&self) -> &'static str {
-        R::NAME
-    }
-
-    fn declared(&self) -> &Declared {
-        &self.declared
-    }
-
-    fn limits(&self) -> Limits {
-        R::LIMITS
-    }
-
-    fn validate(&self, input: &Raw) -> Diagnostics {
-        validated(input, R::check)
-    }
-
-    fn faults(&self) -> Vec<String> {
-        let mut faults = self.declared.faults();
-        faults.extend(self.declared.faults_of_identity(R::IDENTITY));
-        faults
+impl<R: Resource> Named for Typed<R> {
+    fn described(&self) -> &Described {
+        &self.described
     }
 }
 
 impl<R: Resource> Served<R::Context> for Typed<R> {
-    fn identity(&self) -> &'static [&'static str] {
-        R::IDENTITY
-    }
-
     fn version(&self) -> u32 {
         R::VERSION
     }
@@ -142,15 +126,15 @@ impl<R: Resource> Served<R::Context> for Typed<R> {
     fn plan(&self, prior: Option<&Sides>, next: Option<&Raw>) -> PlannedChange {
         // A stored value that is no longer accepted is about to be replaced by what the user wrote.
         let stored = prior.and_then(|prior| Self::meaning(prior, &mut Diagnostics::none()));
-        let mut told = Diagnostics::none();
-        let input = next.and_then(|next| R::Input::read(next, &Path::root(), &mut told));
+        let mut diagnostics = Diagnostics::none();
+        let input = next.and_then(|next| R::Input::read(next, &Path::root(), &mut diagnostics));
         let mut replaces = vec![];
         let stage: Stage<'_, R> = match (&stored, &input) {
             (None, None) => {
                 return PlannedChange {
                     output: None,
                     replaces,
-                    diagnostics: told,
+                    diagnostics,
                 };
             }
             (None, Some(next)) => Stage::Create { next },
@@ -168,12 +152,12 @@ impl<R: Resource> Served<R::Context> for Typed<R> {
             }
         };
         let planned = R::plan(&stage);
-        told.append(planned.diagnostics);
+        diagnostics.append(planned.diagnostics);
         let known = prior.map_or(&Raw::Null, |prior| &prior.output);
         PlannedChange {
             output: input.map(|_| Self::written(known, &planned.output)),
             replaces,
-            diagnostics: told,
+            diagnostics,
         }
     }
 
@@ -187,7 +171,7 @@ impl<R: Resource> Served<R::Context> for Typed<R> {
         Box::pin(async move {
             match self.change(context, prior, planned, work).await {
                 Ok(done) => done,
-                Err(told) => (prior.cloned(), told),
+                Err(diagnostics) => (prior.cloned(), diagnostics),
             }
         })
     }
@@ -202,16 +186,18 @@ impl<R: Resource> Served<R::Context> for Typed<R> {
             let (input, output) = match Self::stored(Some(state)) {
                 Ok(Some(meaning)) => meaning,
                 Ok(None) => return (None, Diagnostics::none()),
-                Err(told) => return (Some(state.clone()), told),
+                Err(diagnostics) => return (Some(state.clone()), diagnostics),
             };
             let mut reached = Some(output);
             let work = Work::new("refresh", work);
             let done = within(&work, R::read(context, &input, work.deadline, &mut reached)).await;
             let seen = reached.map(|output| Self::state(state, &output));
             match (done, seen) {
-                (Ok(told), seen) => (seen, told),
+                (Ok(diagnostics), seen) => (seen, diagnostics),
                 // A failure never says that something is gone.
-                (Err(told), seen) => (Some(seen.unwrap_or_else(|| state.clone())), told),
+                (Err(diagnostics), seen) => {
+                    (Some(seen.unwrap_or_else(|| state.clone())), diagnostics)
+                }
             }
         })
     }
@@ -242,7 +228,11 @@ impl<R: Resource> Typed<R> {
     /// Returns what differs between a state and what the user wrote now.
     pub(crate) fn edits(&self, prior: Option<&Sides>, next: Option<&Raw>) -> Vec<Changed> {
         let before = prior.map_or(&Raw::Null, |prior| &prior.input);
-        edits(&self.declared.input, before, next.unwrap_or(&Raw::Null))
+        edits(
+            &self.described.declared.input,
+            before,
+            next.unwrap_or(&Raw::Null),
+        )
     }
 }
 
@@ -251,17 +241,17 @@ pub(crate) fn validated<I: Object>(
     input: &Raw,
     check: fn(&I, &Paths) -> Diagnostics,
 ) -> Diagnostics {
-    let mut told = Diagnostics::none();
-    if let Some(read) = I::read(input, &Path::root(), &mut told) {
-        let unknown = Paths::unknown_in(input).with_told(&told);
-        told.append(check(&read, &unknown));
+    let mut diagnostics = Diagnostics::none();
+    if let Some(read) = I::read(input, &Path::root(), &mut diagnostics) {
+        let unknown = Paths::unknown_in(input).with_reported(&diagnostics);
+        diagnostics.append(check(&read, &unknown));
     }
-    told
+    diagnostics
 }
 
 /// Reads what the user wrote, which was validated.
 pub(crate) fn accepted<I: Object>(input: &Raw) -> Result<I, Diagnostics> {
-    let mut told = Diagnostics::none();
-    let read = I::read(input, &Path::root(), &mut told);
-    read.filter(|_| !told.has_error()).ok_or(told)
+    let mut diagnostics = Diagnostics::none();
+    let read = I::read(input, &Path::root(), &mut diagnostics);
+    read.filter(|_| !diagnostics.has_error()).ok_or(diagnostics)
 }

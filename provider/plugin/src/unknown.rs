@@ -14,10 +14,10 @@ impl Paths {
         Self(found)
     }
 
-    /// Adds what was told already: a value with a problem reads as unknown.
+    /// Adds what was reported already: a value with a problem reads as unknown.
     #[must_use]
-    pub fn with_told(mut self, told: &Diagnostics) -> Self {
-        let paths = told.iter().filter_map(|told| told.at.as_ref());
+    pub fn with_reported(mut self, reported: &Diagnostics) -> Self {
+        let paths = reported.iter().filter_map(|reported| reported.at.as_ref());
         self.0.extend(paths.map(Path::flat));
         self
     }

@@ -1,15 +1,13 @@
 //! What a Read keeps and tells where not everything can be compared.
 
-use std::collections::BTreeMap;
-
 use mesh::change::Problem;
-use mesh::desired::Owner;
 use mesh::drift::Finding;
-use mesh::observed::{ObservedObjects, ObservedVm, SeenRuntime, UnitState};
-use mesh::workload::{Runtime, Workload};
+use mesh::observed::ObservedObjects;
+use mesh::workload::Workload;
 use plugin::Value;
 use serde_json::json;
 
+use super::made_of::seen;
 use crate::workload::convert;
 use crate::workload::findings::{
     complete_vm, is_gone, keep_held, note_stranger, note_taken_away, version, without_desired,
@@ -187,32 +185,11 @@ fn what_a_refresh_takes_for_a_version_is_bounded_and_has_nothing_that_a_terminal
             proxy_version: Value::Known("1.30.0".to_owned()),
             ..output(Some("4711"), &[])
         };
-        let seen = version(&before, &workload(), Some(&vm(says)));
-        assert_eq!(seen, Value::Known(kept.to_owned()), "{says:.80}");
-    }
-}
-
-/// The VM of the workload, which says that its proxy has this version.
-fn vm(version: &str) -> ObservedVm {
-    ObservedVm {
-        machine_id: "4711".into(),
-        owner: Some(Owner {
-            uid: "uid-1".into(),
-            id: workload().id,
-        }),
-        files: BTreeMap::new(),
-        changed: vec![],
-        hosts_lines: vec![],
-        runtime: SeenRuntime {
-            kind: Runtime::Systemd,
-            image: None,
-            unit: UnitState::default(),
-            version: Some(version.into()),
-            ready: true,
-        },
-        certificate: None,
-        jumps: vec![],
-        lost_jumps: vec![],
-        unfinished: None,
+        let found = version(
+            &before,
+            &workload(),
+            Some(&seen("4711", "bookinfo/ratings", says)),
+        );
+        assert_eq!(found, Value::Known(kept.to_owned()), "{says:.80}");
     }
 }

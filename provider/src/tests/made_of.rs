@@ -256,7 +256,7 @@ fn a_fact_that_is_another_one_makes_no_vm_one_that_was_changed() {
 }
 
 /// A look at a VM whose proxy has a version.
-fn seen(machine: &str, owner: &str, version: &str) -> ObservedVm {
+pub(super) fn seen(machine: &str, owner: &str, version: &str) -> ObservedVm {
     ObservedVm {
         machine_id: machine.into(),
         owner: Some(Owner {

@@ -393,7 +393,7 @@ async fn a_deletion_waits_until_finalizers_are_gone() {
     }
 }
 
-/// Another one lists the namespace while the object is dying: who creates it anew must not be told of that.
+/// Another workload lists the namespace while the object is being deleted: a create that follows must not see that list.
 #[tokio::test]
 async fn what_a_deletion_waited_for_is_in_no_list_afterwards() {
     let id = workload();

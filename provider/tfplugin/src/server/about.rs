@@ -7,7 +7,7 @@ use proto::tfplugin6::{
 };
 
 use super::{Entries, Entry, Server, answer::telling};
-use plugin::{Described, Diagnostic, Diagnostics, Kind, Provider, Served, markdown};
+use plugin::{Diagnostic, Diagnostics, Kind, Named, Provider, Served, markdown};
 
 use crate::{codec::kind, schema};
 
@@ -59,7 +59,7 @@ impl<P: Provider> Server<P> {
 
     fn faults(&self) -> Diagnostics {
         let faulty = self.registry.all().flat_map(|of| {
-            let name = of.name();
+            let name = of.name;
             of.faults().into_iter().map(move |fault| {
                 Diagnostic::error("Faulty schema", format!("{name}: {fault}. Report it."))
             })
@@ -68,12 +68,13 @@ impl<P: Provider> Server<P> {
     }
 }
 
-fn schemas<S: Described + ?Sized>(
+fn schemas<S: Named + ?Sized>(
     entries: &Entries<S>,
     version: fn(&S) -> u32,
 ) -> HashMap<String, wire::Schema> {
-    let schema =
-        |entry: &Entry<S>| schema::of_declared(entry.served.declared(), version(&entry.served));
+    let schema = |entry: &Entry<S>| {
+        schema::of_declared(&entry.served.described().declared, version(&entry.served))
+    };
     entries
         .iter()
         .map(|(name, entry)| ((*name).to_owned(), schema(entry)))
@@ -82,7 +83,7 @@ fn schemas<S: Described + ?Sized>(
 
 fn identity_schema<C>(resource: &dyn Served<C>) -> wire::ResourceIdentitySchema {
     let doc = |name: &str| {
-        let mut declared = resource.declared().input.iter();
+        let mut declared = resource.described().declared.input.iter();
         declared
             .find(|attribute| attribute.name == name)
             .map_or("", |attribute| attribute.doc)
@@ -96,6 +97,11 @@ fn identity_schema<C>(resource: &dyn Served<C>) -> wire::ResourceIdentitySchema 
     };
     wire::ResourceIdentitySchema {
         version: 0,
-        identity_attributes: resource.identity().iter().map(attribute).collect(),
+        identity_attributes: resource
+            .described()
+            .identity
+            .iter()
+            .map(attribute)
+            .collect(),
     }
 }

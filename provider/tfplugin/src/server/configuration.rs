@@ -8,7 +8,7 @@ use super::{
     Entry, Server,
     answer::{Failure, telling},
 };
-use plugin::{Described, Diagnostics, Provider, Raw, Registry};
+use plugin::{Diagnostics, Named, Provider, Raw, Registry};
 
 use crate::convert;
 
@@ -68,12 +68,14 @@ impl<P: Provider> Server<P> {
     }
 }
 
-impl<S: Described + ?Sized> Entry<S> {
+impl<S: Named + ?Sized> Entry<S> {
     /// Checks a configuration: nothing in it is the provider's, and what the kind itself says.
     pub(super) fn validate(&self, config: Raw) -> Diagnostics {
         let mut told = self.layout.read_only(&config);
         let input = self.layout.split(config).map(|sides| sides.input);
-        told.append(self.served.validate(&input.unwrap_or_default()));
+        told.append((self.served.described().validate)(
+            &input.unwrap_or_default(),
+        ));
         told
     }
 }

@@ -30,7 +30,7 @@ impl<P: Provider> Server<P> {
         let config = convert::read(request.config.as_ref(), &resource.layout.kind)?;
         let context = self.context()?;
         let input = resource.layout.split(config).unwrap_or_default().input;
-        let limit = resource.served.limits().for_value(&input).read;
+        let limit = resource.served.described().limits.for_value(&input).read;
         let opened = resource.served.open(&context, &input, self.bounds(limit));
         let (reply, told) = match opened.await {
             Ok(Opened { output, lease }) => {
@@ -54,7 +54,7 @@ impl<P: Provider> Server<P> {
     ) -> Result<wire::renew_ephemeral_resource::Response, Failure> {
         let resource = self.ephemeral_resource(&request.type_name)?;
         let (context, kept) = (self.context()?, request.private.unwrap_or_default());
-        let limit = resource.served.limits().read;
+        let limit = resource.served.described().limits.read;
         let renewed = resource.served.renew(&context, &kept, self.bounds(limit));
         let (lease, told) = match renewed.await {
             Ok(lease) => (lease, Diagnostics::none()),
@@ -82,7 +82,7 @@ impl<P: Provider> Server<P> {
         let (context, kept) = (self.context()?, request.private.unwrap_or_default());
         // It is not stopped: a run that was is when it is needed most.
         let bounds = Bounds {
-            limit: resource.served.limits().read,
+            limit: resource.served.described().limits.read,
             stop: CancellationToken::new(),
         };
         let (Ok(told) | Err(told)) = resource.served.close(&context, &kept, bounds).await;

@@ -61,7 +61,11 @@ impl<P: Provider> Server<P> {
         let prior = convert::read(request.prior_state.as_ref(), &resource.layout.kind)?;
         let planned = convert::read(request.planned_state.as_ref(), &resource.layout.kind)?;
         let (prior, planned) = (resource.layout.split(prior), resource.layout.split(planned));
-        let limit = change_limit(resource.served.limits(), prior.as_ref(), planned.as_ref());
+        let limit = change_limit(
+            resource.served.described().limits,
+            prior.as_ref(),
+            planned.as_ref(),
+        );
         let (state, told) = match self.context() {
             Ok(context) => {
                 let bounds = self.bounds(limit);
@@ -92,7 +96,12 @@ impl<P: Provider> Server<P> {
         let current = resource.layout.split(current);
         let (state, told) = match (self.context(), current) {
             (Ok(context), Some(current)) => {
-                let limit = resource.served.limits().for_value(&current.input).read;
+                let limit = resource
+                    .served
+                    .described()
+                    .limits
+                    .for_value(&current.input)
+                    .read;
                 let read = resource.served.read(&context, &current, self.bounds(limit));
                 read.await
             }
@@ -117,7 +126,7 @@ impl<P: Provider> Server<P> {
         let config = convert::read(request.config.as_ref(), &source.layout.kind)?;
         let context = self.context()?;
         let input = source.layout.split(config).unwrap_or_default().input;
-        let limit = source.served.limits().for_value(&input).read;
+        let limit = source.served.described().limits.for_value(&input).read;
         let read = source.served.read(&context, &input, self.bounds(limit));
         let (state, told) = match read.await {
             Ok(found) => {
@@ -145,7 +154,7 @@ impl<P: Provider> Server<P> {
         let id = import_id(&*resource.served, &request)?;
         let context = self.context()?;
         let reply = wire::import_resource_state::Response::default();
-        let bounds = self.bounds(resource.served.limits().read);
+        let bounds = self.bounds(resource.served.described().limits.read);
         let state = match resource.served.import(&context, &id, bounds).await {
             Ok(state) => Layout::merge(Some(state)),
             Err(told) => return Ok(telling(reply, told, &resource.layout.kind)),
@@ -191,7 +200,7 @@ fn import_id<C>(
     };
     let identity = convert::read(identity.identity_data.as_ref(), &identity_kind(resource))?;
     let mut parts = BTreeMap::new();
-    for name in resource.identity() {
+    for name in resource.described().identity {
         let Raw::Text(part) = identity.get(name) else {
             let detail = format!("The identity needs a value for `{name}`.");
             return Err(Diagnostic::error("Incomplete identity", detail));

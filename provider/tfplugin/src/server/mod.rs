@@ -20,7 +20,7 @@ use proto::tfplugin6::{self as wire, provider_server};
 use tonic::{Request, Response, Status};
 
 use plugin::{
-    Bounds, Described, Diagnostic, Kind, Provider, Registry, Served, ServedData, ServedEphemeral,
+    Bounds, Diagnostic, Kind, Named, Provider, Registry, Served, ServedData, ServedEphemeral,
 };
 
 use crate::{layout::Layout, serve::Stop};
@@ -46,11 +46,11 @@ struct Entry<S: ?Sized> {
     layout: Layout,
 }
 
-fn entries<S: Described + ?Sized>(served: &BTreeMap<&'static str, Arc<S>>) -> Entries<S> {
+fn entries<S: Named + ?Sized>(served: &BTreeMap<&'static str, Arc<S>>) -> Entries<S> {
     let entry = |(name, served): (&&'static str, &Arc<S>)| {
         let entry = Entry {
             served: Arc::clone(served),
-            layout: Layout::new(served.declared()),
+            layout: Layout::new(&served.described().declared),
         };
         (*name, entry)
     };

@@ -73,7 +73,8 @@ fn known_version(name: &str, version: i64, known: u32) -> Result<u32, Diagnostic
 pub(super) fn identity_kind<C>(resource: &dyn Served<C>) -> Kind {
     Kind::Object(
         resource
-            .identity()
+            .described()
+            .identity
             .iter()
             .map(|name| ((*name).to_owned(), Kind::Text))
             .collect(),
@@ -82,7 +83,7 @@ pub(super) fn identity_kind<C>(resource: &dyn Served<C>) -> Kind {
 
 /// Returns the identity of a state, if the resource has one and all of it is known.
 pub(super) fn identity_of<C>(resource: &dyn Served<C>, state: &Raw) -> Option<Raw> {
-    let names = resource.identity();
+    let names = resource.described().identity;
     if names.is_empty() {
         return None;
     }
