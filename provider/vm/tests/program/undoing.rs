@@ -356,3 +356,22 @@ fn a_run_that_nobody_follows_waits_for_no_token_and_has_stopped_nothing() {
         assert!(!stage.path("lib/did").exists(), "{shell}");
     }
 }
+
+/// A bootstrap changes nothing of which it could not keep what was there before.
+#[test]
+fn what_a_full_disk_does_not_keep_is_not_changed() {
+    for shell in SHELLS {
+        for full in ["run/unit", "run/keep/hosts"] {
+            let stage = Stage::new(shell);
+            fs::create_dir_all(stage.path("in")).unwrap();
+            let hosts = "# BEGIN mesh-vm\n10.0.0.1 istiod\n# END mesh-vm\n";
+            fs::write(stage.path("hosts"), hosts).unwrap();
+            let said = stage.part(&format!(
+                "mkdir -p \"$S/run/keep\" \"$S/found\"; chmod 700 \"$S/run/keep\"\n\
+                 ln -s /dev/full \"$S/{full}\"\n\
+                 systemctl() {{ say enabled; }}; if do_keep 2>/dev/null; then say kept; else say refused; fi"
+            ));
+            assert_eq!(said, "refused\n", "{shell}: {full}");
+        }
+    }
+}

@@ -4,9 +4,10 @@ do_keep() {
   k=$S/run/keep
   folder "$k" && rm -f "$R/token-before" "$S/found/paths.new" "$S/found/modes.new"
   [ ! -e "$TOKEN" ] || lift "$TOKEN" "$R/token-before" || return 1
-  { ! running || say active; systemctl is-enabled istio.service; } >"$S/run/unit" 2>/dev/null
+  # What cannot be kept could not be put back: nothing is changed then.
+  unit_before >"$S/run/unit" || return 1
   if [ -e "$S/guard" ] && intact && [ "$(field tproxy)" = "$(transparent)" ]; then : >"$S/run/proven"; fi
-  block >"$k/hosts"
+  { [ ! -e "$HOSTS" ] || block; } >"$k/hosts" || return 1
   for f in "$d"/in/file.*.path; do
     [ ! -e "$f" ] || { path=$(cat "$f") && remember "$k" "$path" && remember "$S/found" "$path"; } || return 1
   done
@@ -22,11 +23,17 @@ do_keep() {
   keep_modes || return 1
   hold
 }
+# Whether the unit runs, and whether it starts at boot.
+unit_before() {
+  ! running || say active || return 1
+  before=$(systemctl is-enabled istio.service 2>/dev/null)
+  [ -z "$before" ] || say "$before"
+}
 # Owner and mode of what a bootstrap changes.
 keep_modes() {
   for f in /var/lib/istio /var/lib/istio/envoy /var/lib/istio/envoy/*.env /var/lib/istio/config /var/lib/istio/bin \
     /var/lib/istio/proxy /etc/certs "$LOG" "${TOKEN%/*/*}" "$BIN/envoy" "$BIN/pilot-agent"; do
-    [ ! -e "$f" ] || stat -c '%u:%g %a %n' "$f"
+    [ ! -e "$f" ] || stat -c '%u:%g %a %n' "$f" || return 1
   done >"$k/modes"
   if [ ! -e "$S/found/modes" ]; then
     if id istio-proxy >/dev/null 2>&1; then : >"$S/found/user"; fi

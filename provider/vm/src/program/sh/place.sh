@@ -35,7 +35,7 @@ undo_token() {
   restore "$S/run/keep"
 }
 do_place() {
-  for f in "$d"/in/file.*.path; do [ ! -e "$f" ] || { cat "$f" && say ''; }; done >"$d/files"
+  for f in "$d"/in/file.*.path; do [ ! -e "$f" ] || { cat "$f" && say ''; } || return 1; done >"$d/files"
   # What the set before had and this one has not, e.g. what fetched a token.
   [ ! -e "$S/files" ] || while IFS= read -r path; do grep -qxF "$path" "$d/files" || rm -f "$path" || return 1; done <"$S/files"
   for f in "$d"/in/file.*.path; do
@@ -43,7 +43,7 @@ do_place() {
     f=${f%.path}
     put "$f.content" "$(cat "$f.path")" "$(cat "$f.owner")" "$(cat "$f.mode")" || return 1
   done
-  { ! has hosts || { field hosts && say ''; }; } | sed '/^$/d' >"$d/block"
+  { ! has hosts || { field hosts && say ''; }; } | sed '/^$/d' >"$d/block" || return 1
   hosts "$d/block" && rotate && put "$d/files" "$S/files" root 0600 && put "$d/in/owner" "$S/owner" root 0600
 }
 # The package ships nothing that bounds the proxy's logs.
