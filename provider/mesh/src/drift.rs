@@ -4,6 +4,7 @@ mod expectations;
 mod files;
 mod finding;
 mod findings;
+mod known;
 mod machine;
 mod objects;
 
@@ -11,8 +12,7 @@ use serde_json::Value;
 
 pub use expectations::Expectations;
 pub use finding::{Finding, What};
-pub use findings::of_fact;
-pub use machine::{another_host, without_entry};
+pub use known::{Known, MeshFacts};
 pub use objects::shows;
 
 use findings::Findings;

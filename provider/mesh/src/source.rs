@@ -127,7 +127,7 @@ fn of_fact(what: &str) -> Vec<Source> {
 /// Whether the proxy is the same software: only its unit does not run, or its rules differ.
 fn runs_the_same(finding: &Finding) -> bool {
     match finding.at.as_str() {
-        "the unit istio" => finding.what != What::Missing,
+        "the unit istio" => finding.what != What::Missing { should: None },
         "traffic" => true,
         at => at.starts_with("no rules intercept "),
     }

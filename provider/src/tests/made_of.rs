@@ -1,15 +1,9 @@
 //! What stays known at plan, proven against what an apply would find: every attribute of the input with every output.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use contract::Value;
-use mesh::change::Drift;
-use mesh::desired::Owner;
-use mesh::drift::Finding;
-use mesh::names::Id;
-use mesh::observed::{ObservedVm, SeenRuntime, UnitState};
-use mesh::workload::{Runtime, Workload};
-use plugin::{Object, Value as Output};
+use plugin::Object;
 use serde_json::{Value as Json, json};
 
 use super::rules::{attribute_path, facts, others, rendered, rule, sample};
@@ -17,8 +11,6 @@ use super::{full, none, provider, state, usual, with};
 use crate::rule::{BOOTSTRAP, REPLACE};
 use crate::workload::input::WorkloadInput;
 use crate::workload::output::{MADE_OF, WorkloadOutput};
-use crate::workload::plan::drift_output;
-use crate::workload::{facts as mesh_facts, findings};
 
 /// What each bootstrap writes again.
 const WRITTEN: [&str; 2] = ["bundle_digest", "bootstrapped_at"];
@@ -221,90 +213,5 @@ async fn another_service_account_is_in_the_planned_spiffe_id() {
         let plan = resource.plan(Some(&prior), &after).await.unwrap();
         let planned = plan.ok().unwrap().planned.to_json();
         assert_eq!(planned["spiffe_id"], wanted);
-    }
-}
-
-fn fact(name: &str) -> WorkloadOutput {
-    WorkloadOutput {
-        cluster_id: Output::Known(name.into()),
-        ..WorkloadOutput::default()
-    }
-}
-
-#[test]
-fn a_fact_that_is_another_one_is_a_line_until_it_is_that_of_the_output() {
-    const UNIT: &str = "proxy: the unit istio is missing";
-    let (east, west) = (fact("east"), fact("west"));
-    let mut lines: Vec<Finding> = vec!["mesh: cluster_id 'a' -> 'b'".into(), UNIT.into()];
-    for _ in 0..2 {
-        mesh_facts::note(&mut lines, &east, &west);
-        let line = "mesh: cluster_id is 'east', should be 'west'";
-        assert_eq!(lines, [line.into(), UNIT.into()]);
-    }
-    mesh_facts::note(&mut lines, &west, &west);
-    assert_eq!(lines, [Finding::from(UNIT)]);
-}
-
-#[test]
-fn a_fact_that_is_another_one_makes_no_vm_one_that_was_changed() {
-    let mut output = fact("east");
-    output.drift = drift_output(&Drift {
-        objects: vec![],
-        vm: mesh_facts::drift(&output, &fact("west")),
-    });
-    assert!(!findings::is_touched(&output));
-}
-
-/// A look at a VM whose proxy has a version.
-pub(super) fn seen(machine: &str, owner: &str, version: &str) -> ObservedVm {
-    ObservedVm {
-        machine_id: machine.into(),
-        owner: Some(Owner {
-            uid: "u".into(),
-            id: owner.parse().unwrap(),
-        }),
-        files: BTreeMap::new(),
-        changed: vec![],
-        hosts_lines: vec![],
-        runtime: SeenRuntime {
-            kind: Runtime::Systemd,
-            image: None,
-            unit: UnitState::default(),
-            version: Some(version.into()),
-            ready: true,
-        },
-        certificate: None,
-        jumps: vec![],
-        lost_jumps: vec![],
-        unfinished: None,
-    }
-}
-
-/// Another version than the chosen one is drift, so that the state keeps what it is held against.
-#[test]
-fn the_version_is_the_one_on_the_vm_where_none_is_chosen() {
-    let output = WorkloadOutput {
-        machine_id: Output::Known("4711".into()),
-        proxy_version: Output::Known("1.30.0".into()),
-        ..WorkloadOutput::default()
-    };
-    let any: Id = "bookinfo/ratings".parse().unwrap();
-    let any = Workload::bare(any, "default".parse().unwrap());
-    let mut chosen = any.clone();
-    chosen.proxy.version = Some("1.30.0".parse().unwrap());
-    let own = "bookinfo/ratings";
-    for (workload, vm, wanted) in [
-        (&any, Some(seen("4711", own, "1.31.0")), "1.31.0"),
-        (&chosen, Some(seen("4711", own, "1.31.0")), "1.30.0"),
-        (&any, Some(seen("4712", own, "1.31.0")), "1.30.0"),
-        (
-            &any,
-            Some(seen("4711", "bookinfo/other", "1.31.0")),
-            "1.30.0",
-        ),
-        (&any, None, "1.30.0"),
-    ] {
-        let version = findings::version(&output, workload, vm.as_ref());
-        assert_eq!(version, Output::Known(wanted.into()), "{vm:?}");
     }
 }

@@ -1,7 +1,6 @@
 //! The provider without any cluster or VM: rules, plans, bad input.
 
 mod block;
-mod findings;
 mod fleet;
 mod hostile;
 mod input;

@@ -14,7 +14,6 @@ use vm::program::{Offload, Token};
 use super::plans::planned;
 use super::{none, provider, state, usual, with};
 use crate::workload::archive::{self, There};
-use crate::workload::facts;
 use crate::workload::output::WorkloadOutput;
 
 /// The usual workload, carried by an archive.
@@ -110,7 +109,7 @@ fn an_archive_differs_from_a_mesh_that_says_something_else_and_from_no_other() {
         bundle_digest: Value::Null,
         ..before.clone()
     };
-    assert_eq!(facts::drift(&before, &now), []);
+    assert_eq!(before.facts().compare(&now.facts()), []);
     let now = WorkloadOutput {
         revision: Value::Known("canary".into()),
         control_plane: Value::Known("istiod-canary.istio-system.svc:15012".into()),
@@ -120,7 +119,10 @@ fn an_archive_differs_from_a_mesh_that_says_something_else_and_from_no_other() {
         "mesh: revision is 'default', should be 'canary'",
         "mesh: control_plane is 'istiod.istio-system.svc:15012', should be 'istiod-canary.istio-system.svc:15012'",
     ];
-    assert_eq!(facts::drift(&before, &now), lines.map(Finding::from));
+    assert_eq!(
+        before.facts().compare(&now.facts()),
+        lines.map(Finding::from)
+    );
 }
 
 #[tokio::test]

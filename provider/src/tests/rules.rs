@@ -10,6 +10,7 @@ use super::{full, with};
 use crate::rule::{BOOTSTRAP, OBJECTS, REPLACE};
 use crate::workload::convert;
 use crate::workload::input::WorkloadInput;
+use crate::workload::read::is_unseen;
 
 /// For each leaf: another value that is allowed there.
 pub(super) fn others() -> Vec<(&'static str, Json)> {
@@ -325,5 +326,18 @@ pub(super) fn rule(attributes: &[Attribute], pointer: &str) -> Rule {
     Rule {
         hides: false,
         ..rule
+    }
+}
+
+/// A refresh keeps such an edit in the drift until it is on the VM: no comparison would find it again.
+#[test]
+fn an_edit_of_what_no_file_holds_is_unseen() {
+    for (at, unseen) in [
+        ("labels.version", false),
+        ("env.FLAGS", false),
+        ("proxy.version", true),
+        ("triggers.vm", true),
+    ] {
+        assert_eq!(is_unseen(at), unseen, "{at}");
     }
 }

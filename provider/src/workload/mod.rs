@@ -16,8 +16,6 @@ pub(crate) mod clean;
 pub(crate) mod convert;
 mod create;
 mod delete;
-pub(crate) mod facts;
-pub(crate) mod findings;
 mod health;
 pub(crate) mod import;
 pub(crate) mod input;
@@ -27,7 +25,7 @@ pub(crate) mod output;
 pub(crate) mod plan;
 mod planned;
 mod prepare;
-mod read;
+pub(crate) mod read;
 mod stage;
 mod update;
 

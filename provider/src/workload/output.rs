@@ -1,8 +1,10 @@
 //! What the provider found out. The rule of each attribute says from which effect on it may change, and
 //! [`made_of`] what it follows from: a plan knows it while nothing of that is touched.
 
+use mesh::change::Drift;
+use mesh::drift::{Known, MeshFacts};
 use mesh::source::Source;
-use plugin::object;
+use plugin::{Value, object};
 
 use crate::rule::{BOOTSTRAP, REPLACE};
 
@@ -48,6 +50,43 @@ object! {
         Computed objects: Vec<String> => REPLACE,
         /// Differences on the VM. An apply re-bootstraps it.
         Computed vm: Vec<String> => REPLACE,
+    }
+}
+
+impl WorkloadOutput {
+    /// Returns the drift that the state holds, read from its lines.
+    pub(crate) fn drift(&self) -> Drift {
+        let Some(drift) = self.drift.known() else {
+            return Drift::default();
+        };
+        let findings = |value: &Value<Vec<String>>| {
+            let lines = value.known().into_iter().flatten();
+            lines.map(|line| line.as_str().into()).collect()
+        };
+        Drift {
+            objects: findings(&drift.objects),
+            vm: findings(&drift.vm),
+        }
+    }
+
+    /// Returns what the state knows of the workload.
+    pub(crate) fn known(&self) -> Known {
+        Known {
+            drift: self.drift(),
+            machine_id: self.machine_id.known().cloned(),
+            proxy_version: self.proxy_version.known().cloned(),
+            facts: self.facts(),
+        }
+    }
+
+    /// Returns what the outputs say of the mesh.
+    pub(crate) fn facts(&self) -> MeshFacts {
+        MeshFacts {
+            revision: self.revision.known().cloned(),
+            cluster_id: self.cluster_id.known().cloned(),
+            trust_domain: self.trust_domain.known().cloned(),
+            control_plane: self.control_plane.known().cloned(),
+        }
     }
 }
 

@@ -37,7 +37,7 @@ pub(crate) fn change(
     let held_back = !next.ssh.is_null() || !next.bundle.is_null();
     let on = next.rebootstrap_on.known().filter(|_| held_back);
     let on = on.map(|causes| causes.iter().map(|cause| cause.0).collect());
-    let change = mesh::change::decide(&edits, &drift(output), on.as_ref());
+    let change = mesh::change::decide(&edits, &output.drift(), on.as_ref());
     if held_back && next.rebootstrap_on == Value::Unknown {
         return Change {
             reasons: None,
@@ -46,21 +46,6 @@ pub(crate) fn change(
         };
     }
     change
-}
-
-/// Returns the drift that the state holds, as lines of text.
-pub(crate) fn drift(output: &WorkloadOutput) -> Drift {
-    let Some(drift) = output.drift.known() else {
-        return Drift::default();
-    };
-    let findings = |value: &Value<Vec<String>>| {
-        let lines = value.known().into_iter().flatten();
-        lines.map(|line| line.as_str().into()).collect()
-    };
-    Drift {
-        objects: findings(&drift.objects),
-        vm: findings(&drift.vm),
-    }
 }
 
 /// Returns the drift as the state holds it.
@@ -150,7 +135,7 @@ pub(super) fn outcome(
     }
     let mut planned = if change.effect >= Effect::Rebootstrap {
         let edits: Vec<String> = edits.iter().map(|edit| edit.at.to_string()).collect();
-        let touched = mesh::source::touched(edits.iter().map(String::as_str), &drift(output).vm);
+        let touched = mesh::source::touched(edits.iter().map(String::as_str), &output.drift().vm);
         planned::before_bootstrap(output, next, &touched)
     } else {
         output.clone()

@@ -9,7 +9,6 @@ use mesh::source::Source;
 use plugin::{Diagnostic, Raw, Value, filled, unknown_where};
 
 use super::convert;
-use super::facts;
 use super::input::WorkloadInput;
 use super::output::{WorkloadOutput, made_of};
 use crate::diagnose::coded;
@@ -58,7 +57,7 @@ pub(super) fn kept(
     reached: &WorkloadOutput,
 ) -> (WorkloadOutput, Option<Diagnostic>) {
     let kept = filled(planned, reached);
-    let lines = facts::drift(&kept, reached);
+    let lines = kept.facts().compare(&reached.facts());
     let warning = (!lines.is_empty()).then(|| changed_meanwhile(&lines));
     (kept, warning)
 }

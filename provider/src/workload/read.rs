@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use mesh::change::{Drift, Problem};
-use mesh::drift::Expectations;
+use mesh::drift::{Expectations, Known};
 use mesh::observed::{ObservedObjects, ObservedVm};
 use mesh::workload::Workload;
-use plugin::{Diagnostic, Diagnostics, Done, Value};
+use plugin::{Diagnostic, Diagnostics, Done, Object as _, Value, rule_at};
 use tokio::time::{Instant, timeout_at};
 use vm::program::{self, Report};
 use vm::{VmError, Wait};
@@ -15,17 +15,16 @@ use vm::{VmError, Wait};
 use super::archive;
 use super::bootstrap::IDLE;
 use super::convert;
-use super::facts;
-use super::findings;
 use super::input::WorkloadInput;
 use super::join::told;
 use super::leaf::CheckOnRefresh;
 use super::output::WorkloadOutput;
-use super::plan::{drift, drift_output};
+use super::plan::drift_output;
 use super::prepare::Prepared;
 use crate::context::Context;
 use crate::diagnose;
 use crate::report::unexpected;
+use crate::rule;
 use crate::ssh::Way;
 use crate::writer::Writer;
 
@@ -63,7 +62,7 @@ pub(super) async fn read(
         .await
         .map_err(|error| diagnose::cluster(&error))?;
     // Before the facts: a workload whose namespace is gone has none.
-    if findings::is_gone(&observed, &before) {
+    if before.known().is_gone(&observed) {
         *reached = None;
         return Ok(Diagnostics::none());
     }
@@ -126,29 +125,32 @@ async fn refreshed(
         strange = unseen.strange;
         None
     });
-    let mut found = compare(&prepared, &before, input, seen.as_ref());
-    findings::note_stranger(&mut found.vm, &before, strange);
+    let known = before.known();
+    let mut found = compare(&prepared, &known, input, seen.as_ref());
+    if strange {
+        known.note_another_host(&mut found.vm);
+    }
     if archive::path(input).is_some() {
         found.vm.clear();
     }
-    facts::note(&mut found.vm, &before, &told(&prepared, vec![]));
+    known.note_facts(&mut found.vm, &told(&prepared, vec![]).facts());
     let digest = prepared.desired.bundle.digest().to_string();
     let same = before.bundle_digest.known() == Some(&digest);
-    findings::keep_held(&mut found.vm, &before, same);
-    findings::note_taken_away(&mut found.vm, &before);
+    known.keep_held(&mut found.vm, |at| !same || is_unseen(at));
+    known.note_removed_values(&mut found.vm);
     Ok((outcome(&prepared, before, &found, seen.as_ref()), warnings))
 }
 
 /// Returns how all that was seen differs from what should be.
 fn compare(
     prepared: &Prepared<'_>,
-    before: &WorkloadOutput,
+    known: &Known,
     input: &WorkloadInput,
     seen: Option<&ObservedVm>,
 ) -> Drift {
-    let terms = Expectations {
-        machine_id: before.machine_id.known().map(String::as_str),
-        version: before.proxy_version.known().map(String::as_str),
+    let expected = Expectations {
+        machine_id: known.machine_id.as_deref(),
+        version: known.proxy_version.as_deref(),
         now: Timestamp::now(),
         rotate_before: input
             .rotate_before
@@ -159,13 +161,16 @@ fn compare(
     let mut found = mesh::drift::compare(
         &prepared.desired,
         observed,
-        seen.filter(|_| findings::is_touched(before)),
-        &terms,
+        seen.filter(|_| known.is_touched()),
+        &expected,
     );
     if seen.is_none() {
-        found.vm = drift(before).vm;
+        found.vm.clone_from(&known.drift.vm);
     }
-    findings::complete_vm(&mut found.vm, before, id, observed, seen.is_some());
+    known.keep_unfinished(&mut found.vm);
+    if seen.is_none() {
+        known.note_missing_entry(&mut found.vm, id, observed);
+    }
     found
 }
 
@@ -176,8 +181,7 @@ fn undecided(
     observed: &ObservedObjects,
     problems: &[Problem],
 ) -> WorkloadOutput {
-    let mut found = findings::without_desired(&before, workload, observed, problems);
-    findings::complete_vm(&mut found.vm, &before, &workload.id, observed, false);
+    let found = before.known().without_desired(workload, observed, problems);
     WorkloadOutput {
         id: Value::Known(workload.id.to_string()),
         drift: drift_output(&found),
@@ -209,9 +213,28 @@ fn outcome(
     }
     WorkloadOutput {
         drift,
-        proxy_version: findings::version(&before, &prepared.workload, seen),
+        proxy_version: proxy_version(&before, &prepared.workload, seen),
         ..before
     }
+}
+
+/// Returns the version that the state keeps: the one on the VM, unless the user asks for a certain one.
+fn proxy_version(
+    before: &WorkloadOutput,
+    workload: &Workload,
+    seen: Option<&ObservedVm>,
+) -> Value<String> {
+    let known = before.known();
+    match known.version(workload, seen) {
+        Some(version) => Value::Known(version.to_owned()),
+        None => before.proxy_version.clone(),
+    }
+}
+
+/// Whether no comparison finds an edit of an attribute.
+pub(crate) fn is_unseen(at: &str) -> bool {
+    let rule = rule_at(&WorkloadInput::attributes(), &at.into());
+    rule.is_some_and(rule::is_unseen)
 }
 
 /// Why a VM could not be looked at.

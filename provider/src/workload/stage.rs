@@ -2,7 +2,6 @@
 
 use plugin::Changed;
 
-use super::findings;
 use super::input::{SshInput, WorkloadInput};
 use super::leaf::OnDestroy;
 use super::output::WorkloadOutput;
@@ -48,6 +47,6 @@ pub(super) fn touched<'a>(
         .on_destroy
         .known()
         .is_some_and(|choice| choice.0 == OnDestroy::Keep);
-    let touched = findings::is_touched(output);
+    let touched = output.known().is_touched();
     prior.ssh.known().filter(|_| touched && !keep)
 }

@@ -173,7 +173,7 @@ impl<'a> Prepared<'a> {
         deadline: Instant,
     ) -> Result<Self, Diagnostics> {
         let mut prepared = Self::new(context, update.next, deadline).await?;
-        prepared.writer.agreed = plan::drift(update.output).objects;
+        prepared.writer.agreed = update.output.drift().objects;
         prepared.note_imported(update.prior);
         Ok(prepared)
     }

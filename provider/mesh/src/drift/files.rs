@@ -19,7 +19,7 @@ pub(super) fn compare(bundle: &Bundle, observed: &BTreeMap<String, Seen>, lines:
         lines.because(Cause::Files);
         match (observed.get(&file.path), file.watch) {
             (None, _) => {}
-            (Some(Seen::Missing), _) => lines.add(None, &file.path, What::Missing),
+            (Some(Seen::Missing), _) => lines.add(None, &file.path, What::Missing { should: None }),
             (Some(Seen::Odd(why)), _) => lines.say(&format!("{} {}", file.path, plain(why))),
             (
                 Some(Seen::File {
@@ -47,7 +47,7 @@ pub(super) fn compare(bundle: &Bundle, observed: &BTreeMap<String, Seen>, lines:
 fn access(file: &File, owner: &str, mode: u32, lines: &mut Findings) {
     let path = &file.path;
     if owner != file.owner {
-        lines.differs(Some(path), "owner", Some(owner), Some(file.owner));
+        lines.compare(Some(path), "owner", Some(owner), Some(file.owner));
     }
     if mode & 0o7777 != file.mode {
         lines.say(&format!(
@@ -109,10 +109,10 @@ fn values(bundle: &Bundle, path: &str, desired: &Values, seen: &Values, lines: &
         match (is, should_be) {
             _ if public || key == "defaultConfig.discoveryAddress" => {
                 let (is, should) = (is.map(String::as_str), should_be.map(String::as_str));
-                lines.differs(Some(path), &name, is, should);
+                lines.compare(Some(path), &name, is, should);
             }
-            (Some(_), None) => lines.add(Some(path), &name, What::Unwanted),
-            (None, _) => lines.add(Some(path), &name, What::Missing),
+            (Some(_), None) => lines.add(Some(path), &name, What::Unwanted { is: None }),
+            (None, _) => lines.add(Some(path), &name, What::Missing { should: None }),
             (Some(_), Some(_)) => lines.add(Some(path), &name, What::Hidden),
         }
     }

@@ -26,17 +26,23 @@ pub struct Finding {
 /// What is found of a thing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum What {
-    /// It is otherwise.
+    /// It has another value.
     Differs {
-        /// What is there; `None`: nothing.
-        is: Option<String>,
-        /// What should be there; `None`: nothing.
-        should: Option<String>,
+        /// The value that is there.
+        is: String,
+        /// The value that should be there.
+        should: String,
     },
     /// It is not there.
-    Missing,
+    Missing {
+        /// The value that should be there, where it may be shown.
+        should: Option<String>,
+    },
     /// It is there and should not be.
-    Unwanted,
+    Unwanted {
+        /// The value that is there, where it may be shown.
+        is: Option<String>,
+    },
     /// It is otherwise, and neither value may be shown.
     Hidden,
     /// The user changed it, and what that asks for is held back.
@@ -117,20 +123,13 @@ impl fmt::Display for Finding {
 impl fmt::Display for What {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Differs {
-                is: Some(is),
-                should: Some(should),
-            } => write!(f, " is '{is}{SHOULD_BE}{should}'"),
-            Self::Differs {
-                is: Some(is),
-                should: None,
-            } => write!(f, " is '{is}{SHOULD_NOT_BE}"),
-            Self::Differs {
-                is: None,
+            Self::Differs { is, should } => write!(f, " is '{is}{SHOULD_BE}{should}'"),
+            Self::Missing { should: None } => f.write_str(IS_MISSING),
+            Self::Missing {
                 should: Some(should),
             } => write!(f, "{MISSING_SHOULD_BE}{should}'"),
-            Self::Missing | Self::Differs { .. } => f.write_str(IS_MISSING),
-            Self::Unwanted => f.write_str(IS_UNWANTED),
+            Self::Unwanted { is: None } => f.write_str(IS_UNWANTED),
+            Self::Unwanted { is: Some(is) } => write!(f, " is '{is}{SHOULD_NOT_BE}"),
             Self::Hidden => f.write_str(DIFFERS),
             Self::Edited => f.write_str(WAS_CHANGED),
             Self::Unfinished => Ok(()),
@@ -174,27 +173,27 @@ fn split(text: &str) -> Finding {
 
 fn what(said: &str) -> What {
     match said {
-        IS_MISSING => What::Missing,
-        IS_UNWANTED => What::Unwanted,
+        IS_MISSING => What::Missing { should: None },
+        IS_UNWANTED => What::Unwanted { is: None },
         DIFFERS => What::Hidden,
         WAS_CHANGED => What::Edited,
-        _ => differs(said).unwrap_or_else(|| What::Said(said.to_owned())),
+        _ => with_values(said).unwrap_or_else(|| What::Said(said.to_owned())),
     }
 }
 
-fn differs(said: &str) -> Option<What> {
+fn with_values(said: &str) -> Option<What> {
     if let Some(should) = said.strip_prefix(MISSING_SHOULD_BE) {
         let should = Some(should.strip_suffix('\'')?.to_owned());
-        return Some(What::Differs { is: None, should });
+        return Some(What::Missing { should });
     }
     let rest = said.strip_prefix(" is '")?;
     if let Some(is) = rest.strip_suffix(SHOULD_NOT_BE) {
         let is = Some(is.to_owned());
-        return Some(What::Differs { is, should: None });
+        return Some(What::Unwanted { is });
     }
     let (is, should) = rest.strip_suffix('\'')?.split_once(SHOULD_BE)?;
     Some(What::Differs {
-        is: Some(is.to_owned()),
-        should: Some(should.to_owned()),
+        is: is.to_owned(),
+        should: should.to_owned(),
     })
 }

@@ -46,17 +46,21 @@ impl Findings {
         self.push(Finding::new(None, subject, at, what));
     }
 
-    /// Adds what is, and what should be.
-    pub(super) fn differs(
+    /// Adds what is, and what should be, where they differ.
+    pub(super) fn compare(
         &mut self,
         subject: Option<&str>,
         at: &str,
         is: Option<&str>,
         should: Option<&str>,
     ) {
-        let what = What::Differs {
-            is: is.map(plain),
-            should: should.map(plain),
+        let what = match (is.map(plain), should.map(plain)) {
+            (Some(is), Some(should)) => What::Differs { is, should },
+            (None, Some(should)) => What::Missing {
+                should: Some(should),
+            },
+            (Some(is), None) => What::Unwanted { is: Some(is) },
+            (None, None) => return,
         };
         self.add(subject, at, what);
     }
@@ -68,15 +72,6 @@ impl Findings {
         self.kept.extend(more);
         self.kept
     }
-}
-
-/// Returns the finding of a fact of the mesh that is another one by now.
-pub fn of_fact(name: &str, is: &str, should: &str) -> Finding {
-    let what = What::Differs {
-        is: Some(plain(is)),
-        should: Some(plain(should)),
-    };
-    Finding::new(Some(Cause::Mesh), None, name, what)
 }
 
 /// Returns a text that came from elsewhere, shortened and without what a terminal would obey.

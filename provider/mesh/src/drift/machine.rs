@@ -73,7 +73,11 @@ fn certificate(
 fn owner(desired: &Owner, seen: Option<&Owner>, lines: &mut Findings) {
     let id = &desired.id;
     match seen {
-        None => lines.add(None, "the mark of who owns the proxy", What::Missing),
+        None => lines.add(
+            None,
+            "the mark of who owns the proxy",
+            What::Missing { should: None },
+        ),
         Some(seen) if seen.id != desired.id => {
             lines.say(&format!("the proxy belongs to {}", seen.id));
         }
@@ -89,8 +93,8 @@ fn owner(desired: &Owner, seen: Option<&Owner>, lines: &mut Findings) {
     }
 }
 
-/// Returns the finding of a proxy whose entry is gone: true of a VM that was not looked at, too.
-pub fn without_entry(id: &Id) -> Finding {
+/// Returns the finding of a proxy whose entry is gone: true of a VM that was not checked, too.
+pub(super) fn without_entry(id: &Id) -> Finding {
     Finding::sentence(
         None,
         &format!("the proxy has no WorkloadEntry {id} to report to"),
@@ -99,7 +103,7 @@ pub fn without_entry(id: &Id) -> Finding {
 
 /// Returns the finding of a VM whose host key is not the expected one: it is true of a machine that was
 /// rebuilt behind the same address, and whoever knows its new key can bootstrap it with that.
-pub fn another_host() -> Finding {
+pub(super) fn another_host() -> Finding {
     let text = "the host key is not the expected one, as of a machine that was rebuilt";
     Finding::sentence(Some(Cause::Machine), text)
 }
@@ -108,25 +112,25 @@ fn hosts(desired: Option<&String>, seen: &[String], lines: &mut Findings) {
     let is = (!seen.is_empty()).then(|| seen.join("; "));
     if is.as_ref() != desired {
         let should = desired.map(String::as_str);
-        lines.differs(Some(HOSTS), ISTIOD_LINE, is.as_deref(), should);
+        lines.compare(Some(HOSTS), ISTIOD_LINE, is.as_deref(), should);
     }
 }
 
 fn runtime(desired: &Proxy, seen: &SeenRuntime, version: Option<&str>, lines: &mut Findings) {
     if seen.kind != desired.runtime {
         let [is, should] = [seen.kind, desired.runtime].map(|kind| kind.to_string());
-        lines.differs(None, "the runtime", Some(&is), Some(&should));
+        lines.compare(None, "the runtime", Some(&is), Some(&should));
         return;
     }
     // Without a container its unit does not run, which is told.
     if let (Some(is), Some(should)) = (&seen.image, &desired.image)
         && *is != should.to_string()
     {
-        lines.differs(None, "image", Some(is), Some(&should.to_string()));
+        lines.compare(None, "image", Some(is), Some(&should.to_string()));
     }
     let is_chosen = desired.install.is_some() || desired.version.is_some();
     if is_chosen && version.is_some() && seen.version.as_deref() != version {
-        lines.differs(
+        lines.compare(
             None,
             "package istio-sidecar",
             seen.version.as_deref(),
@@ -139,14 +143,14 @@ fn runtime(desired: &Proxy, seen: &SeenRuntime, version: Option<&str>, lines: &m
 /// VM, and a bootstrap would not repair it.
 fn unit(seen: &UnitState, lines: &mut Findings) {
     if seen.active.is_empty() && seen.enabled.is_empty() {
-        lines.add(None, "the unit istio", What::Missing);
+        lines.add(None, "the unit istio", What::Missing { should: None });
         return;
     }
     if !matches!(seen.active.as_str(), "active" | "activating" | "reloading") {
-        lines.differs(None, "the unit istio", Some(&seen.active), Some("active"));
+        lines.compare(None, "the unit istio", Some(&seen.active), Some("active"));
     }
     if seen.enabled != "enabled" {
-        lines.differs(None, "the unit istio", Some(&seen.enabled), Some("enabled"));
+        lines.compare(None, "the unit istio", Some(&seen.enabled), Some("enabled"));
     }
 }
 

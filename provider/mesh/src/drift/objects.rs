@@ -27,7 +27,7 @@ pub(super) fn compare(
                 fields(&title, "", &manifest.body, seen, lines);
                 labels(&title, &manifest.body, seen, lines);
             }
-            None => lines.add(None, &title, What::Missing),
+            None => lines.add(None, &title, What::Missing { should: None }),
         }
     }
     let Some(first) = objects.first() else {
@@ -102,7 +102,7 @@ fn fields(title: &str, at: &str, desired: &Value, seen: &Value, lines: &mut Find
         {
             lines.add(Some(title), at, What::Hidden);
         }
-        _ => lines.differs(
+        _ => lines.compare(
             Some(title),
             at,
             shown(seen).as_deref(),
@@ -120,7 +120,7 @@ fn labels(title: &str, desired: &Value, seen: &Value, lines: &mut Findings) {
         for (key, value) in seen.into_iter().flatten() {
             if wanted.is_object() && wanted["labels"][key.as_str()].is_null() {
                 let at = format!("spec.{of}.labels.{}", plain(key));
-                lines.differs(Some(title), &at, shown(value).as_deref(), None);
+                lines.compare(Some(title), &at, shown(value).as_deref(), None);
             }
         }
     }

@@ -655,12 +655,6 @@ fn a_certificate_that_was_not_renewed_in_time_is_told_before_it_ends() {
 }
 
 #[test]
-fn a_host_that_is_another_one_may_be_held_back_like_a_machine_that_is() {
-    let line = mesh::drift::another_host();
-    assert_eq!(line.cause, Some(mesh::cause::Cause::Machine));
-}
-
-#[test]
 fn what_a_bootstrap_does_not_repair_is_no_drift() {
     check_vm(
         |vm| {

@@ -53,10 +53,6 @@ fn a_line_of_a_former_version_means_what_one_of_today_does() {
 #[test]
 fn what_a_line_is_about_is_found() {
     let env = Some("/var/lib/istio/envoy/cluster.env");
-    let differs = |is: Option<&str>, should: Option<&str>| What::Differs {
-        is: is.map(str::to_owned),
-        should: should.map(str::to_owned),
-    };
     let said = |text: &str| What::Said(text.to_owned());
     for (text, cause, subject, at, what) in [
         (
@@ -64,7 +60,10 @@ fn what_a_line_is_about_is_found() {
             Some(Cause::Mesh),
             env,
             "TRUST_DOMAIN",
-            differs(Some("a"), Some("b")),
+            What::Differs {
+                is: "a".into(),
+                should: "b".into(),
+            },
         ),
         (
             "mesh: /var/lib/istio/envoy/cluster.env: TRUST_DOMAIN 'a' -> 'b'",
@@ -85,14 +84,18 @@ fn what_a_line_is_about_is_found() {
             Some(Cause::Proxy),
             None,
             "package istio-sidecar",
-            differs(None, Some("1.31.0")),
+            What::Missing {
+                should: Some("1.31.0".into()),
+            },
         ),
         (
             "WorkloadEntry a/b: spec.labels.x is '1', should not be there",
             None,
             Some("WorkloadEntry a/b"),
             "spec.labels.x",
-            differs(Some("1"), None),
+            What::Unwanted {
+                is: Some("1".into()),
+            },
         ),
         (
             "configuration: labels.version was changed",

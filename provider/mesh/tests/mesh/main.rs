@@ -11,6 +11,7 @@ mod conflicts;
 mod drift;
 mod fleet;
 mod import;
+mod known;
 mod lines;
 mod names;
 mod network;
