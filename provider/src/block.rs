@@ -6,8 +6,8 @@ use mesh::names::Address;
 use mesh::names::{Fqdn, Name, Namespace, ReleaseUrl};
 use plugin::{SecretText, Text, object};
 
-use crate::workload::input::BastionInput;
-use crate::workload::leaf::{CheckOnRefresh, PortNumber};
+use crate::declared::hop::BastionInput;
+use crate::declared::scalars::{CheckOnRefresh, PortNumber};
 
 object! {
     /// Joins virtual machines to an Istio mesh.

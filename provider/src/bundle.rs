@@ -5,8 +5,6 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use cluster::Cluster;
 use mesh::desired::Bundle;
 use mesh::names::{EnvName, Id, LabelKey, LabelValue, Name, Namespace, Network, PortName};
@@ -20,10 +18,12 @@ use tokio::time::Instant;
 use vm::program::{Offload, Token};
 
 use crate::context::Context;
+use crate::declared::bundle::{BundleOutput, EphemeralOutput};
+use crate::declared::health_check::HealthCheckInput;
+use crate::declared::proxy::ProxyInput;
+use crate::declared::scalars::PortNumber;
 use crate::diagnose;
-use crate::workload::convert;
-use crate::workload::input::{HealthCheckInput, ProxyInput, WorkloadInput};
-use crate::workload::leaf::PortNumber;
+use crate::workload::input::WorkloadInput;
 
 const NAME: &str = "mesh_vm_bundle";
 
@@ -65,7 +65,7 @@ macro_rules! described {
         impl $Name {
             /// Returns the workload as far as the VM is concerned; `None` while its name is unknown.
             fn workload(&self) -> Option<Workload> {
-                convert::workload(&WorkloadInput {
+                WorkloadInput {
                     namespace: self.namespace.clone(),
                     name: self.name.clone(),
                     instance_ip: self.instance_ip.clone(),
@@ -78,7 +78,8 @@ macro_rules! described {
                     health_check: self.health_check.clone(),
                     proxy: self.proxy.clone(),
                     ..WorkloadInput::default()
-                })
+                }
+                .workload()
             }
         }
     };
@@ -107,59 +108,6 @@ described! {
     EphemeralInput {
         /// Lifetime of the token in seconds; less than 600 counts as 600. The server may shorten it. Default: 3600.
         Optional token_seconds: u32,
-    }
-}
-
-object! {
-    /// What the VM receives.
-    pub struct BundleOutput {
-        /// The proxy's files, by their path on the VM.
-        Computed files: BTreeMap<String, String>,
-        /// The line for the VM's `/etc/hosts` that gives the control plane's address, if there is one.
-        Computed hosts_line: String,
-        /// The archive, a `.tar.gz` in base64. Run as root, its `sh install.sh` joins the VM, and `sh install.sh
-        /// remove` removes it.
-        Computed archive_base64: String,
-        /// User data for cloud-init: it writes the archive's files to `/var/lib/mesh-vm` and joins the VM.
-        Computed user_data: String,
-        /// The same, compressed and in base64, for clouds with a small size limit.
-        Computed user_data_base64: String,
-        /// SHA-256 of the VM's files, without secrets. It equals the workload's `bundle_digest` if `instance_ip` is
-        /// set.
-        Computed digest: String,
-        /// SPIFFE ID of the VM: `spiffe://trust-domain/ns/namespace/sa/account`.
-        Computed spiffe_id: String,
-        /// Address at which the VM reaches istiod, `host:port`.
-        Computed control_plane: String,
-    }
-}
-
-object! {
-    /// What the VM receives, with its token.
-    pub struct EphemeralOutput {
-        /// The proxy's files, by their path on the VM.
-        Computed files: BTreeMap<String, String>,
-        /// The line for the VM's `/etc/hosts` that gives the control plane's address, if there is one.
-        Computed hosts_line: String,
-        /// The archive with the token, a `.tar.gz` in base64. Run as root, its `sh install.sh` joins the VM, and `sh
-        /// install.sh remove` removes it.
-        Computed archive_base64: SecretText,
-        /// User data for cloud-init, with the token: it writes the archive's files to `/var/lib/mesh-vm` and joins
-        /// the VM.
-        Computed user_data: SecretText,
-        /// The same, compressed and in base64, for clouds with a small size limit.
-        Computed user_data_base64: SecretText,
-        /// SHA-256 of the VM's files, without secrets. It equals the workload's `bundle_digest` if `instance_ip` is
-        /// set.
-        Computed digest: String,
-        /// SPIFFE ID of the VM: `spiffe://trust-domain/ns/namespace/sa/account`.
-        Computed spiffe_id: String,
-        /// Address at which the VM reaches istiod, `host:port`.
-        Computed control_plane: String,
-        /// The token.
-        Computed token: SecretText,
-        /// When the token expires, RFC 3339.
-        Computed token_expires_at: String,
     }
 }
 
@@ -210,17 +158,7 @@ impl DataSource for VmBundle {
         let bundle = bundle(context.cluster().await?, input.workload()).await?;
         let command = input.token_command.known().map_or("", String::as_str);
         let offload = Offload::new(&bundle, Token::Command(command));
-        let archive = archive(&offload)?;
-        Ok(Found::new(BundleOutput {
-            files: files(&bundle),
-            hosts_line: bundle.hosts_line.clone().into(),
-            archive_base64: Value::Known(archive),
-            user_data: Value::Known(offload.user_data()),
-            user_data_base64: Value::Known(offload.user_data_base64()),
-            digest: Value::Known(bundle.digest().to_string()),
-            spiffe_id: Value::Known(bundle.identity.to_string()),
-            control_plane: Value::Known(bundle.control_plane),
-        }))
+        Ok(Found::new(BundleOutput::new(&bundle, &offload)?))
     }
 }
 
@@ -250,18 +188,10 @@ impl EphemeralResource for EphemeralBundle {
         let token = cluster.mint(&bundle.identity, ttl).await;
         let token = token.map_err(|error| diagnose::cluster(&error))?;
         let offload = Offload::new(&bundle, Token::Enclosed(&token.secret));
-        let secret = |text: &str| Value::Known(SecretText::from(text));
         let output = EphemeralOutput {
-            files: files(&bundle),
-            hosts_line: bundle.hosts_line.clone().into(),
-            archive_base64: secret(&archive(&offload)?),
-            user_data: secret(&offload.user_data()),
-            user_data_base64: secret(&offload.user_data_base64()),
-            digest: Value::Known(bundle.digest().to_string()),
-            spiffe_id: Value::Known(bundle.identity.to_string()),
-            control_plane: Value::Known(bundle.control_plane),
-            token: secret(token.secret.expose_secret()),
+            token: Value::Known(SecretText::from(token.secret.expose_secret())),
             token_expires_at: Value::Known(token.expires.to_string()),
+            ..EphemeralOutput::new(&bundle, &offload)?
         };
         // Nothing ends with the run: the token is carried to where it is used later.
         let lease = Lease::default();
@@ -287,20 +217,4 @@ async fn bundle(cluster: &Cluster, workload: Option<Workload>) -> Result<Bundle,
             Err(diagnose::problems(problems, &Paths::default()))
         }
     }
-}
-
-fn files(bundle: &Bundle) -> Value<BTreeMap<String, String>> {
-    let files = bundle.files.iter().map(|file| {
-        let text = String::from_utf8_lossy(&file.content).into_owned();
-        (file.path.clone(), text)
-    });
-    Value::Known(files.collect())
-}
-
-fn archive(offload: &Offload) -> Result<String, Diagnostic> {
-    let archive = offload.archive();
-    let archive = archive.map_err(|error| {
-        Diagnostic::error("The archive could not be created", error.to_string())
-    })?;
-    Ok(STANDARD.encode(archive))
 }

@@ -3,13 +3,13 @@
 mod block;
 mod bundle;
 mod context;
+mod declared;
 mod diagnose;
 mod fleet;
 mod network_path;
 mod provider;
 mod report;
 mod rule;
-mod ssh;
 mod workload;
 mod writer;
 

@@ -8,10 +8,12 @@ use plugin::{
 use crate::block::{ProviderBlock, SshBlock};
 use crate::bundle::{EphemeralBundle, VmBundle};
 use crate::context::{self, Context};
+use crate::declared::hop::BastionInput;
+use crate::declared::ssh;
+use crate::diagnose;
 use crate::fleet::VmFleet;
 use crate::network_path::NetworkPath;
 use crate::workload::VmWorkload;
-use crate::{diagnose, ssh};
 
 /// The provider `mesh`.
 pub(crate) struct Mesh;
@@ -25,7 +27,7 @@ impl Provider for Mesh {
         if let Some(ssh) = config.ssh.known() {
             told.extend(identities(ssh, unknown));
             let bastion = ssh.bastion.known();
-            told.append(bastion.map(ssh::unverified_bastion).unwrap_or_default());
+            told.append(bastion.map(BastionInput::unverified).unwrap_or_default());
         }
         told
     }

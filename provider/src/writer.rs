@@ -11,8 +11,8 @@ use mesh::observed::ObservedObjects;
 use plugin::{Diagnostic, Diagnostics, Value};
 use tokio::time::Instant;
 
+use crate::declared::field_manager::{FieldManagerInput, force};
 use crate::diagnose;
-use crate::workload::input::FieldManagerInput;
 
 /// Writes the objects of one workload or fleet.
 pub(crate) struct Writer<'a> {
@@ -168,14 +168,6 @@ pub(crate) fn refuse_dying(
         cluster::being_deleted(kind, &id, object)
     });
     dying.map_or(Ok(()), |error| Err(diagnose::cluster(&error)))
-}
-
-fn force(field_manager: &Value<FieldManagerInput>) -> Force {
-    let manager = field_manager.known();
-    match manager.and_then(|manager| manager.force_conflicts.known()) {
-        Some(true) => Force::Fields,
-        _ => Force::Never,
-    }
 }
 
 /// Returns those of `ids` that are there and to be deleted, in an order in which first nobody calls

@@ -1,6 +1,7 @@
 //! Create, update and delete: objects only.
 
 use cluster::Cluster;
+use mesh::change::Problem;
 use mesh::desired::{Kind, Manifest};
 use mesh::fleet::Fleet;
 use mesh::names::Id;
@@ -8,7 +9,6 @@ use mesh::observed::ObservedObjects;
 use plugin::{Diagnostic, Diagnostics, Done, Paths, Value};
 use tokio::time::Instant;
 
-use super::convert;
 use super::input::FleetInput;
 use super::output::FleetOutput;
 use super::plan::{drift, drift_output};
@@ -32,14 +32,14 @@ impl<'a> Prepared<'a> {
         deadline: Instant,
     ) -> Result<Self, Diagnostics> {
         let cluster = context.cluster().await?;
-        let fleet = convert::fleet(input).ok_or_else(incomplete)?;
+        let fleet = input.fleet().ok_or_else(incomplete)?;
         let observed = observe(cluster, &fleet).await?;
         let objects = mesh::objects::fleet_objects(&fleet);
         writer::refuse_dying(ids(&objects), &observed)?;
         let mut problems = mesh::validate::validate_fleet(&fleet);
         problems.extend(mesh::conflicts::taken_objects(&fleet, &observed));
         if !problems.is_empty() {
-            return Err(convert::invalid(problems, &Paths::default()));
+            return Err(invalid(problems, &Paths::default()));
         }
         Ok(Self {
             objects,
@@ -90,7 +90,8 @@ pub(super) async fn update(
     reached: &mut Option<FleetOutput>,
 ) -> Done {
     let mut prepared = Prepared::new(context, next, deadline).await?;
-    let declared = convert::fleet(prior)
+    let declared = prior
+        .fleet()
         .map(|prior| mesh::objects::fleet_objects(&prior))
         .unwrap_or_default();
     let ids = ids(&declared);
@@ -117,7 +118,7 @@ pub(super) async fn delete(
     reached: &mut Option<FleetOutput>,
 ) -> Done {
     let cluster = context.cluster().await?;
-    let fleet = convert::fleet(prior).ok_or_else(incomplete)?;
+    let fleet = prior.fleet().ok_or_else(incomplete)?;
     let mark = fleet.mark();
     let told = |error| diagnose::cluster(&error);
     let observed = observe(cluster, &fleet).await?;
@@ -191,4 +192,15 @@ pub(super) fn incomplete() -> Diagnostics {
         "namespace and name are not known.",
     )
     .into()
+}
+
+/// Reports what is wrong with a fleet; what concerns unknown values is dropped.
+pub(super) fn invalid(problems: Vec<Problem>, unknown: &Paths) -> Diagnostics {
+    let problems = diagnose::problems(problems, unknown).into_iter();
+    problems
+        .map(|problem| Diagnostic {
+            summary: "Invalid fleet".into(),
+            ..problem
+        })
+        .collect()
 }

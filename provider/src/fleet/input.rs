@@ -1,13 +1,19 @@
-//! What the user writes of a fleet: each attribute with its documentation and with what a change of it does.
+//! What the user writes of a fleet: each attribute with its documentation and with what a change of it does, and the
+//! conversions to the domain and, for an import, back.
 
 use std::collections::BTreeMap;
 
-use mesh::names::{LabelKey, LabelValue, Locality, Name, Namespace, Network, PortName};
-use plugin::{Text, Timeouts, object};
+use mesh::fleet::{Fleet, Group};
+use mesh::names::{Id, LabelKey, LabelValue, Locality, Name, Namespace, Network, PortName};
+use plugin::{Text, Timeouts, Value, object};
 
+use crate::declared::field_manager::FieldManagerInput;
+use crate::declared::health_check::{HealthCheckInput, from_health_check, health_check};
+use crate::declared::scalars::PortNumber;
+use crate::declared::services::{ServiceInput, from_services, services};
+use crate::declared::sidecar::{SidecarInput, from_sidecar, sidecar};
+use crate::declared::values::{from_map, from_ports, from_text_map, ports, text, text_map};
 use crate::rule::{OBJECTS, REPLACE};
-use crate::workload::input::{FieldManagerInput, HealthCheckInput, ServiceInput, SidecarInput};
-use crate::workload::leaf::PortNumber;
 
 object! {
     /// What several virtual machines share: the `ServiceEntry` of each service, one `Sidecar`, and a `WorkloadGroup`
@@ -58,5 +64,66 @@ object! {
         Optional ports: BTreeMap<Text<PortName>, PortNumber> => OBJECTS,
         /// Health probe that the machines' proxies run. `grpc` is not supported here.
         Optional health_check: HealthCheckInput => OBJECTS,
+    }
+}
+
+impl FleetInput {
+    /// Returns the fleet; `None` while its namespace or name is unknown.
+    pub(crate) fn fleet(&self) -> Option<Fleet> {
+        Some(Fleet {
+            id: self.id()?,
+            services: services(&self.services),
+            sidecar: self.sidecar.known().map(sidecar),
+            group: self.group.known().and_then(group),
+        })
+    }
+
+    /// Returns namespace and name; `None` while one is unknown.
+    pub(crate) fn id(&self) -> Option<Id> {
+        Some(Id {
+            namespace: text(&self.namespace)?,
+            name: text(&self.name)?,
+        })
+    }
+}
+
+fn group(input: &GroupInput) -> Option<Group> {
+    Some(Group {
+        labels: text_map(&input.labels),
+        annotations: input.annotations.known().cloned().unwrap_or_default(),
+        service_account: text(&input.service_account).or_else(|| "default".parse().ok())?,
+        network: text(&input.network),
+        locality: text(&input.locality),
+        weight: input.weight.known().copied(),
+        ports: ports(&input.ports),
+        health_check: input.health_check.known().map(health_check),
+    })
+}
+
+/// Returns the fleet as an input. What is a default stays unset, as most users leave it.
+pub(super) fn from_fleet(fleet: Fleet) -> FleetInput {
+    FleetInput {
+        namespace: Value::Known(Text(fleet.id.namespace)),
+        name: Value::Known(Text(fleet.id.name)),
+        services: from_services(fleet.services),
+        sidecar: fleet.sidecar.map(from_sidecar).into(),
+        group: fleet.group.map(from_group).into(),
+        ..FleetInput::default()
+    }
+}
+
+fn from_group(group: Group) -> GroupInput {
+    let default_account = group.service_account.as_str() == "default";
+    GroupInput {
+        labels: from_text_map(group.labels),
+        annotations: from_map(group.annotations),
+        service_account: Some(Text(group.service_account))
+            .filter(|_| !default_account)
+            .into(),
+        network: group.network.map(Text).into(),
+        locality: group.locality.map(Text).into(),
+        weight: group.weight.into(),
+        ports: from_ports(group.ports),
+        health_check: group.health_check.map(from_health_check).into(),
     }
 }

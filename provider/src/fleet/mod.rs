@@ -3,7 +3,6 @@
 //! **Invariant**: no VM is ever connected to, and no entry is written; members come and go without it.
 
 mod apply;
-pub(crate) mod convert;
 mod import;
 pub(crate) mod input;
 pub(crate) mod output;
@@ -16,6 +15,7 @@ use tokio::time::Instant;
 
 use crate::context::Context;
 use crate::rule;
+use apply::invalid;
 use input::FleetInput;
 use output::FleetOutput;
 
@@ -41,8 +41,9 @@ impl Resource for VmFleet {
     }
 
     fn check(input: &FleetInput, unknown: &Paths) -> Diagnostics {
-        convert::fleet(input)
-            .map(|fleet| convert::invalid(mesh::validate::validate_fleet(&fleet), unknown))
+        input
+            .fleet()
+            .map(|fleet| invalid(mesh::validate::validate_fleet(&fleet), unknown))
             .unwrap_or_default()
     }
 

@@ -4,7 +4,6 @@ use mesh::change::{Drift, Edit, Effect};
 use mesh::drift::Finding;
 use plugin::{Changed, Value};
 
-use super::convert;
 use super::input::FleetInput;
 use super::output::{FleetDriftOutput, FleetOutput};
 use crate::rule;
@@ -12,7 +11,9 @@ use crate::rule;
 /// Plans a create.
 pub(super) fn created(next: &FleetInput) -> FleetOutput {
     FleetOutput {
-        id: convert::id(next).map_or(Value::Unknown, |id| Value::Known(id.to_string())),
+        id: next
+            .id()
+            .map_or(Value::Unknown, |id| Value::Known(id.to_string())),
         drift: drift_output(&[]),
     }
 }

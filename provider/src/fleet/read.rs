@@ -3,7 +3,6 @@
 use plugin::{Diagnostic, Diagnostics, Done};
 
 use super::apply::{incomplete, observe};
-use super::convert;
 use super::input::FleetInput;
 use super::output::FleetOutput;
 use super::plan::drift_output;
@@ -23,7 +22,7 @@ pub(super) async fn read(
         .into());
     }
     let cluster = context.cluster().await?;
-    let fleet = convert::fleet(input).ok_or_else(incomplete)?;
+    let fleet = input.fleet().ok_or_else(incomplete)?;
     let observed = observe(cluster, &fleet).await?;
     if observed.is_empty() {
         *reached = None;

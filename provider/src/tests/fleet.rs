@@ -9,7 +9,6 @@ use serde_json::{Value as Json, json};
 
 use super::rules::{attribute_path, collect, raw, rule};
 use super::{none, provider, state, usual, with};
-use crate::fleet::convert;
 use crate::fleet::input::FleetInput;
 use crate::rule::OBJECTS;
 
@@ -60,7 +59,7 @@ fn objects(config: &Json) -> Vec<Manifest> {
     let mut problems = Diagnostics::none();
     let input = <FleetInput as Shape>::read(&raw(config), &Path::root(), &mut problems);
     assert!(problems.is_empty(), "{problems:?}");
-    mesh::objects::fleet_objects(&convert::fleet(&input.unwrap()).unwrap())
+    mesh::objects::fleet_objects(&input.unwrap().fleet().unwrap())
 }
 
 /// Services, Sidecar and health check have the attributes of a workload's, which are walked there.

@@ -8,7 +8,6 @@ use serde_json::{Value as Json, json};
 
 use super::{full, with};
 use crate::rule::{BOOTSTRAP, OBJECTS, REPLACE};
-use crate::workload::convert;
 use crate::workload::input::WorkloadInput;
 use crate::workload::read::is_unseen;
 
@@ -238,7 +237,7 @@ pub(super) fn rendered(config: &Json) -> mesh::desired::Desired {
     let mut problems = Diagnostics::none();
     let input = <WorkloadInput as Shape>::read(&raw, &Path::root(), &mut problems).unwrap();
     assert!(problems.is_empty(), "{problems:?}");
-    mesh::render::render(&convert::workload(&input).unwrap(), &facts()).unwrap()
+    mesh::render::render(&input.workload().unwrap(), &facts()).unwrap()
 }
 
 pub(super) fn raw(json: &Json) -> Raw {

@@ -5,17 +5,17 @@ use std::time::Duration;
 
 use vm::{Credentials, Hop, Target, Trust, VmError};
 
-use crate::ssh::Way;
+use crate::declared::ssh::VmAddress;
 use crate::workload::clean::is_away;
 
-fn way(trust: Trust) -> Way {
+fn way(trust: Trust) -> VmAddress {
     let vm = Hop {
         host: "10.0.0.5".into(),
         port: 22,
         user: None,
         trust,
     };
-    Way {
+    VmAddress {
         target: Target {
             vm,
             bastions: vec![],

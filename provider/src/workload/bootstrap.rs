@@ -12,9 +12,9 @@ use vm::program::{self, Patience, Payload, Report, RunId};
 use vm::{Session, VmError, Wait};
 
 use crate::context::Context;
+use crate::declared::ssh::VmAddress;
 use crate::diagnose;
 use crate::report::{busy, foreign, halfway, lost, reverted, unexpected};
-use crate::ssh::Way;
 
 /// The program is heard from each second: after this silence the connection counts as lost.
 pub(super) const IDLE: Duration = Duration::from_secs(15);
@@ -62,7 +62,7 @@ pub(super) enum Left {
 pub(super) struct Bootstrap<'a> {
     pub(super) context: &'a Context,
     pub(super) cluster: &'a Cluster,
-    pub(super) way: &'a Way,
+    pub(super) way: &'a VmAddress,
     pub(super) bundle: &'a Bundle,
     pub(super) deadline: Instant,
 }

@@ -11,11 +11,11 @@ use vm::{Session, VmError, Wait};
 
 use super::bootstrap::IDLE;
 use super::health;
-use super::input::SshInput;
 use crate::context::Context;
+use crate::declared::ssh::SshInput;
+use crate::declared::ssh::VmAddress;
 use crate::diagnose;
 use crate::report::{busy, halfway, is_before_the_end, not_removed, unexpected};
-use crate::ssh::Way;
 
 /// A VM from which the proxy goes.
 pub(super) struct Cleaning<'a> {
@@ -32,7 +32,7 @@ impl Cleaning<'_> {
     /// Cleans the VM; one that does not answer until then is left behind with a warning.
     pub(super) async fn clean(&self, wait: Wait) -> Done {
         let block = self.context.ssh()?;
-        let way = Way::new(self.ssh, self.address, block).map_err(without_credential)?;
+        let way = VmAddress::new(self.ssh, self.address, block).map_err(without_credential)?;
         match way.connect(self.context, wait).await {
             Ok(session) => {
                 self.withdraw().await?;
@@ -99,19 +99,19 @@ async fn write(cluster: &Cluster, entry: &Manifest) -> Result<(), Diagnostic> {
 }
 
 /// Whether the machine that was ours does not answer, or no longer, or another one answers.
-pub(crate) fn is_away(error: &VmError, way: &Way) -> bool {
+pub(crate) fn is_away(error: &VmError, way: &VmAddress) -> bool {
     let silent = matches!(
         error.root(),
         VmError::Connect { .. } | VmError::Silent { .. } | VmError::Dropped { .. }
     );
-    silent || way.meets_stranger(error)
+    silent || way.is_another_host(error)
 }
 
 /// Removes the proxy. It goes on alone where the connection is lost; a VM that was restarted
 /// meanwhile knows nothing of it, and it begins anew.
 async fn remove(
     context: &Context,
-    way: &Way,
+    way: &VmAddress,
     session: Session,
     owner: &Owner,
     until: Instant,
@@ -142,7 +142,7 @@ async fn remove(
     }
 }
 
-fn removed(outcome: Result<Report, VmError>, way: &Way) -> Done {
+fn removed(outcome: Result<Report, VmError>, way: &VmAddress) -> Done {
     match outcome {
         Ok(Report::Removed { left }) if left.is_empty() => Ok(Diagnostics::none()),
         Ok(Report::Removed { left }) => Ok(files_left(&left).into()),

@@ -10,7 +10,6 @@ use vm::Wait;
 
 use super::archive;
 use super::clean::{Cleaning, left_behind};
-use super::convert;
 use super::input::WorkloadInput;
 use super::output::WorkloadOutput;
 use super::prepare::Prepared;
@@ -31,7 +30,8 @@ pub(super) async fn delete(
     reached: &mut Option<WorkloadOutput>,
 ) -> Done {
     let cluster = context.cluster().await?;
-    let workload = convert::workload(prior)
+    let workload = prior
+        .workload()
         .ok_or_else(|| Diagnostic::error("The state is incomplete", "It names no workload."))?;
     let names = mesh::objects::object_ids(&workload);
     let observed = cluster

@@ -20,9 +20,9 @@ use super::output::WorkloadOutput;
 use super::plan::drift_output;
 use super::prepare::Prepared;
 use crate::context::Context;
+use crate::declared::ssh::VmAddress;
 use crate::diagnose;
 use crate::report::{bypassed, published, recorded, reverted, strange};
-use crate::ssh::Way;
 
 /// The checks of the way to istiod, in their order.
 const NAMED: [&str; 3] = ["dns", "control-plane", "tls-name"];
@@ -39,13 +39,13 @@ pub(super) async fn connect(
     context: &Context,
     input: &WorkloadInput,
     wait: Wait,
-) -> Result<Option<(Way, Session)>, Diagnostics> {
+) -> Result<Option<(VmAddress, Session)>, Diagnostics> {
     let Some(ssh) = input.ssh.known() else {
         return Ok(None);
     };
     tracing::info!("connecting to the VM");
     let address = input.address.known().map(|address| &address.0);
-    let way = Way::new(ssh, address, context.ssh()?)?;
+    let way = VmAddress::new(ssh, address, context.ssh()?)?;
     let session = way
         .connect(context, wait)
         .await

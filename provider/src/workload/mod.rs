@@ -13,14 +13,12 @@
 pub(crate) mod archive;
 mod bootstrap;
 pub(crate) mod clean;
-pub(crate) mod convert;
 mod create;
 mod delete;
 mod health;
 pub(crate) mod import;
 pub(crate) mod input;
 mod join;
-pub(crate) mod leaf;
 pub(crate) mod output;
 pub(crate) mod plan;
 mod planned;
@@ -34,7 +32,8 @@ use plugin::{Diagnostics, Done, Import, ImportId, Paths, Planned, Resource, Rule
 use tokio::time::Instant;
 
 use crate::context::Context;
-use crate::{diagnose, rule, ssh};
+use crate::declared::ssh::SshInput;
+use crate::{diagnose, rule};
 use input::WorkloadInput;
 use output::WorkloadOutput;
 
@@ -59,10 +58,17 @@ impl Resource for VmWorkload {
     }
 
     fn check(input: &WorkloadInput, unknown: &Paths) -> Diagnostics {
-        let mut told = convert::workload(input)
+        let mut told = input
+            .workload()
             .map(|workload| diagnose::problems(mesh::validate::validate(&workload), unknown))
             .unwrap_or_default();
-        told.append(input.ssh.known().map(ssh::unverified).unwrap_or_default());
+        told.append(
+            input
+                .ssh
+                .known()
+                .map(SshInput::unverified)
+                .unwrap_or_default(),
+        );
         told.append(archive::check(input));
         told
     }

@@ -4,13 +4,13 @@ use mesh::change::{Change, Drift, Edit, Effect};
 use mesh::drift::Finding;
 use plugin::{Changed, Diagnostic, Diagnostics, Planned, Value, all_unknown};
 
-use super::convert;
 use super::input::WorkloadInput;
-use super::leaf::OnDestroy;
 use super::output::{DriftOutput, WorkloadOutput};
 use super::planned;
+use crate::declared::scalars::OnDestroy;
+use crate::declared::ssh::SshInput;
 use crate::diagnose::coded;
-use crate::{rule, ssh};
+use crate::rule;
 
 /// Decides what an update does. The apply decides by the same edits again.
 pub(crate) fn change(
@@ -79,7 +79,9 @@ fn edit(changed: &Changed) -> Edit {
 /// Plans a create.
 pub(super) fn created(next: &WorkloadInput) -> Planned<WorkloadOutput> {
     let output = WorkloadOutput {
-        id: convert::id(next).map_or(Value::Unknown, |id| Value::Known(id.to_string())),
+        id: next
+            .id()
+            .map_or(Value::Unknown, |id| Value::Known(id.to_string())),
         drift: drift_output(&Drift::default()),
         last_bootstrap_reasons: match (&next.ssh, &next.bundle) {
             (Value::Known(_), _) | (_, Value::Known(_)) => Value::Known(vec!["created".into()]),
@@ -179,9 +181,13 @@ pub(crate) fn without_vm(output: WorkloadOutput) -> WorkloadOutput {
 pub(super) fn deleted(prior: &WorkloadInput, output: &WorkloadOutput) -> Planned<WorkloadOutput> {
     let mut planned = Planned::new(output.clone());
     // A destroy of what is no longer in the configuration has nothing else that tells it.
-    planned
-        .diagnostics
-        .append(prior.ssh.known().map(ssh::unverified).unwrap_or_default());
+    planned.diagnostics.append(
+        prior
+            .ssh
+            .known()
+            .map(SshInput::unverified)
+            .unwrap_or_default(),
+    );
     if prior
         .on_destroy
         .known()

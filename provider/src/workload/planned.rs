@@ -8,7 +8,6 @@ use mesh::names::SpiffeId;
 use mesh::source::Source;
 use plugin::{Diagnostic, Raw, Value, filled, unknown_where};
 
-use super::convert;
 use super::input::WorkloadInput;
 use super::output::{WorkloadOutput, made_of};
 use crate::diagnose::coded;
@@ -36,18 +35,19 @@ pub(super) fn before_bootstrap(
 /// Returns who the VM will be: its trust domain is the only part that the user does not write.
 fn spiffe_id(trust_domain: &Value<String>, next: &WorkloadInput) -> Value<String> {
     let account = &next.service_account;
-    let known = (trust_domain, convert::id(next), account != &Value::Unknown);
+    let known = (trust_domain, next.id(), account != &Value::Unknown);
     let (Value::Known(trust_domain), Some(id), true) = known else {
         return Value::Unknown;
     };
-    convert::service_account(next).map_or(Value::Unknown, |service_account| {
-        let id = SpiffeId {
-            trust_domain: trust_domain.clone(),
-            namespace: id.namespace,
-            service_account,
-        };
-        Value::Known(id.to_string())
-    })
+    next.service_account()
+        .map_or(Value::Unknown, |service_account| {
+            let id = SpiffeId {
+                trust_domain: trust_domain.clone(),
+                namespace: id.namespace,
+                service_account,
+            };
+            Value::Known(id.to_string())
+        })
 }
 
 /// Returns the output as it was planned, completed by what the apply reached, and a warning if that differs: the VM

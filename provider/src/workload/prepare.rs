@@ -12,12 +12,11 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use super::bootstrap::Bootstrap;
-use super::convert;
 use super::health;
 use super::input::WorkloadInput;
 use crate::context::Context;
+use crate::declared::ssh::VmAddress;
 use crate::diagnose;
-use crate::ssh::Way;
 use crate::writer::{self, Writer};
 
 /// A workload, ready to be written.
@@ -43,7 +42,7 @@ impl<'a> Prepared<'a> {
         deadline: Instant,
     ) -> Result<Self, Diagnostics> {
         let cluster = context.cluster().await?;
-        let workload = convert::workload(input).ok_or_else(incomplete)?;
+        let workload = input.workload().ok_or_else(incomplete)?;
         let names = mesh::objects::object_ids(&workload);
         let namespace = &workload.id.namespace;
         // First: a cluster that does not know Istio says so, whatever else it lacks.
@@ -181,7 +180,7 @@ impl Prepared<'_> {
     pub(super) fn bootstrap<'b>(
         &'b self,
         context: &'b Context,
-        way: &'b Way,
+        way: &'b VmAddress,
         deadline: Instant,
     ) -> Bootstrap<'b> {
         Bootstrap {
@@ -195,7 +194,7 @@ impl Prepared<'_> {
 
     /// Notes which objects of the prior input were imported and never written.
     pub(super) fn note_imported(&mut self, prior: &WorkloadInput) {
-        let Some(prior) = convert::workload(prior) else {
+        let Some(prior) = prior.workload() else {
             return;
         };
         let declared = mesh::objects::declared(&prior);
@@ -206,7 +205,7 @@ impl Prepared<'_> {
     /// Deletes the objects that the prior input asked for, or that carry the workload's mark, and
     /// that this input does not ask for.
     pub(super) async fn prune(&self, prior: &WorkloadInput) -> Result<(), Diagnostic> {
-        let prior = convert::workload(prior);
+        let prior = prior.workload();
         let before = prior
             .as_ref()
             .map(mesh::objects::object_ids)
@@ -219,7 +218,7 @@ impl Prepared<'_> {
 
     /// Renders another input of the same workload with the same facts.
     pub(super) fn rendered(&self, input: &WorkloadInput) -> Option<Desired> {
-        mesh::render::render(&convert::workload(input)?, &self.facts).ok()
+        mesh::render::render(&input.workload()?, &self.facts).ok()
     }
 }
 

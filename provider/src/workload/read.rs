@@ -14,18 +14,17 @@ use vm::{VmError, Wait};
 
 use super::archive;
 use super::bootstrap::IDLE;
-use super::convert;
 use super::input::WorkloadInput;
 use super::join::told;
-use super::leaf::CheckOnRefresh;
 use super::output::WorkloadOutput;
 use super::plan::drift_output;
 use super::prepare::Prepared;
 use crate::context::Context;
+use crate::declared::scalars::CheckOnRefresh;
+use crate::declared::ssh::VmAddress;
 use crate::diagnose;
 use crate::report::unexpected;
 use crate::rule;
-use crate::ssh::Way;
 use crate::writer::Writer;
 
 /// Summary of the one warning about a VM that could not be looked at: constant, so that Terraform groups them.
@@ -54,8 +53,9 @@ pub(super) async fn read(
         return Ok(Diagnostics::none());
     };
     let cluster = context.cluster().await?;
-    let workload =
-        convert::workload(input).ok_or_else(|| Diagnostic::error("The state is incomplete", ""))?;
+    let workload = input
+        .workload()
+        .ok_or_else(|| Diagnostic::error("The state is incomplete", ""))?;
     let names = mesh::objects::object_ids(&workload);
     let observed = cluster
         .observe(&workload.id, &names)
@@ -266,11 +266,11 @@ async fn look(
     let Some(ssh) = input.ssh.known().filter(|_| !never) else {
         return Ok(None);
     };
-    let way = Way::new(ssh, prepared.workload.address.as_ref(), block).map_err(first)?;
+    let way = VmAddress::new(ssh, prepared.workload.address.as_ref(), block).map_err(first)?;
     let report = observe(context, &way, prepared, until)
         .await
         .map_err(|error| Unseen {
-            strange: way.meets_stranger(&error),
+            strange: way.is_another_host(&error),
             why: diagnose::vm(&error),
         })?;
     match report {
@@ -281,7 +281,7 @@ async fn look(
 
 async fn observe(
     context: &Context,
-    way: &Way,
+    way: &VmAddress,
     prepared: &Prepared<'_>,
     until: Instant,
 ) -> Result<Report, VmError> {

@@ -2,9 +2,10 @@
 
 use plugin::Changed;
 
-use super::input::{SshInput, WorkloadInput};
-use super::leaf::OnDestroy;
+use super::input::WorkloadInput;
 use super::output::WorkloadOutput;
+use crate::declared::scalars::OnDestroy;
+use crate::declared::ssh::SshInput;
 
 /// An update, as the framework hands it over.
 pub(super) struct Update<'a> {

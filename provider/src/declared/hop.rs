@@ -1,0 +1,167 @@
+//! The hosts that a connection to a VM passes, and how each host on the way proves itself.
+
+use mesh::names::Port;
+use plugin::{Diagnostic, Diagnostics, Path, Text, Value, object};
+use vm::{Hop, HostKey, Trust};
+
+use super::scalars::PortNumber;
+use crate::diagnose::coded;
+
+/// Declares a host that a connection passes, and what one kind of them has besides.
+macro_rules! hop {
+    ($(#[doc = $about:literal])+ $Name:ident { $($own:tt)* }) => {
+        object! {
+            $(#[doc = $about])+
+            pub struct $Name {
+                /// Name or address to connect to.
+                Required host: String,
+                /// Port of sshd. Default: 22.
+                Optional port: PortNumber,
+                /// User to log in as. Default: the VM's user.
+                Optional user: String,
+                /// Public host key, e.g. `ssh-ed25519 AAAA…`.
+                Optional host_key: Text<HostKey>,
+                /// Public key of the CA that signs host keys.
+                Optional host_ca: Text<HostKey>,
+                /// Content of a known_hosts file.
+                Optional known_hosts: String,
+                /// Accept any host key. Default: `false`.
+                Optional insecure_ignore_host_key: bool,
+                $($own)*
+            }
+        }
+
+        impl $Name {
+            fn hop(&self, at: &Path, defaults: &Defaults<'_>) -> Result<Hop, Diagnostic> {
+                let proofs = Proofs {
+                    host_key: &self.host_key,
+                    host_ca: &self.host_ca,
+                    known_hosts: &self.known_hosts,
+                    insecure: &self.insecure_ignore_host_key,
+                };
+                let user = self.user.known().map_or(defaults.user, String::as_str);
+                Ok(Hop {
+                    host: self.host.known().cloned().unwrap_or_default(),
+                    port: port(self.port).unwrap_or(22),
+                    user: Some(user.to_owned()),
+                    trust: proofs.trust(defaults.trust, &at.name("host_key"))?,
+                })
+            }
+        }
+    };
+}
+
+hop! {
+    /// A bastion: the last jump host before the VM.
+    BastionInput {
+        /// Additional jump hosts, in connection order, before this one.
+        Optional through: Vec<JumpInput>,
+    }
+}
+
+hop! {
+    /// A jump host before the bastion.
+    JumpInput {}
+}
+
+/// What applies to a host that does not say otherwise.
+pub(super) struct Defaults<'a> {
+    pub(super) user: &'a str,
+    /// How a host proves itself that has no proof of its own.
+    pub(super) trust: Option<&'a Trust>,
+}
+
+impl BastionInput {
+    /// Returns every host before the VM, in connection order.
+    pub(super) fn hops(&self, defaults: &Defaults<'_>) -> Result<Vec<Hop>, Diagnostics> {
+        let at = at();
+        let jumps = self.jumps().map(|(at, jump)| jump.hop(&at, defaults));
+        let mut hops = Vec::new();
+        let mut problems = Diagnostics::none();
+        for hop in jumps.chain([self.hop(&at, defaults)]) {
+            match hop {
+                Ok(hop) => hops.push(hop),
+                Err(problem) => problems.push(problem),
+            }
+        }
+        if problems.is_empty() {
+            Ok(hops)
+        } else {
+            Err(problems)
+        }
+    }
+
+    /// Warns of the bastion, and of each jump host before it, whose host key is not verified.
+    pub(crate) fn unverified(&self) -> Diagnostics {
+        let jumps = self.jumps();
+        jumps
+            .filter_map(|(at, jump)| unverified(jump.insecure_ignore_host_key, &at))
+            .chain(unverified(self.insecure_ignore_host_key, &at()))
+            .collect()
+    }
+
+    /// Returns the jump hosts before the bastion, each with where it is declared.
+    fn jumps(&self) -> impl Iterator<Item = (Path, &JumpInput)> {
+        let jumps = self.through.known().into_iter().flatten().enumerate();
+        jumps.map(|(number, jump)| (at().name("through").index(number), jump))
+    }
+}
+
+fn at() -> Path {
+    "ssh.bastion".into()
+}
+
+/// Warns of a host whose key is not verified.
+pub(super) fn unverified(insecure: Value<bool>, at: &Path) -> Option<Diagnostic> {
+    (insecure.known() == Some(&true)).then(|| {
+        let detail = "An attacker between here and the host can read the VM's token and run programs as root. Set its \
+                      key with host_key, host_ca or known_hosts.";
+        Diagnostic::warning("Host keys are not verified", coded("ssh-insecure", detail))
+            .at(at.name("insecure_ignore_host_key"))
+    })
+}
+
+/// How a host may prove itself, as far as the user says.
+pub(super) struct Proofs<'a> {
+    pub(super) host_key: &'a Value<Text<HostKey>>,
+    pub(super) host_ca: &'a Value<Text<HostKey>>,
+    pub(super) known_hosts: &'a Value<String>,
+    pub(super) insecure: &'a Value<bool>,
+}
+
+impl Proofs<'_> {
+    /// Returns the narrowest proof; nothing is trusted without one.
+    pub(super) fn trust(&self, default: Option<&Trust>, at: &Path) -> Result<Trust, Diagnostic> {
+        if let Some(key) = self.host_key.known() {
+            return Ok(Trust::HostKey(key.0.clone()));
+        }
+        if let Some(key) = self.host_ca.known() {
+            return Ok(Trust::CertificateAuthority(key.0.clone()));
+        }
+        if let Some(text) = self.known_hosts.known() {
+            return Ok(Trust::KnownHosts(text.clone()));
+        }
+        if self.insecure.known() == Some(&true) {
+            return Ok(Trust::Insecure);
+        }
+        default.cloned().ok_or_else(|| no_proof(at))
+    }
+}
+
+fn no_proof(at: &Path) -> Diagnostic {
+    Diagnostic::error(
+        "No host key is configured",
+        coded(
+            "host-key-unknown",
+            "The provider does not trust on first use. Set ssh.host_key, ssh.host_ca or ssh.known_hosts here, or \
+             known_hosts or \
+             config_file in the provider block's ssh. The guide \"host trust\" shows how to know a key in advance.",
+        ),
+    )
+    .at(at)
+}
+
+/// Returns a port as OpenSSH is given it.
+pub(super) fn port(value: Value<PortNumber>) -> Option<u16> {
+    value.known().map(|port| Port::get(port.0))
+}

@@ -1,0 +1,91 @@
+//! How the proxy runs on a VM, and its conversions.
+
+use mesh::names::{Cidr, ImageName, IstioVersion, Sha256};
+use mesh::proxy_config::ProxyConfig;
+use mesh::workload::{Install, Interception, Proxy, PullPolicy, Runtime};
+use plugin::{Text, Value, object};
+
+use super::scalars::PortNumber;
+use super::values::{text, texts};
+use crate::rule::{BOOTSTRAP, PACKAGE};
+
+object! {
+    /// How the proxy runs on the VM.
+    pub struct ProxyInput {
+        /// Runtime of the proxy: `systemd` (Istio's package and its unit), `docker` or `podman` (a container from
+        /// Istio's image). A change removes what the previous runtime needed. Default: `systemd`.
+        Optional runtime: Text<Runtime> => PACKAGE,
+        /// Container image, with tag or digest: Istio's `proxyv2` in the control plane's version. Required with
+        /// `docker` and `podman`, not allowed otherwise.
+        Optional image: Text<ImageName> => PACKAGE,
+        /// When a bootstrap pulls the image: `IfNotPresent`, `Always` or `Never`, as in Kubernetes. Default: `IfNotPresent`.
+        Optional pull_policy: Text<PullPolicy> => PACKAGE,
+        /// How traffic reaches the proxy: `redirect` (NAT rules), `tproxy` (like `redirect`, but the application sees
+        /// the client's address) or `none` (only through the `Sidecar`'s listeners). Default: `redirect`.
+        Optional interception: Text<Interception> => BOOTSTRAP,
+        /// The package to install, with `systemd`. Default: the installed one, otherwise that of Istio's release.
+        Optional install: InstallInput => PACKAGE,
+        /// Version of Istio's release to install, with `systemd` and without `install`, e.g. `1.31.0`. Default: the
+        /// installed version, otherwise the control plane's.
+        Optional version: Text<IstioVersion> => PACKAGE,
+        /// Inbound ports that bypass the proxy, in addition to those of sshd and of the proxy itself.
+        Optional exclude_inbound_ports: Vec<PortNumber> => BOOTSTRAP,
+        /// Destinations that bypass the proxy, in addition to the clouds' metadata addresses.
+        Optional exclude_cidrs: Vec<Text<Cidr>> => BOOTSTRAP,
+        /// Whether the proxy answers DNS queries for mesh hosts. Default: from the mesh config.
+        Optional dns_capture: bool => BOOTSTRAP,
+        /// Proxy settings that override the mesh's, in YAML, as in the annotation `proxy.istio.io/config`.
+        Optional config: Text<ProxyConfig> => BOOTSTRAP.hidden(),
+    }
+}
+
+object! {
+    /// Istio's sidecar package.
+    pub struct InstallInput {
+        /// URL that the VM downloads the package from: `https://`, `http://`, or `file:///` for a package that is
+        /// already on the VM.
+        Required url: String => PACKAGE.hidden(),
+        /// SHA-256 of the package in hex.
+        Required sha256: Text<Sha256> => PACKAGE,
+    }
+}
+
+/// Returns how the proxy runs.
+pub(crate) fn proxy(input: &ProxyInput) -> Proxy {
+    Proxy {
+        runtime: text(&input.runtime).unwrap_or(Runtime::Systemd),
+        image: text(&input.image),
+        pull_policy: text(&input.pull_policy),
+        interception: text(&input.interception).unwrap_or(Interception::Redirect),
+        install: input.install.known().and_then(install),
+        version: text(&input.version),
+        exclude_inbound_ports: input
+            .exclude_inbound_ports
+            .known()
+            .into_iter()
+            .flatten()
+            .map(|port| port.0)
+            .collect(),
+        exclude_cidrs: texts(&input.exclude_cidrs),
+        dns_capture: input.dns_capture.known().copied(),
+        config: text(&input.config),
+    }
+}
+
+fn install(input: &InstallInput) -> Option<Install> {
+    Some(Install {
+        url: input.url.known()?.clone(),
+        sha256: text(&input.sha256)?,
+    })
+}
+
+/// Returns the proxy as the cluster knows it: only a `Sidecar` shows that nothing is intercepted.
+pub(crate) fn from_interception(interception: Interception) -> Value<ProxyInput> {
+    match interception {
+        Interception::Redirect | Interception::Tproxy => Value::Null,
+        Interception::None => Value::Known(ProxyInput {
+            interception: Value::Known(Text(interception)),
+            ..ProxyInput::default()
+        }),
+    }
+}
