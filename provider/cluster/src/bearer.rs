@@ -18,6 +18,8 @@ use crate::{files, plugin};
 const MINUTE: SignedDuration = SignedDuration::from_mins(1);
 
 enum Source {
+    /// As the user or a kubeconfig writes it.
+    Text,
     Plugin(Box<ExecConfig>),
     File(PathBuf),
 }
@@ -47,10 +49,19 @@ impl Bearer {
             });
         }
         let has_password = user.username.is_some() && user.password.is_some();
-        if user.auth_provider.is_some() || has_password || user.token.is_some() {
+        if user.auth_provider.is_some() || has_password {
             return Ok(None);
         }
-        let (source, held) = if let Some(file) = file {
+        let (source, held) = if let Some(token) = user.token.take() {
+            let header = header(&token)?;
+            (
+                Source::Text,
+                Held {
+                    header,
+                    until: None,
+                },
+            )
+        } else if let Some(file) = file {
             let file = PathBuf::from(file);
             let held = of_file(&file)?;
             (Source::File(file), held)
@@ -79,6 +90,7 @@ impl Bearer {
         let due = |until: Timestamp| Timestamp::now() + MINUTE >= until;
         if now.until.is_some_and(due) {
             match &self.source {
+                Source::Text => {}
                 Source::Plugin(exec) => {
                     let credential = plugin::run(exec).await?;
                     let token = credential.token.ok_or_else(no_token)?;
@@ -104,14 +116,24 @@ fn of_file(path: &Path) -> Result<Held, ClusterError> {
     held(&token, Some(Timestamp::now() + MINUTE + MINUTE))
 }
 
+/// A file and a plugin may end their token with a line break, as kubectl allows.
 fn held(token: &SecretString, until: Option<Timestamp>) -> Result<Held, ClusterError> {
-    let header = format!("Bearer {}", token.expose_secret().trim());
-    let header = HeaderValue::try_from(header);
+    let trimmed = SecretString::from(token.expose_secret().trim());
+    let header = header(&trimmed)?;
+    Ok(Held { header, until })
+}
+
+/// Returns the header `Authorization`.
+///
+/// # Errors
+/// [`ClusterError::Credentials`] if the token has characters that no header may have, such as a line break.
+pub(crate) fn header(token: &SecretString) -> Result<HeaderValue, ClusterError> {
+    let header = HeaderValue::try_from(format!("Bearer {}", token.expose_secret()));
     let mut header = header.map_err(|_| ClusterError::Credentials {
-        reason: "the token holds characters that a header cannot carry".into(),
+        reason: "the token must be one line of printable characters".into(),
     })?;
     header.set_sensitive(true);
-    Ok(Held { header, until })
+    Ok(header)
 }
 
 fn no_token() -> ClusterError {

@@ -11,6 +11,7 @@ use kube::config::{
     NamedCluster, NamedContext,
 };
 
+use crate::bearer;
 use crate::error::ClusterError;
 use crate::settings::{Environment, Settings, problems};
 pub(crate) use load::embed;
@@ -55,6 +56,17 @@ pub(crate) fn selected(
     override_cluster(&mut cluster, settings);
     if cluster.server.as_deref().unwrap_or_default().is_empty() {
         let reason = "the cluster it names has no server".into();
+        return Err(ClusterError::Kubeconfig {
+            path: origin,
+            reason,
+        });
+    }
+    if file_user
+        .token
+        .as_ref()
+        .is_some_and(|token| bearer::header(token).is_err())
+    {
+        let reason = "the token of its user must be one line of printable characters".into();
         return Err(ClusterError::Kubeconfig {
             path: origin,
             reason,

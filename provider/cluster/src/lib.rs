@@ -20,6 +20,8 @@ mod connect;
 mod error;
 mod facts;
 mod files;
+#[cfg(test)]
+mod hostile;
 mod kubeconfig;
 mod networks;
 mod observe;

@@ -8,6 +8,7 @@ use mesh::names::Address;
 use mesh::names::ReleaseUrl;
 use secrecy::{ExposeSecret, SecretString};
 
+use crate::bearer;
 use crate::error::SettingProblem;
 
 /// Reads one environment variable.
@@ -142,6 +143,14 @@ pub(crate) fn problems(settings: &Settings) -> Vec<SettingProblem> {
             pem(key, "PRIVATE KEY"),
             "client_key",
             "is no PEM private key: give its text, decoded where it was base64",
+        ),
+        (
+            settings
+                .token
+                .as_ref()
+                .is_some_and(|token| bearer::header(token).is_err()),
+            "token",
+            "must be one line of printable characters, as in trimspace(file(\"token\"))",
         ),
         (
             one_of(
