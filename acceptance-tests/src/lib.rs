@@ -6,6 +6,7 @@ mod beside;
 mod cell;
 mod failure;
 mod look;
+mod queue;
 mod terraform;
 pub mod wire;
 pub mod workload;

@@ -2,14 +2,16 @@
 
 use std::env;
 use std::fmt::Debug;
+use std::io::Write as _;
 use std::ops::Deref;
 use std::process;
-use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::OnceLock;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use bed::{Bed, HostKey, Vm};
 
+use crate::queue::Queue;
 use crate::{Done, Failure, Result};
 
 /// The environment variable that names the bed.
@@ -23,13 +25,17 @@ const ACCOUNT: &str = "bookinfo-ratings";
 const USED: &str = "/var/cache/a-scenario-was-here";
 
 /// The kinds of object that are the provider's.
-const KINDS: &str = "workloadentries,workloadgroups,serviceentries,sidecars";
+const KINDS: [&str; 4] = [
+    "workloadentries",
+    "workloadgroups",
+    "serviceentries",
+    "sidecars",
+];
 
 /// What all scenarios of the process share.
 struct World {
     bed: Bed,
-    free: Mutex<Vec<usize>>,
-    freed: Condvar,
+    queue: Queue,
 }
 
 /// A scenario's own part of the bed: dropping it gives the VMs back, which are then built anew.
@@ -42,6 +48,8 @@ pub struct Scenario {
     /// More VMs like it, if it asked for them.
     pub more: Vec<Vm>,
     numbers: Vec<usize>,
+    /// The test, and when it got its VMs.
+    test: (String, Instant),
 }
 
 impl Deref for Scenario {
@@ -70,27 +78,36 @@ impl Scenario {
                 "the scenario needs {vms} VMs, and the bed has {there}: bring it up with --vms {vms}"
             )));
         }
-        let namespace = format!("{name}-{}", process::id());
-        let kubectl = world.bed.kubectl();
-        kubectl.create_namespace(&namespace, &[ACCOUNT])?;
-        let root = format!("/api/v1/namespaces/{namespace}/configmaps/istio-ca-root-cert");
-        wait_for("istiod's root certificate in the namespace", || {
-            kubectl.find(&root).map(|found| found.is_some())
-        })?;
-        let numbers = world.take(vms);
+        // libtest gives a thread the name of its test.
+        let test = thread::current().name().unwrap_or(name).to_owned();
+        let numbers = world.queue.take(&test, vms);
         let mut all = numbers.iter().map(|number| world.bed.vms[*number].clone());
         let mut scenario = Self {
             world,
-            namespace,
+            namespace: format!("{name}-{}", process::id()),
             vm: all.next().ok_or_else(|| Failure::new("no VM"))?,
             more: all.collect(),
             numbers,
+            test: (test, Instant::now()),
         };
+        scenario.make_namespace()?;
         scenario.vm = fresh(&scenario.vm)?;
         for vm in &mut scenario.more {
             *vm = fresh(vm)?;
         }
         Ok(scenario)
+    }
+
+    fn make_namespace(&self) -> Done {
+        let kubectl = self.kubectl();
+        kubectl.create_namespace(&self.namespace, &[ACCOUNT])?;
+        let root = format!(
+            "/api/v1/namespaces/{}/configmaps/istio-ca-root-cert",
+            self.namespace
+        );
+        wait_for("istiod's root certificate in the namespace", || {
+            kubectl.find(&root).map(|found| found.is_some())
+        })
     }
 
     /// Makes the VM anew as a machine that has cloud-init and boots with this user data, and returns when
@@ -111,18 +128,7 @@ impl Scenario {
 
     /// Returns the kind and name of each Istio object in the namespace, e.g. `WorkloadEntry/ratings`.
     pub fn objects(&self) -> Result<Vec<String>> {
-        let list = self.kubectl().call(
-            &[
-                "get",
-                KINDS,
-                "--namespace",
-                &self.namespace,
-                "--output=json",
-            ],
-            b"",
-        )?;
-        let list: serde_json::Value = serde_json::from_str(&list)?;
-        let items = list["items"].as_array().cloned().unwrap_or_default();
+        let items = self.kubectl().list(&self.namespace, &KINDS)?;
         let name = |item: &serde_json::Value| {
             format!(
                 "{}/{}",
@@ -137,45 +143,22 @@ impl Scenario {
 impl Drop for Scenario {
     fn drop(&mut self) {
         // What stays would only be in the way of people who look: each run has namespaces of its own.
-        let _ = self.kubectl().call(
-            &["delete", KINDS, "--all", "--namespace", &self.namespace],
-            b"",
-        );
+        let _ = self.kubectl().delete_all(&self.namespace, &KINDS);
+        let (test, since) = &self.test;
+        let took = since.elapsed().as_secs_f32();
+        // For whoever follows the run; libtest holds back what `print!` writes. Without a reader nothing is lost.
+        let _ =
+            std::io::stderr().write_all(format!("scenario {test} took {took:.1}s\n").as_bytes());
         let world = self.world;
         for number in std::mem::take(&mut self.numbers) {
             thread::spawn(move || {
-                // One that does not come up is seen by the next scenario, which says why.
-                let _ = world.bed.vms[number].rebuild(HostKey::Same);
-                world.give_back(number);
+                // Whoever comes later sees that it was used, or that it does not come up, and says why.
+                if world.queue.is_awaited() {
+                    let _ = world.bed.vms[number].rebuild(HostKey::Same);
+                }
+                world.queue.give_back(number);
             });
         }
-    }
-}
-
-impl World {
-    /// Takes all at once: two scenarios that held a part each would wait for each other.
-    fn take(&self, vms: usize) -> Vec<usize> {
-        let mut free = self.lock();
-        loop {
-            if free.len() >= vms {
-                return free.drain(..vms).collect();
-            }
-            free = self
-                .freed
-                .wait(free)
-                .unwrap_or_else(PoisonError::into_inner);
-        }
-    }
-
-    fn give_back(&self, number: usize) {
-        self.lock().push(number);
-        // Whoever waits for one may go on while another still waits for two.
-        self.freed.notify_all();
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Vec<usize>> {
-        // A panic of another scenario does not touch the list.
-        self.free.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -195,12 +178,8 @@ fn attach() -> std::result::Result<World, String> {
     if bed.vms.is_empty() || bed.pods.is_empty() {
         return Err(format!("the bed `{name}` needs a VM and a pod at least"));
     }
-    let free = Mutex::new((0..bed.vms.len()).collect());
-    Ok(World {
-        bed,
-        free,
-        freed: Condvar::new(),
-    })
+    let queue = Queue::new(bed.vms.len());
+    Ok(World { bed, queue })
 }
 
 /// Returns the VM, up, without a trace of an earlier scenario and with the application running.

@@ -2,7 +2,8 @@
 //!
 //! libtest tells no times on a stable compiler. But it starts tests in the order of their names, as
 //! many at once as there are threads, and the next one when one ends. So with the time of each end,
-//! the start of each test is known: that of the end which made room for it.
+//! the start of each test is known: that of the end which made room for it. Scenarios wait for a VM
+//! first, and report their time themselves: `scenario NAME took 12.3s`.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -17,12 +18,14 @@ pub(crate) struct Timed {
 }
 
 /// What the lines so far have told.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Reader {
     threads: usize,
     binary: String,
     started: Duration,
     ended: Vec<(String, Duration)>,
+    /// What the scenarios of the binary reported.
+    reported: Vec<(String, Duration)>,
     /// Tests that passed, over all binaries.
     pub(crate) passed: u32,
     /// Tests that failed, over all binaries.
@@ -58,11 +61,20 @@ impl Reader {
             .and_then(|rest| rest.split_once(" ... "))
         {
             self.ended.push((name.to_owned(), at));
+        } else if let Some(scenario) = scenario(line) {
+            self.reported.push(scenario);
         }
     }
 
-    /// Gives each test of the binary that ended its start.
+    /// Gives each test of the binary that ended its time.
     fn close(&mut self) {
+        if !self.reported.is_empty() {
+            self.ended.clear();
+        }
+        for (name, took) in self.reported.drain(..) {
+            let name = format!("{} {name}", self.binary);
+            self.tests.push(Timed { name, took });
+        }
         let mut starts: VecDeque<Duration> =
             std::iter::repeat_n(self.started, self.threads).collect();
         starts.extend(self.ended.iter().map(|(_, at)| at));
@@ -86,6 +98,13 @@ fn running(line: &str) -> Option<String> {
     let (_, path) = line.strip_prefix("Running ")?.rsplit_once('(')?;
     let file = path.trim_end().trim_end_matches(')').rsplit('/').next()?;
     file.rsplit_once('-').map(|(name, _)| name.to_owned())
+}
+
+/// Returns a scenario and its time from a line that it wrote.
+fn scenario(line: &str) -> Option<(String, Duration)> {
+    let (name, seconds) = line.strip_prefix("scenario ")?.split_once(" took ")?;
+    let seconds: f32 = seconds.strip_suffix('s')?.parse().ok()?;
+    Some((name.to_owned(), Duration::try_from_secs_f32(seconds).ok()?))
 }
 
 /// Returns the number before `word` in `ok. 12 passed; 0 failed; …`.
@@ -160,6 +179,23 @@ mod tests {
                 ("mesh tests::c", 5)
             ]
         );
+    }
+
+    #[test]
+    fn scenarios_report_their_times_themselves() {
+        let reader = read(
+            500,
+            &[
+                (0, "running 2 tests"),
+                (40, "scenario a::one took 31.0s"),
+                (40, "test a::one ... ok"),
+                (50, "scenario a::two took 9.0s"),
+                (50, "test a::two ... FAILED"),
+                (50, "test result: FAILED. 1 passed; 1 failed"),
+            ],
+        );
+        assert_eq!(took(&reader), [(" a::one", 31), (" a::two", 9)]);
+        assert_eq!((reader.passed, reader.failed), (1, 1));
     }
 
     #[test]

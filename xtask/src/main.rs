@@ -19,6 +19,7 @@ mod imports;
 mod install;
 mod libtest;
 mod page;
+mod row;
 #[cfg(test)]
 mod sizes;
 mod summary;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::libtest::{Reader, Timed};
 
 /// How a row ended.
+#[derive(Clone)]
 pub(crate) struct Outcome {
     /// The row's name.
     pub(crate) name: &'static str,
@@ -28,13 +29,14 @@ impl Outcome {
     }
 }
 
-/// Returns the text; its last line is `N passed, N failed`, summed over all rows.
-pub(crate) fn summary(outcomes: &[Outcome]) -> String {
-    let total: f64 = outcomes.iter().map(|row| row.took.as_secs_f64()).sum();
+/// Returns the text; its last line is `N passed, N failed`, summed over all rows. Rows run beside each other, so that
+/// their times add up to more than `took`.
+pub(crate) fn summary(outcomes: &[Outcome], took: Duration) -> String {
     let mut lines = vec![String::from(
-        "\nrow                     time  share  passed  failed",
+        "\nrow                     time  passed  failed",
     )];
-    lines.extend(outcomes.iter().map(|row| line(row, total)));
+    lines.extend(outcomes.iter().map(line));
+    lines.push(format!("{:<20}{:>7.1}s", "all", took.as_secs_f64()));
     lines.extend(slowest(
         outcomes.iter().flat_map(|row| &row.tests.tests).collect(),
     ));
@@ -46,7 +48,7 @@ pub(crate) fn summary(outcomes: &[Outcome]) -> String {
     if !wrong.is_empty() {
         let wrong = wrong.join(", ");
         lines.push(format!(
-            "\nNot passed: {wrong}. The line `== ROW: COMMAND` above each names what to run again."
+            "\nNot passed: {wrong}. The line `ROW | == COMMAND` above each names what to run again."
         ));
     }
     let passed: u32 = outcomes.iter().map(|row| row.tests.passed).sum();
@@ -55,13 +57,12 @@ pub(crate) fn summary(outcomes: &[Outcome]) -> String {
     lines.join("\n")
 }
 
-fn line(row: &Outcome, total: f64) -> String {
+fn line(row: &Outcome) -> String {
     let Reader { passed, failed, .. } = row.tests;
     let seconds = row.took.as_secs_f64();
-    let share = 100.0 * seconds / total.max(f64::MIN_POSITIVE);
     let verdict = if row.success { "" } else { "  not passed" };
     format!(
-        "{:<20}{seconds:>7.1}s {share:>5.0}% {passed:>7} {failed:>7}{verdict}",
+        "{:<20}{seconds:>7.1}s {passed:>7} {failed:>7}{verdict}",
         row.name
     )
 }
@@ -80,7 +81,7 @@ fn slowest(mut tests: Vec<&Timed>) -> Vec<String> {
 mod tests {
     use super::*;
 
-    fn outcome(name: &'static str, success: bool, lines: &[&str]) -> Outcome {
+    fn outcome(name: &'static str, lines: &[&str]) -> Outcome {
         let mut tests = Reader::new(1);
         for line in lines {
             tests.line(line, Duration::from_secs(2));
@@ -88,25 +89,24 @@ mod tests {
         Outcome {
             name,
             took: Duration::from_secs(3),
-            success,
+            success: tests.failed == 0 && !lines.is_empty(),
             tests,
         }
     }
 
     fn last_line(outcomes: &[Outcome]) -> String {
-        summary(outcomes).lines().last().unwrap().to_owned()
+        summary(outcomes, Duration::ZERO)
+            .lines()
+            .last()
+            .unwrap()
+            .to_owned()
     }
 
     #[test]
     fn the_last_line_sums_all_rows() {
-        let unit = outcome(
-            "unit",
-            true,
-            &["test result: ok. 5 passed; 0 failed; 0 ignored"],
-        );
+        let unit = outcome("unit", &["test result: ok. 5 passed; 0 failed; 0 ignored"]);
         let acceptance = outcome(
             "acceptance",
-            false,
             &["test result: FAILED. 6 passed; 2 failed; 0 ignored"],
         );
         assert_eq!(last_line(&[unit, acceptance]), "11 passed, 2 failed");
@@ -114,9 +114,6 @@ mod tests {
 
     #[test]
     fn a_row_without_tests_that_fails_is_no_success() {
-        assert_eq!(
-            last_line(&[outcome("lints", false, &[])]),
-            "0 passed, 1 failed"
-        );
+        assert_eq!(last_line(&[outcome("lints", &[])]), "0 passed, 1 failed");
     }
 }

@@ -116,7 +116,7 @@ impl ApiServer {
             }
             TcpStream::connect(("127.0.0.1", self.port)).map_err(|error| error.to_string())?;
             self.kubectl
-                .call(&["get", "--raw", "/readyz"], b"")
+                .text("/readyz")
                 .map_err(|error| error.to_string())
         })
         .map(drop)

@@ -10,7 +10,7 @@ use crate::command::checked;
 use crate::{Error, Result};
 
 /// Programs and files, and the Debian packages that bring them.
-const NEEDED: [(&str, &str); 12] = [
+const NEEDED: [(&str, &str); 13] = [
     ("systemd-nspawn", "systemd-container"),
     ("debootstrap", "debootstrap"),
     (
@@ -23,6 +23,7 @@ const NEEDED: [(&str, &str); 12] = [
     ("ssh-keygen", "openssh-client"),
     ("nsenter", "util-linux"),
     ("mount", "mount"),
+    ("curl", "curl"),
     ("dpkg-deb", "dpkg"),
     ("python3", "python3"),
     ("pip3", "python3-pip"),

@@ -6,6 +6,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use crate::command::{Output, PATIENCE, run, tail};
+use crate::request::{self, Request, Response};
 use crate::{Error, Result};
 
 /// The real kubectl with an administrator's kubeconfig.
@@ -60,21 +61,64 @@ impl Kubectl {
     /// Returns what the API server answers at a path such as `/api/v1/namespaces/a/pods`.
     /// The path of an object gives that object.
     pub fn get(&self, path: &str) -> Result<Value> {
-        parsed(&self.call(&["get", "--raw", path], b"")?)
+        parsed(&self.text(path)?)
     }
 
     /// Returns the object at a path, or none if there is none.
     pub fn find(&self, path: &str) -> Result<Option<Value>> {
-        let output = self.run(&["get", "--raw", path], b"")?;
-        match output.success() {
-            true => parsed(&output.stdout).map(Some),
-            false if output.stderr.contains("(NotFound)") => Ok(None),
-            false => Err(Error::Command {
-                command: format!("kubectl get --raw {path}"),
-                status: output.status.to_string(),
-                output: output.stderr,
-            }),
+        let response = self.read(path)?;
+        match response.success() {
+            true => parsed(&response.body).map(Some),
+            false if response.status == 404 => Ok(None),
+            false => Err(refused("GET", path, &response)),
         }
+    }
+
+    /// Returns what the API server answers at a path, as text.
+    pub(crate) fn text(&self, path: &str) -> Result<String> {
+        let response = self.read(path)?;
+        if response.success() {
+            Ok(response.body)
+        } else {
+            Err(refused("GET", path, &response))
+        }
+    }
+
+    /// Returns all objects of these kinds of Istio's in a namespace, e.g. `["sidecars"]`.
+    pub fn list(&self, namespace: &str, plurals: &[&str]) -> Result<Vec<Value>> {
+        let mut items = Vec::new();
+        for response in self.send(&of_kinds("GET", namespace, plurals))? {
+            let list = parsed(&response.body)?;
+            items.extend(list["items"].as_array().cloned().unwrap_or_default());
+        }
+        Ok(items)
+    }
+
+    /// Deletes all objects of these kinds of Istio's in a namespace. Those that a finalizer holds are not waited for.
+    pub fn delete_all(&self, namespace: &str, plurals: &[&str]) -> Result<()> {
+        self.send(&of_kinds("DELETE", namespace, plurals)).map(drop)
+    }
+
+    fn read(&self, path: &str) -> Result<Response> {
+        let request = Request {
+            method: "GET",
+            path: path.to_owned(),
+            body: Value::Null,
+        };
+        let mut responses = request::send(&self.kubeconfig, &[request])?;
+        responses
+            .pop()
+            .ok_or_else(|| Error::Refused(format!("no answer to GET {path}")))
+    }
+
+    fn send(&self, requests: &[Request<'_>]) -> Result<Vec<Response>> {
+        let responses = request::send(&self.kubeconfig, requests)?;
+        for (request, response) in requests.iter().zip(&responses) {
+            if !response.success() {
+                return Err(refused(request.method, &request.path, response));
+            }
+        }
+        Ok(responses)
     }
 
     /// Applies an object, or each of an array, server-side as field manager `bed`, taking fields over.
@@ -142,11 +186,22 @@ impl Kubectl {
 
     /// Creates a namespace with service accounts: `default`, which no controller makes here, and `accounts`.
     pub fn create_namespace(&self, name: &str, accounts: &[&str]) -> Result<()> {
-        let account = |account: &&str| json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"namespace": name, "name": account}});
+        let namespaces = "/api/v1/namespaces";
+        let apply = |path: String, body: Value| Request {
+            method: "PATCH",
+            path: format!("{path}?fieldManager=bed&force=true"),
+            body,
+        };
         let namespace =
             json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}});
-        let accounts = std::iter::once(&"default").chain(accounts).map(account);
-        self.apply(&std::iter::once(namespace).chain(accounts).collect())
+        let mut requests = vec![apply(format!("{namespaces}/{name}"), namespace)];
+        for account in std::iter::once(&"default").chain(accounts) {
+            requests.push(apply(
+                format!("{namespaces}/{name}/serviceaccounts/{account}"),
+                json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"namespace": name, "name": account}}),
+            ));
+        }
+        self.send(&requests).map(drop)
     }
 
     /// Returns a token of a service account for 24 hours, for an audience such as `istio-ca` or the API server itself.
@@ -170,6 +225,23 @@ impl Kubectl {
             )));
         }
         Ok(token.to_owned())
+    }
+}
+
+fn of_kinds<'a>(method: &'a str, namespace: &str, plurals: &[&str]) -> Vec<Request<'a>> {
+    let of = |plural: &&str| Request {
+        method,
+        path: format!("/apis/networking.istio.io/v1/namespaces/{namespace}/{plural}"),
+        body: Value::Null,
+    };
+    plurals.iter().map(of).collect()
+}
+
+fn refused(method: &str, path: &str, response: &Response) -> Error {
+    Error::Command {
+        command: format!("{method} {path}"),
+        status: format!("status {}", response.status),
+        output: tail(&response.body, 20),
     }
 }
 

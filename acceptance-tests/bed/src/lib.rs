@@ -36,6 +36,7 @@ mod plan;
 mod pod;
 mod process;
 mod progress;
+mod request;
 mod servers;
 mod vm;
 
@@ -43,7 +44,7 @@ pub use api_server::ApiServer;
 pub use bed::{Bed, Options};
 pub use command::Output;
 pub use error::{Error, Result};
-pub use far::Far;
+pub use far::{Caller, Far};
 pub use foreign::another_glibc;
 pub use gateway::{FAR, Gateway, NEAR};
 pub use inside::Answer;

@@ -1,0 +1,190 @@
+//! One command of `cargo xtask test`, and the lanes in which rows run.
+
+use std::error::Error;
+use std::io::{self, BufRead, BufReader, Write};
+use std::process::{Command, Stdio};
+use std::sync::Mutex;
+use std::thread;
+use std::time::Instant;
+
+use crate::cargo::root;
+use crate::libtest::Reader;
+use crate::summary::Outcome;
+
+/// What one row may take before it is ended; a row that hangs must not hang CI.
+const LIMIT_SECONDS: &str = "1800";
+/// The bed that the scenarios share: the rows bring it up and take it down.
+pub(crate) const BED: &str = "acceptance";
+/// The variable by which scenarios find the bed.
+const BED_VARIABLE: &str = "MESH_BED";
+
+/// A command.
+#[derive(Clone)]
+pub(crate) struct Row {
+    /// How it is called in the output.
+    pub(crate) name: &'static str,
+    /// Words without quoting, as one would type them.
+    pub(crate) command: String,
+    /// How many tests run at once.
+    pub(crate) threads: usize,
+}
+
+/// Runs lanes beside each other, the rows of each one after the other. A row that fails does not stop the others, so
+/// that one run shows everything that is wrong. Lines go to `out` while the rows run, each with the name of its row.
+///
+/// # Errors
+/// `out` cannot be written to.
+pub(crate) fn run(
+    lanes: &[Vec<Row>],
+    out: impl Write + Send,
+) -> Result<Vec<Outcome>, Box<dyn Error>> {
+    let out = Mutex::new(out);
+    let run_lane = |lane: &[Row]| {
+        lane.iter()
+            .map(|row| row.run(&out))
+            .collect::<io::Result<Vec<_>>>()
+    };
+    let lanes: Vec<_> = thread::scope(|scope| {
+        let running: Vec<_> = lanes
+            .iter()
+            .map(|lane| scope.spawn(|| run_lane(lane)))
+            .collect();
+        running
+            .into_iter()
+            .map(thread::ScopedJoinHandle::join)
+            .collect()
+    });
+    let mut outcomes = Vec::new();
+    for lane in lanes {
+        outcomes.extend(lane.map_err(|_| "a lane panicked")??);
+    }
+    Ok(outcomes)
+}
+
+impl Row {
+    fn run(&self, out: &Mutex<impl Write>) -> io::Result<Outcome> {
+        let start = Instant::now();
+        let mut tests = Reader::new(self.threads);
+        let print = |line: &str| {
+            let mut out = out
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner);
+            writeln!(out, "{} | {line}", self.name)
+        };
+        print(&format!("== {}", self.command))?;
+        let success = match self.follow(|line| {
+            tests.line(line, start.elapsed());
+            print(line)
+        }) {
+            Ok(success) => success,
+            Err(error) => {
+                print(&format!("cannot run {}: {error}", self.command))?;
+                false
+            }
+        };
+        Ok(Outcome {
+            name: self.name,
+            took: start.elapsed(),
+            success,
+            tests,
+        })
+    }
+
+    /// Returns whether the command succeeded. Both of its streams go into one pipe: cargo announces
+    /// on stderr which binary the lines on stdout are of.
+    fn follow(&self, mut each: impl FnMut(&str) -> io::Result<()>) -> io::Result<bool> {
+        let (reader, writer) = io::pipe()?;
+        let mut command = self.command();
+        command
+            .stdin(Stdio::null())
+            .stdout(writer.try_clone()?)
+            .stderr(writer);
+        let mut child = command.spawn()?;
+        // The command holds the pipe's other end, which would never close.
+        drop(command);
+        for line in BufReader::new(reader).split(b'\n') {
+            each(&String::from_utf8_lossy(&line?))?;
+        }
+        Ok(child.wait()?.success())
+    }
+
+    fn command(&self) -> Command {
+        let words = self.command.split_whitespace();
+        // Not on every system; where it is missing, nothing ends a row that hangs.
+        let mut timeout = Command::new(if cfg!(target_os = "linux") {
+            "timeout"
+        } else {
+            "env"
+        });
+        if cfg!(target_os = "linux") {
+            timeout.args(["--kill-after=30", LIMIT_SECONDS]);
+        }
+        timeout.args(words).current_dir(root());
+        timeout
+            .env("RUST_TEST_THREADS", self.threads.to_string())
+            .env(BED_VARIABLE, BED)
+            .env("CARGO_TERM_COLOR", "never");
+        timeout
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(name: &'static str, command: &str) -> Row {
+        Row {
+            name,
+            command: command.into(),
+            threads: 1,
+        }
+    }
+
+    #[test]
+    fn what_a_row_prints_is_shown_and_its_exit_code_kept() {
+        let mut out = Vec::new();
+        let lanes = [vec![
+            row("broken", "cargo no-such-command"),
+            row("whole", "true"),
+        ]];
+        let outcomes = run(&lanes, &mut out).unwrap();
+        assert_eq!(
+            outcomes.iter().map(|row| row.success).collect::<Vec<_>>(),
+            [false, true]
+        );
+        let shown = String::from_utf8(out).unwrap();
+        assert!(
+            shown.starts_with("broken | == cargo no-such-command\n"),
+            "{shown}"
+        );
+        assert!(shown.contains("no such command"), "{shown}");
+        assert!(shown.ends_with("whole | == true\n"), "{shown}");
+    }
+
+    /// Each of the two ends when the other one runs.
+    #[test]
+    fn lanes_run_beside_each_other() {
+        let folder = tempfile::tempdir().unwrap();
+        let [one, two] = ["one", "two"].map(|name| folder.path().join(name));
+        for path in [&one, &two] {
+            assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
+        }
+        let [one, two] = [one, two].map(|path| path.display().to_string());
+        let lanes = [
+            vec![
+                row("reads", &format!("cp {one} {one}.copy")),
+                row("writes", &format!("cp /dev/null {two}")),
+            ],
+            vec![
+                row("writes", &format!("cp /dev/null {one}")),
+                row("reads", &format!("cp {two} {two}.copy")),
+            ],
+        ];
+        let outcomes = run(&lanes, io::sink()).unwrap();
+        assert!(outcomes.iter().all(|row| row.success));
+        assert_eq!(
+            outcomes.iter().map(|row| row.name).collect::<Vec<_>>(),
+            ["reads", "writes", "writes", "reads"]
+        );
+    }
+}
