@@ -54,7 +54,7 @@ impl Workload {
                 "sidecar": { "egress_hosts": ["*/*"] },
                 "ssh": { "host_key": vm.host_key },
                 "proxy": { "install": { "url": url, "sha256": sha256 } },
-                "timeouts": { "create": "90s", "update": "90s", "delete": "60s" },
+                "timeouts": { "create": "4m", "update": "4m", "delete": "4m" },
             }),
             state: None,
         })
@@ -167,9 +167,13 @@ impl Workload {
         if !told.is_empty() {
             return Err(Failure::new(format!("the apply says {}", texts(&told))));
         }
-        self.refresh().await?;
+        // Both in one process, as `terraform plan` does it.
+        let client = self.provider().await?;
+        let resource = client.resource(self.ty)?;
+        self.refresh_by(&resource).await?;
         let drift = [self.drift("objects"), self.drift("vm")].concat();
-        let action = self.plan().await?.action;
+        let plan = resource.plan(self.state.as_ref(), &self.config).await?;
+        let action = plan.ok()?.action;
         if action == Action::NoOp {
             Ok(())
         } else {

@@ -5,10 +5,8 @@ use std::fs::{self, File};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use crate::command::{quick, run, wait_for};
+use crate::command::{PATIENCE, quick, wait_for};
 use crate::{Error, Result, overlay};
-use std::process::Command;
-use std::time::Duration;
 
 /// Sparse: what is not used takes no room.
 const SIZE: u64 = 2 << 30;
@@ -41,14 +39,22 @@ pub(crate) fn copy(folder: &Path) -> Result<PathBuf> {
     let copy = image.with_extension("copy");
     let [from, to] = [&image, &copy].map(|path| path.display().to_string());
     let what = format!("a copy of {from} that nothing was written in the middle of");
-    wait_for(&what, Duration::from_mins(1), || {
+    let device = quick(
+        "findmnt",
+        &[
+            "-no",
+            "SOURCE",
+            "--mountpoint",
+            &overlay::disk(folder).display().to_string(),
+        ],
+    )?;
+    wait_for(&what, PATIENCE, || {
+        let before = writes(&device)?;
         quick("cp", &["--sparse=always", &from, &to]).map_err(|error| error.to_string())?;
-        let mut compare = Command::new("cmp");
-        compare.args(["--silent", &from, &to]);
-        match run(&mut compare, b"", Duration::from_mins(1)) {
-            Ok(output) if output.success() => Ok(()),
-            Ok(_) => Err("it was written to".to_owned()),
-            Err(error) => Err(error.to_string()),
+        if before.under_way == 0 && writes(&device)? == before {
+            Ok(())
+        } else {
+            Err("it was written to".to_owned())
         }
     })?;
     Ok(copy)
@@ -61,6 +67,27 @@ pub(crate) fn replace(folder: &Path, copy: &Path, layers: &[PathBuf]) -> Result<
     fs::rename(copy, &image).map_err(Error::at("move", copy))?;
     let disk = mount(folder)?;
     overlay::mount_on(folder, &disk, layers).map(drop)
+}
+
+/// How often a block device was written to, and how many requests it is at.
+#[derive(PartialEq, Eq)]
+struct Writes {
+    ended: u64,
+    under_way: u64,
+}
+
+fn writes(device: &str) -> std::result::Result<Writes, String> {
+    let name = device.trim().trim_start_matches("/dev/");
+    let path = format!("/sys/block/{name}/stat");
+    let text = fs::read_to_string(&path).map_err(|error| format!("{path}: {error}"))?;
+    let numbers: Vec<u64> = text
+        .split_whitespace()
+        .filter_map(|word| word.parse().ok())
+        .collect();
+    match numbers[..] {
+        [_, _, _, _, ended, _, _, _, under_way, ..] => Ok(Writes { ended, under_way }),
+        _ => Err(format!("{path}: {text}")),
+    }
 }
 
 fn head(path: &Path) -> Result<[u8; 4]> {

@@ -74,17 +74,36 @@ async fn what_a_broken_proxy_lays_in_its_folders_is_drift_and_nothing_of_roots()
     workload.converge().await
 }
 
-/// It changes files to links and back as fast as it can, while root passes by.
+/// It changes files to links and back a hundred times a second, while root passes by.
 #[tokio::test]
 async fn a_broken_proxy_that_exchanges_files_while_root_passes_gains_nothing() -> Done {
-    const RACE: &str = "cd /etc/certs
-while :; do
-  for f in key.pem cert-chain.pem root-cert.pem key.pem.mesh root-cert.pem.mesh; do
-    ln -sfn /root/victim/key.pem $f; rm -f $f; echo mine >$f 2>/dev/null
-  done
-  ln -sfn /etc/victim /var/run/secrets/tokens; rm -f /var/run/secrets/tokens; mkdir -p /var/run/secrets/tokens
-  ln -sfn /etc/cron.d/evil /var/run/secrets/tokens/istio-token.mesh; rm -rf /var/run/secrets/tokens/*
-done >/dev/null 2>&1";
+    const RACE: &str = r#"
+import os, shutil, time
+def attempt(call, *arguments):
+    try: call(*arguments)
+    except OSError: pass
+def link(target, path):
+    attempt(os.remove, path)
+    attempt(os.symlink, target, path)
+def write(path):
+    attempt(os.remove, path)
+    attempt(lambda: open(path, "x").write("mine\n"))
+os.chdir("/etc/certs")
+tokens = "/var/run/secrets/tokens"
+while True:
+    for name in ["key.pem", "cert-chain.pem", "root-cert.pem", "key.pem.mesh", "root-cert.pem.mesh"]:
+        link("/root/victim/key.pem", name)
+        time.sleep(0.001)
+        write(name)
+    attempt(shutil.rmtree, tokens)
+    link("/etc/victim", tokens)
+    time.sleep(0.001)
+    attempt(os.remove, tokens)
+    attempt(os.makedirs, tokens)
+    link("/etc/cron.d/evil", tokens + "/istio-token.mesh")
+    time.sleep(0.001)
+    attempt(os.remove, tokens + "/istio-token.mesh")
+"#;
     let scenario = Scenario::begin("race")?;
     let vm = scenario.vm.clone();
     let mut workload = Workload::new(&scenario)?;
@@ -94,7 +113,7 @@ done >/dev/null 2>&1";
     let before = vm.shell(UNTOUCHED)?;
     vm.write("/var/tmp/race", RACE.as_bytes())?;
     vm.shell(
-        "systemd-run --quiet --unit=race --uid=istio-proxy --gid=istio-proxy sh /var/tmp/race",
+        "systemd-run --quiet --unit=race --uid=istio-proxy --gid=istio-proxy python3 /var/tmp/race",
     )?;
     // It may keep its own VM from the mesh, and no more than that.
     for version in ["v2", "v3"] {

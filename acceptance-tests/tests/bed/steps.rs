@@ -16,24 +16,25 @@ const STEPS: [&str; 11] = [
 ];
 /// Stands in front of gzip, which unpacks the program: a text of ours follows it.
 const GZIP: &str = "#!/bin/sh\n/usr/bin/gzip \"$@\" && cat /var/tmp/walk/hook\n";
-/// Stops at the step that a file names, or at each, until another file is there. The program notices a death sooner.
+/// Stops at the step that a file names, or at each, until another file is there. The program notices sooner that its
+/// caller has gone.
 const HOOK: &str = r#"
 ALONE=3
-pause() { sleep 0.05; }
 hook() {
   case "$(cat /var/tmp/walk/at 2>/dev/null)" in "$1" | each) ;; *) return 0 ;; esac
   say "$1 $d" >/var/tmp/walk/reached.part && mv /var/tmp/walk/reached.part /var/tmp/walk/reached
-  await 60 [ -e /var/tmp/walk/go ]
+  await 240 [ -e /var/tmp/walk/go ]
   rm /var/tmp/walk/go
 }
 "#;
+/// Has the program notice sooner that its worker has died: it looks after so many pauses.
+const HASTE: &str = "pause() { sleep 0.05; }\n";
 /// Waits until a run stops, and says where.
-const REACHED: &str =
-    "until cat /var/tmp/walk/reached 2>/dev/null; do sleep 0.05; done; rm /var/tmp/walk/reached";
+const REACHED: &str = "until [ -e /var/tmp/walk/reached ]; do sleep 0.1; done; cat /var/tmp/walk/reached && rm /var/tmp/walk/reached";
 /// Waits until no run is there any more, and the proxy is ready.
-const ENDED: &str = "limit=$(($(date +%s) + 60))
+const ENDED: &str = "limit=$(($(date +%s) + 240))
 until [ -z \"$(systemctl list-units --plain --no-legend 'mesh-vm-*')\" ] && curl -fs -o /dev/null http://127.0.0.1:15021/healthz/ready
-do if [ $(date +%s) -ge $limit ]; then systemctl list-units 'mesh-vm-*'; exit 1; fi; sleep 0.1; done";
+do if [ $(date +%s) -ge $limit ]; then systemctl list-units 'mesh-vm-*'; exit 1; fi; sleep 0.5; done";
 /// What of a VM a bootstrap changes: files, the unit, rules; and what no run may leave behind.
 const STATE: &str = r#"
 for f in /var/lib/istio/envoy/cluster.env /var/lib/istio/envoy/sidecar.env /etc/istio/config/mesh /etc/hosts \
@@ -156,8 +157,9 @@ impl Walk {
             vm.move_to_a_disk(&file_system())?;
             vm.shell("systemctl start ratings")?;
         }
-        hooked(vm, HOOK)?;
-        workload.config["timeouts"]["update"] = json!("2m");
+        let haste = if fault == Fault::Worker { HASTE } else { "" };
+        hooked(vm, &[haste, HOOK].concat())?;
+        workload.config["timeouts"]["update"] = json!("4m");
         if fault == Fault::Disk {
             apply(&mut workload, 0).await?;
             vm.shell(SMALL_DISK)?;
