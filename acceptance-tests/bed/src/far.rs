@@ -30,6 +30,15 @@ pub struct Far {
     pub far_gateway: Gateway,
 }
 
+/// Who opens a connection through the router.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Caller {
+    /// A pod of the bed's own network.
+    Pods,
+    /// The VM of the second network.
+    Vms,
+}
+
 impl Far {
     /// Makes the second network of a bed, and tells the mesh of both networks. No gateway is announced yet, and
     /// the router lets nothing through.
@@ -94,13 +103,16 @@ impl Far {
         Ok(far)
     }
 
-    /// Lets the router carry connections that pods open, and those that VMs open, or not.
-    pub fn carry(&self, from_pods: bool, from_vms: bool) -> Result<()> {
+    /// Lets the router carry the connections that these open, and no others.
+    pub fn carry(&self, callers: &[Caller]) -> Result<()> {
         let namespace = self.subnet.link(ROUTER);
-        let rules = [(from_pods, "eth1", "eth0"), (from_vms, "eth0", "eth1")];
-        let accepted = rules.iter().filter(|(carried, ..)| *carried);
-        let accepted = accepted
-            .map(|(_, from, to)| format!("iptables -A FORWARD -i {from} -o {to} -j ACCEPT\n"));
+        let accepted = callers.iter().map(|caller| {
+            let (from, to) = match caller {
+                Caller::Pods => ("eth1", "eth0"),
+                Caller::Vms => ("eth0", "eth1"),
+            };
+            format!("iptables -A FORWARD -i {from} -o {to} -j ACCEPT\n")
+        });
         let script = format!(
             "set -e\niptables -P FORWARD DROP\niptables -F FORWARD\n\
              iptables -A FORWARD -m conntrack --ctstate ESTABLISHED,RELATED -j ACCEPT\n{}",

@@ -62,13 +62,18 @@ impl Gateway {
         }
     }
 
-    /// Tells the mesh that its network has this gateway, or that it has none.
-    pub fn announce(&self, kubectl: &Kubectl, announced: bool) -> Result<()> {
-        let label = if announced {
-            format!("topology.istio.io/network={}", self.network())
-        } else {
-            "topology.istio.io/network-".to_owned()
-        };
+    /// Announces to the mesh that its network has this gateway.
+    pub fn announce(&self, kubectl: &Kubectl) -> Result<()> {
+        let label = format!("topology.istio.io/network={}", self.network());
+        self.label(kubectl, &label)
+    }
+
+    /// Withdraws what [`Gateway::announce`] did: the network has no gateway.
+    pub fn withdraw(&self, kubectl: &Kubectl) -> Result<()> {
+        self.label(kubectl, "topology.istio.io/network-")
+    }
+
+    fn label(&self, kubectl: &Kubectl, label: &str) -> Result<()> {
         let service = format!("service/{}", self.service());
         let words = [
             "label",
@@ -76,7 +81,7 @@ impl Gateway {
             "--namespace",
             SYSTEM,
             &service,
-            &label,
+            label,
         ];
         kubectl.call(&words, b"").map(drop)
     }

@@ -80,9 +80,12 @@ impl Progress {
         match &result {
             Ok(_) => self.line(
                 &format!("bed: {name}: {took:.1} s, {}", self.rest(name, 0)),
-                true,
+                Line::Stays,
             ),
-            Err(_) => self.line(&format!("bed: {name}: failed after {took:.1} s"), true),
+            Err(_) => self.line(
+                &format!("bed: {name}: failed after {took:.1} s"),
+                Line::Stays,
+            ),
         }
         result
             .map_err(|error| Error::Refused(format!("cannot {name}: {}\n{remedy}", error.chain())))
@@ -93,17 +96,19 @@ impl Progress {
         while running.recv_timeout(pause) == Err(RecvTimeoutError::Timeout) {
             let so_far = start.elapsed().as_secs();
             let rest = self.rest(name, so_far);
-            self.line(&format!("bed: {name}: {so_far} s so far, {rest}"), false);
+            self.line(
+                &format!("bed: {name}: {so_far} s so far, {rest}"),
+                Line::IsReplaced,
+            );
         }
     }
 
-    /// Writes a line that stays, or one that the next replaces.
-    fn line(&self, text: &str, stays: bool) {
+    fn line(&self, text: &str, kind: Line) {
         let mut stderr = io::stderr().lock();
         // Who closed stderr does not want to know.
-        let _ = match (self.live, stays) {
-            (true, true) => writeln!(stderr, "\r\x1b[K{text}"),
-            (true, false) => write!(stderr, "\r\x1b[K{text}"),
+        let _ = match (self.live, kind) {
+            (true, Line::Stays) => writeln!(stderr, "\r\x1b[K{text}"),
+            (true, Line::IsReplaced) => write!(stderr, "\r\x1b[K{text}"),
             (false, _) => writeln!(stderr, "{text}"),
         };
         let _ = stderr.flush();
@@ -129,6 +134,14 @@ impl Progress {
             |state| in_words(state.seconds_left(name, so_far)),
         )
     }
+}
+
+/// What becomes of a line on a terminal.
+#[derive(Clone, Copy)]
+enum Line {
+    Stays,
+    /// By the next one.
+    IsReplaced,
 }
 
 impl State {

@@ -198,13 +198,13 @@ impl Process {
     /// Asks the plugin to end, as Terraform does, and waits until it has.
     ///
     /// # Errors
-    /// [`Error::Call`] if it does not answer, [`Error::Start`] if it cannot be waited for or lives after two seconds,
-    /// when Terraform would kill it.
+    /// [`Error::Call`] if it does not answer, [`Error::Start`] if it cannot be waited for or lives on. Terraform kills it
+    /// after two seconds; a busy machine may need more.
     pub async fn shutdown(mut self, channel: Channel) -> Result<ExitStatus, Error> {
         GrpcControllerClient::new(channel)
             .shutdown(Empty {})
             .await?;
-        timeout(Duration::from_secs(2), self.child.wait())
+        timeout(PATIENCE, self.child.wait())
             .await
             .map_err(io::Error::from)
             .flatten()

@@ -87,7 +87,9 @@ fn planned_value(
         planned == config || planned == prior && *prior != Value::Null && *config != Value::Null;
     match &attribute.shape {
         _ if attribute.write_only => Ok(()),
-        Shape::Block(nesting, inner) => planned_blocks(*nesting, inner, prior, config, planned, at),
+        Shape::Block(nesting, inner) => {
+            planned_blocks((*nesting, inner), prior, config, planned, at)
+        }
         _ if echoed || attribute.computed && *config == Value::Null => Ok(()),
         _ if *config == Value::Null => broken(
             Rule::ConfigEcho,
@@ -95,7 +97,7 @@ fn planned_value(
             format!("planned value {planned:?} for a non-computed attribute"),
         ),
         Shape::Nested(nesting, inner) if *config != Value::Unknown => {
-            planned_elements(*nesting, inner, prior, config, planned, at)
+            planned_elements((*nesting, inner), prior, config, planned, at)
         }
         _ => broken(
             Rule::ConfigEcho,
@@ -106,8 +108,7 @@ fn planned_value(
 }
 
 fn planned_blocks(
-    nesting: Nesting,
-    inner: &Attributes,
+    (nesting, inner): (Nesting, &Attributes),
     prior: &Value,
     config: &Value,
     planned: &Value,
@@ -127,14 +128,13 @@ fn planned_blocks(
             "must be empty to indicate no blocks, not null",
         ),
         (Value::Null, Value::Null) => Ok(()),
-        _ => planned_elements(nesting, inner, prior, config, planned, at),
+        _ => planned_elements((nesting, inner), prior, config, planned, at),
     }
 }
 
 /// Both `config` and `planned` shall exist with the same elements.
 fn planned_elements(
-    nesting: Nesting,
-    inner: &Attributes,
+    (nesting, inner): (Nesting, &Attributes),
     prior: &Value,
     config: &Value,
     planned: &Value,

@@ -88,7 +88,7 @@ pub(crate) fn read(schema: Option<&wire::Schema>, at: &Path) -> Result<Attribute
     if schema.version < 0 {
         return Err(fault(at, "negative version"));
     }
-    block(schema.block.as_ref(), at, false)
+    block(schema.block.as_ref(), at, Around::NoSet)
 }
 
 fn fault(at: &Path, text: &str) -> Violation {
@@ -99,13 +99,31 @@ fn fault(at: &Path, text: &str) -> Violation {
     }
 }
 
+/// Whether one of the blocks and attributes around an attribute is a set.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Around {
+    Set,
+    NoSet,
+}
+
+impl Around {
+    /// Returns what is around the attributes of such a block in it.
+    fn and(self, nesting: Nesting) -> Self {
+        if nesting == Nesting::Set {
+            Self::Set
+        } else {
+            self
+        }
+    }
+}
+
 fn block(
     block: Option<&wire::schema::Block>,
     at: &Path,
-    in_set: bool,
+    around: Around,
 ) -> Result<Attributes, Violation> {
     let block = block.ok_or_else(|| fault(at, "missing block"))?;
-    let mut all = attributes(&block.attributes, at, in_set)?;
+    let mut all = attributes(&block.attributes, at, around)?;
     for nested in &block.block_types {
         let at = at.then(&nested.type_name);
         let nesting = match nested.nesting() {
@@ -116,11 +134,7 @@ fn block(
             BlockNesting::Map => Nesting::Map,
             BlockNesting::Invalid => return Err(fault(&at, "invalid nesting")),
         };
-        let inner = self::block(
-            nested.block.as_ref(),
-            &at,
-            in_set || nesting == Nesting::Set,
-        )?;
+        let inner = self::block(nested.block.as_ref(), &at, around.and(nesting))?;
         let required = nested.min_items > 0;
         let shape = Shape::Block(nesting, inner);
         let attribute = Attribute {
@@ -138,19 +152,19 @@ fn block(
 fn attributes(
     list: &[wire::schema::Attribute],
     at: &Path,
-    in_set: bool,
+    around: Around,
 ) -> Result<Attributes, Violation> {
     let mut all = Attributes::new();
     for one in list {
         let at = at.then(&one.name);
-        let shape = shape(one, &at, in_set)?;
+        let shape = shape(one, &at, around)?;
         if one.required == (one.optional || one.computed) {
             return Err(fault(
                 &at,
                 "must be required, or optional or computed or both",
             ));
         }
-        if one.write_only && (one.computed || in_set) {
+        if one.write_only && (one.computed || around == Around::Set) {
             return Err(fault(
                 &at,
                 "a write-only attribute is neither computed nor in a set",
@@ -179,7 +193,11 @@ fn attributes(
     Ok(all)
 }
 
-fn shape(attribute: &wire::schema::Attribute, at: &Path, in_set: bool) -> Result<Shape, Violation> {
+fn shape(
+    attribute: &wire::schema::Attribute,
+    at: &Path,
+    around: Around,
+) -> Result<Shape, Violation> {
     match (&attribute.nested_type, attribute.r#type.as_slice()) {
         (None, json) => {
             let ty = serde_json::from_slice(json)
@@ -187,7 +205,7 @@ fn shape(attribute: &wire::schema::Attribute, at: &Path, in_set: bool) -> Result
                 .as_ref()
                 .and_then(Type::from_json);
             let ty = ty.ok_or_else(|| fault(at, "invalid type"))?;
-            if in_set && ty == Type::Dynamic {
+            if around == Around::Set && ty == Type::Dynamic {
                 Err(fault(at, "a dynamic attribute in a set"))
             } else {
                 Ok(Shape::Plain(ty))
@@ -201,10 +219,9 @@ fn shape(attribute: &wire::schema::Attribute, at: &Path, in_set: bool) -> Result
                 NestingMode::Map => Nesting::Map,
                 NestingMode::Invalid => return Err(fault(at, "invalid nesting")),
             };
-            let in_set = in_set || nesting == Nesting::Set;
             Ok(Shape::Nested(
                 nesting,
-                attributes(&object.attributes, at, in_set)?,
+                attributes(&object.attributes, at, around.and(nesting))?,
             ))
         }
         (Some(_), _) => Err(fault(at, "both a type and a nested type")),

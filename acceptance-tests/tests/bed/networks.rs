@@ -1,7 +1,7 @@
 //! Two networks with gateways on neither side, one or both, and which way the traffic takes.
 
 use acceptance_tests::{Beside, Done, Failure, Scenario, Terraform, wait_for};
-use bed::{Far, Gateway, Machine};
+use bed::{Caller, Far, Gateway, Machine};
 use contract::{Answer, Client};
 use serde_json::json;
 
@@ -40,16 +40,35 @@ fn traffic_takes_the_way_that_the_gateways_of_both_networks_leave_it() -> Done {
     for (announced, gateways) in ways {
         networks.announce(announced)?;
         // A route only where the way is direct.
-        networks.far.carry(!gateways[0], !gateways[1])?;
-        let taken = [
-            networks.to_vm().takes(gateways[0])?,
-            networks.to_pod().takes(gateways[1])?,
-        ];
+        let callers = [Caller::Pods, Caller::Vms].into_iter().zip(gateways);
+        let direct: Vec<_> = callers
+            .filter(|(_, through)| !through)
+            .map(|(caller, _)| caller)
+            .collect();
+        networks.far.carry(&direct)?;
+        let directions = [networks.to_vm(), networks.to_pod()];
+        let taken = [0, 1].map(|at| {
+            let direction = &directions[at];
+            if gateways[at] {
+                direction.takes(Route::Gateway)
+            } else {
+                direction.takes(Route::Direct)
+            }
+        });
+        let [to_vm, to_pod] = taken;
+        let taken = [to_vm?, to_pod?];
         networks.foretold(gateways, &taken)?;
     }
     networks.names_in_the_logs()?;
     networks.nobody_is_no_workload()?;
     networks.terraform.destroy().map(drop)
+}
+
+/// How a call comes into the other network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Route {
+    Gateway,
+    Direct,
 }
 
 impl Networks {
@@ -64,7 +83,7 @@ impl Networks {
         let far = Far::up(&bed)?;
         far.vm.shell("systemctl start ratings")?;
         // The VM fetches the package from this host.
-        far.carry(false, true)?;
+        far.carry(&[Caller::Vms])?;
         let before = far.near_gateway.received_for_istiod()?;
         let (url, sha256) = bed.package();
         let variables = json!({
@@ -92,8 +111,15 @@ impl Networks {
 
     fn announce(&self, [near, far]: [bool; 2]) -> Done {
         let kubectl = self.bed.kubectl();
-        self.far.near_gateway.announce(kubectl, near)?;
-        Ok(self.far.far_gateway.announce(kubectl, far)?)
+        let gateways = [&self.far.near_gateway, &self.far.far_gateway];
+        for (gateway, announced) in gateways.into_iter().zip([near, far]) {
+            if announced {
+                gateway.announce(kubectl)?;
+            } else {
+                gateway.withdraw(kubectl)?;
+            }
+        }
+        Ok(())
     }
 
     fn to_vm(&self) -> Direction<'_> {
@@ -161,7 +187,7 @@ impl Networks {
     /// Ended connections are in the gateways' access logs, with the service that was asked for.
     fn names_in_the_logs(&self) -> Done {
         self.announce([false, false])?;
-        self.far.carry(true, true)?;
+        self.far.carry(&[Caller::Pods, Caller::Vms])?;
         let pod = &self.bed.pods[0];
         for (gateway, service) in [
             (&self.far.far_gateway, format!("ratings.vm.{NAMESPACE}")),
@@ -181,14 +207,14 @@ impl Networks {
 impl Direction<'_> {
     /// Calls until an answer has come by that way, from the right side and over mutual TLS. Returns where the caller's
     /// proxy says that it sent the call.
-    fn takes(&self, through: bool) -> acceptance_tests::Result<String> {
+    fn takes(&self, route: Route) -> acceptance_tests::Result<String> {
         let entrance = format!("{}:15443", self.gateway.entrance());
-        let what = format!("{} is reached through a gateway: {through}", self.url);
+        let what = format!("{} is reached: {route:?}", self.url);
         let mut calls = 0;
         let mut taken = String::new();
         wait_for(&what, || {
             calls += 1;
-            let name = format!("call-{through}-{calls}-{}", self.caller);
+            let name = format!("call-{route:?}-{calls}-{}", self.caller);
             let answer = self.from.curl(&self.url, &["--user-agent", &name]);
             let answer = answer.map_err(|error| error.chain())?;
             let seen = [
@@ -199,7 +225,7 @@ impl Direction<'_> {
                 return Err(format!("{} {}", answer.status, answer.body));
             }
             taken = self.logged(&name)?;
-            if (taken == entrance) == through {
+            if (taken == entrance) == (route == Route::Gateway) {
                 Ok(true)
             } else {
                 Err(format!("the call went to {taken}"))

@@ -7,6 +7,17 @@ use serde_json::json;
 use super::show::{done, peers, quote, say, workload_of};
 use crate::terraform::Terraform;
 
+/// Fails with a text unless a condition holds.
+macro_rules! check {
+    ($holds:expr, $otherwise:expr $(,)?) => {
+        if $holds {
+            Ok(())
+        } else {
+            Err(Failure::new($otherwise))
+        }
+    };
+}
+
 const NAMESPACE: &str = "bookinfo";
 const VM_ID: &str = "spiffe://cluster.local/ns/bookinfo/sa/bookinfo-ratings";
 const RATINGS: &str = "http://ratings.vm.bookinfo:9080/ratings/7";
@@ -45,7 +56,7 @@ impl Stage<'_> {
             "--output=custom-columns=NAME:.metadata.name,MTLS:.spec.mtls.mode",
         ])?;
         let listening = shown(self.vm, "ss -Hltn sport = :9080")?;
-        check(
+        check!(
             listening.contains("127.0.0.1:9080"),
             "the application should listen on 127.0.0.1 only",
         )?;
@@ -54,14 +65,14 @@ impl Stage<'_> {
             "  pod-1 calls {RATINGS}: {}",
             answer.body.trim_end()
         ));
-        check(answer.status != 200, "nobody should answer yet")?;
+        check!(answer.status != 200, "nobody should answer yet")?;
         listing(self.vm)
     }
 
     /// Plans the creation.
     pub(super) fn first_plan(&self) -> Done {
         let plan = self.planned()?;
-        check(
+        check!(
             plan.lines()
                 .any(|line| line.contains("+ address ") && line.ends_with("(known after apply)")),
             "the address should be unknown",
@@ -73,7 +84,7 @@ impl Stage<'_> {
         let (output, took) = self.terraform.apply_saved()?;
         quote(&done(&output));
         say(&format!("\n  {what} after {:.1} s", took.as_secs_f32()));
-        check(output.contains("Apply complete!"), &output)
+        check!(output.contains("Apply complete!"), &output)
     }
 
     /// Calls both ways.
@@ -99,7 +110,7 @@ impl Stage<'_> {
     pub(super) fn relabel(&mut self) -> Done {
         self.terraform.set("version_label", "v2")?;
         let plan = self.planned()?;
-        check(
+        check!(
             plan.contains("labels.version: v1 -> v2"),
             "the plan should give the label as reason",
         )?;
@@ -107,7 +118,7 @@ impl Stage<'_> {
         let node = proxy(self.vm)?;
         let version = &node["metadata"]["LABELS"]["version"];
         say(&format!("  the running proxy's label: version = {version}"));
-        check(version == "v2", "the running proxy should have version v2")?;
+        check!(version == "v2", "the running proxy should have version v2")?;
         self.calls()
     }
 
@@ -132,7 +143,7 @@ impl Stage<'_> {
         say("");
         let plan = self.planned()?;
         for line in ["ISTIO_INBOUND_PORTS", "unit istio", "ratings.elsewhere"] {
-            check(
+            check!(
                 plan.contains(line),
                 &format!("the plan should tell of {line}"),
             )?;
@@ -148,7 +159,7 @@ impl Stage<'_> {
         quote(&done(&output));
         say(&format!("\n  gone after {:.1} s\n", took.as_secs_f32()));
         let left = self.kubectl(&["get", KINDS, "--namespace", NAMESPACE, "--output=name"])?;
-        check(left.trim().is_empty(), "objects are left")?;
+        check!(left.trim().is_empty(), "objects are left")?;
         let traces = self.vm.shell(TRACES)?;
         say(&format!(
             "\n  Istio's files, rules, user and units on the VM: {}",
@@ -159,7 +170,7 @@ impl Stage<'_> {
             "  All files, users, units, rules and packages of the VM, compared with before: {}",
             or_none(&differences)
         ));
-        check(
+        check!(
             traces.trim().is_empty() && differences.is_empty(),
             "something is left on the VM",
         )
@@ -208,18 +219,10 @@ fn call(from: &Machine, url: &str, caller: &str, answerer: &str) -> Done {
     say(&format!("  {} calls {url}: 200", from.name));
     say(&format!("    caller   {}", seen.caller));
     say(&format!("    answerer {}", seen.answerer));
-    check(
+    check!(
         seen.caller == caller && seen.answerer == answerer,
         &format!("it should be {caller} that calls {answerer}"),
     )
-}
-
-fn check(holds: bool, otherwise: &str) -> Done {
-    if holds {
-        Ok(())
-    } else {
-        Err(Failure::new(otherwise))
-    }
 }
 
 fn or_none(text: &str) -> &str {

@@ -54,8 +54,13 @@ impl Tree {
                 Item::Use(line) => {
                     let mut leaves = Vec::new();
                     spread(&line.tree, &[], &mut leaves);
-                    let private = matches!(line.vis, Visibility::Inherited);
-                    self.at(file, module).take_use(leaves, private);
+                    let module = self.at(file, module);
+                    if matches!(line.vis, Visibility::Inherited) {
+                        module
+                            .named
+                            .extend(leaves.iter().map(|(_, path)| path.clone()));
+                    }
+                    module.take_use(leaves);
                 }
                 Item::Mod(inner) => {
                     let name = inner.ident.to_string();
@@ -134,11 +139,8 @@ impl Tree {
 }
 
 impl Module {
-    fn take_use(&mut self, leaves: Vec<(Option<String>, Vec<String>)>, private: bool) {
+    fn take_use(&mut self, leaves: Vec<(Option<String>, Vec<String>)>) {
         for (name, path) in leaves {
-            if private {
-                self.named.insert(path.clone());
-            }
             match name {
                 // A name that leads to itself names another crate.
                 Some(name) if path.first() != Some(&name) || path.len() > 1 => {

@@ -133,11 +133,21 @@ pub(crate) fn value(sent: Option<&wire::DynamicValue>) -> Value {
 }
 
 impl Scripted {
-    fn reply(&self, call: &'static str, value: Value, identity: Value, again: bool) -> Reply {
+    fn reply(&self, call: &'static str, value: Value, identity: Value) -> Reply {
+        self.reply_to_config(call, value, identity, &Value::Null)
+    }
+
+    fn reply_to_config(
+        &self,
+        call: &'static str,
+        value: Value,
+        identity: Value,
+        config: &Value,
+    ) -> Reply {
         let identity = Some(Value::Map(BTreeMap::from([("name".to_owned(), identity)])));
         let mut reply = Reply {
             call,
-            again,
+            again: config.is_known(),
             value: Some(value),
             identity,
             replace: Vec::new(),
@@ -250,9 +260,9 @@ impl Provider for Scripted {
             });
         }
         let name = planned["name"].clone();
-        let again = value(request.config.as_ref()).is_known();
+        let config = value(request.config.as_ref());
         let call = if destroy { "destroy plan" } else { "plan" };
-        let reply = self.reply(call, planned, name, again);
+        let reply = self.reply_to_config(call, planned, name, &config);
         let step = |name: &&str| wire::attribute_path::Step {
             selector: Some(wire::attribute_path::step::Selector::AttributeName(
                 (*name).to_owned(),
@@ -287,7 +297,7 @@ impl Provider for Scripted {
             all.insert("id".to_owned(), text("1"));
         }
         let name = applied["name"].clone();
-        let reply = self.reply(call, applied, name, true);
+        let reply = self.reply(call, applied, name);
         Ok(Response::new(wire::apply_resource_change::Response {
             new_state: encoded(reply.value.as_ref()),
             private: request.planned_private,
@@ -304,7 +314,7 @@ impl Provider for Scripted {
         let request = request.into_inner();
         let current = value(request.current_state.as_ref());
         let name = current["name"].clone();
-        let reply = self.reply("read", current, name, true);
+        let reply = self.reply("read", current, name);
         Ok(Response::new(wire::read_resource::Response {
             new_state: encoded(reply.value.as_ref()),
             diagnostics: diagnostics(&reply),
@@ -331,7 +341,7 @@ impl Provider for Scripted {
         if let Value::Map(all) = &mut found {
             all.insert("id".to_owned(), text("1"));
         }
-        let reply = self.reply("data", found, Value::Null, true);
+        let reply = self.reply("data", found, Value::Null);
         Ok(Response::new(wire::read_data_source::Response {
             state: encoded(reply.value.as_ref()),
             diagnostics: diagnostics(&reply),
@@ -345,7 +355,7 @@ impl Provider for Scripted {
     ) -> Result<Response<wire::import_resource_state::Response>, Status> {
         let id = request.into_inner().id;
         let state = Value::from_json(&json!({ "id": "1", "name": id, "rule": [] }), &ty()).unwrap();
-        let reply = self.reply("import", state, text(&id), true);
+        let reply = self.reply("import", state, text(&id));
         let imported = wire::import_resource_state::ImportedResource {
             type_name: reply.type_name.to_owned(),
             state: encoded(reply.value.as_ref()),
@@ -365,7 +375,7 @@ impl Provider for Scripted {
     ) -> Result<Response<wire::upgrade_resource_state::Response>, Status> {
         let raw = request.into_inner().raw_state.unwrap_or_default();
         let state = Value::from_json(&serde_json::from_slice(&raw.json).unwrap(), &ty()).unwrap();
-        let reply = self.reply("upgrade", state, Value::Null, true);
+        let reply = self.reply("upgrade", state, Value::Null);
         Ok(Response::new(wire::upgrade_resource_state::Response {
             upgraded_state: encoded(reply.value.as_ref()),
             diagnostics: diagnostics(&reply),

@@ -101,7 +101,7 @@ fn the_api_server_and_istiod_refuse_what_the_provider_refuses_and_nothing_else()
     let wrong: Vec<&Vec<Edit>> = cases
         .iter()
         .zip(ours.iter().zip(&accepted))
-        .filter(|(_, (ours, accepted))| disagree(ours, **accepted))
+        .filter(|(_, verdicts)| disagree(*verdicts))
         .map(|(case, _)| case)
         .collect();
     let shown = wrong.iter().take(10).map(|case| minimised(&server, case));
@@ -135,12 +135,12 @@ fn verdicts(server: &Server, cases: &[Vec<Edit>]) -> Result<(Vec<Vec<&'static st
 }
 
 /// A refusal by a rule of the provider's own says nothing about the server.
-fn disagree(ours: &[&str], accepted: bool) -> bool {
+fn disagree((ours, accepted): (&Vec<&str>, &bool)) -> bool {
     let own = |rule: &&str| OWN.iter().any(|(own, _)| own == rule);
     match ours.iter().all(own) {
-        true if ours.is_empty() => !accepted,
+        true if ours.is_empty() => !*accepted,
         true => false,
-        false => accepted,
+        false => *accepted,
     }
 }
 
@@ -158,7 +158,7 @@ fn minimised(server: &Server, case: &[Edit]) -> Result<String> {
             })
             .collect();
         let (ours, accepted) = verdicts(server, &fewer)?;
-        let still = (0..fewer.len()).find(|&at| disagree(&ours[at], accepted[at]));
+        let still = (0..fewer.len()).find(|&at| disagree((&ours[at], &accepted[at])));
         match still {
             Some(at) => case.clone_from(&fewer[at]),
             None => break,
