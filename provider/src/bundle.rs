@@ -10,8 +10,8 @@ use mesh::desired::Bundle;
 use mesh::names::{EnvName, Id, LabelKey, LabelValue, Name, Namespace, Network, PortName};
 use mesh::workload::Workload;
 use plugin::{
-    DataSource, Diagnostic, Diagnostics, EphemeralResource, Found, Lease, Opened, Paths,
-    SecretText, Text, Value, object,
+    DataSource, Diagnostics, EphemeralResource, Found, Lease, Opened, Paths, SecretText, Text,
+    Value, object,
 };
 use secrecy::ExposeSecret as _;
 use tokio::time::Instant;
@@ -22,7 +22,7 @@ use crate::declared::bundle::{BundleOutput, EphemeralOutput};
 use crate::declared::health_check::HealthCheckInput;
 use crate::declared::proxy::ProxyInput;
 use crate::declared::scalars::PortNumber;
-use crate::diagnose;
+use crate::messages::{self, Code, Message};
 use crate::workload::input::WorkloadInput;
 
 const NAME: &str = "mesh_vm_bundle";
@@ -134,18 +134,16 @@ impl DataSource for VmBundle {
             .is_some_and(|text| text.trim().is_empty())
         {
             let text = "token_command is empty, so the VM would have no token. Set a command that prints one.";
-            let text = diagnose::coded("token-command", text);
-            told.push(Diagnostic::error("No token command", text).at("token_command"));
+            let message = Message::new(Code::TokenCommand).text(text);
+            told.push(message.at("token_command").error());
         }
         let install = input.workload().and_then(|workload| workload.proxy.install);
         if install.is_some_and(|install| may_hold_a_secret(&install.url)) {
             let text = "The package's URL has a user or a query, which may be a password or a signature. All outputs \
                         of this data source are in the state and in the machine's user data. Use a URL without them, \
                         or the ephemeral resource mesh_vm_bundle.";
-            let text = diagnose::coded("bundle-url", text);
-            told.push(
-                Diagnostic::error("The package's URL may contain a password", text).at("proxy"),
-            );
+            let message = Message::new(Code::BundleUrl).text(text);
+            told.push(message.at("proxy").error());
         }
         told
     }
@@ -186,7 +184,7 @@ impl EphemeralResource for EphemeralBundle {
         let seconds = input.token_seconds.known().copied().unwrap_or(3600);
         let ttl = Duration::from_secs(seconds.into());
         let token = cluster.mint(&bundle.identity, ttl).await;
-        let token = token.map_err(|error| diagnose::cluster(&error))?;
+        let token = token.map_err(|error| messages::cluster(&error))?;
         let offload = Offload::new(&bundle, Token::Enclosed(&token.secret));
         let output = EphemeralOutput {
             token: Value::Known(SecretText::from(token.secret.expose_secret())),
@@ -201,20 +199,20 @@ impl EphemeralResource for EphemeralBundle {
 
 fn check(workload: Option<Workload>, unknown: &Paths) -> Diagnostics {
     let problems = workload.map(|workload| mesh::validate::validate_bundle(&workload));
-    diagnose::problems(problems.unwrap_or_default(), unknown)
+    messages::problems(problems.unwrap_or_default(), unknown)
 }
 
 /// Asks the cluster what the VM is to run on.
 async fn bundle(cluster: &Cluster, workload: Option<Workload>) -> Result<Bundle, Diagnostics> {
-    let workload = workload.ok_or_else(|| Diagnostic::error("No workload is named", ""))?;
+    let workload = workload.ok_or_else(messages::incomplete)?;
     let facts = cluster.facts(&workload.id, &workload.service_account).await;
-    let facts = facts.map_err(|error| diagnose::cluster(&error))?;
+    let facts = facts.map_err(|error| messages::cluster(&error))?;
     let mut problems = mesh::conflicts::conflicts(&workload, &facts, &[]);
     match mesh::render::render_bundle(&workload, &facts) {
         Ok(bundle) if problems.is_empty() => Ok(bundle),
         rendered => {
             problems.extend(rendered.err().unwrap_or_default());
-            Err(diagnose::problems(problems, &Paths::default()))
+            Err(messages::problems(problems, &Paths::default()))
         }
     }
 }

@@ -10,7 +10,7 @@ use tokio::sync::OnceCell;
 use vm::Bastions;
 
 use crate::block::{ExecBlock, IstioBlock, KubernetesBlock, ProviderBlock, SshBlock};
-use crate::diagnose;
+use crate::messages::{self, Code, Message};
 
 /// The provider, configured.
 pub(crate) struct Context {
@@ -45,7 +45,7 @@ impl Context {
         self.cluster
             .get_or_try_init(connect)
             .await
-            .map_err(|error| diagnose::cluster(&error).into())
+            .map_err(|error| messages::cluster(&error).into())
     }
 
     /// Returns the defaults and credentials for VMs.
@@ -77,16 +77,12 @@ fn write<T: plugin::Shape>(value: &Value<T>) -> plugin::Raw {
 }
 
 fn unknown(attribute: &'static str, what: &str) -> Diagnostic {
-    Diagnostic::error(
-        "The provider's configuration is not known yet",
-        diagnose::coded(
-            "provider-unknown",
-            &format!(
-                "The provider block's {attribute} depends on values that are known only after an apply, so {what} cannot \
-                 be reached now. For a data source, add a depends_on with the resource that these values come from."
-            ),
-        ),
-    )
+    Message::new(Code::ProviderUnknown)
+        .text(format!(
+            "The provider block's {attribute} depends on values that are known only after an apply, so {what} cannot \
+             be reached now. For a data source, add a depends_on with the resource that these values come from."
+        ))
+        .error()
 }
 
 fn settings(block: &ProviderBlock) -> Settings {

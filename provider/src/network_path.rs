@@ -7,7 +7,7 @@ use plugin::{DataSource, Diagnostic, Diagnostics, Found, Paths, Text, object};
 use tokio::time::Instant;
 
 use crate::context::Context;
-use crate::diagnose;
+use crate::messages::{self, Code, Message};
 
 object! {
     /// The path that traffic takes between the pods of the cluster and a VM: direct, or through the gateways of the
@@ -79,7 +79,7 @@ impl DataSource for NetworkPath {
         };
         let cluster = context.cluster().await?;
         let found = tokio::try_join!(cluster.endpoint(&id), cluster.networks());
-        let (endpoint, networks) = found.map_err(|error| diagnose::cluster(&error))?;
+        let (endpoint, networks) = found.map_err(|error| messages::cluster(&error))?;
         let endpoint = endpoint.ok_or_else(|| absent(&id))?;
         Ok(Found::new(NetworkPathOutput {
             to_vm: way(networks.to_vm(&endpoint)).into(),
@@ -109,5 +109,5 @@ fn absent(id: &Id) -> Diagnostic {
         "There is no WorkloadEntry {id}. If the same apply creates it, take `name` from that resource, e.g. \
          mesh_vm_workload.NAME.name with depends_on."
     );
-    Diagnostic::error("No such workload", diagnose::coded("no-workload", &text)).at("name")
+    Message::new(Code::NoWorkload).text(text).at("name").error()
 }

@@ -10,8 +10,8 @@ use crate::bundle::{EphemeralBundle, VmBundle};
 use crate::context::{self, Context};
 use crate::declared::hop::BastionInput;
 use crate::declared::ssh;
-use crate::diagnose;
 use crate::fleet::VmFleet;
+use crate::messages;
 use crate::network_path::NetworkPath;
 use crate::workload::VmWorkload;
 
@@ -61,7 +61,7 @@ fn cluster(config: &ProviderBlock) -> Diagnostics {
         "config_path"
     };
     match checked {
-        Some(Err(error)) => diagnose::kubernetes_block(&error, attribute),
+        Some(Err(error)) => messages::kubernetes_block(&error, attribute),
         _ => Diagnostics::default(),
     }
 }
@@ -75,7 +75,7 @@ fn identities(block: &SshBlock, unknown: &Paths) -> Diagnostics {
         .filter_map(|(name, identity)| {
             ssh::parse_identity(identity)
                 .err()
-                .map(|error| diagnose::key(&error).at(at(name).name("private_key")))
+                .map(|error| messages::key(&error).at(at(name).name("private_key")))
         })
         .collect()
 }

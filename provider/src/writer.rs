@@ -12,7 +12,7 @@ use plugin::{Diagnostic, Diagnostics, Value};
 use tokio::time::Instant;
 
 use crate::declared::field_manager::{FieldManagerInput, force};
-use crate::diagnose;
+use crate::messages::{self, Code, Message};
 
 /// Writes the objects of one workload or fleet.
 pub(crate) struct Writer<'a> {
@@ -88,7 +88,7 @@ impl<'a> Writer<'a> {
         let mut applied = Vec::with_capacity(objects.len());
         for object in objects {
             let written = self.write_one(object).await;
-            applied.extend(written.map_err(|error| diagnose::cluster(&error))?);
+            applied.extend(written.map_err(|error| messages::cluster(&error))?);
         }
         Ok(applied)
     }
@@ -121,7 +121,7 @@ impl<'a> Writer<'a> {
         let wanted = |id: &(Kind, Id)| desired.iter().any(|of| (of.kind, &of.id) == (id.0, &id.1));
         self.delete(before.filter(|id| !wanted(id)))
             .await
-            .map_err(|error| diagnose::cluster(&error))
+            .map_err(|error| messages::cluster(&error))
     }
 
     /// Takes back what a create wrote, the last first, and says whether all of it is gone.
@@ -134,7 +134,7 @@ impl<'a> Writer<'a> {
                 Ok(()) | Err(ClusterError::Exists { .. }) => {}
                 Err(error) => {
                     taken_back = false;
-                    told.push(diagnose::cluster(&error));
+                    told.push(messages::cluster(&error));
                 }
             }
         }
@@ -167,7 +167,7 @@ pub(crate) fn refuse_dying(
         let object = observed.get(kind, &id.name)?;
         cluster::being_deleted(kind, &id, object)
     });
-    dying.map_or(Ok(()), |error| Err(diagnose::cluster(&error)))
+    dying.map_or(Ok(()), |error| Err(messages::cluster(&error)))
 }
 
 /// Returns those of `ids` that are there and to be deleted, in an order in which first nobody calls
@@ -204,16 +204,11 @@ pub(crate) fn doomed(
     (doomed, foreign)
 }
 
-/// Tells that an object stays.
+/// Warns that an object stays.
 pub(crate) fn not_ours(mark: &Mark, (kind, id): &(Kind, Id)) -> Diagnostic {
-    Diagnostic::warning(
-        "An object was not deleted",
-        diagnose::coded(
-            "object-foreign",
-            &format!(
-                "The {kind} {id} does not belong to the {mark}: someone else created it, so it stays. If nobody needs \
-                 it, delete it with kubectl."
-            ),
-        ),
-    )
+    let text = format!(
+        "The {kind} {id} does not belong to the {mark}: someone else created it, so it stays. If nobody needs it, \
+         delete it with kubectl."
+    );
+    Message::new(Code::ObjectForeign).text(text).warning()
 }

@@ -7,7 +7,7 @@ use std::fs;
 use serde_json::Value;
 
 use crate::cargo::{metadata, root};
-use crate::sizes::{files, sources};
+use crate::sizes::files;
 
 fn architecture() -> String {
     fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap()
@@ -146,70 +146,4 @@ fn each_invariant_names_a_test_that_exists() {
             );
         }
     }
-}
-
-/// What stands before the code of a diagnostic, white space aside: calls, and the arms of tables.
-const BEFORE_CODE: [&str; 7] = [
-    "coded(\"",
-    "problem(\"",
-    "rule: \"",
-    "Some((\"",
-    "|why| (\"",
-    "=> (\"",
-    "=> { (\"",
-];
-
-/// Returns the codes of the diagnostics that a source file has.
-fn codes(text: &str) -> BTreeSet<String> {
-    let code = text.split("#[cfg(test)]\nmod ").next().unwrap_or_default();
-    let line = code
-        .split_whitespace()
-        .collect::<Vec<_>>()
-        .join(" ")
-        .replace("( \"", "(\"");
-    // Arms of text name no code: `"dns" => ("the name of …`.
-    let line = line.replace("\" => (\"", "");
-    let literals = BEFORE_CODE
-        .iter()
-        .flat_map(|before| line.split(before).skip(1));
-    let words = literals.filter_map(|rest| rest.split_once('"').map(|(word, _)| word));
-    let kebab = |word: &&str| {
-        !word.is_empty()
-            && word
-                .bytes()
-                .all(|byte| byte.is_ascii_lowercase() || byte == b'-')
-    };
-    words.filter(kebab).map(str::to_owned).collect()
-}
-
-/// Returns the anchors of the guide: headings of one word, and those in tables.
-fn anchors(guide: &str) -> BTreeSet<String> {
-    let heading = |line: &str| line.strip_prefix("### ").map(str::to_owned);
-    let cell = |line: &str| {
-        line.split_once("<a id=\"")
-            .and_then(|(_, rest)| rest.split_once('"'))
-            .map(|(id, _)| id.to_owned())
-    };
-    guide
-        .lines()
-        .filter_map(|line| heading(line).or_else(|| cell(line)))
-        .collect()
-}
-
-#[test]
-fn the_troubleshooting_guide_has_each_code_and_no_other() {
-    let mut found = BTreeSet::new();
-    for folder in ["provider/src", "provider/mesh/src"] {
-        for file in sources(&root().join(folder), "rs") {
-            found.append(&mut codes(&fs::read_to_string(&file).unwrap()));
-        }
-    }
-    let guide =
-        anchors(&fs::read_to_string(root().join("docs/guides/troubleshooting.md")).unwrap());
-    let missing: Vec<_> = found.difference(&guide).collect();
-    let stale: Vec<_> = guide.difference(&found).collect();
-    assert!(
-        missing.is_empty() && stale.is_empty(),
-        "without a section: {missing:#?}\nnobody's section: {stale:#?}"
-    );
 }

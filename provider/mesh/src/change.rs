@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::cause::Cause;
 use crate::drift::{Finding, What};
+use crate::rule::Rule;
 
 /// What must happen, weakest first: the strongest wins.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -135,8 +136,8 @@ pub struct Problem {
     /// Attribute paths as the user writes them, e.g. `services.ratings.ports.http.number`;
     /// the first is where it is shown.
     pub concerns: Vec<String>,
-    /// Stable name of the rule, kebab-case.
-    pub rule: &'static str,
+    /// The rule.
+    pub rule: Rule,
     /// What was found, the cause and the next step, as sentences.
     pub text: String,
 }

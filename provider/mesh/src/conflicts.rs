@@ -11,6 +11,7 @@ use crate::mark::Mark;
 use crate::names::Id;
 use crate::objects::{service_entry_name, sidecar_name};
 use crate::observed::ObservedObjects;
+use crate::rule::Rule;
 use crate::workload::{Interception, Workload};
 
 /// Returns what stands against the workload in this cluster. `others` may hold entries of any
@@ -34,7 +35,7 @@ pub fn fleet_conflicts(workload: &Workload, objects: &[Value]) -> Vec<Problem> {
     if objects.is_empty() {
         return vec![Problem {
             concerns: vec!["fleet".to_owned()],
-            rule: "fleet-missing",
+            rule: Rule::FleetMissing,
             text: format!(
                 "The fleet {fleet} has no objects in the cluster, so this VM would have neither services nor a \
                  Sidecar. Create the mesh_vm_fleet first, e.g. by fleet = mesh_vm_fleet.NAME.id."
@@ -58,7 +59,7 @@ pub fn fleet_conflicts(workload: &Workload, objects: &[Value]) -> Vec<Problem> {
 fn unreached_by_tproxy(fleet: &Id, at: &str) -> Problem {
     Problem {
         concerns: ["proxy.interception", "fleet"].map(str::to_owned).into(),
-        rule: "fleet-loopback",
+        rule: Rule::FleetLoopback,
         text: format!(
             "The Sidecar of the fleet {fleet} forwards to {at}. With tproxy, the application sees the client's \
              address, and such traffic cannot reach it there. Let it listen on the VM's own address and set \
@@ -86,7 +87,7 @@ fn taken_of(mark: &Mark, workload: &Workload, observed: &ObservedObjects) -> Vec
         let other = other(observed.services.get(&name)?)?;
         Some(Problem {
             concerns: vec![format!("services.{service}")],
-            rule: "service-entry-taken",
+            rule: Rule::ServiceEntryTaken,
             text: format!(
                 "The ServiceEntry {namespace}/{name} already belongs to the {other}: their combined names are the \
                  same. Rename this service."
@@ -98,7 +99,7 @@ fn taken_of(mark: &Mark, workload: &Workload, observed: &ObservedObjects) -> Vec
         let other = other(observed.sidecars.get(&name)?)?;
         Some(Problem {
             concerns: vec!["sidecar".to_owned()],
-            rule: "sidecar-taken",
+            rule: Rule::SidecarTaken,
             text: format!(
                 "The Sidecar {namespace}/{name} already belongs to the {other}. Set a different sidecar.name here."
             ),
@@ -134,7 +135,7 @@ fn no_account(workload: &Workload) -> Problem {
     let (account, namespace) = (&workload.service_account, &workload.id.namespace);
     Problem {
         concerns: vec!["service_account".to_owned()],
-        rule: "service-account-exists",
+        rule: Rule::ServiceAccountExists,
         text: format!(
             "There is no service account {account} in the namespace {namespace}, so istiod would not issue a \
              certificate to the VM. Create it, or use one that exists."
@@ -146,7 +147,7 @@ fn no_root(workload: &Workload) -> Problem {
     let namespace = &workload.id.namespace;
     Problem {
         concerns: vec!["namespace".to_owned()],
-        rule: "trust-root-exists",
+        rule: Rule::TrustRootExists,
         text: format!(
             "The mesh's root certificate in the namespace {namespace} contains no certificate, so the VM \
              could not verify istiod. istiod writes it: check that istiod runs and watches this namespace."
@@ -174,7 +175,7 @@ fn taken(workload: &Workload, other: &Other) -> Option<Problem> {
     };
     Some(Problem {
         concerns: vec![concern.to_owned()],
-        rule: "address-taken",
+        rule: Rule::AddressTaken,
         text: format!(
             "The address {address} already belongs to the WorkloadEntry {}. istiod finds a VM by its address and \
              could not distinguish the two. Use another address, or remove that entry first.",

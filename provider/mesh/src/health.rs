@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 
 use crate::change::Problem;
 use crate::names::{Address, Invalid, Port};
+use crate::rule::Rule;
 
 /// Where an application is asked of which nothing else is said.
 const LOOPBACK: &str = "127.0.0.1";
@@ -223,7 +224,7 @@ pub(crate) fn validate(check: &HealthCheck, problems: &mut Vec<Problem>) {
             "A health check asks in one way, and this one has {}. Set one of http, tcp, exec and grpc.",
             check.methods.len()
         );
-        problems.push(problem("health-check-method", &concerns, text));
+        problems.push(problem(Rule::HealthCheckMethod, &concerns, text));
     }
     for method in &check.methods {
         match method {
@@ -231,7 +232,7 @@ pub(crate) fn validate(check: &HealthCheck, problems: &mut Vec<Problem>) {
                 let text =
                     "The command is empty. Name a program, and each of its arguments by itself.";
                 problems.push(problem(
-                    "health-check-exec",
+                    Rule::HealthCheckExec,
                     &["health_check.exec"],
                     text.to_owned(),
                 ));
@@ -241,7 +242,7 @@ pub(crate) fn validate(check: &HealthCheck, problems: &mut Vec<Problem>) {
                     let text =
                         format!("The path {path:?} does not begin with \"/\". Write /{path}.");
                     problems.push(problem(
-                        "health-check-path",
+                        Rule::HealthCheckPath,
                         &["health_check.http.path"],
                         text,
                     ));
@@ -252,7 +253,7 @@ pub(crate) fn validate(check: &HealthCheck, problems: &mut Vec<Problem>) {
                         "{name:?} is no name of a header: it has letters, digits and '-' only."
                     );
                     problems.push(problem(
-                        "health-check-header",
+                        Rule::HealthCheckHeader,
                         &[&at, "health_check.http.headers"],
                         text,
                     ));
@@ -263,7 +264,7 @@ pub(crate) fn validate(check: &HealthCheck, problems: &mut Vec<Problem>) {
     }
 }
 
-fn problem(rule: &'static str, concerns: &[&str], text: String) -> Problem {
+fn problem(rule: Rule, concerns: &[&str], text: String) -> Problem {
     Problem {
         concerns: concerns.iter().map(|&at| at.to_owned()).collect(),
         rule,

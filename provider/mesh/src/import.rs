@@ -16,6 +16,7 @@ use crate::mark::{FLEET_LABEL, Mark, WORKLOAD_LABEL};
 use crate::names::{Id, LabelKey, Name, PortName};
 use crate::objects::{HEALTH_CHECKS, WITHDRAWN};
 use crate::observed::ObservedObjects;
+use crate::rule::Rule;
 use crate::workload::Workload;
 use field::{carried, carried_map, parsed, texts};
 
@@ -71,7 +72,7 @@ pub fn workload_from_objects(objects: &ObservedObjects) -> Result<Imported, Vec<
 fn refused(text: &str) -> Vec<Problem> {
     vec![Problem {
         concerns: vec!["id".to_owned()],
-        rule: "importable",
+        rule: Rule::Importable,
         text: text.to_owned(),
     }]
 }

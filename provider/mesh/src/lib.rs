@@ -32,6 +32,7 @@ pub mod plain;
 pub mod ports;
 pub mod proxy_config;
 pub mod render;
+pub mod rule;
 pub mod source;
 pub mod validate;
 pub mod workload;

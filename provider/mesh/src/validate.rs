@@ -19,6 +19,7 @@ use crate::bundle::{environment, owns};
 use crate::change::Problem;
 use crate::health;
 use crate::names::{Address, EnvName, is_dns_label};
+use crate::rule::Rule;
 use crate::workload::{Install, Interception, Proxy, Runtime, Workload};
 use metadata::{annotations, labels};
 use offered::offered;
@@ -48,7 +49,7 @@ pub fn validate(workload: &Workload) -> Vec<Problem> {
 /// Returns every broken rule of what only the VM is told, which may be made before it has an address.
 pub fn validate_bundle(workload: &Workload) -> Vec<Problem> {
     let mut problems = validate(workload);
-    problems.retain(|problem| problem.rule != "address-required");
+    problems.retain(|problem| problem.rule != Rule::AddressRequired);
     problems
 }
 
@@ -57,7 +58,11 @@ fn address(workload: &Workload, problems: &mut Vec<Problem>) {
         None => {
             let text =
                 "The address is not set. Set the IP address or domain name that pods connect to.";
-            problems.push(problem("address-required", &["address"], text.to_owned()));
+            problems.push(problem(
+                Rule::AddressRequired,
+                &["address"],
+                text.to_owned(),
+            ));
         }
         Some(Address::Fqdn(name)) if workload.instance_ip.is_none() => {
             let text = format!(
@@ -65,7 +70,7 @@ fn address(workload: &Workload, problems: &mut Vec<Problem>) {
                  own, because it does not resolve the name. Set instance_ip to the address of the VM's interface."
             );
             problems.push(problem(
-                "fqdn-needs-instance-ip",
+                Rule::FqdnNeedsInstanceIp,
                 &["instance_ip", "address"],
                 text,
             ));
@@ -80,7 +85,7 @@ fn address(workload: &Workload, problems: &mut Vec<Problem>) {
             let text = format!(
                 "{ip} is not the address of one machine that others can connect to. Set the VM's own address."
             );
-            problems.push(problem("address-of-one-machine", &[at], text));
+            problems.push(problem(Rule::AddressOfOneMachine, &[at], text));
         }
     }
 }
@@ -97,7 +102,7 @@ fn name(workload: &Workload, problems: &mut Vec<Problem>) {
             "The name {name:?} has dots or more than 63 characters. The proxy calls itself <name>.<namespace>, and \
              istiod splits that at its only dot: use letters, digits and '-'."
         );
-        problems.push(problem("name-is-label", &["name"], text));
+        problems.push(problem(Rule::NameIsLabel, &["name"], text));
     }
 }
 
@@ -106,14 +111,14 @@ fn env(workload: &Workload, problems: &mut Vec<Problem>) {
         let at = format!("env.{key}");
         if let Some(instead) = owner_of(key) {
             let text = format!("{key} is written by the provider{instead}");
-            problems.push(problem("env-is-ours", &[&at], text));
+            problems.push(problem(Rule::EnvIsOurs, &[&at], text));
         }
         if value.chars().any(char::is_control) {
             let text = format!(
                 "The value of {key} has a control character or a line break, which the file that it is written to \
                  cannot hold."
             );
-            problems.push(problem("env-value", &[&at], text));
+            problems.push(problem(Rule::EnvValue, &[&at], text));
         }
     }
 }
@@ -149,7 +154,7 @@ fn runtime(proxy: &Proxy, problems: &mut Vec<Problem>) {
                 "The runtime {runtime} needs an image. Set Istio's proxy image in the control plane's version."
             );
             problems.push(problem(
-                "image-required",
+                Rule::ImageRequired,
                 &["proxy.runtime", "proxy.image"],
                 text,
             ));
@@ -160,7 +165,7 @@ fn runtime(proxy: &Proxy, problems: &mut Vec<Problem>) {
                  \"redirect\" or \"none\"."
             );
             problems.push(problem(
-                "tproxy-runtime",
+                Rule::TproxyRuntime,
                 &["proxy.interception", "proxy.runtime"],
                 text,
             ));
@@ -172,7 +177,7 @@ fn runtime(proxy: &Proxy, problems: &mut Vec<Problem>) {
             "proxy.version is {version}, of Istio's release, and proxy.install names a package. Remove one of them."
         );
         problems.push(problem(
-            "version-or-install",
+            Rule::VersionOrInstall,
             &["proxy.version", "proxy.install"],
             text,
         ));
@@ -203,7 +208,7 @@ fn sources(proxy: &Proxy, problems: &mut Vec<Problem>) {
         let text = format!(
             "{at} is for {is}, and the runtime is {runtime}. Remove it, or set proxy.runtime to {instead}."
         );
-        problems.push(problem("runtime-source", &[at, "proxy.runtime"], text));
+        problems.push(problem(Rule::RuntimeSource, &[at, "proxy.runtime"], text));
     }
 }
 
@@ -219,6 +224,6 @@ fn package(install: &Install, problems: &mut Vec<Problem>) {
             "{found:?} is not a URL that the VM can download from. It must begin with https://, http:// or file:/// \
              and must not contain spaces."
         );
-        problems.push(problem("install-url", &["proxy.install.url"], text));
+        problems.push(problem(Rule::InstallUrl, &["proxy.install.url"], text));
     }
 }

@@ -8,6 +8,8 @@ use mesh::desired::Bundle;
 use plugin::{Diagnostic, SecretText, Value, object};
 use vm::program::Offload;
 
+use crate::messages::{Code, Message};
+
 /// Declares the outputs that both have, of which some are secret in one, and what one of them has besides.
 macro_rules! received {
     ($(#[doc = $about:literal])+ $Name:ident of $Content:ty {
@@ -101,7 +103,9 @@ fn files(bundle: &Bundle) -> Value<BTreeMap<String, String>> {
 fn archive(offload: &Offload) -> Result<String, Diagnostic> {
     let archive = offload.archive();
     let archive = archive.map_err(|error| {
-        Diagnostic::error("The archive could not be created", error.to_string())
+        Message::new(Code::ArchiveNotWritten)
+            .text(format!("{error}."))
+            .error()
     })?;
     Ok(STANDARD.encode(archive))
 }

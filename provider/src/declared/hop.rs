@@ -5,7 +5,7 @@ use plugin::{Diagnostic, Diagnostics, Path, Text, Value, object};
 use vm::{Hop, HostKey, Trust};
 
 use super::scalars::PortNumber;
-use crate::diagnose::coded;
+use crate::messages::{Code, Message};
 
 /// Declares a host that a connection passes, and what one kind of them has besides.
 macro_rules! hop {
@@ -114,10 +114,12 @@ fn at() -> Path {
 /// Warns of a host whose key is not verified.
 pub(super) fn unverified(insecure: Value<bool>, at: &Path) -> Option<Diagnostic> {
     (insecure.known() == Some(&true)).then(|| {
-        let detail = "An attacker between here and the host can read the VM's token and run programs as root. Set its \
-                      key with host_key, host_ca or known_hosts.";
-        Diagnostic::warning("Host keys are not verified", coded("ssh-insecure", detail))
+        let text = "An attacker between here and the host can read the VM's token and run programs as root. Set its \
+                    key with host_key, host_ca or known_hosts.";
+        Message::new(Code::SshInsecure)
+            .text(text)
             .at(at.name("insecure_ignore_host_key"))
+            .warning()
     })
 }
 
@@ -149,16 +151,10 @@ impl Proofs<'_> {
 }
 
 fn no_proof(at: &Path) -> Diagnostic {
-    Diagnostic::error(
-        "No host key is configured",
-        coded(
-            "host-key-unknown",
-            "The provider does not trust on first use. Set ssh.host_key, ssh.host_ca or ssh.known_hosts here, or \
-             known_hosts or \
-             config_file in the provider block's ssh. The guide \"host trust\" shows how to know a key in advance.",
-        ),
-    )
-    .at(at)
+    let text = "The provider does not trust on first use. Set ssh.host_key, ssh.host_ca or ssh.known_hosts here, or \
+                known_hosts or config_file in the provider block's ssh. The guide \"host trust\" shows how to know a \
+                key in advance.";
+    Message::new(Code::HostKeyUnknown).text(text).at(at).error()
 }
 
 /// Returns a port as OpenSSH is given it.

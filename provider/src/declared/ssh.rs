@@ -13,7 +13,7 @@ use super::hop::{BastionInput, Defaults, Proofs, port, unverified};
 use super::scalars::PortNumber;
 use crate::block::{IdentityBlock, SshBlock};
 use crate::context::Context;
-use crate::diagnose::{self, coded};
+use crate::messages::{self, Code, Message};
 use crate::rule::MACHINE;
 
 object! {
@@ -142,11 +142,10 @@ fn default_trust(block: &SshBlock) -> Option<Trust> {
 }
 
 fn no_host() -> Diagnostic {
-    Diagnostic::error(
-        "The VM's address is missing",
-        coded("ssh-host", "Set ssh.host."),
-    )
-    .at("ssh.host")
+    Message::new(Code::SshHost)
+        .text("Set ssh.host.")
+        .at("ssh.host")
+        .error()
 }
 
 fn credentials(name: Option<&String>, block: &SshBlock) -> Result<Credentials, Diagnostic> {
@@ -163,21 +162,18 @@ fn credentials(name: Option<&String>, block: &SshBlock) -> Result<Credentials, D
     };
     let several = identities.is_some_and(|all| all.len() > 1) && identity.is_none();
     if several {
-        return Err(Diagnostic::error(
-            "The SSH identity is ambiguous",
-            coded(
-                "ssh-identity-name",
-                "The provider block's ssh has several identities. Name one of them in ssh.identity.",
-            ),
-        )
-        .at("ssh.identity"));
+        return Err(Message::new(Code::SshIdentityName)
+            .title("The SSH identity is ambiguous")
+            .text("The provider block's ssh has several identities. Name one of them in ssh.identity.")
+            .at("ssh.identity")
+            .error());
     }
     let use_agent = block.agent.known().copied().unwrap_or(identity.is_none());
     Ok(Credentials {
         identity: identity
             .map(parse_identity)
             .transpose()
-            .map_err(|error| diagnose::key(&error))?,
+            .map_err(|error| messages::key(&error))?,
         agent: if use_agent {
             AgentUse::User
         } else {
@@ -200,14 +196,13 @@ fn no_such_identity(name: &str, block: &SshBlock) -> Diagnostic {
     } else {
         known.join(", ")
     };
-    Diagnostic::error(
-        "There is no such SSH identity",
-        coded(
-            "ssh-identity-name",
-            &format!("The provider block's ssh.identities has no {name:?}; it has: {listed}. Add it there."),
-        ),
-    )
-    .at("ssh.identity")
+    let text = format!(
+        "The provider block's ssh.identities has no {name:?}; it has: {listed}. Add it there."
+    );
+    Message::new(Code::SshIdentityName)
+        .text(text)
+        .at("ssh.identity")
+        .error()
 }
 
 /// Parses one of the provider block's identities.

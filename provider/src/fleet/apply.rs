@@ -13,7 +13,7 @@ use super::input::FleetInput;
 use super::output::FleetOutput;
 use super::plan::{drift, drift_output};
 use crate::context::Context;
-use crate::diagnose;
+use crate::messages::{self, Code, Message};
 use crate::writer::{self, Writer};
 
 /// A fleet, ready to be written.
@@ -32,7 +32,7 @@ impl<'a> Prepared<'a> {
         deadline: Instant,
     ) -> Result<Self, Diagnostics> {
         let cluster = context.cluster().await?;
-        let fleet = input.fleet().ok_or_else(incomplete)?;
+        let fleet = input.fleet().ok_or_else(messages::incomplete)?;
         let observed = observe(cluster, &fleet).await?;
         let objects = mesh::objects::fleet_objects(&fleet);
         writer::refuse_dying(ids(&objects), &observed)?;
@@ -118,9 +118,9 @@ pub(super) async fn delete(
     reached: &mut Option<FleetOutput>,
 ) -> Done {
     let cluster = context.cluster().await?;
-    let fleet = prior.fleet().ok_or_else(incomplete)?;
+    let fleet = prior.fleet().ok_or_else(messages::incomplete)?;
     let mark = fleet.mark();
-    let told = |error| diagnose::cluster(&error);
+    let told = |error| messages::cluster(&error);
     let observed = observe(cluster, &fleet).await?;
     let members = cluster.members(&fleet.id).await.map_err(told)?;
     let ids = ids(&mesh::objects::fleet_objects(&fleet))
@@ -141,7 +141,7 @@ pub(super) async fn observe(
 ) -> Result<ObservedObjects, Diagnostic> {
     let wanted = ids(&mesh::objects::fleet_objects(fleet));
     let observed = cluster.observe_fleet(&fleet.id, &wanted).await;
-    observed.map_err(|error| diagnose::cluster(&error))
+    observed.map_err(|error| messages::cluster(&error))
 }
 
 fn ids(objects: &[Manifest]) -> Vec<(Kind, Id)> {
@@ -157,46 +157,26 @@ fn output(id: &Id) -> FleetOutput {
 }
 
 fn exists(id: &Id) -> Diagnostic {
-    Diagnostic::error(
-        "The fleet already exists",
-        diagnose::coded(
-            "fleet-exists",
-            &format!(
-                "Objects of a fleet {id} already exist. If it is this fleet, import it:\n\n  \
-                 terraform import mesh_vm_fleet.NAME {id}\n\nelse choose another name."
-            ),
-        ),
-    )
-    .at("name")
+    let text = format!(
+        "Objects of a fleet {id} already exist. If it is this fleet, import it:\n\n  \
+         terraform import mesh_vm_fleet.NAME {id}\n\nelse choose another name."
+    );
+    Message::new(Code::FleetExists).text(text).error()
 }
 
 fn left_alone(fleet: &Id, members: &[Id]) -> Diagnostic {
     let members: Vec<_> = members.iter().map(ToString::to_string).collect();
-    Diagnostic::warning(
-        "Members of the fleet are left without services",
-        diagnose::coded(
-            "fleet-members",
-            &format!(
-                "The objects of the fleet {fleet} are deleted, but these entries still refer to it: {}. Clients can \
-                 no longer reach these VMs by the fleet's names. Remove `fleet` from their configuration, or destroy \
-                 them.",
-                members.join(", ")
-            ),
-        ),
-    )
-}
-
-pub(super) fn incomplete() -> Diagnostics {
-    Diagnostic::error(
-        "The fleet is incomplete",
-        "namespace and name are not known.",
-    )
-    .into()
+    let text = format!(
+        "The objects of the fleet {fleet} are deleted, but these entries still refer to it: {}. Clients can no longer \
+         reach these VMs by the fleet's names. Remove `fleet` from their configuration, or destroy them.",
+        members.join(", ")
+    );
+    Message::new(Code::FleetMembers).text(text).warning()
 }
 
 /// Reports what is wrong with a fleet; what concerns unknown values is dropped.
 pub(super) fn invalid(problems: Vec<Problem>, unknown: &Paths) -> Diagnostics {
-    let problems = diagnose::problems(problems, unknown).into_iter();
+    let problems = messages::problems(problems, unknown).into_iter();
     problems
         .map(|problem| Diagnostic {
             summary: "Invalid fleet".into(),

@@ -5,7 +5,7 @@ use plugin::{Diagnostic, Diagnostics, ImportId};
 use super::input::{FleetInput, from_fleet};
 use super::output::FleetOutput;
 use crate::context::Context;
-use crate::diagnose;
+use crate::messages::{self, Code, Message};
 use crate::workload::import::parse;
 
 /// Imports the fleet that an id or an identity names.
@@ -15,7 +15,7 @@ pub(super) async fn import(
 ) -> Result<(FleetInput, FleetOutput), Diagnostics> {
     let id = parse(id)?;
     let cluster = context.cluster().await?;
-    let told = |error| diagnose::cluster(&error);
+    let told = |error| messages::cluster(&error);
     let names = cluster.selecting(&id).await.map_err(told)?;
     let observed = cluster.observe_fleet(&id, &names).await.map_err(told)?;
     let imported = mesh::import::fleet_from_objects(&id, &observed).ok_or_else(|| missing(&id))?;
@@ -26,15 +26,6 @@ pub(super) async fn import(
 }
 
 fn missing(id: &mesh::names::Id) -> Diagnostic {
-    Diagnostic::error(
-        "There is nothing to import",
-        diagnose::coded(
-            "import-missing",
-            &format!(
-                "There is no WorkloadGroup and no Sidecar {id}, and no ServiceEntry that is called {}-<service>. Check \
-                 namespace and name.",
-                id.name
-            ),
-        ),
-    )
+    let text = format!("There is no WorkloadEntry {id}. Check namespace and name.");
+    Message::new(Code::ImportMissing).text(text).error()
 }

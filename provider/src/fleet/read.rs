@@ -1,12 +1,13 @@
 //! Read: how the cluster differs from what should be. It writes nothing.
 
-use plugin::{Diagnostic, Diagnostics, Done};
+use plugin::{Diagnostics, Done};
 
-use super::apply::{incomplete, observe};
+use super::apply::observe;
 use super::input::FleetInput;
 use super::output::FleetOutput;
 use super::plan::drift_output;
 use crate::context::Context;
+use crate::messages::{self, Code, Message};
 
 /// Reads the fleet. It is gone only if none of its objects is there.
 pub(super) async fn read(
@@ -15,14 +16,14 @@ pub(super) async fn read(
     reached: &mut Option<FleetOutput>,
 ) -> Done {
     if !context.is_known() {
-        return Ok(Diagnostic::warning(
-            "The fleet was not checked",
-            "The provider's configuration is not known yet; the state is kept as it is.",
-        )
-        .into());
+        return Ok(Message::new(Code::ProviderUnknown)
+            .title("The fleet was not checked")
+            .text("The provider's configuration is not known yet; the state is kept as it is.")
+            .warning()
+            .into());
     }
     let cluster = context.cluster().await?;
-    let fleet = input.fleet().ok_or_else(incomplete)?;
+    let fleet = input.fleet().ok_or_else(messages::incomplete)?;
     let observed = observe(cluster, &fleet).await?;
     if observed.is_empty() {
         *reached = None;

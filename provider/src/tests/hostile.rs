@@ -5,7 +5,7 @@ use mesh::change::Problem;
 use plugin::{Diagnostic, Paths};
 use vm::VmError;
 
-use crate::{diagnose, report};
+use crate::messages::{self, report};
 
 fn hostile() -> Vec<String> {
     vec![
@@ -99,7 +99,7 @@ fn what_a_vm_says_is_shown_and_not_obeyed() {
             VmError::Token(text.clone().into()),
             VmError::Excess { host },
         ] {
-            harmless(&diagnose::vm(&error));
+            harmless(&messages::vm(&error));
         }
     }
 }
@@ -146,14 +146,14 @@ fn what_a_cluster_says_is_shown_and_not_obeyed() {
                 source: text.clone().into(),
             },
         ] {
-            harmless(&diagnose::cluster(&error));
+            harmless(&messages::cluster(&error));
         }
         let problem = Problem {
-            rule: "address-taken",
+            rule: mesh::rule::Rule::AddressTaken,
             text: text.clone(),
             concerns: vec![],
         };
-        for told in diagnose::problems(vec![problem], &Paths::default()) {
+        for told in messages::problems(vec![problem], &Paths::default()) {
             harmless(&told);
         }
     }

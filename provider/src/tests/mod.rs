@@ -1,6 +1,7 @@
 //! The provider without any cluster or VM: rules, plans, bad input.
 
 mod block;
+mod codes;
 mod fleet;
 mod hostile;
 mod input;

@@ -135,7 +135,10 @@ async fn two_ways_to_the_vm_are_refused() {
     let [told] = &told[..] else {
         panic!("{told:?}");
     };
-    assert!(told.to_string().contains("Two ways to the VM at bundle"));
+    assert!(
+        told.to_string()
+            .contains("ssh and bundle are both set at bundle")
+    );
 }
 
 #[tokio::test]
@@ -156,7 +159,11 @@ async fn what_a_bundle_is_asked_for_is_checked_as_a_workload_is_but_needs_no_add
     let ephemeral = client.ephemeral_resource("mesh_vm_bundle").unwrap();
     let cases = [
         ("ratings", "cat /run/token", None),
-        ("ratings", " ", Some("No token command at token_command")),
+        (
+            "ratings",
+            " ",
+            Some("token_command is empty at token_command"),
+        ),
         (
             "rat.ings",
             "cat /run/token",

@@ -16,7 +16,7 @@ use super::input::WorkloadInput;
 use super::join::told;
 use super::output::WorkloadOutput;
 use super::prepare::Prepared;
-use crate::diagnose;
+use crate::messages::{self, Code, Message};
 
 /// How long the token of an archive lasts: whoever carries it should be there by then.
 const TOKEN: Duration = Duration::from_hours(1);
@@ -40,7 +40,7 @@ pub(super) async fn write(
     // An entry that is made anew leaves the archive what it is.
     bundle.owner.uid.clear();
     let token = prepared.cluster.mint(&bundle.identity, TOKEN).await;
-    let token = token.map_err(|error| diagnose::cluster(&error))?;
+    let token = token.map_err(|error| messages::cluster(&error))?;
     let offload = Offload::new(&bundle, Token::Enclosed(&token.secret));
     tracing::info!(path, "writing the archive");
     let written = offload
@@ -64,9 +64,10 @@ pub(crate) fn remove(path: &str, id: &Id, last: &WorkloadOutput) -> Diagnostics 
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
             let text =
                 format!("{path}: {error}. Remove it: it may contain a token that is still valid.");
-            let text = diagnose::coded("archive-left", &text);
-            Diagnostic::warning("The archive was not removed", text)
+            Message::new(Code::ArchiveLeft)
+                .text(text)
                 .at("bundle.path")
+                .warning()
                 .into()
         }
         _ => Diagnostics::none(),
@@ -86,9 +87,10 @@ pub(super) fn check(input: &WorkloadInput) -> Diagnostics {
     }
     let text = "ssh and bundle are both set. With ssh, the apply bootstraps the VM; with bundle, you copy an archive \
                 to it. Remove one of them.";
-    let text = diagnose::coded("ssh-or-bundle", text);
-    Diagnostic::error("Two ways to the VM", text)
+    Message::new(Code::SshOrBundle)
+        .text(text)
         .at("bundle")
+        .error()
         .into()
 }
 
@@ -130,8 +132,10 @@ fn stranger(path: &str) -> Diagnostic {
     let text = format!(
         "{path} exists and is not an archive of this provider. Choose a path that is not in use, or remove the file."
     );
-    let text = diagnose::coded("archive-taken", &text);
-    Diagnostic::error("The archive's path is already in use", text).at("bundle.path")
+    Message::new(Code::ArchiveTaken)
+        .text(text)
+        .at("bundle.path")
+        .error()
 }
 
 fn taken(path: &str, id: &Id, other: &Origin) -> Diagnostic {
@@ -145,11 +149,11 @@ fn taken(path: &str, id: &Id, other: &Origin) -> Diagnostic {
         "{path} is the archive of {owner}{mesh}, whose machine would then join as this workload. Give each workload \
          its own path. If that workload is gone, remove the file."
     );
-    Diagnostic::error(
-        "The archive belongs to another workload",
-        diagnose::coded("archive-taken", &text),
-    )
-    .at("bundle.path")
+    Message::new(Code::ArchiveTaken)
+        .title("The archive belongs to another workload")
+        .text(text)
+        .at("bundle.path")
+        .error()
 }
 
 /// By a rename, so that nobody finds half of it; its mode is 0600 from the start.
@@ -169,9 +173,8 @@ fn unwritable(path: &str, error: &io::Error) -> Diagnostic {
     let text = format!(
         "{path}: {error}. There is nothing to copy to the VM. Choose a path that can be written."
     );
-    Diagnostic::error(
-        "The archive could not be written",
-        diagnose::coded("archive-not-written", &text),
-    )
-    .at("bundle.path")
+    Message::new(Code::ArchiveNotWritten)
+        .text(text)
+        .at("bundle.path")
+        .error()
 }

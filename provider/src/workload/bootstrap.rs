@@ -5,7 +5,7 @@ use std::time::Duration;
 use cluster::Cluster;
 use jiff::Timestamp;
 use mesh::desired::Bundle;
-use plugin::{Diagnostic, Diagnostics};
+use plugin::Diagnostics;
 use secrecy::SecretString;
 use tokio::time::Instant;
 use vm::program::{self, Patience, Payload, Report, RunId};
@@ -13,8 +13,8 @@ use vm::{Session, VmError, Wait};
 
 use crate::context::Context;
 use crate::declared::ssh::VmAddress;
-use crate::diagnose;
-use crate::report::{busy, foreign, halfway, lost, reverted, unexpected};
+use crate::messages::report::{busy, foreign, halfway, lost, reverted, unexpected};
+use crate::messages::{self, Code, Message};
 
 /// The program is heard from each second: after this silence the connection counts as lost.
 pub(super) const IDLE: Duration = Duration::from_secs(15);
@@ -102,7 +102,7 @@ impl Bootstrap<'_> {
                 Err(error) => {
                     return Err(Failure {
                         vm: left_by(&error),
-                        error: diagnose::vm(&error).into(),
+                        error: messages::vm(&error).into(),
                     });
                 }
             };
@@ -117,7 +117,7 @@ impl Bootstrap<'_> {
                 Err(error) => {
                     return Err(Failure {
                         vm: Left::Unknown,
-                        error: diagnose::vm(&error).into(),
+                        error: messages::vm(&error).into(),
                     });
                 }
             };
@@ -174,15 +174,12 @@ impl Bootstrap<'_> {
                 report => ended(report),
             },
             Err(error) => {
-                let mut told = Diagnostics::from(Diagnostic::error(
-                    "The VM could not be reached through the new rules",
-                    diagnose::coded(
-                        "vm-locked-out",
-                        "A new SSH connection failed after traffic was redirected to the proxy, so the VM removes its \
-                         rules itself. If sshd listens on an unusual port, add it to proxy.exclude_inbound_ports.",
-                    ),
-                ));
-                told.push(diagnose::vm(&error));
+                let text = "A new SSH connection failed after traffic was redirected to the proxy, so the VM removes \
+                            its rules itself. If sshd listens on an unusual port, add it to \
+                            proxy.exclude_inbound_ports.";
+                let mut told =
+                    Diagnostics::from(Message::new(Code::VmLockedOut).text(text).error());
+                told.push(messages::vm(&error));
                 Err(Failure {
                     vm: Left::Reverted,
                     error: told,
@@ -193,7 +190,7 @@ impl Bootstrap<'_> {
 
     /// Tells the VM that no token comes, and waits until it has taken back what it did so far.
     async fn without_token(&self, run: &RunId, error: &VmError) -> Failure {
-        let error = diagnose::vm(error).into();
+        let error = messages::vm(error).into();
         let wait = Wait::Briefly(self.deadline.into_std());
         let Ok(session) = self.way.connect(self.context, wait).await else {
             return Failure {

@@ -14,8 +14,8 @@ use super::health;
 use crate::context::Context;
 use crate::declared::ssh::SshInput;
 use crate::declared::ssh::VmAddress;
-use crate::diagnose;
-use crate::report::{busy, halfway, is_before_the_end, not_removed, unexpected};
+use crate::messages::report::{busy, halfway, is_before_the_end, not_removed, unexpected};
+use crate::messages::{self, Code, Message};
 
 /// A VM from which the proxy goes.
 pub(super) struct Cleaning<'a> {
@@ -45,9 +45,9 @@ impl Cleaning<'_> {
                 told
             }
             Err(error) if is_away(&error, &way) => {
-                Ok(left_behind(&diagnose::vm(&error).detail).into())
+                Ok(left_behind(&messages::vm(&error).detail).into())
             }
-            Err(error) => Err(without_credential(diagnose::vm(&error).into())),
+            Err(error) => Err(without_credential(messages::vm(&error).into())),
         }
     }
 
@@ -95,7 +95,7 @@ fn serves_on(outcome: &Result<Report, VmError>) -> bool {
 async fn write(cluster: &Cluster, entry: &Manifest) -> Result<(), Diagnostic> {
     let only = std::slice::from_ref(entry);
     let written = cluster.apply(only, Force::Fields).await;
-    written.map(drop).map_err(|error| diagnose::cluster(&error))
+    written.map(drop).map_err(|error| messages::cluster(&error))
 }
 
 /// Whether the machine that was ours does not answer, or no longer, or another one answers.
@@ -146,60 +146,44 @@ fn removed(outcome: Result<Report, VmError>, way: &VmAddress) -> Done {
     match outcome {
         Ok(Report::Removed { left }) if left.is_empty() => Ok(Diagnostics::none()),
         Ok(Report::Removed { left }) => Ok(files_left(&left).into()),
-        Ok(Report::Foreign(owner)) => Ok(Diagnostic::warning(
-            "The VM belongs to another workload",
-            diagnose::coded(
-                "vm-foreign",
-                &format!("Its proxy belongs to {} and was left alone.", owner.id),
-            ),
-        )
-        .into()),
+        Ok(Report::Foreign(owner)) => Ok(Message::new(Code::VmForeign)
+            .text(format!(
+                "Its proxy belongs to {} and was left alone.",
+                owner.id
+            ))
+            .warning()
+            .into()),
         Ok(Report::Busy { run, verb }) => Err(busy(&run, &verb).into()),
         // It was rebuilt or cleaned already: nothing of ours is on it.
         Ok(Report::Lost) => Ok(Diagnostics::none()),
         Ok(Report::Reverted { step, lines, .. }) => Err(not_removed(&step, &lines).into()),
         Ok(Report::Halfway { step, lines }) => Err(halfway(&step, &lines).into()),
         Ok(other) => Err(unexpected(&other).into()),
-        Err(error) if is_away(&error, way) => Ok(left_behind(&diagnose::vm(&error).detail).into()),
-        Err(error) => Err(diagnose::vm(&error).into()),
+        Err(error) if is_away(&error, way) => Ok(left_behind(&messages::vm(&error).detail).into()),
+        Err(error) => Err(messages::vm(&error).into()),
     }
 }
 
 pub(super) fn left_behind(cause: &str) -> Diagnostic {
-    Diagnostic::warning(
-        "The VM was not cleaned",
-        diagnose::coded(
-            "vm-left",
-            &format!("{cause}\n\nIf the machine still exists, a proxy may still run on it."),
-        ),
-    )
+    let text = format!("{cause}\n\nIf the machine still exists, a proxy may still run on it.");
+    Message::new(Code::VmLeft).text(text).warning()
 }
 
 fn files_left(paths: &[String]) -> Diagnostic {
-    Diagnostic::warning(
-        "Files are left on the VM",
-        diagnose::coded(
-            "vm-files-left",
-            &format!(
-                "The proxy is gone. These paths stay, because they are not the mesh's own files or could not be \
-                 removed. Delete by hand what nobody needs.{}",
-                diagnose::said(paths)
-            ),
-        ),
-    )
+    let text = "The proxy is gone. These paths stay, because they are not the mesh's own files or could not be \
+                removed. Delete by hand what nobody needs.";
+    Message::new(Code::VmFilesLeft)
+        .text(text)
+        .lines(paths)
+        .warning()
 }
 
 /// Adds the ways out to a destroy that stopped before it deleted anything.
 fn without_credential(told: Diagnostics) -> Diagnostics {
     let mut told = told;
-    told.push(Diagnostic::error(
-        "The VM could not be cleaned, so nothing was deleted",
-        diagnose::coded(
-            "destroy-blocked",
-            "Fix the error above (for example the credential or host key), then destroy again. To leave the VM \
-             unchanged, set on_destroy = \"keep\", apply, and destroy; or remove the workload from the state with \
-             `terraform state rm`.",
-        ),
-    ));
+    let text = "Fix the error above (for example the credential or host key), then destroy again. To leave the VM \
+                unchanged, set on_destroy = \"keep\", apply, and destroy; or remove the workload from the state with \
+                `terraform state rm`.";
+    told.push(Message::new(Code::DestroyBlocked).text(text).error());
     told
 }

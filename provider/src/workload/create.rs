@@ -16,7 +16,7 @@ use super::output::WorkloadOutput;
 use super::plan::{drift_output, without_vm};
 use super::prepare::Prepared;
 use crate::context::Context;
-use crate::diagnose;
+use crate::messages::{Code, Message};
 
 /// Creates the workload.
 pub(super) async fn create(
@@ -100,17 +100,11 @@ async fn take_back(
 
 fn exists(prepared: &Prepared<'_>) -> Diagnostic {
     let id = &prepared.workload.id;
-    Diagnostic::error(
-        "The workload already exists",
-        diagnose::coded(
-            "workload-exists",
-            &format!(
-                "The WorkloadEntry {id} already exists. If it belongs to this VM, import it:\n\n  \
-                 terraform import mesh_vm_workload.NAME {id}\n\nelse choose another name."
-            ),
-        ),
-    )
-    .at("name")
+    let text = format!(
+        "The WorkloadEntry {id} already exists. If it belongs to this VM, import it:\n\n  \
+         terraform import mesh_vm_workload.NAME {id}\n\nelse choose another name."
+    );
+    Message::new(Code::WorkloadExists).text(text).error()
 }
 
 /// What the state says until the work is done.

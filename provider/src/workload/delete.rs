@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use mesh::desired::{Kind, Owner};
 use mesh::observed::ObservedObjects;
-use plugin::{Diagnostic, Diagnostics, Done};
+use plugin::{Diagnostics, Done};
 use tokio::time::Instant;
 use vm::Wait;
 
@@ -15,7 +15,7 @@ use super::output::WorkloadOutput;
 use super::prepare::Prepared;
 use super::stage::{Update, touched};
 use crate::context::Context;
-use crate::diagnose;
+use crate::messages;
 use crate::writer;
 
 /// What is left of the time for the objects, after a VM that does not answer.
@@ -30,14 +30,12 @@ pub(super) async fn delete(
     reached: &mut Option<WorkloadOutput>,
 ) -> Done {
     let cluster = context.cluster().await?;
-    let workload = prior
-        .workload()
-        .ok_or_else(|| Diagnostic::error("The state is incomplete", "It names no workload."))?;
+    let workload = prior.workload().ok_or_else(messages::incomplete)?;
     let names = mesh::objects::object_ids(&workload);
     let observed = cluster
         .observe(&workload.id, &names)
         .await
-        .map_err(|error| diagnose::cluster(&error))?;
+        .map_err(|error| messages::cluster(&error))?;
     let mark = workload.mark();
     let ids = mesh::objects::object_ids(&workload)
         .into_iter()
@@ -68,7 +66,7 @@ pub(super) async fn delete(
     cluster
         .delete(&doomed, deadline)
         .await
-        .map_err(|error| diagnose::cluster(&error))?;
+        .map_err(|error| messages::cluster(&error))?;
     if let Some(path) = archive::path(prior) {
         warnings.append(archive::remove(path, &workload.id, output));
     }

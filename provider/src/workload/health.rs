@@ -6,7 +6,7 @@ use mesh::observed::{conditions, without_health};
 use plugin::Diagnostic;
 use serde_json::Value;
 
-use crate::diagnose;
+use crate::messages;
 
 /// Lets istiod forget that the application of an observed entry answered: it gives the VM traffic
 /// again only when the proxy, started anew, has asked it again.
@@ -27,5 +27,5 @@ pub(super) async fn recall(cluster: &Cluster, id: &Id, entry: &Value) -> Result<
 
 async fn say(cluster: &Cluster, id: &Id, conditions: &[Value]) -> Result<(), Diagnostic> {
     let said = cluster.set_conditions(id, conditions).await;
-    said.map_err(|error| diagnose::cluster(&error))
+    said.map_err(|error| messages::cluster(&error))
 }

@@ -6,7 +6,7 @@ use plugin::{Diagnostic, Diagnostics, ImportId, Paths};
 use super::input::{WorkloadInput, from_workload};
 use super::output::WorkloadOutput;
 use crate::context::Context;
-use crate::diagnose;
+use crate::messages::{self, Code, Message};
 
 /// Imports the workload that an id or an identity names.
 pub(super) async fn import(
@@ -15,14 +15,14 @@ pub(super) async fn import(
 ) -> Result<(WorkloadInput, WorkloadOutput), Diagnostics> {
     let id = parse(id)?;
     let cluster = context.cluster().await?;
-    let told = |error| diagnose::cluster(&error);
+    let told = |error| messages::cluster(&error);
     let selecting = cluster.selecting(&id).await.map_err(told)?;
     let observed = cluster.observe(&id, &selecting).await.map_err(told)?;
     if observed.entry.is_none() {
         return Err(missing(&id).into());
     }
     let imported = mesh::import::workload_from_objects(&observed)
-        .map_err(|p| diagnose::problems(p, &Paths::default()))?;
+        .map_err(|p| messages::problems(p, &Paths::default()))?;
     for note in &imported.notes {
         tracing::warn!(%id, "{note}");
     }
@@ -39,19 +39,16 @@ pub(crate) fn parse(id: &ImportId) -> Result<Id, Diagnostic> {
         }
     };
     text.parse().map_err(|error| {
-        Diagnostic::error(
-            "The import ID is not valid",
-            format!("It must be namespace/name: {error}."),
-        )
+        let problem = if text.contains('/') {
+            format!("The namespace or the name in it {error}.")
+        } else {
+            format!("It must be namespace/name, got {text:?}.")
+        };
+        Message::new(Code::ImportId).text(problem).error()
     })
 }
 
 fn missing(id: &Id) -> Diagnostic {
-    Diagnostic::error(
-        "There is nothing to import",
-        diagnose::coded(
-            "import-missing",
-            &format!("There is no WorkloadEntry {id}. Check namespace and name."),
-        ),
-    )
+    let text = format!("There is no WorkloadEntry {id}. Check namespace and name.");
+    Message::new(Code::ImportMissing).text(text).error()
 }

@@ -8,7 +8,7 @@ use mesh::change::Drift;
 use mesh::drift::Finding;
 use mesh::health::HealthCheck;
 use mesh::observed::Connection;
-use plugin::{Diagnostic, Diagnostics, Done, Value};
+use plugin::{Diagnostics, Done, Value};
 use secrecy::SecretString;
 use tokio::time::Instant;
 use vm::program::{self, Check, Report, Verdict};
@@ -21,8 +21,8 @@ use super::plan::drift_output;
 use super::prepare::Prepared;
 use crate::context::Context;
 use crate::declared::ssh::VmAddress;
-use crate::diagnose;
-use crate::report::{bypassed, published, recorded, reverted, strange};
+use crate::messages;
+use crate::messages::report::{bypassed, invalid, published, recorded, reverted};
 
 /// The checks of the way to istiod, in their order.
 const NAMED: [&str; 3] = ["dns", "control-plane", "tls-name"];
@@ -49,7 +49,7 @@ pub(super) async fn connect(
     let session = way
         .connect(context, wait)
         .await
-        .map_err(|error| diagnose::vm(&error))?;
+        .map_err(|error| messages::vm(&error))?;
     Ok(Some((way, session)))
 }
 
@@ -112,7 +112,7 @@ pub(super) async fn joined(
     warnings.extend(done.bypass.as_deref().map(bypassed));
     warnings.extend(done.published.as_deref().map(published));
     if !done.strange.is_empty() {
-        warnings.push(strange(&done.strange));
+        warnings.push(invalid(&done.strange));
     }
     tracing::info!(id = %prepared.workload.id, "the proxy is ready; waiting for istiod to report it");
     let until = deadline.min(Instant::now() + CONNECTED);
@@ -123,10 +123,9 @@ pub(super) async fn joined(
     {
         Ok(_) => {}
         Err(error @ ClusterError::NotConnected { .. }) => {
-            let told = diagnose::cluster(&error);
-            warnings.push(Diagnostic::warning(told.summary, told.detail));
+            warnings.push(messages::of_cluster(&error).warning());
         }
-        Err(error) => return Err(diagnose::cluster(&error).into()),
+        Err(error) => return Err(messages::cluster(&error).into()),
     }
     prepared
         .write(std::slice::from_ref(&prepared.desired.entry))
@@ -146,10 +145,9 @@ async fn answered(prepared: &Prepared<'_>, check: &HealthCheck, deadline: Instan
     match prepared.cluster.healthy(&prepared.workload.id, until).await {
         Ok(_) => Ok(Diagnostics::none()),
         Err(error @ ClusterError::NotHealthy { .. }) => {
-            let told = diagnose::cluster(&error);
-            Ok(Diagnostic::warning(told.summary, told.detail).into())
+            Ok(messages::of_cluster(&error).warning().into())
         }
-        Err(error) => Err(diagnose::cluster(&error).into()),
+        Err(error) => Err(messages::cluster(&error).into()),
     }
 }
 

@@ -33,7 +33,7 @@ use tokio::time::Instant;
 
 use crate::context::Context;
 use crate::declared::ssh::SshInput;
-use crate::{diagnose, rule};
+use crate::{messages, rule};
 use input::WorkloadInput;
 use output::WorkloadOutput;
 
@@ -60,7 +60,7 @@ impl Resource for VmWorkload {
     fn check(input: &WorkloadInput, unknown: &Paths) -> Diagnostics {
         let mut told = input
             .workload()
-            .map(|workload| diagnose::problems(mesh::validate::validate(&workload), unknown))
+            .map(|workload| messages::problems(mesh::validate::validate(&workload), unknown))
             .unwrap_or_default();
         told.append(
             input

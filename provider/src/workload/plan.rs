@@ -9,7 +9,7 @@ use super::output::{DriftOutput, WorkloadOutput};
 use super::planned;
 use crate::declared::scalars::OnDestroy;
 use crate::declared::ssh::SshInput;
-use crate::diagnose::coded;
+use crate::messages::{Code, Message};
 use crate::rule;
 
 /// Decides what an update does. The apply decides by the same edits again.
@@ -152,17 +152,11 @@ pub(super) fn outcome(
 /// Tells what differs on the VM and stays so. The summary is constant: Terraform groups by it.
 fn held_back(lines: &[Finding]) -> Diagnostic {
     let lines: String = lines.iter().map(|line| format!("\n  {line}")).collect();
-    Diagnostic::warning(
-        "A bootstrap is held back",
-        coded(
-            "held-back",
-            &format!(
-                "The VM's configuration is out of date, and rebootstrap_on excludes the cause:{lines}\n\nTo \
-                 re-bootstrap the VM, add the cause, which each line begins with."
-            ),
-        ),
-    )
-    .at("rebootstrap_on")
+    let text = format!(
+        "The VM's configuration is out of date, and rebootstrap_on excludes the cause:{lines}\n\nTo re-bootstrap the \
+         VM, add the cause, which each line begins with."
+    );
+    Message::new(Code::HeldBack).text(text).warning()
 }
 
 /// Returns the output of a workload of which only the objects are ours.
@@ -195,28 +189,22 @@ pub(super) fn deleted(prior: &WorkloadInput, output: &WorkloadOutput) -> Planned
         && !prior.ssh.is_null()
     {
         planned.diagnostics.push(
-            Diagnostic::warning(
-                "The VM is left as it is",
-                coded(
-                    "vm-kept",
-                    "on_destroy is \"keep\": the proxy keeps running on the VM after its objects are deleted. Istio \
-                     rejects it once its certificate expires.",
-                ),
+            Message::new(Code::VmKept).text(
+                "on_destroy is \"keep\": the proxy keeps running on the VM after its objects are deleted. Istio \
+                 rejects it once its certificate expires.",
             )
-            .at("on_destroy"),
+            .at("on_destroy")
+            .warning(),
         );
     }
     if prior.ssh.is_null() && !prior.bundle.is_null() {
         planned.diagnostics.push(
-            Diagnostic::warning(
-                "The VM is left as it is",
-                coded(
-                    "vm-kept",
-                    "It joined with an archive, so Terraform cannot reach it: the proxy keeps running there after its \
-                     objects are deleted. Run `sh install.sh remove` on the VM, where the archive was unpacked.",
-                ),
+            Message::new(Code::VmKept).text(
+                "It joined with an archive, so Terraform cannot reach it: the proxy keeps running there after its \
+                 objects are deleted. Run `sh install.sh remove` on the VM, where the archive was unpacked.",
             )
-            .at("bundle"),
+            .at("bundle")
+            .warning(),
         );
     }
     planned

@@ -10,7 +10,7 @@ use plugin::{Diagnostic, Raw, Value, filled, unknown_where};
 
 use super::input::WorkloadInput;
 use super::output::{WorkloadOutput, made_of};
-use crate::diagnose::coded;
+use crate::messages::{Code, Message};
 use crate::rule::BOOTSTRAP;
 
 /// Returns the outputs before a bootstrap: unknown is what is made of something that is touched, and what no bootstrap
@@ -70,8 +70,5 @@ fn changed_meanwhile(lines: &[Finding]) -> Diagnostic {
          accepts only the planned values in its state:{lines}\n\nThe next plan shows these lines as drift, and an \
          apply then corrects the state."
     );
-    Diagnostic::warning(
-        "The mesh changed after the plan",
-        coded("mesh-changed", &text),
-    )
+    Message::new(Code::MeshChanged).text(text).warning()
 }

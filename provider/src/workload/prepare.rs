@@ -16,7 +16,7 @@ use super::health;
 use super::input::WorkloadInput;
 use crate::context::Context;
 use crate::declared::ssh::VmAddress;
-use crate::diagnose;
+use crate::messages::{self, Code, Message};
 use crate::writer::{self, Writer};
 
 /// A workload, ready to be written.
@@ -42,19 +42,19 @@ impl<'a> Prepared<'a> {
         deadline: Instant,
     ) -> Result<Self, Diagnostics> {
         let cluster = context.cluster().await?;
-        let workload = input.workload().ok_or_else(incomplete)?;
+        let workload = input.workload().ok_or_else(messages::incomplete)?;
         let names = mesh::objects::object_ids(&workload);
         let namespace = &workload.id.namespace;
         // First: a cluster that does not know Istio says so, whatever else it lacks.
         let near = cluster.others(namespace).await;
-        let near = near.map_err(|error| diagnose::cluster(&error))?;
+        let near = near.map_err(|error| messages::cluster(&error))?;
         let (facts, elsewhere, observed, fleet) = tokio::try_join!(
             cluster.facts(&workload.id, &workload.service_account),
             cluster.others_elsewhere(namespace),
             cluster.observe(&workload.id, &names),
             cluster.objects_of_fleet(workload.fleet.as_ref()),
         )
-        .map_err(|error| diagnose::cluster(&error))?;
+        .map_err(|error| messages::cluster(&error))?;
         writer::refuse_dying(names, &observed)?;
         let unseen = elsewhere.is_none();
         let others = [near, elsewhere.unwrap_or_default()].concat();
@@ -65,7 +65,7 @@ impl<'a> Prepared<'a> {
             Ok(desired) if problems.is_empty() => desired,
             rendered => {
                 problems.extend(rendered.err().unwrap_or_default());
-                return Err(diagnose::problems(problems, &Paths::default()));
+                return Err(messages::problems(problems, &Paths::default()));
             }
         };
         desired.bundle.taken = mesh::conflicts::taken_addresses(&workload, &others);
@@ -96,14 +96,16 @@ fn warnings(workload: &Workload, shared: &[&Id], unseen: bool) -> Diagnostics {
              give each its own VM or address.",
             workload.id, workload.id
         );
-        Diagnostic::warning("Two workloads share a VM", diagnose::coded("vm-shared", &text)).at("address")
+        Message::new(Code::VmShared)
+            .text(text)
+            .at("address")
+            .warning()
     });
     let unseen = unseen.then(|| {
         let text = "The provider is not allowed to list the WorkloadEntry objects of all namespaces, so it cannot \
                     check whether one in another namespace has this VM's address. The last rule of examples/rbac.yaml \
                     grants this permission.";
-        let text = diagnose::coded("entries-unseen", text);
-        Diagnostic::warning("Other namespaces were not checked", text)
+        Message::new(Code::EntriesUnseen).text(text).warning()
     });
     shared.chain(unseen).collect()
 }
@@ -113,7 +115,7 @@ async fn entries(cluster: &Cluster, ids: &[&Id]) -> Result<Vec<(Id, Value)>, Dia
     let mut entries = vec![];
     for id in ids {
         let observed = cluster.observe(id, &[]).await;
-        let entry = observed.map_err(|error| diagnose::cluster(&error))?.entry;
+        let entry = observed.map_err(|error| messages::cluster(&error))?.entry;
         entries.extend(entry.map(|entry| ((*id).clone(), entry)));
     }
     Ok(entries)
@@ -220,12 +222,4 @@ impl Prepared<'_> {
     pub(super) fn rendered(&self, input: &WorkloadInput) -> Option<Desired> {
         mesh::render::render(&input.workload()?, &self.facts).ok()
     }
-}
-
-fn incomplete() -> Diagnostics {
-    Diagnostic::error(
-        "The workload is incomplete",
-        "namespace and name are not known.",
-    )
-    .into()
 }

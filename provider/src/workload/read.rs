@@ -22,15 +22,11 @@ use super::prepare::Prepared;
 use crate::context::Context;
 use crate::declared::scalars::CheckOnRefresh;
 use crate::declared::ssh::VmAddress;
-use crate::diagnose;
-use crate::report::unexpected;
+use crate::messages::report::unexpected;
+use crate::messages::{self, Code, Message};
 use crate::rule;
 use crate::writer::Writer;
 
-/// Summary of the one warning about a VM that could not be looked at: constant, so that Terraform groups them.
-const UNCHECKED: &str = "The VM was not checked";
-/// Summary of the one warning about a mesh that is not there, constant, too.
-const NO_MESH: &str = "The workload was not checked against the mesh";
 /// Summary of the warnings about what stands against the workload by now.
 const CONFLICT: &str = "The workload is in conflict with the cluster";
 /// What is left of a Read's time for its answer.
@@ -53,14 +49,12 @@ pub(super) async fn read(
         return Ok(Diagnostics::none());
     };
     let cluster = context.cluster().await?;
-    let workload = input
-        .workload()
-        .ok_or_else(|| Diagnostic::error("The state is incomplete", ""))?;
+    let workload = input.workload().ok_or_else(messages::incomplete)?;
     let names = mesh::objects::object_ids(&workload);
     let observed = cluster
         .observe(&workload.id, &names)
         .await
-        .map_err(|error| diagnose::cluster(&error))?;
+        .map_err(|error| messages::cluster(&error))?;
     // Before the facts: a workload whose namespace is gone has none.
     if before.known().is_gone(&observed) {
         *reached = None;
@@ -90,11 +84,11 @@ async fn refreshed(
     let (facts, others, fleet) = match known {
         Ok(known) => known,
         Err(error) if error.is_not_found() => {
-            let warning = Diagnostic::warning(NO_MESH, diagnose::cluster(&error).detail);
+            let warning = without_mesh(&error);
             let output = undecided(before, &workload, &observed, &[]);
             return Ok((output, warning.into()));
         }
-        Err(error) => return Err(diagnose::cluster(&error).into()),
+        Err(error) => return Err(messages::cluster(&error).into()),
     };
     let mut stands_against = mesh::conflicts::conflicts(&workload, &facts, &others);
     stands_against.extend(mesh::conflicts::fleet_conflicts(&workload, &fleet));
@@ -193,7 +187,7 @@ fn undecided(
 fn against(problems: Vec<Problem>) -> Diagnostics {
     let told = problems
         .into_iter()
-        .map(|problem| Diagnostic::warning(CONFLICT, diagnose::rule(&problem)));
+        .map(|problem| Message::of_problem(&problem).title(CONFLICT).warning());
     told.collect()
 }
 
@@ -271,7 +265,7 @@ async fn look(
         .await
         .map_err(|error| Unseen {
             strange: way.is_another_host(&error),
-            why: diagnose::vm(&error),
+            why: messages::vm(&error),
         })?;
     match report {
         Report::Observed(vm) => Ok(Some(vm)),
@@ -299,16 +293,24 @@ async fn observe(
 fn first(told: Diagnostics) -> Diagnostic {
     told.into_iter()
         .next()
-        .unwrap_or_else(|| Diagnostic::error(UNCHECKED, ""))
+        .unwrap_or_else(|| Message::new(Code::VmUnchecked).error())
 }
 
 fn silent() -> Diagnostic {
-    Diagnostic::error(UNCHECKED, "It did not answer within timeouts.read.")
+    Message::new(Code::VmUnchecked)
+        .text("It did not answer within timeouts.read.")
+        .error()
+}
+
+fn without_mesh(error: &cluster::ClusterError) -> Diagnostic {
+    let cause = messages::cluster(error).detail;
+    Message::new(Code::MeshUnchecked).text(cause).warning()
 }
 
 fn unchecked(why: &str) -> Diagnostic {
-    Diagnostic::warning(
-        UNCHECKED,
-        format!("{why}\n\nThe state is kept, including the drift that was found before."),
-    )
+    Message::new(Code::VmUnchecked)
+        .text(format!(
+            "{why}\n\nThe state is kept, including the drift that was found before."
+        ))
+        .warning()
 }

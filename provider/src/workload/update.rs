@@ -3,7 +3,7 @@
 use cluster::ClusterError;
 use mesh::change::{Change, Effect};
 use mesh::names::Id;
-use plugin::{Diagnostic, Diagnostics, Done};
+use plugin::{Diagnostics, Done};
 use tokio::time::Instant;
 use vm::Wait;
 
@@ -17,7 +17,7 @@ use super::planned;
 use super::prepare::Prepared;
 use super::stage::Update;
 use crate::context::Context;
-use crate::diagnose;
+use crate::messages::{self, Code, Message};
 
 /// Updates the workload in place.
 pub(super) async fn update(
@@ -123,11 +123,11 @@ async fn rebootstrap(
         Wait::Briefly(deadline.into_std())
     };
     let Some((way, session)) = connect(context, update.next, wait).await? else {
-        return Err(
-            Diagnostic::error("The VM cannot be bootstrapped", "ssh is not set.")
-                .at("ssh")
-                .into(),
-        );
+        return Err(Message::new(Code::SshHost)
+            .text("ssh is not set.")
+            .at("ssh")
+            .error()
+            .into());
     };
     let session = look(&prepared, session).await?;
     let before = prepared
@@ -208,7 +208,7 @@ async fn go_back(
             Ok(_) | Err(ClusterError::Conflict { .. } | ClusterError::Exists { .. }) => {}
             Err(error) => {
                 went_back = false;
-                told.push(diagnose::cluster(&error));
+                told.push(messages::cluster(&error));
             }
         }
     }
@@ -227,7 +227,7 @@ async fn go_back(
             Ok(()) | Err(ClusterError::Exists { .. }) => {}
             Err(error) => {
                 went_back = false;
-                told.push(diagnose::cluster(&error));
+                told.push(messages::cluster(&error));
             }
         }
     }

@@ -128,7 +128,7 @@ fn verdicts(server: &Server, cases: &[Vec<Edit>]) -> Result<(Vec<Vec<&'static st
     let workloads: Vec<Workload> = cases.iter().map(|case| server.workload(case)).collect();
     let ours = workloads.iter().map(|workload| {
         let problems = mesh::validate::validate(workload);
-        problems.iter().map(|problem| problem.rule).collect()
+        problems.iter().map(|problem| problem.rule.name()).collect()
     });
     let objects: Vec<Vec<Manifest>> = workloads.iter().map(mesh::objects::declared).collect();
     Ok((ours.collect(), server.accepts(&objects)?))
@@ -167,7 +167,7 @@ fn minimised(server: &Server, case: &[Edit]) -> Result<String> {
     let workload = server.workload(&case);
     let rules: Vec<_> = mesh::validate::validate(&workload)
         .iter()
-        .map(|problem| problem.rule)
+        .map(|problem| problem.rule.name())
         .collect();
     let objects = mesh::objects::declared(&workload);
     let names: Vec<_> = case.iter().map(|edit| edit.name).collect();

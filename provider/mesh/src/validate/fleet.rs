@@ -9,6 +9,7 @@ use crate::health::{self, Probe};
 use crate::mark::FLEET_LABEL;
 use crate::names::{Address, Id, LabelValue};
 use crate::objects::fleet_objects;
+use crate::rule::Rule;
 use crate::workload::Workload;
 
 /// Returns every broken rule of a fleet, as [`validate`](crate::validate::validate()) does of a workload.
@@ -19,13 +20,13 @@ pub fn validate_fleet(fleet: &Fleet) -> Vec<Problem> {
         let text = format!(
             "The name {name:?} has more than 63 characters, and it is the value of the label {FLEET_LABEL}. Shorten it."
         );
-        problems.push(problem("fleet-name", &["name"], text));
+        problems.push(problem(Rule::FleetName, &["name"], text));
     }
     if fleet_objects(fleet).is_empty() {
         let text =
             "The fleet has nothing for its members to share. Declare services, sidecar or group.";
         let concerns = ["services", "sidecar", "group"];
-        problems.push(problem("fleet-empty", &concerns, text.to_owned()));
+        problems.push(problem(Rule::FleetEmpty, &concerns, text.to_owned()));
     }
     offered(&fleet.as_one(), &mut problems);
     if let Some(group) = &fleet.group {
@@ -49,7 +50,7 @@ fn group(fleet: &Fleet, group: &Group) -> Vec<Problem> {
         {
             let text = "Istio rejects a WorkloadGroup with a gRPC probe. Use http, tcp or exec.";
             problems.push(problem(
-                "group-grpc",
+                Rule::GroupGrpc,
                 &["health_check.grpc"],
                 text.to_owned(),
             ));
@@ -79,14 +80,14 @@ pub(super) fn member(workload: &Workload, problems: &mut Vec<Problem>) {
             "{at} and fleet are both set, and a member has the {at} of its fleet {fleet}. Move {at} to the \
              mesh_vm_fleet, or remove fleet."
         );
-        problems.push(problem("fleet-declares", &[at, "fleet"], text));
+        problems.push(problem(Rule::FleetDeclares, &[at, "fleet"], text));
     }
     if let Some(Address::Fqdn(name)) = &workload.address {
         let text = format!(
             "The address is the name {name}, and a fleet's services list their VMs by IP address, so clients could \
              not reach this one. Use an IP address, or remove fleet."
         );
-        problems.push(problem("fleet-needs-ip", &["address", "fleet"], text));
+        problems.push(problem(Rule::FleetNeedsIp, &["address", "fleet"], text));
     }
 }
 
@@ -97,6 +98,6 @@ fn same_namespace(workload: &Workload, fleet: &Id, problems: &mut Vec<Problem>) 
             "The fleet {fleet} is in another namespace than this workload, {namespace}. Istio selects VMs within a \
              namespace only: use a fleet of {namespace}."
         );
-        problems.push(problem("fleet-namespace", &["fleet", "namespace"], text));
+        problems.push(problem(Rule::FleetNamespace, &["fleet", "namespace"], text));
     }
 }

@@ -5,6 +5,7 @@ use crate::change::Problem;
 use crate::mark::{FLEET_LABEL, WORKLOAD_LABEL};
 use crate::names::LabelKey;
 use crate::objects::HEALTH_CHECKS;
+use crate::rule::Rule;
 use crate::workload::Workload;
 
 /// The API server's limit over all annotations of an object, keys and values, in bytes.
@@ -19,7 +20,11 @@ pub(super) fn labels(workload: &Workload, problems: &mut Vec<Problem>) {
         let text = format!(
             "The label {key} is written by the provider, so that services select exactly this VM. Remove it."
         );
-        problems.push(problem("label-is-ours", &[&format!("labels.{key}")], text));
+        problems.push(problem(
+            Rule::LabelIsOurs,
+            &[&format!("labels.{key}")],
+            text,
+        ));
     }
     for (at, count, limit) in [
         ("labels", workload.labels.len(), 255),
@@ -29,7 +34,7 @@ pub(super) fn labels(workload: &Workload, problems: &mut Vec<Problem>) {
             let text = format!(
                 "There are {count} {at}; a WorkloadEntry holds at most {limit}. Remove some."
             );
-            problems.push(problem("too-many", &[at], text));
+            problems.push(problem(Rule::TooMany, &[at], text));
         }
     }
 }
@@ -37,9 +42,13 @@ pub(super) fn labels(workload: &Workload, problems: &mut Vec<Problem>) {
 pub(super) fn annotations(workload: &Workload, problems: &mut Vec<Problem>) {
     for key in workload.annotations.keys() {
         let refused = match key.parse::<LabelKey>() {
-            Err(invalid) => Some(("annotation-key", format!("{invalid}."))),
-            Ok(_) => reserved(key)
-                .map(|why| ("annotation-reserved", format!("The annotation {key} {why}"))),
+            Err(invalid) => Some((Rule::AnnotationKey, format!("{invalid}."))),
+            Ok(_) => reserved(key).map(|why| {
+                (
+                    Rule::AnnotationReserved,
+                    format!("The annotation {key} {why}"),
+                )
+            }),
         };
         if let Some((rule, text)) = refused {
             problems.push(problem(
@@ -61,7 +70,7 @@ pub(super) fn annotations(workload: &Workload, problems: &mut Vec<Problem>) {
             "The annotations have {size} bytes; the API server takes at most {limit} besides those of the provider. \
              Shorten them."
         );
-        problems.push(problem("annotations-size", &["annotations"], text));
+        problems.push(problem(Rule::AnnotationsSize, &["annotations"], text));
     }
 }
 

@@ -7,6 +7,7 @@ use super::problem::problem;
 use crate::change::Problem;
 use crate::names::{Address, Listen, Name, Port, PortName};
 use crate::ports::is_of_proxy;
+use crate::rule::Rule;
 use crate::workload::{Interception, Service, ServicePort, Workload};
 
 pub(super) fn validate(workload: &Workload, problems: &mut Vec<Problem>) {
@@ -27,7 +28,7 @@ pub(super) fn validate(workload: &Workload, problems: &mut Vec<Problem>) {
 pub(super) fn not_the_proxy_s(number: Port, concerns: &[&str], problems: &mut Vec<Problem>) {
     if is_of_proxy(number.get()) {
         let text = format!("On {number} the proxy itself listens. Use another port.");
-        problems.push(problem("proxy-port", concerns, text));
+        problems.push(problem(Rule::ProxyPort, concerns, text));
     }
 }
 
@@ -35,7 +36,7 @@ fn numbers(name: &Name, service: &Service, problems: &mut Vec<Problem>) {
     if service.ports.is_empty() {
         let text = format!("The service {name} has no port. Set at least one.");
         problems.push(problem(
-            "ports-required",
+            Rule::PortsRequired,
             &[&format!("services.{name}.ports")],
             text,
         ));
@@ -49,7 +50,11 @@ fn numbers(name: &Name, service: &Service, problems: &mut Vec<Problem>) {
                  once.",
                 port.number
             );
-            problems.push(problem("port-numbers", &[&at(port_name), &at(first)], text));
+            problems.push(problem(
+                Rule::PortNumbers,
+                &[&at(port_name), &at(first)],
+                text,
+            ));
         }
     }
 }
@@ -69,7 +74,7 @@ fn targets(
         );
         let concerns = [format!("{at}.target_port"), format!("ports.{name}")];
         let concerns = concerns.each_ref().map(String::as_str);
-        problems.push(problem("target-port-twice", &concerns, text));
+        problems.push(problem(Rule::TargetPortTwice, &concerns, text));
     }
     let number = format!("{at}.number");
     for (attribute, found) in [
@@ -92,21 +97,21 @@ fn application(workload: &Workload, at: &str, port: &ServicePort, problems: &mut
                     127.0.0.1, which the Sidecar forwards to, or on a unix socket. Let it listen on the VM's own \
                     address and set app_address to 0.0.0.0 or ::, omit sidecar, or set proxy.interception to redirect.";
         let concerns = [&attribute, "proxy.interception", "sidecar"];
-        problems.push(problem("tproxy-loopback", &concerns, text.to_owned()));
+        problems.push(problem(Rule::TproxyLoopback, &concerns, text.to_owned()));
     }
     match &port.app_address {
         Some(Listen::Unix(_)) if port.app_port.is_some() => {
             let text = "The application listens on a unix socket, which has no port. Remove app_port, or use an IP \
                         address.";
             let concerns = [&format!("{at}.app_port"), attribute.as_str()];
-            problems.push(problem("app-socket", &concerns, text.to_owned()));
+            problems.push(problem(Rule::AppSocket, &concerns, text.to_owned()));
         }
         Some(Listen::Ip(ip)) if !ip.is_unspecified() && !is_usual_loopback(*ip) => {
             let text = format!(
                 "A Sidecar cannot forward to {ip}: Istio accepts 127.0.0.1, ::1, 0.0.0.0, :: and unix sockets. For \
                  the VM's own address, use 0.0.0.0 or ::."
             );
-            problems.push(problem("app-address", &[&attribute], text));
+            problems.push(problem(Rule::AppAddress, &[&attribute], text));
         }
         Some(Listen::Ip(ip)) if ip.is_unspecified() && is_behind_nat(workload) => {
             let text = format!(
@@ -114,7 +119,7 @@ fn application(workload: &Workload, at: &str, port: &ServicePort, problems: &mut
                  the VM has. Let the application listen on 127.0.0.1 or ::1."
             );
             let concerns = [&attribute, "instance_ip", "address"];
-            problems.push(problem("app-address", &concerns, text));
+            problems.push(problem(Rule::AppAddress, &concerns, text));
         }
         _ => {}
     }
@@ -156,7 +161,7 @@ fn needs_sidecar(
              remove {attribute}."
         );
         let concerns = [&format!("{at}.{attribute}"), "sidecar"];
-        problems.push(problem("app-port-needs-sidecar", &concerns, text));
+        problems.push(problem(Rule::AppPortNeedsSidecar, &concerns, text));
     }
 }
 
@@ -174,7 +179,7 @@ fn shared_targets(workload: &Workload, problems: &mut Vec<Problem>) {
                 );
                 let concerns = [&at, first].map(|at| format!("{at}.target_port"));
                 problems.push(problem(
-                    "same-port-twice",
+                    Rule::SamePortTwice,
                     &[&concerns[0], &concerns[1]],
                     text,
                 ));
@@ -202,7 +207,7 @@ fn entry_ports(workload: &Workload, problems: &mut Vec<Problem>) {
              remove it."
         );
         problems.push(problem(
-            "entry-port-unknown",
+            Rule::EntryPortUnknown,
             &[&format!("ports.{name}"), "services"],
             text,
         ));

@@ -1,9 +1,10 @@
 //! A broken rule.
 
 use crate::change::Problem;
+use crate::rule::Rule;
 
 /// Returns a broken rule that concerns these attributes.
-pub(super) fn problem(rule: &'static str, concerns: &[&str], text: String) -> Problem {
+pub(super) fn problem(rule: Rule, concerns: &[&str], text: String) -> Problem {
     Problem {
         concerns: concerns.iter().map(|&at| at.to_owned()).collect(),
         rule,

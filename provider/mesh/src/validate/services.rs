@@ -6,6 +6,7 @@ use super::problem::problem;
 use crate::change::Problem;
 use crate::names::{Address, Name, PortName, Protocol};
 use crate::objects::service_entry_name;
+use crate::rule::Rule;
 use crate::workload::{Service, Workload};
 
 /// What the CRD of `ServiceEntry` takes of each list.
@@ -50,14 +51,14 @@ fn without_object(
              remove {attribute}."
         );
         let concerns = [hosts.as_str(), &format!("{at}.{attribute}")];
-        problems.push(problem("hosts-required", &concerns, text));
+        problems.push(problem(Rule::HostsRequired, &concerns, text));
     }
     if workload.sidecar.is_none() {
         let text = format!(
             "The service {name} has no host, so that it has no ServiceEntry, and there is no Sidecar that would \
              listen for it. Set the name that clients use, set sidecar = {{}}, or remove the service."
         );
-        problems.push(problem("hosts-required", &[&hosts, "sidecar"], text));
+        problems.push(problem(Rule::HostsRequired, &[&hosts, "sidecar"], text));
     }
 }
 
@@ -68,7 +69,11 @@ fn object_name(workload: &Workload, name: &Name, service: &Service, problems: &m
              object_name.",
             format!("{}-{name}", workload.id.name)
         );
-        problems.push(problem("object-name", &[&format!("services.{name}")], text));
+        problems.push(problem(
+            Rule::ObjectName,
+            &[&format!("services.{name}")],
+            text,
+        ));
     }
 }
 
@@ -85,7 +90,11 @@ fn shared_names(workload: &Workload, problems: &mut Vec<Problem>) {
                  object_name."
             );
             let at = |service: &Name| format!("services.{service}.object_name");
-            problems.push(problem("object-name-twice", &[&at(name), &at(first)], text));
+            problems.push(problem(
+                Rule::ObjectNameTwice,
+                &[&at(name), &at(first)],
+                text,
+            ));
         }
     }
 }
@@ -99,7 +108,7 @@ fn hosts(name: &Name, service: &Service, problems: &mut Vec<Problem>) {
             service.hosts.len()
         );
         let protocol = format!("services.{name}.ports.{port}.protocol");
-        problems.push(problem("several-hosts", &[&at, &protocol], text));
+        problems.push(problem(Rule::SeveralHosts, &[&at, &protocol], text));
     }
 }
 
@@ -123,7 +132,7 @@ fn counts(name: &Name, service: &Service, problems: &mut Vec<Problem>) {
                  services."
             );
             problems.push(problem(
-                "too-many",
+                Rule::TooMany,
                 &[&format!("services.{name}.{list}")],
                 text,
             ));
@@ -146,12 +155,12 @@ fn export_to(workload: &Workload, name: &Name, service: &Service, problems: &mut
         let text = format!(
             "{all:?} must be the only entry in export_to of the service {name}. Remove it, or the others."
         );
-        problems.push(problem("export-to", &[&at], text));
+        problems.push(problem(Rule::ExportTo, &[&at], text));
     }
     meant.sort_unstable();
     if let Some([twice, _]) = meant.array_windows().find(|[one, next]| one == next) {
         let text = format!("The service {name} is exported to {twice} twice, which Istio rejects.");
-        problems.push(problem("export-to", &[&at, "namespace"], text));
+        problems.push(problem(Rule::ExportTo, &[&at, "namespace"], text));
     }
 }
 
@@ -163,13 +172,13 @@ fn resolved_by_dns(name: &Name, service: &Service, problems: &mut Vec<Problem>) 
             "The host {host} has a wildcard, which Istio rejects if the VM's address is a name. Use an IP address, or \
              list the hosts."
         );
-        problems.push(problem("dns-without-wildcard", &[&at, "address"], text));
+        problems.push(problem(Rule::DnsWithoutWildcard, &[&at, "address"], text));
     }
     if let Some(range) = service.addresses.iter().find(|address| address.is_range()) {
         let at = format!("services.{name}.addresses");
         let text = format!(
             "{range} is a range, which Istio rejects if the VM's address is a name. Use single addresses."
         );
-        problems.push(problem("dns-without-range", &[&at, "address"], text));
+        problems.push(problem(Rule::DnsWithoutRange, &[&at, "address"], text));
     }
 }

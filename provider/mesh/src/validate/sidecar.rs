@@ -6,6 +6,7 @@ use super::ports::not_the_proxy_s;
 use super::problem::problem;
 use crate::change::Problem;
 use crate::names::{Address, Listen, PortName};
+use crate::rule::Rule;
 use crate::workload::{Capture, EgressListener, Interception, Sidecar, Workload};
 
 pub(super) fn validate(workload: &Workload, problems: &mut Vec<Problem>) {
@@ -17,7 +18,7 @@ pub(super) fn validate(workload: &Workload, problems: &mut Vec<Problem>) {
         let text = "The Sidecar would be empty, which Istio rejects. Declare services, set egress_hosts, or remove \
                     sidecar.";
         let concerns = ["sidecar", "services", "sidecar.egress_hosts"];
-        problems.push(problem("sidecar-empty", &concerns, text.to_owned()));
+        problems.push(problem(Rule::SidecarEmpty, &concerns, text.to_owned()));
     }
     for (name, listener) in &sidecar.egress_listeners {
         egress(name, listener, problems);
@@ -42,7 +43,7 @@ fn needed(workload: &Workload, problems: &mut Vec<Problem>) {
                     no sidecar is declared. Set sidecar = {}, whose listeners follow from services.";
         let concerns = ["proxy.interception", "sidecar", "services"];
         problems.push(problem(
-            "interception-needs-sidecar",
+            Rule::InterceptionNeedsSidecar,
             &concerns,
             text.to_owned(),
         ));
@@ -53,7 +54,7 @@ fn needed(workload: &Workload, problems: &mut Vec<Problem>) {
              listeners of its own. Set sidecar = {{}}, whose listeners follow from services."
         );
         problems.push(problem(
-            "fqdn-needs-sidecar",
+            Rule::FqdnNeedsSidecar,
             &["sidecar", "address", "services"],
             text,
         ));
@@ -69,14 +70,14 @@ fn egress(name: &PortName, listener: &EgressListener, problems: &mut Vec<Problem
         Some(_) if is_socket => {
             let text =
                 format!("The listener {name} is a unix socket, which has no port. Remove port.");
-            problems.push(problem("egress-port", &[&port, &bind], text));
+            problems.push(problem(Rule::EgressPort, &[&port, &bind], text));
         }
         None if !is_socket => {
             let text = format!(
                 "The listener {name} has no port. Set port, or let it bind a unix socket such as \
                  unix:///run/{name}.sock."
             );
-            problems.push(problem("egress-port", &[&port, &bind], text));
+            problems.push(problem(Rule::EgressPort, &[&port, &bind], text));
         }
         Some(number) => not_the_proxy_s(number, &[&port], problems),
         None => {}
@@ -87,7 +88,7 @@ fn egress(name: &PortName, listener: &EgressListener, problems: &mut Vec<Problem
              directly."
         );
         problems.push(problem(
-            "egress-capture",
+            Rule::EgressCapture,
             &[&format!("{at}.capture"), &bind],
             text,
         ));
@@ -95,7 +96,7 @@ fn egress(name: &PortName, listener: &EgressListener, problems: &mut Vec<Problem
     if listener.hosts.is_empty() {
         let text = format!("The listener {name} forwards to no host. Set at least one host.");
         problems.push(problem(
-            "egress-hosts-required",
+            Rule::EgressHostsRequired,
             &[&format!("{at}.hosts")],
             text,
         ));
@@ -117,7 +118,7 @@ fn shared_sockets(sidecar: &Sidecar, problems: &mut Vec<Problem>) {
                  addresses. Change one of them."
             );
             let at = |name: &PortName| format!("sidecar.egress_listeners.{name}.{attribute}");
-            problems.push(problem("egress-twice", &[&at(name), &at(first)], text));
+            problems.push(problem(Rule::EgressTwice, &[&at(name), &at(first)], text));
         } else {
             seen.insert(what, name);
         }
@@ -145,7 +146,7 @@ fn captured(workload: &Workload, sidecar: &Sidecar, problems: &mut Vec<Problem>)
         let text = "Without interception, no NAT rules redirect to this listener. Remove capture, or set \
                     proxy.interception to redirect.";
         problems.push(problem(
-            "capture-needs-interception",
+            Rule::CaptureNeedsInterception,
             &[&at, "proxy.interception"],
             text.to_owned(),
         ));

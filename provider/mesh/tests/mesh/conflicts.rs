@@ -220,7 +220,7 @@ fn a_service_entry_of_another_workload_with_the_same_name_is_a_conflict() {
         let problems = taken_services(&workload(), &observed);
         let at: Vec<_> = problems
             .iter()
-            .map(|of| (of.concerns[0].as_str(), of.rule))
+            .map(|of| (of.concerns[0].as_str(), of.rule.name()))
             .collect();
         let expected = [("services.ratings", "service-entry-taken")];
         assert_eq!(at, &expected[..usize::from(is_taken)], "of {owner}");

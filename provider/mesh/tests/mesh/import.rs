@@ -146,11 +146,13 @@ fn what_istiod_registered_and_what_is_not_there_cannot_be_imported() {
     found.entry.as_mut().unwrap()["metadata"]["annotations"]["istio.io/autoRegistrationGroup"] =
         json!("g");
     assert_eq!(
-        workload_from_objects(&found).unwrap_err()[0].rule,
+        workload_from_objects(&found).unwrap_err()[0].rule.name(),
         "importable"
     );
     assert_eq!(
-        workload_from_objects(&ObservedObjects::default()).unwrap_err()[0].rule,
+        workload_from_objects(&ObservedObjects::default()).unwrap_err()[0]
+            .rule
+            .name(),
         "importable"
     );
 }

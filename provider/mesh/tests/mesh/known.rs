@@ -58,7 +58,7 @@ fn a_workload_that_cannot_be_rendered_has_its_missing_objects_and_broken_rules_a
     let problems: Vec<_> = (0..50)
         .map(|number| Problem {
             concerns: vec![],
-            rule: "labels",
+            rule: mesh::rule::Rule::LabelIsOurs,
             text: format!("rule {number} is\nbroken"),
         })
         .collect();

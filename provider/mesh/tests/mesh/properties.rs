@@ -123,7 +123,7 @@ proptest! {
             Ok(again) => prop_assert_eq!(again.objects(), desired.objects()),
             // The VM's own address is in no object unless a listener binds it.
             Err(problems) => {
-                prop_assert_eq!(problems[0].rule, "fqdn-needs-instance-ip");
+                prop_assert_eq!(problems[0].rule.name(), "fqdn-needs-instance-ip");
                 prop_assert!(imported.notes[0].contains(&problems[0].text));
             }
         }

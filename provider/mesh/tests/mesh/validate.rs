@@ -755,7 +755,7 @@ fn a_health_check_asks_in_one_way_that_istio_knows() {
         });
         let found: Vec<_> = mesh::validate::validate(&workload)
             .iter()
-            .map(|problem| problem.rule)
+            .map(|problem| problem.rule.name())
             .collect();
         assert_eq!(found, rules, "{methods:?}");
     }

@@ -1,26 +1,24 @@
-//! What the remote program reports, as diagnostics: which hop failed, and what to do about it.
+//! Reports of the remote program as diagnostics: which hop failed, and what to do about it.
 
 use plugin::Diagnostic;
 use vm::program::Report;
 
-use crate::diagnose::{coded, said};
+use super::{Code, Message};
 
+/// Reports a bootstrap that failed and was undone.
 pub(crate) fn reverted(step: &str, hop: Option<&str>, lines: &[String]) -> Diagnostic {
     let (cause, next) = hint(hop.unwrap_or(step));
-    let said = said(lines);
-    Diagnostic::error(
-        format!("The VM could not be bootstrapped: {}", hop.unwrap_or(step)),
-        coded(
-            "vm-reverted",
-            &format!(
-                "The step \"{step}\" failed at {cause}; the VM is as it was before. {next}{said}"
-            ),
-        ),
-    )
-    .at("ssh")
+    Message::new(Code::VmReverted)
+        .about(hop.unwrap_or(step))
+        .text(format!(
+            "The step \"{step}\" failed at {cause}; the VM is as it was before. {next}"
+        ))
+        .lines(lines)
+        .at("ssh")
+        .error()
 }
 
-/// Returns what a hop is, and what to do about it.
+/// Returns the name of a hop in words, and what to do about it.
 fn hint(hop: &str) -> (&str, &str) {
     match hop {
         "dns" => (
@@ -94,100 +92,84 @@ fn hint(hop: &str) -> (&str, &str) {
     }
 }
 
-/// Tells that the VM belongs to another workload.
+/// Reports a VM that belongs to another workload.
 pub(crate) fn foreign(owner: &mesh::desired::Owner) -> Diagnostic {
-    Diagnostic::error(
-        "The VM belongs to another workload",
-        coded(
-            "vm-foreign",
-            &format!("Its proxy was bootstrapped for {}. Destroy that workload first, or use another VM.", owner.id),
-        ),
-    )
-    .at("ssh.host")
+    let text = format!(
+        "Its proxy was bootstrapped for {}. Destroy that workload first, or use another VM.",
+        owner.id
+    );
+    Message::new(Code::VmForeign)
+        .text(text)
+        .at("ssh.host")
+        .error()
 }
 
-/// Tells that somebody else works on the VM.
+/// Reports a run that did not end in time.
 pub(crate) fn busy(run: &str, verb: &str) -> Diagnostic {
-    Diagnostic::error(
-        "Another run is working on the VM",
-        coded(
-            "vm-busy",
-            &format!(
-                "The run {run} ({verb}) did not finish in time. Apply again when it has finished."
-            ),
-        ),
-    )
-    .at("ssh.host")
+    let text =
+        format!("The run {run} ({verb}) did not finish in time. Apply again when it has finished.");
+    Message::new(Code::VmBusy).text(text).at("ssh.host").error()
 }
 
+/// Reports a restart that lost a bootstrap.
 pub(crate) fn lost() -> Diagnostic {
-    Diagnostic::error(
-        "The VM was restarted during the bootstrap",
-        coded(
-            "vm-lost",
-            "Nothing was changed before the restart. Apply again.",
-        ),
-    )
-    .at("ssh")
+    Message::new(Code::VmLost)
+        .text("Nothing was changed before the restart. Apply again.")
+        .at("ssh")
+        .error()
 }
 
-/// Tells that a run ended within, and that it could not be undone.
+/// Reports a run that failed and could not be undone.
 pub(crate) fn halfway(step: &str, lines: &[String]) -> Diagnostic {
-    Diagnostic::error(
-        "The VM is partly changed and could not be restored",
-        coded(
-            "vm-halfway",
-            &format!(
-                "The run ended in the step \"{step}\" and could not be undone. Find the cause on the VM (memory, \
-                 disk, the lines below), then apply again: the next run first undoes what is left of this one.{}",
-                said(lines)
-            ),
-        ),
-    )
-    .at("ssh")
+    let text = format!(
+        "The run ended in the step \"{step}\" and could not be undone. Find the cause on the VM (memory, disk, the \
+         lines below), then apply again: the next run first undoes what is left of this one."
+    );
+    Message::new(Code::VmHalfway)
+        .text(text)
+        .lines(lines)
+        .at("ssh")
+        .error()
 }
 
-/// Warns that what the VM was sent is kept on it.
+/// Warns that the VM keeps a record of the token.
 pub(crate) fn recorded() -> Diagnostic {
-    Diagnostic::warning(
-        "The VM's sudo records the token",
-        coded(
-            "sudo-log",
-            "sudo on the VM records its input (log_input), so the proxy's token stays below /var/log/sudo-io until \
-             someone removes it. Exempt the user with `Defaults:USER !log_input`, or log in as root.",
-        ),
-    )
-    .at("ssh.user")
+    let text = "sudo on the VM records its input (log_input), so the proxy's token stays below /var/log/sudo-io until \
+                someone removes it. Exempt the user with `Defaults:USER !log_input`, or log in as root.";
+    Message::new(Code::SudoLog)
+        .text(text)
+        .at("ssh.user")
+        .warning()
 }
 
-/// Warns that the VM says of itself what cannot be.
-pub(crate) fn strange(what: &[&str]) -> Diagnostic {
+/// Warns of values that the VM reported in an invalid form.
+pub(crate) fn invalid(what: &[&str]) -> Diagnostic {
     let text = format!(
         "The VM reported a value in an invalid form: {}. It is not written to the state. Check on the VM whether the \
          program was disturbed, or whether someone changed what it reads (/etc/machine-id, the package manager, the \
          network tools).",
         what.join(", ")
     );
-    Diagnostic::warning("The VM's answer does not fit", coded("vm-answer", &text)).at("ssh.host")
+    Message::new(Code::VmAnswer)
+        .text(text)
+        .at("ssh.host")
+        .warning()
 }
 
-/// Warns that the proxy does not see what comes and goes over IPv6.
+/// Warns that the proxy does not intercept IPv6 traffic.
 pub(crate) fn bypassed(address: &str) -> Diagnostic {
-    Diagnostic::warning(
-        "IPv6 traffic bypasses the proxy",
-        coded(
-            "not-intercepted",
-            &format!(
-                "The VM has the address {address}, and Istio created its rules for IPv4 only, as it does if a \
-                 machine's first address is an IPv4 address. In a dual-stack mesh, set env = {{ ISTIO_DUAL_STACK = \
-                 \"true\" }}. Otherwise, remove IPv6 from the VM."
-            ),
-        ),
-    )
-    .at("proxy.interception")
+    let text = format!(
+        "The VM has the address {address}, and Istio created its rules for IPv4 only, as it does if a machine's first \
+         address is an IPv4 address. In a dual-stack mesh, set env = {{ ISTIO_DUAL_STACK = \"true\" }}. Otherwise, \
+         remove IPv6 from the VM."
+    );
+    Message::new(Code::NotIntercepted)
+        .text(text)
+        .at("proxy.interception")
+        .warning()
 }
 
-/// Tells that what a container's ports take is past the proxy.
+/// Warns that traffic to published ports of containers bypasses the proxy.
 pub(crate) fn published(ports: &str) -> Diagnostic {
     let text = format!(
         "The VM forwards the ports {} elsewhere, as Docker and Podman do for a container that publishes them. This \
@@ -195,19 +177,19 @@ pub(crate) fn published(ports: &str) -> Diagnostic {
          and offer them in services, with app_port.",
         ports.trim().replace(' ', ", ")
     );
-    Diagnostic::warning(
-        "Ports of containers bypass the proxy",
-        coded("ports-bypass", &text),
-    )
-    .at("proxy.interception")
+    Message::new(Code::PortsBypass)
+        .text(text)
+        .at("proxy.interception")
+        .warning()
 }
 
-/// Whether a removal that stopped at a step left the proxy running: one that cannot be stopped is started again.
+/// Returns whether a removal that stopped at a step left the proxy running: a proxy that cannot be stopped is started
+/// again.
 pub(crate) fn is_before_the_end(step: &str) -> bool {
     matches!(step, "" | "launch" | "stop")
 }
 
-/// Tells that the proxy could not be removed.
+/// Reports a proxy that could not be removed.
 pub(crate) fn not_removed(step: &str, lines: &[String]) -> Diagnostic {
     let at = if step.is_empty() { "start" } else { step };
     let traffic = if is_before_the_end(step) {
@@ -215,29 +197,21 @@ pub(crate) fn not_removed(step: &str, lines: &[String]) -> Diagnostic {
     } else {
         "The VM was drained before, so it receives no traffic from the mesh until the next apply."
     };
-    let said = said(lines);
-    Diagnostic::error(
-        "The proxy could not be removed from the VM",
-        coded(
-            "vm-not-removed",
-            &format!(
-                "The removal stopped at the step \"{at}\". {traffic} Fix the error below on the VM, then destroy \
-                 again. To leave the VM unchanged, set on_destroy = \"keep\", apply, and destroy.{said}"
-            ),
-        ),
-    )
-    .at("ssh")
+    let text = format!(
+        "The removal stopped at the step \"{at}\". {traffic} Fix the error below on the VM, then destroy again. To \
+         leave the VM unchanged, set on_destroy = \"keep\", apply, and destroy."
+    );
+    Message::new(Code::VmNotRemoved)
+        .text(text)
+        .lines(lines)
+        .at("ssh")
+        .error()
 }
 
-/// Tells of an answer to another question.
+/// Reports an answer of another kind than the expected one.
 pub(crate) fn unexpected(report: &Report) -> Diagnostic {
     let kind = format!("{report:?}");
     let kind = kind.split([' ', '(', '{']).next().unwrap_or_default();
-    Diagnostic::error(
-        "The VM's answer does not fit",
-        coded(
-            "vm-answer",
-            &format!("The program answered {kind}. Please report this."),
-        ),
-    )
+    let text = format!("The program answered {kind}. Please report this.");
+    Message::new(Code::VmAnswer).text(text).error()
 }

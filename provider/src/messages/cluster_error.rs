@@ -1,0 +1,98 @@
+//! Errors of the cluster as diagnostics.
+
+use cluster::ClusterError;
+use plugin::Diagnostic;
+
+use super::{Code, Message, chain};
+
+/// Reports why the cluster could not be used.
+pub(crate) fn cluster(error: &ClusterError) -> Diagnostic {
+    of_cluster(error).error()
+}
+
+/// Reports why the cluster could not be used, as a message that the caller may change.
+pub(crate) fn of_cluster(error: &ClusterError) -> Message {
+    let (code, next) = explanation(error);
+    let message = Message::new(code).text(format!("{}. {next}", chain(error)));
+    let message = message.text(next_of(error));
+    match error {
+        ClusterError::Invalid { causes, .. } => {
+            let lines = causes.iter();
+            let lines = lines.map(|cause| format!("{}: {}", cause.field, cause.message));
+            message.lines(&lines.collect::<Vec<_>>())
+        }
+        _ => message,
+    }
+}
+
+/// Returns the code of an error, and what to do.
+fn explanation(error: &ClusterError) -> (Code, &'static str) {
+    use ClusterError as E;
+    match error {
+        E::NoConfiguration => (Code::ClusterNone, "Set one of these."),
+        E::Settings(_) => (Code::ClusterSettings, "Correct these attributes."),
+        E::Kubeconfig { .. } | E::NoKubeconfig { .. } => {
+            (Code::ClusterKubeconfig, "Correct the file or the path.")
+        }
+        E::Credentials { .. } => (Code::ClusterCredentials, "Renew them."),
+        E::Unreachable { .. } => (
+            Code::ClusterUnreachable,
+            "Check its address, the route to it and, for an endpoint with another name, kubernetes.tls_server_name.",
+        ),
+        E::Unauthorized { .. } => (Code::ClusterUnauthorized, "Renew them."),
+        E::Forbidden { .. } => (Code::ClusterForbidden, "Add the rule to the role:"),
+        E::NotFound { .. } => (
+            Code::ClusterNotFound,
+            "Check that Istio is installed in this cluster.",
+        ),
+        E::MissingCrd { .. } => (
+            Code::ClusterNoIstio,
+            "Install Istio's custom resource definitions, or point the provider at the right cluster.",
+        ),
+        E::Conflict { .. } => (
+            Code::ClusterConflict,
+            "Remove them from the configuration, make the owner give them up, or set field_manager.force_conflicts.",
+        ),
+        E::Exists { .. } => (Code::ClusterExists, ""),
+        E::Terminating { .. } => (
+            Code::ClusterTerminating,
+            "The controller that set its finalizers removes them once it has cleaned up. Check that controller's log. \
+             If the controller is gone for good, remove the finalizers with kubectl. Then run the same command again.",
+        ),
+        E::Invalid { .. } => (Code::ClusterInvalid, "Correct the fields it names."),
+        E::Denied { .. } => (Code::ClusterDenied, "Correct what it names."),
+        E::Busy { .. } | E::Server { .. } => {
+            (Code::ClusterServer, "Apply again once it is healthy.")
+        }
+        E::Answer { .. } => (Code::ClusterAnswer, "Correct what it names."),
+        E::Excess { .. } => (
+            Code::ClusterExcess,
+            "No API server sends such a large response. Check that kubernetes.host or the kubeconfig points to an API \
+             server, and check the proxies in between. If it is a list, delete objects of that kind that nobody needs.",
+        ),
+        E::NotHealthy { .. } => (
+            Code::NotHealthy,
+            "The VM has joined the mesh and receives traffic as soon as the health check succeeds. Start the \
+             application, or correct health_check.",
+        ),
+        E::NotConnected { .. } => (Code::IstiodSilent, "Check istiod's log for this proxy."),
+    }
+}
+
+/// Returns the part of the next step that depends on the error's values.
+fn next_of(error: &ClusterError) -> String {
+    match error {
+        ClusterError::Forbidden { .. } => error
+            .missing_rule()
+            .map(|rule| format!("\n\n{rule}"))
+            .unwrap_or_default(),
+        ClusterError::Exists { call, import_id } if call.resource.kind == "WorkloadEntry" => {
+            format!("Import it:\n\n  terraform import mesh_vm_workload.NAME {import_id}")
+        }
+        ClusterError::Exists { call, .. } => format!(
+            "Delete that {}, or give the workload or the service another name.",
+            call.resource.kind
+        ),
+        _ => String::new(),
+    }
+}

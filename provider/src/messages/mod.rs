@@ -1,0 +1,65 @@
+//! Every diagnostic of the provider is made here: what was observed, the cause, and the next step.
+
+mod block;
+mod cluster_error;
+mod code;
+mod message;
+pub(crate) mod report;
+mod vm_error;
+
+use std::error::Error;
+
+use mesh::change::Problem;
+use mesh::plain;
+use plugin::{Diagnostic, Diagnostics, Paths};
+
+pub(crate) use block::kubernetes_block;
+pub(crate) use cluster_error::{cluster, of_cluster};
+pub(crate) use code::Code;
+pub(crate) use message::Message;
+pub(crate) use vm_error::{key, vm};
+
+/// Reports the rules that a workload breaks, but for those that concern unknown values.
+pub(crate) fn problems(problems: Vec<Problem>, unknown: &Paths) -> Diagnostics {
+    problems
+        .into_iter()
+        .filter(|problem| !problem.concerns.iter().any(|path| unknown.is_unknown(path)))
+        .map(|problem| {
+            let message = Message::of_problem(&problem);
+            match problem.concerns.first() {
+                Some(path) => message.at(path).error(),
+                None => message.error(),
+            }
+        })
+        .collect()
+}
+
+/// Reports an input that lacks what every stored input has.
+pub(crate) fn incomplete() -> Diagnostic {
+    Message::new(Code::Incomplete)
+        .text("The input has no namespace or no name. Please report this.")
+        .error()
+}
+
+impl Message {
+    /// Reports a broken rule. Its text may quote what is in the cluster.
+    pub(crate) fn of_problem(problem: &Problem) -> Self {
+        let text = plain::lines(&problem.text, message::LONGEST);
+        Self::new(Code::Rule(problem.rule)).text(text)
+    }
+}
+
+/// Returns the error and its causes, outermost first. They quote what a VM, a cluster or a tool says.
+fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(source) = cause {
+        let words = source.to_string();
+        if !text.contains(&words) {
+            text.push_str(": ");
+            text.push_str(&words);
+        }
+        cause = source.source();
+    }
+    plain::lines(&text, message::LONGEST)
+}
