@@ -41,10 +41,10 @@ async fn what_a_broken_proxy_lays_in_its_folders_is_drift_and_nothing_of_roots()
     vm.shell(VICTIM)?;
     let cases = [
         ("ln -s /etc/shadow /etc/certs/root-cert.pem", "is a link"),
-        ("mkfifo /etc/certs/root-cert.pem", "is no file"),
+        ("mkfifo /etc/certs/root-cert.pem", "is not a regular file"),
         (
             "truncate -s 300M /etc/certs/root-cert.pem",
-            "has 314572800 bytes, which is too much to be read",
+            "has 314572800 bytes, which is too large to read",
         ),
     ];
     for (trap, why) in cases {

@@ -106,13 +106,13 @@ async fn a_port_that_ssh_forwards_is_not_sshds() -> Done {
 /// Before the run could be confirmed, nobody gets in any more, and neither its worker nor who follows it is alive: only
 /// the dead man's timer is left.
 const LOCKED_OUT: &str = r#"
-field() { case $1 in wait.ready | wait.verdict) say 5 ;; *) cat "$d/in/$1" 2>/dev/null ;; esac; }
+field() { case $1 in wait.ready | wait.verdict) emit 5 ;; *) cat "$run_dir/in/$1" 2>/dev/null ;; esac; }
 hook() {
   [ "$1" = ready ] || return 0
   iptables -t nat -N ISTIO_DROP
   iptables -t nat -A ISTIO_DROP -p tcp --dport 22 -j REDIRECT --to-ports 1
   iptables -t nat -I PREROUTING -j ISTIO_DROP
-  kill -KILL "$(cat "$d/follower")"
+  kill -KILL "$(cat "$run_dir/follower")"
   pkill -KILL -f '[s]shd: ubuntu'
   kill -KILL $$
 }

@@ -130,7 +130,7 @@ async fn needs_its_image(workload: &mut Workload, vm: &Machine, engine: &str) ->
         (
             "127.0.0.1:5002/istio/proxyv2:one",
             "IfNotPresent",
-            "did not come within",
+            "did not arrive within",
         ),
     ];
     for (image, policy, words) in cases {

@@ -90,7 +90,7 @@ async fn checked(scenario: &Scenario) -> Done {
     let taken = "s = __import__('socket').socket(); s.bind(('127.0.0.1', 15021)); s.listen(); __import__('time').sleep(900)";
     let taken = format!("systemd-run --quiet --unit=taken python3 -c \"{taken}\"");
     // The VMs have the clock of their host, so what is measured there is moved.
-    let late = "hook() { [ \"$1\" != check ] || touch -d '2 days' \"$d/in/now\"; }";
+    let late = "hook() { [ \"$1\" != check ] || touch -d '2 days' \"$run_dir/in/now\"; }";
     hooked(&scenario.vm, "")?;
     let late = format!("cat >/var/tmp/walk/hook <<'EOF'\n{late}\nEOF");
     let wall = "OUTPUT -p tcp --dport 15012 -j REJECT --reject-with tcp-reset";

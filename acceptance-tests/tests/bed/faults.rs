@@ -111,7 +111,7 @@ async fn a_token_for_another_audience_is_named() -> Done {
     scenario.vm.write("/var/tmp/other", token.as_bytes())?;
     hooked(
         &scenario.vm,
-        "hook() { [ \"$1\" != token ] || cp /var/tmp/other \"$d/token\"; }",
+        "hook() { [ \"$1\" != token ] || cp /var/tmp/other \"$run_dir/token\"; }",
     )?;
     let mut workload = Workload::new(&scenario)?;
     workload.config["timeouts"]["create"] = json!("4m");
@@ -135,7 +135,10 @@ async fn a_control_plane_with_another_name_in_its_certificate_is_named() -> Done
     let address = scenario.control_plane_address();
     vm.shell(&format!("echo {address} other.example.com >>/etc/hosts"))?;
     // Without curl the proxy is the first to see the certificate.
-    hooked(vm, "misnamed() { :; }; do_ready() { await 10 certified; }")?;
+    hooked(
+        vm,
+        "tls_name_error() { :; }; do_ready() { await 10 is_certified; }",
+    )?;
     let mut workload = Workload::new(&scenario)?;
     let right = workload.block["istio"].take();
     workload.block["istio"] = json!({ "control_plane_address": "other.example.com" });

@@ -39,8 +39,7 @@ async fn a_stop_ends_a_bootstrap_at_once_and_the_next_apply_converges() -> Done 
 /// Nobody waits for the verdict on a run that was stopped, however long it may take.
 #[tokio::test]
 async fn the_apply_after_a_stop_does_not_wait_for_the_run_of_before() -> Done {
-    const PATIENT: &str =
-        "field() { case $1 in wait.verdict) say 900 ;; *) cat \"$d/in/$1\" 2>/dev/null ;; esac; }";
+    const PATIENT: &str = "field() { case $1 in wait.verdict) emit 900 ;; *) cat \"$run_dir/in/$1\" 2>/dev/null ;; esac; }";
     let scenario = Scenario::begin("stop-verdict")?;
     let mut workload = Workload::new(&scenario)?;
     workload.config["timeouts"] = json!({"create": "4m", "update": "4m", "delete": "4m"});
@@ -151,7 +150,7 @@ async fn stopped_too_early(scenario: &Scenario, workload: &mut Workload) -> Done
         of.map(|of| of["manager"].to_string()).collect()
     };
     let before = scenario.kubectl().get(&path)?;
-    let hook = "hook() { [ \"$1\" != stop ] || sweep() { echo not now >&2; return 1; }; }";
+    let hook = "hook() { [ \"$1\" != stop ] || sweep_chains() { echo not now >&2; return 1; }; }";
     crate::steps::hooked(&scenario.vm, hook)?;
     let told = workload.destroy().await?;
     fails(

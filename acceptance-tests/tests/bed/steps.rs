@@ -19,10 +19,10 @@ const GZIP: &str = "#!/bin/sh\n/usr/bin/gzip \"$@\" && cat /var/tmp/walk/hook\n"
 /// Stops at the step that a file names, or at each, until another file is there. The program notices sooner that its
 /// caller has gone.
 const HOOK: &str = r#"
-ALONE=3
+RECONNECT_WAIT=3
 hook() {
   case "$(cat /var/tmp/walk/at 2>/dev/null)" in "$1" | each) ;; *) return 0 ;; esac
-  say "$1 $d" >/var/tmp/walk/reached.part && mv /var/tmp/walk/reached.part /var/tmp/walk/reached
+  emit "$1 $run_dir" >/var/tmp/walk/reached.part && mv /var/tmp/walk/reached.part /var/tmp/walk/reached
   await 240 [ -e /var/tmp/walk/go ]
   rm /var/tmp/walk/go
 }

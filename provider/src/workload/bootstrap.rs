@@ -199,8 +199,8 @@ impl Bootstrap<'_> {
             };
         };
         let vm = match self.send(session, &program::revert(run.clone())).await {
-            Ok(Report::Reverted { step, .. }) => left_at(&step),
-            Ok(Report::Lost) => Left::Untouched,
+            Ok(Report::Reverted { .. }) => Left::Reverted,
+            Ok(Report::Untouched { .. } | Report::Lost) => Left::Untouched,
             _ => Left::Unknown,
         };
         Failure { vm, error }
@@ -216,15 +216,6 @@ fn is_lost(error: &VmError) -> bool {
         error,
         VmError::Silent { .. } | VmError::Dropped { .. } | VmError::Remote { status: None, .. }
     )
-}
-
-/// These steps look, ask and put copies aside: nothing was changed that had to be taken back.
-fn left_at(step: &str) -> Left {
-    if matches!(step, "launch" | "boot" | "check" | "stage" | "keep" | "ask") {
-        Left::Untouched
-    } else {
-        Left::Reverted
-    }
 }
 
 fn left_by(error: &VmError) -> Left {
@@ -259,8 +250,11 @@ fn ended(report: Report) -> Result<Bootstrapped, Failure> {
                 strange,
             });
         }
+        Report::Untouched { step, hop, lines } => {
+            (Left::Untouched, reverted(&step, hop.as_deref(), &lines))
+        }
         Report::Reverted { step, hop, lines } => {
-            (left_at(&step), reverted(&step, hop.as_deref(), &lines))
+            (Left::Reverted, reverted(&step, hop.as_deref(), &lines))
         }
         Report::Foreign(owner) => (Left::Untouched, foreign(&owner)),
         Report::Busy { run, verb } => (Left::Occupied, busy(&run, &verb)),

@@ -84,7 +84,7 @@ impl Cleaning<'_> {
 /// Whether a removal left the proxy as it was.
 fn serves_on(outcome: &Result<Report, VmError>) -> bool {
     match outcome {
-        Ok(Report::Busy { .. }) => true,
+        Ok(Report::Busy { .. } | Report::Untouched { .. }) => true,
         Ok(Report::Reverted { step, .. }) => is_before_the_end(step),
         Err(VmError::Remote { begun, status, .. }) => !begun && status.is_some(),
         _ => false,
@@ -156,7 +156,9 @@ fn removed(outcome: Result<Report, VmError>, way: &VmAddress) -> Done {
         Ok(Report::Busy { run, verb }) => Err(busy(&run, &verb).into()),
         // It was rebuilt or cleaned already: nothing of ours is on it.
         Ok(Report::Lost) => Ok(Diagnostics::none()),
-        Ok(Report::Reverted { step, lines, .. }) => Err(not_removed(&step, &lines).into()),
+        Ok(Report::Untouched { step, lines, .. } | Report::Reverted { step, lines, .. }) => {
+            Err(not_removed(&step, &lines).into())
+        }
         Ok(Report::Halfway { step, lines }) => Err(halfway(&step, &lines).into()),
         Ok(other) => Err(unexpected(&other).into()),
         Err(error) if is_away(&error, way) => Ok(left_behind(&messages::vm(&error).detail).into()),

@@ -52,7 +52,14 @@ impl Answer {
             "checked" => Ok(Report::Checked(self.checks())),
             "committed" => Ok(self.committed()),
             "awaits" => Ok(Report::AwaitsVerdict(run.clone())),
-            "reverted" => Ok(self.reverted()),
+            "untouched" => {
+                let (step, hop, lines) = self.failure();
+                Ok(Report::Untouched { step, hop, lines })
+            }
+            "reverted" => {
+                let (step, hop, lines) = self.failure();
+                Ok(Report::Reverted { step, hop, lines })
+            }
             "removed" => Ok(Report::Removed {
                 left: self.texts("left"),
             }),
@@ -142,7 +149,8 @@ impl Answer {
         }
     }
 
-    fn reverted(&self) -> Report {
+    /// The step that failed, the hop that broke, and what was printed.
+    fn failure(&self) -> (String, Option<String>, Vec<String>) {
         let word = |words: Vec<&str>| words.first().map(|word| name(word));
         let found = |words: Vec<&str>| {
             Some(format!(
@@ -154,12 +162,11 @@ impl Answer {
         let bad = self.all("bad").filter_map(found);
         let unknown = self.all("unknown").filter_map(found);
         let unknown = unknown.map(|check| format!("{check} (not checked)"));
-        Report::Reverted {
-            // The first that failed: undoing may fail, too.
-            step: self.all("failed").next().and_then(word).unwrap_or_default(),
-            hop: self.last("hop").and_then(word),
-            lines: bad.chain(unknown).chain(self.texts("line")).collect(),
-        }
+        // The first that failed: undoing may fail, too.
+        let step = self.all("failed").next().and_then(word).unwrap_or_default();
+        let hop = self.last("hop").and_then(word);
+        let lines = bad.chain(unknown).chain(self.texts("line")).collect();
+        (step, hop, lines)
     }
 
     fn checks(&self) -> Vec<Check> {

@@ -20,6 +20,7 @@ mod pack;
 pub mod payload;
 mod reader;
 pub mod report;
+mod text;
 
 pub use offload::{Offload, Token};
 pub use pack::packed;
@@ -28,57 +29,7 @@ pub use payload::{
 };
 pub use reader::{Event, Reader};
 pub use report::{Check, Report, Verdict};
-
-/// A function of the program that prints a script which the VM keeps.
-macro_rules! prints {
-    ($function:literal, $($path:literal),+) => {
-        concat!("\n", $function, "() {\n  cat <<'CARRIED'\n", $(include_str!($path)),+, "CARRIED\n}\n")
-    };
-}
-
-/// The program without what only SSH asks for. One text, of one file a concern: `head.sh` first, the others only define
-/// functions.
-macro_rules! carried {
-    () => {
-        concat!(
-            include_str!("sh/head.sh"),
-            include_str!("sh/base.sh"),
-            include_str!("sh/closed.sh"),
-            include_str!("sh/firm.sh"),
-            include_str!("sh/jwt.sh"),
-            include_str!("sh/state.sh"),
-            include_str!("sh/session.sh"),
-            include_str!("sh/run.sh"),
-            include_str!("sh/journal.sh"),
-            include_str!("sh/sums.sh"),
-            include_str!("sh/checks.sh"),
-            include_str!("sh/stage.sh"),
-            include_str!("sh/fetch.sh"),
-            include_str!("sh/package.sh"),
-            include_str!("sh/keep.sh"),
-            include_str!("sh/unit.sh"),
-            include_str!("sh/sweep.sh"),
-            include_str!("sh/rules.sh"),
-            include_str!("sh/guard.sh"),
-            include_str!("sh/container.sh"),
-            prints!(
-                "proxy_script",
-                "sh/closed.sh",
-                "sh/sweep.sh",
-                "carried/proxy.sh"
-            ),
-            prints!("sudo_script", "carried/sudo.sh"),
-            include_str!("sh/place.sh"),
-            include_str!("sh/remove.sh"),
-        )
-    };
-}
-
-/// The program as it runs on the VM, with its comments, for an operator's audit.
-pub const TEXT: &str = concat!(carried!(), include_str!("sh/look.sh"));
-
-/// What a machine needs that joins by itself.
-const CARRIED: &str = carried!();
+pub use text::TEXT;
 
 /// How the session becomes root on the VM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,7 +43,8 @@ pub enum Privilege {
 }
 
 /// What the shell on the VM does: it reads the program.
-const READ: &str = r#"read -r p; eval "$(printf %s "$p" | base64 -d | gzip -dc)"; main"#;
+const READ: &str =
+    r#"read -r program; eval "$(printf %s "$program" | base64 -d | gzip -dc)"; main"#;
 
 /// Returns the remote command: without user data, valid in every login shell (POSIX ones, fish, tcsh).
 pub fn command(privilege: Privilege) -> String {
@@ -104,7 +56,7 @@ pub fn command(privilege: Privilege) -> String {
 /// that is not there any more.
 pub fn command_at_hand(privilege: Privilege, payload: &Payload) -> Option<String> {
     let (verb, run) = (payload.verb(), payload.run());
-    let again = format!("exec /bin/sh /run/mesh-vm/{run}/program again {verb} {run}");
+    let again = format!("exec /bin/sh /run/mesh-vm/{run}/program resume {verb} {run}");
     matches!(verb, "result" | "commit" | "revert").then(|| call(privilege, &again))
 }
 

@@ -18,20 +18,11 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use super::pack::packed;
 use super::payload::{Patience, gzip, joining, leaving, line};
-use super::{CARRIED, TEXT};
+use super::text::{CARRIED, INSTALL, REFRESH, TEXT};
 
 /// Where cloud-init puts the files.
 pub const FOLDER: &str = "/var/lib/mesh-vm";
 
-/// Starts the program, and tells people what it says.
-const INSTALL: &str = include_str!("carried/install.sh");
-/// Fetches a new token by the user's command beside it.
-const REFRESH: &str = concat!(
-    "#!/bin/sh",
-    include_str!("sh/closed.sh"),
-    include_str!("sh/jwt.sh"),
-    include_str!("carried/token.sh")
-);
 const REFRESH_PATH: &str = "/var/lib/istio/mesh-vm-token";
 const LEAVE: &str = "leave.data";
 const COMMAND_PATH: &str = "/var/lib/istio/token-command";

@@ -30,7 +30,16 @@ pub enum Report {
     },
     /// The proxy is ready; `commit` over a new connection makes it final.
     AwaitsVerdict(RunId),
-    /// The VM is as it was before the run.
+    /// The run failed before it changed anything that had to be undone.
+    Untouched {
+        /// The step that failed, e.g. `check`.
+        step: String,
+        /// As in [`Report::Reverted`].
+        hop: Option<String>,
+        /// As in [`Report::Reverted`].
+        lines: Vec<String>,
+    },
+    /// The run failed and was undone: the VM is as it was before.
     Reverted {
         /// The step that failed, e.g. `install`, `ready`; `verdict` when none came.
         step: String,

@@ -18,11 +18,11 @@ fn a_container_gets_its_settings_by_name() {
         fs::write(stage.path("lib/mesh/engine"), "stand_in\n").unwrap();
         fs::write(stage.path("lib/mesh/image"), "sha256:1\nistio/proxyv2:1\n").unwrap();
         let own = format!(
-            "proxy_script | sed '/^grant()/,/^}}/d; s#V=/var/lib/istio LOG=/var/log/istio CID=/run/#V={root}/lib LOG={root}/log CID={root}/#; s/exec \"/\"/' >\"$S/proxy\"
-             id() {{ say 998; }}; hostname() {{ say vm; }}; grant() {{ :; }}
-             setpriv() {{ say \"$*\" >>\"$d/users\"; shift 5; \"$@\"; }}
-             stand_in() {{ case $1 in run) say \"$* is $OTHER at $INSTANCE_IP in $POD_NAMESPACE\" ;; esac; }}
-             run() {{ (set -- \"$1\"; S=; eval \"$(sed 's#S=${{0%/[*]}}#S={root}/lib/mesh#' {root}/lib/mesh/proxy)\"; wait); }}
+            "proxy_script | sed '/^grant_dirs()/,/^}}/d; s#^istio_dir=.*#istio_dir={root}/lib#; s#^LOG_DIR=.*#LOG_DIR={root}/log#; s#^CONTAINER_ID_FILE=/run/#CONTAINER_ID_FILE={root}/#; s/exec \"/\"/' >\"$state_dir/proxy\"
+             id() {{ emit 998; }}; hostname() {{ emit vm; }}; grant_dirs() {{ :; }}
+             setpriv() {{ emit \"$*\" >>\"$run_dir/users\"; shift 5; \"$@\"; }}
+             stand_in() {{ case $1 in run) emit \"$* is $OTHER at $INSTANCE_IP in $POD_NAMESPACE\" ;; esac; }}
+             run() {{ (set -- \"$1\"; state_dir=; eval \"$(sed 's#^state_dir=.*#state_dir={root}/lib/mesh#' {root}/lib/mesh/proxy)\"; wait); }}
              run start; cat \"{root}/log/istio.log\""
         );
         let said = stage.part(&own).replace(&root, "ROOT");
@@ -79,9 +79,9 @@ COMMIT
             fs::write(stage.path("lib/mesh/image"), "sha256:1\nistio/proxyv2:1\n").unwrap();
             crate::rules::stand_in(&stage, "iptables-nft", SAVED);
             let own = format!(
-                "PATH=$d:$PATH; tools() {{ say iptables-nft; }}; stand_in() {{ return 1; }}; hostname() {{ say vm; }}
-                 proxy_script | sed '/^tools()/,/^}}/d; s#V=/var/lib/istio LOG=/var/log/istio CID=/run/#V={root}/lib LOG={root}/log CID={root}/#; s#S=${{0%/[*]}}#S={root}/lib/mesh#' >\"$d/script\"
-                 (set -- clean; . \"$d/script\") && say cleaned; true"
+                "PATH=$run_dir:$PATH; iptables_tools() {{ emit iptables-nft; }}; stand_in() {{ return 1; }}; hostname() {{ emit vm; }}
+                 proxy_script | sed '/^iptables_tools()/,/^}}/d; s#^istio_dir=.*#istio_dir={root}/lib#; s#^LOG_DIR=.*#LOG_DIR={root}/log#; s#^CONTAINER_ID_FILE=/run/#CONTAINER_ID_FILE={root}/#; s#^state_dir=.*#state_dir={root}/lib/mesh#' >\"$run_dir/script\"
+                 (set -- clean; . \"$run_dir/script\") && emit cleaned; true"
             );
             assert_eq!(stage.part(&own), "cleaned\n", "{shell}");
             let got = fs::read_to_string(stage.path("iptables-nft-restore.got"));
@@ -150,10 +150,10 @@ fn a_start_runs_an_image_that_is_there_and_pulls_none() {
             let stage = Stage::new(shell);
             fs::create_dir_all(stage.path("lib/mesh")).unwrap();
             let own = format!(
-                "stand_in() {{ case $* in 'run --help') say '  {help}' ;; \"image inspect {there}\") ;; *) return 1 ;; esac; }}
-                 engine=stand_in image=sha256:1 name=name:1
-                 proxy_script | sed -n '/^find_image/,/^if .*--help/p' >\"$d/parts\"; . \"$d/parts\"
-                 find_image 2>&1 && say run --rm $never \"$image\"; true"
+                "stand_in() {{ case $* in 'run --help') emit '  {help}' ;; \"image inspect {there}\") ;; *) return 1 ;; esac; }}
+                 engine=stand_in image=sha256:1 image_name=name:1
+                 proxy_script | sed -n '/^find_image/,/^fi$/p' >\"$run_dir/parts\"; . \"$run_dir/parts\"
+                 find_image 2>&1 && emit run --rm $pull_option \"$image\"; true"
             );
             let said = stage.part(&own);
             assert!(said.starts_with(told), "{shell}: {said}");
@@ -165,11 +165,11 @@ fn a_start_runs_an_image_that_is_there_and_pulls_none() {
 #[test]
 fn a_container_that_the_unit_did_not_start_is_told() {
     let cases = [
-        (Some("1"), "say 1", ""),
-        (Some("1"), "say 2", "the container istio-proxy\n"),
+        (Some("1"), "emit 1", ""),
+        (Some("1"), "emit 2", "the container istio-proxy\n"),
         (Some("1"), "false", ""),
         // What an older program wrote starts its container without telling which it is.
-        (None, "say 2", ""),
+        (None, "emit 2", ""),
     ];
     for shell in SHELLS {
         for (started, inspect, told) in cases {
@@ -180,7 +180,7 @@ fn a_container_that_the_unit_did_not_start_is_told() {
             if let Some(id) = started {
                 fs::write(stage.path("cid"), id).unwrap();
             }
-            let asked = format!("stand_in() {{ {inspect}; }}; strange; true");
+            let asked = format!("stand_in() {{ {inspect}; }}; changed_files; true");
             assert_eq!(stage.part(&asked), told, "{shell}: {started:?}, {inspect}");
         }
     }

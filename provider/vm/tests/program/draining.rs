@@ -25,8 +25,8 @@ fn drained(shell: &'static str, now: &str, wait: u32) -> (String, u32) {
     fs::write(&agent, AGENT).unwrap();
     fs::set_permissions(&agent, fs::Permissions::from_mode(0o755)).unwrap();
     stage.part(&format!(
-        "export NOW='{now}'; mkdir \"$d/in\" && say {wait} >\"$d/in/wait.drain\"; running() {{ :; }}; pause() {{ sleep 0.05; }}
-         calm=$(requests) calm_since=$(uptime); drain"
+        "export NOW='{now}'; mkdir \"$run_dir/in\" && emit {wait} >\"$run_dir/in/wait.drain\"; is_running() {{ :; }}; pause() {{ sleep 0.05; }}
+         idle_requests=$(count_requests) idle_since=$(uptime); drain"
     ));
     let calls = fs::read_to_string(stage.path("bin/pilot-agent.calls")).unwrap();
     let log = fs::read_to_string(stage.path("log")).unwrap_or_default();
@@ -52,6 +52,10 @@ fn requests_are_those_of_others_to_the_vm() {
         let agent = stage.path("bin/pilot-agent");
         fs::write(&agent, AGENT).unwrap();
         fs::set_permissions(&agent, fs::Permissions::from_mode(0o755)).unwrap();
-        assert_eq!(stage.part("export NOW=3; requests"), "3 42\n", "{shell}");
+        assert_eq!(
+            stage.part("export NOW=3; count_requests"),
+            "3 42\n",
+            "{shell}"
+        );
     }
 }

@@ -103,9 +103,9 @@ fn fetch(
     let config = format!("ca_certificate = {}\n", stage.path("trusted.pem").display());
     fs::write(stage.path("wgetrc"), config).unwrap();
     let said = stage.part(&format!(
-        "export CURL_CA_BUNDLE=\"$d/trusted.pem\" WGETRC=\"$d/wgetrc\" no_proxy='*'
+        "export CURL_CA_BUNDLE=\"$run_dir/trusted.pem\" WGETRC=\"$run_dir/wgetrc\" no_proxy='*'
          have() {{ [ \"$1\" = {tool} ]; }}
-         if fetch '{address}' \"$d/package\" {most} 2>&1; then say 'it came'; else say failed; fi"
+         if fetch '{address}' \"$run_dir/package\" {most} 2>&1; then emit 'it came'; else emit failed; fi"
     ));
     let file = fs::read_to_string(stage.path("package"));
     (said, file.unwrap_or_default())
@@ -124,7 +124,7 @@ fn a_redirect_leads_from_https_to_nothing_else() {
                 format!("{}/to/{}/evil", secure.address, plain.address),
             ] {
                 let (said, file) = fetch(&format!("{}/to/{there}", secure.address));
-                let told = "its address leads from https:// to something else than https://";
+                let told = "the address redirects from https:// to another protocol";
                 assert!(said.contains(told), "{shell}, {tool}, {there}: {said}");
                 assert!(said.ends_with("failed\n"), "{shell}, {tool}: {said}");
                 assert_eq!(file, "", "{shell}, {tool}");
@@ -167,9 +167,9 @@ fn a_digest_comes_over_https_alone_and_is_a_digest() {
         let config = format!("ca_certificate = {}\n", stage.path("trusted.pem").display());
         fs::write(stage.path("wgetrc"), config).unwrap();
         stage.part(&format!(
-            "export CURL_CA_BUNDLE=\"$d/trusted.pem\" WGETRC=\"$d/wgetrc\"
+            "export CURL_CA_BUNDLE=\"$run_dir/trusted.pem\" WGETRC=\"$run_dir/wgetrc\"
              have() {{ [ \"$1\" = {tool} ] || [ \"$1\" = dpkg ]; }}
-             released 2>&1 || say failed"
+             find_release 2>&1 || emit failed"
         ))
     };
     for shell in SHELLS {
@@ -177,7 +177,7 @@ fn a_digest_comes_over_https_alone_and_is_a_digest() {
             let away = format!("{}/to/{}/", secure.address, plain.address);
             let said = released(shell, tool, &away);
             assert!(
-                said.contains("leads from https://") && said.ends_with("failed\n"),
+                said.contains("redirects from https://") && said.ends_with("failed\n"),
                 "{shell}, {tool}: {said}"
             );
             assert_eq!(plain.asked(), [""; 0], "{shell}, {tool}");

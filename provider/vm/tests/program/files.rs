@@ -12,7 +12,7 @@ use crate::stage::{SHELLS, Stage, bundle, owner, patience};
 fn hosts(stage: &Stage, content: &str, line: &str) -> String {
     fs::write(stage.path("hosts"), content).unwrap();
     fs::write(stage.path("block"), line).unwrap();
-    stage.part("hosts \"$d/block\"");
+    stage.part("write_hosts_block \"$run_dir/block\"");
     fs::read_to_string(stage.path("hosts")).unwrap()
 }
 
@@ -37,14 +37,18 @@ fn a_hosts_file_that_others_cut_keeps_their_lines_whole() {
             let after = hosts(&stage, before, "10.0.0.2 istiod\n");
             assert_eq!(after, format!("{theirs}{block}"), "{shell}: {before}");
             assert_eq!(
-                stage.part("block"),
+                stage.part("hosts_block"),
                 "10.0.0.2 istiod\n",
                 "{shell}: {before}"
             );
             assert_eq!(hosts(&stage, &after, ""), theirs, "{shell}: {before}");
         }
         fs::write(stage.path("hosts"), "# BEGIN mesh-vm\n10.0.0.9 b\n").unwrap();
-        assert_eq!(stage.part("block"), "", "{shell}: not ours without its end");
+        assert_eq!(
+            stage.part("hosts_block"),
+            "",
+            "{shell}: not ours without its end"
+        );
     }
 }
 
@@ -58,7 +62,9 @@ fn a_hosts_file_that_cannot_be_written_whole_stays_as_it_is() {
             let stage = Stage::new(shell);
             fs::write(stage.path("hosts"), before).unwrap();
             fs::write(stage.path("block"), line).unwrap();
-            let said = stage.part(&format!("{full}; hosts \"$d/block\" || say failed"));
+            let said = stage.part(&format!(
+                "{full}; write_hosts_block \"$run_dir/block\" || emit failed"
+            ));
             let after = fs::read_to_string(stage.path("hosts")).unwrap();
             assert_eq!(
                 (said.as_str(), after.as_str()),
@@ -81,12 +87,12 @@ fn a_link_that_the_proxy_left_is_replaced_and_never_written_through() {
             fs::create_dir_all(stage.path("certs")).unwrap();
             fs::write(&theirs, "theirs").unwrap();
             symlink(&theirs, stage.path(trap)).unwrap();
-            stage.part("put \"$d/new\" \"$d/certs/root.pem\" root 0644");
+            stage.part("put_file \"$run_dir/new\" \"$run_dir/certs/root.pem\" root 0644");
             placed(&stage, &theirs, "new", shell);
             symlink(&theirs, stage.path("certs/root.pem.mesh")).unwrap();
-            let kept = "mkdir -p \"$S/run/keep\" && remember \"$S/run/keep\" \"$d/certs/root.pem\" && hold";
+            let kept = "mkdir -p \"$state_dir/run/keep\" && keep_file \"$state_dir/run/keep\" \"$run_dir/certs/root.pem\" && commit_copies";
             stage.part(&format!(
-                "{kept}; say changed >\"$d/certs/root.pem\"; restore \"$S/run/keep\""
+                "{kept}; emit changed >\"$run_dir/certs/root.pem\"; restore_set \"$state_dir/run/keep\""
             ));
             placed(&stage, &theirs, "new", shell);
             fs::remove_dir_all(stage.path("certs")).unwrap();
@@ -148,14 +154,14 @@ fn a_placed_file_has_the_label_of_its_path() {
         fs::write(stage.path("new"), "new").unwrap();
         let (root, placed) = (stage.root.path().display(), stage.path("below/placed"));
         stage.part(&format!(
-            "PATH={root}:$PATH; put \"$d/new\" {} root 0644",
+            "PATH={root}:$PATH; put_file \"$run_dir/new\" {} root 0644",
             placed.display()
         ));
         let called = fs::read_to_string(stage.path("restorecon.called")).unwrap();
         assert_eq!(called, format!("{}\n", placed.display()), "{shell}");
         fs::write(&restorecon, "#!/bin/sh\nexit 1\n").unwrap();
         let said = stage.part(&format!(
-            "PATH={root}:$PATH; put \"$d/new\" {} root 0644 && say placed",
+            "PATH={root}:$PATH; put_file \"$run_dir/new\" {} root 0644 && emit placed",
             placed.display()
         ));
         assert_eq!(said, "placed\n", "{shell}: a label is no reason to fail");
@@ -165,9 +171,9 @@ fn a_placed_file_has_the_label_of_its_path() {
 /// uutils 0.0.17 has an `install -d` that leaves the folder to root, and an `install` that leaves the file's group.
 #[test]
 fn what_is_the_proxys_is_given_to_it_whatever_install_does() {
-    let own = "install() { say \"install $*\" >>\"$d/owners\"; }
-        chown() { shown=$(pwd -P); say \"$1 ${shown##*/} ${2##*/}\" >>\"$d/owners\"; }
-        cd /; grant \"$LOG\" \"$CERTS\" && put \"$d/hosts\" \"$d/placed\" istio-proxy 0640 && stat -c %a \"$LOG\" \"$d/placed\"";
+    let own = "install() { emit \"install $*\" >>\"$run_dir/owners\"; }
+        chown() { shown=$(pwd -P); emit \"$1 ${shown##*/} ${2##*/}\" >>\"$run_dir/owners\"; }
+        cd /; grant_dirs \"$LOG_DIR\" \"$CERTS_DIR\" && put_file \"$run_dir/hosts\" \"$run_dir/placed\" istio-proxy 0640 && stat -c %a \"$LOG_DIR\" \"$run_dir/placed\"";
     for shell in SHELLS {
         let stage = Stage::new(shell);
         assert_eq!(stage.part(own), "755\n640\n", "{shell}");
@@ -191,7 +197,11 @@ fn a_folder_for_the_proxy_is_made_through_no_link_of_others() {
     for shell in SHELLS {
         for (mode, given, said) in [
             (0o755, "there\n", "made\n"),
-            (0o777, "", "cannot be made a folder of the proxy's\n"),
+            (
+                0o777,
+                "",
+                "cannot be given to the proxy's user as a directory\n",
+            ),
         ] {
             let stage = Stage::new(shell);
             for folder in ["open", "there"] {
@@ -200,8 +210,8 @@ fn a_folder_for_the_proxy_is_made_through_no_link_of_others() {
             std::os::unix::fs::symlink(stage.path("there"), stage.path("open/link")).unwrap();
             let access = std::os::unix::fs::PermissionsExt::from_mode(mode);
             fs::set_permissions(stage.path("open"), access).unwrap();
-            let own = "chown() { shown=$(pwd -P); say \"${shown##*/}\" >>\"$d/owners\"; }
-                grant \"$d/open/link\" 2>&1 && say made; true";
+            let own = "chown() { shown=$(pwd -P); emit \"${shown##*/}\" >>\"$run_dir/owners\"; }
+                grant_dirs \"$run_dir/open/link\" 2>&1 && emit made; true";
             let told = stage.part(own);
             assert!(told.ends_with(said), "{shell}: {mode:o}: {told}");
             let owners = fs::read_to_string(stage.path("owners"));
@@ -214,7 +224,7 @@ fn a_folder_for_the_proxy_is_made_through_no_link_of_others() {
 #[test]
 fn a_folder_that_is_there_keeps_its_mode_whatever_mkdir_does() {
     let own = "mkdir() { command mkdir \"$@\" && for f in \"$@\"; do [ ! -d \"$f\" ] || chmod 0755 \"$f\"; done; }
-        command mkdir -p -m 0700 \"$d/kept\"; put \"$d/hosts\" \"$d/kept/placed\" root 0600 && stat -c %a \"$d/kept\"";
+        command mkdir -p -m 0700 \"$run_dir/kept\"; put_file \"$run_dir/hosts\" \"$run_dir/kept/placed\" root 0600 && stat -c %a \"$run_dir/kept\"";
     for shell in SHELLS {
         assert_eq!(Stage::new(shell).part(own), "700\n", "{shell}");
     }

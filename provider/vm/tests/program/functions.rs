@@ -112,7 +112,7 @@ pub(crate) fn check_stand_ins(text: &str) {
 
 #[test]
 fn a_stand_in_for_what_the_program_does_not_have_is_told() {
-    let text = "ready() { false; }\nrenamed() { :; }; STEPS='keep alpha'; do_alpha() { :; }; do_beta() (:)\nsystemctl() { :; }";
+    let text = "is_ready() { false; }\nrenamed() { :; }; STEPS='keep alpha'; do_alpha() { :; }; do_beta() (:)\nsystemctl() { :; }";
     assert_eq!(idle(text), ["do_beta", "renamed"]);
     let functions = defined(program::TEXT);
     let both = COMMANDS
@@ -131,9 +131,9 @@ fn no_two_functions_of_a_script_have_one_name() {
         ("proxy.sh", stage.part("proxy_script")),
         ("token.sh", crate::tokens::refresh()),
     ];
-    for name in ["install.sh", "sudo.sh"] {
-        scripts.push((name, fs::read_to_string(folder.join(name)).unwrap()));
-    }
+    scripts.push(("install.sh", crate::packing::of_archive("install.sh")));
+    let sudo = fs::read_to_string(folder.join("sudo.sh"));
+    scripts.push(("sudo.sh", sudo.unwrap()));
     for (name, script) in scripts {
         let names = defined(&script);
         assert!(!names.is_empty(), "{name}");

@@ -98,7 +98,7 @@ fn input_that_breaks_off_begins_nothing() {
     for shell in SHELLS {
         let stage = Stage::new(shell);
         let whole = program::check(&bundle(vec![]), Timestamp::UNIX_EPOCH)
-            .appending("R=/dev/null/run")
+            .appending("runs_dir=/dev/null/run")
             .stdin();
         let mut call = stage.start();
         call.stdin(&whole);
@@ -110,7 +110,7 @@ fn input_that_breaks_off_begins_nothing() {
 
         let root = stage.path("run");
         let whole = program::check(&bundle(vec![]), Timestamp::UNIX_EPOCH)
-            .appending(&format!("R={}", root.display()))
+            .appending(&format!("runs_dir={}", root.display()))
             .stdin();
         let mut call = stage.start();
         call.stdin(whole.strip_suffix(b"end\n").unwrap());
@@ -185,7 +185,7 @@ fn a_sudo_that_keeps_what_it_is_sent_is_told() {
                 Timestamp::UNIX_EPOCH,
             );
             let own = format!(
-                "STEPS=keep SUDO_USER={user}; sudo() {{ say 'Matching Defaults entries:'; say '    {defaults}'; }}"
+                "STEPS=keep SUDO_USER={user}; sudo() {{ emit 'Matching Defaults entries:'; emit '    {defaults}'; }}"
             );
             let report = stage.call(payload, &own).report();
             assert!(

@@ -23,6 +23,7 @@ mod runs;
 mod stage;
 mod starting;
 mod state;
+mod style;
 mod tokens;
 mod traps;
 mod undoing;

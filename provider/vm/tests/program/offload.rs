@@ -159,7 +159,7 @@ fn a_token_is_fetched_by_the_users_command_when_it_is_asked_for() {
         // Where the program puts the refreshing is the machine's own.
         let install = stage.unpack(
             &offload.archive().unwrap(),
-            "put() { case $2 in \"${d%/run/*}\"*) mkdir -p \"${2%/*}\" && cp \"$1\" \"$2\" ;; *) mkdir -p \"${d%/run/*}/put\" && cp \"$1\" \"${d%/run/*}/put/${2##*/}\" ;; esac; }\nremember() { :; }\nSTEPS='keep ask token place'",
+            "put_file() { case $2 in \"${run_dir%/run/*}\"*) mkdir -p \"${2%/*}\" && cp \"$1\" \"$2\" ;; *) mkdir -p \"${run_dir%/run/*}/put\" && cp \"$1\" \"${run_dir%/run/*}/put/${2##*/}\" ;; esac; }\nkeep_file() { :; }\nSTEPS='keep ask token place'",
         );
         let (joined, said) = stage.install(&install, &[]);
         assert!(
@@ -204,13 +204,13 @@ fn what_fails_is_told_and_taken_back() {
         let archive = enclosed(&bundle(vec![file(&placed, b"new")]));
         let install = stage.unpack(
             &archive,
-            "do_ready() { say 'it does not start' >&2; false; }\nlast_words() { :; }\nhop() { log \"bad dns $(printf istiod | b64)\"; }\nSTEPS='keep ask token place ready'",
+            "do_ready() { emit 'it does not start' >&2; false; }\njournal_last_words() { :; }\njournal_failing_hop() { journal \"bad dns $(printf istiod | encode)\"; }\nSTEPS='keep ask token place ready'",
         );
         let (joined, said) = stage.install(&install, &[]);
         assert!(!joined, "{shell}: {said}");
         for word in [
             "failed: ready",
-            "taking back: place",
+            "undoing: place",
             "dns: istiod",
             "as it was before",
         ] {
@@ -280,7 +280,7 @@ fn cloud_init_writes_the_same_files_and_joins() {
 
 #[test]
 fn a_machine_without_a_known_address_finds_its_own() {
-    let stub = "ip() { case $4 in 10.0.0.1) say '10.0.0.1 via 10.0.0.254 dev eth0 src 10.0.0.7 uid 0' ;; *) return 1 ;; esac; }";
+    let stub = "ip() { case $4 in 10.0.0.1) emit '10.0.0.1 via 10.0.0.254 dev eth0 src 10.0.0.7 uid 0' ;; *) return 1 ;; esac; }";
     for shell in SHELLS {
         for (hosts, address) in [(Some("10.0.0.1 istiod"), "10.0.0.7"), (None, "")] {
             let stage = Stage::new(shell);
@@ -348,7 +348,7 @@ fn an_archive_names_its_owner_and_nothing_else_does() {
 fn a_machine_that_boots_before_it_has_joined_tries_on() {
     for shell in SHELLS {
         let stage = Stage::new(shell);
-        let looks = "STEPS='alpha'; do_alpha() { ls \"$UNITS\" \"$UNITS/multi-user.target.wants\" >\"$S/../seen\"; [ ! -e \"$S/../fails\" ]; }";
+        let looks = "STEPS='alpha'; do_alpha() { ls \"$UNITS_DIR\" \"$UNITS_DIR/multi-user.target.wants\" >\"$state_dir/../seen\"; [ ! -e \"$state_dir/../fails\" ]; }";
         let install = stage.unpack(&enclosed(&bundle(vec![])), looks);
         let unit = "mesh-vm-join.service";
         let seen = || fs::read_to_string(stage.path("lib/seen")).unwrap();
@@ -377,7 +377,7 @@ fn a_first_boot_is_waited_for_unless_it_is_what_joins() {
             ("0::/system.slice/cloud-final.service", "0"),
         ] {
             let stage = Stage::new(shell);
-            let looks = "STEPS='alpha'; do_alpha() { field wait.boot >\"$S/../boot\"; }";
+            let looks = "STEPS='alpha'; do_alpha() { field wait.boot >\"$state_dir/../boot\"; }";
             let install = stage.unpack(&enclosed(&bundle(vec![])), looks);
             fs::write(stage.path("cgroup"), cgroup).unwrap();
             let text = fs::read_to_string(&install).unwrap();
@@ -394,7 +394,7 @@ fn a_first_boot_is_waited_for_unless_it_is_what_joins() {
 fn the_unit_that_tries_on_calls_the_same() {
     for shell in SHELLS {
         let stage = Stage::new(shell);
-        let cut = "STEPS='alpha'; do_alpha() { kill -9 \"$(cat \"$S/../installer\")\"; }";
+        let cut = "STEPS='alpha'; do_alpha() { kill -9 \"$(cat \"$state_dir/../installer\")\"; }";
         let install = stage.unpack(&enclosed(&bundle(vec![])), cut);
         fs::create_dir_all(stage.path("lib")).unwrap();
         let text = fs::read_to_string(&install).unwrap();

@@ -10,9 +10,9 @@ use crate::stage::{SHELLS, Stage, bundle, owner, patience, script};
 const LOCKED: &str = "dpkg: error: dpkg frontend lock was locked by another process with pid 7";
 
 /// A package manager that refuses until a file lets it.
-const REFUSING: &str = "registered() { [ ! -e \"$S/../gone\" ]; }
-PACKAGE=0
-dpkg() { [ -e \"$S/../gone\" ] || { say 'dpkg: error: dpkg frontend lock was locked by another process with pid 7' >&2; return 2; }; }
+const REFUSING: &str = "is_registered() { [ ! -e \"$state_dir/../gone\" ]; }
+PACKAGE_LOCK_WAIT=0
+dpkg() { [ -e \"$state_dir/../gone\" ] || { emit 'dpkg: error: dpkg frontend lock was locked by another process with pid 7' >&2; return 2; }; }
 ";
 
 #[test]
@@ -25,8 +25,7 @@ fn a_package_that_does_not_go_is_told_and_the_next_removal_takes_it() {
             patience(),
             jiff::Timestamp::UNIX_EPOCH,
         );
-        let installs =
-            "STEPS='keep place alpha'; do_alpha() { : >\"$S/installed\"; : >\"$S/found/user\"; }";
+        let installs = "STEPS='keep place alpha'; do_alpha() { : >\"$state_dir/installed\"; : >\"$state_dir/found/user\"; }";
         stage.call(begin, installs).report();
         let remove = || {
             let ours = owner("uid-1", "bookinfo/ratings");
@@ -37,7 +36,11 @@ fn a_package_that_does_not_go_is_told_and_the_next_removal_takes_it() {
             panic!("{shell}: not told")
         };
         assert_eq!(step, "uninstall", "{shell}");
-        assert_eq!(lines, ["the package did not go away", LOCKED], "{shell}");
+        assert_eq!(
+            lines,
+            ["the package could not be removed", LOCKED],
+            "{shell}"
+        );
         assert!(stage.path("lib/mesh/owner").exists(), "{shell}");
         fs::write(stage.path("lib/gone"), "").unwrap();
         assert_eq!(remove(), Report::Removed { left: vec![] }, "{shell}");
@@ -51,7 +54,9 @@ fn a_lock_that_is_held_for_too_long_is_told_in_the_package_managers_words() {
         let stage = Stage::new(shell);
         fs::create_dir_all(stage.path("lib/mesh/run")).unwrap();
         fs::write(stage.path("lib/mesh/run/package"), "").unwrap();
-        let said = stage.part(&format!("{REFUSING}\nunpack 2>&1 && say installed; true"));
+        let said = stage.part(&format!(
+            "{REFUSING}\ninstall_package 2>&1 && emit installed; true"
+        ));
         assert_eq!(said.trim(), LOCKED, "{shell}");
     }
 }
@@ -72,12 +77,12 @@ fn a_failed_upgrade_brings_back_every_file_and_asks_for_the_package_again() {
         fs::write(stage.path("lib/mesh/package"), "sha-old\n").unwrap();
         fs::write(stage.path("lib/mesh/run/package"), "").unwrap();
         fs::write(stage.path("in/sha256"), "sha-new").unwrap();
-        let upgrade = "version() { say 2.0; }
-            systemctl() { [ \"$1\" != show ] || say \"FragmentPath=$d/unit\"; }
-            own() { :; }
-            dpkg() { for f in bin/envoy bin/pilot-agent bin/istio-start.sh unit; do say new >\"$d/$f\"; done; }
-            do_install && grep -qx new \"$d/unit\" && wanted && say upgraded; undo_install
-            printf sha-old >\"$d/in/sha256\"; wanted || say again";
+        let upgrade = "package_version() { emit 2.0; }
+            systemctl() { [ \"$1\" != show ] || emit \"FragmentPath=$run_dir/unit\"; }
+            fix_owners() { :; }
+            dpkg() { for f in bin/envoy bin/pilot-agent bin/istio-start.sh unit; do emit new >\"$run_dir/$f\"; done; }
+            do_install && grep -qx new \"$run_dir/unit\" && is_wanted_installed && emit upgraded; undo_install
+            printf sha-old >\"$run_dir/in/sha256\"; is_wanted_installed || emit again";
         assert_eq!(stage.part(upgrade), "upgraded\nagain\n", "{shell}");
         for name in files {
             let content = fs::read_to_string(stage.path(name)).unwrap();
@@ -97,7 +102,9 @@ fn a_package_that_somebody_else_installed_or_removed_is_installed_again() {
         fs::write(stage.path("lib/mesh/package"), "sha 1.31.0\n").unwrap();
         fs::write(stage.path("in/sha256"), "sha").unwrap();
         for (installed, stays) in [("1.31.0", "stays\n"), ("1.30.2", ""), ("", "")] {
-            let asked = format!("version() {{ printf '{installed}'; }}; wanted && say stays; true");
+            let asked = format!(
+                "package_version() {{ printf '{installed}'; }}; is_wanted_installed && emit stays; true"
+            );
             assert_eq!(stage.part(&asked), stays, "{shell}: {installed:?}");
         }
     }
@@ -117,8 +124,8 @@ fn a_unit_that_cannot_be_stopped_is_halted_where_nothing_of_it_runs() {
         for (state, halted) in cases {
             let stage = Stage::new(shell);
             let asked = format!(
-                "unit() {{ :; }}; sweep() {{ :; }}; unroute() {{ :; }}
-                 systemctl() {{ [ \"$1\" = is-active ] && say '{state}'; return 1; }}; halt && say halted; true"
+                "has_unit() {{ :; }}; sweep_chains() {{ :; }}; remove_tproxy_routes() {{ :; }}
+                 systemctl() {{ [ \"$1\" = is-active ] && emit '{state}'; return 1; }}; stop_proxy && emit halted; true"
             );
             assert_eq!(stage.part(&asked), halted, "{shell}: {state}");
         }
@@ -147,9 +154,9 @@ fn the_packages_address_is_in_no_argument() {
             fs::write(stage.path("in/url"), url).unwrap();
             stage.part(&format!(
                 "have() {{ [ \"$1\" = {tool} ]; }}
-                 {tool}() {{ say \"$*\" >\"$d/args\"; cat >\"$d/stdin\"; return 3; }}
+                 {tool}() {{ emit \"$*\" >\"$run_dir/args\"; cat >\"$run_dir/stdin\"; return 3; }}
                  timeout() {{ shift; \"$@\"; }}
-                 do_stage 2>\"$d/err\" && exit 1; true"
+                 do_stage 2>\"$run_dir/err\" && exit 1; true"
             ));
             let args = fs::read_to_string(stage.path("args")).unwrap();
             assert!(!args.contains("packages.example"), "{shell}: {args}");
@@ -169,10 +176,10 @@ fn what_does_not_come_is_given_up_with_all_its_tries() {
             fs::create_dir_all(stage.path("in")).unwrap();
             fs::write(stage.path("in/wait.fetch"), "1").unwrap();
             let said = stage.part(&format!(
-                "have() {{ [ \"$1\" = {tool} ]; }}; fetch 'http://{}/' \"$d/package\" 2>&1; true",
+                "have() {{ [ \"$1\" = {tool} ]; }}; fetch 'http://{}/' \"$run_dir/package\" 2>&1; true",
                 silent.local_addr().unwrap()
             ));
-            let told = "the package did not come within 1 seconds";
+            let told = "the package did not arrive within 1 seconds";
             assert!(said.contains(told), "{shell}, {tool}: {said}");
             silent.set_nonblocking(true).unwrap();
             let asked = silent.incoming().take_while(Result::is_ok).count();
@@ -188,12 +195,12 @@ fn busyboxs_wget_is_not_taken_for_one_that_hides_addresses() {
         fs::create_dir_all(stage.path("in")).unwrap();
         fs::write(stage.path("in/url"), "https://packages.example/istio.deb").unwrap();
         stage.part(&format!(
-            "have() {{ [ \"$1\" != curl ]; }}; wget() {{ {wget}; }}; fetcher && say fetches; true"
+            "have() {{ [ \"$1\" != curl ]; }}; wget() {{ {wget}; }}; can_fetch && emit fetches; true"
         ))
     };
     for shell in SHELLS {
         assert_eq!(
-            fetcher(shell, "say 'GNU Wget 1.21'"),
+            fetcher(shell, "emit 'GNU Wget 1.21'"),
             "fetches\n",
             "{shell}"
         );
@@ -220,7 +227,9 @@ fn a_release_is_fetched_where_its_package_is_missing_or_another() {
             if let Some(version) = version {
                 fs::write(stage.path("in/version"), version).unwrap();
             }
-            let asked = format!("version() {{ printf '{installed}'; }}; lacks && say lacks; true");
+            let asked = format!(
+                "package_version() {{ printf '{installed}'; }}; needs_package && emit lacks; true"
+            );
             let expected = if lacks { "lacks\n" } else { "" };
             assert_eq!(
                 stage.part(&asked),
@@ -247,15 +256,15 @@ fn a_release_has_a_package_for_each_kind_of_machine_and_its_digest_beside_it() {
             fs::create_dir_all(stage.path("lib/mesh/run")).unwrap();
             fs::write(stage.path("in/release"), "https://example.com/1.31.0").unwrap();
             let staged = format!(
-                "have() {{ [ \"$1\" != dpkg ] || {debian}; }}; uname() {{ say {machine}; }}; version() {{ :; }}
+                "have() {{ [ \"$1\" != dpkg ] || {debian}; }}; uname() {{ emit {machine}; }}; package_version() {{ :; }}
                  fetch() {{ case $1 in
-                   https://example.com/1.31.0/{path}.sha256) say '{digest}  istio-sidecar' >\"$2\" ;;
-                   https://example.com/1.31.0/{path}) say package >\"$2\" ;;
+                   https://example.com/1.31.0/{path}.sha256) emit '{digest}  istio-sidecar' >\"$2\" ;;
+                   https://example.com/1.31.0/{path}) emit package >\"$2\" ;;
                    *) return 1 ;; esac; }}
-                 fits() {{ :; }}
-                 sha256sum() {{ cat >\"$d/whole\"; say \"$(cat \"$d/of\")  -\"; }}
-                 say {digest} >\"$d/of\"; do_stage 2>&1 && cat \"$d/whole\"
-                 rm \"$d/in/url\"; say other >\"$d/of\"; do_stage 2>&1; true"
+                 package_fits() {{ :; }}
+                 sha256sum() {{ cat >\"$run_dir/whole\"; emit \"$(cat \"$run_dir/of\")  -\"; }}
+                 emit {digest} >\"$run_dir/of\"; do_stage 2>&1 && cat \"$run_dir/whole\"
+                 rm \"$run_dir/in/url\"; emit other >\"$run_dir/of\"; do_stage 2>&1; true"
             );
             let refused = format!("the package has SHA-256 other, not {digest}\n");
             assert_eq!(
@@ -273,14 +282,14 @@ fn a_package_that_the_machine_cannot_take_is_told_when_it_is_fetched() {
     let cases = [
         ("true", "2.36", "2.34", "fits\n"),
         (
-            "say 'package architecture (arm64) does not match system (amd64)'; false",
+            "emit 'package architecture (arm64) does not match system (amd64)'; false",
             "2.36",
             "2.34",
             "package architecture (arm64) does not match system (amd64)\n",
         ),
         // What holds the lock may be gone when it is installed.
         (
-            "say 'dpkg frontend lock was locked by another process'; false",
+            "emit 'dpkg frontend lock was locked by another process'; false",
             "2.36",
             "2.34",
             "fits\n",
@@ -300,9 +309,9 @@ fn a_package_that_the_machine_cannot_take_is_told_when_it_is_fetched() {
                 fs::create_dir_all(stage.path("lib/mesh/run")).unwrap();
                 let asked = format!(
                     "have() {{ [ \"$1\" != dpkg ] || {debian}; }}; dpkg() {{ {answer}; }}; rpm() {{ {answer}; }}
-                     PATH=$d:$PATH; rpm2cpio() {{ dpkg-deb; }}
-                     getconf() {{ say 'glibc {is}'; }}
-                     fits 2>&1 && say fits; true"
+                     PATH=$run_dir:$PATH; rpm2cpio() {{ dpkg-deb; }}
+                     getconf() {{ emit 'glibc {is}'; }}
+                     package_fits 2>&1 && emit fits; true"
                 );
                 let own = stage.path("dpkg-deb");
                 let symbols = format!(
@@ -360,7 +369,7 @@ fn what_the_package_depends_on_is_looked_for_before_anything_stops() {
                 least=$(printf '%s\\n' \"$2\" \"$4\" | sort -V | head -n 1)
                 case $3 in '>=') [ \"$least\" = \"$4\" ] ;; '<<') [ \"$least\" = \"$2\" ] && [ \"$2\" != \"$4\" ] ;; esac";
             script(&stage.path("dpkg"), versions);
-            let said = stage.part("PATH=$d:$PATH; fits 2>&1 && say fits; true");
+            let said = stage.part("PATH=$run_dir:$PATH; package_fits 2>&1 && emit fits; true");
             let told = missing.rsplit_once('|').map_or("fits\n".to_owned(), |(unmet, names)| {
                 format!(
                     "the package depends on what the VM does not have: {unmet}. Install it first, e.g. by apt-get install {names}\n"

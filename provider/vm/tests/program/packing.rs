@@ -36,6 +36,20 @@ fn is_accepted_by_every_shell(script: &str) {
     }
 }
 
+/// Returns a script as an archive has it.
+pub(crate) fn of_archive(name: &str) -> String {
+    let offload = Offload::new(&bundle(vec![]), Token::Command("true"));
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("archive");
+    std::fs::write(&path, offload.archive().unwrap()).unwrap();
+    let tar = Command::new("tar")
+        .arg("-xzOf")
+        .arg(path)
+        .arg(name)
+        .output();
+    String::from_utf8(tar.unwrap().stdout).unwrap()
+}
+
 /// Returns the scripts as user data has them.
 fn of_user_data(name: &str) -> String {
     let user_data = Offload::new(&bundle(vec![]), Token::Command("true")).user_data();
@@ -68,7 +82,7 @@ fn comments_and_blank_lines_go_and_texts_stay() {
 fn the_packed_program_is_the_same() {
     let understood = |script: &str| {
         let asked = format!(
-            "{script}\ndeclare -f\nfor f in AWK ISTIOS OURS DIRS STEPS AUDIENCE; do declare -p $f; done"
+            "{script}\ndeclare -f\nfor f in AWK_RULES ISTIO_CHAINS OUR_CHAINS OWNED_DIRS STEPS AUDIENCE; do declare -p $f; done"
         );
         shell(&["bash"], &asked)
     };
@@ -94,13 +108,19 @@ fn user_data_has_the_program_without_what_only_ssh_asks_for() {
     assert_eq!(
         missing,
         [
+            "list_changed",
+            "changed_files",
+            "is_unlisted_part",
+            "is_other_container",
+            "missing_image",
+            "has_image",
+            "changed_modes",
             "verb_check",
             "verb_observe",
-            "seen",
-            "strange",
-            "missing_image",
-            "unlisted",
-            "opened"
+            "observe_files",
+            "observe_file",
+            "why_not_observed",
+            "observe_unfinished"
         ]
     );
     is_accepted_by_every_shell(&carried);

@@ -13,9 +13,11 @@ fn shellcheck_finds_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let program = folder.path().join("mesh-vm.sh");
     fs::write(&program, program::TEXT).unwrap();
+    let install = folder.path().join("install.sh");
+    fs::write(&install, crate::packing::of_archive("install.sh")).unwrap();
     let output = Command::new("shellcheck")
-        .args(["-s", "sh", "install.sh", "proxy.sh", "sudo.sh", "token.sh"])
-        .arg(&program)
+        .args(["-s", "sh", "proxy.sh", "sudo.sh", "token.sh"])
+        .args([&program, &install])
         .current_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/src/program/carried"))
         .output();
     let output = output
@@ -70,8 +72,11 @@ fn a_global_ipv6_address_whose_traffic_no_rule_intercepts_is_told() {
                 let rules = if tool == ruled { REDIRECTED } else { "" };
                 crate::rules::stand_in(&stage, tool, rules);
             }
-            let own = "PATH=$d:$PATH; tools() { say iptables-nft; say ip6tables-nft; }";
-            let said = stage.part(&format!("{own}; ip() {{ say '{address}'; }}; bypass; true"));
+            let own =
+                "PATH=$run_dir:$PATH; iptables_tools() { emit iptables-nft; emit ip6tables-nft; }";
+            let said = stage.part(&format!(
+                "{own}; ip() {{ emit '{address}'; }}; ipv6_bypass; true"
+            ));
             assert_eq!(said.trim(), told, "{shell}: {redirect:?}, {ruled:?}");
         }
     }
@@ -83,7 +88,7 @@ fn the_unit_brings_back_a_hosts_line_that_is_gone_and_no_other() {
     const BLOCK: &str = "# BEGIN mesh-vm\n10.0.0.1 istiod.istio-system.svc\n# END mesh-vm\n";
     for shell in SHELLS {
         let stage = Stage::new(shell);
-        let brings_back = "backend=; say '10.0.0.1 istiod.istio-system.svc' >\"$d/block\"; dropin | sed -n '/BEGIN mesh-vm/s/^ExecStartPre=-+//p' >\"$d/back\"; . \"$d/back\"; . \"$d/back\"; cat \"$HOSTS\"";
+        let brings_back = "backend=; emit '10.0.0.1 istiod.istio-system.svc' >\"$run_dir/block\"; drop_in | sed -n '/BEGIN mesh-vm/s/^ExecStartPre=-+//p' >\"$run_dir/back\"; . \"$run_dir/back\"; . \"$run_dir/back\"; cat \"$HOSTS_FILE\"";
         let edited = "127.0.0.1 localhost\n# BEGIN mesh-vm\n10.0.0.2 other\n# END mesh-vm\n";
         for (is, will_be) in [
             (
@@ -140,7 +145,7 @@ fn the_proxys_last_lines_name_the_broken_hop() {
             )
             .unwrap();
             fs::write(stage.path("log"), "").unwrap();
-            stage.part("clue");
+            stage.part("journal_hop_of_log");
             assert_eq!(
                 fs::read_to_string(stage.path("log")).unwrap(),
                 format!("hop {hop}\n"),
@@ -180,7 +185,7 @@ fn a_certificate_with_another_name_is_told_from_all_else() {
         for (line, verdict) in cases {
             fs::write(stage.path("line"), line).unwrap();
             let said = stage.part(
-                "as_group() { \"$@\"; }; curl() { say \"$*\" >\"$d/args\"; cat \"$d/line\" >&2; }; checks 2>/dev/null",
+                "as_proxy_group() { \"$@\"; }; curl() { emit \"$*\" >\"$run_dir/args\"; cat \"$run_dir/line\" >&2; }; run_checks 2>/dev/null",
             );
             let told = format!("check tls-name {verdict} ");
             assert!(said.contains(&told), "{shell}: {line}: {said}");
@@ -191,7 +196,7 @@ fn a_certificate_with_another_name_is_told_from_all_else() {
             );
         }
         fs::remove_file(stage.path("in/root")).unwrap();
-        let said = stage.part("checks 2>/dev/null");
+        let said = stage.part("run_checks 2>/dev/null");
         assert!(!said.contains("check tls-name"), "{shell}: {said}");
     }
 }
@@ -204,7 +209,7 @@ fn a_bad_clock_is_told_from_a_good_one() {
         fs::write(stage.path("in/control-plane"), "127.0.0.1:1").unwrap();
         for (now, verdict) in [("1000", "bad"), ("$(date +%s)", "ok")] {
             let said = stage.part(&format!(
-                "printf %s \"{now}\" >\"$d/in/now\"; checks 2>/dev/null"
+                "printf %s \"{now}\" >\"$run_dir/in/now\"; run_checks 2>/dev/null"
             ));
             assert!(
                 said.contains(&format!("check clock {verdict} ")),
@@ -220,10 +225,10 @@ fn a_vm_finds_its_address_on_the_way_to_the_control_plane() {
     let commands = "ip() {
           case $4 in 10.0.0.2) f=10.0.0.9 ;; 10.1.0.2) f=10.1.0.9 ;; 2001:db8:5::1) f=2001:db8:5::9 ;;
           192.0.2.1) f=192.168.0.9 ;; *) return 2 ;; esac
-          say \"$4 dev eth0 src $f uid 0\"
+          emit \"$4 dev eth0 src $f uid 0\"
         }
         getent() {
-          case $2 in istiod.example) say '10.1.0.2 STREAM istiod.example' ;; 2001:*) say \"$2 STREAM\" ;; *) return 2 ;; esac
+          case $2 in istiod.example) emit '10.1.0.2 STREAM istiod.example' ;; 2001:*) emit \"$2 STREAM\" ;; *) return 2 ;; esac
         }";
     let cases = [
         ("10.0.0.2 istiod", "istiod.example:15012", "10.0.0.9\n"),
@@ -237,7 +242,7 @@ fn a_vm_finds_its_address_on_the_way_to_the_control_plane() {
             fs::create_dir(stage.path("in")).unwrap();
             fs::write(stage.path("in/hosts"), hosts).unwrap();
             fs::write(stage.path("in/control-plane"), control_plane).unwrap();
-            let found = stage.part(&format!("{commands}\noutward"));
+            let found = stage.part(&format!("{commands}\noutward_address"));
             assert_eq!(found, address, "{shell}: {control_plane}");
         }
     }
@@ -258,7 +263,11 @@ fn what_is_changed_gone_or_new_beside_the_unit_is_told() {
         ] {
             fs::write(stage.path(name), name).unwrap();
         }
-        assert_eq!(stage.part("sums >\"$S/sums\"; strange"), "", "{shell}");
+        assert_eq!(
+            stage.part("list_sums >\"$state_dir/sums\"; changed_files"),
+            "",
+            "{shell}"
+        );
         fs::write(stage.path("drop/a user's.conf"), "changed").unwrap();
         fs::remove_file(stage.path("units/istio.service")).unwrap();
         fs::write(stage.path("drop/new.conf"), "new").unwrap();
@@ -266,7 +275,7 @@ fn what_is_changed_gone_or_new_beside_the_unit_is_told() {
         let expected = ["drop/a user's.conf", "drop/new.conf", "units/istio.service"]
             .map(|name| format!("{root}/{name}\n"));
         assert_eq!(
-            stage.part("strange | sort -u"),
+            stage.part("changed_files | sort -u"),
             expected.concat(),
             "{shell}"
         );
@@ -292,7 +301,7 @@ fn an_owner_or_a_mode_that_is_not_as_the_bootstrap_left_it_is_told() {
         let listed = stage.path(placed).display().to_string();
         fs::write(stage.path("lib/mesh/files"), listed).unwrap();
         let looked = |own: &str| {
-            let said = stage.part(&format!("{own} opened"));
+            let said = stage.part(&format!("{own} changed_modes"));
             said.replace(&stage.root.path().display().to_string(), "")
         };
         for tproxy in [false, true] {
@@ -304,7 +313,7 @@ fn an_owner_or_a_mode_that_is_not_as_the_bootstrap_left_it_is_told() {
             if tproxy {
                 fs::write(stage.path("in/tproxy"), "yes").unwrap();
             }
-            assert_eq!(looked("modes >\"$S/modes\";"), "", "{shell}");
+            assert_eq!(looked("list_modes >\"$state_dir/modes\";"), "", "{shell}");
             for name in ["lib/config", placed, "bin/envoy"] {
                 set(name, 0o777);
             }
@@ -333,7 +342,7 @@ fn a_port_of_the_proxys_that_somebody_has_is_found() {
         fs::write(stage.path("in/ports"), "15001\n15006\n").unwrap();
         for (port, verdict) in [("15006", "bad"), ("1500", "ok"), ("15021", "ok")] {
             let said = stage.part(&format!(
-                "ss() {{ say 'LISTEN 0 128 0.0.0.0:{port} 0.0.0.0:*'; }}; running() {{ false; }}; checks 2>/dev/null"
+                "ss() {{ emit 'LISTEN 0 128 0.0.0.0:{port} 0.0.0.0:*'; }}; is_running() {{ false; }}; run_checks 2>/dev/null"
             ));
             assert!(
                 said.contains(&format!("check ports {verdict} ")),

@@ -17,17 +17,17 @@ const LASTING: [&str; 5] = ["lib", "units", "hosts", "placed", "second"];
 const SYNC: &str = r#"
 sync() {
   [ "$2" != /dev/null ] || return 0
-  count=$(($(cat "$R/../syncs" 2>/dev/null || say 0) + 1))
-  say "$count" >"$R/../syncs"
-  if [ "$count" = "$(cat "$R/../cut-at")" ]; then
-    : >"$R/../cut"
+  count=$(($(cat "$runs_dir/../syncs" 2>/dev/null || emit 0) + 1))
+  emit "$count" >"$runs_dir/../syncs"
+  if [ "$count" = "$(cat "$runs_dir/../cut-at")" ]; then
+    : >"$runs_dir/../cut"
     kill -9 $$
     exit 1
   fi
-  rm -rf "$R/../disk" && mkdir "$R/../disk"
-  for f in lib units hosts placed second; do [ ! -e "$R/../$f" ] || cp -a "$R/../$f" "$R/../disk/$f"; done
+  rm -rf "$runs_dir/../disk" && mkdir "$runs_dir/../disk"
+  for f in lib units hosts placed second; do [ ! -e "$runs_dir/../$f" ] || cp -a "$runs_dir/../$f" "$runs_dir/../disk/$f"; done
 }
-committed() { conclude && close && finish committed; }
+commit_run() { seal_undo_log && disable_undo_unit && finish committed; }
 STEPS='keep place last'
 do_last() { :; }
 "#;
@@ -190,7 +190,7 @@ fn a_power_cut_at_any_sync_leaves_old_or_new_and_what_was_there_before() {
 fn each_file_system_is_written_once_and_an_older_sync_writes_all() {
     for shell in SHELLS {
         let stage = Stage::new(shell);
-        let words = "sync() { say \"$*\"; }; flush \"$d\" \"$d/hosts\" \"$d/none\" /dev/shm";
+        let words = "sync() { emit \"$*\"; }; flush \"$run_dir\" \"$run_dir/hosts\" \"$run_dir/none\" /dev/shm";
         let root = stage.root.path().display().to_string();
         let said = stage.part(words);
         assert_eq!(
@@ -198,9 +198,9 @@ fn each_file_system_is_written_once_and_an_older_sync_writes_all() {
             format!("-f /dev/null\n-f {root}\n-f /dev/shm\n"),
             "{shell}"
         );
-        let older = "sync() { [ $# = 0 ] || return 1; say all; }; flush \"$d\"";
+        let older = "sync() { [ $# = 0 ] || return 1; emit all; }; flush \"$run_dir\"";
         assert_eq!(stage.part(older), "all\n", "{shell}");
-        let failing = "sync() { [ \"$2\" = /dev/null ]; }; flush \"$d\" || say failed";
+        let failing = "sync() { [ \"$2\" = /dev/null ]; }; flush \"$run_dir\" || emit failed";
         assert_eq!(stage.part(failing), "failed\n", "{shell}");
     }
 }
@@ -220,7 +220,7 @@ fn an_empty_mark_or_journal_is_unfinished_and_nobody_elses() {
                 let run = RunId::generate();
                 let begin = program::bootstrap(&bundle, run, patience(), Timestamp::UNIX_EPOCH);
                 let report = stage
-                    .call(begin, "STEPS='keep place'; settings() { :; }")
+                    .call(begin, "STEPS='keep place'; read_settings() { :; }")
                     .report();
                 assert!(
                     matches!(report, Report::Committed { .. }),
@@ -235,7 +235,7 @@ fn an_empty_mark_or_journal_is_unfinished_and_nobody_elses() {
             };
             member();
             empty();
-            let own = "settings() { :; }";
+            let own = "read_settings() { :; }";
             let Report::Observed(seen) = stage.call(program::observe(&bundle), own).report() else {
                 panic!("{shell}: not observed")
             };
@@ -258,7 +258,7 @@ fn an_empty_mark_or_journal_is_unfinished_and_nobody_elses() {
 /// Whose machine it is stands in the proxy's settings, too.
 #[test]
 fn an_empty_mark_gives_nobody_the_machine_of_another() {
-    let settings = "settings() { printf '%s\\n' \"ISTIO_NAMESPACE='shop'\" \"POD_NAME='cart'\" \"POD_NAMESPACE='shop'\"; }";
+    let settings = "read_settings() { printf '%s\\n' \"ISTIO_NAMESPACE='shop'\" \"POD_NAME='cart'\" \"POD_NAMESPACE='shop'\"; }";
     for shell in SHELLS {
         let stage = Stage::new(shell);
         fs::create_dir_all(stage.path("lib/mesh")).unwrap();
@@ -286,15 +286,14 @@ fn a_copy_counts_when_it_is_on_the_disk() {
     for shell in SHELLS {
         let stage = Stage::new(shell);
         fs::write(stage.path("theirs"), "theirs").unwrap();
-        let remember =
-            "mkdir -p \"$S/run/keep\" \"$S/found\" && remember \"$S/run/keep\" \"$d/theirs\"";
+        let remember = "mkdir -p \"$state_dir/run/keep\" \"$state_dir/found\" && keep_file \"$state_dir/run/keep\" \"$run_dir/theirs\"";
         let said = stage.part(&format!(
-            "{remember}; rm -r \"$S/run/keep/set\"; restore \"$S/run/keep\"; cat \"$d/theirs\""
+            "{remember}; rm -r \"$state_dir/run/keep/set\"; restore_set \"$state_dir/run/keep\"; cat \"$run_dir/theirs\""
         ));
         assert_eq!(said, "theirs", "{shell}");
         let failing = "flush() { false; }";
         let said = stage.part(&format!(
-            "{failing}; {remember}; hold || say failed; [ -e \"$S/run/keep/paths\" ] || say 'no list'"
+            "{failing}; {remember}; commit_copies || emit failed; [ -e \"$state_dir/run/keep/paths\" ] || emit 'no list'"
         ));
         assert_eq!(said, "failed\nno list\n", "{shell}");
     }

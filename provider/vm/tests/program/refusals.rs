@@ -29,7 +29,7 @@ fn own_refusals(script: &str) -> Vec<&str> {
         text.starts_with("return 1") || text.starts_with("exit 1")
     };
     let writes = |line: &str| {
-        ["say ", "echo ", "printf ", "cat "]
+        ["emit ", "echo ", "printf ", "cat "]
             .iter()
             .any(|word| line.contains(word))
     };
@@ -51,7 +51,7 @@ fn own_refusals(script: &str) -> Vec<&str> {
             let last = last.rsplit(['{', ';']).next().unwrap_or_default();
             writes(last.trim_start())
                 && !last.contains(['>', '|'])
-                && last.trim_start().starts_with("say ")
+                && last.trim_start().starts_with("emit ")
         };
         if told || depends {
             found.push(*line);
@@ -64,14 +64,14 @@ fn own_refusals(script: &str) -> Vec<&str> {
 fn a_message_and_its_failure_are_one_command() {
     let old = [
         "a() {",
-        "  [ -e b ] || { say \"no b\" >&2 && return 1; }",
-        "  [ -e c ] || { say 'no c' && return 1; }",
+        "  [ -e b ] || { emit \"no b\" >&2 && return 1; }",
+        "  [ -e c ] || { emit 'no c' && return 1; }",
         "  [ -e d ] || {",
-        "    say \"no d\" >&2",
+        "    emit \"no d\" >&2",
         "    return 1",
         "  }",
         "  e || refuse \"no e\" || return 1",
-        "  say 1 >\"$d/f\" || return 1",
+        "  emit 1 >\"$run_dir/f\" || return 1",
         "}",
     ];
     assert_eq!(
@@ -101,8 +101,8 @@ fn a_package_with_another_digest_is_refused_where_no_message_can_be_written() {
             let url = format!("file://{}", stage.path("package").display());
             fs::write(stage.path("in/url"), url).unwrap();
             let said = stage.part(&format!(
-                "fits() {{ :; }}; if [ {digest} = own ]; then sum=$(sha256sum <\"$d/package\"); else sum=another; fi
-                 printf %s \"${{sum%% *}}\" >\"$d/in/sha256\"; do_stage {errors} && say staged; true"
+                "package_fits() {{ :; }}; if [ {digest} = own ]; then sum=$(sha256sum <\"$run_dir/package\"); else sum=another; fi
+                 printf %s \"${{sum%% *}}\" >\"$run_dir/in/sha256\"; do_stage {errors} && emit staged; true"
             ));
             assert_eq!(said, staged, "{shell}: {errors}, {digest}");
         }
@@ -120,7 +120,7 @@ fn a_refusal_fails_whatever_becomes_of_its_message() {
             let own = rest.split_once("\n}").unwrap().0;
             for errors in ["2>/dev/full", "2>&-", "2>/dev/null"] {
                 let asked = format!(
-                    "refuse() {{{own}\n}}\nif refuse words {errors}; then say 'goes on'; fi"
+                    "refuse() {{{own}\n}}\nif refuse words {errors}; then emit 'goes on'; fi"
                 );
                 assert_eq!(
                     Stage::new(shell).part(&asked),

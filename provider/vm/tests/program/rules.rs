@@ -56,7 +56,7 @@ COMMIT
 fn a_sweep_takes_exactly_the_chains_of_a_list_and_the_jumps_to_them() {
     let cases = [
         (
-            "\"$ISTIOS\"",
+            "\"$ISTIO_CHAINS\"",
             expect![[r#"
                 *nat
                 -D PREROUTING -p tcp -m comment --comment "two  spaces, a \" and -j ISTIO_EDGE" -j ISTIO_INBOUND
@@ -72,7 +72,7 @@ fn a_sweep_takes_exactly_the_chains_of_a_list_and_the_jumps_to_them() {
             "#]],
         ),
         (
-            "\"$OURS\"",
+            "\"$OUR_CHAINS\"",
             expect![[r"
                 *nat
                 -D PREROUTING -j MESH_IN
@@ -103,7 +103,7 @@ fn a_sweep_takes_exactly_the_chains_of_a_list_and_the_jumps_to_them() {
             let stage = Stage::new(shell);
             stand_in(&stage, "iptables-nft", SAVED);
             stage.part(&format!(
-                "PATH=$d:$PATH; tools() {{ say iptables-nft; }}; sweep {chains}"
+                "PATH=$run_dir:$PATH; iptables_tools() {{ emit iptables-nft; }}; sweep_chains {chains}"
             ));
             let got = fs::read_to_string(stage.path("iptables-nft-restore.got")).unwrap();
             expected.assert_eq(&got);
@@ -117,7 +117,7 @@ fn a_tool_that_cannot_wait_for_the_lock_does_its_work_without() {
         let stage = Stage::new(shell);
         stand_in(&stage, "iptables-legacy", SAVED);
         fs::write(stage.path("old"), "").unwrap();
-        stage.part("PATH=$d:$PATH; tools() { say iptables-legacy; }; sweep \"$OURS\"");
+        stage.part("PATH=$run_dir:$PATH; iptables_tools() { emit iptables-legacy; }; sweep_chains \"$OUR_CHAINS\"");
         let got = fs::read_to_string(stage.path("iptables-legacy-restore.got")).unwrap();
         assert!(got.contains("-X MESH_IN"), "{shell}: {got}");
     }
@@ -183,7 +183,8 @@ fn a_jump_counts_if_it_leads_to_a_chain_with_rules() {
         for (saved, expected) in &cases {
             let stage = Stage::new(shell);
             stand_in(&stage, "iptables-nft", saved);
-            let said = stage.part("PATH=$d:$PATH; tools() { say iptables-nft; }; jumps");
+            let said = stage
+                .part("PATH=$run_dir:$PATH; iptables_tools() { emit iptables-nft; }; list_jumps");
             assert_eq!(&said, expected, "{shell}: {saved}");
         }
     }
@@ -219,19 +220,21 @@ fn a_jump_that_the_last_bootstrap_left_is_missed_in_its_family() {
                 stand_in(&stage, tool, WHOLE);
             }
             let own = format!(
-                "PATH=$d:$PATH; tools() {{ say iptables-$backend; say ip6tables-$backend; }}; global6() {{ say '{address}' | grep .; }}; "
+                "PATH=$run_dir:$PATH; iptables_tools() {{ emit iptables-$backend; emit ip6tables-$backend; }}; global_ipv6() {{ emit '{address}' | grep .; }}; "
             );
-            stage.part(&format!("{own}backend=legacy; families >\"$S/jumps\""));
+            stage.part(&format!(
+                "{own}backend=legacy; jumps_by_family >\"$state_dir/jumps\""
+            ));
             // An update may bring another backend.
             stand_in(&stage, "iptables-nft", four);
             stand_in(&stage, "ip6tables-nft", six);
             let now = format!("{own}backend=nft; ");
-            let said = stage.part(&format!("{now}lost | sort; true"));
+            let said = stage.part(&format!("{now}list_lost_jumps | sort; true"));
             assert_eq!(said, *lost, "{shell}: {address}");
-            let said = stage.part(&format!("{now}if intact; then say intact; fi"));
+            let said = stage.part(&format!("{now}if is_intact; then emit intact; fi"));
             assert_eq!(said == "intact\n", *intact, "{shell}: {address}, {lost}");
             // A bootstrap of an earlier version left no list.
-            let said = stage.part(&format!("{now}rm \"$S/jumps\"; lost"));
+            let said = stage.part(&format!("{now}rm \"$state_dir/jumps\"; list_lost_jumps"));
             assert_eq!(said, "", "{shell}");
         }
     }
@@ -276,11 +279,13 @@ fn a_jump_of_others_that_changes_places_with_istios_is_missed() {
         for (was, is, lost) in cases {
             let stage = Stage::new(shell);
             fs::create_dir_all(stage.path("lib/mesh")).unwrap();
-            let own = "PATH=$d:$PATH; tools() { say iptables-nft; }; global6() { :; }; ";
+            let own = "PATH=$run_dir:$PATH; iptables_tools() { emit iptables-nft; }; global_ipv6() { :; }; ";
             stand_in(&stage, "iptables-nft", was);
-            stage.part(&format!("{own}{{ families && order; }} >\"$S/jumps\""));
+            stage.part(&format!(
+                "{own}{{ jumps_by_family && jump_order; }} >\"$state_dir/jumps\""
+            ));
             stand_in(&stage, "iptables-nft", is);
-            let said = stage.part(&format!("{own}lost; true"));
+            let said = stage.part(&format!("{own}list_lost_jumps; true"));
             assert_eq!(said, lost, "{shell}: {is}");
         }
     }
@@ -288,9 +293,9 @@ fn a_jump_of_others_that_changes_places_with_istios_is_missed() {
 
 #[test]
 fn the_guard_lets_no_connection_be_taken_in_its_middle_nor_any_of_sshds() {
-    const OWN: &str = "sshd_ports() { say 22; say 2222; }; tools() { :; }; timeout() { shift; \"$@\"; }; sh() { say \"$2\"; }
-        id() { case $1 in -u) say 998 ;; *) say 997 ;; esac; }
-        backend=-nft; guard; cat \"$S/guard\"; dropin";
+    const OWN: &str = "sshd_ports() { emit 22; emit 2222; }; iptables_tools() { :; }; timeout() { shift; \"$@\"; }; sh() { emit \"$2\"; }
+        id() { case $1 in -u) emit 998 ;; *) emit 997 ;; esac; }
+        backend=-nft; install_guard; cat \"$state_dir/guard\"; drop_in";
     for shell in SHELLS {
         let stage = Stage::new(shell);
         fs::create_dir_all(stage.path("lib/mesh")).unwrap();
@@ -393,7 +398,7 @@ fn ports_of_sshd_are_those_that_sessions_come_by_and_not_those_that_they_forward
             fs::write(folder.join("comm"), format!("{name}\n")).unwrap();
             fs::write(folder.join("cmdline"), words.replace(' ', "\0")).unwrap();
         }
-        let own = "PROC=$d/proc; ss() { cat \"$d/sockets.text\"; }; sshd() { :; }; sshd_ports";
+        let own = "PROC_DIR=$run_dir/proc; ss() { cat \"$run_dir/sockets.text\"; }; sshd() { :; }; sshd_ports";
         assert_eq!(stage.part(own), "22\n2200\n", "{shell}");
         // Whoever reads the answer of this run came by port 2022.
         fs::write(stage.path("follower"), "44\n").unwrap();
@@ -421,8 +426,7 @@ fn ports_that_are_forwarded_before_the_proxy_are_found() {
             fs::create_dir_all(stage.path("in")).unwrap();
             fs::write(stage.path("in/redirect"), redirect).unwrap();
             stand_in(&stage, "iptables-nft", PUBLISHED);
-            let asked =
-                "PATH=$d:$PATH; tools() { say iptables-nft; say ip6tables-nft; }; published";
+            let asked = "PATH=$run_dir:$PATH; iptables_tools() { emit iptables-nft; emit ip6tables-nft; }; published_ports";
             assert_eq!(stage.part(asked), found, "{shell}");
         }
     }

@@ -11,7 +11,7 @@ use crate::stage::{SHELLS, Stage, bundle, file, owner, patience};
 
 /// Three steps that write down what is done and undone.
 const STEPS: &str = "STEPS='alpha beta gamma'
-did() { say \"$*\" >>\"$S/../did\"; }
+did() { emit \"$*\" >>\"$state_dir/../did\"; }
 do_alpha() { did alpha; }; do_beta() { did beta; }; do_gamma() { did gamma; }
 undo_alpha() { did undo alpha; }; undo_beta() { did undo beta; }; undo_gamma() { did undo gamma; }
 ";
@@ -45,7 +45,7 @@ fn run(shell: &'static str, own: &str) -> (Report, String) {
 #[test]
 fn a_failing_step_undoes_all_before_it_and_says_why() {
     for shell in SHELLS {
-        let own = "do_beta() { did beta; say 'no space, eyJhbGciOi.secret.sig' >&2; return 1; }";
+        let own = "do_beta() { did beta; emit 'no space, eyJhbGciOi.secret.sig' >&2; return 1; }";
         let (report, did) = run(shell, own);
         let Report::Reverted { step, hop, lines } = report else {
             panic!("{shell}: {report:?}")
@@ -81,7 +81,7 @@ fn a_worker_that_is_killed_is_undone_by_who_follows() {
 fn a_run_whose_undoing_dies_too_is_told_from_one_that_changed_nothing() {
     // Nothing answers for the dead worker; the pauses are short, for there are hundreds.
     let own = "hook() { if [ \"$1\" = gamma ]; then kill -9 $$; fi; }
-        mend() { :; }
+        finish_dead_run() { :; }
         pause() { sleep 0.02; }";
     for shell in SHELLS {
         let (report, did) = run(shell, own);
@@ -97,7 +97,7 @@ fn a_cut_connection_does_not_stop_the_run_and_its_end_can_be_asked_for() {
     for shell in SHELLS {
         let stage = Stage::new(shell);
         let id = RunId::generate();
-        let own = format!("{STEPS}\ndo_beta() {{ await 60 [ -e \"$S/../go\" ]; }}");
+        let own = format!("{STEPS}\ndo_beta() {{ await 60 [ -e \"$state_dir/../go\" ]; }}");
         let mut call = stage.call(begin(&id, patience()), &own);
         call.until("beta");
         call.cut();
@@ -203,7 +203,7 @@ fn who_waits_too_long_is_told_who_is_busy() {
     for shell in SHELLS {
         let stage = Stage::new(shell);
         let (first, second) = (RunId::generate(), RunId::generate());
-        let own = format!("{STEPS}\ndo_beta() {{ await 60 [ -e \"$S/../go\" ]; }}");
+        let own = format!("{STEPS}\ndo_beta() {{ await 60 [ -e \"$state_dir/../go\" ]; }}");
         let mut call = stage.call(begin(&first, patience()), &own);
         call.until("beta");
         let none = Patience {
@@ -245,20 +245,20 @@ fn a_run_whose_caller_has_gone_ends_for_the_next_of_its_workload() {
         ),
         (
             Interception::None,
-            "do_gamma() { ALONE=3600; do_ask; }",
+            "do_gamma() { RECONNECT_WAIT=3600; do_ask; }",
             "undo gamma, undo beta, undo alpha, ",
         ),
         (
             Interception::None,
-            "certified() { false; }; do_gamma() { do_ready; }",
+            "is_certified() { false; }; do_gamma() { do_ready; }",
             "undo gamma, undo beta, undo alpha, ",
         ),
         (
             Interception::None,
-            "do_beta() { await 60 recalled; }",
+            "do_beta() { await 60 is_recalled; }",
             "undo beta, undo alpha, ",
         ),
-        (Interception::None, "settled() { false; }", ""),
+        (Interception::None, "is_booted() { false; }", ""),
     ];
     for shell in SHELLS {
         for (interception, own, undone) in cases {
@@ -296,8 +296,8 @@ fn a_run_whose_caller_has_gone_ends_for_the_next_of_its_workload() {
 /// Its process on the VM lives on where the link was cut without a word. One that speaks is there, however old its run.
 #[test]
 fn a_caller_that_is_heard_no_more_has_gone() {
-    let steps = format!("SILENT=3; {STEPS}");
-    let own = format!("{steps}\ndo_gamma() {{ ALONE=3600; do_ask; }}");
+    let steps = format!("HEARTBEAT_WAIT=3; {STEPS}");
+    let own = format!("{steps}\ndo_gamma() {{ RECONNECT_WAIT=3600; do_ask; }}");
     let none = Patience {
         lock: std::time::Duration::ZERO,
         ..patience()
@@ -334,10 +334,10 @@ fn a_caller_that_is_just_writing_when_it_was_there_is_there() {
         let stage = Stage::new(shell);
         fs::write(stage.path("here"), "1\n").unwrap();
         let own =
-            "say $$ >\"$d/follower\"; cat() { [ \"$1\" = \"$d/here\" ] || command cat \"$@\"; }
-            attended \"$d\" && say there; true";
+            "emit $$ >\"$run_dir/follower\"; cat() { [ \"$1\" = \"$run_dir/here\" ] || command cat \"$@\"; }
+            is_followed \"$run_dir\" && emit there; true";
         assert_eq!(stage.part(own), "there\n", "{shell}");
-        let gone = "say $$ >\"$d/follower\"; SILENT=0; attended \"$d\" && say there; true";
+        let gone = "emit $$ >\"$run_dir/follower\"; HEARTBEAT_WAIT=0; is_followed \"$run_dir\" && emit there; true";
         assert_eq!(stage.part(gone), "", "{shell}");
     }
 }
@@ -484,7 +484,7 @@ fn a_machine_that_cloud_init_still_works_on_is_waited_for() {
         let settled = |wait: &str| {
             fs::create_dir_all(stage.path("in")).unwrap();
             fs::write(stage.path("in/wait.boot"), wait).unwrap();
-            stage.part("settled && say settled; true")
+            stage.part("is_booted && emit settled; true")
         };
         assert_eq!(settled("300"), "settled\n", "{shell}");
         fs::write(stage.path("cloud-init/status.json"), "").unwrap();

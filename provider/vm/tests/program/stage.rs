@@ -20,17 +20,17 @@ pub(crate) const SHELLS: [&str; 3] = ["dash", "bash", "busybox sh"];
 const HARMLESS: &str = r#"
 systemctl() { :; }
 sync() { :; }
-unit() { false; }
-ready() { false; }
-version() { :; }
-tools() { :; }
-registered() { false; }
-drop_user() { :; }
+has_unit() { false; }
+is_ready() { false; }
+package_version() { :; }
+iptables_tools() { :; }
+is_registered() { false; }
+remove_user() { :; }
 chown() { command chown "$@" 2>/dev/null || :; }
 do_check() { :; }
 do_stop() { :; }
 undo_stop() { :; }
-committed() { say committed >"$S/run/end" && finish committed; }
+commit_run() { emit committed >"$state_dir/run/end" && finish committed; }
 "#;
 
 /// One machine's stand-in.
@@ -100,12 +100,12 @@ impl Stage {
         let shell = self.shell;
         crate::functions::check_stand_ins(&format!("{HARMLESS}\n{own}"));
         format!(
-            "R={root}/run S={root}/lib/mesh HOSTS={root}/hosts CERTS={root}/certs BIN={root}/bin LOG={root}/log\n\
-             DROP={root}/drop UNITS={root}/units CID={root}/cid BOOT={root}/cloud-init ROTATE={root}/rotate.d/mesh-vm TOKEN={root}/secrets/tokens/istio-token SDS={root}/secrets/sds\n\
-             DIRS=\"$CERTS $LOG ${{TOKEN%/*}} $SDS ${{TOKEN%/*/*}} $DROP\"\n\
-             detach() {{ setsid {shell} \"$d/program\" \"$2\" \"$d\" </dev/null >/dev/null 2>&1 & }}\n\
-             ROOT=$(id -u) ENVOY={root}/lib/envoy\n\
-             [ ! -d \"$S\" ] || [ -h \"$S\" ] || chmod 700 \"$S\"\n{HARMLESS}\n{own}\n"
+            "runs_dir={root}/run state_dir={root}/lib/mesh HOSTS_FILE={root}/hosts CERTS_DIR={root}/certs BIN_DIR={root}/bin LOG_DIR={root}/log\n\
+             DROP_IN_DIR={root}/drop UNITS_DIR={root}/units CONTAINER_ID_FILE={root}/cid CLOUD_INIT_DIR={root}/cloud-init LOGROTATE_FILE={root}/rotate.d/mesh-vm TOKEN_FILE={root}/secrets/tokens/istio-token SDS_DIR={root}/secrets/sds\n\
+             OWNED_DIRS=\"$CERTS_DIR $LOG_DIR ${{TOKEN_FILE%/*}} $SDS_DIR ${{TOKEN_FILE%/*/*}} $DROP_IN_DIR\"\n\
+             detach() {{ setsid {shell} \"$run_dir/program\" \"$2\" \"$run_dir\" </dev/null >/dev/null 2>&1 & }}\n\
+             ROOT_UID=$(id -u) ENVOY_DIR={root}/lib/envoy\n\
+             [ ! -d \"$state_dir\" ] || [ -h \"$state_dir\" ] || chmod 700 \"$state_dir\"\n{HARMLESS}\n{own}\n"
         )
     }
 
@@ -155,12 +155,15 @@ impl Stage {
         let text = format!(
             "{}\n{}",
             program::TEXT,
-            self.text(&format!("d={}\n{own}", self.root.path().display()))
+            self.text(&format!("run_dir={}\n{own}", self.root.path().display()))
         );
+        // As a file: a text of this length is no word of a command line.
+        let mut script = tempfile::NamedTempFile::new().unwrap();
+        script.write_all(text.as_bytes()).unwrap();
         let mut words = self.shell.split(' ');
         let output = Command::new(words.next().unwrap())
             .args(words)
-            .args(["-c", &text])
+            .arg(script.path())
             .output()
             .unwrap();
         assert!(output.status.success(), "{}: {output:?}", self.shell);

@@ -9,8 +9,8 @@ use crate::stage::{SHELLS, Stage, script};
 
 /// A machine on which the proxy's user is there, with a `setpriv` that only says what it is called with.
 const INSTALLED: &str = "
-    id() { case $1 in -u) say 998 ;; -g) say 997 ;; esac; }
-    setpriv() { case $* in *' id -u') say 65534 ;; *) say \"setpriv $*\" ;; esac; }";
+    id() { case $1 in -u) emit 998 ;; -g) emit 997 ;; esac; }
+    setpriv() { case $* in *' id -u') emit 65534 ;; *) emit \"setpriv $*\" ;; esac; }";
 
 /// As of RHEL, whose sudoers may want a terminal and let root run commands as users only, not as groups.
 const REFUSING: &str =
@@ -21,7 +21,7 @@ fn a_check_runs_as_the_proxys_user_whatever_sudo_says() {
     for shell in SHELLS {
         let stage = Stage::new(shell);
         let said = stage.part(&format!(
-            "{INSTALLED}\n{REFUSING}\nas_proxy getent ahosts b; as_group curl b"
+            "{INSTALLED}\n{REFUSING}\nas_proxy getent ahosts b; as_proxy_group curl b"
         ));
         expect![[r"
             setpriv --reuid 998 --regid 997 --init-groups getent ahosts b
@@ -30,7 +30,7 @@ fn a_check_runs_as_the_proxys_user_whatever_sudo_says() {
         .assert_eq(&said);
         // busybox has a setpriv that changes no user.
         let said = stage.part(&format!(
-            "{INSTALLED}\nsetpriv() {{ return 1; }}; sudo() {{ say \"sudo $*\"; }}; as_proxy getent ahosts b; as_group curl b"
+            "{INSTALLED}\nsetpriv() {{ return 1; }}; sudo() {{ emit \"sudo $*\"; }}; as_proxy getent ahosts b; as_proxy_group curl b"
         ));
         expect![[r"
             sudo -n -u istio-proxy getent ahosts b
@@ -66,8 +66,8 @@ fn a_check_that_cannot_be_made_is_not_bad() {
             fs::write(stage.path("in/control-plane"), "b:1").unwrap();
             let own = own.replace("REFUSING", REFUSING);
             let asked = format!(
-                "b64() {{ cat; }}; {INSTALLED}\nsetpriv() {{ case $* in *' id -u') say 65534 ;; *) shift 5; \"$@\" ;; esac; }}; reach() {{ :; }}
-                 {own}\nnetwork >\"$d/checks\"; cat \"$d/checks\"; bad 1; cat \"$d/log\""
+                "encode() {{ cat; }}; {INSTALLED}\nsetpriv() {{ case $* in *' id -u') emit 65534 ;; *) shift 5; \"$@\" ;; esac; }}; can_connect() {{ :; }}
+                 {own}\ncheck_network >\"$run_dir/checks\"; cat \"$run_dir/checks\"; journal_bad_checks 1; cat \"$run_dir/log\""
             );
             let said = stage.part(&asked);
             assert!(
@@ -92,7 +92,7 @@ fn the_stand_in_of_sudo_takes_users_and_groups_from_this_machine() {
     for shell in SHELLS {
         let stage = Stage::new(shell);
         fs::create_dir_all(stage.path("lib/mesh")).unwrap();
-        stage.part(&format!("{INSTALLED}\nshim"));
+        stage.part(&format!("{INSTALLED}\nplace_sudo"));
         let shim = stage.path("lib/mesh/bin/sudo");
         let text = fs::read_to_string(&shim).unwrap();
         assert_eq!(
@@ -114,8 +114,8 @@ fn the_stand_in_of_sudo_takes_users_and_groups_from_this_machine() {
         script(&stage.path("setpriv"), "echo \"$* at $HOME as $USER\"");
         script(&stage.path("id"), "echo \"looked up $*\"");
         let said = stage.part(
-            "PATH=$d:$PATH; unset HOME
-             stand_in() { (. \"$d/shim\"); }
+            "PATH=$run_dir:$PATH; unset HOME
+             stand_in() { (. \"$run_dir/shim\"); }
              stand_in -E -u istio-proxy -s /bin/bash -c 'exec it'
              stand_in -E -u root -s /bin/bash -c 'exec it'
              stand_in -u of-a-directory true",
@@ -143,7 +143,7 @@ fn a_machine_without_setpriv_starts_the_proxy_by_a_sudo_that_keeps_the_environme
             fs::create_dir_all(stage.path("lib/mesh/bin")).unwrap();
             fs::write(stage.path("lib/mesh/bin/sudo"), "of before").unwrap();
             let said = stage.part(&format!(
-                "switches() {{ false; }}; sudo_ok() {{ {keeps}; }}; shim 2>&1 && say started; true"
+                "has_setpriv() {{ false; }}; sudo_works() {{ {keeps}; }}; place_sudo 2>&1 && emit started; true"
             ));
             assert_eq!(said, outcome, "{shell}");
             assert!(!stage.path("lib/mesh/bin/sudo").exists(), "{shell}");
@@ -164,7 +164,9 @@ fn the_proxys_last_words_are_its_complaints_and_never_its_configuration() {
         fs::write(stage.path("istio.err.log"), format!("old error\n{log}")).unwrap();
         fs::write(stage.path("istio.log"), "").unwrap();
         fs::write(stage.path("sizes"), "10\n0\n").unwrap();
-        let said = stage.part("LOG=$d; journalctl() { :; }; lines() { cat; }; last_words");
+        let said = stage.part(
+            "LOG_DIR=$run_dir; journalctl() { :; }; journal_lines() { cat; }; journal_last_words",
+        );
         expect![[r"
             2026-11-22T23:00:01.1Z	warn	not ready
             /usr/local/bin/envoy: libc.so.6: version `GLIBC_9' not found
@@ -177,9 +179,9 @@ fn the_proxys_last_words_are_its_complaints_and_never_its_configuration() {
 #[test]
 fn a_failed_start_is_told_in_systemds_words_and_no_earlier_ones() {
     let journal = "journalctl() { case $* in
-        *--show-cursor*) say '-- cursor: s=1;i=2' ;;
-        *'--after-cursor=s=1;i=2'*) [ ! -e \"$d/fails\" ] || say 'istio.service: Failed with result exit-code.' ;;
-        *) say 'istio.service: Failed long ago.' ;; esac; }";
+        *--show-cursor*) emit '-- cursor: s=1;i=2' ;;
+        *'--after-cursor=s=1;i=2'*) [ ! -e \"$run_dir/fails\" ] || emit 'istio.service: Failed with result exit-code.' ;;
+        *) emit 'istio.service: Failed long ago.' ;; esac; }";
     let masked = "Failed to restart istio.service: Unit istio.service is masked.\n";
     let cases = [
         (masked, false, masked.to_owned()),
@@ -191,7 +193,7 @@ fn a_failed_start_is_told_in_systemds_words_and_no_earlier_ones() {
         (
             "",
             false,
-            "the log has no complaint; the unit istio is activating start-pre and its process is gone\n".to_owned(),
+            "the log has no error; the unit istio is activating start-pre and its process is gone\n".to_owned(),
         ),
     ];
     for shell in SHELLS {
@@ -202,8 +204,8 @@ fn a_failed_start_is_told_in_systemds_words_and_no_earlier_ones() {
                 fs::write(stage.path("fails"), "").unwrap();
             }
             let said = stage.part(&format!(
-                "{journal}\nsystemctl() {{ case $3 in MainPID) say MainPID=0 ;; *) printf '%s\\n' ActiveState=activating SubState=start-pre ;; esac; }}
-                 lines() {{ cat; }}; mkdir \"$LOG\"; mark; last_words"
+                "{journal}\nsystemctl() {{ case $3 in MainPID) emit MainPID=0 ;; *) printf '%s\\n' ActiveState=activating SubState=start-pre ;; esac; }}
+                 journal_lines() {{ cat; }}; mkdir \"$LOG_DIR\"; mark_logs; journal_last_words"
             ));
             assert_eq!(said, *told, "{shell}");
         }

@@ -19,20 +19,20 @@ fn mode(stage: &Stage, name: &str) -> u32 {
 }
 
 /// Replaces the checks by the one of the state folder.
-const CHECKS: &str = "do_check() { checks 2>/dev/null | grep 'check state' >\"$d/checks\"
-      ! grep -q ' bad ' \"$d/checks\" || { bad 1; return 1; }; }
-    STEPS='check keep place'; ran() { say ran >>\"$R/../ran\"; }; run_remove() { ran; }; undo() { ran; }";
+const CHECKS: &str = "do_check() { run_checks 2>/dev/null | grep 'check state' >\"$run_dir/checks\"
+      ! grep -q ' bad ' \"$run_dir/checks\" || { journal_bad_checks 1; return 1; }; }
+    STEPS='check keep place'; ran() { emit ran >>\"$runs_dir/../ran\"; }; run_remove() { ran; }; undo_run() { ran; }";
 
 /// Makes the state folder one that others may have written, on each call.
 const TRAPS: [(&str, &str); 3] = [
-    ("open", "chmod 755 \"$S\""),
+    ("open", "chmod 755 \"$state_dir\""),
     (
         "link",
-        "[ -h \"$S\" ] || { mv \"$S\" \"$S-moved\" && ln -s \"$S-moved\" \"$S\"; }",
+        "[ -h \"$state_dir\" ] || { mv \"$state_dir\" \"$state_dir-moved\" && ln -s \"$state_dir-moved\" \"$state_dir\"; }",
     ),
     (
         "exchangeable",
-        "[ -h \"${S%/*}\" ] || { mkdir -m 777 \"$R/../open\" && mv \"${S%/*}\" \"$R/../open/lib\" && ln -s open/lib \"${S%/*}\"; }",
+        "[ -h \"${state_dir%/*}\" ] || { mkdir -m 777 \"$runs_dir/../open\" && mv \"${state_dir%/*}\" \"$runs_dir/../open/lib\" && ln -s open/lib \"${state_dir%/*}\"; }",
     ),
 ];
 
@@ -54,7 +54,7 @@ fn a_state_folder_that_others_may_have_written_is_not_believed() {
             let folder = stage.path("lib/mesh").display().to_string();
             assert_eq!(vm.changed, [folder], "{shell}: {name}");
 
-            let Report::Reverted { step, hop, lines } = call(bootstrap()) else {
+            let Report::Untouched { step, hop, lines } = call(bootstrap()) else {
                 panic!("{shell}: {name}")
             };
             assert_eq!((step.as_str(), hop.as_deref()), ("check", Some("state")));
@@ -62,7 +62,7 @@ fn a_state_folder_that_others_may_have_written_is_not_believed() {
 
             let ours = owner("uid-1", "bookinfo/ratings");
             let remove = program::remove(&ours, RunId::generate(), patience());
-            let Report::Reverted { step, lines, .. } = call(remove) else {
+            let Report::Untouched { step, lines, .. } = call(remove) else {
                 panic!("{shell}: {name}")
             };
             assert_eq!(step, "launch", "{shell}: {name}");
@@ -88,8 +88,9 @@ fn the_folder_above_is_roots_from_the_first_step_until_nothing_of_roots_is_in_it
         let open = || fs::set_permissions(&above, fs::Permissions::from_mode(0o777)).unwrap();
         fs::create_dir(&above).unwrap();
         open();
-        let failing =
-            format!("{own}; do_place() {{ stat -c %a \"${{S%/*}}\" >\"$d/../../seen\"; false; }}");
+        let failing = format!(
+            "{own}; do_place() {{ stat -c %a \"${{state_dir%/*}}\" >\"$run_dir/../../seen\"; false; }}"
+        );
         let report = stage.call(bootstrap(), &failing).report();
         assert!(
             matches!(report, Report::Reverted { .. }),
@@ -140,8 +141,8 @@ fn the_folder_above_is_given_back_after_an_older_version_too() {
         let lib = stage.path("lib").display().to_string();
         let modes = format!("1:2 777 {lib}\n0:0 755 {lib}/envoy\n");
         fs::write(stage.path("lib/mesh/found/modes"), modes).unwrap();
-        assert_eq!(stage.part("owned_before"), "1:2 777\n", "{shell}");
-        let own = "restore \"$S/found\"; stat -c %a \"${S%/*}\"; chown() { :; }; forget; stat -c %a \"${S%/*}\"";
+        assert_eq!(stage.part("state_parent_before"), "1:2 777\n", "{shell}");
+        let own = "restore_set \"$state_dir/found\"; stat -c %a \"${state_dir%/*}\"; chown() { :; }; remove_state; stat -c %a \"${state_dir%/*}\"";
         fs::write(stage.path("lib/mesh/found/paths"), "").unwrap();
         assert_eq!(stage.part(own), "755\n777\n", "{shell}");
     }

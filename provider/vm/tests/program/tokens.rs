@@ -83,7 +83,7 @@ fn a_token_has_three_parts_and_an_audience_that_fits() {
         let stage = Stage::new(shell);
         let came = |text: &str| {
             fs::write(stage.path("came"), text).unwrap();
-            stage.part("if is_token \"$d/came\"; then say token; fi")
+            stage.part("if is_token \"$run_dir/came\"; then emit token; fi")
         };
         for text in good() {
             assert_eq!(came(&text), "token\n", "{shell}: {text}");
@@ -114,7 +114,7 @@ fn what_comes_as_a_token_and_is_none_is_refused_at_once() {
             let mut call = stage.call(payload, "STEPS='keep ask token place'");
             while call.next() != Event::WantsToken {}
             call.stdin(program::token_line(&text.into()).expose_secret().as_bytes());
-            let Report::Reverted { step, lines, .. } = call.report() else {
+            let Report::Untouched { step, lines, .. } = call.report() else {
                 panic!("{shell}: taken")
             };
             assert_eq!(step, "ask", "{shell}");
@@ -143,7 +143,7 @@ fn an_archive_refuses_what_is_no_token() {
             Token::Command(&command),
         ] {
             let stage = Stage::new(shell);
-            let own = "put() { :; }\nremember() { :; }\nSTEPS='keep ask token place'";
+            let own = "put_file() { :; }\nkeep_file() { :; }\nSTEPS='keep ask token place'";
             let install = stage.unpack(&carried(token, &bundle), own);
             let (joined, said) = stage.install(&install, &[]);
             assert!(!joined, "{shell}: {said}");

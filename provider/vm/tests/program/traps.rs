@@ -48,15 +48,21 @@ fn a_look_follows_no_link_of_the_proxys_and_reads_no_pipe_nor_a_huge_file() {
         fs::remove_file(&path).unwrap();
 
         pipe(&stage, "certs/root.pem");
-        assert_eq!(seen(&stage, shell), Seen::Odd("is no file".into()));
+        assert_eq!(
+            seen(&stage, shell),
+            Seen::Odd("is not a regular file".into())
+        );
         fs::remove_file(&path).unwrap();
 
         fs::create_dir(&path).unwrap();
-        assert_eq!(seen(&stage, shell), Seen::Odd("is no file".into()));
+        assert_eq!(
+            seen(&stage, shell),
+            Seen::Odd("is not a regular file".into())
+        );
         fs::remove_dir(&path).unwrap();
 
         File::create(&path).unwrap().set_len(300 << 20).unwrap();
-        let why = "has 314572800 bytes, which is too much to be read";
+        let why = "has 314572800 bytes, which is too large to read";
         assert_eq!(seen(&stage, shell), Seen::Odd(why.into()), "{shell}");
 
         fs::write(&path, "root").unwrap();
@@ -76,7 +82,7 @@ fn a_look_reads_nothing_in_a_folder_that_others_can_exchange() {
         open_folder(&stage, "open");
         fs::create_dir(stage.path("theirs")).unwrap();
         fs::write(stage.path("theirs/root.pem"), "of root").unwrap();
-        let why = Seen::Odd("is in a folder that others than root can exchange".into());
+        let why = Seen::Odd("is in a directory that others than root can replace".into());
         symlink(stage.path("theirs"), stage.path("open/certs")).unwrap();
         symlink(stage.path("open/certs"), stage.path("certs")).unwrap();
         assert_eq!(seen(&stage, shell), why, "{shell}");
@@ -105,7 +111,8 @@ fn a_certificate_and_a_log_are_read_by_the_same_rule() {
             }
             fs::write(stage.path("log/istio.log"), "old\nnow error new\n").unwrap();
             fs::write(stage.path("sizes"), "0\n4\n").unwrap();
-            let own = "journalctl() { :; }; lines() { cat; }; last_words; identity";
+            let own =
+                "journalctl() { :; }; journal_lines() { cat; }; journal_last_words; emit_identity";
             let said = stage.part(own);
             assert!(said.starts_with("now error new\n"), "{shell}: {said}");
             assert!(!said.contains("certificate"), "{shell}: {said}");
@@ -123,11 +130,12 @@ fn what_is_exchanged_while_it_is_opened_is_not_read() {
         fs::write(stage.path("shadow"), "of root").unwrap();
         symlink(stage.path("shadow"), stage.path("certs/late")).unwrap();
         // The look has seen a file.
-        let own = "odd() { return 1; }; closed() { [ \"$1\" != \"$CERTS\" ]; }
-            opened=$CERTS/late; open cat || say refused";
+        let own =
+            "why_unreadable() { return 1; }; root_controls_dir() { [ \"$1\" != \"$CERTS_DIR\" ]; }
+            open_safely \"$CERTS_DIR/late\" cat || emit refused";
         assert_eq!(stage.part(own), "refused\n", "{shell}");
         fs::write(stage.path("certs/file"), "its own").unwrap();
-        let own = "opened=$CERTS/file; open cat || say refused";
+        let own = "open_safely \"$CERTS_DIR/file\" cat || emit refused";
         assert_eq!(stage.part(own), "its own", "{shell}");
     }
 }
@@ -168,8 +176,7 @@ fn a_token_goes_through_no_link_and_comes_back_through_none() {
 }
 
 /// Keeps the proxy's key.
-const KEEP: &str =
-    "mkdir -p \"$S/run/keep\" && remember \"$S/run/keep\" \"$CERTS/key.pem\" && hold";
+const KEEP: &str = "mkdir -p \"$state_dir/run/keep\" && keep_file \"$state_dir/run/keep\" \"$CERTS_DIR/key.pem\" && commit_copies";
 
 /// In a folder of the proxy's: what is put there, kept and brought back.
 #[test]
@@ -189,14 +196,14 @@ fn what_is_put_kept_and_brought_back_goes_through_no_link_of_the_proxys() {
         for trap in ["certs/key.pem", "certs/key.pem.mesh"] {
             let _ = fs::remove_file(&path);
             symlink(stage.path("shadow"), stage.path(trap)).unwrap();
-            stage.part("put \"$d/new\" \"$CERTS/key.pem\" istio-proxy 0644");
+            stage.part("put_file \"$run_dir/new\" \"$CERTS_DIR/key.pem\" istio-proxy 0644");
             assert_eq!(content(shell), "new", "{shell}: {trap}");
         }
         stage.part(KEEP);
         fs::remove_file(&path).unwrap();
         symlink(stage.path("shadow"), &path).unwrap();
         symlink(stage.path("shadow"), stage.path("certs/key.pem.mesh")).unwrap();
-        stage.part("twin() { false; }; restore \"$S/run/keep\"");
+        stage.part("link_copy() { false; }; restore_set \"$state_dir/run/keep\"");
         assert_eq!(content(shell), "new", "{shell}");
 
         // What is odd is not kept, so that there is nothing of root's in what comes back.
@@ -213,7 +220,7 @@ fn what_is_put_kept_and_brought_back_goes_through_no_link_of_the_proxys() {
                 .path("lib/mesh/run/keep/set")
                 .join(path.strip_prefix("/").unwrap());
             assert!(copy.symlink_metadata().is_err(), "{shell}: {trap}");
-            stage.part("restore \"$S/run/keep\"");
+            stage.part("restore_set \"$state_dir/run/keep\"");
             assert!(path.symlink_metadata().is_err(), "{shell}: {trap}");
             fs::write(&path, "").unwrap();
         }
@@ -223,7 +230,7 @@ fn what_is_put_kept_and_brought_back_goes_through_no_link_of_the_proxys() {
 /// The proxy puts a link to a folder of root's where root is about to make a name.
 #[test]
 fn a_copy_is_brought_back_into_no_folder_that_a_link_leads_to() {
-    let late = "humbly() { [ \"$1\" = rm ] || as_proxy \"$@\"; }";
+    let late = "as_proxy_unlocked() { [ \"$1\" = rm ] || as_proxy \"$@\"; }";
     for shell in SHELLS {
         let stage = Stage::new(shell);
         open_folder(&stage, "certs");
@@ -232,7 +239,7 @@ fn a_copy_is_brought_back_into_no_folder_that_a_link_leads_to() {
         stage.part(KEEP);
         fs::write(stage.path("certs/key.pem"), "new").unwrap();
         symlink(stage.path("theirs"), stage.path("certs/key.pem.mesh")).unwrap();
-        stage.part(&format!("{late}; restore \"$S/run/keep\""));
+        stage.part(&format!("{late}; restore_set \"$state_dir/run/keep\""));
         let led: Vec<_> = fs::read_dir(stage.path("theirs")).unwrap().collect();
         assert!(led.is_empty(), "{shell}: {led:?}");
         let path = stage.path("certs/key.pem");
@@ -250,19 +257,19 @@ fn a_hosts_file_that_is_a_link_keeps_its_lines_and_stays_a_link() {
         fs::rename(stage.path("hosts"), &target).unwrap();
         symlink("elsewhere/hosts", stage.path("hosts")).unwrap();
         fs::write(stage.path("block"), "10.0.0.1 istiod\n").unwrap();
-        stage.part("hosts \"$d/block\"");
+        stage.part("write_hosts_block \"$run_dir/block\"");
         let lines = "127.0.0.1 localhost\n# BEGIN mesh-vm\n10.0.0.1 istiod\n# END mesh-vm\n";
         assert_eq!(fs::read_to_string(&target).unwrap(), lines, "{shell}");
         let link = fs::read_link(stage.path("hosts")).unwrap();
         assert_eq!(link.to_str(), Some("elsewhere/hosts"), "{shell}");
-        stage.part(": >\"$d/block\"; hosts \"$d/block\"");
+        stage.part(": >\"$run_dir/block\"; write_hosts_block \"$run_dir/block\"");
         let lines = fs::read_to_string(&target).unwrap();
         assert_eq!(lines, "127.0.0.1 localhost\n", "{shell}");
 
         // What others than root can exchange may become a link to anything.
         let mode = fs::Permissions::from_mode(0o777);
         fs::set_permissions(stage.path("elsewhere"), mode).unwrap();
-        let own = "say x >\"$d/block\"; hosts \"$d/block\" 2>/dev/null || say refused";
+        let own = "emit x >\"$run_dir/block\"; write_hosts_block \"$run_dir/block\" 2>/dev/null || emit refused";
         assert_eq!(stage.part(own), "refused\n", "{shell}");
         let lines = fs::read_to_string(&target).unwrap();
         assert_eq!(lines, "127.0.0.1 localhost\n", "{shell}");

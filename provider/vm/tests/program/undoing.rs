@@ -22,7 +22,7 @@ fn begin() -> Payload {
 
 /// Two steps that write down what is done and undone.
 const STEPS: &str = "STEPS='check alpha beta'
-did() { say \"$*\" >>\"$S/../did\"; }
+did() { emit \"$*\" >>\"$state_dir/../did\"; }
 do_alpha() { did alpha; }; do_beta() { did beta; }
 undo_alpha() { did undo alpha; }; undo_beta() { did undo beta; }
 ";
@@ -40,7 +40,7 @@ fn a_check_that_fails_leaves_the_run_before_as_it_was() {
         let own = format!("{STEPS}\ndo_check() {{ false; }}");
         let report = stage.call(begin(), &own).report();
         assert!(
-            matches!(&report, Report::Reverted { step, .. } if step == "check"),
+            matches!(&report, Report::Untouched { step, .. } if step == "check"),
             "{shell}: {report:?}"
         );
         assert_eq!(did(&stage), "alpha, beta, ", "{shell}");
@@ -50,7 +50,7 @@ fn a_check_that_fails_leaves_the_run_before_as_it_was() {
 #[test]
 fn what_cannot_be_undone_is_told_and_undone_by_the_next_run() {
     let own = "do_beta() { did beta; return 1; }
-        undo_alpha() { say 'the disk is read-only' >&2; return 1; }";
+        undo_alpha() { emit 'the disk is read-only' >&2; return 1; }";
     for shell in SHELLS {
         let stage = Stage::new(shell);
         let report = stage.call(begin(), &format!("{STEPS}\n{own}")).report();
@@ -88,7 +88,7 @@ fn the_set_before_outlives_an_undoing_that_fails() {
         place(b"old", "true");
         let report = place(
             b"new",
-            "rm -r \"$S/../../folder\" && : >\"$S/../../folder\" && false",
+            "rm -r \"$state_dir/../../folder\" && : >\"$state_dir/../../folder\" && false",
         );
         assert!(
             matches!(&report, Report::Halfway { step, lines } if step == "last" && !lines.is_empty()),
@@ -136,7 +136,8 @@ fn the_vm_itself_knows_which_rules_are_new() {
             bundle.proxy.interception = Interception::Redirect;
             stand_in(&stage, "iptables-nft", saved);
             let root = stage.root.path().display();
-            let own = format!("STEPS=keep PATH={root}:$PATH; tools() {{ say iptables-nft; }}");
+            let own =
+                format!("STEPS=keep PATH={root}:$PATH; iptables_tools() {{ emit iptables-nft; }}");
             if guarded {
                 fs::create_dir_all(stage.path("lib/mesh")).unwrap();
                 fs::write(stage.path("lib/mesh/guard"), "").unwrap();
@@ -163,7 +164,7 @@ fn a_proxy_that_fails_again_and_again_counts_as_running() {
             ("failed", ""),
         ] {
             let said = stage.part(&format!(
-                "systemctl() {{ [ $1 != is-active ] || say {state}; }}; do_keep; cat \"$S/run/unit\""
+                "systemctl() {{ [ $1 != is-active ] || emit {state}; }}; do_keep; cat \"$state_dir/run/unit\""
             ));
             assert_eq!(said, kept, "{shell}: {state}");
         }
@@ -224,9 +225,9 @@ fn a_reboot_takes_back_what_it_cut_off_and_nobody_needs_to_ask() {
 fn a_worker_that_cannot_be_started_is_told_and_nothing_was_changed() {
     for shell in SHELLS {
         let stage = Stage::new(shell);
-        let own = "detach() { say 'no bus' >\"$d/launch\"; return 1; }";
+        let own = "detach() { emit 'no bus' >\"$run_dir/launch\"; return 1; }";
         let report = stage.call(begin(), own).report();
-        let wanted = Report::Reverted {
+        let wanted = Report::Untouched {
             step: "launch".into(),
             hop: None,
             lines: vec!["no bus".into()],
@@ -261,7 +262,7 @@ fn a_removal_leaves_the_run_that_waits_for_it_alone() {
         stage.call(begin(), "STEPS='keep place'").report();
         let ours = owner("uid-1", "bookinfo/ratings");
         let remove = program::remove(&ours, RunId::generate(), patience());
-        let own = "hook() { [ \"$1\" != clean ] || await 60 [ -e \"$R/../go\" ]; }";
+        let own = "hook() { [ \"$1\" != clean ] || await 60 [ -e \"$runs_dir/../go\" ]; }";
         let mut first = stage.call(remove, own);
         first.until("clean");
         let waits = begin();
@@ -292,7 +293,7 @@ fn a_removal_leaves_the_run_that_waits_for_it_alone() {
 fn a_look_that_nobody_listens_to_leaves_nothing() {
     for shell in SHELLS {
         let stage = Stage::new(shell);
-        let own = "version() { await 60 [ -e \"$R/../go\" ]; }";
+        let own = "package_version() { await 60 [ -e \"$runs_dir/../go\" ]; }";
         let mut call = stage.call(program::observe(&bundle(vec![])), own);
         drop(call.child.stdout.take());
         fs::write(stage.path("go"), "").unwrap();
@@ -338,7 +339,7 @@ fn a_run_that_nobody_follows_waits_for_no_token_and_has_stopped_nothing() {
             Timestamp::UNIX_EPOCH,
         );
         let run = payload.run().clone();
-        let own = "ALONE=1; do_stop() { say stopped >>\"$S/../did\"; }; do_install() { :; }";
+        let own = "RECONNECT_WAIT=1; do_stop() { emit stopped >>\"$state_dir/../did\"; }; do_install() { :; }";
         let mut call = stage.call(payload, own);
         while call.next() != Event::WantsToken {}
         call.cut();
@@ -350,7 +351,7 @@ fn a_run_that_nobody_follows_waits_for_no_token_and_has_stopped_nothing() {
         }
         let report = stage.call(program::result(run), own).report();
         assert!(
-            matches!(&report, Report::Reverted { step, .. } if step == "ask"),
+            matches!(&report, Report::Untouched { step, .. } if step == "ask"),
             "{shell}: {report:?}"
         );
         assert!(!stage.path("lib/did").exists(), "{shell}");
@@ -367,9 +368,9 @@ fn what_a_full_disk_does_not_keep_is_not_changed() {
             let hosts = "# BEGIN mesh-vm\n10.0.0.1 istiod\n# END mesh-vm\n";
             fs::write(stage.path("hosts"), hosts).unwrap();
             let said = stage.part(&format!(
-                "mkdir -p \"$S/run/keep\" \"$S/found\"; chmod 700 \"$S/run/keep\"\n\
-                 ln -s /dev/full \"$S/{full}\"\n\
-                 systemctl() {{ say enabled; }}; if do_keep 2>/dev/null; then say kept; else say refused; fi"
+                "mkdir -p \"$state_dir/run/keep\" \"$state_dir/found\"; chmod 700 \"$state_dir/run/keep\"\n\
+                 ln -s /dev/full \"$state_dir/{full}\"\n\
+                 systemctl() {{ emit enabled; }}; if do_keep 2>/dev/null; then emit kept; else emit refused; fi"
             ));
             assert_eq!(said, "refused\n", "{shell}: {full}");
         }

@@ -3,18 +3,17 @@
 use crate::stage::{SHELLS, Stage};
 
 /// A clock that is set forward by ten minutes each time it is read.
-const JUMPS: &str =
-    r#"date() { m=$(($(cat "$d/clock" 2>/dev/null || say 0) + 600)); say "$m" | tee "$d/clock"; }"#;
+const JUMPS: &str = r#"date() { m=$(($(cat "$run_dir/clock" 2>/dev/null || emit 0) + 600)); emit "$m" | tee "$run_dir/clock"; }"#;
 /// A clock that somebody sets back again and again. Who waits by it gives up the test.
-const STANDS: &str = r#"date() { say 1000; }; pauses=0
-pause() { pauses=$((pauses + 1)); [ "$pauses" -lt 200 ] || { say 'for ever'; exit; }; sleep 0.05; }"#;
+const STANDS: &str = r#"date() { emit 1000; }; pauses=0
+pause() { pauses=$((pauses + 1)); [ "$pauses" -lt 200 ] || { emit 'for ever'; exit; }; sleep 0.05; }"#;
 
 #[test]
 fn a_clock_that_is_set_forward_ends_no_wait() {
     for shell in SHELLS {
         let stage = Stage::new(shell);
         let thrice = "thrice() { tries=$((${tries:-0} + 1)); [ \"$tries\" = 3 ]; }";
-        let said = stage.part(&format!("{JUMPS}\n{thrice}\nawait 60 thrice && say came"));
+        let said = stage.part(&format!("{JUMPS}\n{thrice}\nawait 60 thrice && emit came"));
         assert_eq!(said, "came\n", "{shell}");
     }
 }
@@ -23,7 +22,7 @@ fn a_clock_that_is_set_forward_ends_no_wait() {
 fn a_clock_that_is_set_back_prolongs_no_wait() {
     for shell in SHELLS {
         let stage = Stage::new(shell);
-        let said = stage.part(&format!("{STANDS}\nawait 1 false || say over"));
+        let said = stage.part(&format!("{STANDS}\nawait 1 false || emit over"));
         assert_eq!(said, "over\n", "{shell}");
     }
 }
@@ -33,12 +32,12 @@ fn a_clock_that_is_set_back_prolongs_no_wait() {
 fn a_clock_that_is_set_is_no_silence() {
     for shell in SHELLS {
         let stage = Stage::new(shell);
-        let quiet = "requests() { say '0 42'; }; calm= calm_since=; calm || say 'not yet'; calm || say 'not yet'";
+        let quiet = "count_requests() { emit '0 42'; }; idle_requests= idle_since=; is_idle || emit 'not yet'; is_idle || emit 'not yet'";
         let said = stage.part(&format!("{JUMPS}\n{quiet}"));
         assert_eq!(said, "not yet\nnot yet\n", "{shell}");
-        let alone = "say 0 >\"$d/token\"; (sleep 60) & say $! >\"$d/follower\"; answered() { false; }
-            field() { say 60; }; log() { :; }
-            await() { shift; \"$@\"; kill \"$(cat \"$d/follower\")\"; wait; \"$@\" || say 'not yet'; }
+        let alone = "emit 0 >\"$run_dir/token\"; (sleep 60) & emit $! >\"$run_dir/follower\"; is_answered() { false; }
+            field() { emit 60; }; journal() { :; }
+            await() { shift; \"$@\"; kill \"$(cat \"$run_dir/follower\")\"; wait; \"$@\" || emit 'not yet'; }
             do_ask";
         let said = stage.part(&format!("{JUMPS}\n{alone}"));
         assert_eq!(said, "not yet\n", "{shell}");

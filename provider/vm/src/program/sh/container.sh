@@ -1,45 +1,101 @@
 
-# The proxy in a container: a unit of ours runs a script, and that the engine.
-engine() { cat "$S/engine" 2>/dev/null; }
-# Who may pull is said in root's own files.
-contain() { HOME=${HOME:-/root} "$(engine)" "$@"; }
-agent() {
-  if [ -e "$S/engine" ]; then HOME=${HOME:-/root} timeout 5 "$(engine)" exec istio-proxy /usr/local/bin/pilot-agent "$@"
-  elif [ -x "$BIN/pilot-agent" ]; then timeout 5 "$BIN/pilot-agent" "$@"; else return 1; fi
-}
-# A daemon that does not run is told in the engine's words.
-engine_ok() {
-  f=$(field engine)
-  have "$f" || { say "$f is not installed"; return 1; }
-  f=$(HOME=${HOME:-/root} timeout 20 "$f" info 2>&1) || { say "$f" | grep -iE 'error|cannot' | head -n 1; return 1; }
-  field engine
+# Does: the step install for a container: a unit of this program runs a script, and the script runs the engine.
+# Needs: base emit fetch keep owners package put set users
+# Gives: engine run_engine run_agent pull_image install_container
+# Owns: engine, image and proxy in the state directory; istio.service; the user istio-proxy
+# Undo: undo_install restores these files from the set before
+engine() { cat "$state_dir/engine" 2>/dev/null; }
+# Root's own files say who may pull.
+run_engine() { HOME=${HOME:-/root} "$(engine)" "$@"; }
+# Runs pilot-agent beside the proxy, wherever that runs.
+run_agent() {
+  if [ -e "$state_dir/engine" ]; then
+    HOME=${HOME:-/root} timeout 5 "$(engine)" exec istio-proxy /usr/local/bin/pilot-agent "$@"
+  elif [ -x "$BIN_DIR/pilot-agent" ]; then
+    timeout 5 "$BIN_DIR/pilot-agent" "$@"
+  else
+    return 1
+  fi
 }
 # Before anything stops.
-pull() {
-  f=$(field engine) name=$(field image)
+pull_image() {
+  pull_engine=$(field engine)
+  pull_name=$(field image)
   export HOME="${HOME:-/root}"
-  [ "$(field pull)" = Always ] || ! "$f" image inspect "$name" >/dev/null 2>&1 || return 0
-  [ "$(field pull)" != Never ] || refuse "the VM has no image $name, and pull_policy is Never" || return 1
-  bounded "the image $name" "$f" pull --quiet "$name" >/dev/null </dev/null
-}
-do_contain() {
-  switches || refuse 'there is no setpriv of util-linux, by which the proxy'\''s user writes its logs' || return 1
-  if [ -e "$S/installed" ] && [ ! -e "$S/engine" ]; then
-    for f in $(packaged); do remember "$S/run/keep" "$f" && say "$f" >>"$S/found/paths" || return 1; done
+  if [ "$(field pull)" != Always ] && "$pull_engine" image inspect "$pull_name" >/dev/null 2>&1; then
+    return 0
   fi
-  hold || return 1
-  (umask 022 && prepare) && own && field engine >"$S/engine" || return 1
-  # What the name means now: going back is to that very image.
-  { contain image inspect -f '{{.Id}}' "$(field image)" && field image && say ''; } >"$S/image" || return 1
-  printf '%s\n' '[Unit]' 'Description=The Istio proxy, in a container' 'Wants=docker.service' 'After=docker.service' 'StartLimitIntervalSec=0' \
-    '[Service]' "ExecStart=/bin/sh $S/proxy start" "ExecStop=/bin/sh $S/proxy stop" "ExecStopPost=/bin/sh $S/proxy clean" \
-    'Restart=always' 'RestartSec=10' 'KillMode=mixed' 'TimeoutStopSec=60s' '[Install]' 'WantedBy=multi-user.target' |
-    if [ "$(engine)" = docker ]; then cat; else grep -v docker.service; fi >"$d/unit"
-  proxy_script >"$S/proxy" && put "$d/unit" "$UNITS/istio.service" root 0644
+  if [ "$(field pull)" = Never ]; then
+    refuse "the VM has no image $pull_name, and pull_policy is Never"
+    return
+  fi
+  bounded "the image $pull_name" "$pull_engine" pull --quiet "$pull_name" >/dev/null </dev/null
 }
-# What Istio's package would have made.
-prepare() {
-  id istio-proxy >/dev/null 2>&1 || if have useradd; then useradd --system --user-group --home-dir /var/lib/istio --shell /usr/sbin/nologin istio-proxy
-  else addgroup -S istio-proxy && adduser -S -D -H -h /var/lib/istio -G istio-proxy istio-proxy; fi || return 1
-  folder /var/lib/istio/envoy && folder /var/lib/istio/config && { [ -e /etc/istio ] || ln -s /var/lib/istio /etc/istio; }
+install_container() {
+  if ! has_setpriv; then
+    refuse 'there is no setpriv of util-linux, which the proxy'\''s user needs to write its logs'
+    return
+  fi
+  if [ -e "$state_dir/installed" ] && [ ! -e "$state_dir/engine" ]; then
+    keep_replaced_package || return 1
+  fi
+  commit_copies || return 1
+  prepare_container_host || return 1
+  fix_owners || return 1
+  field engine >"$state_dir/engine" || return 1
+  write_image >"$state_dir/image" || return 1
+  container_unit >"$run_dir/unit"
+  proxy_script >"$state_dir/proxy" &&
+    put_file "$run_dir/unit" "$UNITS_DIR/istio.service" root 0644
+}
+# A removal later restores what the package had before.
+keep_replaced_package() {
+  for replaced_file in $(package_files); do
+    keep_file "$state_dir/run/keep" "$replaced_file" || return 1
+    emit "$replaced_file" >>"$state_dir/found/paths" || return 1
+  done
+}
+# What the name means now: an undo goes back to this very image.
+write_image() {
+  run_engine image inspect -f '{{.Id}}' "$(field image)" &&
+    field image &&
+    emit ''
+}
+container_unit() {
+  printf '%s\n' \
+    '[Unit]' \
+    'Description=The Istio proxy, in a container'
+  if [ "$(engine)" = docker ]; then
+    printf '%s\n' 'Wants=docker.service' 'After=docker.service'
+  fi
+  printf '%s\n' \
+    'StartLimitIntervalSec=0' \
+    '[Service]' \
+    "ExecStart=/bin/sh $state_dir/proxy start" \
+    "ExecStop=/bin/sh $state_dir/proxy stop" \
+    "ExecStopPost=/bin/sh $state_dir/proxy clean" \
+    'Restart=always' \
+    'RestartSec=10' \
+    'KillMode=mixed' \
+    'TimeoutStopSec=60s' \
+    '[Install]' \
+    'WantedBy=multi-user.target'
+}
+# What Istio's package would have created.
+prepare_container_host() (
+  umask 022
+  id istio-proxy >/dev/null 2>&1 ||
+    add_user ||
+    return 1
+  ensure_dir /var/lib/istio/envoy || return 1
+  ensure_dir /var/lib/istio/config || return 1
+  [ -e /etc/istio ] || ln -s /var/lib/istio /etc/istio
+)
+add_user() {
+  if have useradd; then
+    useradd --system --user-group --home-dir /var/lib/istio --shell /usr/sbin/nologin istio-proxy
+  else
+    addgroup -S istio-proxy &&
+      adduser -S -D -H -h /var/lib/istio -G istio-proxy istio-proxy
+  fi
 }

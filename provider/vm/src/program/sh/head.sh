@@ -1,29 +1,60 @@
-# mesh-vm: joins this machine to an Istio mesh, looks at it, or takes it out again.
+# mesh-vm: joins this machine to an Istio mesh, observes it, or takes it out again.
 #
-# /bin/sh reads it from standard input and calls `main`. Input: lines `key base64`, then `end`;
-# each value becomes a file, so that no value is ever a word of a script. Output: lines
-# `key words…` between `begin RUN` and `end RUN`; free text in them is base64.
+# /bin/sh reads it from standard input and calls `main`. Input: lines `key base64`, then `end`; each value becomes a
+# file, so that no value is ever a word of a script. Output: lines `key words…` between `begin RUN` and `end RUN`; free
+# text in them is base64. `protocol.rs` lists every key, word, report and step.
 #
-#   observe check            look, write nothing
-#   bootstrap remove         a worker of its own does it, this process only follows the log
-#   result commit revert     follow a worker that was begun on another connection
+#   observe check            read only
+#   bootstrap remove         a worker does it; this process only follows the worker's journal
+#   result commit revert     follow a worker that another connection started
+#
+# Does: sets how the shell behaves, where everything lies on the VM, and the limits.
+# Needs: nothing
+# Gives: the variables below
+# Owns: nothing; the paths are described where they are written
+# Undo: nothing to undo
 set -u
 umask 077
-export LC_ALL=C PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
-R=/run/mesh-vm             # one folder for each run, on tmpfs: input, token, log
-S=/var/lib/istio/mesh      # what outlives a reboot: owner, journal, the set before, what was found
-DROP=/etc/systemd/system/istio.service.d HOSTS=/etc/hosts CERTS=/etc/certs ENVOY=/var/lib/istio/envoy BIN=/usr/local/bin LOG=/var/log/istio
-TOKEN=/var/run/secrets/tokens/istio-token SDS=/var/run/secrets/workload-spiffe-uds
-LOOSE=/proc/sys/net/netfilter/nf_conntrack_tcp_loose
-CID=/run/istio-proxy.cid BOOT=/run/cloud-init ROTATE=/etc/logrotate.d/mesh-vm UNITS=/etc/systemd/system UNDO=mesh-vm-undo.service
-LARGEST=1048576            # how many bytes of a file are read
-HEAVIEST=4194304           # blocks of a package at most, of 512 or 1024 bytes
-PROC=/proc
-PACKAGE=120 ALONE=45       # seconds: for another package manager, for a provider to come back
-SILENT=10                  # seconds: after which a provider that says that it is there counts as gone
-# Folders of Istio's package, of the agent and of ours that no package manager takes away, each behind those in it.
-DIRS="/etc/istio $CERTS $LOG ${TOKEN%/*} $SDS ${TOKEN%/*/*} /var/lib/istio/bin /var/lib/istio/config /var/lib/istio/envoy /var/lib/istio/proxy /var/lib/istio $DROP"
+export LC_ALL=C
+export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
+# One directory for each run, on tmpfs: input, token, journal.
+runs_dir=/run/mesh-vm
+# What survives a reboot: owner, undo log, the last good set, what was there before the first run.
+state_dir=/var/lib/istio/mesh
+DROP_IN_DIR=/etc/systemd/system/istio.service.d
+HOSTS_FILE=/etc/hosts
+CERTS_DIR=/etc/certs
+ENVOY_DIR=/var/lib/istio/envoy
+BIN_DIR=/usr/local/bin
+LOG_DIR=/var/log/istio
+TOKEN_FILE=/var/run/secrets/tokens/istio-token
+SDS_DIR=/var/run/secrets/workload-spiffe-uds
+CONNTRACK_LOOSE=/proc/sys/net/netfilter/nf_conntrack_tcp_loose
+CONTAINER_ID_FILE=/run/istio-proxy.cid
+CLOUD_INIT_DIR=/run/cloud-init
+LOGROTATE_FILE=/etc/logrotate.d/mesh-vm
+UNITS_DIR=/etc/systemd/system
+UNDO_UNIT=mesh-vm-undo.service
+PROC_DIR=/proc
+# At most so many bytes of a file are read.
+MAX_FILE_BYTES=1048576
+# At most so large is a package, in the shell's blocks of 512 or 1024 bytes.
+MAX_PACKAGE_BLOCKS=4194304
+# Seconds to wait for another package manager.
+PACKAGE_LOCK_WAIT=120
+# Seconds to wait for a provider that lost its connection.
+RECONNECT_WAIT=45
+# Seconds after its last heartbeat until a provider counts as gone.
+HEARTBEAT_WAIT=10
+# Directories of Istio's package, of the agent and of this program that no package manager removes. Inner ones come first.
+OWNED_DIRS="/etc/istio $CERTS_DIR $LOG_DIR ${TOKEN_FILE%/*} $SDS_DIR ${TOKEN_FILE%/*/*} \
+/var/lib/istio/bin /var/lib/istio/config /var/lib/istio/envoy /var/lib/istio/proxy /var/lib/istio $DROP_IN_DIR"
 STEPS='check stage keep ask stop install token place track start ready'
-p=${p:-}                   # this program as it came: gzip, base64
-NOW=                       # or how systemd is told not to be waited for
-OURS='MESH_TRACK MESH_IN MESH_OUT' # exactly these chains are ours: others may begin a name likewise
+# A run that fails in one of these has changed nothing on the VM that had to be undone.
+UNTOUCHING_STEPS='launch boot check stage keep ask'
+# Exactly these chains are this program's: others may begin a name the same way.
+OUR_CHAINS='MESH_TRACK MESH_IN MESH_OUT'
+# This program as it was sent: gzip, base64.
+program=${program:-}
+# `--no-block` during boot, when systemd must not be waited for.
+no_block=

@@ -1,32 +1,45 @@
 
-# Whom a token that istiod takes is for. Also before `carried/token.sh`, which runs without the program.
+# Does: decides whether a text is a token that istiod accepts.
+# Needs: emit
+# Gives: is_token
+# Owns: nothing; it also stands in `carried/token.sh`, which runs without the program
+# Undo: nothing to undo
 AUDIENCE=istio-ca
-# Succeeds where the file at PATH is a token for istiod and nothing else. Prints what it is instead, and nothing of its content.
+# is_token PATH: succeeds where the file holds a token for istiod and nothing else. Prints what it is instead, and nothing of
+# its content.
 is_token() {
-  size=$(wc -c <"$1")
-  size=$((size)) # without the spaces of some
-  parts=$(awk -F . 'END { print (NR > 1 ? NR " lines" : NF " parts") }' "$1")
-  if [ "$size" -gt 65536 ]; then
-    printf '%s\n' "$size bytes, which is too much for a token"
-  elif ! awk 'NR > 1 || !/^[A-Za-z0-9_-]+[.][A-Za-z0-9_-]+[.][A-Za-z0-9_-]+$/ { bad = 1 } END { exit bad || !NR }' "$1"; then
-    printf '%s\n' "no token: $size bytes, $parts, where a token has three parts of base64url, dots between them and nothing else"
-  elif ! found=$(payload "$1" | audiences); then
-    printf '%s\n' "no token: $size bytes, $parts, the second of which is no JSON"
-  elif ! printf '%s\n' "$found" | grep -qxF "$AUDIENCE"; then
-    found=$(printf %s "${found:-nobody}" | tr '\n' ' ' | tr -c ' -~' '?' | cut -c 1-100)
-    printf '%s\n' "a token of $size bytes for the audience $found, and not for $AUDIENCE"
+  token_size=$(wc -c <"$1")
+  # Without the spaces that some print.
+  token_size=$((token_size))
+  token_parts=$(awk -F . 'END { print (NR > 1 ? NR " lines" : NF " parts") }' "$1")
+  if [ "$token_size" -gt 65536 ]; then
+    emit "$token_size bytes, which is too much for a token"
+  elif ! has_three_parts "$1"; then
+    emit "no token: $token_size bytes, $token_parts, where a token has three parts of base64url, dots between them and nothing else"
+  elif ! token_audience=$(token_payload "$1" | token_audiences); then
+    emit "no token: $token_size bytes, $token_parts, the second of which is no JSON"
+  elif ! emit "$token_audience" | grep -qxF "$AUDIENCE"; then
+    token_audience=$(printf %s "${token_audience:-nobody}" | tr '\n' ' ' | tr -c ' -~' '?' | cut -c 1-100)
+    emit "a token of $token_size bytes for the audience $token_audience, and not for $AUDIENCE"
   else
     return 0
   fi
   return 1
 }
-# The payload of a token, which base64 wants in its own alphabet and with padding.
-payload() {
-  cut -d . -f 2 "$1" | awk '{ gsub(/-/, "+"); gsub(/_/, "/"); while (length($0) % 4) $0 = $0 "="; print }' | base64 -d 2>/dev/null
+has_three_parts() {
+  awk '
+    NR > 1 || !/^[A-Za-z0-9_-]+[.][A-Za-z0-9_-]+[.][A-Za-z0-9_-]+$/ { bad = 1 }
+    END { exit bad || !NR }' "$1"
 }
-# Reads JSON and prints the strings of `aud`, one a line. Fails where it is no object.
+# The payload of a token, which base64 wants in its own alphabet and with padding.
+token_payload() {
+  cut -d . -f 2 "$1" |
+    awk '{ gsub(/-/, "+"); gsub(/_/, "/"); while (length($0) % 4) $0 = $0 "="; print }' |
+    base64 -d 2>/dev/null
+}
+# Reads JSON and prints the strings of `aud`, one a line. Fails where it is not an object.
 # Long: it is one program of awk.
-audiences() {
+token_audiences() {
   awk '
     { text = text $0 " " }
     END {

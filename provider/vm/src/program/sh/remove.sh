@@ -1,89 +1,78 @@
 
-# Taking this machine out of the mesh.
+# Does: takes this machine out of the mesh.
+# Needs: base drain emit flush forget hosts owner set sweep token undolog uninstall unit worker
+# Gives: run_remove resume_proxy
+# Owns: everything that the steps of a bootstrap own
+# Undo: what fails leaves the state in place, and the next removal continues
 run_remove() {
-  # A first bootstrap that could not be taken back has no mark yet.
-  if [ ! -e "$S/owner" ] && [ ! -e "$S/run/steps" ]; then
-    unbegun
+  # A first bootstrap that could not be undone has no mark yet.
+  if [ ! -e "$state_dir/owner" ] && [ ! -e "$state_dir/run/steps" ]; then
+    remove_unbegun
     finish removed
   fi
-  ours || finish "foreign $(claim | b64)"
-  log 'step stop' && hook stop
-  systemctl -q disable istio.service 2>/dev/null; disarm
-  { drain && halt && sweep "$OURS"; } 2>"$d/err" || serve_on
-  log 'step clean' && hook clean
-  : >"$d/block"
-  at "${TOKEN%/*}" rm -f "./${TOKEN##*/}"
-  { hosts "$d/block" && restore "$S/found"; } 2>"$d/err" || { log 'failed clean' && lines <"$d/err" && finish reverted; }
-  [ ! -e "$S/loose" ] || cat "$S/loose" >"$LOOSE" 2>/dev/null
-  log 'step uninstall' && hook uninstall
-  { { [ ! -e "$S/installed" ] || uninstall; } && drop_user; } 2>"$d/err" || { log 'failed uninstall' && lines <"$d/err" && finish reverted; }
+  owner_matches || finish "foreign $(claimed_by | encode)"
+  begin_removal stop
+  systemctl -q disable istio.service 2>/dev/null
+  disarm_deadman
+  stop_for_removal 2>"$run_dir/err" || resume_proxy
+  begin_removal clean
+  clean 2>"$run_dir/err" || end_removal clean
+  begin_removal uninstall
+  uninstall 2>"$run_dir/err" || end_removal uninstall
   systemctl reset-failed istio.service 2>/dev/null
-  flush_all 2>"$d/err" || { log 'failed clean' && lines <"$d/err" && finish reverted; }
-  forget
-  left | head -n 20 | while IFS= read -r text; do log "left $(printf %s "$text" | b64)"; done
+  flush_all 2>"$run_dir/err" || end_removal clean
+  remove_state
+  list_left | head -n 20 | while IFS= read -r left_path; do
+    journal_text left "$left_path"
+  done
   flush_all 2>/dev/null
   finish removed
 }
-# What is left of a bootstrap that a power cut kept from beginning.
-unbegun() {
-  if [ -e "$S/found/dirs" ]; then
-    forget
-  elif [ -d "$S" ] && [ ! -e "$S/found/paths" ]; then
-    close
-    discard "$S"
-    rmdir "${S%/*}" 2>/dev/null
-  fi
+begin_removal() {
+  journal "step $1"
+  hook "$1"
 }
-# A proxy that cannot be stopped has its traffic back, so it must run.
-serve_on() {
-  log 'failed stop' && lines <"$d/err"
-  { systemctl -q enable istio.service && systemctl start istio.service; } 2>/dev/null || finish 'halfway stop'
+end_removal() {
+  journal "failed $1"
+  journal_lines <"$run_dir/err"
   finish reverted
 }
-# A uid that one side does not know is no difference.
-ours() {
-  claim >"$d/claim"
-  [ -s "$d/claim" ] || return 0
-  read -r theirs id <"$d/claim" # an empty uid leaves the id in its place
-  field owner >"$d/owner" && read -r uid mine <"$d/owner"
-  [ "${id:-$theirs}" = "${mine:-$uid}" ] && { [ "$theirs" = "$uid" ] || [ -z "$id" ] || [ -z "$mine" ]; }
+stop_for_removal() {
+  drain &&
+    stop_proxy &&
+    sweep_chains "$OUR_CHAINS"
 }
-# Takes away the folders that were not there before the first run, unless others put something there.
-forget() {
-  gone=
-  for f in $DIRS; do before "$f" || gone="$gone $f"; done
-  above=$(owned_before)
-  for f in $gone; do
-    case $f in
-    "$LOG") rm -f "$f"/istio.log[.-]* "$f"/istio.err.log[.-]* ;;
-    "${TOKEN%/*}") at "$f" rm -f "./${TOKEN##*/}" ;;
-    "$SDS") at "$f" rm -f ./socket ;;
-    esac
-    if [ -h "$f" ]; then rm -f "$f"; else rmdir "$f" 2>/dev/null; fi
-  done
-  # The list of what was there before goes last: what a power cut breaks off can be begun again.
-  close
-  discard "$S"
-  case " $gone " in *" ${S%/*} "*) rmdir "${S%/*}" 2>/dev/null ;; esac
-  # shellcheck disable=SC2086 # owner and mode, or nothing
-  give_back $above
-  systemctl daemon-reload 2>/dev/null
+# A proxy that cannot be stopped has its traffic back, so it must run.
+resume_proxy() {
+  journal 'failed stop'
+  journal_lines <"$run_dir/err"
+  systemctl -q enable istio.service 2>/dev/null || finish 'halfway stop'
+  systemctl start istio.service 2>/dev/null || finish 'halfway stop'
+  finish reverted
 }
-# Whether a folder was there before the first run. Older versions wrote down the outermost only.
-before() {
-  grep -qxF "$1" "$S/found/dirs" 2>/dev/null && return 0
-  ! grep -qx all "$S/found/dirs" 2>/dev/null && grep -qxF "${1%/*}" "$S/found/dirs" 2>/dev/null
+clean() {
+  printf '' >"$run_dir/block"
+  remove_token
+  write_hosts_block "$run_dir/block" || return 1
+  restore_set "$state_dir/found" || return 1
+  if [ -e "$state_dir/loose" ]; then
+    cat "$state_dir/loose" >"$CONNTRACK_LOOSE" 2>/dev/null
+  fi
+  return 0
 }
-# What is in folders that were to go, and what of ours did not.
-left() {
-  for f in $gone; do
-    [ -d "$f" ] || continue
-    for inner in "$f"/* "$f"/.[!.]*; do
-      case " $gone " in *" $inner "*) continue ;; esac
-      if [ -e "$inner" ] || [ -h "$inner" ]; then say "$inner"; fi
-    done
-  done
-  for f in "$S" "$R/token-before"; do
-    if [ -e "$f" ] || [ -h "$f" ]; then say "$f"; fi
-  done
+uninstall() {
+  if [ -e "$state_dir/installed" ]; then
+    remove_package || return 1
+  fi
+  remove_user
+}
+# What is left of a bootstrap that a power cut kept from beginning.
+remove_unbegun() {
+  if [ -e "$state_dir/found/dirs" ]; then
+    remove_state
+  elif [ -d "$state_dir" ] && [ ! -e "$state_dir/found/paths" ]; then
+    disable_undo_unit
+    discard "$state_dir"
+    rmdir "${state_dir%/*}" 2>/dev/null
+  fi
 }

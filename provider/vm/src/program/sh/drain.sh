@@ -1,0 +1,40 @@
+
+# Does: waits until open requests end, before the proxy stops.
+# Needs: base container emit follow unit
+# Gives: drain count_requests
+# Owns: nothing
+# Undo: nothing to undo
+# The mesh was told to send no more before this run: that has to arrive, and open requests end.
+drain() {
+  is_running || return 0
+  if is_idle; then
+    return 0
+  fi
+  if ! await "$(field wait.drain)" is_idle_or_recalled; then
+    emit 'requests were still open when the proxy stopped' | journal_lines
+  fi
+}
+is_idle_or_recalled() {
+  is_idle ||
+    is_recalled
+}
+# Whether no request is open, and none has come for a second at least.
+is_idle() {
+  current_requests=$(count_requests)
+  if [ "$current_requests" != "${idle_requests:-}" ]; then
+    idle_requests=$current_requests
+    idle_since=$(uptime)
+  fi
+  case $current_requests in
+  '' | '0 '*) [ "$(uptime)" -ge $((idle_since + 2)) ] ;;
+  *) return 1 ;;
+  esac
+}
+# Prints how many requests and connections from others the proxy has open, and had in all.
+count_requests() {
+  run_agent request GET clusters 2>/dev/null |
+    awk -F :: '
+      /^inbound[|]/ && $3 == "rq_active" { now += $4 }
+      /^inbound[|]/ && $3 == "rq_total" { all += $4 }
+      END { print now + 0, all + 0 }'
+}
