@@ -152,10 +152,15 @@ impl Drop for Scenario {
         let world = self.world;
         for number in std::mem::take(&mut self.numbers) {
             thread::spawn(move || {
+                let vm = &world.bed.vms[number];
                 // Whoever comes later sees that it was used, or that it does not come up, and says why.
-                if world.queue.is_awaited() {
-                    let _ = world.bed.vms[number].rebuild(HostKey::Same);
-                }
+                let _ = if is_clean(vm) {
+                    vm.exec(&["rm", USED]).map(drop)
+                } else if world.queue.is_awaited() {
+                    vm.rebuild(HostKey::Same)
+                } else {
+                    Ok(())
+                };
                 world.queue.give_back(number);
             });
         }
@@ -182,6 +187,11 @@ fn attach() -> std::result::Result<World, String> {
     Ok(World { bed, queue })
 }
 
+/// Says whether nobody did anything on a VM since [`fresh`] returned it: the next scenario takes it as it is.
+fn is_clean(vm: &Vm) -> bool {
+    !vm.is_touched() && matches!(vm.ssh_connections(), Ok(0))
+}
+
 /// Returns the VM, up, without a trace of an earlier scenario and with the application running.
 fn fresh(vm: &Vm) -> Result<Vm> {
     if !vm.is_on() {
@@ -196,6 +206,7 @@ fn fresh(vm: &Vm) -> Result<Vm> {
     vm.shell("systemctl start ratings")?;
     let mut vm = vm.clone();
     vm.host_key = vm.host_key()?;
+    vm.forget_touches();
     Ok(vm)
 }
 

@@ -74,7 +74,11 @@ impl Row {
         print(&format!("== {}", self.command))?;
         let success = match self.follow(|line| {
             tests.line(line, start.elapsed());
-            print(line)
+            if is_waiting(line) {
+                Ok(())
+            } else {
+                print(line)
+            }
         }) {
             Ok(success) => success,
             Err(error) => {
@@ -126,6 +130,11 @@ impl Row {
             .env("CARGO_TERM_COLOR", "never");
         timeout
     }
+}
+
+/// Says whether libtest only reports that a test goes on: scenarios wait for a VM for minutes.
+fn is_waiting(line: &str) -> bool {
+    line.starts_with("test ") && line.ends_with(" has been running for over 60 seconds")
 }
 
 #[cfg(test)]

@@ -73,6 +73,7 @@ impl Machine {
 
     /// Returns a command that runs in it as root, to be started by the caller.
     pub fn command(&self, words: &[&str]) -> Result<Command> {
+        self.touch();
         let leader = self
             .leader()
             .ok_or_else(|| Error::Refused(format!("{} is switched off", self.name)))?;

@@ -1,6 +1,7 @@
 //! What the machines of a bed are made of: an image, Istio's package, cloud-init.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::machine::Machine;
 use crate::network::Subnet;
@@ -72,6 +73,7 @@ impl Layers {
             subnet,
             layers,
             name,
+            touched: Arc::default(),
         }
     }
 
@@ -85,6 +87,7 @@ impl Layers {
             subnet,
             layers,
             name,
+            touched: Arc::default(),
         }
     }
 }

@@ -5,6 +5,8 @@ use std::net::Ipv4Addr;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::command::{PATIENCE, quick, wait_for};
@@ -34,6 +36,8 @@ pub struct Machine {
     pub(crate) folder: PathBuf,
     pub(crate) subnet: Subnet,
     pub(crate) layers: Vec<PathBuf>,
+    /// Whether something was done in it or to it.
+    pub(crate) touched: Arc<AtomicBool>,
 }
 
 impl Machine {
@@ -161,8 +165,24 @@ impl Machine {
         })
     }
 
+    /// Says whether a command ran in it, or it was switched or cut, since the last [`Machine::forget_touches`]. Who comes
+    /// over the network does not count, see [`crate::Vm::ssh_connections`].
+    pub fn is_touched(&self) -> bool {
+        self.touched.load(Ordering::Relaxed)
+    }
+
+    /// Begins anew with [`Machine::is_touched`].
+    pub fn forget_touches(&self) {
+        self.touched.store(false, Ordering::Relaxed);
+    }
+
+    pub(crate) fn touch(&self) {
+        self.touched.store(true, Ordering::Relaxed);
+    }
+
     /// Switches it off without notice: ends its first process, and with it all others.
     pub fn kill(&self) -> Result<()> {
+        self.touch();
         // Ending nspawn first would leave the machine's init running.
         let leader = wait_for(
             &format!("first process of {}", self.name),
@@ -197,6 +217,7 @@ impl Machine {
 
     /// Cuts its network; whoever is connected gets no answer any more.
     pub fn cut(&self) -> Result<()> {
+        self.touch();
         quick(
             "ip",
             &["link", "set", &self.subnet.link(&self.name), "down"],

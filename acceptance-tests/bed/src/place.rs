@@ -6,6 +6,7 @@
 use std::fs::{self, File};
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::machine::Machine;
 use crate::network::{SUBNETS, Subnet};
@@ -132,6 +133,7 @@ fn down_alone(folder: &Path) -> Result<bool> {
                 subnet,
                 layers: Vec::new(),
                 name,
+                touched: Arc::default(),
             };
             machine.kill().and_then(|()| machine.forget())
         })?;
