@@ -135,7 +135,7 @@ async fn remove(
             Err(VmError::Silent { .. } | VmError::Dropped { .. }) if Instant::now() < until => {
                 program::result(run.clone())
             }
-            Ok(Report::Lost) if payload.verb() == "result" => begin(),
+            Ok(Report::Lost) if payload.verb() == program::Verb::Result => begin(),
             outcome => return outcome,
         };
         session = way.connect(context, Wait::Until(until.into_std())).await?;

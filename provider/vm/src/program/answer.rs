@@ -11,6 +11,7 @@ use mesh::workload::Runtime;
 
 use super::RunId;
 use super::certificate::validity;
+use super::protocol::{CheckWord, FileWord, Line, ReportWord};
 use super::report::{Check, Report, Verdict};
 
 /// Bytes of an answer that are kept. The program reads 1 MiB of a file at most, and there are few files.
@@ -44,60 +45,62 @@ impl Answer {
     /// Makes the report of it all, or says what is missing.
     pub(super) fn report(self, run: &RunId) -> Result<Report, String> {
         let words = self
-            .last("report")
+            .last(Line::Report)
             .ok_or("the program ended without a report")?;
         let word = |at: usize| words.get(at).copied().unwrap_or_default();
-        match word(0) {
-            "observed" => self.observed().map(Report::Observed),
-            "checked" => Ok(Report::Checked(self.checks())),
-            "committed" => Ok(self.committed()),
-            "awaits" => Ok(Report::AwaitsVerdict(run.clone())),
-            "untouched" => {
+        let Some(report) = ReportWord::from_text(word(0)) else {
+            return Err(format!("unknown report {:?}", word(0)));
+        };
+        match report {
+            ReportWord::Observed => self.observed().map(Report::Observed),
+            ReportWord::Checked => Ok(Report::Checked(self.checks())),
+            ReportWord::Committed => Ok(self.committed()),
+            ReportWord::Awaits => Ok(Report::AwaitsVerdict(run.clone())),
+            ReportWord::Untouched => {
                 let (step, hop, lines) = self.failure();
                 Ok(Report::Untouched { step, hop, lines })
             }
-            "reverted" => {
+            ReportWord::Reverted => {
                 let (step, hop, lines) = self.failure();
                 Ok(Report::Reverted { step, hop, lines })
             }
-            "removed" => Ok(Report::Removed {
-                left: self.texts("left"),
+            ReportWord::Removed => Ok(Report::Removed {
+                left: self.texts(Line::Left),
             }),
-            "foreign" => {
+            ReportWord::Foreign => {
                 let owner = decode(word(1)).as_deref().and_then(owner);
                 let unreadable = || "the owner marker on the VM is not readable".to_owned();
                 owner.map(Report::Foreign).ok_or_else(unreadable)
             }
-            "busy" => Ok(Report::Busy {
+            ReportWord::Busy => Ok(Report::Busy {
                 run: name(word(1)),
                 verb: name(word(2)),
             }),
-            "lost" => Ok(Report::Lost),
-            "halfway" => Ok(Report::Halfway {
+            ReportWord::Lost => Ok(Report::Lost),
+            ReportWord::Halfway => Ok(Report::Halfway {
                 step: name(word(1)),
-                lines: self.texts("line"),
+                lines: self.texts(Line::Text),
             }),
-            other => Err(format!("unknown report {other:?}")),
         }
     }
 
     /// The words behind each line of this key.
-    fn lines(&self, key: &'static str) -> impl DoubleEndedIterator<Item = &str> {
+    fn lines(&self, key: Line) -> impl DoubleEndedIterator<Item = &str> {
         self.said.lines().filter_map(move |line| {
-            let rest = line.strip_prefix(key)?;
+            let rest = line.strip_prefix(key.text())?;
             (rest.is_empty() || rest.starts_with(' ')).then_some(rest)
         })
     }
 
-    fn all(&self, key: &'static str) -> impl Iterator<Item = Vec<&str>> {
+    fn all(&self, key: Line) -> impl Iterator<Item = Vec<&str>> {
         self.lines(key).take(MOST_OF_A_KIND).map(words)
     }
 
-    fn last(&self, key: &'static str) -> Option<Vec<&str>> {
+    fn last(&self, key: Line) -> Option<Vec<&str>> {
         self.lines(key).next_back().map(words)
     }
 
-    fn texts(&self, key: &'static str) -> Vec<String> {
+    fn texts(&self, key: Line) -> Vec<String> {
         self.all(key)
             .filter_map(|words| decode(words.first()?))
             .collect()
@@ -105,17 +108,17 @@ impl Answer {
 
     /// Begin and end of the proxy's certificate.
     fn certificate(&self) -> Option<(Timestamp, Timestamp)> {
-        validity(&self.text("certificate")?)
+        validity(&self.text(Line::Certificate)?)
     }
 
-    fn text(&self, key: &'static str) -> Option<String> {
+    fn text(&self, key: Line) -> Option<String> {
         decode(self.last(key)?.first()?).map(|text| text.trim_end_matches('\n').to_owned())
     }
 
     /// A text of a certain form; what has another is noted.
     fn formed(
         &self,
-        key: &'static str,
+        key: Line,
         fits: impl Fn(&str) -> bool,
         strange: &mut Vec<&'static str>,
     ) -> Option<String> {
@@ -123,7 +126,7 @@ impl Answer {
         if fits(&text) {
             return Some(text);
         }
-        strange.push(key);
+        strange.push(key.text());
         None
     }
 
@@ -138,13 +141,13 @@ impl Answer {
                     .all(|byte| byte.is_ascii_digit() || byte == b' ')
         };
         Report::Committed {
-            version: self.formed("version", is_version, &mut strange),
+            version: self.formed(Line::Version, is_version, &mut strange),
             machine_id: self
-                .formed("machine", is_machine_id, &mut strange)
+                .formed(Line::Machine, is_machine_id, &mut strange)
                 .unwrap_or_default(),
-            recorded: self.last("recorded").is_some(),
-            bypass: self.formed("ipv6", is_address, &mut strange),
-            published: self.formed("published", are_ports, &mut strange),
+            recorded: self.last(Line::Recorded).is_some(),
+            bypass: self.formed(Line::Ipv6, is_address, &mut strange),
+            published: self.formed(Line::Published, are_ports, &mut strange),
             strange,
         }
     }
@@ -159,13 +162,17 @@ impl Answer {
                 decode(words.get(1)?)?
             ))
         };
-        let bad = self.all("bad").filter_map(found);
-        let unknown = self.all("unknown").filter_map(found);
+        let bad = self.all(Line::Bad).filter_map(found);
+        let unknown = self.all(Line::Unknown).filter_map(found);
         let unknown = unknown.map(|check| format!("{check} (not checked)"));
         // The first that failed: undoing may fail, too.
-        let step = self.all("failed").next().and_then(word).unwrap_or_default();
-        let hop = self.last("hop").and_then(word);
-        let lines = bad.chain(unknown).chain(self.texts("line")).collect();
+        let step = self
+            .all(Line::Failed)
+            .next()
+            .and_then(word)
+            .unwrap_or_default();
+        let hop = self.last(Line::Hop).and_then(word);
+        let lines = bad.chain(unknown).chain(self.texts(Line::Text)).collect();
         (step, hop, lines)
     }
 
@@ -176,10 +183,10 @@ impl Answer {
             };
             Some(Check {
                 name: name(check),
-                verdict: match *verdict {
-                    "ok" => Verdict::Ok,
-                    "bad" => Verdict::Bad,
-                    _ => Verdict::Unknown,
+                verdict: match CheckWord::from_text(verdict) {
+                    Some(CheckWord::Ok) => Verdict::Ok,
+                    Some(CheckWord::Bad) => Verdict::Bad,
+                    Some(CheckWord::Unknown) | None => Verdict::Unknown,
                 },
                 found: found
                     .first()
@@ -187,41 +194,41 @@ impl Answer {
                     .unwrap_or_default(),
             })
         };
-        self.all("check").filter_map(check).collect()
+        self.all(Line::Check).filter_map(check).collect()
     }
 
     fn observed(&self) -> Result<ObservedVm, String> {
         let word =
             |words: &[&str], at: usize| words.get(at).copied().unwrap_or_default().to_owned();
         Ok(ObservedVm {
-            machine_id: self.text("machine").unwrap_or_default(),
-            owner: self.text("owner").as_deref().and_then(owner),
+            machine_id: self.text(Line::Machine).unwrap_or_default(),
+            owner: self.text(Line::Owner).as_deref().and_then(owner),
             files: self
-                .all("file")
+                .all(Line::File)
                 .map(|words| file(&words))
                 .collect::<Option<_>>()
                 .ok_or("a file is not readable")?,
-            changed: self.texts("changed"),
-            hosts_lines: self.texts("hosts"),
+            changed: self.texts(Line::Changed),
+            hosts_lines: self.texts(Line::Hosts),
             runtime: SeenRuntime {
                 kind: self
-                    .last("runtime")
+                    .last(Line::Runtime)
                     .and_then(|words| words.first()?.parse().ok())
                     .unwrap_or(Runtime::Systemd),
-                image: self.text("image"),
+                image: self.text(Line::Image),
                 unit: self
-                    .last("unit")
+                    .last(Line::Unit)
                     .map_or_else(UnitState::default, |words| UnitState {
                         active: word(&words, 0),
                         enabled: word(&words, 1),
                     }),
-                version: self.text("version"),
-                ready: self.last("ready").is_some(),
+                version: self.text(Line::Version),
+                ready: self.last(Line::Ready).is_some(),
             },
             certificate: self.certificate(),
-            jumps: self.all("jump").map(|words| word(&words, 0)).collect(),
-            lost_jumps: self.all("lost").map(|words| word(&words, 0)).collect(),
-            unfinished: self.last("unfinished").map(|words| word(&words, 0)),
+            jumps: self.all(Line::Jump).map(|words| word(&words, 0)).collect(),
+            lost_jumps: self.all(Line::Lost).map(|words| word(&words, 0)).collect(),
+            unfinished: self.last(Line::Unfinished).map(|words| word(&words, 0)),
         })
     }
 }
@@ -255,8 +262,8 @@ fn is_machine_id(text: &str) -> bool {
 fn file(words: &[&str]) -> Option<(String, Seen)> {
     let path = decode(words.first()?)?;
     let seen = match words.get(1..)? {
-        ["missing"] => Seen::Missing,
-        ["odd", why] => Seen::Odd(decode(why)?.trim().to_owned()),
+        [word] if *word == FileWord::Missing.text() => Seen::Missing,
+        [word, why] if *word == FileWord::Odd.text() => Seen::Odd(decode(why)?.trim().to_owned()),
         [owner, mode, content @ ..] => Seen::File {
             owner: (*owner).to_owned(),
             mode: u32::from_str_radix(mode, 8).ok()?,

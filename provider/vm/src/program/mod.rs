@@ -17,19 +17,25 @@ mod answer;
 mod certificate;
 pub mod offload;
 mod pack;
+pub mod patience;
 pub mod payload;
+pub mod protocol;
 mod reader;
 pub mod report;
+mod run;
 mod text;
 
 pub use offload::{Offload, Token};
 pub use pack::packed;
-pub use payload::{
-    Patience, Payload, RunId, bootstrap, check, commit, observe, remove, result, revert, token_line,
-};
+pub use patience::Patience;
+pub use payload::{Payload, bootstrap, check, commit, observe, remove, result, revert, token_line};
+pub use protocol::Verb;
 pub use reader::{Event, Reader};
 pub use report::{Check, Report, Verdict};
+pub use run::{InvalidRunId, RunId};
 pub use text::TEXT;
+
+use protocol::Entry;
 
 /// How the session becomes root on the VM.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,8 +62,9 @@ pub fn command(privilege: Privilege) -> String {
 /// that is not there any more.
 pub fn command_at_hand(privilege: Privilege, payload: &Payload) -> Option<String> {
     let (verb, run) = (payload.verb(), payload.run());
-    let again = format!("exec /bin/sh /run/mesh-vm/{run}/program resume {verb} {run}");
-    matches!(verb, "result" | "commit" | "revert").then(|| call(privilege, &again))
+    let resume = Entry::Resume;
+    let script = format!("exec /bin/sh /run/mesh-vm/{run}/program {resume} {verb} {run}");
+    matches!(verb, Verb::Result | Verb::Commit | Verb::Revert).then(|| call(privilege, &script))
 }
 
 fn call(privilege: Privilege, script: &str) -> String {

@@ -17,13 +17,18 @@ use mesh::names::Id;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use super::pack::packed;
-use super::payload::{Patience, gzip, joining, leaving, line};
+use super::patience::Patience;
+use super::payload::{Data, gzip, joining, leaving, line};
+use super::protocol::{Input, Verb};
 use super::text::{CARRIED, INSTALL, REFRESH, TEXT};
 
 /// Where cloud-init puts the files.
 pub const FOLDER: &str = "/var/lib/mesh-vm";
 
 const REFRESH_PATH: &str = "/var/lib/istio/mesh-vm-token";
+/// Keys of an archive that tell this workload from one of the same name on another mesh. The program ignores them.
+const DIGEST: &str = "digest";
+const ROUTE: &str = "way";
 const LEAVE: &str = "leave.data";
 const COMMAND_PATH: &str = "/var/lib/istio/token-command";
 
@@ -87,9 +92,9 @@ impl Offload {
             ready: std::time::Duration::from_mins(3),
             ..Patience::default()
         };
-        let data = |verb: &str, data: Vec<(String, Vec<u8>)>| {
+        let data = |verb: Verb, data: Data| {
             let lines = data.iter().map(|(key, value)| line(key, value));
-            let verb = line("verb", verb.as_bytes());
+            let verb = line(Input::Verb.text(), verb.text().as_bytes());
             std::iter::once(verb).chain(lines).collect::<String>()
         };
         let placed = match token {
@@ -100,14 +105,14 @@ impl Offload {
             Token::Enclosed(token) => ("token", token.expose_secret()),
             Token::Command(command) => ("token-command", command),
         };
-        let join = data("bootstrap", joining(&placed, patience));
+        let join = data(Verb::Bootstrap, joining(&placed, patience));
         // Also what tells this workload from one of the same name on another mesh; the program takes no notice.
         let origin = [
-            ("digest".to_owned(), bundle.digest().to_string().into()),
-            ("way".to_owned(), way(bundle).into()),
+            (DIGEST.to_owned(), bundle.digest().to_string().into()),
+            (ROUTE.to_owned(), way(bundle).into()),
         ];
         let leave = leaving(&bundle.owner, patience).into_iter();
-        let leave = data("remove", leave.chain(origin).collect());
+        let leave = data(Verb::Remove, leave.chain(origin).collect());
         Self {
             files: vec![
                 ("install.sh", INSTALL.into()),
@@ -204,9 +209,14 @@ impl Origin {
             String::from_utf8(STANDARD.decode(encoded).ok()?).ok()
         };
         Some(Self {
-            owner: value("owner")?.split_once(' ')?.1.trim().parse().ok()?,
-            digest: value("digest")?,
-            way: value("way")?,
+            owner: value(Input::Owner.text())?
+                .split_once(' ')?
+                .1
+                .trim()
+                .parse()
+                .ok()?,
+            digest: value(DIGEST)?,
+            way: value(ROUTE)?,
         })
     }
 

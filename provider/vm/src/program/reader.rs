@@ -2,6 +2,7 @@
 
 use super::RunId;
 use super::answer::{Answer, Excess};
+use super::protocol::Line;
 use super::report::Report;
 
 /// What one line of the answer means.
@@ -48,16 +49,16 @@ impl Reader {
     pub fn feed(&mut self, line: &str) -> Event {
         let line = line.trim_end_matches(['\r', '\n']);
         let (key, rest) = line.split_once(' ').unwrap_or((line, ""));
-        match key {
-            "begin" if rest == self.run.as_str() => {
+        match Line::from_text(key) {
+            Some(Line::Begin) if rest == self.run.as_str() => {
                 self.begun = true;
                 Event::Begun
             }
             _ if !self.begun => Event::Ignored,
-            "alive" | "undo" => Event::Heartbeat,
-            "want" => Event::WantsToken,
-            "step" => Event::Step(rest.into()),
-            "end" if rest == self.run.as_str() => self.finish(),
+            Some(Line::Alive | Line::Undo) => Event::Heartbeat,
+            Some(Line::Want) => Event::WantsToken,
+            Some(Line::Step) => Event::Step(rest.into()),
+            Some(Line::End) if rest == self.run.as_str() => self.finish(),
             _ => match self.answer.take(line) {
                 Ok(()) => Event::Ignored,
                 Err(Excess) => self.exceed(),

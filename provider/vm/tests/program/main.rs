@@ -17,6 +17,7 @@ mod packages;
 mod packing;
 mod parts;
 mod power;
+mod protocol;
 mod refusals;
 mod rules;
 mod runs;

@@ -1,7 +1,7 @@
 
 # Does: reads the input of a run, writes its journal, and waits.
 # Needs: emit
-# Gives: hook die field has journal journal_text journal_lines ensure_dir pause uptime await
+# Gives: hook die field has send send_text journal journal_text journal_lines ensure_dir pause uptime await
 # Owns: log in the run's directory: the journal, which the session follows
 # Undo: the directory goes when its run has ended and another one begins, or at a reboot
 # Called before each step. Tests replace it.
@@ -12,9 +12,18 @@ die() {
 }
 field() { cat "$run_dir/in/$1" 2>/dev/null; }
 has() { [ -e "$run_dir/in/$1" ]; }
-journal() { emit "$*" >>"$run_dir/log"; }
+# send KEY WORDS…: a line of the answer.
+send() { emit "$*"; }
+# send_text KEY TEXT: the text in base64; nothing where there is no text.
+send_text() {
+  if [ -n "$2" ]; then
+    send "$1" "$(printf %s "$2" | encode)"
+  fi
+}
+# journal KEY WORDS…: a line of the answer that the session passes on.
+journal() { send "$@" >>"$run_dir/log"; }
 # journal_text KEY TEXT: the text in base64.
-journal_text() { journal "$1 $(printf %s "$2" | encode)"; }
+journal_text() { journal "$1" "$(printf %s "$2" | encode)"; }
 # Journals text for people: its last lines, bounded, without anything that looks like a token.
 journal_lines() {
   sed 's/eyJ[A-Za-z0-9_-]*[.][A-Za-z0-9_.-]*/[token]/g' |

@@ -27,7 +27,7 @@ refuse_foreign_namespace() {
   claimed_owner=$(claimed_by)
   [ -n "$claimed_owner" ] || return 0
   if [ "$(emit "$claimed_owner" | namespace_of)" != "$(field owner | namespace_of)" ]; then
-    finish "foreign $(emit "$claimed_owner" | encode)"
+    finish foreign "$(emit "$claimed_owner" | encode)"
   fi
 }
 # The first boot of a fresh machine installs and writes what it was made for: that comes first.
@@ -35,7 +35,7 @@ await_first_boot() {
   if is_booted; then
     return 0
   fi
-  journal 'step boot'
+  journal step boot
   if ! await "$(field wait.boot)" is_booted_or_recalled; then
     emit 'cloud-init is still running' | journal_lines
   fi
@@ -56,15 +56,15 @@ needs_verdict() {
 }
 await_verdict() {
   : >"$run_dir/awaits"
-  journal 'report awaits'
+  journal report awaits
   await "$(field wait.verdict)" is_decided
   [ -e "$run_dir/commit" ] || fail verdict
 }
 # fail STEP: undoes the run and ends it.
 fail() {
-  journal "failed $1"
+  journal failed "$1"
   journal_cause "$1" 2>/dev/null
-  undo_run || finish "halfway $1"
+  undo_run || finish halfway "$1"
   case $1 in
   start | ready)
     # After a reboot the input is gone, and with it what to check.

@@ -35,10 +35,10 @@ judge() {
   else
     judged_verdict=bad
   fi
-  emit "check $judged_name $judged_verdict $(printf %s "$judged_found" | encode)"
+  send check "$judged_name" "$judged_verdict" "$(printf %s "$judged_found" | encode)"
 }
 # emit_unknown NAME WHY: a check that cannot be made says nothing about the VM.
-emit_unknown() { emit "check $1 unknown $(printf %s "$2" | encode)"; }
+emit_unknown() { send check "$1" unknown "$(printf %s "$2" | encode)"; }
 check_tools() {
   missing_tools=$(
     for needed_tool in awk cmp cut flock grep sed setsid sha256sum ss stat tail timeout; do
@@ -98,10 +98,17 @@ list_own_addresses() {
 }
 # journal_bad_checks [hop]: what is bad, and what could not be checked. With `hop` the first bad one is the failing hop.
 journal_bad_checks() {
-  awk -v first="$1" '
-    $3 == "bad" {
-      if (!n++ && first) print "hop " $2
-      print "bad " $2 " " $4
-    }
-    $3 == "unknown" { print "unknown " $2 " " $4 }' "$run_dir/checks" >>"$run_dir/log"
+  journaled_hop=${1:-}
+  while read -r _ journaled_name journaled_verdict journaled_found; do
+    case $journaled_verdict in
+    bad)
+      if [ "$journaled_hop" = hop ]; then
+        journal hop "$journaled_name"
+        journaled_hop=
+      fi
+      journal bad "$journaled_name" "$journaled_found"
+      ;;
+    unknown) journal unknown "$journaled_name" "$journaled_found" ;;
+    esac
+  done <"$run_dir/checks"
 }

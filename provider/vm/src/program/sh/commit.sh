@@ -1,6 +1,6 @@
 
 # Does: makes a run final, and saves what later runs compare the VM with.
-# Needs: base bootstrap emit jumps put reference rules undolog uninstall unit worker
+# Needs: base bootstrap jumps put reference rules undolog uninstall unit worker
 # Gives: commit_run
 # Owns: sums, modes and jumps in the state directory
 # Undo: the step keep has copies of the old ones, which undo_place and others restore
@@ -18,7 +18,7 @@ commit_run() {
   seal_run 2>"$run_dir/err" || fail commit
   disable_undo_unit
   rm -rf "$runs_dir/token-before" "$state_dir/run/package"
-  emit_result >>"$run_dir/log"
+  send_result >>"$run_dir/log"
   finish committed
 }
 # The package that a container took the place of goes at the end: its files are in the set before.
@@ -48,8 +48,8 @@ seal_run() {
   is_sealed ||
     seal_undo_log
 }
-emit_result() {
-  emit_identity
-  emit_text ipv6 "$(ipv6_bypass)"
-  emit_text published "$(published_ports)"
+send_result() {
+  send_identity
+  send_text ipv6 "$(ipv6_bypass)"
+  send_text published "$(published_ports)"
 }

@@ -22,7 +22,7 @@ finish_dead_run() {
   systemctl stop "mesh-vm-${1##*/}.service" 2>/dev/null
   start_worker "$1"
   if [ -n "$suspect" ] && [ "$verb" != remove ]; then
-    refuse_state "$(last_journaled_step)" "halfway $(last_journaled_step)"
+    refuse_state "$(last_journaled_step)" halfway "$(last_journaled_step)"
   fi
   owns_undo_log || finish_without_undo
   if is_sealed && [ ! -e "$run_dir/revert" ]; then
@@ -41,7 +41,7 @@ finish_without_undo() {
   if [ "$verb:$finish_step" = remove:stop ]; then
     resume_proxy
   fi
-  journal "failed $finish_step"
+  journal failed "$finish_step"
   finish_undone "$finish_step"
 }
 # Whether the undo log is this run's. Where a power cut took its name, it is of whichever run is asked for.

@@ -1,7 +1,7 @@
 
 # Does: prints lines, reports refusals, and finds commands.
 # Needs: nothing
-# Gives: emit refuse have encode emit_text
+# Gives: emit refuse have encode
 # Owns: nothing
 # Undo: nothing to undo
 emit() { printf '%s\n' "$*"; }
@@ -12,9 +12,3 @@ refuse() {
 }
 have() { command -v "$1" >/dev/null 2>&1; }
 encode() { base64 | tr -d '\n'; }
-# emit_text KEY TEXT: with the text in base64, or nothing where there is no text.
-emit_text() {
-  if [ -n "$2" ]; then
-    emit "$1 $(printf %s "$2" | encode)"
-  fi
-}

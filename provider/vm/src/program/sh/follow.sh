@@ -59,7 +59,7 @@ relay() {
 # watch_worker READS: after so many reads without a line. Fails where the run is given up.
 watch_worker() {
   if [ $(($1 % 5)) -eq 0 ]; then
-    emit alive
+    send alive
   fi
   if [ $(($1 % 100)) -eq 25 ] && ! is_worker_alive; then
     restart_worker || return 1
@@ -70,7 +70,7 @@ watch_worker() {
 restart_worker() {
   follow_restarts=$((follow_restarts + 1))
   if [ "$follow_restarts" -gt 3 ]; then
-    emit "report halfway $(last_journaled_step)"
+    send report halfway "$(last_journaled_step)"
     return 1
   fi
   detach "mesh-vm-$run-again" mend

@@ -73,7 +73,7 @@ dispatch() {
   check_state_dir
   # An empty line ends whatever a login profile wrote.
   emit ''
-  emit "begin $run"
+  send begin "$run"
   case $verb in
   bootstrap | result | commit) report_recording ;;
   esac
@@ -89,11 +89,11 @@ dispatch() {
     ;;
   *) die "unknown verb $verb" ;;
   esac
-  emit "end $run"
+  send end "$run"
 }
 report_recording() {
   if is_input_recorded; then
-    emit recorded
+    send recorded
   fi
 }
 # The lines of an answer are long: a heartbeat must not fall into one.
@@ -107,6 +107,6 @@ answer() {
 }
 send_heartbeats() {
   while sleep 1 >/dev/null 2>&1; do
-    emit alive
+    send alive
   done
 }

@@ -71,5 +71,5 @@ journal_failing_hop() {
 journal_hop_of_log() {
   failing_hop=$(hop_of_log "$run_dir/tail")
   [ -n "$failing_hop" ] &&
-    journal "hop $failing_hop"
+    journal hop "$failing_hop"
 }

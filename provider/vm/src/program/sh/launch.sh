@@ -1,15 +1,15 @@
 
 # Does: starts the worker of a run, or finds the run again.
-# Needs: base emit
+# Needs: base
 # Gives: launch detach find_run
 # Owns: RUN in the directory of runs, and the transient units mesh-vm-RUN and mesh-vm-RUN-again
 # Undo: the directory goes when its run has ended and another one begins, or at a reboot; units end with their process
 launch() {
   claim_run_dir || die "run $run exists already"
   if ! detach "mesh-vm-$run" work; then
-    journal 'failed launch'
+    journal failed launch
     journal_lines <"$run_dir/launch"
-    journal 'report untouched'
+    journal report untouched
     journal end
   fi
 }
@@ -38,7 +38,7 @@ find_run() {
   elif [ "$(cat "$state_dir/run/id" 2>/dev/null)" = "$run" ]; then
     find_run_after_boot 2>/dev/null
   else
-    emit 'report lost'
+    send report lost
     return 1
   fi
   if [ "$verb" != result ]; then

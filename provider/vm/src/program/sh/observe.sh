@@ -1,38 +1,42 @@
 
 # Does: answers `observe` and `check`: what this machine and its proxy are. Only a provider that connects by SSH asks.
-# Needs: changed checks emit hosts jumps owner proxyfiles reference rules undolog unit
+# Needs: base changed checks emit hosts jumps owner proxyfiles reference rules undolog unit
 # Gives: verb_check verb_observe
 # Owns: nothing: it writes only its answer
 # Undo: nothing to undo
 verb_check() {
   run_checks
-  emit 'report checked'
+  send report checked
 }
 verb_observe() {
-  emit_text owner "$(claimed_by)"
+  send_text owner "$(claimed_by)"
   observe_files
   list_changed | while IFS= read -r changed_text; do
-    emit_text changed "$changed_text"
+    send_text changed "$changed_text"
   done
   hosts_block | while IFS= read -r hosts_text; do
-    emit "hosts $(printf %s "$hosts_text" | encode)"
+    send hosts "$(printf %s "$hosts_text" | encode)"
   done
   if has_unit; then
-    emit "unit $(systemctl is-active istio.service) $(systemctl is-enabled istio.service 2>/dev/null)"
+    send unit "$(systemctl is-active istio.service)" "$(systemctl is-enabled istio.service 2>/dev/null)"
   fi
-  emit_identity
+  send_identity
   if is_ready; then
-    emit 'ready yes'
+    send ready yes
   fi
-  list_jumps | sed 's/^/jump /'
-  list_lost_jumps | sed 's/^/lost /'
+  list_jumps | while read -r observed_jump; do
+    send jump "$observed_jump"
+  done
+  list_lost_jumps | while read -r lost_jump; do
+    send lost "$lost_jump"
+  done
   observe_unfinished
-  emit 'report observed'
+  send report observed
 }
 observe_files() {
   for observed_file in "$run_dir"/in/file.*.path; do
     [ -e "$observed_file" ] || continue
-    emit "file $(encode <"$observed_file") $(observe_file "$(cat "$observed_file")")"
+    send file "$(encode <"$observed_file")" "$(observe_file "$(cat "$observed_file")")"
   done
 }
 # Prints what lies at PATH: `missing`, `odd` with the reason, or owner, mode and content.
@@ -58,8 +62,8 @@ why_not_observed() {
 observe_unfinished() {
   if [ -d "$state_dir/run" ] && ! is_sealed; then
     unfinished_step=$(last_step)
-    emit "unfinished ${unfinished_step:-keep}"
+    send unfinished "${unfinished_step:-keep}"
   elif [ -e "$state_dir/owner" ] && ! read_mark >/dev/null; then
-    emit 'unfinished place'
+    send unfinished place
   fi
 }

@@ -1,7 +1,7 @@
 
 # Does: lists what a bootstrap leaves, to compare the VM with later: content, owners and modes; and which proxy it is.
 # Needs: base container emit package proxyfiles
-# Gives: list_own_parts list_sums list_modes emit_identity
+# Gives: list_own_parts list_sums list_modes send_identity
 # Owns: nothing; commit_run saves these lists
 # Undo: nothing to undo
 # The files that define how the unit runs: this program's, and any drop-in. What a package brings is its own.
@@ -39,20 +39,20 @@ list_modes() {
   fi
 }
 # What the machine and its proxy are: lines of `observe` and of a committed bootstrap.
-emit_identity() {
+send_identity() {
   if [ -r /etc/machine-id ]; then
-    emit "machine $(encode </etc/machine-id)"
+    send machine "$(encode </etc/machine-id)"
   fi
   if [ -e "$state_dir/engine" ]; then
-    emit "runtime $(engine)"
+    send runtime "$(engine)"
     # A container without the label has an empty image, which differs from every wanted one.
     if running_image=$(run_engine inspect -f '{{index .Config.Labels "mesh-vm.image"}}' istio-proxy 2>/dev/null); then
-      emit "image $(emit "$running_image" | encode)"
+      send image "$(emit "$running_image" | encode)"
     fi
-    emit_text version "$(run_agent version --short 2>/dev/null | sed -n "s/.*version: *//p")"
+    send_text version "$(run_agent version --short 2>/dev/null | sed -n "s/.*version: *//p")"
   else
-    emit_text version "$(package_version)"
+    send_text version "$(package_version)"
   fi
   # The first certificate only; the rest is the mesh's chain.
-  emit_text certificate "$(read_safely "$CERTS_DIR/cert-chain.pem" sed '/END CERT/q')"
+  send_text certificate "$(read_safely "$CERTS_DIR/cert-chain.pem" sed '/END CERT/q')"
 }

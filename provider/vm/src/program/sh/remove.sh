@@ -10,7 +10,7 @@ run_remove() {
     remove_unbegun
     finish removed
   fi
-  owner_matches || finish "foreign $(claimed_by | encode)"
+  owner_matches || finish foreign "$(claimed_by | encode)"
   begin_removal stop
   systemctl -q disable istio.service 2>/dev/null
   disarm_deadman
@@ -29,11 +29,11 @@ run_remove() {
   finish removed
 }
 begin_removal() {
-  journal "step $1"
+  journal step "$1"
   hook "$1"
 }
 end_removal() {
-  journal "failed $1"
+  journal failed "$1"
   journal_lines <"$run_dir/err"
   finish reverted
 }
@@ -44,10 +44,10 @@ stop_for_removal() {
 }
 # A proxy that cannot be stopped has its traffic back, so it must run.
 resume_proxy() {
-  journal 'failed stop'
+  journal failed stop
   journal_lines <"$run_dir/err"
-  systemctl -q enable istio.service 2>/dev/null || finish 'halfway stop'
-  systemctl start istio.service 2>/dev/null || finish 'halfway stop'
+  systemctl -q enable istio.service 2>/dev/null || finish halfway stop
+  systemctl start istio.service 2>/dev/null || finish halfway stop
   finish reverted
 }
 clean() {

@@ -5,7 +5,7 @@
 # Owns: the token and its directory; key.pem and cert-chain.pem, which are removed
 # Undo: undo_token restores the token from token-before, and the certificate from the set before
 do_ask() {
-  journal 'want token'
+  journal want token
   last_followed=$(uptime)
   await "$(field wait.token)" is_answered_or_deserted
   if [ -e "$run_dir/refused" ]; then

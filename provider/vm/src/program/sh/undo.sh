@@ -27,7 +27,7 @@ undo_steps() {
   undo_failed=
   sed '1!G;h;$!d' "$state_dir/run/steps" >"$run_dir/undo"
   while read -r undone_step <&5; do
-    journal "undo $undone_step"
+    journal undo "$undone_step"
     have "undo_$undone_step" || continue
     if ! "undo_$undone_step" 2>"$run_dir/err"; then
       emit "undoing $undone_step failed" >>"$run_dir/err"

@@ -7,7 +7,7 @@
 last_step() { tail -n 1 "$state_dir/run/steps" 2>/dev/null; }
 # The step is in the undo log before it begins: what it names may have happened.
 run_step() {
-  journal "step $1"
+  journal step "$1"
   if [ "$1" != check ]; then
     record_step "$1" 2>"$run_dir/err" || return 1
   fi

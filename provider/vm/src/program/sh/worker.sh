@@ -12,7 +12,7 @@ run_worker() {
   fi
   # A removal also clears what cannot be undone.
   if ! undo_dead_run && [ "$verb" != remove ]; then
-    finish "halfway $(last_step)"
+    finish halfway "$(last_step)"
   fi
   idle_requests=$(count_requests)
   idle_since=$(uptime)
@@ -27,7 +27,7 @@ start_worker() {
   trap '' HUP
   exec 9>"$runs_dir/lock"
   await "${lock_wait:-30}" take_lock ||
-    finish "busy $(cat "$runs_dir/holder")"
+    finish busy "$(cat "$runs_dir/holder")"
   emit "$run ${verb:-undo}" >"$runs_dir/holder"
   if [ -e "$state_dir" ]; then
     secure_state_parent
@@ -44,11 +44,12 @@ remove_ended_runs() {
     fi
   done
 }
-# refuse_state STEP OUTCOME: ends the run because the state directory cannot be trusted.
+# refuse_state STEP REPORT…: ends the run because the state directory cannot be trusted.
 refuse_state() {
-  journal "failed $1"
+  journal failed "$1"
   state_problem | journal_lines
-  finish "$2"
+  shift
+  finish "$@"
 }
 take_lock() {
   if flock -n 9; then
@@ -79,7 +80,7 @@ workload_of() { sed 's/.* //'; }
 # finish REPORT…: ends the run and its worker.
 finish() {
   rm -rf "$run_dir/in" "$run_dir/token"
-  journal "report $*" &&
+  journal report "$@" &&
     journal end
   exit 0
 }
