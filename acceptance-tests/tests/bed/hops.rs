@@ -34,7 +34,7 @@ async fn each_hop_through_a_bastion_is_verified_and_named_when_it_refuses() -> D
         (
             &[("/config/ssh/bastion/host_key", json!(vm))],
             "ssh-host-key",
-            &["cannot pass the bastion", "Nothing was sent"],
+            &["cannot connect through the bastion", "Nothing was sent"],
         ),
         (
             &[
@@ -42,12 +42,12 @@ async fn each_hop_through_a_bastion_is_verified_and_named_when_it_refuses() -> D
                 ("/config/ssh/bastion/host_key", json!(vm)),
             ],
             "ssh-host-key",
-            &["cannot pass the bastion", "Nothing was sent"],
+            &["cannot connect through the bastion", "Nothing was sent"],
         ),
         (
             &[("/config/ssh/bastion/user", json!("nobody-here"))],
             "ssh-auth",
-            &["cannot pass the bastion", "nobody-here"],
+            &["cannot connect through the bastion", "nobody-here"],
         ),
         (
             &[
@@ -55,7 +55,7 @@ async fn each_hop_through_a_bastion_is_verified_and_named_when_it_refuses() -> D
                 ("/config/ssh/bastion/port", json!(silent.port())),
             ],
             "ssh-connect",
-            &["cannot pass the bastion", "timed out"],
+            &["cannot connect through the bastion", "timed out"],
         ),
     ];
     let hop =

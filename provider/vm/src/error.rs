@@ -1,13 +1,13 @@
-//! What can go wrong on the way to a VM and on it.
+//! What can fail between this machine and a VM, and on the VM.
 
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Why a VM could not be reached, or did not do what it was asked to.
+/// Why a VM could not be reached, or did not do what it should.
 #[derive(Debug, thiserror::Error)]
 pub enum VmError {
-    /// A coordinate cannot be one; nothing was dialled.
+    /// The host or user is not valid; no connection was tried.
     #[error("{what} {found:?} is not valid: {rule}")]
     Coordinate {
         /// `host` or `user`.
@@ -38,13 +38,13 @@ pub enum VmError {
     /// The private key, its passphrase or its certificate cannot be used.
     #[error("cannot use the SSH identity")]
     Key(#[from] KeyError),
-    /// OpenSSH does not take the configuration file, or one that it includes.
-    #[error("OpenSSH does not take its configuration: {cause}")]
+    /// OpenSSH rejects the configuration file, or one that it includes.
+    #[error("OpenSSH rejects its configuration: {cause}")]
     Configuration {
         /// OpenSSH's words, with file and line.
         cause: String,
     },
-    /// Nobody answered, or hung up before asking who we are.
+    /// Nobody answered, or the connection was closed before the login.
     #[error("cannot connect to {host} port {port}: {cause}")]
     Connect {
         /// As it was given.
@@ -59,12 +59,12 @@ pub enum VmError {
     HostKey {
         /// As it was given.
         host: String,
-        /// What the trust asks for.
+        /// What the configured trust requires.
         expected: String,
         /// Type and SHA-256 fingerprint of the key that was shown.
         found: Option<String>,
     },
-    /// The host is the right one but lets nobody in with what was offered.
+    /// The host is trusted but rejects the login.
     #[error("{host} refuses user {user}; offered: {offered}; the host accepts: {accepted}")]
     Auth {
         /// As it was given.
@@ -76,15 +76,15 @@ pub enum VmError {
         /// Methods, e.g. `publickey,password`.
         accepted: String,
     },
-    /// A bastion on the way; `source` is what happened there.
-    #[error("cannot pass the bastion {host}")]
+    /// A bastion before the VM; `source` is what happened there.
+    #[error("cannot connect through the bastion {host}")]
     Bastion {
         /// The bastion.
         host: String,
         /// What happened there; shared by all VMs behind it.
         source: Arc<VmError>,
     },
-    /// The user may not become root without being asked.
+    /// The user cannot become root without a password.
     #[error("user {user} on {host} cannot become root by `sudo -n`: {line}")]
     NoSudo {
         /// As it was given.
@@ -94,47 +94,45 @@ pub enum VmError {
         /// sudo's own words.
         line: String,
     },
-    /// Nothing was heard for the time given. The run may go on: connect anew and ask for its result.
-    #[error("{host} fell silent for {idle:?}")]
+    /// The VM sent nothing for the time given. The run may continue: connect again and request its result.
+    #[error("{host} sent nothing for {idle:?}")]
     Silent {
         /// As it was given.
         host: String,
         /// How long was waited.
         idle: Duration,
     },
-    /// The connection broke. The run may go on: connect anew and ask for its result.
+    /// The connection broke. The run may continue: connect again and request its result.
     #[error("the connection to {host} broke")]
     Dropped {
         /// As it was given.
         host: String,
     },
-    /// The token that the VM asked for could not be had.
-    #[error("cannot mint the token that the VM asked for")]
+    /// The token that the VM needs could not be created.
+    #[error("cannot create the token that the VM needs")]
     Token(#[source] Box<dyn std::error::Error + Send + Sync>),
-    /// More came than an answer can have. The run may go on.
-    #[error(
-        "{host} sent more than an answer of the program can have, so nothing more of it was read"
-    )]
+    /// The answer is larger than one of the program can be. The run may continue.
+    #[error("{host} sent more than an answer of the program can hold, so the rest was not read")]
     Excess {
         /// As it was given.
         host: String,
     },
-    /// The remote program ended without its answer.
+    /// The remote program ended without an answer.
     #[error("the program on {host} ended {} without an answer{}", exit(*status), tail(lines))]
     Remote {
         /// As it was given.
         host: String,
         /// Exit status, if there was one.
         status: Option<i32>,
-        /// Whether it had said that it runs; before that it changes nothing.
+        /// Whether it had reported that it runs; before that it changes nothing.
         begun: bool,
-        /// The last lines that were heard, bounded.
+        /// The last lines that it printed, bounded.
         lines: Vec<String>,
     },
 }
 
 impl VmError {
-    /// Returns the failure itself, on whichever hop it happened.
+    /// Returns the failure itself, whichever hop it happened on.
     #[must_use]
     pub fn root(&self) -> &Self {
         match self {
@@ -154,7 +152,7 @@ pub enum KeyError {
     #[error("the private key is encrypted; give its passphrase")]
     Encrypted,
     /// The passphrase is not the key's.
-    #[error("the passphrase does not fit the private key")]
+    #[error("the passphrase does not match the private key")]
     Passphrase,
     /// Encrypted in a form that only OpenSSL opens.
     #[error(
@@ -168,11 +166,11 @@ pub enum KeyError {
     Putty,
     /// It looks like a key but does not parse.
     #[error(
-        "the private key is damaged ({0}); check that it was passed on whole, with its line breaks"
+        "the private key is damaged ({0}); check that it was passed in full, with its line breaks"
     )]
     Damaged(String),
-    /// OpenSSH's agent did not take it.
-    #[error("OpenSSH does not take the private key ({0}); `ssh-keygen -y -f FILE` must accept it")]
+    /// OpenSSH's agent rejected it.
+    #[error("OpenSSH rejects the private key ({0}); `ssh-keygen -y -f FILE` must accept it")]
     Refused(String),
     /// Something else.
     #[error(
@@ -198,7 +196,7 @@ pub enum KeyError {
 
 fn found_key(found: Option<&String>) -> String {
     found.map_or_else(
-        || "it showed no such key".into(),
+        || "it offered no such key".into(),
         |key| format!("found {key}"),
     )
 }

@@ -19,30 +19,30 @@ const MOST: usize = 16 << 20;
 /// How many lines of one kind are read.
 const MOST_OF_A_KIND: usize = 1000;
 
-/// More came than an answer can have.
+/// The answer is larger than one can be.
 #[derive(Debug)]
 pub(super) struct Excess;
 
-/// What was said so far.
+/// The lines so far.
 #[derive(Debug, Default)]
 pub(super) struct Answer {
-    /// Lines as they came, each with its end: what they mean is read at the end, so that the memory that they take is
-    /// their length, whatever is in them.
-    said: String,
+    /// Lines as they arrived. They are parsed at the end, so that they take no more memory than their length, whatever is
+    /// in them.
+    text: String,
 }
 
 impl Answer {
-    /// Takes one line.
-    pub(super) fn take(&mut self, line: &str) -> Result<(), Excess> {
-        if self.said.len() + line.len() >= MOST {
+    /// Adds one line.
+    pub(super) fn push(&mut self, line: &str) -> Result<(), Excess> {
+        if self.text.len() + line.len() >= MOST {
             return Err(Excess);
         }
-        self.said.push_str(line);
-        self.said.push('\n');
+        self.text.push_str(line);
+        self.text.push('\n');
         Ok(())
     }
 
-    /// Makes the report of it all, or says what is missing.
+    /// Returns the report, or what is missing.
     pub(super) fn report(self, run: &RunId) -> Result<Report, String> {
         let words = self
             .last(Line::Report)
@@ -86,7 +86,7 @@ impl Answer {
 
     /// The words behind each line of this key.
     fn lines(&self, key: Line) -> impl DoubleEndedIterator<Item = &str> {
-        self.said.lines().filter_map(move |line| {
+        self.text.lines().filter_map(move |line| {
             let rest = line.strip_prefix(key.text())?;
             (rest.is_empty() || rest.starts_with(' ')).then_some(rest)
         })
@@ -115,7 +115,7 @@ impl Answer {
         decode(self.last(key)?.first()?).map(|text| text.trim_end_matches('\n').to_owned())
     }
 
-    /// A text of a certain form; what has another is noted.
+    /// A text of a certain form; a key whose text has another is added to `strange`.
     fn formed(
         &self,
         key: Line,
@@ -130,7 +130,7 @@ impl Answer {
         None
     }
 
-    /// What reaches state has a form, whatever the VM says.
+    /// What reaches the state has the right form, whatever the VM sends.
     fn committed(&self) -> Report {
         let mut strange = vec![];
         let is_address = |text: &str| text.parse::<Ipv6Addr>().is_ok();
@@ -233,12 +233,12 @@ impl Answer {
     }
 }
 
-/// More words than this has no line.
+/// No line has more words.
 fn words(line: &str) -> Vec<&str> {
     line.split_whitespace().take(8).collect()
 }
 
-/// A name of a step, a hop, a verb or a run. What the program calls so is short and plain; what is not, is none of it.
+/// A name of a step, a hop, a verb or a run. The names of the program are short and plain; any other is unknown.
 fn name(word: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     if word.len() <= 32 && word.bytes().all(plain) {

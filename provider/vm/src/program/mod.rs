@@ -1,8 +1,8 @@
-//! The remote program: what it is sent ([`payload`]), what it answers ([`report`]), and how both are
-//! had without SSH ([`offload`]).
+//! The remote program: what it is sent ([`payload`]), what it answers ([`report`]), and how it runs
+//! without SSH ([`offload`]).
 //!
-//! One command without any data starts it in any login shell; the program itself, the data and at last
-//! the token come on standard input, the answer goes to standard output.
+//! One command without any data starts it in any login shell. Standard input carries the program, the
+//! data and finally the token; standard output carries the answer.
 //!
 //! ```text
 //! command(privilege)    <- Payload::stdin: program, then `key base64` lines, `end`
@@ -42,13 +42,13 @@ use protocol::Entry;
 pub enum Privilege {
     /// It is root already.
     Root,
-    /// By `sudo -n`: a password is never asked for.
+    /// By `sudo -n`, without a password.
     Sudo,
-    /// The same where sudo wants a terminal (`requiretty`): it gets one, and nothing passes through it.
+    /// The same where sudo wants a terminal (`requiretty`): it gets one that carries no data.
     SudoWithTerminal,
 }
 
-/// What the shell on the VM does: it reads the program.
+/// What the shell on the VM runs: it reads the program.
 const READ: &str =
     r#"read -r program; eval "$(printf %s "$program" | base64 -d | gzip -dc)"; main"#;
 
@@ -57,9 +57,8 @@ pub fn command(privilege: Privilege) -> String {
     call(privilege, READ)
 }
 
-/// Returns the command that goes on with a run by the program which it left on the VM, where this is such a call:
-/// nothing has to be sent then, which would take another round trip. It fails without a word of the program's where
-/// that is not there any more.
+/// Returns the command that continues a run with the copy of the program that it left on the VM, where this is such a
+/// call: nothing has to be sent then, which saves a round trip. Without the copy it fails before any line of an answer.
 pub fn command_at_hand(privilege: Privilege, payload: &Payload) -> Option<String> {
     let (verb, run) = (payload.verb(), payload.run());
     let resume = Entry::Resume;

@@ -1,6 +1,6 @@
 //! A bootstrap without SSH: the same program with the same data, as an archive that an operator
 //! carries to the VM, or as user data of cloud-init. `install.sh` in both starts the program as a
-//! session would, and gives it the token when it is asked for.
+//! session would, and gives it the token when the program wants it.
 //!
 //! **Invariant**: the same inputs give the same bytes; only an enclosed token differs.
 
@@ -23,7 +23,7 @@ use super::protocol::{Input, Verb};
 use super::text::{CARRIED, INSTALL, REFRESH, TEXT};
 
 /// Where cloud-init puts the files.
-pub const FOLDER: &str = "/var/lib/mesh-vm";
+pub const DIRECTORY: &str = "/var/lib/mesh-vm";
 
 const REFRESH_PATH: &str = "/var/lib/istio/mesh-vm-token";
 /// Keys of an archive that tell this workload from one of the same name on another mesh. The program ignores them.
@@ -32,8 +32,8 @@ const ROUTE: &str = "way";
 const LEAVE: &str = "leave.data";
 const COMMAND_PATH: &str = "/var/lib/istio/token-command";
 
-/// Its calls are not intercepted, since they are of the proxy's group: where the certificate has
-/// ended, there is no proxy that could carry them until the token is there.
+/// Its group is the proxy's, whose calls are not intercepted: when the certificate has expired,
+/// no proxy could carry them until there is a token.
 const SERVICE: &str = "[Unit]
 Description=Fetches the token of the mesh's proxy
 Wants=network-online.target
@@ -47,7 +47,7 @@ TimeoutStartSec=60
 ExecStart=/bin/sh /var/lib/istio/mesh-vm-token
 ";
 
-/// It lives and ends with the proxy.
+/// It starts and ends with the proxy.
 const TIMER: &str = "[Unit]
 Description=Keeps the token of the mesh's proxy fresh
 PartOf=istio.service
@@ -65,19 +65,19 @@ After=mesh-vm-token.service
 ";
 
 /// How often cloud-init tries: the workload's entry, without which istiod refuses the proxy, may be
-/// made after the machine.
+/// created after the machine.
 const TRIES: u8 = 20;
 
-/// Where the VM has its token from.
+/// Where the VM gets its token.
 #[derive(Clone, Copy, Debug)]
 pub enum Token<'a> {
-    /// It is carried along.
+    /// The archive contains it.
     Enclosed(&'a SecretString),
     /// The VM runs this shell text as root, now and by a timer; it prints the token.
     Command(&'a str),
 }
 
-/// What is carried to a VM. It may hold a token, so it does not print.
+/// The files for a VM. One may hold a token, so it has no `Debug`.
 #[derive(Clone)]
 pub struct Offload {
     /// Name and content, in order.
@@ -87,7 +87,7 @@ pub struct Offload {
 impl Offload {
     /// Returns what makes a VM run on `bundle`, or leaves it as it was.
     pub fn new(bundle: &Bundle, token: Token<'_>) -> Self {
-        // Nobody's apply waits for it, and the mesh may not know the workload yet.
+        // No apply waits for it, and the mesh may not know the workload yet.
         let patience = Patience {
             ready: std::time::Duration::from_mins(3),
             ..Patience::default()
@@ -106,10 +106,10 @@ impl Offload {
             Token::Command(command) => ("token-command", command),
         };
         let join = data(Verb::Bootstrap, joining(&placed, patience));
-        // Also what tells this workload from one of the same name on another mesh; the program takes no notice.
+        // The program ignores these two.
         let origin = [
             (DIGEST.to_owned(), bundle.digest().to_string().into()),
-            (ROUTE.to_owned(), way(bundle).into()),
+            (ROUTE.to_owned(), route(bundle).into()),
         ];
         let leave = leaving(&bundle.owner, patience).into_iter();
         let leave = data(Verb::Remove, leave.chain(origin).collect());
@@ -147,8 +147,8 @@ impl Offload {
         zip.finish()
     }
 
-    /// Returns user data for cloud-init, as text: it writes the files below [`FOLDER`] and joins. Clouds bound its length,
-    /// so the scripts come without comments, and without what only SSH asks for.
+    /// Returns user data for cloud-init, as text: it writes the files below [`DIRECTORY`] and joins. Clouds limit its size,
+    /// so the scripts have no comments and nothing that only SSH uses.
     pub fn user_data(&self) -> String {
         let mut text = String::from("#cloud-config\nwrite_files:\n");
         for (name, content) in &self.files {
@@ -161,7 +161,7 @@ impl Offload {
             // Writing to a String cannot fail.
             let _ = write!(
                 text,
-                "  - path: {FOLDER}/{name}\n    owner: root:root\n    permissions: '0600'\n"
+                "  - path: {DIRECTORY}/{name}\n    owner: root:root\n    permissions: '0600'\n"
             );
             match std::str::from_utf8(content) {
                 Ok(plain) if *name != "token-command" => block(&mut text, plain),
@@ -174,7 +174,7 @@ impl Offload {
         }
         let _ = writeln!(
             text,
-            "runcmd:\n  - [sh, {FOLDER}/install.sh, join, '{TRIES}']"
+            "runcmd:\n  - [sh, {DIRECTORY}/install.sh, join, '{TRIES}']"
         );
         text
     }
@@ -185,18 +185,18 @@ impl Offload {
     }
 }
 
-/// Whose an archive is.
+/// What an archive was made for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {
     /// The workload.
     pub owner: Id,
     /// [`Bundle::digest`] of what it carries.
     pub digest: String,
-    way: String,
+    route: String,
 }
 
 impl Origin {
-    /// Returns where an archive comes from; `None` if it is none of [`Offload::archive`].
+    /// Reads it from an archive; `None` if it is none of [`Offload::archive`].
     pub fn of(archive: &[u8]) -> Option<Self> {
         let mut archive = tar::Archive::new(GzDecoder::new(archive));
         let mut files = archive.entries().ok()?.filter_map(Result::ok);
@@ -216,17 +216,17 @@ impl Origin {
                 .parse()
                 .ok()?,
             digest: value(DIGEST)?,
-            way: value(ROUTE)?,
+            route: value(ROUTE)?,
         })
     }
 
-    /// Whether it leads to the control plane of a bundle: by the same name at the same address.
+    /// Whether it was made for the control plane of a bundle: the same name at the same address.
     pub fn leads_where(&self, bundle: &Bundle) -> bool {
-        self.way == way(bundle)
+        self.route == route(bundle)
     }
 }
 
-fn way(bundle: &Bundle) -> String {
+fn route(bundle: &Bundle) -> String {
     let hosts = bundle.hosts_line.as_deref().unwrap_or_default();
     format!("{} {hosts}", bundle.control_plane)
 }
@@ -240,7 +240,7 @@ fn block(text: &mut String, content: &str) {
     }
 }
 
-/// Returns the bundle with the files that keep the token fresh, which come and go as all others do.
+/// Returns the bundle with the files that keep the token fresh: they are placed and removed as all others.
 fn refreshing(bundle: &Bundle, command: &str) -> Bundle {
     let file = |path: &str, mode, content: &str| File {
         path: path.into(),

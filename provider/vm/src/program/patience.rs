@@ -4,18 +4,18 @@ use std::time::Duration;
 
 use super::protocol::Input;
 
-/// How long a writing run waits for what others do; whole seconds are sent.
+/// How long a writing run waits for others; whole seconds are sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Patience {
     /// For another run on the same VM to end.
     pub lock: Duration,
     /// For the machine's first boot to end, where cloud-init still works on it.
     pub boot: Duration,
-    /// For a package or an image to come.
+    /// For a package or an image to arrive.
     pub fetch: Duration,
-    /// For the token, after it was asked for.
+    /// For the token, once the program wants it.
     pub token: Duration,
-    /// For requests under way to end, before the proxy stops.
+    /// For open requests to end, before the proxy stops.
     pub drain: Duration,
     /// For the proxy to become ready.
     pub ready: Duration,

@@ -29,7 +29,7 @@ pub struct Payload {
     appended: String,
 }
 
-/// Returns the call that looks at a VM and writes nothing: the bundle's files, the proxy, its
+/// Returns the call that observes a VM and writes nothing: the bundle's files, the proxy, its
 /// certificate, the jumps to its chains and whether a run was left unfinished.
 pub fn observe(bundle: &Bundle) -> Payload {
     let paths = bundle.files.iter().enumerate();
@@ -42,7 +42,7 @@ pub fn observe(bundle: &Bundle) -> Payload {
 pub fn check(bundle: &Bundle, now: Timestamp) -> Payload {
     Payload::new(RunId::generate(), Verb::Check)
         .with([clock(now)])
-        .with(wanted(bundle))
+        .with(expectations(bundle))
 }
 
 /// Returns the call that makes the VM run on `bundle`, or leaves it as it was.
@@ -61,12 +61,12 @@ pub fn result(run: RunId) -> Payload {
     Payload::new(run, Verb::Result)
 }
 
-/// Returns the call that makes a run final which [`Report::AwaitsVerdict`](super::Report) told of.
+/// Returns the call that makes a run final after [`Report::AwaitsVerdict`](super::Report).
 pub fn commit(run: RunId) -> Payload {
     Payload::new(run, Verb::Commit)
 }
 
-/// Returns the call that takes a run back: one that awaits its verdict, or the last final one.
+/// Returns the call that undoes a run: one that awaits its verdict, or the last final one.
 pub fn revert(run: RunId) -> Payload {
     Payload::new(run, Verb::Revert)
 }
@@ -98,7 +98,7 @@ impl Payload {
     }
 
     /// Appends shell text to the program: how a test stops at a step (`hook() { … }`) or puts
-    /// another root below the program's folders. The product never calls it.
+    /// another root below the program's directories. The product never calls it.
     #[must_use]
     pub fn appending(mut self, text: &str) -> Self {
         self.appended.push_str(text);
@@ -110,7 +110,7 @@ impl Payload {
         &self.run
     }
 
-    /// Returns what the call asks.
+    /// Returns the verb of the call.
     pub fn verb(&self) -> Verb {
         self.verb
     }
@@ -137,7 +137,7 @@ impl Payload {
 /// Returns the data of a bootstrap: all but the run, the verb and the clock.
 pub(super) fn joining(bundle: &Bundle, patience: Patience) -> Data {
     let waits = waits(patience);
-    wanted(bundle)
+    expectations(bundle)
         .into_iter()
         .chain(files(bundle))
         .chain(waits)
@@ -160,7 +160,7 @@ fn clock(now: Timestamp) -> (String, Vec<u8>) {
 }
 
 /// What the checks compare the VM with.
-fn wanted(bundle: &Bundle) -> Data {
+fn expectations(bundle: &Bundle) -> Data {
     let redirect = match bundle.proxy.interception {
         Interception::None => "no",
         Interception::Redirect | Interception::Tproxy => "yes",

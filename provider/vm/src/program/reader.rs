@@ -9,11 +9,11 @@ use super::report::Report;
 #[derive(Clone, Debug, PartialEq)]
 #[expect(clippy::large_enum_variant, reason = "there is one for each call")]
 pub enum Event {
-    /// Nothing: not of the answer, or a part of the report to come.
+    /// A line that is not of the answer, or a part of the report to come.
     Ignored,
-    /// The program runs; from now on it is heard from each second.
+    /// The program runs; from now on it sends a line each second.
     Begun,
-    /// It is alive.
+    /// The program is alive.
     Heartbeat,
     /// It begins a step.
     Step(String),
@@ -23,7 +23,7 @@ pub enum Event {
     Finished(Report),
     /// The answer is complete but not understood: why.
     Malformed(String),
-    /// More came than an answer can have: nothing more is read.
+    /// The answer is larger than one can be: nothing more is read.
     Excessive,
 }
 
@@ -59,7 +59,7 @@ impl Reader {
             Some(Line::Want) => Event::WantsToken,
             Some(Line::Step) => Event::Step(rest.into()),
             Some(Line::End) if rest == self.run.as_str() => self.finish(),
-            _ => match self.answer.take(line) {
+            _ => match self.answer.push(line) {
                 Ok(()) => Event::Ignored,
                 Err(Excess) => self.exceed(),
             },

@@ -1,4 +1,4 @@
-//! What the remote program reports in the end.
+//! How a call of the remote program ended.
 
 use mesh::desired::Owner;
 use mesh::observed::ObservedVm;
@@ -13,7 +13,7 @@ pub enum Report {
     Observed(ObservedVm),
     /// `check`: each check.
     Checked(Vec<Check>),
-    /// The VM runs on the new bundle, finally.
+    /// The VM runs on the new bundle.
     Committed {
         /// Version of the proxy's package.
         version: Option<String>,
@@ -23,9 +23,9 @@ pub enum Report {
         recorded: bool,
         /// A global IPv6 address of the VM, where only traffic over IPv4 is intercepted.
         bypass: Option<String>,
-        /// Ports, with spaces between, whose traffic something else forwards before Istio's rules see it.
+        /// Ports, separated by spaces, whose traffic something else forwards before Istio's rules see it.
         published: Option<String>,
-        /// What the VM said in a form that it cannot have, by the program's own words for it: none of it is used.
+        /// The keys of values in a form that they cannot have: none of these values is used.
         strange: Vec<&'static str>,
     },
     /// The proxy is ready; `commit` over a new connection makes it final.
@@ -46,7 +46,7 @@ pub enum Report {
         /// What broke, the name of a [`Check`] or of what the proxy's log shows: `dns`,
         /// `control-plane`, `tls-name`, `trust-root`, `clock`, `token`, `service-account`, `ports`, `address`.
         hop: Option<String>,
-        /// What the step said, or the proxy's last lines; bounded, without secrets.
+        /// What the step printed, or the proxy's last lines; bounded, without secrets.
         lines: Vec<String>,
     },
     /// `remove`: the VM is out of the mesh.
@@ -54,39 +54,39 @@ pub enum Report {
         /// Paths that could not be removed.
         left: Vec<String>,
     },
-    /// The proxy belongs to somebody else; nothing was touched.
+    /// The proxy belongs to another owner; nothing was touched.
     Foreign(Owner),
-    /// Another run was still going on when the patience for it ended.
+    /// Another run did not end in time.
     Busy {
         /// Its id.
         run: String,
         /// Its verb.
         verb: String,
     },
-    /// The run failed or died, and could not be undone: the VM is changed in part. The next run
+    /// The run failed or died, and could not be undone: the VM is partly changed. The next run
     /// undoes it first.
     Halfway {
-        /// The step at which it ended; empty where it had begun none.
+        /// The step at which it ended; empty if it had begun none.
         step: String,
-        /// What the step and its undoing said; bounded, without secrets.
+        /// What the step and its undoing printed; bounded, without secrets.
         lines: Vec<String>,
     },
     /// The VM knows nothing of the run: it rebooted before the run changed anything.
     Lost,
 }
 
-/// One thing that a bootstrap needs.
+/// One requirement of a bootstrap.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Check {
     /// Stable name, e.g. `clock`.
     pub name: String,
-    /// What came out.
+    /// Its outcome.
     pub verdict: Verdict,
     /// What was found, or why nothing could be.
     pub found: String,
 }
 
-/// What came out of a [`Check`].
+/// The outcome of a [`Check`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
     /// It is as needed.

@@ -45,12 +45,12 @@ const ALWAYS: [&str; 21] = [
     "NoHostAuthenticationForLocalhost=no",
 ];
 
-/// A configuration file gives a host no other way to prove itself than the one that the user set for this hop.
+/// A configuration file cannot let a host prove itself by other means than those that the user set for this hop.
 const PROVEN_BY_US: [&str; 5] = [
     "GlobalKnownHostsFile=/dev/null",
     "VerifyHostKeyDNS=no",
     "KnownHostsCommand=none",
-    // A patch of Debian, Ubuntu and Fedora: Kerberos proves the host, and its key is not looked at.
+    // A patch of Debian, Ubuntu and Fedora: Kerberos proves the host, and its key is ignored.
     "GSSAPIKeyExchange=no",
     // SHA-1 signatures of an authority can be forged. The list is the client's own, less these.
     "CASignatureAlgorithms=-ssh-rsa,ssh-dss",

@@ -10,8 +10,8 @@ use super::master::Master;
 use super::{Credentials, Hop};
 use crate::VmError;
 
-/// How many connections may be on their way to a login at once. sshd's default `MaxStartups` of
-/// `10:30:100` turns some away from ten on, and all that we dial may be one sshd behind a NAT.
+/// How many connections may wait for their login at once. sshd's default `MaxStartups` of
+/// `10:30:100` refuses some from ten on, and all our targets may be one sshd behind a NAT.
 const LOGINS: usize = 8;
 
 /// Every bastion that was passed: one connection each, however many VMs are behind it. It stays for
@@ -31,19 +31,19 @@ impl Default for Bastions {
     }
 }
 
-/// The way to a bastion, itself last. Whoever comes with other credentials logs in for itself.
+/// The hops to a bastion, itself last. Other credentials get a connection of their own.
 #[derive(Debug)]
 struct Bastion {
-    way: Vec<Hop>,
+    route: Vec<Hop>,
     credentials: Credentials,
     /// How many attempts to connect have ended.
     attempts: AtomicUsize,
-    /// Locked while somebody connects: the others wait and share what comes of it.
+    /// Locked during a connection attempt: others wait and share its outcome.
     last: tokio::sync::Mutex<Option<Result<Arc<Master>, Arc<VmError>>>>,
 }
 
 impl Bastions {
-    /// Connects to the VM itself, through the last of `way`.
+    /// Connects to the VM itself, through the last of `route`.
     pub(super) async fn reach(
         &self,
         vm: &Hop,
@@ -55,15 +55,15 @@ impl Bastions {
         Master::open(vm, login, via).await
     }
 
-    /// Returns the connection to the last of `way`, through all before it; `None` if there are none.
+    /// Returns the connection to the last of `route`, through all before it; `None` if there are none.
     pub(super) async fn pass(
         &self,
-        way: &[Hop],
+        route: &[Hop],
         login: Login<'_>,
     ) -> Result<Option<Arc<Master>>, VmError> {
         let mut via = None;
-        for (at, hop) in way.iter().enumerate() {
-            let bastion = self.bastion(&way[..=at], login.credentials);
+        for (at, hop) in route.iter().enumerate() {
+            let bastion = self.bastion(&route[..=at], login.credentials);
             let passed = self.open(&bastion, hop, login, via).await;
             via = Some(passed.map_err(|source| VmError::Bastion {
                 host: hop.host.clone(),
@@ -73,16 +73,16 @@ impl Bastions {
         Ok(via)
     }
 
-    fn bastion(&self, way: &[Hop], credentials: &Credentials) -> Arc<Bastion> {
+    fn bastion(&self, route: &[Hop], credentials: &Credentials) -> Arc<Bastion> {
         let mut passed = self.passed.lock().unwrap_or_else(PoisonError::into_inner);
         let known = passed
             .iter()
-            .find(|bastion| bastion.way == way && bastion.credentials == *credentials);
+            .find(|bastion| bastion.route == route && bastion.credentials == *credentials);
         if let Some(known) = known {
             return Arc::clone(known);
         }
         let bastion = Arc::new(Bastion {
-            way: way.to_vec(),
+            route: route.to_vec(),
             credentials: credentials.clone(),
             attempts: AtomicUsize::new(0),
             last: tokio::sync::Mutex::default(),
@@ -102,7 +102,7 @@ impl Bastions {
         let mut last = bastion.last.lock().await;
         match &*last {
             Some(Ok(open)) if open.is_alive() => return Ok(Arc::clone(open)),
-            // A bastion that is down, or refuses us, is not asked once for each VM behind it.
+            // A bastion that is down, or refuses us, is not tried once for each VM behind it.
             Some(Err(error)) if bastion.attempts.load(Ordering::SeqCst) > before => {
                 return Err(Arc::clone(error));
             }

@@ -13,6 +13,16 @@ use tokio::task::JoinSet;
 
 use crate::program::{Event, Reader, RunId};
 
+/// What an exec of the remote program is started with.
+pub(super) struct Exec<'a> {
+    /// The remote command.
+    pub(super) command: String,
+    /// What is written to its standard input first.
+    pub(super) stdin: Vec<u8>,
+    /// The run that its answer is about.
+    pub(super) run: &'a RunId,
+}
+
 /// One running exec.
 pub(super) struct Call<'a> {
     child: openssh::Child<&'a openssh::Session>,
@@ -27,26 +37,21 @@ pub(super) struct Call<'a> {
 
 impl<'a> Call<'a> {
     /// Starts the program; `None` if there is no connection any more.
-    pub(super) async fn start(
-        ssh: &'a openssh::Session,
-        command: String,
-        first: Vec<u8>,
-        run: &RunId,
-    ) -> Option<Self> {
-        let mut exec = ssh.raw_command(command);
-        let exec = exec
+    pub(super) async fn start(ssh: &'a openssh::Session, exec: Exec<'_>) -> Option<Self> {
+        let mut command = ssh.raw_command(exec.command);
+        let command = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        let mut child = exec.spawn().await.ok()?;
+        let mut child = command.spawn().await.ok()?;
         let stdin = child.stdin().take()?;
         let stdout = BufReader::new(child.stdout().take()?);
         let stderr = BufReader::new(child.stderr().take()?);
         let (input, said) = mpsc::channel(1);
         let mut tasks = JoinSet::new();
-        tasks.spawn(write(stdin, first, said));
+        tasks.spawn(write(stdin, exec.stdin, said));
         tasks.spawn(listen(stderr));
-        let reader = Reader::new(run);
+        let reader = Reader::new(exec.run);
         Some(Self {
             child,
             stdout,
@@ -75,7 +80,7 @@ impl<'a> Call<'a> {
     }
 
     pub(super) async fn say(&self, line: SecretString) {
-        // If nobody reads any more, the end of standard output tells.
+        // If nobody reads any more, standard output ends.
         let _ = self.input.send(line).await;
     }
 
@@ -107,9 +112,9 @@ impl<'a> Call<'a> {
 /// How an exec ended that gave no answer.
 pub(super) struct Ended {
     pub(super) status: Status,
-    /// Whether the program itself was heard.
+    /// Whether the program itself had answered.
     pub(super) begun: bool,
-    /// The last lines of all else that was heard, standard error's at the end.
+    /// The last lines of all other output, standard error's at the end.
     pub(super) lines: Vec<String>,
 }
 

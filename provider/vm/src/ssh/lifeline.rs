@@ -15,8 +15,8 @@ use tokio::process::{Child, ChildStderr, ChildStdin, Command};
 use crate::VmError;
 
 /// Starts `$2…` and ends it when standard input does: that pipe is ours, so the system closes it
-/// even when we are killed. `$1` is the folder that goes with it. The shell gives up standard error,
-/// whose reader may be dead: telling of the child's end there would end it, too.
+/// even when we are killed. `$1` is the directory that is removed with it. The shell gives up standard error,
+/// whose reader may be dead: to report the child's end there would end it, too.
 const WATCHED: &str = r#"
 dir=$1; shift
 exec 3<&0 </dev/null
@@ -29,7 +29,7 @@ rm -rf -- "$dir"
 exit "$status"
 "#;
 
-/// A running child and the folder of its files. Dropping it ends the child.
+/// A running child and the directory of its files. Dropping it ends the child.
 #[derive(Debug)]
 pub(super) struct Lifeline {
     child: Child,
@@ -39,7 +39,7 @@ pub(super) struct Lifeline {
 }
 
 impl Lifeline {
-    /// Starts `program` in its folder; its standard output is thrown away.
+    /// Starts `program` in its directory and discards its standard output.
     pub(super) fn spawn<S: AsRef<OsStr>>(
         program: &'static str,
         args: impl IntoIterator<Item = S>,
@@ -53,7 +53,7 @@ impl Lifeline {
             .args(args)
             .env("LC_ALL", "C")
             .env("SSH_ASKPASS_REQUIRE", "never")
-            // Ctrl-C in the terminal is for Terraform, which then tells us to stop.
+            // Ctrl-C in the terminal is for Terraform, which then stops us.
             .process_group(0)
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
@@ -78,7 +78,7 @@ impl Lifeline {
         self.child.stderr.take()
     }
 
-    /// Waits until `socket` in the folder answers; `false` if the child ended before.
+    /// Waits until `socket` in the directory answers; `false` if the child ended before.
     pub(super) async fn answers(&mut self, socket: &Path) -> bool {
         loop {
             if UnixStream::connect(socket).await.is_ok() {
@@ -106,7 +106,7 @@ impl Lifeline {
     }
 }
 
-/// Makes a folder that only we can enter, with a path that is safe in ssh's own options and short
+/// Creates a directory that only we can enter, with a path that is safe in ssh's own options and short
 /// enough for a socket.
 pub(super) fn private_dir() -> Result<TempDir, VmError> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/._-+".contains(&byte);
@@ -123,7 +123,7 @@ pub(super) fn private_dir() -> Result<TempDir, VmError> {
         .permissions(Permissions::from_mode(0o700))
         .tempdir_in(base)
         .map_err(|source| VmError::Local {
-            doing: "make a temporary folder",
+            doing: "create a temporary directory",
             source,
         })
 }

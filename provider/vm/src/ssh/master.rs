@@ -62,7 +62,7 @@ impl Master {
         })
     }
 
-    /// Returns the socket that further channels are asked for at.
+    /// Returns the socket that opens further channels.
     pub(super) fn socket(&self) -> &Path {
         &self.socket
     }

@@ -42,7 +42,7 @@ pub struct Target {
     pub connect_timeout: Duration,
 }
 
-/// One sshd on the way.
+/// One sshd between us and the VM, or that of the VM.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hop {
     /// DNS name or IP address (IPv6 without brackets).
@@ -60,13 +60,13 @@ pub struct Hop {
 pub struct Credentials {
     /// A key given by the user; goes before the user's agent.
     pub identity: Option<Identity>,
-    /// Whether the user's running agent may be asked.
+    /// Whether the user's running agent may be used.
     pub agent: AgentUse,
     /// An ssh configuration file to obey. Without it none is read, except with [`Trust::UserConfig`].
     pub config_file: Option<PathBuf>,
 }
 
-/// Whether the user's running agent may be asked.
+/// Whether the user's running agent may be used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum AgentUse {
     /// No.

@@ -11,7 +11,7 @@ use crate::VmError;
 /// How long OpenSSH may read its configuration, `Match exec` included.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Refuses a configuration file whose `HostKeyAlias` looks for the key, or the certificate, of another host.
+/// Refuses a configuration file whose `HostKeyAlias` names the key, or the certificate, of another host.
 ///
 /// No option of the command line unsets an alias, so OpenSSH prints which one it would use. A pinned key needs
 /// no name, and [`Trust::UserConfig`] is the file's own word.

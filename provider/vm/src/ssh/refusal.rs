@@ -6,7 +6,7 @@
 use super::Hop;
 use crate::VmError;
 
-/// Returns the error that the log of an `ssh` which ended before its login tells of.
+/// Returns the error in the log of an `ssh` that ended before its login.
 pub(super) fn refusal(hop: &Hop, log: &[String]) -> VmError {
     if let Some(cause) = last(log, is_configuration) {
         return VmError::Configuration {

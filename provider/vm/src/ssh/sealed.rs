@@ -16,7 +16,7 @@ const MAGIC: &[u8] = b"openssh-key-v1\0";
 pub(super) fn open(key: &PrivateKey, passphrase: &SecretString) -> Result<SecretString, KeyError> {
     let damaged = |error: ssh_key::Error| KeyError::Damaged(error.to_string());
     if key.cipher().has_tag() {
-        // Not what ssh-keygen writes unless told to; the tag shows a wrong passphrase.
+        // ssh-keygen writes these only on request; the tag shows a wrong passphrase.
         let open = key.decrypt(passphrase.expose_secret());
         let open = open.map_err(|_| KeyError::Passphrase)?;
         let text = open.to_openssh(ssh_key::LineEnding::LF).map_err(damaged)?;

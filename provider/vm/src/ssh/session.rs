@@ -10,14 +10,12 @@ use tokio::time::timeout_at;
 
 use super::agent::Agent;
 use super::arguments::Login;
-use super::call::{Call, Ended, Status};
+use super::call::{Call, Ended, Exec, Status};
 use super::master::Master;
 use super::patience::Patience;
 use super::{Bastions, Credentials, Hop, Target, Wait};
 use crate::VmError;
-use crate::program::{
-    Event, Payload, Privilege, Report, RunId, command, command_at_hand, token_line,
-};
+use crate::program::{Event, Payload, Privilege, Report, command, command_at_hand, token_line};
 
 /// An open connection to a VM. Several calls may run on it, also at once. Dropping it ends it.
 #[derive(Debug)]
@@ -69,9 +67,9 @@ impl Session {
 
     /// Runs one call of the remote program in one exec and returns its answer.
     ///
-    /// `mint` is called at most once, when the program asks for the token. If nothing is heard for
+    /// `mint` is called at most once, when the program wants the token. If the VM sends nothing for
     /// `idle` the error is [`VmError::Silent`], if the connection breaks [`VmError::Dropped`]: a
-    /// writing run then goes on alone, and its result can be asked for on a new connection.
+    /// writing run then continues alone, and its result can be requested on a new connection.
     pub async fn run<M, F, E>(
         &self,
         payload: &Payload,
@@ -85,10 +83,12 @@ impl Session {
     {
         let mut mint = Some(mint);
         if let Some(command) = command_at_hand(self.privilege(), payload) {
-            match self
-                .call(command, vec![], payload.run(), &mut mint, idle)
-                .await
-            {
+            let exec = Exec {
+                command,
+                stdin: vec![],
+                run: payload.run(),
+            };
+            match self.call(exec, &mut mint, idle).await {
                 // The run's program is gone, or sudo allows the usual command only.
                 Err(VmError::Remote { begun: false, .. } | VmError::NoSudo { .. }) => {}
                 done => return done,
@@ -113,16 +113,17 @@ impl Session {
         F: Future<Output = Result<SecretString, E>>,
         E: Into<Box<dyn Error + Send + Sync>>,
     {
-        let command = command(self.privilege());
-        self.call(command, payload.stdin(), payload.run(), mint, idle)
-            .await
+        let exec = Exec {
+            command: command(self.privilege()),
+            stdin: payload.stdin(),
+            run: payload.run(),
+        };
+        self.call(exec, mint, idle).await
     }
 
     async fn call<M, F, E>(
         &self,
-        command: String,
-        first: Vec<u8>,
-        run: &RunId,
+        exec: Exec<'_>,
         mint: &mut Option<M>,
         idle: Duration,
     ) -> Result<Report, VmError>
@@ -131,7 +132,7 @@ impl Session {
         F: Future<Output = Result<SecretString, E>>,
         E: Into<Box<dyn Error + Send + Sync>>,
     {
-        let call = Call::start(&self.ssh, command, first, run).await;
+        let call = Call::start(&self.ssh, exec).await;
         let mut call = call.ok_or_else(|| self.dropped())?;
         loop {
             let heard = tokio::time::timeout(idle, call.hear()).await;
@@ -139,8 +140,12 @@ impl Session {
                 Some(Event::Finished(report)) => return Ok(report),
                 Some(Event::WantsToken) => {
                     let Some(mint) = mint.take() else {
-                        let twice = vec!["it asked for the token twice".into()];
-                        return Err(self.remote(None, true, twice));
+                        let end = Ended {
+                            status: Status::Cut,
+                            begun: true,
+                            lines: vec!["it wanted the token twice".into()],
+                        };
+                        return Err(self.remote(None, end));
                     };
                     let token = mint().await.map_err(|error| VmError::Token(error.into()))?;
                     call.say(token_line(&token)).await;
@@ -164,13 +169,13 @@ impl Session {
         }
     }
 
-    /// Whether the connection still stands, as far as this side knows: without asking the VM.
+    /// Whether the connection is still open, as far as this side knows, without a message to the VM.
     pub fn is_alive(&self) -> bool {
         self.master.is_alive()
     }
 
-    /// A broken connection first looks like a program that was killed: its channel closes, without
-    /// a status. Gives ssh a second to end.
+    /// A broken connection first looks like a program that was killed: its channel closes without a
+    /// status. Waits a second for ssh to end.
     async fn outlives_a_channel(&self) -> bool {
         for _ in 0..20 {
             if !self.is_alive() {
@@ -191,7 +196,7 @@ impl Session {
         }
     }
 
-    /// Calls sudo with a terminal from now on; says whether that is new.
+    /// Calls sudo with a terminal from now on; returns whether that is new.
     fn gives_terminal(&self) -> bool {
         !self.terminal.swap(true, Ordering::Relaxed)
     }
@@ -209,7 +214,7 @@ impl Session {
                 user: self.master.user().unwrap_or_default().into(),
                 line: line.clone(),
             },
-            _ => self.remote(status, end.begun, end.lines),
+            _ => self.remote(status, end),
         }
     }
 
@@ -218,12 +223,12 @@ impl Session {
         VmError::Silent { host, idle }
     }
 
-    fn remote(&self, status: Option<i32>, begun: bool, lines: Vec<String>) -> VmError {
+    fn remote(&self, status: Option<i32>, end: Ended) -> VmError {
         VmError::Remote {
             host: self.host.clone(),
             status,
-            begun,
-            lines,
+            begun: end.begun,
+            lines: end.lines,
         }
     }
 
@@ -234,12 +239,12 @@ impl Session {
     }
 }
 
-/// Whoever waits has something left to do, and is told in time.
+/// The caller has work left, so the wait ends in time.
 fn out_of_time(vm: &Hop) -> VmError {
     VmError::Connect {
         host: vm.host.clone(),
         port: vm.port,
-        cause: "nobody let us in before the time was over".into(),
+        cause: "no login before the time was over".into(),
     }
 }
 
@@ -264,7 +269,7 @@ fn wants_terminal(line: &str) -> bool {
     line.contains("must have a tty")
 }
 
-/// Refuses what ssh or a shell in between could take for something else than a name.
+/// Refuses what ssh or a shell in between could read as anything but a name.
 fn check(hop: &Hop) -> Result<(), VmError> {
     let plain = |text: &str, more: &str| {
         !text.is_empty()

@@ -16,7 +16,7 @@ pub enum Trust {
     HostKey(HostKey),
     /// By a `known_hosts` text: hashed names, patterns, `@cert-authority` and `@revoked` included.
     KnownHosts(String),
-    /// By a certificate of this authority, valid now and for the host's name as it is dialled.
+    /// By a certificate of this authority, valid now and for the host's name as configured.
     CertificateAuthority(HostKey),
     /// As the user's own ssh configuration and `known_hosts` files say.
     UserConfig,

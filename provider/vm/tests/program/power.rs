@@ -32,20 +32,27 @@ STEPS='keep place last'
 do_last() { :; }
 "#;
 
+/// What the machine is before a run.
+#[derive(Clone, Copy, PartialEq)]
+enum Before {
+    Nothing,
+    Member,
+}
+
 struct Disk {
     stage: Stage,
 }
 
 impl Disk {
     /// A machine with two files of somebody's; a member of the mesh takes the place of one.
-    fn new(shell: &'static str, is_member: bool) -> Self {
+    fn new(shell: &'static str, before: Before) -> Self {
         let disk = Self {
             stage: Stage::new(shell),
         };
         for name in ["placed", "second"] {
             fs::write(disk.stage.path(name), "theirs").unwrap();
         }
-        if is_member {
+        if before == Before::Member {
             disk.cut_at(0);
             let report = disk.bootstrap(&["placed"], "old").report();
             assert!(
@@ -128,10 +135,13 @@ fn copy(stage: &Stage, from: &Path, to: &Path) {
 }
 
 /// Cuts the power at each sync of a bootstrap, one after the other.
-fn walk(shell: &'static str, is_member: bool) {
-    let old = [if is_member { "old" } else { "theirs" }, "theirs"];
+fn walk(shell: &'static str, before: Before) {
+    let old = match before {
+        Before::Nothing => ["theirs"; 2],
+        Before::Member => ["old", "theirs"],
+    };
     for number in 1.. {
-        let disk = Disk::new(shell, is_member);
+        let disk = Disk::new(shell, before);
         disk.cut_at(number);
         let mut call = disk.bootstrap(&["placed", "second"], "new");
         let limit = Instant::now() + Duration::from_mins(2);
@@ -178,7 +188,7 @@ fn walk(shell: &'static str, is_member: bool) {
 fn a_power_cut_at_any_sync_leaves_old_or_new_and_what_was_there_before() {
     std::thread::scope(|scope| {
         let walks = SHELLS.map(|shell| {
-            [true, false].map(|is_member| scope.spawn(move || walk(shell, is_member)))
+            [Before::Member, Before::Nothing].map(|before| scope.spawn(move || walk(shell, before)))
         });
         for thread in walks.into_iter().flatten() {
             thread.join().unwrap();
