@@ -125,7 +125,7 @@ fn a_check_that_could_not_be_made_is_reported_as_such() {
 
 /// Whatever a VM says, what reaches state has the form that it should have.
 #[test]
-fn what_has_another_form_than_it_should_is_used_nowhere() {
+fn a_value_in_the_wrong_form_is_not_used() {
     let hostile = [
         "\u{1b}]0;owned\u{7}\u{1b}[2J",
         "1.31.0\nError: all is lost",

@@ -92,7 +92,7 @@ COMMIT
 
 /// Its proxy may run on for long, and would not start again.
 #[test]
-fn an_image_that_is_gone_is_told_unless_the_engine_does_not_answer() {
+fn an_image_that_is_gone_is_reported_unless_the_engine_does_not_answer() {
     let cases = [
         ("'image inspect sha256:1') ;;", ""),
         ("'image inspect name:1') ;;", ""),
@@ -163,7 +163,7 @@ fn a_start_runs_an_image_that_is_there_and_pulls_none() {
 
 /// Whatever its labels and options: an engine gives no two containers one id. One that is between two starts is not there.
 #[test]
-fn a_container_that_the_unit_did_not_start_is_told() {
+fn a_container_that_the_unit_did_not_start_is_reported() {
     let cases = [
         (Some("1"), "emit 1", ""),
         (Some("1"), "emit 2", "the container istio-proxy\n"),

@@ -34,7 +34,7 @@ fn drained(shell: &'static str, now: &str, wait: u32) -> (String, u32) {
 }
 
 #[test]
-fn the_proxy_stops_when_nothing_is_under_way_or_its_time_is_over() {
+fn the_proxy_stops_when_no_request_is_open_or_time_is_over() {
     for shell in SHELLS {
         let (log, calls) = drained(shell, "0 3 2 1 0", 60);
         assert_eq!(log, "", "{shell}");
@@ -45,7 +45,7 @@ fn the_proxy_stops_when_nothing_is_under_way_or_its_time_is_over() {
 }
 
 #[test]
-fn requests_are_those_of_others_to_the_vm() {
+fn only_requests_from_others_count() {
     for shell in SHELLS {
         let stage = Stage::new(shell);
         fs::create_dir_all(stage.path("bin")).unwrap();

@@ -156,7 +156,7 @@ fn a_redirect_leads_from_https_to_nothing_else() {
 
 /// The digest of a release is fetched by the same words, and decides which package is installed.
 #[test]
-fn a_digest_comes_over_https_alone_and_is_a_digest() {
+fn a_digest_is_fetched_over_https_only_and_must_be_a_digest() {
     let (plain, secure, trusted) = servers();
     let released = |shell, tool: &str, address: &str| {
         let stage = Stage::new(shell);
@@ -191,7 +191,7 @@ fn a_digest_comes_over_https_alone_and_is_a_digest() {
 }
 
 #[test]
-fn what_is_larger_than_it_may_be_is_given_up() {
+fn a_download_that_is_too_large_is_given_up() {
     let (plain, _, trusted) = servers();
     for shell in SHELLS {
         for tool in TOOLS {

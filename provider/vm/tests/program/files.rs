@@ -170,7 +170,7 @@ fn a_placed_file_has_the_label_of_its_path() {
 
 /// uutils 0.0.17 has an `install -d` that leaves the folder to root, and an `install` that leaves the file's group.
 #[test]
-fn what_is_the_proxys_is_given_to_it_whatever_install_does() {
+fn directories_of_the_proxy_belong_to_it_whatever_install_does() {
     let own = "install() { emit \"install $*\" >>\"$run_dir/owners\"; }
         chown() { shown=$(pwd -P); emit \"$1 ${shown##*/} ${2##*/}\" >>\"$run_dir/owners\"; }
         cd /; grant_dirs \"$LOG_DIR\" \"$CERTS_DIR\" && put_file \"$run_dir/hosts\" \"$run_dir/placed\" istio-proxy 0640 && stat -c %a \"$LOG_DIR\" \"$run_dir/placed\"";
@@ -193,7 +193,7 @@ fn what_is_the_proxys_is_given_to_it_whatever_install_does() {
 
 /// A link of root's, as to a disk for logs, is followed; one that somebody else can put there gives nothing away.
 #[test]
-fn a_folder_for_the_proxy_is_made_through_no_link_of_others() {
+fn a_directory_for_the_proxy_is_created_through_no_link_of_others() {
     for shell in SHELLS {
         for (mode, given, said) in [
             (0o755, "there\n", "made\n"),
@@ -222,7 +222,7 @@ fn a_folder_for_the_proxy_is_made_through_no_link_of_others() {
 
 /// uutils 0.0.17 has a `mkdir -p` that gives a folder which is there the mode of a new one.
 #[test]
-fn a_folder_that_is_there_keeps_its_mode_whatever_mkdir_does() {
+fn a_directory_that_is_there_keeps_its_mode_whatever_mkdir_does() {
     let own = "mkdir() { command mkdir \"$@\" && for f in \"$@\"; do [ ! -d \"$f\" ] || chmod 0755 \"$f\"; done; }
         command mkdir -p -m 0700 \"$run_dir/kept\"; put_file \"$run_dir/hosts\" \"$run_dir/kept/placed\" root 0600 && stat -c %a \"$run_dir/kept\"";
     for shell in SHELLS {

@@ -111,7 +111,7 @@ pub(crate) fn check_stand_ins(text: &str) {
 }
 
 #[test]
-fn a_stand_in_for_what_the_program_does_not_have_is_told() {
+fn a_stand_in_without_a_function_of_the_program_is_found() {
     let text = "is_ready() { false; }\nrenamed() { :; }; STEPS='keep alpha'; do_alpha() { :; }; do_beta() (:)\nsystemctl() { :; }";
     assert_eq!(idle(text), ["do_beta", "renamed"]);
     let functions = defined(program::TEXT);

@@ -121,7 +121,7 @@ fn input_that_breaks_off_begins_nothing() {
 }
 
 #[test]
-fn the_token_is_asked_for_and_only_the_proxy_has_it_afterwards() {
+fn the_token_is_requested_and_only_the_proxy_has_it_afterwards() {
     for shell in SHELLS {
         let stage = Stage::new(shell);
         let run = RunId::generate();
@@ -168,7 +168,7 @@ fn holding(folder: &Path, bytes: &[u8]) -> Vec<PathBuf> {
 }
 
 #[test]
-fn a_sudo_that_keeps_what_it_is_sent_is_told() {
+fn a_sudo_that_records_its_input_is_reported() {
     let cases = [
         ("env_reset, log_input, use_pty", "ubuntu", true),
         ("env_reset, log_stdin", "ubuntu", true),

@@ -8,6 +8,7 @@
 mod answers;
 mod containers;
 mod draining;
+mod earlier;
 mod fetching;
 mod files;
 mod functions;

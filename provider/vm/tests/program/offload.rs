@@ -148,7 +148,7 @@ fn the_same_inputs_give_the_same_bytes_and_only_the_token_differs() {
 }
 
 #[test]
-fn a_token_is_fetched_by_the_users_command_when_it_is_asked_for() {
+fn a_token_is_fetched_by_the_users_command_when_the_program_wants_it() {
     for shell in SHELLS {
         let stage = Stage::new(shell);
         let command = format!(
@@ -197,7 +197,7 @@ fn new_rules_are_confirmed_by_the_archive_itself() {
 }
 
 #[test]
-fn what_fails_is_told_and_taken_back() {
+fn a_failure_is_reported_and_undone() {
     for shell in SHELLS {
         let stage = Stage::new(shell);
         let placed = stage.path("placed");
@@ -345,7 +345,7 @@ fn an_archive_names_its_owner_and_nothing_else_does() {
 
 /// cloud-init tries in the first boot only, which may be cut short.
 #[test]
-fn a_machine_that_boots_before_it_has_joined_tries_on() {
+fn a_machine_that_boots_before_it_has_joined_tries_again() {
     for shell in SHELLS {
         let stage = Stage::new(shell);
         let looks = "STEPS='alpha'; do_alpha() { ls \"$UNITS_DIR\" \"$UNITS_DIR/multi-user.target.wants\" >\"$state_dir/../seen\"; [ ! -e \"$state_dir/../fails\" ]; }";
@@ -391,7 +391,7 @@ fn a_first_boot_is_waited_for_unless_it_is_what_joins() {
 }
 
 #[test]
-fn the_unit_that_tries_on_calls_the_same() {
+fn the_unit_that_tries_again_calls_the_same() {
     for shell in SHELLS {
         let stage = Stage::new(shell);
         let cut = "STEPS='alpha'; do_alpha() { kill -9 \"$(cat \"$state_dir/../installer\")\"; }";

@@ -16,7 +16,7 @@ dpkg() { [ -e \"$state_dir/../gone\" ] || { emit 'dpkg: error: dpkg frontend loc
 ";
 
 #[test]
-fn a_package_that_does_not_go_is_told_and_the_next_removal_takes_it() {
+fn a_package_that_cannot_be_removed_is_reported_and_removed_by_the_next_run() {
     for shell in SHELLS {
         let stage = Stage::new(shell);
         let begin = program::bootstrap(
@@ -49,7 +49,7 @@ fn a_package_that_does_not_go_is_told_and_the_next_removal_takes_it() {
 }
 
 #[test]
-fn a_lock_that_is_held_for_too_long_is_told_in_the_package_managers_words() {
+fn a_lock_that_is_held_too_long_is_reported_in_the_package_managers_words() {
     for shell in SHELLS {
         let stage = Stage::new(shell);
         fs::create_dir_all(stage.path("lib/mesh/run")).unwrap();
@@ -168,7 +168,7 @@ fn the_packages_address_is_in_no_argument() {
 
 /// A server that accepts and is silent is asked once: further tries would take the time of who waits for the answer.
 #[test]
-fn what_does_not_come_is_given_up_with_all_its_tries() {
+fn a_download_that_does_not_arrive_is_given_up_with_all_its_tries() {
     for shell in SHELLS {
         for tool in ["curl", "wget"] {
             let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
@@ -278,7 +278,7 @@ fn a_release_has_a_package_for_each_kind_of_machine_and_its_digest_beside_it() {
 
 /// Before anything stops: what it cannot run on is no reason to interrupt what runs.
 #[test]
-fn a_package_that_the_machine_cannot_take_is_told_when_it_is_fetched() {
+fn a_package_that_the_machine_cannot_install_is_reported_when_it_is_fetched() {
     let cases = [
         ("true", "2.36", "2.34", "fits\n"),
         (
@@ -324,7 +324,7 @@ fn a_package_that_the_machine_cannot_take_is_told_when_it_is_fetched() {
     }
 }
 
-/// What is installed in `what_the_package_depends_on_is_looked_for_before_anything_stops`: status, name, version, provided.
+/// What is installed in `dependencies_of_the_package_are_checked_before_anything_stops`: status, name, version, provided.
 const INSTALLED: &str = "installed\\tiproute2\\t6.1.0-3\\tarping\\n\
      installed\\tlibc6\\t2.36-9\\t\\n\
      triggers-pending\\tsudo-rs\\t0.2.0\\tsudo (= 1.9.13), su-exec\\n\
@@ -333,7 +333,7 @@ const INSTALLED: &str = "installed\\tiproute2\\t6.1.0-3\\tarping\\n\
 
 /// `dpkg --no-act` does not look at `Depends`, so the proxy would stop for a package that cannot be configured.
 #[test]
-fn what_the_package_depends_on_is_looked_for_before_anything_stops() {
+fn dependencies_of_the_package_are_checked_before_anything_stops() {
     let cases = [
         ("", "", ""),
         ("iproute2, libc6", "dpkg-less | libc6 (>= 2.34)", ""),

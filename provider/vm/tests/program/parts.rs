@@ -157,7 +157,7 @@ fn the_proxys_last_lines_name_the_broken_hop() {
 
 /// What curl says, over either of two TLS libraries; what is not about the name is for the proxy to tell.
 #[test]
-fn a_certificate_with_another_name_is_told_from_all_else() {
+fn a_certificate_with_another_name_differs_from_other_tls_errors() {
     let cases = [
         (
             "(60) SSL: no alternative certificate subject name matches target host name 'b'",
@@ -202,7 +202,7 @@ fn a_certificate_with_another_name_is_told_from_all_else() {
 }
 
 #[test]
-fn a_bad_clock_is_told_from_a_good_one() {
+fn a_clock_is_bad_when_it_is_wrong() {
     for shell in SHELLS {
         let stage = Stage::new(shell);
         fs::create_dir(stage.path("in")).unwrap();
@@ -221,7 +221,7 @@ fn a_bad_clock_is_told_from_a_good_one() {
 
 /// What a VM is called at is where its way to the control plane begins, however that is known.
 #[test]
-fn a_vm_finds_its_address_on_the_way_to_the_control_plane() {
+fn a_vm_finds_its_address_by_its_route_to_the_control_plane() {
     let commands = "ip() {
           case $4 in 10.0.0.2) f=10.0.0.9 ;; 10.1.0.2) f=10.1.0.9 ;; 2001:db8:5::1) f=2001:db8:5::9 ;;
           192.0.2.1) f=192.168.0.9 ;; *) return 2 ;; esac
@@ -249,7 +249,7 @@ fn a_vm_finds_its_address_on_the_way_to_the_control_plane() {
 }
 
 #[test]
-fn what_is_changed_gone_or_new_beside_the_unit_is_told() {
+fn files_of_the_unit_that_are_changed_gone_or_new_are_reported() {
     for shell in SHELLS {
         let stage = Stage::new(shell);
         for folder in ["drop", "units", "lib/mesh"] {
@@ -284,7 +284,7 @@ fn what_is_changed_gone_or_new_beside_the_unit_is_told() {
 
 /// An upgrade of the package by hand gives folders that root reads from to the proxy's user.
 #[test]
-fn an_owner_or_a_mode_that_is_not_as_the_bootstrap_left_it_is_told() {
+fn a_changed_owner_or_mode_is_reported() {
     for shell in SHELLS {
         let stage = Stage::new(shell);
         for folder in ["lib/mesh", "lib/envoy", "lib/config", "bin", "in"] {

@@ -78,7 +78,7 @@ fn a_worker_that_is_killed_is_undone_by_who_follows() {
 }
 
 #[test]
-fn a_run_whose_undoing_dies_too_is_told_from_one_that_changed_nothing() {
+fn a_run_whose_undoing_dies_differs_from_one_that_changed_nothing() {
     // Nothing answers for the dead worker; the pauses are short, for there are hundreds.
     let own = "hook() { if [ \"$1\" = gamma ]; then kill -9 $$; fi; }
         finish_dead_run() { :; }
@@ -93,7 +93,7 @@ fn a_run_whose_undoing_dies_too_is_told_from_one_that_changed_nothing() {
 }
 
 #[test]
-fn a_cut_connection_does_not_stop_the_run_and_its_end_can_be_asked_for() {
+fn a_cut_connection_does_not_stop_the_run_and_its_result_can_be_requested() {
     for shell in SHELLS {
         let stage = Stage::new(shell);
         let id = RunId::generate();
@@ -199,7 +199,7 @@ fn a_dead_run_is_seen_and_undone_before_the_next() {
 }
 
 #[test]
-fn who_waits_too_long_is_told_who_is_busy() {
+fn a_run_that_waits_too_long_reports_the_busy_one() {
     for shell in SHELLS {
         let stage = Stage::new(shell);
         let (first, second) = (RunId::generate(), RunId::generate());
@@ -295,7 +295,7 @@ fn a_run_whose_caller_has_gone_ends_for_the_next_of_its_workload() {
 
 /// Its process on the VM lives on where the link was cut without a word. One that speaks is there, however old its run.
 #[test]
-fn a_caller_that_is_heard_no_more_has_gone() {
+fn a_caller_without_heartbeats_counts_as_gone() {
     let steps = format!("HEARTBEAT_WAIT=3; {STEPS}");
     let own = format!("{steps}\ndo_gamma() {{ RECONNECT_WAIT=3600; do_ask; }}");
     let none = Patience {
@@ -329,7 +329,7 @@ fn a_caller_that_is_heard_no_more_has_gone() {
 
 /// Its file is empty for a moment each time.
 #[test]
-fn a_caller_that_is_just_writing_when_it_was_there_is_there() {
+fn a_caller_whose_heartbeat_is_being_written_counts_as_there() {
     for shell in SHELLS {
         let stage = Stage::new(shell);
         fs::write(stage.path("here"), "1\n").unwrap();
@@ -344,7 +344,7 @@ fn a_caller_that_is_just_writing_when_it_was_there_is_there() {
 
 /// A provider that lost its connection still finds it.
 #[test]
-fn a_run_whose_caller_has_gone_goes_on_beside_one_of_another_workload() {
+fn a_run_whose_caller_has_gone_continues_beside_one_of_another_workload() {
     for shell in SHELLS {
         let stage = Stage::new(shell);
         let first = RunId::generate();
@@ -477,7 +477,7 @@ fn another_namespace_and_another_owner_are_left_alone() {
 
 /// What cloud-init still installs and writes comes first; not for ever, and not where cloud-init itself runs this.
 #[test]
-fn a_machine_that_cloud_init_still_works_on_is_waited_for() {
+fn a_run_waits_for_cloud_init() {
     for shell in SHELLS {
         let stage = Stage::new(shell);
         fs::create_dir_all(stage.path("cloud-init")).unwrap();

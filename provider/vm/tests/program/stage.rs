@@ -132,7 +132,7 @@ impl Stage {
         call
     }
 
-    fn start_by(&self, command: &str) -> Call {
+    pub(crate) fn start_by(&self, command: &str) -> Call {
         // The login shell is the one under test, and the shell that it starts is, too.
         let command = command.replace("/bin/sh", self.shell);
         let mut words = self.shell.split(' ');
@@ -174,7 +174,7 @@ impl Stage {
 /// A call that is going on.
 pub(crate) struct Call {
     pub(crate) child: Child,
-    reader: Option<Reader>,
+    pub(crate) reader: Option<Reader>,
 }
 
 impl Call {

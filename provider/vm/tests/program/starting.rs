@@ -177,7 +177,7 @@ fn the_proxys_last_words_are_its_complaints_and_never_its_configuration() {
 
 /// Of a masked unit the journal has lines of earlier starts only.
 #[test]
-fn a_failed_start_is_told_in_systemds_words_and_no_earlier_ones() {
+fn a_failed_start_is_reported_in_systemds_words_and_no_earlier_ones() {
     let journal = "journalctl() { case $* in
         *--show-cursor*) emit '-- cursor: s=1;i=2' ;;
         *'--after-cursor=s=1;i=2'*) [ ! -e \"$run_dir/fails\" ] || emit 'istio.service: Failed with result exit-code.' ;;

@@ -37,7 +37,7 @@ const TRAPS: [(&str, &str); 3] = [
 ];
 
 #[test]
-fn a_state_folder_that_others_may_have_written_is_not_believed() {
+fn a_state_directory_that_others_may_have_written_is_not_trusted() {
     for shell in SHELLS {
         for (name, trap) in TRAPS {
             let stage = Stage::new(shell);
@@ -80,7 +80,7 @@ fn a_state_folder_that_others_may_have_written_is_not_believed() {
 
 /// As Istio's guide leaves it: the folder above is the proxy's, where that is set up by hand.
 #[test]
-fn the_folder_above_is_roots_from_the_first_step_until_nothing_of_roots_is_in_it() {
+fn the_directory_above_is_roots_until_nothing_of_roots_is_in_it() {
     let own = "STEPS='keep place'; chown() { :; }";
     for shell in SHELLS {
         let stage = Stage::new(shell);
@@ -134,7 +134,7 @@ fn the_folder_above_is_roots_from_the_first_step_until_nothing_of_roots_is_in_it
 
 /// What a released version wrote has the owner of the folder above among the modes.
 #[test]
-fn the_folder_above_is_given_back_after_an_older_version_too() {
+fn the_directory_above_is_restored_after_an_older_version_too() {
     for shell in SHELLS {
         let stage = Stage::new(shell);
         fs::create_dir_all(stage.path("lib/mesh/found")).unwrap();
@@ -149,7 +149,7 @@ fn the_folder_above_is_given_back_after_an_older_version_too() {
 }
 
 #[test]
-fn a_link_on_the_path_of_the_state_folder_is_believed_if_root_made_it() {
+fn a_link_on_the_path_of_the_state_directory_is_trusted_if_root_made_it() {
     for shell in SHELLS {
         let stage = Stage::new(shell);
         fs::create_dir_all(stage.path("disk/lib")).unwrap();

@@ -100,7 +100,7 @@ fn a_token_has_three_parts_and_an_audience_that_fits() {
 }
 
 #[test]
-fn what_comes_as_a_token_and_is_none_is_refused_at_once() {
+fn an_invalid_token_is_refused_at_once() {
     for shell in SHELLS {
         for (text, word) in bad() {
             let stage = Stage::new(shell);
@@ -133,7 +133,7 @@ fn carried(token: Token<'_>, bundle: &Bundle) -> Vec<u8> {
 }
 
 #[test]
-fn an_archive_refuses_what_is_no_token() {
+fn an_archive_refuses_an_invalid_token() {
     let warned = format!("WARNING: {MARK}\n{TOKEN}");
     let command = format!("echo 'WARNING: {MARK}'; echo {TOKEN}");
     let bundle = bundle(vec![]);

@@ -36,7 +36,7 @@ fn pipe(stage: &Stage, name: &str) {
 }
 
 #[test]
-fn a_look_follows_no_link_of_the_proxys_and_reads_no_pipe_nor_a_huge_file() {
+fn observe_follows_no_link_of_the_proxy_and_reads_no_pipe_or_huge_file() {
     for shell in SHELLS {
         let stage = Stage::new(shell);
         let path = stage.path("certs/root.pem");
@@ -76,7 +76,7 @@ fn a_look_follows_no_link_of_the_proxys_and_reads_no_pipe_nor_a_huge_file() {
 
 /// Whoever may exchange a folder chooses all that is in it.
 #[test]
-fn a_look_reads_nothing_in_a_folder_that_others_can_exchange() {
+fn observe_reads_nothing_in_a_directory_that_others_can_replace() {
     for shell in SHELLS {
         let stage = Stage::new(shell);
         open_folder(&stage, "open");
@@ -123,7 +123,7 @@ fn a_certificate_and_a_log_are_read_by_the_same_rule() {
 
 /// A link that comes between the look and the opening is not followed either, and a pipe ends soon.
 #[test]
-fn what_is_exchanged_while_it_is_opened_is_not_read() {
+fn a_file_that_is_replaced_while_it_is_opened_is_not_read() {
     for shell in SHELLS {
         let stage = Stage::new(shell);
         open_folder(&stage, "certs");

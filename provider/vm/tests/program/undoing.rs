@@ -48,7 +48,7 @@ fn a_check_that_fails_leaves_the_run_before_as_it_was() {
 }
 
 #[test]
-fn what_cannot_be_undone_is_told_and_undone_by_the_next_run() {
+fn what_cannot_be_undone_is_reported_and_undone_by_the_next_run() {
     let own = "do_beta() { did beta; return 1; }
         undo_alpha() { emit 'the disk is read-only' >&2; return 1; }";
     for shell in SHELLS {
@@ -173,7 +173,7 @@ fn a_proxy_that_fails_again_and_again_counts_as_running() {
 
 /// What is on tmpfs goes, and the program is called as the unit in the journal's company says.
 #[test]
-fn a_reboot_takes_back_what_it_cut_off_and_nobody_needs_to_ask() {
+fn a_reboot_undoes_the_run_that_it_interrupted() {
     for shell in SHELLS {
         let stage = Stage::new(shell);
         let placed = stage.path("placed");
@@ -222,7 +222,7 @@ fn a_reboot_takes_back_what_it_cut_off_and_nobody_needs_to_ask() {
 }
 
 #[test]
-fn a_worker_that_cannot_be_started_is_told_and_nothing_was_changed() {
+fn a_worker_that_cannot_be_started_is_reported_and_nothing_is_touched() {
     for shell in SHELLS {
         let stage = Stage::new(shell);
         let own = "detach() { emit 'no bus' >\"$run_dir/launch\"; return 1; }";
@@ -290,7 +290,7 @@ fn a_removal_leaves_the_run_that_waits_for_it_alone() {
 }
 
 #[test]
-fn a_look_that_nobody_listens_to_leaves_nothing() {
+fn an_observation_whose_caller_is_gone_leaves_nothing() {
     for shell in SHELLS {
         let stage = Stage::new(shell);
         let own = "package_version() { await 60 [ -e \"$runs_dir/../go\" ]; }";

@@ -18,7 +18,7 @@ use crate::bed::{HOST, Sshd, connect, signal, target, until};
 use crate::life::{again, spell};
 
 #[tokio::test]
-async fn the_users_agent_is_asked_if_that_is_wanted() {
+async fn the_users_agent_is_used_if_that_is_configured() {
     let sshd = Sshd::start();
     let socket = sshd.path("users-agent");
     let mut agent = Command::new("ssh-agent")

@@ -98,7 +98,7 @@ async fn a_hundred_vms_at_once_pass_a_bastion_and_no_handshake_is_refused() {
 }
 
 #[tokio::test]
-async fn a_bastion_that_refuses_is_asked_once_for_all_that_wait() {
+async fn a_bastion_that_refuses_is_tried_once_for_all_that_wait() {
     let way = [Sshd::start(), Sshd::start()];
     let [bastion, vm] = &way;
     let bastions = Bastions::default();
@@ -124,7 +124,7 @@ async fn a_bastion_that_refuses_is_asked_once_for_all_that_wait() {
 }
 
 #[tokio::test]
-async fn a_bastion_that_died_is_connected_to_anew() {
+async fn a_bastion_that_died_gets_a_new_connection() {
     let way = [Sshd::start(), Sshd::start()];
     let [bastion, vm] = &way;
     let (bastions, credentials) = (Bastions::default(), all(&way));
@@ -143,7 +143,7 @@ async fn a_bastion_that_died_is_connected_to_anew() {
 }
 
 #[tokio::test]
-async fn a_wrong_key_of_the_bastion_is_refused_and_the_vm_not_dialled() {
+async fn a_wrong_key_of_the_bastion_is_refused_before_the_vm_is_contacted() {
     let way = [Sshd::start(), Sshd::start()];
     let [bastion, vm] = &way;
     // The keys of the two are swapped.

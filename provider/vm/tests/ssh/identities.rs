@@ -154,7 +154,7 @@ async fn a_certificate_logs_in_where_its_authority_is_trusted() {
 }
 
 #[test]
-fn what_is_no_usable_key_is_told_by_what_it_is() {
+fn an_unusable_key_is_reported_by_its_kind() {
     let sshd = Sshd::prepared("");
     keygen(
         &[
@@ -188,7 +188,7 @@ fn what_is_no_usable_key_is_told_by_what_it_is() {
 }
 
 #[tokio::test]
-async fn a_pem_key_that_openssh_does_not_take_is_told() {
+async fn a_pem_key_that_openssh_rejects_is_reported() {
     let sshd = Sshd::start();
     let broken = "-----BEGIN RSA PRIVATE KEY-----\nAAAA\n-----END RSA PRIVATE KEY-----\n";
     let error = connect(&sshd.target(), &identity(broken))
@@ -201,7 +201,7 @@ async fn a_pem_key_that_openssh_does_not_take_is_told() {
 }
 
 #[tokio::test]
-async fn a_refused_key_is_told_with_user_key_and_methods() {
+async fn a_refused_key_is_reported_with_user_key_and_methods() {
     let (sshd, other) = (Sshd::start(), Sshd::prepared(""));
     let error = connect(&sshd.target(), &other.credentials())
         .await

@@ -28,7 +28,7 @@ async fn nothing_listening_is_an_error_at_once() {
 }
 
 #[tokio::test]
-async fn a_name_that_does_not_resolve_is_told() {
+async fn a_name_that_does_not_resolve_is_reported() {
     let sshd = Sshd::prepared("");
     let mut hop = sshd.target().vm;
     hop.host = "no-such-host.invalid".into();

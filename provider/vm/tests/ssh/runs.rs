@@ -71,7 +71,7 @@ async fn a_large_payload_passes_a_program_that_talks_first() {
 
 /// A VM may say anything, for as long as it likes.
 #[tokio::test]
-async fn more_than_an_answer_can_have_is_an_error_and_not_kept() {
+async fn an_answer_that_is_too_large_is_an_error_and_not_kept() {
     let sshd = Sshd::start();
     let session = sshd.connect().await.unwrap();
     let endless = ["yes", "tr '\\0' 'x' </dev/zero", "yes a | tr '\\n' ' '"];
@@ -82,7 +82,7 @@ async fn more_than_an_answer_can_have_is_an_error_and_not_kept() {
 }
 
 #[tokio::test]
-async fn what_is_said_beside_the_answer_is_kept_in_part() {
+async fn other_output_beside_the_answer_is_kept_in_part() {
     let sshd = Sshd::start();
     let session = sshd.connect().await.unwrap();
     let noise = "head -c 5000000 /dev/zero | tr '\\0' 'x'";
@@ -110,7 +110,7 @@ async fn a_banner_of_any_length_leaves_the_login_as_it_is() {
 
 /// A program that hears no more of us counts us as gone.
 #[tokio::test]
-async fn a_call_says_again_and_again_that_we_are_there() {
+async fn a_call_sends_heartbeats() {
     let sshd = Sshd::start();
     let session = sshd.connect().await.unwrap();
     let out = sshd.path("heard");
@@ -124,7 +124,7 @@ async fn a_call_says_again_and_again_that_we_are_there() {
 }
 
 #[tokio::test]
-async fn the_token_is_minted_once_when_it_is_asked_for() {
+async fn the_token_is_minted_once_when_the_program_wants_it() {
     let sshd = Sshd::start();
     let session = sshd.connect().await.unwrap();
     let out = sshd.path("token");
@@ -148,7 +148,7 @@ async fn the_token_is_minted_once_when_it_is_asked_for() {
 }
 
 #[tokio::test]
-async fn a_program_that_fails_is_told_with_status_and_last_lines() {
+async fn a_program_that_fails_is_reported_with_status_and_last_lines() {
     let sshd = Sshd::start();
     let session = sshd.connect().await.unwrap();
     let payload = result(RunId::generate())
@@ -206,7 +206,7 @@ async fn a_broken_connection_is_an_error_and_not_a_hang() {
 }
 
 #[tokio::test]
-async fn a_sudo_that_asks_is_told_in_its_own_words() {
+async fn a_sudo_that_wants_a_password_is_reported_in_its_own_words() {
     let passwd = tempfile::NamedTempFile::new().unwrap();
     let (name, command) = ordinary_user(passwd.path());
     let command: Vec<&str> = command.iter().map(String::as_str).collect();
@@ -284,7 +284,7 @@ fn noise(length: usize) -> String {
 
 /// Where a run left its program nothing is sent; where it is gone, or not allowed, everything is.
 #[tokio::test]
-async fn a_run_is_gone_on_with_by_the_program_that_it_left() {
+async fn a_run_is_resumed_by_the_program_that_it_left() {
     let rewritten = "ForceCommand echo >>DIR/calls; exec /bin/sh -c \"$(echo \"$SSH_ORIGINAL_COMMAND\" | sed s:/run/mesh-vm:DIR/runs:)\"";
     let sshd = Sshd::with(rewritten);
     let session = sshd.connect().await.unwrap();

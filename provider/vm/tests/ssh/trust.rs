@@ -227,7 +227,7 @@ async fn a_configuration_file_that_ignores_options_is_read_and_proves_no_host() 
 }
 
 #[tokio::test]
-async fn a_broken_configuration_file_is_told_with_its_line() {
+async fn a_broken_configuration_file_is_reported_with_its_line() {
     let sshd = Sshd::start();
     fs::write(sshd.path("ssh_config"), "Host *\n Nonsense yes\n").unwrap();
     for file in ["ssh_config", "absent"] {
