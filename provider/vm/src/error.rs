@@ -27,7 +27,7 @@ pub enum VmError {
         /// The system's reason.
         source: io::Error,
     },
-    /// Something on this machine failed: temporary folder, pipe, agent.
+    /// Something on this machine failed: temporary directory, pipe, agent.
     #[error("cannot {doing} on this machine")]
     Local {
         /// What was tried.

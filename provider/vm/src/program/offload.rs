@@ -26,7 +26,7 @@ use super::text::{CARRIED, INSTALL, REFRESH, TEXT};
 pub const DIRECTORY: &str = "/var/lib/mesh-vm";
 
 const REFRESH_PATH: &str = "/var/lib/istio/mesh-vm-token";
-/// Keys of an archive that tell this workload from one of the same name on another mesh. The program ignores them.
+/// Keys of an archive that distinguish this workload from one of the same name on another mesh. The program ignores them.
 const DIGEST: &str = "digest";
 const ROUTE: &str = "way";
 const LEAVE: &str = "leave.data";

@@ -93,7 +93,7 @@ impl<'a> Call<'a> {
                 self.noise.0.extend(tail.unwrap_or_default().0);
             }
         };
-        // Whoever the program left behind may hold standard error open.
+        // A process that the program left behind may hold standard error open.
         let _ = tokio::time::timeout(Duration::from_secs(1), heard).await;
         let status = match status {
             Ok(Ok(status)) => Status::Exited(status.code()),
@@ -131,7 +131,7 @@ pub(super) enum Status {
 const BEAT: Duration = Duration::from_secs(3);
 const HERE: &str = "here\n";
 
-/// Writes what is said, and from time to time that we are there, until nobody has anything to say; then closes
+/// Writes what is sent, with heartbeats in between, until all senders are gone; then closes
 /// standard input.
 async fn write(
     mut stdin: ChildStdin,
@@ -200,7 +200,7 @@ async fn next_line(stream: &mut (impl AsyncBufRead + Unpin), longest: u64) -> Op
     })
 }
 
-/// The last lines of what was said besides the answer.
+/// The last lines of the output beside the answer.
 #[derive(Debug, Default)]
 struct Tail(VecDeque<String>);
 

@@ -21,7 +21,7 @@ const LOGIN_PATIENCE: Duration = Duration::from_mins(1);
 /// Six refused logins a minute stay below what usual guards against guessing count as an attack.
 const LOGIN_PAUSE: Duration = Duration::from_secs(12);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-/// Attempts on a VM that nobody expects to boot: sshd turns connections away while many log in.
+/// Attempts on a VM that is not expected to boot: sshd refuses connections while many log in.
 const BRIEF_ATTEMPTS: u32 = 3;
 
 impl Patience {

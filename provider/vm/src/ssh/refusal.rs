@@ -38,7 +38,7 @@ pub(super) fn is_passing(error: &VmError) -> bool {
     }
 }
 
-/// OpenSSH's words for it, and ours. `Connection refused` is not among them: nobody listens.
+/// OpenSSH's words for it, and ours. `Connection refused` is not among them: nothing listens then.
 const PASSING: [&str; 5] = [
     "onnection closed",
     "onnection reset",
@@ -46,7 +46,7 @@ const PASSING: [&str; 5] = [
     CLOSED,
     NO_LOGIN,
 ];
-/// What is said of a log without a reason.
+/// The reason for a log without one.
 const CLOSED: &str = "the connection was closed";
 /// How the cause of a login that takes too long begins.
 pub(super) const NO_LOGIN: &str = "no login within";

@@ -1,4 +1,4 @@
-//! The reader takes what the program says, whatever stands around it, and panics at nothing.
+//! The reader finds the answer of the program among any other output, and never panics.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

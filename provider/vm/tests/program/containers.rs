@@ -1,4 +1,4 @@
-//! The proxy in a container, with an engine that is only said to be there.
+//! The proxy in a container, with a replaced engine.
 
 use std::fs;
 
@@ -28,7 +28,7 @@ fn a_container_gets_its_settings_by_name() {
         let said = stage.part(&own).replace(&root, "ROOT");
         let calls: Vec<&str> = said.lines().collect();
         assert_eq!(calls.len(), 3, "{shell}: {said}");
-        // The log is in a folder of the proxy's, where root writes through whatever lies there.
+        // The log is in a directory of the proxy's, where root would write through any link.
         let users = fs::read_to_string(stage.path("users")).unwrap();
         assert_eq!(
             users.matches("--reuid 998 --regid 998").count(),
@@ -52,7 +52,7 @@ fn a_container_gets_its_settings_by_name() {
     }
 }
 
-/// Whoever removes the image removes the container with it: the rules would lead all traffic to a proxy that is not there.
+/// Removing the image removes the container, too: the rules would redirect all traffic to a proxy that is gone.
 #[test]
 fn the_rules_go_with_the_proxy_though_its_image_is_gone() {
     const SAVED: &str = "*nat

@@ -1,11 +1,11 @@
-//! What is under way ends before the proxy stops.
+//! Open requests end before the proxy stops.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 
 use crate::stage::{SHELLS, Stage};
 
-/// Stands in for the agent: each call answers with the next of the numbers of requests under way, the last for ever.
+/// Replaces the agent: each call answers with the next number of open requests, and the last one repeats.
 const AGENT: &str = r#"#!/bin/sh
 n=$(($(cat "$0.calls" 2>/dev/null) + 1)); echo $n >"$0.calls"
 now=$(echo $NOW | cut -d ' ' -f $n); [ -n "$now" ] || now=${NOW##* }
@@ -17,7 +17,7 @@ echo "inbound|9081||::127.0.0.1:9081::rq_active::0"
 echo "inbound|9081||::127.0.0.1:9081::rq_total::2"
 "#;
 
-/// Drains with an agent that tells these numbers, and returns what was logged and how often it was asked.
+/// Drains with an agent that reports these numbers. Returns the journal and the number of calls.
 fn drained(shell: &'static str, now: &str, wait: u32) -> (String, u32) {
     let stage = Stage::new(shell);
     let agent = stage.path("bin/pilot-agent");

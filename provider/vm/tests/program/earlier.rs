@@ -18,7 +18,7 @@ const EARLIER: &str = include_str!("earlier.sh");
 /// How its session starts.
 const COMMAND: &str =
     r#"exec /bin/sh -c 'read -r p; eval "$(printf %s "$p" | base64 -d | gzip -dc)"; main'"#;
-/// What stands in for what needs root and systemd, by the names of that version.
+/// Replaces what needs root and systemd, by the names of that version.
 const HARMLESS: &str = r#"
 systemctl() { :; }
 sync() { :; }

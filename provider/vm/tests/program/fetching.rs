@@ -88,7 +88,7 @@ fn servers() -> (Server, Server, String) {
     (plain, secure, made.cert.pem())
 }
 
-/// Calls `fetch` with one of the tools. Returns what it said, and what it fetched.
+/// Calls `fetch` with one of the tools. Returns its output and what it fetched.
 fn fetch(
     shell: &'static str,
     tool: &str,
@@ -120,7 +120,7 @@ fn a_redirect_leads_from_https_to_nothing_else() {
             for there in [
                 format!("{}/evil", plain.address),
                 plain.address.replace("http", "ftp"),
-                // By way of TLS.
+                // Over TLS.
                 format!("{}/to/{}/evil", secure.address, plain.address),
             ] {
                 let (said, file) = fetch(&format!("{}/to/{there}", secure.address));

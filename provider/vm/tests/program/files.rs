@@ -76,7 +76,7 @@ fn a_hosts_file_that_cannot_be_written_whole_stays_as_it_is() {
     }
 }
 
-/// Some folders are the proxy's: a broken one could lay links there for root to write through.
+/// Some directories are the proxy's: a broken proxy could put links there for root to write through.
 #[test]
 fn a_link_that_the_proxy_left_is_replaced_and_never_written_through() {
     for shell in SHELLS {
@@ -143,7 +143,7 @@ fn the_proxys_logs_are_bounded_while_it_is_there_and_those_of_before_are_not_cop
     }
 }
 
-/// A stand-in is asked, as on a machine that labels its files: what was moved has the label of where it was made.
+/// As on a machine that labels its files: a moved file keeps the label of the place where it was created.
 #[test]
 fn a_placed_file_has_the_label_of_its_path() {
     for shell in SHELLS {
@@ -168,7 +168,7 @@ fn a_placed_file_has_the_label_of_its_path() {
     }
 }
 
-/// uutils 0.0.17 has an `install -d` that leaves the folder to root, and an `install` that leaves the file's group.
+/// uutils 0.0.17 has an `install -d` that leaves the directory to root, and an `install` that leaves the file's group.
 #[test]
 fn directories_of_the_proxy_belong_to_it_whatever_install_does() {
     let own = "install() { emit \"install $*\" >>\"$run_dir/owners\"; }
@@ -220,7 +220,7 @@ fn a_directory_for_the_proxy_is_created_through_no_link_of_others() {
     }
 }
 
-/// uutils 0.0.17 has a `mkdir -p` that gives a folder which is there the mode of a new one.
+/// uutils 0.0.17 has a `mkdir -p` that gives an existing directory the mode of a new one.
 #[test]
 fn a_directory_that_is_there_keeps_its_mode_whatever_mkdir_does() {
     let own = "mkdir() { command mkdir \"$@\" && for f in \"$@\"; do [ ! -d \"$f\" ] || chmod 0755 \"$f\"; done; }

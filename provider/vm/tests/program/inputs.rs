@@ -147,7 +147,7 @@ fn the_token_is_requested_and_only_the_proxy_has_it_afterwards() {
     }
 }
 
-/// Returns the files below `folder` with these bytes in them.
+/// Returns the files below `folder` that contain these bytes.
 fn holding(folder: &Path, bytes: &[u8]) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder)

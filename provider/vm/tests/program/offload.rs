@@ -1,4 +1,4 @@
-//! What is carried to a VM in another way than over SSH.
+//! The archive and user data: a bootstrap without SSH.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -240,7 +240,7 @@ fn cloud_init_writes_the_same_files_and_joins() {
         assert!(text.starts_with("#cloud-config\n"), "{text}");
         let document: serde_json::Value = serde_yaml_ng::from_str(&text).unwrap();
         let written = document["write_files"].as_array().unwrap();
-        // The token, which nobody else is shown, is among those of the archive, too.
+        // The token is private, and among the files of the archive, too.
         let enclosed = written
             .iter()
             .find(|file| file["path"] == "/var/lib/mesh-vm/token");

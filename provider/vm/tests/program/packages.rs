@@ -110,7 +110,7 @@ fn a_package_that_somebody_else_installed_or_removed_is_installed_again() {
     }
 }
 
-/// As the unit of a package that does not start: it must not stand in the way of undoing it.
+/// As the unit of a package that does not start: it must not block the undo.
 #[test]
 fn a_unit_that_cannot_be_stopped_is_halted_where_nothing_of_it_runs() {
     let cases = [
@@ -166,7 +166,7 @@ fn the_packages_address_is_in_no_argument() {
     }
 }
 
-/// A server that accepts and is silent is asked once: further tries would take the time of who waits for the answer.
+/// A server that accepts and sends nothing is tried once: more tries would use up the caller's time.
 #[test]
 fn a_download_that_does_not_arrive_is_given_up_with_all_its_tries() {
     for shell in SHELLS {
@@ -208,7 +208,7 @@ fn busyboxs_wget_is_not_taken_for_one_that_hides_addresses() {
     }
 }
 
-/// Istio's package of a release is for a machine that has none, or not the version that is asked for.
+/// The package of a release is for a machine that has none, or not the configured version.
 #[test]
 fn a_release_is_fetched_where_its_package_is_missing_or_another() {
     let cases = [
@@ -331,7 +331,7 @@ const INSTALLED: &str = "installed\\tiproute2\\t6.1.0-3\\tarping\\n\
      config-files\\tiptables\\t1.8.9\\t\\n\
      unpacked\\thostname\\t3.23\\t\\n";
 
-/// `dpkg --no-act` does not look at `Depends`, so the proxy would stop for a package that cannot be configured.
+/// `dpkg --no-act` ignores `Depends`, so the proxy would stop for a package that cannot be configured.
 #[test]
 fn dependencies_of_the_package_are_checked_before_anything_stops() {
     let cases = [
@@ -347,7 +347,7 @@ fn dependencies_of_the_package_are_checked_before_anything_stops() {
             "iptables (>= 1.8) | nftables|iptables",
         ),
         ("libc6 (>= 2.38), sudo", "", "libc6 (>= 2.38)|libc6"),
-        // What is provided without a version is of none that is asked for.
+        // What is provided without a version fits no required version.
         (
             "su-exec (>= 0.1), nothing",
             "sudo (<< 1.9)",

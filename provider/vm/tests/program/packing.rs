@@ -1,4 +1,4 @@
-//! What is left out of a script on its way changes nothing of it.
+//! Packing leaves out comments and blank lines, and changes nothing else.
 
 use std::collections::BTreeSet;
 use std::process::{Command, Stdio};

@@ -82,7 +82,7 @@ fn a_global_ipv6_address_whose_traffic_no_rule_intercepts_is_told() {
     }
 }
 
-/// cloud-init writes the file anew at each boot, where the image says so.
+/// Where the image configures it, cloud-init rewrites the file at each boot.
 #[test]
 fn the_unit_brings_back_a_hosts_line_that_is_gone_and_no_other() {
     const BLOCK: &str = "# BEGIN mesh-vm\n10.0.0.1 istiod.istio-system.svc\n# END mesh-vm\n";
@@ -155,7 +155,7 @@ fn the_proxys_last_lines_name_the_broken_hop() {
     }
 }
 
-/// What curl says, over either of two TLS libraries; what is not about the name is for the proxy to tell.
+/// What curl prints with either of two TLS libraries. The proxy reports what is not about the name.
 #[test]
 fn a_certificate_with_another_name_differs_from_other_tls_errors() {
     let cases = [
@@ -219,7 +219,7 @@ fn a_clock_is_bad_when_it_is_wrong() {
     }
 }
 
-/// What a VM is called at is where its way to the control plane begins, however that is known.
+/// The VM's address is the source of its route to the control plane, however that is given.
 #[test]
 fn a_vm_finds_its_address_by_its_route_to_the_control_plane() {
     let commands = "ip() {
@@ -282,7 +282,7 @@ fn files_of_the_unit_that_are_changed_gone_or_new_are_reported() {
     }
 }
 
-/// An upgrade of the package by hand gives folders that root reads from to the proxy's user.
+/// A manual upgrade of the package gives directories that root reads to the proxy's user.
 #[test]
 fn a_changed_owner_or_mode_is_reported() {
     for shell in SHELLS {
@@ -324,14 +324,14 @@ fn a_changed_owner_or_mode_is_reported() {
             assert_eq!(said.contains("/bin/envoy ("), tproxy, "{shell}: {said}");
             set("lib/config", 0o755);
             set("bin/envoy", 0o755);
-            // What is gone is told otherwise.
+            // Another check reports missing files.
             fs::remove_file(stage.path(settings)).unwrap();
             assert_eq!(looked(""), "", "{shell}");
         }
     }
 }
 
-/// Which ports these are is the caller's to say: a port that only looks like one of them is another program's.
+/// The caller lists these ports: any other one may be in use.
 #[test]
 fn a_port_of_the_proxys_that_somebody_has_is_found() {
     for shell in SHELLS {

@@ -1,4 +1,4 @@
-//! A power cut takes what is not on the disk: what is left makes the machine old or new, and stops nobody.
+//! A power cut loses what is not on the disk: what is left makes the machine old or new, and blocks no later run.
 
 use std::fs;
 use std::path::Path;
@@ -265,7 +265,7 @@ fn an_empty_mark_or_journal_is_unfinished_and_nobody_elses() {
     }
 }
 
-/// Whose machine it is stands in the proxy's settings, too.
+/// The proxy's settings name the owner of the machine, too.
 #[test]
 fn an_empty_mark_gives_nobody_the_machine_of_another() {
     let settings = "read_settings() { printf '%s\\n' \"ISTIO_NAMESPACE='shop'\" \"POD_NAME='cart'\" \"POD_NAMESPACE='shop'\"; }";
@@ -290,7 +290,7 @@ fn an_empty_mark_gives_nobody_the_machine_of_another() {
     }
 }
 
-/// A run whose folder is not whole yet has begun nothing.
+/// A run whose directory is incomplete has begun nothing.
 #[test]
 fn a_copy_counts_when_it_is_on_the_disk() {
     for shell in SHELLS {

@@ -1,4 +1,4 @@
-//! What is refused stays refused, also where nobody can be told why.
+//! What is refused stays refused, even where the reason cannot be written.
 
 use std::fs;
 use std::path::Path;

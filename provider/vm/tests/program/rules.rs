@@ -7,7 +7,7 @@ use expect_test::expect;
 
 use crate::stage::{SHELLS, Stage};
 
-/// Puts in the way of a tool one whose `-save` prints this text, and whose `-restore` keeps what it reads and fails with
+/// Replaces a tool by one whose `-save` prints this text, and whose `-restore` keeps what it reads and fails with
 /// the option `-w` if a file `old` is there.
 pub(crate) fn stand_in(stage: &Stage, tool: &str, saved: &str) {
     fs::write(stage.path(&format!("{tool}-save.text")), saved).unwrap();
@@ -240,7 +240,7 @@ fn a_jump_that_the_last_bootstrap_left_is_missed_in_its_family() {
     }
 }
 
-/// What iptables-save prints where Docker runs beside the proxy: it makes its chain anew when it starts, and appends the jump.
+/// What iptables-save prints where Docker runs beside the proxy: it makes its chain again when it starts, and appends the jump.
 const BESIDE_DOCKER: &str = r#"*nat
 :PREROUTING ACCEPT [0:0]
 :DOCKER - [0:0]
@@ -269,7 +269,7 @@ fn a_jump_of_others_that_changes_places_with_istios_is_missed() {
     let cases = [
         (BESIDE_DOCKER, BESIDE_DOCKER, ""),
         (BESIDE_DOCKER, &last, docker_first),
-        // A published port that the proxy had goes past it.
+        // A published port that the proxy served bypasses it.
         (&last, BESIDE_DOCKER, istio_first),
         // What came or went since has no place.
         (BESIDE_DOCKER, &first, ""),
@@ -400,7 +400,7 @@ fn ports_of_sshd_are_those_that_sessions_come_by_and_not_those_that_they_forward
         }
         let own = "PROC_DIR=$run_dir/proc; ss() { cat \"$run_dir/sockets.text\"; }; sshd() { :; }; sshd_ports";
         assert_eq!(stage.part(own), "22\n2200\n", "{shell}");
-        // Whoever reads the answer of this run came by port 2022.
+        // The session that follows this run came by port 2022.
         fs::write(stage.path("follower"), "44\n").unwrap();
         assert_eq!(stage.part(own), "22\n2022\n2200\n", "{shell}");
     }

@@ -1,4 +1,4 @@
-//! A run goes on alone, ends new or old, and can be asked for its end.
+//! A run continues alone, ends new or old, and its result can be requested.
 
 use std::fs;
 
@@ -123,7 +123,7 @@ fn a_new_connection_commits_and_silence_reverts() {
         assert_eq!(report, Report::AwaitsVerdict(id.clone()), "{shell}");
         let asked = stage.call(program::result(id.clone()), STEPS).report();
         assert_eq!(asked, Report::AwaitsVerdict(id.clone()), "{shell}");
-        // What was said to the run over there is the program that it left.
+        // The copy of the program that the run left.
         let at_hand = stage.call_at_hand(&program::result(id.clone())).report();
         assert_eq!(at_hand, asked, "{shell}");
         let report = stage.call_at_hand(&program::commit(id)).report();

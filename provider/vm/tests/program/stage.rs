@@ -16,7 +16,7 @@ use vm::program::{self, Event, Patience, Payload, Privilege, Reader, Report};
 /// The shells that the program must run in, as words of a command line.
 pub(crate) const SHELLS: [&str; 3] = ["dash", "bash", "busybox sh"];
 
-/// What stands in for the steps that need root and systemd.
+/// Replaces the steps that need root and systemd.
 const HARMLESS: &str = r#"
 systemctl() { :; }
 sync() { :; }
@@ -80,7 +80,7 @@ impl Stage {
         install
     }
 
-    /// Runs `install.sh` with these words: whether it succeeded, and what it said.
+    /// Runs `install.sh` with these words. Returns whether it succeeded, and its output.
     pub(crate) fn install(&self, install: &Path, words: &[&str]) -> (bool, String) {
         let mut shell = self.shell.split(' ');
         let output = Command::new(shell.next().unwrap())
@@ -94,7 +94,7 @@ impl Stage {
         (output.status.success(), String::from_utf8(said).unwrap())
     }
 
-    /// What is appended to the program: the folders, harmless steps, then the test's own text.
+    /// Returns what is appended to the program: the directories, harmless steps, then the test's own text.
     fn text(&self, own: &str) -> String {
         let root = self.root.path().display();
         let shell = self.shell;
@@ -310,7 +310,7 @@ pub(crate) fn patience() -> Patience {
     }
 }
 
-/// Writes a command that stands in for a real one.
+/// Writes a command that replaces a real one.
 pub(crate) fn script(path: &Path, text: &str) {
     fs::write(path, format!("#!/bin/sh\n{text}\n")).unwrap();
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();

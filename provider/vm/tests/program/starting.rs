@@ -1,4 +1,4 @@
-//! The proxy's start: as which user, and what is said of one that fails.
+//! The proxy's start: its user, and the report of a failure.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -67,7 +67,7 @@ fn a_check_that_cannot_be_made_is_not_bad() {
             let own = own.replace("REFUSING", REFUSING);
             let asked = format!(
                 "encode() {{ cat; }}; {INSTALLED}\nsetpriv() {{ case $* in *' id -u') emit 65534 ;; *) shift 5; \"$@\" ;; esac; }}; can_connect() {{ :; }}
-                 {own}\ncheck_network >\"$run_dir/checks\"; cat \"$run_dir/checks\"; journal_bad_checks 1; cat \"$run_dir/log\""
+                 {own}\ncheck_network >\"$run_dir/checks\"; cat \"$run_dir/checks\"; journal_bad_checks hop; cat \"$run_dir/log\""
             );
             let said = stage.part(&asked);
             assert!(
@@ -86,7 +86,7 @@ fn a_check_that_cannot_be_made_is_not_bad() {
     }
 }
 
-/// A look at users and groups elsewhere, or at the machine's own name, would be for the proxy to answer.
+/// To look up users and groups elsewhere, or the machine's own name, would need the proxy.
 #[test]
 fn the_stand_in_of_sudo_takes_users_and_groups_from_this_machine() {
     for shell in SHELLS {

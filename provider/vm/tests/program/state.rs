@@ -1,4 +1,4 @@
-//! What outlives a reboot is believed only where nobody but root can have written it.
+//! State that survives a reboot is trusted only where nobody but root can have written it.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -18,12 +18,12 @@ fn mode(stage: &Stage, name: &str) -> u32 {
     folder.permissions().mode() & 0o7777
 }
 
-/// Replaces the checks by the one of the state folder.
+/// Replaces the checks by that of the state directory.
 const CHECKS: &str = "do_check() { run_checks 2>/dev/null | grep 'check state' >\"$run_dir/checks\"
-      ! grep -q ' bad ' \"$run_dir/checks\" || { journal_bad_checks 1; return 1; }; }
+      ! grep -q ' bad ' \"$run_dir/checks\" || { journal_bad_checks hop; return 1; }; }
     STEPS='check keep place'; ran() { emit ran >>\"$runs_dir/../ran\"; }; run_remove() { ran; }; undo_run() { ran; }";
 
-/// Makes the state folder one that others may have written, on each call.
+/// Makes the state directory one that others may have written, at each call.
 const TRAPS: [(&str, &str); 3] = [
     ("open", "chmod 755 \"$state_dir\""),
     (
@@ -78,7 +78,7 @@ fn a_state_directory_that_others_may_have_written_is_not_trusted() {
     }
 }
 
-/// As Istio's guide leaves it: the folder above is the proxy's, where that is set up by hand.
+/// After a manual setup by Istio's guide, the directory above is the proxy's.
 #[test]
 fn the_directory_above_is_roots_until_nothing_of_roots_is_in_it() {
     let own = "STEPS='keep place'; chown() { :; }";
@@ -132,7 +132,7 @@ fn the_directory_above_is_roots_until_nothing_of_roots_is_in_it() {
     }
 }
 
-/// What a released version wrote has the owner of the folder above among the modes.
+/// An older version noted the owner of the directory above among the modes.
 #[test]
 fn the_directory_above_is_restored_after_an_older_version_too() {
     for shell in SHELLS {

@@ -28,7 +28,7 @@ fn good() -> Vec<String> {
     payloads.map(token).into()
 }
 
-/// Texts that are none, and a word of what is said of each.
+/// Invalid tokens, and a word of the message for each.
 fn bad() -> Vec<(String, &'static str)> {
     let fine = token(r#"{"aud":["istio-ca"]}"#);
     let payload = |text: &str| token(text);

@@ -24,7 +24,7 @@ fn seen(stage: &Stage, shell: &str) -> Seen {
     vm.files.remove(&path).unwrap()
 }
 
-/// Makes a folder as the proxy's user has it: others than root may change what is in it.
+/// Makes a directory as the proxy's user has it: others than root may change what is in it.
 fn open_folder(stage: &Stage, name: &str) {
     fs::create_dir_all(stage.path(name)).unwrap();
     fs::set_permissions(stage.path(name), fs::Permissions::from_mode(0o777)).unwrap();
@@ -74,7 +74,7 @@ fn observe_follows_no_link_of_the_proxy_and_reads_no_pipe_or_huge_file() {
     }
 }
 
-/// Whoever may exchange a folder chooses all that is in it.
+/// Who can replace a directory controls all that is in it.
 #[test]
 fn observe_reads_nothing_in_a_directory_that_others_can_replace() {
     for shell in SHELLS {
@@ -87,7 +87,7 @@ fn observe_reads_nothing_in_a_directory_that_others_can_replace() {
         symlink(stage.path("open/certs"), stage.path("certs")).unwrap();
         assert_eq!(seen(&stage, shell), why, "{shell}");
 
-        // A link that root made, in a folder of root's, is root's will.
+        // A link that root made in a directory of root's is intended.
         fs::remove_file(stage.path("certs")).unwrap();
         symlink("theirs", stage.path("certs")).unwrap();
         let found = seen(&stage, shell);
@@ -121,7 +121,7 @@ fn a_certificate_and_a_log_are_read_by_the_same_rule() {
     }
 }
 
-/// A link that comes between the look and the opening is not followed either, and a pipe ends soon.
+/// A link that appears between the check and the opening is not followed either, and a pipe times out.
 #[test]
 fn a_file_that_is_replaced_while_it_is_opened_is_not_read() {
     for shell in SHELLS {
@@ -129,7 +129,7 @@ fn a_file_that_is_replaced_while_it_is_opened_is_not_read() {
         open_folder(&stage, "certs");
         fs::write(stage.path("shadow"), "of root").unwrap();
         symlink(stage.path("shadow"), stage.path("certs/late")).unwrap();
-        // The look has seen a file.
+        // The check has seen a file.
         let own =
             "why_unreadable() { return 1; }; root_controls_dir() { [ \"$1\" != \"$CERTS_DIR\" ]; }
             open_safely \"$CERTS_DIR/late\" cat || emit refused";
@@ -140,7 +140,7 @@ fn a_file_that_is_replaced_while_it_is_opened_is_not_read() {
     }
 }
 
-/// The folders above a token are the proxy's: a link there leads root elsewhere.
+/// The directories above a token are the proxy's: a link there would lead root elsewhere.
 #[test]
 fn a_token_goes_through_no_link_and_comes_back_through_none() {
     for shell in SHELLS {
@@ -178,7 +178,7 @@ fn a_token_goes_through_no_link_and_comes_back_through_none() {
 /// Keeps the proxy's key.
 const KEEP: &str = "mkdir -p \"$state_dir/run/keep\" && keep_file \"$state_dir/run/keep\" \"$CERTS_DIR/key.pem\" && commit_copies";
 
-/// In a folder of the proxy's: what is put there, kept and brought back.
+/// In a directory of the proxy's: placing, keeping and restoring a file.
 #[test]
 fn what_is_put_kept_and_brought_back_goes_through_no_link_of_the_proxys() {
     for shell in SHELLS {
@@ -227,7 +227,7 @@ fn what_is_put_kept_and_brought_back_goes_through_no_link_of_the_proxys() {
     }
 }
 
-/// The proxy puts a link to a folder of root's where root is about to make a name.
+/// The proxy puts a link to a directory of root's where root is about to create a name.
 #[test]
 fn a_copy_is_brought_back_into_no_folder_that_a_link_leads_to() {
     let late = "as_proxy_unlocked() { [ \"$1\" = rm ] || as_proxy \"$@\"; }";
@@ -276,7 +276,7 @@ fn a_hosts_file_that_is_a_link_keeps_its_lines_and_stays_a_link() {
     }
 }
 
-/// What a removal takes away, besides folders that are empty then.
+/// What a removal removes, besides directories that are empty then.
 const OURS: [&str; 8] = [
     "certs/root.pem",
     "certs/key.pem",

@@ -1,4 +1,4 @@
-//! What cannot be undone is told and kept, and no run stands in another's way.
+//! What cannot be undone is reported and kept, and no run blocks another.
 
 use std::fs;
 use std::process::Command;

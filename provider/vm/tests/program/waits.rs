@@ -1,4 +1,4 @@
-//! Waits go by time that passes, whatever somebody sets the clock to meanwhile.
+//! Waits count the time that passes, whatever the clock is set to meanwhile.
 
 use crate::stage::{SHELLS, Stage};
 
@@ -27,7 +27,7 @@ fn a_clock_that_is_set_back_prolongs_no_wait() {
     }
 }
 
-/// Nothing has come for two seconds, or nobody has followed for so long: the clock knows neither.
+/// How long nothing has come, or nobody has followed, does not depend on the clock.
 #[test]
 fn a_clock_that_is_set_is_no_silence() {
     for shell in SHELLS {

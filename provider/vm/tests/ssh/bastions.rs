@@ -53,7 +53,7 @@ async fn sessions_share_one_connection_to_their_bastion_which_stays_for_the_next
 async fn a_hundred_vms_at_once_pass_a_bastion_and_no_handshake_is_refused() {
     const DEFAULT: &str = "MaxStartups 10:30:100\nMaxSessions 10";
     let bastion = Sshd::with(DEFAULT);
-    // Nobody is let in before all have come, as if the way were long.
+    // No login succeeds before all have arrived, as on a slow network.
     let late = format!(
         "AuthorizedKeysFile none\nAuthorizedKeysCommandUser {}\n\
          AuthorizedKeysCommand /usr/bin/flock -s DIR/gate cat DIR/authorized_keys",
@@ -84,7 +84,7 @@ async fn a_hundred_vms_at_once_pass_a_bastion_and_no_handshake_is_refused() {
         agents.count() >= 100 && come() > 0
     })
     .await;
-    // Whoever could have tried as well has done so before this one, which came last, is in.
+    // Every other attempt has been made before this last one is logged in.
     Sshd::start().connect().await.unwrap();
     assert!(come() < 10, "{} at once", come());
     drop(gate);
@@ -116,7 +116,7 @@ async fn a_bastion_that_refuses_is_tried_once_for_all_that_wait() {
         assert!(matches!(error.root(), VmError::Auth { .. }), "{error:?}");
     }
     assert_eq!(bastion.log().matches("Connection from").count(), 1);
-    // Whoever comes later asks again.
+    // A later call tries again.
     std::fs::copy(vm.path("user.pub"), bastion.path("authorized_keys")).unwrap();
     let target = behind(&[bastion], vm.target().vm);
     let session = Session::connect(&target, &vm.credentials(), &bastions, briefly()).await;

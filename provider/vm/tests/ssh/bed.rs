@@ -86,7 +86,7 @@ impl Sshd {
         self.script("bin/sudo", "[ \"$1\" = -n ] && shift; exec \"$@\"");
     }
 
-    /// Writes a program into the sshd's folder.
+    /// Writes a program into the sshd's directory.
     pub(crate) fn script(&self, name: &str, body: &str) {
         let path = self.path(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();

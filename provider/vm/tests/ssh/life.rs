@@ -75,7 +75,7 @@ async fn a_host_that_says_nothing_is_given_up() {
 #[tokio::test]
 async fn a_vm_that_boots_is_waited_for() {
     let mut sshd = Sshd::prepared("");
-    // First it hangs up on everybody, then nobody listens, then it is there.
+    // First it closes every connection, then it refuses them, then it accepts them.
     let booting = TcpListener::bind((HOST, sshd.port)).unwrap();
     let (target, credentials) = (sshd.target(), sshd.credentials());
     let connecting = tokio::spawn(async move {
@@ -154,7 +154,7 @@ async fn a_private_key_is_on_no_disk_and_in_no_process_list() {
     }));
     for pid in processes() {
         for name in ["cmdline", "environ"] {
-            // Some end while we look.
+            // Some end during the search.
             let content = fs::read(format!("/proc/{pid}/{name}")).unwrap_or_default();
             assert!(!contains(&content, &secret), "{name} of {pid}");
         }
@@ -183,7 +183,7 @@ async fn every_process_and_file_of_ours_goes_when_we_are_killed() {
         .env(HELD, setting)
         .spawn()
         .unwrap();
-    // Two connections, the way between them; an agent, and a login with its way that it serves.
+    // Two connections and the channel between them; an agent, and a login with the channel that it serves.
     until("all of them run", || {
         let names = descendants(child.id()).into_iter().filter_map(command_of);
         let ours = names.filter(|name| ["ssh", "ssh-agent"].contains(&name.as_str()));

@@ -218,7 +218,7 @@ async fn a_sudo_that_wants_a_password_is_reported_in_its_own_words() {
         .await
         .unwrap();
     assert!(matches!(run(&session, &call(":")).await, Ok(Report::Lost)));
-    // Whoever wants a terminal gets one, and the answer is as whole as without.
+    // A sudo that wants a terminal gets one, and the answer is complete all the same.
     let wants = "(: </dev/tty) 2>/dev/null || { echo 'sudo: sorry, you must have a tty to run sudo' >&2; exit 1; }; shift; exec \"$@\"";
     sshd.script("bin/sudo", wants);
     let payload = call("head -c 100000 /dev/zero | tr '\\0' 'x' | fold; echo")
