@@ -295,7 +295,7 @@ async fn a_run_is_resumed_by_the_program_that_it_left() {
 
     let folder = sshd.path("runs").join(payload.run().as_str());
     std::fs::create_dir_all(&folder).unwrap();
-    let left = "[ \"$1 $2\" = 'again result' ] && printf '\\nbegin %s\\nreport lost\\nend %s\\n' \"$3\" \"$3\"\n";
+    let left = "[ \"$1 $2\" = 'resume result' ] && printf '\\nbegin %s\\nreport lost\\nend %s\\n' \"$3\" \"$3\"\n";
     std::fs::write(folder.join("program"), left).unwrap();
     assert!(matches!(run(&session, &payload).await, Ok(Report::Lost)));
     assert_eq!(calls(), 3);
