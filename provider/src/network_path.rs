@@ -2,7 +2,7 @@
 
 use mesh::names::Id;
 use mesh::names::{Name, Namespace};
-use mesh::network::Way;
+use mesh::network::NetworkRoute;
 use plugin::{DataSource, Diagnostic, Diagnostics, Found, Paths, Text, object};
 use tokio::time::Instant;
 
@@ -82,15 +82,15 @@ impl DataSource for NetworkPath {
         let (endpoint, networks) = found.map_err(|error| messages::cluster(&error))?;
         let endpoint = endpoint.ok_or_else(|| absent(&id))?;
         Ok(Found::new(NetworkPathOutput {
-            to_vm: way(networks.to_vm(&endpoint)).into(),
-            to_pod: way(networks.to_pod(&endpoint)).into(),
+            to_vm: way(networks.route_to_vm(&endpoint)).into(),
+            to_pod: way(networks.route_to_pod(&endpoint)).into(),
             network: endpoint.network.into(),
             cluster_network: networks.cluster.into(),
         }))
     }
 }
 
-fn way(way: Way) -> WayOutput {
+fn way(way: NetworkRoute) -> WayOutput {
     WayOutput {
         through_gateway: way.through_gateway.into(),
         hops: plain_lines(way.hops).into(),

@@ -45,7 +45,7 @@ impl Cluster {
             .as_ref()
             .and_then(|map| map["data"]["meshNetworks"].as_str());
         let mesh_networks = bounded::yaml(yaml.unwrap_or("{}").as_bytes());
-        Ok(Networks::of(&Announced {
+        Ok(Networks::from_objects(&Announced {
             cluster_id: cluster_id(istio, &values["global"]),
             namespace: seen(namespace, &mut unseen)?.unwrap_or_default(),
             mesh_networks: mesh_networks.map_err(|error| ClusterError::Answer {
@@ -66,7 +66,7 @@ impl Cluster {
             self.listing(Kind::ServiceEntry, &id.namespace),
         )?;
         let services: Vec<Value> = services.values().cloned().collect();
-        Ok(entry.map(|entry| Endpoint::of(&entry, &services)))
+        Ok(entry.map(|entry| Endpoint::from_objects(&entry, &services)))
     }
 
     /// Lists a kind in all namespaces.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use mesh::desired::Kind;
-use mesh::facts::Other;
+use mesh::facts::OtherEntry;
 use mesh::mark::Mark;
 use mesh::mark::{FLEET_LABEL, is_labelled};
 use mesh::names::{Id, Name, Namespace};
@@ -89,7 +89,7 @@ impl Cluster {
     }
 
     /// Reads the other entries of a namespace, for `mesh::conflicts::conflicts`.
-    pub async fn others(&self, namespace: &Namespace) -> Result<Vec<Other>, ClusterError> {
+    pub async fn others(&self, namespace: &Namespace) -> Result<Vec<OtherEntry>, ClusterError> {
         let entries = self.listing(Kind::WorkloadEntry, namespace).await?;
         Ok(entries
             .iter()
@@ -136,7 +136,7 @@ impl Cluster {
     pub async fn others_elsewhere(
         &self,
         namespace: &Namespace,
-    ) -> Result<Option<Vec<Other>>, ClusterError> {
+    ) -> Result<Option<Vec<OtherEntry>>, ClusterError> {
         let call = Call::new(Verb::List, Resource::of(Kind::WorkloadEntry), "", "");
         let ask = async {
             let request = call.request("");
@@ -226,8 +226,8 @@ fn named(object: Value) -> Option<(String, Value)> {
 
 /// Names and addresses come from the API server, which has checked them; an entry without an
 /// address (a network alone) cannot be in anybody's way.
-fn other(namespace: &Namespace, name: &str, entry: &Value) -> Option<Other> {
-    Some(Other {
+fn other(namespace: &Namespace, name: &str, entry: &Value) -> Option<OtherEntry> {
+    Some(OtherEntry {
         id: Id {
             namespace: namespace.clone(),
             name: name.parse().ok()?,

@@ -1,7 +1,7 @@
-//! Documents of others: read with a bound on the memory that their values take.
+//! Reads JSON and YAML from untrusted sources with a limit on the memory of the parsed values.
 //!
-//! A short text may mean a long one: an object of one letter takes a hundred times its length, and an alias of YAML
-//! repeats what it names.
+//! A short document can expand into a large value: an object with a one-letter key takes a hundred times its length in
+//! memory, and a YAML alias repeats its anchor.
 
 use std::cell::Cell;
 use std::fmt;
@@ -9,24 +9,24 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 
-/// Bytes of a value itself, with the room that a growing list keeps.
+/// Bytes of a value itself, including the spare capacity of a growing list.
 const VALUE: usize = 64;
-/// Bytes of an object that has one field.
+/// Bytes of an object with one field.
 const OBJECT: usize = 640;
-/// Bytes of each field, beside its name.
+/// Bytes of each field, without its name.
 const FIELD: usize = 96;
 const MIB: usize = 1 << 20;
-/// Bytes of a YAML document: as many as a `ConfigMap` may have.
+/// Maximum size of a YAML document in bytes: the limit of a `ConfigMap`.
 const LONGEST_YAML: usize = MIB;
-/// Bytes that the values of a YAML document may take.
+/// Maximum memory in bytes of the values of a YAML document.
 const MOST_OF_YAML: usize = 32 * MIB;
 
-/// Why a text cannot be read.
+/// The reason why a text cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Wrong {
-    /// What it is instead, as `is no JSON …`.
+    /// The text has the wrong syntax, e.g. `is not valid JSON …`.
     Text(String),
-    /// Which limit it is beyond, as `is longer than 1 MiB`.
+    /// The text exceeds a limit, e.g. `is longer than 1 MiB`.
     Excess(String),
 }
 
@@ -37,10 +37,10 @@ impl fmt::Display for Wrong {
     }
 }
 
-/// Reads JSON whose values take at most `most` bytes, as far as that can be told.
+/// Parses JSON whose values take at most `most` bytes of memory (an estimate).
 ///
 /// # Errors
-/// What is wrong with the text, without a word of it unless the parser quotes one.
+/// Returns what is wrong with the text, without quoting any of it.
 pub fn json(text: &[u8], most: usize) -> Result<Value, Wrong> {
     let mut reader = serde_json::Deserializer::from_slice(text);
     let budget = Budget::of(most);
@@ -48,14 +48,14 @@ pub fn json(text: &[u8], most: usize) -> Result<Value, Wrong> {
     let value = value.and_then(|value| reader.end().map(|()| value));
     value.map_err(|error| {
         let at = format!("line {}, column {}", error.line(), error.column());
-        budget.refusal(format!("is no JSON ({at})"))
+        budget.refusal(format!("is not valid JSON ({at})"))
     })
 }
 
-/// Reads YAML of at most a mebibyte.
+/// Parses YAML of at most 1 MiB.
 ///
 /// # Errors
-/// What is wrong with the text.
+/// Returns what is wrong with the text. The parser may quote a part of it.
 pub fn yaml(text: &[u8]) -> Result<Value, Wrong> {
     if text.len() > LONGEST_YAML {
         let what = format!("is longer than {} MiB", LONGEST_YAML / MIB);
@@ -63,12 +63,13 @@ pub fn yaml(text: &[u8]) -> Result<Value, Wrong> {
     }
     let budget = Budget::of(MOST_OF_YAML);
     let value = Seed(&budget).deserialize(serde_yaml_ng::Deserializer::from_slice(text));
-    value.map_err(|error| budget.refusal(format!("is no YAML: {error}")))
+    value.map_err(|error| budget.refusal(format!("is not valid YAML: {error}")))
 }
 
-/// What is left to be taken; `None`: more was asked for.
+/// Memory budget of one document.
 struct Budget {
     most: usize,
+    /// Bytes that remain; `None` once the budget was exceeded.
     left: Cell<Option<usize>>,
 }
 
@@ -84,7 +85,7 @@ impl Budget {
         left.map(drop).ok_or_else(|| E::custom("too much"))
     }
 
-    /// Returns what is wrong: too much, or else the `other`.
+    /// Returns the error of a failed parse: the exceeded budget, otherwise `other`.
     fn refusal(&self, other: String) -> Wrong {
         match self.left.get() {
             Some(_) => Wrong::Text(other),
@@ -105,7 +106,7 @@ impl<'de> DeserializeSeed<'de> for Seed<'_> {
     }
 }
 
-/// What `Value` makes of each.
+/// Builds the same values as the `Deserialize` implementation of `Value`.
 impl<'de> Visitor<'de> for Seed<'_> {
     type Value = Value;
 
@@ -176,7 +177,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_read_is_what_the_libraries_read() {
+    fn values_are_those_that_the_libraries_read() {
         let json_text = br#"{"a":[1,-2,0.5,true,null,"x",{}],"b":{"c":18446744073709551615}}"#;
         let expected: Value = serde_json::from_slice(json_text).unwrap();
         assert_eq!(json(json_text, MIB), Ok(expected));
@@ -187,20 +188,20 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_told_without_the_text() {
+    fn an_error_does_not_quote_the_text() {
         assert_eq!(
             json(b"canary", MIB),
-            Err(Wrong::Text("is no JSON (line 1, column 1)".into()))
+            Err(Wrong::Text("is not valid JSON (line 1, column 1)".into()))
         );
         assert_eq!(
             json(b"{} x", MIB),
-            Err(Wrong::Text("is no JSON (line 1, column 4)".into()))
+            Err(Wrong::Text("is not valid JSON (line 1, column 4)".into()))
         );
         assert!(yaml(b"a: [").is_err());
     }
 
     #[test]
-    fn values_that_take_too_much_are_refused() {
+    fn values_that_take_too_much_memory_are_refused() {
         let most = Wrong::Excess("takes more than 1 MiB of memory".into());
         for text in ["{\"a\":0},", "[],", "0,", "\"xxxxxxxxxxxxxxxx\","] {
             let list = format!("[{}0]", text.repeat(20_000));

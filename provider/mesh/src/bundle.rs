@@ -1,5 +1,5 @@
-//! What the VM runs on, as files: the environment of the proxy's start script, the mesh config of
-//! the proxy and the trust root. No secret is among them: the token is carried apart.
+//! Files that the VM's proxy runs on: the environment of its start script, its mesh config and the trust root. They
+//! contain no secret: the token is sent separately.
 
 mod control_plane;
 pub(crate) mod environment;
@@ -12,7 +12,7 @@ use std::net::IpAddr;
 use serde_json::json;
 use sha2::Digest as _;
 
-use control_plane::{AGENT_FOLDER, DEFAULT_CONTROL_PLANE, calls_agent_by_san, host_port};
+use control_plane::{AGENT_FOLDER, DEFAULT_CONTROL_PLANE, host_port, needs_wrapped_agent};
 pub(crate) use environment::{of_facts, owns};
 
 use crate::desired::{Bundle, Digest, File, Owner, Release, Watch};
@@ -22,24 +22,23 @@ use crate::names::{Address, SpiffeId};
 use crate::proxy_config;
 use crate::workload::{Runtime, Workload};
 
-/// The environment that the start script sources.
+/// Environment file that the start script sources.
 pub const CLUSTER_ENV: &str = "/var/lib/istio/envoy/cluster.env";
-/// The mesh config of the proxy; `/etc/istio` is a link to `/var/lib/istio`.
+/// Mesh config of the proxy; `/etc/istio` is a symlink to `/var/lib/istio`.
 pub const MESH_CONFIG: &str = "/etc/istio/config/mesh";
-/// The trust root with which the proxy first meets istiod.
+/// Trust root with which the proxy verifies istiod on the first connection.
 pub const ROOT_CERT: &str = "/etc/certs/root-cert.pem";
-/// Whom istiod expects a token to be for, `--tokenAudience` unless changed.
+/// Audience that istiod expects in a token (the default of its `--tokenAudience`).
 pub const TOKEN_AUDIENCE: &str = "istio-ca";
 
-/// Istio's agent, called so that it verifies the control plane's certificates by `ISTIOD_SAN` on both of its
-/// connections: it does so on that for certificates only without `CA_ADDR`, which the start script always sets.
+/// Wrapper of Istio's agent that makes it verify the control plane by `ISTIOD_SAN` on both of its connections. On the
+/// connection for certificates, the agent does so only without `CA_ADDR`, which the start script always sets.
 const AGENT: &str = "#!/bin/sh
 unset CA_ADDR
 exec /usr/local/bin/pilot-agent \"$@\"
 ";
 
-/// Returns what the VM runs on. `own_ip` is how istiod finds the proxy's entry; `None`: the VM finds
-/// out itself which address it has.
+/// Returns the bundle of a VM. istiod finds the proxy's entry by `own_ip`; `None`: the VM determines its own address.
 pub(crate) fn bundle(workload: &Workload, facts: &Facts, own_ip: Option<IpAddr>) -> Bundle {
     let metadata = environment::metadata(workload, facts);
     let variables = environment::cluster_env(workload, facts, &metadata, own_ip);
@@ -51,7 +50,7 @@ pub(crate) fn bundle(workload: &Workload, facts: &Facts, own_ip: Option<IpAddr>)
         watch,
     };
     let mut files = vec![
-        // Root sources it: the proxy's user must not be able to write it.
+        // Root sources this file, so the proxy's user must not be able to write it.
         file(CLUSTER_ENV, "root", quote::write(&variables), Watch::Yes),
         file(
             MESH_CONFIG,
@@ -61,7 +60,7 @@ pub(crate) fn bundle(workload: &Workload, facts: &Facts, own_ip: Option<IpAddr>)
         ),
         file(ROOT_CERT, "istio-proxy", facts.root.0.clone(), Watch::No),
     ];
-    if calls_agent_by_san(facts) {
+    if needs_wrapped_agent(facts) {
         let path = format!("{AGENT_FOLDER}/pilot-agent");
         files.push(File {
             mode: 0o755,
@@ -93,8 +92,8 @@ pub(crate) fn bundle(workload: &Workload, facts: &Facts, own_ip: Option<IpAddr>)
     }
 }
 
-/// Returns the release of the version that is asked for, else of the control plane's, where a package is needed and
-/// the user says of none where it is.
+/// Returns the release to install: the configured version, otherwise the version of the control plane. `None`: no
+/// package is needed, the user set its URL, or the version is unknown.
 fn release(workload: &Workload, facts: &Facts) -> Option<Release> {
     let proxy = &workload.proxy;
     let version = proxy.version.as_ref().or(facts.version.as_ref())?;
@@ -104,14 +103,14 @@ fn release(workload: &Workload, facts: &Facts) -> Option<Release> {
     })
 }
 
-/// Returns the address at which the proxy finds itself: the entry's, by which istiod matches it.
+/// Returns the IP address by which istiod matches the proxy to its entry.
 pub(crate) fn own_ip(workload: &Workload, address: &Address) -> Option<IpAddr> {
     address.ip().or(workload.instance_ip)
 }
 
 impl Bundle {
-    /// Returns the SHA-256 over the watched files and the hosts line. The trust root, which rotates
-    /// by itself, and the token do not enter.
+    /// Returns the SHA-256 of the watched files and the hosts line. It does not cover the trust root, which is rotated
+    /// independently, or the token.
     pub fn digest(&self) -> Digest {
         let mut hash = sha2::Sha256::new();
         let mut add = |part: &[u8]| {
@@ -138,10 +137,10 @@ impl Bundle {
     }
 }
 
-/// Returns the mesh config: only what the cluster sets, none of Istio's defaults, in sorted JSON.
+/// Returns the mesh config as sorted JSON: only the settings of the cluster, without Istio's defaults.
 fn mesh_config(workload: &Workload, facts: &Facts, metadata: &BTreeMap<String, String>) -> String {
     let mut config = proxy_config::settings(&facts.mesh_config, workload.proxy.config.as_ref());
-    // The mesh's is one for pods.
+    // The probe of the mesh config is for pods.
     config.remove("readinessProbe");
     let probe = workload.health_check.as_ref().and_then(readiness_probe);
     config.extend(probe.map(|probe| ("readinessProbe".to_owned(), probe)));
@@ -152,7 +151,7 @@ fn mesh_config(workload: &Workload, facts: &Facts, metadata: &BTreeMap<String, S
     config.insert("proxyMetadata".to_owned(), json!(metadata));
     let mut document = json!({ "defaultConfig": config });
     document.sort_all_objects();
-    // JSON is YAML too, and leaves nothing to guess: the agent takes a bare `n`, `on` or `1_0` for a
-    // truth value or a number, and refuses the file.
+    // JSON is valid YAML without ambiguous scalars: the agent reads a bare `n`, `on` or `1_0` as a boolean or a number
+    // and rejects the file.
     format!("{document:#}\n")
 }

@@ -1,24 +1,24 @@
-//! Why a VM would be bootstrapped.
+//! Causes of a re-bootstrap.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::names::Invalid;
 
-/// Why a VM would be bootstrapped. Each can be held back.
+/// Cause of a re-bootstrap. The user can hold back each of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Cause {
-    /// What the user asks for changed, or the VM runs on something else than that.
+    /// The configuration changed, or the VM runs on a different one.
     Configuration,
-    /// What the cluster says of the mesh changed.
+    /// Facts of the mesh changed in the cluster.
     Mesh,
-    /// Files on the VM are not as they were written.
+    /// Files on the VM differ from what was written.
     Files,
-    /// Another machine, or one that is not marked as ours.
+    /// The machine is another one, or is not marked as ours.
     Machine,
-    /// The proxy does not run as it should: its unit, its rules.
+    /// The proxy's unit or rules are not as they should be.
     Proxy,
-    /// The workload's certificate ended.
+    /// The workload's certificate expired or was not renewed.
     Certificate,
 }
 
@@ -43,8 +43,8 @@ impl Cause {
         }
     }
 
-    /// Returns the cause with which a line begins. One without a cause
-    /// is always repaired: a bootstrap that was not finished, an entry that is missing.
+    /// Returns the cause at the beginning of a line. A line without a cause is always repaired, e.g. an unfinished
+    /// bootstrap or a missing entry.
     pub fn of_line(line: &str) -> Option<Self> {
         line.split_once(": ")?.0.parse().ok()
     }
@@ -58,7 +58,7 @@ impl FromStr for Cause {
         cause.ok_or_else(|| {
             Invalid::new(
                 text,
-                "a cause of a bootstrap",
+                "a cause of a re-bootstrap",
                 "one of configuration, mesh, files, machine, proxy, certificate",
             )
         })

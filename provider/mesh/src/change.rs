@@ -1,4 +1,4 @@
-//! What a change or drift asks for.
+//! Decides what an edit or drift requires: nothing, writing objects, a re-bootstrap or a replacement.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use crate::cause::Cause;
 use crate::drift::{Finding, What};
 use crate::rule::Rule;
 
-/// What must happen, weakest first: the strongest wins.
+/// What an apply must do, from the weakest to the strongest. The strongest of several wins.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Effect {
     /// Only the state changes.
@@ -14,61 +14,60 @@ pub enum Effect {
     Nothing,
     /// The mesh objects are applied; the VM is not touched.
     Objects,
-    /// The VM is bootstrapped again, in place.
+    /// The VM is re-bootstrapped in place.
     Rebootstrap,
     /// The workload is destroyed and created again.
     Replace,
 }
 
-/// One changed attribute.
+/// A changed attribute.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Edit {
-    /// Where, as the user writes it: `labels.version`, `proxy.interception`.
+    /// Path of the attribute, as the user writes it: `labels.version`, `proxy.interception`.
     pub at: String,
-    /// What it asks for.
+    /// What the edit requires.
     pub effect: Effect,
-    /// For what cause it bootstraps the VM; `None`: it cannot be held back, as it makes the VM ours, or asks for an
+    /// Cause of the re-bootstrap. `None`: the edit cannot be held back, because it takes over the VM or requests an
     /// archive.
     pub cause: Option<Cause>,
-    /// `v1 -> v2`; `None` while a side is unknown.
+    /// Old and new value, e.g. `v1 -> v2`; `None` while either of them is unknown.
     pub text: Option<String>,
 }
 
-/// What is different from what should be; the side decides the repair.
+/// Differences between the desired and the actual state. The side decides how they are repaired.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Drift {
-    /// In the cluster: an apply repairs it.
+    /// Differences in the cluster: an apply repairs them.
     pub objects: Vec<Finding>,
-    /// On the VM: a re-bootstrap repairs it.
+    /// Differences on the VM: a re-bootstrap repairs them.
     pub vm: Vec<Finding>,
 }
 
-/// What will be done.
+/// The decision about one workload.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Change {
-    /// What must happen.
+    /// What the apply must do.
     pub effect: Effect,
-    /// Why the VM is bootstrapped; `None`: not known yet, a value is unknown.
+    /// Reasons for the bootstrap; `None`: not known yet, because a value is unknown.
     pub reasons: Option<Vec<String>>,
-    /// What of [`Drift::vm`] stands after it, since it is held back; `None`: not known yet.
+    /// Findings of [`Drift::vm`] that remain afterwards because they are held back; `None`: not known yet.
     pub held: Option<Vec<Finding>>,
 }
 
 impl Drift {
-    /// Whether nothing differs.
+    /// Returns true if nothing differs.
     pub fn is_empty(&self) -> bool {
         self.objects.is_empty() && self.vm.is_empty()
     }
 }
 
-/// Decides what edits and the drift seen so far ask for: the strongest effect wins.
+/// Decides what the edits and the known drift require: the strongest effect wins.
 ///
-/// `on` are the causes that may bootstrap the VM; `None`: all. Of what is held back, the objects are
-/// written all the same, and the rest stands as drift until a bootstrap, which repairs everything.
+/// `on` lists the causes that may re-bootstrap the VM; `None`: all of them. For an edit that is held back, the objects
+/// are still written. The rest remains as drift until the next bootstrap, which repairs everything.
 ///
-/// The reasons are `labels.version: v1 -> v2` and `drift: <line>`; they are empty if the VM is not
-/// bootstrapped. They are not known as a whole while one is not: a planned value that is known must
-/// stay as it is when the plan is made again.
+/// Reasons have the form `labels.version: v1 -> v2` or `drift: <line>`. They are empty if the VM is not bootstrapped.
+/// If one of them is unknown, all of them are: a known planned value must not change when Terraform plans again.
 pub fn decide(edits: &[Edit], drift: &Drift, on: Option<&BTreeSet<Cause>>) -> Change {
     let may = |cause: Option<Cause>| on.zip(cause).is_none_or(|(on, cause)| on.contains(&cause));
     let asks = |edit: &Edit| match edit.effect {
@@ -101,15 +100,15 @@ pub fn decide(edits: &[Edit], drift: &Drift, on: Option<&BTreeSet<Cause>>) -> Ch
     }
 }
 
-/// Returns the edits that end on the VM.
-fn of_vm(edits: &[Edit]) -> impl Iterator<Item = &Edit> {
+/// Returns the edits that require a bootstrap.
+fn bootstrapping(edits: &[Edit]) -> impl Iterator<Item = &Edit> {
     edits
         .iter()
         .filter(|edit| edit.effect >= Effect::Rebootstrap)
 }
 
 fn reasons(edits: &[Edit], drift: &Drift) -> Option<Vec<String>> {
-    let edited = of_vm(edits).map(|edit| {
+    let edited = bootstrapping(edits).map(|edit| {
         let text = edit.text.as_ref()?;
         Some(format!("{}: {text}", edit.at))
     });
@@ -119,7 +118,7 @@ fn reasons(edits: &[Edit], drift: &Drift) -> Option<Vec<String>> {
 
 fn held(edits: &[Edit], drift: &Drift) -> Option<Vec<Finding>> {
     let mut held = drift.vm.clone();
-    for edit in of_vm(edits) {
+    for edit in bootstrapping(edits) {
         edit.text.as_ref()?;
         let cause = edit.cause.unwrap_or(Cause::Configuration);
         let finding = Finding::new(Some(cause), None, &edit.at, What::Edited);
@@ -130,14 +129,14 @@ fn held(edits: &[Edit], drift: &Drift) -> Option<Vec<Finding>> {
     Some(held)
 }
 
-/// A broken rule.
+/// A violation of a rule.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Problem {
-    /// Attribute paths as the user writes them, e.g. `services.ratings.ports.http.number`;
-    /// the first is where it is shown.
+    /// Attribute paths as the user writes them, e.g. `services.ratings.ports.http.number`.
+    /// The problem is reported at the first one.
     pub concerns: Vec<String>,
     /// The rule.
     pub rule: Rule,
-    /// What was found, the cause and the next step, as sentences.
+    /// Sentences that say what was found, why it is a problem and how to fix it.
     pub text: String,
 }

@@ -1,11 +1,11 @@
-//! Rules that need the cluster: asked before anything is written.
+//! Rules that need the cluster. They are checked before anything is written.
 
 use std::net::IpAddr;
 
 use serde_json::Value;
 
 use crate::change::Problem;
-use crate::facts::{Facts, Other};
+use crate::facts::{Facts, OtherEntry};
 use crate::fleet::Fleet;
 use crate::mark::Mark;
 use crate::names::Id;
@@ -14,9 +14,9 @@ use crate::observed::ObservedObjects;
 use crate::rule::Rule;
 use crate::workload::{Interception, Workload};
 
-/// Returns what stands against the workload in this cluster. `others` may hold entries of any
-/// namespace, and the workload's own.
-pub fn conflicts(workload: &Workload, facts: &Facts, others: &[Other]) -> Vec<Problem> {
+/// Returns the conflicts of the workload with this cluster. `others` may contain entries of any namespace, including
+/// the workload's own.
+pub fn conflicts(workload: &Workload, facts: &Facts, others: &[OtherEntry]) -> Vec<Problem> {
     let account = (facts.service_account_exists == Some(false)).then(|| no_account(workload));
     let root = (!facts.root.0.contains("-----BEGIN CERTIFICATE-----")).then(|| no_root(workload));
     let taken = others
@@ -26,8 +26,8 @@ pub fn conflicts(workload: &Workload, facts: &Facts, others: &[Other]) -> Vec<Pr
     account.into_iter().chain(root).chain(taken).collect()
 }
 
-/// Returns what stands against a member of a fleet, of which `objects` are there: that there is none, or that the
-/// application would not be reached.
+/// Returns the conflicts of a member with its fleet, which has these `objects` in the cluster: the fleet does not
+/// exist, or traffic would not reach the application.
 pub fn fleet_conflicts(workload: &Workload, objects: &[Value]) -> Vec<Problem> {
     let Some(fleet) = &workload.fleet else {
         return vec![];
@@ -55,7 +55,7 @@ pub fn fleet_conflicts(workload: &Workload, objects: &[Value]) -> Vec<Problem> {
     unreached.map(|at| unreached_by_tproxy(fleet, at)).collect()
 }
 
-/// What `tproxy-loopback` tells of a workload's own services, before any cluster is asked.
+/// Returns the problem that `tproxy-loopback` reports for a workload's own services without the cluster.
 fn unreached_by_tproxy(fleet: &Id, at: &str) -> Problem {
     Problem {
         concerns: ["proxy.interception", "fleet"].map(str::to_owned).into(),
@@ -68,13 +68,13 @@ fn unreached_by_tproxy(fleet: &Id, at: &str) -> Problem {
     }
 }
 
-/// Returns the services whose `ServiceEntry`, and the Sidecar, which another workload or fleet of ours
-/// has: `a` with the service `b-c` and `a-b` with the service `c` make the same name.
+/// Returns a problem for each `ServiceEntry` and `Sidecar` of the workload that already belongs to another workload or
+/// fleet. Different owners can have the same object name, e.g. `a` with service `b-c` and `a-b` with service `c`.
 pub fn taken_services(workload: &Workload, observed: &ObservedObjects) -> Vec<Problem> {
     taken_of(&workload.mark(), workload, observed)
 }
 
-/// Returns the objects of a fleet that a workload or another fleet of ours has.
+/// Returns a problem for each object of the fleet that already belongs to a workload or another fleet.
 pub fn taken_objects(fleet: &Fleet, observed: &ObservedObjects) -> Vec<Problem> {
     taken_of(&fleet.mark(), &fleet.as_one(), observed)
 }
@@ -108,21 +108,21 @@ fn taken_of(mark: &Mark, workload: &Workload, observed: &ObservedObjects) -> Vec
     services.chain(sidecar).collect()
 }
 
-/// Returns the addresses that no interface of the workload's VM may have: istiod also finds a proxy's
-/// entry by these, and would take the VM for another one.
-pub fn taken_addresses(workload: &Workload, others: &[Other]) -> Vec<(IpAddr, Id)> {
-    let in_the_way = others
+/// Returns the addresses that no interface of the workload's VM may have: istiod would match the VM's proxy to the
+/// other entry.
+pub fn taken_addresses(workload: &Workload, others: &[OtherEntry]) -> Vec<(IpAddr, Id)> {
+    let conflicting = others
         .iter()
-        .filter(|other| other.id != workload.id && !is_apart(workload, other));
-    in_the_way
+        .filter(|other| other.id != workload.id && !cannot_conflict(workload, other));
+    conflicting
         .filter_map(|other| Some((other.address.ip()?, other.id.clone())))
         .collect()
 }
 
-/// Returns the entries whose VM the workload takes over: those of ours in its namespace with its
-/// address. While they take traffic, istiod gives their labels to the VM's new proxy, too.
-pub fn replaced<'a>(workload: &Workload, others: &'a [Other]) -> Vec<&'a Id> {
-    let near = |other: &&Other| {
+/// Returns the entries whose VM the workload takes over: managed entries in its namespace with the same address. While
+/// they receive traffic, istiod also applies their labels to the VM's new proxy.
+pub fn replaced<'a>(workload: &Workload, others: &'a [OtherEntry]) -> Vec<&'a Id> {
+    let near = |other: &&OtherEntry| {
         other.ours
             && other.id.namespace == workload.id.namespace
             && other.id != workload.id
@@ -155,14 +155,15 @@ fn no_root(workload: &Workload) -> Problem {
     }
 }
 
-/// istiod finds a proxy's entry by IP address: within a namespace two with the same are not told
-/// apart, whatever their name or network. Across namespaces the network tells them apart.
+/// Returns the problem of an address that another entry already has. istiod finds a proxy's entry by IP address and
+/// cannot distinguish two entries of a namespace with the same address, whatever their name or network. Across
+/// namespaces, the network distinguishes them.
 ///
-/// An entry of ours in the same namespace is no obstacle: with `create_before_destroy` and a new
-/// name the old one goes right after, and the VM is taken over by the bootstrap. Where it stays by
-/// mistake, its next plan says that the proxy belongs to another workload.
-fn taken(workload: &Workload, other: &Other) -> Option<Problem> {
-    if is_apart(workload, other) {
+/// A managed entry in the same namespace is not a conflict: with `create_before_destroy` and a new name, the old entry
+/// is deleted right afterwards, and the bootstrap takes over the VM. If it is kept by mistake, its next plan reports
+/// that the proxy belongs to another workload.
+fn taken(workload: &Workload, other: &OtherEntry) -> Option<Problem> {
+    if cannot_conflict(workload, other) {
         return None;
     }
     let address = &other.address;
@@ -184,7 +185,7 @@ fn taken(workload: &Workload, other: &Other) -> Option<Problem> {
     })
 }
 
-fn is_apart(workload: &Workload, other: &Other) -> bool {
+fn cannot_conflict(workload: &Workload, other: &OtherEntry) -> bool {
     if other.id.namespace == workload.id.namespace {
         other.ours
     } else {

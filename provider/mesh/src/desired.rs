@@ -1,4 +1,4 @@
-//! What should be, in the cluster and on the VM.
+//! The desired state in the cluster and on the VM.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -7,18 +7,18 @@ use std::net::IpAddr;
 use crate::names::{Id, IstioVersion, SpiffeId};
 use crate::workload::Proxy;
 
-/// Everything that should be.
+/// The desired state of a workload.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Desired {
-    /// The entry, which is written first: istiod refuses a proxy without one.
+    /// The entry. It is written first, because istiod rejects a proxy without one.
     pub entry: Manifest,
     /// The other objects, in the order in which they are written.
     pub others: Vec<Manifest>,
-    /// What the VM runs on.
+    /// Files and settings of the VM.
     pub bundle: Bundle,
 }
 
-/// The kinds of object that are written.
+/// Kinds of managed objects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     /// `networking.istio.io` `WorkloadEntry`.
@@ -42,52 +42,51 @@ impl fmt::Display for Kind {
     }
 }
 
-/// One object: only the fields that are ours, so that server-side apply leaves the others alone.
+/// An object with only the fields that we own, so that server-side apply does not change others.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Manifest {
-    /// Its kind.
+    /// Kind.
     pub kind: Kind,
     /// Namespace and name.
     pub id: Id,
-    /// `metadata` (labels, annotations) and `spec`; without `apiVersion`, `kind`, name, namespace.
+    /// `metadata` (labels, annotations) and `spec`, without `apiVersion`, `kind`, name and namespace.
     pub body: serde_json::Value,
 }
 
-/// What the VM runs on: no secret is in it.
+/// Files and settings of a VM. It contains no secret.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Bundle {
-    /// Files in the order in which they are placed.
+    /// Files in the order in which they are written.
     pub files: Vec<File>,
-    /// What the workload itself sets of what the mesh could: variables by their names, settings of
-    /// the mesh config by their paths.
+    /// Settings of the workload that the mesh could set as well: variables by name, settings of the mesh config by path.
     pub own: BTreeSet<String>,
-    /// How the proxy runs.
+    /// Settings of the proxy.
     pub proxy: Proxy,
-    /// Where the package is, where the user names none; `None`: it must be installed.
+    /// Istio release that has the package; `None`: the user sets a package, none is needed, or it must already be installed.
     pub release: Option<Release>,
-    /// Who the VM is.
+    /// SPIFFE ID of the VM.
     pub identity: SpiffeId,
-    /// Who owns the VM's proxy; written as a marker next to the files.
+    /// Owner of the VM's proxy, written as a marker next to the files.
     pub owner: Owner,
-    /// Line of `/etc/hosts` that names the control plane, e.g. `10.0.0.1 istiod.istio-system.svc`.
+    /// Line of `/etc/hosts` for the control plane, e.g. `10.0.0.1 istiod.istio-system.svc`.
     pub hosts_line: Option<String>,
     /// `host:port` of istiod, for the checks.
     pub control_plane: String,
-    /// Name that istiod's certificate must carry, for the checks.
+    /// Name that istiod's certificate must contain, for the checks.
     pub control_plane_san: String,
-    /// Addresses of other entries, for the checks: the VM has none of them.
+    /// Addresses of other entries, for the checks: the VM must not have any of them.
     pub taken: Vec<(IpAddr, Id)>,
-    /// Whether the VM sets `ISTIO_SVC_IP` itself, to the address from which it calls the control plane:
-    /// the bundle was made before the machine.
+    /// Whether the VM itself sets `ISTIO_SVC_IP` to the source address of its connections to the control plane, because the
+    /// bundle was created before the machine.
     pub finds_address: bool,
 }
 
-/// A release of Istio, whose package the VM fetches for its own kind of machine.
+/// A release of Istio. The VM downloads the package for its own distribution and architecture.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Release {
-    /// Its folder: `deb/istio-sidecar.deb` and the like are below it, each with a `.sha256` beside it.
+    /// URL of the folder, with e.g. `deb/istio-sidecar.deb` below it, each package with a `.sha256` file.
     pub url: String,
-    /// What the VM must have; `None`: any version that is installed will do.
+    /// Version that the VM must have; `None`: any installed version is accepted.
     pub version: Option<IstioVersion>,
 }
 
@@ -96,35 +95,35 @@ pub struct Release {
 pub struct File {
     /// Absolute path.
     pub path: String,
-    /// `root` or `istio-proxy`; user and group.
+    /// User and group: `root` or `istio-proxy`.
     pub owner: &'static str,
     /// Permission bits, e.g. `0o644`.
     pub mode: u32,
-    /// Content, byte for byte.
+    /// Content.
     pub content: Vec<u8>,
     /// Whether a difference is drift.
     pub watch: Watch,
 }
 
-/// Whether a difference on the VM is drift.
+/// Whether a difference of a file on the VM is drift.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Watch {
-    /// Yes, and it is part of the digest.
+    /// It is drift, and the file is part of the digest.
     Yes,
-    /// No: the agent rewrites it (the root certificate).
+    /// It is not, because the agent rewrites the file (the root certificate).
     No,
 }
 
-/// Who a VM's proxy belongs to. Shape on the VM: one line `uid namespace/name`.
+/// Owner of a VM's proxy. Stored on the VM as one line `uid namespace/name`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Owner {
-    /// Uid of the entry; empty while it is not known.
+    /// UID of the entry; empty while it is unknown.
     pub uid: String,
     /// Namespace and name of the entry.
     pub id: Id,
 }
 
-/// SHA-256 in lower-case hex over what the VM runs on, without any secret.
+/// SHA-256 of a bundle in lower-case hex. It does not cover secrets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Digest(pub String);
 

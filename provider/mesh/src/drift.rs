@@ -1,4 +1,4 @@
-//! What is different from what should be, as [`Finding`]s.
+//! Differences between the desired and the actual state, as [`Finding`]s.
 
 mod expectations;
 mod files;
@@ -22,8 +22,7 @@ use crate::desired::{Desired, Manifest};
 use crate::mark::Mark;
 use crate::observed::{Connection, ObservedObjects, ObservedVm};
 
-/// Returns how the cluster and the VM differ from what should be. `vm` is `None` where it was not
-/// looked at or is not ours.
+/// Compares the cluster and the VM with the desired state. `vm` is `None` if the VM was not checked or is not ours.
 pub fn compare(
     desired: &Desired,
     objects: &ObservedObjects,
@@ -35,7 +34,7 @@ pub fn compare(
     if let Some(vm) = vm {
         machine::compare(&desired.bundle, vm, expected, &mut of_vm);
         files::compare(&desired.bundle, &vm.files, &mut of_vm);
-        if objects.entry.as_ref().is_some_and(is_away) {
+        if objects.entry.as_ref().is_some_and(is_disconnected) {
             files::compare_roots(&desired.bundle, &vm.files, &mut of_vm);
         }
     }
@@ -45,13 +44,13 @@ pub fn compare(
     }
 }
 
-/// Whether istiod says that the proxy is not connected.
-fn is_away(entry: &Value) -> bool {
+/// Returns true if istiod reports the proxy as disconnected.
+fn is_disconnected(entry: &Value) -> bool {
     let connection = Connection::from_entry(entry);
     connection.connected_at.is_none() || connection.disconnected_at.is_some()
 }
 
-/// Returns how the cluster differs from the objects that should be, and which others carry the mark.
+/// Compares the cluster with the desired objects. Other objects that carry the mark are differences, too.
 pub fn of_objects(desired: &[Manifest], observed: &ObservedObjects, mark: &Mark) -> Vec<Finding> {
     let mut lines = Findings::default();
     objects::compare(desired, observed, mark, &mut lines);

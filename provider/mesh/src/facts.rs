@@ -1,4 +1,4 @@
-//! What only the cluster can tell, read before anything is written.
+//! Facts of the mesh that only the cluster knows. They are read before anything is written.
 
 use std::net::IpAddr;
 
@@ -7,62 +7,63 @@ use serde_json::Value;
 use crate::names::{Address, Fqdn, Id, IstioVersion, Network, ReleaseUrl};
 use crate::proxy_config;
 
-/// PEM text of one or more certificates. Public: the mesh's trust root.
+/// The mesh's trust root: one or more certificates in PEM. It is public.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pem(pub String);
 
-/// What the cluster says about the mesh.
+/// Facts of the mesh, read from the cluster.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Facts {
-    /// Resolved revision; `default` for an unrevisioned control plane.
+    /// Resolved revision; `default` for a control plane without one.
     pub revision: String,
-    /// Name of the cluster as istiod knows it.
+    /// Name of the cluster at istiod.
     pub cluster_id: String,
     /// Trust domain of the mesh.
     pub trust_domain: String,
-    /// Id of the mesh.
+    /// ID of the mesh.
     pub mesh_id: String,
-    /// The whole mesh config; `defaultConfig` is the part that enters the bundle.
+    /// The whole mesh config; the bundle contains its `defaultConfig`.
     pub mesh_config: serde_json::Value,
-    /// Certificates that sign workloads, from `istio-ca-root-cert` in the workload's namespace.
+    /// Certificates that sign workload certificates, from `istio-ca-root-cert` in the workload's namespace.
     pub root: Pem,
-    /// How the VM reaches istiod.
+    /// Address at which the VM reaches istiod.
     pub control_plane: ControlPlane,
-    /// `caAddress` of the mesh, where certificates come from somewhere else than istiod.
+    /// `caAddress` of the mesh, if certificates are not issued by istiod.
     pub ca_address: Option<String>,
-    /// Version of the proxies that the control plane injects, and so of its own; `None`: Istio released none of it.
+    /// Version of the proxies that the control plane injects, which is also its own; `None`: not a version that Istio
+    /// released.
     pub version: Option<IstioVersion>,
-    /// Where Istio's packages are.
+    /// Base URL of Istio's packages.
     pub releases: ReleaseUrl,
-    /// Whether the workload's service account exists; `None`: not allowed to look.
+    /// Whether the workload's service account exists; `None`: the credential may not read it.
     pub service_account_exists: Option<bool>,
-    /// Uid of the workload's entry, when it exists.
+    /// UID of the workload's entry, if it exists.
     pub entry_uid: Option<String>,
 }
 
-/// How the VM reaches istiod.
+/// Address at which the VM reaches istiod.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ControlPlane {
-    /// Name that istiod is called by, e.g. `istiod.istio-system.svc`.
+    /// Host name that the VM connects to, e.g. `istiod.istio-system.svc`.
     pub host: String,
-    /// Name that istiod's certificate carries; `None`: `host`.
+    /// Name in istiod's certificate; `None`: `host`.
     pub san: Option<String>,
-    /// 15012.
+    /// Port, normally 15012.
     pub port: u16,
-    /// What the hosts line maps `host` to; `None`: the VM's DNS knows it.
+    /// IP address of `host` for `/etc/hosts`; `None`: the VM resolves `host` through DNS.
     pub address: Option<IpAddr>,
 }
 
 impl ControlPlane {
-    /// Returns the name that istiod's certificate must carry.
+    /// Returns the name that istiod's certificate must contain.
     pub fn certified(&self) -> &str {
         self.san.as_deref().unwrap_or(&self.host)
     }
 }
 
-/// Returns name and port of the control plane that the mesh config tells every proxy, where that is none of
-/// the cluster's own names: an operator wrote it there for proxies that are elsewhere, and in its place the
-/// cluster's own would lead to another control plane or nowhere.
+/// Returns name and port of the mesh config's `discoveryAddress`, unless the name belongs to the cluster itself. An
+/// operator sets it for proxies outside the cluster; there, the cluster's own name would reach another control plane
+/// or none.
 pub fn discovery_address(mesh_config: &Value, istio_namespace: &str) -> Option<(Fqdn, u16)> {
     let config = proxy_config::of_mesh(mesh_config);
     let (host, port) = config.get("discoveryAddress")?.as_str()?.rsplit_once(':')?;
@@ -79,15 +80,15 @@ pub fn discovery_address(mesh_config: &Value, istio_namespace: &str) -> Option<(
     (!own).then_some((name, port.parse().ok()?))
 }
 
-/// Another `WorkloadEntry` of the cluster, as far as it can be in a workload's way.
+/// Another `WorkloadEntry` of the cluster that may conflict with a workload.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Other {
+pub struct OtherEntry {
     /// Namespace and name.
     pub id: Id,
-    /// What pods dial.
+    /// Address that pods connect to.
     pub address: Address,
-    /// The network it is on; `None`: that of the cluster.
+    /// Network of the VM; `None`: that of the cluster.
     pub network: Option<Network>,
-    /// Whether this provider wrote it.
+    /// Whether this provider manages it.
     pub ours: bool,
 }

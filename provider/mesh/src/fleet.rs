@@ -1,8 +1,7 @@
-//! What several VMs share: services behind one name, one Sidecar, and a group for VMs that come and
-//! go by themselves.
+//! Fleets: services, a Sidecar and a group for autoscaled VMs, which several VMs share.
 //!
-//! A fleet has no VM and no address of its own. Its objects select its members by a label of ours,
-//! `mesh.vm/fleet: <name>`, which the entry of each member carries, and its proxy, too.
+//! A fleet has no VM and no address. Its objects select its members by the provider's label `mesh.vm/fleet: <name>`,
+//! which the entry and the proxy of each member carry.
 
 use std::collections::BTreeMap;
 
@@ -11,48 +10,47 @@ use crate::mark::Mark;
 use crate::names::{Id, LabelKey, LabelValue, Locality, Name, Network, Port, PortName};
 use crate::workload::{Service, Sidecar, Workload};
 
-/// What several VMs share, as the user wrote it. Unknown values count as absent.
+/// A fleet, as the user declared it. Unknown values count as absent.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fleet {
     /// Namespace and name.
     pub id: Id,
-    /// Each with hosts becomes a `ServiceEntry` that selects the members.
+    /// Services by name. Each service with hosts becomes a `ServiceEntry` that selects the members.
     pub services: BTreeMap<Name, Service>,
-    /// The `Sidecar` of all members; `None`: not ours.
+    /// Sidecar of all members; `None`: no `Sidecar` is managed.
     pub sidecar: Option<Sidecar>,
-    /// The `WorkloadGroup`; `None`: not ours.
+    /// Group; `None`: no `WorkloadGroup` is managed.
     pub group: Option<Group>,
 }
 
-/// What istiod makes the entry of from a VM that registers itself.
+/// Template of the entries that istiod creates for VMs that register themselves.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Group {
     /// Labels of the entries.
     pub labels: BTreeMap<LabelKey, LabelValue>,
     /// Annotations of the entries.
     pub annotations: BTreeMap<String, String>,
-    /// The service account that the VMs' certificates name.
+    /// Kubernetes service account in the VMs' certificates.
     pub service_account: Name,
-    /// The network the VMs are on.
+    /// Network of the VMs.
     pub network: Option<Network>,
     /// `region/zone/subzone`.
     pub locality: Option<Locality>,
-    /// Share of the traffic of each VM, from 0.
+    /// Load-balancing weight of each VM, 0 or more.
     pub weight: Option<u32>,
     /// Ports of the entries by name.
     pub ports: BTreeMap<PortName, Port>,
-    /// How the application is probed; `None`: not at all.
+    /// Health check of the application; `None`: it counts as healthy.
     pub health_check: Option<HealthCheck>,
 }
 
 impl Fleet {
-    /// Returns the mark of its objects, and of its members' entries.
+    /// Returns the mark of the fleet's objects and of its members' entries.
     pub fn mark(&self) -> Mark {
         Mark::Fleet(self.id.name.clone())
     }
 
-    /// Returns a VM that offers all of it alone: what holds for that one's services and Sidecar
-    /// holds for the fleet's.
+    /// Returns a workload with the fleet's services and Sidecar, so that the same rules apply to both.
     pub(crate) fn as_one(&self) -> Workload {
         Workload {
             services: self.services.clone(),
@@ -61,7 +59,7 @@ impl Fleet {
         }
     }
 
-    /// Returns a VM of the group: what holds for its entry holds for those that istiod makes.
+    /// Returns a workload of the group, so that the rules of an entry apply to those that istiod creates.
     pub(crate) fn entry_of(&self, group: &Group) -> Workload {
         Workload {
             labels: group.labels.clone(),

@@ -1,5 +1,5 @@
-//! How it is found out whether the application on the VM answers: the proxy probes it and tells
-//! istiod, which gives the VM traffic while it does.
+//! Health check of the application on the VM: the proxy probes it and reports the result to istiod, which sends traffic
+//! to the VM only while the probe succeeds.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,30 +11,30 @@ use crate::change::Problem;
 use crate::names::{Address, Invalid, Port};
 use crate::rule::Rule;
 
-/// Where an application is asked of which nothing else is said.
+/// Host that a probe without a host connects to.
 const LOOPBACK: &str = "127.0.0.1";
 
-/// A probe of the application, as Istio's `ReadinessProbe`. Unset numbers are the agent's defaults.
+/// A health check, as in Istio's `ReadinessProbe`. Unset numbers have the agent's defaults.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct HealthCheck {
-    /// How it is asked: exactly one.
+    /// Probe of the application: exactly one.
     pub methods: Vec<Probe>,
     /// Seconds between the proxy's start and the first probe.
     pub initial_delay: Option<u16>,
-    /// Seconds that an answer may take.
+    /// Seconds to wait for a response.
     pub timeout: Option<u16>,
     /// Seconds between two probes.
     pub period: Option<u16>,
-    /// Answers in a row that make it healthy.
+    /// Consecutive successes after which the application is healthy.
     pub success_threshold: Option<u16>,
-    /// Failures in a row that make it unhealthy.
+    /// Consecutive failures after which the application is unhealthy.
     pub failure_threshold: Option<u16>,
 }
 
-/// One way to ask an application. Without a host, it is asked on the loopback interface.
+/// A probe of the application. Without a host, it connects to the loopback interface.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Probe {
-    /// A GET that is answered with 200 to 399.
+    /// A GET request; a status from 200 to 399 is a success.
     Http {
         /// Who is asked.
         host: Option<Address>,
@@ -42,30 +42,30 @@ pub enum Probe {
         port: Port,
         /// Path and query; `None`: `/`.
         path: Option<String>,
-        /// `None`: HTTP.
+        /// Protocol; `None`: HTTP.
         scheme: Option<Scheme>,
         /// Headers by name.
         headers: BTreeMap<String, String>,
     },
-    /// A connection that is accepted.
+    /// A TCP connection; accepting it is a success.
     Tcp {
         /// Who is asked.
         host: Option<Address>,
         /// Where it listens.
         port: Port,
     },
-    /// A command that ends with 0, run by the proxy's user.
+    /// A command, run as the proxy's user; exit status 0 is a success.
     Exec(Vec<String>),
-    /// gRPC's health protocol.
+    /// A request of the gRPC health checking protocol.
     Grpc {
         /// Where it listens.
         port: Port,
-        /// The service that is asked about; `None`: the server as a whole.
+        /// Name of the gRPC service; `None`: the server as a whole.
         service: Option<String>,
     },
 }
 
-/// What an HTTP probe speaks. Certificates are not verified.
+/// Protocol of an HTTP probe. Certificates are not verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scheme {
     /// Plain HTTP.
@@ -95,7 +95,7 @@ impl fmt::Display for Scheme {
     }
 }
 
-/// Returns the probe as the proxy's configuration has it, in Istio's names.
+/// Returns the probe as the proxy configuration holds it, with Istio's field names.
 pub(crate) fn readiness_probe(check: &HealthCheck) -> Option<Value> {
     let (body, method) = match check.methods.first()? {
         Probe::Http {
@@ -135,7 +135,7 @@ pub(crate) fn readiness_probe(check: &HealthCheck) -> Option<Value> {
         ("successThreshold", check.success_threshold),
         ("failureThreshold", check.failure_threshold),
     ];
-    // As in Istio's own form, 0 is the same as unset.
+    // Istio treats 0 as unset.
     let set = numbers
         .into_iter()
         .filter_map(|(key, number)| Some((key, number.filter(|number| *number > 0)?)));
@@ -143,8 +143,8 @@ pub(crate) fn readiness_probe(check: &HealthCheck) -> Option<Value> {
     Some(probe.into())
 }
 
-/// Returns the probe of a `WorkloadGroup`: what runs of it on the VMs is made by other tools, which ask on the VM's
-/// own address where no host is said.
+/// Returns the probe of a `WorkloadGroup`. Other tools run it on the VMs, and without a host they would connect to the
+/// VM's own address.
 pub(crate) fn group_probe(check: &HealthCheck) -> Option<Value> {
     let mut probe = readiness_probe(check)?;
     for method in ["httpGet", "tcpSocket"] {
@@ -155,7 +155,7 @@ pub(crate) fn group_probe(check: &HealthCheck) -> Option<Value> {
     Some(probe)
 }
 
-/// Reads the probe of a `WorkloadGroup`; `None` if it asks in no way that can be declared.
+/// Reads the probe of a `WorkloadGroup`; `None` if its kind cannot be declared.
 pub(crate) fn from_probe(probe: &Value) -> Option<HealthCheck> {
     let port = |of: &Value| Port::try_from(u16::try_from(of["port"].as_u64()?).ok()?).ok();
     let host = |of: &Value| {
@@ -216,12 +216,12 @@ const METHODS: [&str; 4] = [
     "health_check.grpc",
 ];
 
-/// Adds what is wrong with a check.
+/// Adds the problems of a health check.
 pub(crate) fn validate(check: &HealthCheck, problems: &mut Vec<Problem>) {
     if check.methods.len() != 1 {
         let concerns: Vec<&str> = std::iter::once("health_check").chain(METHODS).collect();
         let text = format!(
-            "A health check asks in one way, and this one has {}. Set one of http, tcp, exec and grpc.",
+            "A health check must have exactly one probe, got {}. Set one of http, tcp, exec and grpc.",
             check.methods.len()
         );
         problems.push(problem(Rule::HealthCheckMethod, &concerns, text));
@@ -229,8 +229,7 @@ pub(crate) fn validate(check: &HealthCheck, problems: &mut Vec<Problem>) {
     for method in &check.methods {
         match method {
             Probe::Exec(command) if command.first().is_none_or(String::is_empty) => {
-                let text =
-                    "The command is empty. Name a program, and each of its arguments by itself.";
+                let text = "The command is empty. Set the program, and each of its arguments as a separate element.";
                 problems.push(problem(
                     Rule::HealthCheckExec,
                     &["health_check.exec"],
@@ -240,7 +239,7 @@ pub(crate) fn validate(check: &HealthCheck, problems: &mut Vec<Problem>) {
             Probe::Http { path, headers, .. } => {
                 if let Some(path) = path.as_ref().filter(|path| !path.starts_with('/')) {
                     let text =
-                        format!("The path {path:?} does not begin with \"/\". Write /{path}.");
+                        format!("The path must begin with \"/\", got {path:?}. Set /{path}.");
                     problems.push(problem(
                         Rule::HealthCheckPath,
                         &["health_check.http.path"],
@@ -250,7 +249,7 @@ pub(crate) fn validate(check: &HealthCheck, problems: &mut Vec<Problem>) {
                 for name in headers.keys().filter(|name| !is_header(name)) {
                     let at = format!("health_check.http.headers.{name}");
                     let text = format!(
-                        "{name:?} is no name of a header: it has letters, digits and '-' only."
+                        "A header name must consist of letters, digits and '-', got {name:?}."
                     );
                     problems.push(problem(
                         Rule::HealthCheckHeader,

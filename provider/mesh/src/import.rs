@@ -1,4 +1,4 @@
-//! A workload as it would have been declared, from objects that are in the cluster.
+//! Imports a workload from the objects in the cluster.
 
 mod field;
 mod fleet;
@@ -18,30 +18,33 @@ use crate::objects::{HEALTH_CHECKS, WITHDRAWN};
 use crate::observed::ObservedObjects;
 use crate::rule::Rule;
 use crate::workload::Workload;
-use field::{carried, carried_map, parsed, texts};
+use field::{import_field, import_map, parsed, texts};
 
-/// What was found in the cluster, as a declaration.
+/// A declaration of the objects in the cluster.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Imported {
-    /// The declaration. What only the VM knows (`proxy`, `env`) has its defaults.
+    /// The declaration. Settings that only the VM has (`proxy`, `env`) have their defaults.
     pub workload: Workload,
-    /// What could not be carried and what becomes of it, as sentences.
+    /// Sentences about what could not be imported and what happens to it.
     pub notes: Vec<String>,
 }
 
-/// Reads a workload from its entry, and from those `ServiceEntry` objects and the `Sidecar` that
-/// select it and either carry its mark or are called `<workload>-<service>` and as the workload.
-/// The entry may have been made by hand. Fails if there is none, or if istiod made it.
+/// Imports a workload from its entry, and from the `ServiceEntry` objects and the `Sidecar` that select it and either
+/// carry its mark or are named `<workload>-<service>` or like the workload, respectively. The entry may have been
+/// created manually.
+///
+/// # Errors
+/// Fails if there is no entry or istiod created it.
 pub fn workload_from_objects(objects: &ObservedObjects) -> Result<Imported, Vec<Problem>> {
     let entry = objects
         .entry
         .as_ref()
-        .ok_or_else(|| refused("There is no WorkloadEntry of that name to import."))?;
+        .ok_or_else(|| refused("There is no WorkloadEntry with this name to import."))?;
     let group = &entry["metadata"]["annotations"]["istio.io/autoRegistrationGroup"];
     if let Some(group) = group.as_str() {
         return Err(refused(&format!(
-            "istiod made this WorkloadEntry when a VM of the WorkloadGroup {group} registered itself, and removes it \
-             by itself. It cannot be managed here.",
+            "istiod created this WorkloadEntry when a VM of the WorkloadGroup {group} registered itself, and deletes it \
+            automatically. It cannot be managed here.",
         )));
     }
     let mut notes = Vec::new();
@@ -62,7 +65,7 @@ pub fn workload_from_objects(objects: &ObservedObjects) -> Result<Imported, Vec<
     }
     if let Some(problem) = crate::validate::validate(&workload).first() {
         notes.push(format!(
-            "What was found breaks a rule, mend it in the configuration: {}",
+            "The imported objects violate a rule. Fix this in the configuration: {}",
             problem.text
         ));
     }
@@ -83,30 +86,30 @@ fn from_entry(entry: &Value, notes: &mut Vec<String>) -> Result<Workload, Vec<Pr
     let id = Value::from(format!("{}/{}", name("namespace"), name("name")));
     let mut account = spec["serviceAccount"].clone();
     if account.is_null() {
-        notes.push("The entry names no service account: default is assumed.".to_owned());
+        notes.push("The entry has no service account: default is assumed.".to_owned());
         account = "default".into();
     }
     let id = parsed("metadata", &id).map_err(|why| refused(&format!("{why}.")))?;
     let account =
         parsed("spec.serviceAccount", &account).map_err(|why| refused(&format!("{why}.")))?;
     Ok(Workload {
-        address: carried("address", &spec["address"], notes),
-        labels: carried_map("labels", &spec["labels"], notes, |key: &LabelKey| {
+        address: import_field("address", &spec["address"], notes),
+        labels: import_map("labels", &spec["labels"], notes, |key: &LabelKey| {
             ![WORKLOAD_LABEL, FLEET_LABEL].contains(&key.as_str())
         }),
         annotations: annotations(&metadata["annotations"]),
-        network: carried("network", &spec["network"], notes),
-        locality: carried("locality", &spec["locality"], notes),
+        network: import_field("network", &spec["network"], notes),
+        locality: import_field("locality", &spec["locality"], notes),
         weight: spec["weight"]
             .as_u64()
             .and_then(|weight| u32::try_from(weight).ok()),
-        ports: carried_map("ports", &spec["ports"], notes, |_: &PortName| true),
+        ports: import_map("ports", &spec["ports"], notes, |_: &PortName| true),
         fleet: fleet_of(&id, &spec["labels"]),
         ..Workload::bare(id, account)
     })
 }
 
-/// Returns the fleet that an entry is a member of.
+/// Returns the fleet of an entry.
 fn fleet_of(workload: &Id, labels: &Value) -> Option<Id> {
     Some(Id {
         namespace: workload.namespace.clone(),
@@ -114,18 +117,18 @@ fn fleet_of(workload: &Id, labels: &Value) -> Option<Id> {
     })
 }
 
-/// Annotations of istiod, of kubectl and of the provider are no part of a declaration.
+/// Returns the annotations that can be declared: not those of istiod, kubectl and the provider.
 fn annotations(found: &Value) -> BTreeMap<String, String> {
-    let theirs = |key: &str| {
+    let is_managed = |key: &str| {
         key.starts_with("istio.io/")
             || key.starts_with("kubectl.kubernetes.io/")
             || key == HEALTH_CHECKS
             || key == WITHDRAWN
     };
-    texts(found, |key| !theirs(key))
+    texts(found, |key| !is_managed(key))
 }
 
-/// Returns the labels that selectors see: those of the object too, and these win.
+/// Returns the labels that selectors match: those of the spec, overridden by those of the object.
 fn entry_labels(entry: &Value) -> Map<String, Value> {
     let of = |labels: &Value| labels.as_object().cloned().unwrap_or_default();
     let mut labels = of(&entry["spec"]["labels"]);

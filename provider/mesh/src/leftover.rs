@@ -1,31 +1,29 @@
-//! What a server-side apply leaves behind that must go.
+//! Removes fields that a server-side apply leaves behind.
 //!
-//! An apply merges maps and removes only what nobody else owns. Three things need more: a selector,
-//! which selects nothing with one label too many; the labels of a `WorkloadGroup`, which may stand in
-//! two places, of which we use one; and an object that is taken over by an import, where whoever made
-//! it stays an owner of every field.
+//! An apply merges maps and removes only fields without another owner. This is not enough in three cases: a selector,
+//! which selects nothing with a superfluous label; the labels of a `WorkloadGroup`, which can be in two places, of which
+//! we use one; and an imported object, of which the original manager still owns every field.
 
 use serde_json::{Map, Value, json};
 
 use crate::desired::Manifest;
 use crate::mark::is_our_apply;
 
-/// Returns the merge patch that makes the selector and the template's labels of a written object ours
-/// alone; `None` if they are.
+/// Returns the merge patch that removes foreign labels from the selector and the template of a written object; `None` if
+/// there are none.
 pub fn leftover(object: &Manifest, written: &Value) -> Option<Value> {
     surplus(&with_ours(json!({}), written), &object.body)
 }
 
-/// Returns the merge patch that completes an adoption; `None` if nothing is left to do. `prior` is
-/// the object as the import declared it: what it has and `object` has not, the plan has shown as
-/// removed. Fields that are ours get no second owner, so that a later removal removes them; fields
-/// that are not ours stay with their owners.
+/// Returns the merge patch that completes an adoption; `None` if nothing is left to do. `prior` is the object as the
+/// import declared it: the plan showed the fields that are missing in `object` as removed. Other managers lose their
+/// ownership of our fields, so that a later apply can remove them, and keep that of all other fields.
 ///
-/// The patch holds the resource version, since it is made of what others wrote, too.
+/// The patch contains the resource version, because it depends on what others wrote.
 pub fn adoption(object: &Manifest, prior: Option<&Manifest>, written: &Value) -> Option<Value> {
     let mut before = prior.map_or_else(|| json!({}), |prior| prior.body.clone());
     if let Some(spec) = before["spec"].as_object_mut() {
-        // An unset weight is somebody else's, such as a canary controller's.
+        // Another manager, such as a canary controller, may own a weight that is not set.
         spec.remove("weight");
     }
     let gone = surplus(&with_ours(before, written), &object.body);
@@ -41,7 +39,7 @@ pub fn adoption(object: &Manifest, prior: Option<&Manifest>, written: &Value) ->
     Some(patch)
 }
 
-/// Puts the maps into an object that are ours alone, as they were written.
+/// Copies the written maps that only we may own into an object.
 fn with_ours(mut object: Value, written: &Value) -> Value {
     let (is, spec) = (&written["spec"], &mut object["spec"]);
     if is["workloadSelector"].is_object() {
@@ -53,7 +51,7 @@ fn with_ours(mut object: Value, written: &Value) -> Value {
     object
 }
 
-/// Returns a null for each key of `is` that `wanted` lacks.
+/// Returns a null for each key of `is` that is missing in `wanted`.
 fn surplus(is: &Value, wanted: &Value) -> Option<Value> {
     let (is, wanted) = (is.as_object()?, wanted.as_object()?);
     let nulls = is.iter().filter_map(|(key, value)| {
@@ -67,14 +65,13 @@ fn surplus(is: &Value, wanted: &Value) -> Option<Value> {
     (!nulls.is_empty()).then(|| nulls.into())
 }
 
-/// Returns the owners of fields (`metadata.managedFields`) without those that others share with us;
-/// `None` if they share none.
+/// Returns `metadata.managedFields` without the ownership that others share with us; `None` if they share none.
 fn sole_owner(managers: &Value) -> Option<Value> {
     let managers = managers.as_array()?;
     let ours = &managers.iter().find(|entry| is_our_apply(entry))?["fieldsV1"];
     let mut kept = Vec::new();
     for entry in managers {
-        // A subresource is its controller's alone.
+        // A subresource belongs to its controller.
         if is_our_apply(entry)
             || entry["subresource"]
                 .as_str()
@@ -90,15 +87,15 @@ fn sole_owner(managers: &Value) -> Option<Value> {
     (&kept != managers).then(|| kept.into())
 }
 
-/// Returns what of an object is ours by what the API server remembers of server-side applies; `None` if we
-/// applied nothing of it.
+/// Returns the part of an object that we own according to `metadata.managedFields`; `None` if we never applied it.
 pub(crate) fn owned(object: &Value) -> Option<Value> {
     let managers = object["metadata"]["managedFields"].as_array()?;
     let ours = managers.iter().find(|entry| is_our_apply(entry))?;
     Some(picked(object, &ours["fieldsV1"]))
 }
 
-/// Returns the fields of a tree from an object. Lists are whole in it: those of the mesh's objects have no keys.
+/// Returns the fields of an object that are in a field tree. Lists are taken as a whole: those of mesh objects have no
+/// merge keys.
 fn picked(object: &Value, fields: &Value) -> Value {
     let Some(fields) = fields.as_object().filter(|fields| !fields.is_empty()) else {
         return object.clone();
@@ -110,8 +107,8 @@ fn picked(object: &Value, fields: &Value) -> Value {
     below.collect::<Map<_, _>>().into()
 }
 
-/// Returns a tree of fields without the leaves of another one; `None` if nothing is left. `.` stands
-/// for a map itself, which goes with the last of its keys.
+/// Returns a field tree without the leaves of another one; `None` if nothing is left. `.` represents the map itself,
+/// which is removed together with its last key.
 fn without(fields: &Value, taken: &Value) -> Option<Value> {
     let (fields, taken) = (fields.as_object()?, taken.as_object()?);
     let rest = fields.iter().filter_map(|(key, below)| {

@@ -1,4 +1,4 @@
-//! Whose an object of ours is, by its labels.
+//! Labels that say to which workload or fleet an object belongs.
 
 use std::fmt;
 
@@ -6,24 +6,24 @@ use serde_json::{Value, json};
 
 use crate::names::Name;
 
-/// Label that says who writes an object; its value is [`MANAGER`].
+/// Label that names the tool that manages an object; our value is [`MANAGER`].
 pub const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
 
-/// Value of [`MANAGED_BY_LABEL`], and the field manager of server-side apply.
+/// Value of [`MANAGED_BY_LABEL`] and field manager of server-side apply.
 pub const MANAGER: &str = "terraform-provider-mesh";
 
-/// What an object belongs to. Its label and name stand on every object, so that one list finds what
-/// belongs together, and in the selectors.
+/// Owner of an object. Every object carries the label with the owner's name, so that one list call finds all objects of
+/// an owner. Selectors use the same label.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Mark {
-    /// One VM.
+    /// A workload: one VM.
     Workload(Name),
-    /// What several VMs share.
+    /// A fleet: objects that several VMs share.
     Fleet(Name),
 }
 
 impl Mark {
-    /// Returns the label that bears the name.
+    /// Returns the key of the label that holds the owner's name.
     pub fn label(&self) -> &'static str {
         match self {
             Self::Workload(_) => WORKLOAD_LABEL,
@@ -38,7 +38,7 @@ impl Mark {
         }
     }
 
-    /// Reads the mark of an observed object; `None` if it is not ours, or nobody's any more.
+    /// Returns the mark of an observed object; `None` if we do not manage it or it has no owner.
     pub fn of(object: &Value) -> Option<Self> {
         let labels = &object["metadata"]["labels"];
         if !is_labelled(object) {
@@ -49,30 +49,30 @@ impl Mark {
         workload.or_else(|| name(FLEET_LABEL).map(Self::Fleet))
     }
 
-    /// Returns the labels of the object itself.
+    /// Returns the labels of an object with this mark.
     pub(crate) fn labels(&self) -> Value {
         json!({ MANAGED_BY_LABEL: MANAGER, self.label(): self.name().as_str() })
     }
 
-    /// Returns what selects the entries that carry the label.
+    /// Returns the selector of the entries that carry the label.
     pub(crate) fn selector(&self) -> Value {
         json!({ "labels": { self.label(): self.name().as_str() } })
     }
 }
 
-/// Tells whether an observed object carries our label.
+/// Returns true if an observed object carries our label.
 pub fn is_labelled(object: &Value) -> bool {
     object["metadata"]["labels"][MANAGED_BY_LABEL] == MANAGER
 }
 
-/// Tells whether we made an object or took it over: by its label, or, where somebody removed that, by what the API
-/// server remembers of server-side applies.
+/// Returns true if we created or adopted an object. Its label says so; if someone removed the label,
+/// `metadata.managedFields` still lists our server-side apply.
 pub fn is_ours(object: &Value) -> bool {
     let managers = object["metadata"]["managedFields"].as_array();
     is_labelled(object) || managers.is_some_and(|managers| managers.iter().any(is_our_apply))
 }
 
-/// Tells whether an entry of `metadata.managedFields` is that of our server-side applies.
+/// Returns true if an entry of `metadata.managedFields` belongs to our server-side apply.
 pub(crate) fn is_our_apply(manager: &Value) -> bool {
     manager["manager"] == MANAGER && manager["operation"] == "Apply"
 }
@@ -86,8 +86,8 @@ impl fmt::Display for Mark {
     }
 }
 
-/// Label of the entry by which its own services and its own Sidecar select it.
+/// Label by which a workload's services and Sidecar select its entry.
 pub const WORKLOAD_LABEL: &str = "mesh.vm/workload";
 
-/// Label of an entry by which the services and the Sidecar of its fleet select it.
+/// Label by which a fleet's services and Sidecar select the entries of its members.
 pub const FLEET_LABEL: &str = "mesh.vm/fleet";

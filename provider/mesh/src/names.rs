@@ -1,7 +1,6 @@
-//! The names that Istio and Kubernetes give things, each parsed where it enters.
+//! Names of Istio and Kubernetes as types, parsed at the edges.
 //!
-//! **Invariant**: a value of one of these types satisfies the rule that its error states, and
-//! `parse(display(x)) == x`.
+//! **Invariant**: a value of one of these types satisfies the rule in its error, and `parse(display(x)) == x`.
 
 mod address;
 mod release;
@@ -14,15 +13,15 @@ pub use address::{Address, Cidr, Fqdn, Host, Listen};
 pub use release::{IstioVersion, ReleaseUrl};
 pub use service::{EgressHost, ExportTo, Port, PortName, Protocol};
 
-/// A text that is not what it should be: what was found, and the rule.
+/// A text that violates the rule of its type.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be {what} ({rule}), got {found:?}")]
 pub struct Invalid {
     /// The text, shortened to 80 characters.
     pub found: String,
-    /// What it should be, with its article.
+    /// Kind of value that is expected, with its article.
     pub what: &'static str,
-    /// The rule of that.
+    /// Rule of that kind.
     pub rule: &'static str,
 }
 
@@ -40,7 +39,7 @@ impl Invalid {
     }
 }
 
-/// Declares a text with a rule.
+/// Declares a string type with a rule.
 macro_rules! text {
     ($(#[doc = $about:literal])+ $Name:ident: $what:literal, $rule:literal, $holds:expr) => {
         $(#[doc = $about])+
@@ -76,7 +75,7 @@ macro_rules! text {
 }
 use text;
 
-/// Declares a choice between words.
+/// Declares an enum of words.
 macro_rules! words {
     ($(#[doc = $about:literal])+ $Name:ident: $what:literal, $rule:literal { $( $(#[doc = $doc:literal])+ $Variant:ident = $word:literal, )+ }) => {
         $(#[doc = $about])+
@@ -111,14 +110,14 @@ text! {
 }
 
 text! {
-    /// A Kubernetes object's name. That of a `WorkloadEntry` must also be without dots (`validate`).
+    /// The name of a Kubernetes object. The name of a `WorkloadEntry` must not contain dots either (see `validate`).
     Name: "a Kubernetes name",
     "1 to 253 lower-case letters, digits, '-' and '.', each part between dots beginning and ending with a letter or digit",
     is_dns_subdomain
 }
 
 text! {
-    /// A label's key: `name` or `prefix/name`. Annotations have the same keys.
+    /// The key of a label or an annotation: `name` or `prefix/name`.
     LabelKey: "a label key",
     "an optional DNS name and '/', then 1 to 63 letters, digits, '-', '_' and '.', beginning and ending with a letter or digit",
     |text| match text.split_once('/') {
@@ -128,14 +127,14 @@ text! {
 }
 
 text! {
-    /// A label's value, possibly empty.
+    /// The value of a label, possibly empty.
     LabelValue: "a label value",
     "at most 63 letters, digits, '-', '_' and '.', beginning and ending with a letter or digit",
     |text| text.is_empty() || is_qualified(text)
 }
 
 text! {
-    /// The id of a network. It must be usable as a label's value, since gateways are labelled with it.
+    /// The ID of a network. It must be a valid label value, because gateways are labelled with it.
     Network: "a network",
     "1 to 63 letters, digits, '-', '_' and '.', beginning and ending with a letter or digit",
     is_qualified
@@ -163,14 +162,14 @@ text! {
 }
 
 text! {
-    /// A SHA-256 in lower-case hex.
-    Sha256: "a SHA-256 in hex",
+    /// A SHA-256 hash in lower-case hex.
+    Sha256: "a SHA-256 hash in hex",
     "64 digits and lower-case letters from a to f",
     |text| text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 text! {
-    /// The reference of a container image, as Docker and Podman take it.
+    /// The reference of a container image, as Docker and Podman accept it.
     ImageName: "an image",
     "a name and a tag or digest, such as istio/proxyv2:1.31.0, of at most 512 letters, digits and '.', '_', '-', '/', ':', '@', beginning with a letter or digit",
     |text| {
@@ -209,7 +208,7 @@ impl fmt::Display for Id {
     }
 }
 
-/// Who a workload is, written `spiffe://trust-domain/ns/namespace/sa/account`.
+/// The SPIFFE ID of a workload: `spiffe://trust-domain/ns/namespace/sa/account`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SpiffeId {
     /// The trust domain of the mesh.
@@ -239,7 +238,7 @@ impl FromStr for SpiffeId {
             }
             _ => Err(Invalid::new(
                 text,
-                "a SPIFFE id of Istio",
+                "a SPIFFE ID of Istio",
                 "spiffe://trust-domain/ns/namespace/sa/account",
             )),
         }
@@ -256,7 +255,7 @@ impl fmt::Display for SpiffeId {
     }
 }
 
-/// Whether a text is an RFC 1123 label as Kubernetes wants it.
+/// Returns true if a text is an RFC 1123 label as Kubernetes requires it.
 pub(crate) fn is_dns_label(text: &str) -> bool {
     text.len() <= 63
         && text

@@ -1,7 +1,7 @@
-//! Which way traffic takes between pods and a VM on another network.
+//! Routes of traffic between pods and a VM on another network.
 //!
-//! istiod decides for each endpoint: directly, or through the gateways of the endpoint's network. The rules are
-//! those of `EndpointsByNetworkFilter` in istio/istio (`pilot/pkg/xds/ep_filters.go`).
+//! istiod decides for each endpoint whether callers connect directly or through the gateways of the endpoint's network.
+//! The rules are those of `EndpointsByNetworkFilter` in istio/istio (`pilot/pkg/xds/ep_filters.go`).
 
 mod read;
 
@@ -9,59 +9,59 @@ use serde_json::Value;
 
 pub use read::Announced;
 
-/// What the mesh knows of its networks.
+/// Networks of the mesh and the gateways into them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Networks {
-    /// The network of the cluster's pods; `None`: it has no name.
+    /// Network of the cluster's pods; `None`: it has no name.
     pub cluster: Option<String>,
-    /// Every gateway into a network.
+    /// All gateways.
     pub gateways: Vec<Gateway>,
-    /// What could not be looked at, each as a sentence: the way may be another one.
+    /// Objects that could not be read, each as a sentence. The actual route may differ because of them.
     pub unseen: Vec<String>,
 }
 
 /// A gateway into a network.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Gateway {
-    /// The network behind it.
+    /// Network behind the gateway.
     pub network: String,
-    /// Where it is dialled: an IP address or a name; `None`: it has no address yet.
+    /// IP address or host name that clients connect to; `None`: it has no address yet.
     pub address: Option<String>,
-    /// Port that it is dialled at, 15443 unless it says otherwise.
+    /// Port that clients connect to, 15443 by default.
     pub port: u16,
-    /// What announces it, e.g. `Service istio-system/istio-eastwestgateway`.
+    /// Object that announces the gateway, e.g. `Service istio-system/istio-eastwestgateway`.
     pub announced_by: String,
-    /// Hosts that it lets through (`AUTO_PASSTHROUGH`); `None`: that is not seen.
+    /// Hosts that it passes through (`AUTO_PASSTHROUGH`); `None`: unknown.
     pub exposes: Option<Vec<String>>,
 }
 
-/// A VM as the mesh sees it.
+/// A VM as an endpoint of the mesh.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Endpoint {
-    /// What is dialled.
+    /// Address that callers connect to.
     pub address: String,
-    /// The network it is on.
+    /// Network of the VM.
     pub network: Option<String>,
-    /// Whether istiod takes it for a member that speaks mutual TLS.
+    /// Whether istiod treats it as an endpoint with mutual TLS.
     pub mutual_tls: bool,
-    /// Hosts of its services.
+    /// Host names of its services.
     pub hosts: Vec<String>,
 }
 
-/// The way of one direction.
+/// The route of traffic in one direction.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Way {
-    /// Whether it leads through a gateway.
+pub struct NetworkRoute {
+    /// Whether the route passes through a gateway.
     pub through_gateway: bool,
-    /// From the caller to the target, e.g. `pod`, `gateway 203.0.113.9:15443 (…)`, `VM 10.1.0.5`; the caller alone where
+    /// Hops from the caller to the target, e.g. `a pod`, `gateway 203.0.113.9:15443 (…)`, `VM 10.1.0.5`. Only the caller if
     /// istiod drops the target.
     pub hops: Vec<String>,
-    /// What stands against it, each with the way out.
+    /// Problems that break the route, each with a fix.
     pub missing: Vec<String>,
 }
 
-/// One end of a way.
-struct End<'a> {
+/// One end of a route.
+struct RouteEnd<'a> {
     name: String,
     network: Option<&'a str>,
     mutual_tls: bool,
@@ -69,8 +69,8 @@ struct End<'a> {
 }
 
 impl Endpoint {
-    /// Reads an entry and the service entries of its namespace that select it.
-    pub fn of(entry: &Value, services: &[Value]) -> Self {
+    /// Reads the endpoint from an entry and the service entries of its namespace.
+    pub fn from_objects(entry: &Value, services: &[Value]) -> Self {
         let spec = &entry["spec"];
         let text = |value: &Value| {
             value
@@ -103,18 +103,18 @@ fn selects(service: &Value, entry: &Value) -> bool {
 }
 
 impl Networks {
-    /// Returns the way of a pod's call to the VM.
-    pub fn to_vm(&self, vm: &Endpoint) -> Way {
-        self.way(&self.pods(), &Self::vm(vm))
+    /// Returns the route from a pod to the VM.
+    pub fn route_to_vm(&self, vm: &Endpoint) -> NetworkRoute {
+        self.route(&self.pods(), &Self::vm(vm))
     }
 
-    /// Returns the way of the VM's call to a pod.
-    pub fn to_pod(&self, vm: &Endpoint) -> Way {
-        self.way(&Self::vm(vm), &self.pods())
+    /// Returns the route from the VM to a pod.
+    pub fn route_to_pod(&self, vm: &Endpoint) -> NetworkRoute {
+        self.route(&Self::vm(vm), &self.pods())
     }
 
-    fn pods(&self) -> End<'_> {
-        End {
+    fn pods(&self) -> RouteEnd<'_> {
+        RouteEnd {
             name: "a pod".into(),
             network: self.cluster.as_deref(),
             mutual_tls: true,
@@ -122,8 +122,8 @@ impl Networks {
         }
     }
 
-    fn vm(vm: &Endpoint) -> End<'_> {
-        End {
+    fn vm(vm: &Endpoint) -> RouteEnd<'_> {
+        RouteEnd {
             name: format!("VM {}", vm.address),
             network: vm.network.as_deref(),
             mutual_tls: vm.mutual_tls,
@@ -131,12 +131,12 @@ impl Networks {
         }
     }
 
-    fn way(&self, caller: &End<'_>, target: &End<'_>) -> Way {
+    fn route(&self, caller: &RouteEnd<'_>, target: &RouteEnd<'_>) -> NetworkRoute {
         let other = target
             .network
             .filter(|network| caller.network != Some(*network));
         let behind = |gateway: &&Gateway| Some(gateway.network.as_str()) == other;
-        // One without an address is none yet: istiod lets connections go directly.
+        // istiod ignores a gateway without an address: callers connect directly.
         let (gateways, pending): (Vec<&Gateway>, Vec<&Gateway>) = self
             .gateways
             .iter()
@@ -147,8 +147,10 @@ impl Networks {
             let of = caller.network.filter(|_| self.unseen.is_empty());
             missing.extend(of.map(|of| unrouted(of, network, &target.name)));
             let pending = pending.iter().map(|gateway| &gateway.announced_by);
-            missing
-                .extend(pending.map(|by| format!("{by} has no address yet, so it is no gateway.")));
+            missing.extend(
+                pending
+                    .map(|by| format!("{by} has no address yet, so it is not used as a gateway.")),
+            );
         }
         let mut hops = vec![caller.name.clone()];
         let named = caller.network.is_some() || !self.unseen.is_empty();
@@ -158,7 +160,7 @@ impl Networks {
         let first = gateways.first().filter(|_| !dropped);
         hops.extend(first.map(|gateway| gateway.hop()));
         hops.extend(Some(target.name.clone()).filter(|_| !dropped));
-        Way {
+        NetworkRoute {
             through_gateway: first.is_some(),
             hops,
             missing,
@@ -173,11 +175,11 @@ impl Gateway {
         format!("gateway {address}:{port} ({})", self.announced_by)
     }
 
-    fn lets_through(&self, host: &str) -> bool {
+    fn passes(&self, host: &str) -> bool {
         let Some(exposed) = &self.exposes else {
             return true;
         };
-        // Istio takes a server's host as `namespace/host`, too.
+        // Istio also accepts a server's host as `namespace/host`.
         let patterns = exposed
             .iter()
             .map(|text| text.rsplit('/').next().unwrap_or(text));
@@ -191,37 +193,37 @@ impl Gateway {
 
 fn unrouted(caller: &str, network: &str, target: &str) -> String {
     format!(
-        "The network {network} has no gateway, so callers on {caller} dial {target} themselves: there must be a route. \
-         For a gateway, label its Service topology.istio.io/network={network}."
+        "The network {network} has no gateway, so callers on {caller} connect to {target} directly: there must be a route. \
+         To use a gateway, label its Service topology.istio.io/network={network}."
     )
 }
 
 fn nameless(caller: &str) -> String {
     format!(
-        "The network of {caller} has no name: istiod before 1.30 lets it call directly, later ones through the gateway. \
-         Name it: `network` of the workload, or the label topology.istio.io/network of the control plane's namespace."
+        "The network of {caller} has no name. With istiod before 1.30 it connects directly, with later versions through \
+         the gateway. Set `network` of the workload, or the label topology.istio.io/network on the control plane's namespace."
     )
 }
 
-/// Adds what keeps traffic from passing the gateways.
-fn obstacles(target: &End<'_>, gateways: &[&Gateway], missing: &mut Vec<String>) {
+/// Adds the problems that stop traffic at the gateways.
+fn obstacles(target: &RouteEnd<'_>, gateways: &[&Gateway], missing: &mut Vec<String>) {
     if gateways.is_empty() {
         return;
     }
     if !target.mutual_tls {
         missing.push(
-            "Gateways carry mutual TLS only, and istiod takes the target for plain text: it is dropped (503, no \
-             healthy upstream). Give the workload a service account, and do not set the label security.istio.io/tlsMode."
+            "Gateways forward only mutual TLS, and istiod treats the target as plain text, so it is dropped (503, no \
+            healthy upstream). Give the workload a service account, and do not set the label security.istio.io/tlsMode."
                 .into(),
         );
     }
     for gateway in gateways {
-        let kept: Vec<&String> = target
+        let blocked: Vec<&String> = target
             .hosts
             .iter()
-            .filter(|host| !gateway.lets_through(host))
+            .filter(|host| !gateway.passes(host))
             .collect();
-        for host in kept {
+        for host in blocked {
             let exposed = gateway.exposes.as_deref().unwrap_or_default();
             let exposed = if exposed.is_empty() {
                 "nothing".to_owned()
@@ -229,8 +231,8 @@ fn obstacles(target: &End<'_>, gateways: &[&Gateway], missing: &mut Vec<String>)
                 exposed.join(", ")
             };
             missing.push(format!(
-                "{host} does not pass the gateway: {} lets through {exposed}. Add the host to a Gateway's server on port \
-                 {} with tls.mode AUTO_PASSTHROUGH.",
+                "{host} does not pass through the gateway: {} exposes {exposed}. Add the host to a Gateway's server on \
+                port {} with tls.mode AUTO_PASSTHROUGH.",
                 gateway.announced_by, gateway.port
             ));
         }

@@ -1,8 +1,8 @@
-//! The mesh objects of a workload: its entry, the service entries, the sidecar. And those of a fleet.
+//! Mesh objects of a workload (its entry, service entries and Sidecar) and of a fleet.
 //!
-//! Services and the Sidecar select the workload by a label of our own, `mesh.vm/workload: <name>`.
-//! The user's labels would not do: a selector over `app: ratings` also takes every other VM with
-//! that label, while each workload owns the services that it declares.
+//! Services and the Sidecar select the workload by the provider's label, `mesh.vm/workload: <name>`. The user's labels
+//! are not suitable: a selector on `app: ratings` would select every VM with that label, but each workload owns the
+//! services that it declares.
 
 mod entry;
 mod manifest;
@@ -23,22 +23,22 @@ pub(crate) use entry::entry;
 pub use entry::{HEALTH_CHECKS, WITHDRAWN};
 use manifest::manifest;
 
-/// Returns the objects of a workload besides its entry, in the order in which they are written.
+/// Returns the objects of a workload except its entry, in the order in which they are written.
 pub(crate) fn others(workload: &Workload, address: &Address) -> Vec<Manifest> {
     offered(workload, address, &workload.mark())
 }
 
-/// Returns the objects of a fleet in the order in which they are written: a VM that registers itself
-/// finds its services.
+/// Returns the objects of a fleet in the order in which they are written. The group comes last, so that the services
+/// exist before a VM registers itself.
 pub fn fleet_objects(fleet: &Fleet) -> Vec<Manifest> {
-    // Which address a member has does not matter, only that it is none that has to be looked up.
+    // The address itself does not matter, but it must not be a name, which would need DNS resolution.
     let address = Address::Ip(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
     let mut objects = offered(&fleet.as_one(), &address, &fleet.mark());
     objects.extend(fleet.group.as_ref().map(|of| entry::group(fleet, of)));
     objects
 }
 
-/// Returns what makes the services known of the VMs that carry the mark.
+/// Returns the service entries and the Sidecar of the VMs that carry the mark.
 fn offered(workload: &Workload, address: &Address, mark: &Mark) -> Vec<Manifest> {
     let (namespace, selector) = (&workload.id.namespace, mark.selector());
     let services = workload.services.iter().filter_map(|(name, service)| {
@@ -57,8 +57,8 @@ fn offered(workload: &Workload, address: &Address, mark: &Mark) -> Vec<Manifest>
     services.chain(sidecar).collect()
 }
 
-/// Returns the objects that a workload declares; none without an address. Nothing is validated: what
-/// breaks a rule gives objects that break it.
+/// Returns the objects that a workload declares; none without an address. Nothing is validated: an invalid workload
+/// has invalid objects.
 pub fn declared(workload: &Workload) -> Vec<Manifest> {
     let address = workload.address.as_ref();
     address.map_or_else(Vec::new, |address| {
@@ -67,8 +67,8 @@ pub fn declared(workload: &Workload) -> Vec<Manifest> {
     })
 }
 
-/// Returns an entry that takes no traffic, with the listeners of its VM left as they are: for the
-/// time before the proxy is ready, around a bootstrap, and before a destroy.
+/// Returns an entry that receives no traffic. The listeners of its VM stay as they are. It is used until the proxy is
+/// ready, around a bootstrap, and before a destroy.
 #[must_use]
 pub fn withdrawn(entry: &Manifest) -> Manifest {
     let mut entry = entry.clone();
@@ -78,22 +78,23 @@ pub fn withdrawn(entry: &Manifest) -> Manifest {
     entry
 }
 
-/// Tells whether an observed entry takes no traffic because a bootstrap or a removal is at its VM, or was cut off there.
+/// Returns true if traffic is withdrawn from an observed entry: a bootstrap or a removal of its VM is running or was
+/// interrupted.
 pub fn is_withdrawn(entry: &Value) -> bool {
     entry["metadata"]["annotations"][WITHDRAWN] == "true"
 }
 
-/// Tells whether an observed entry is what a killed create of the same VM left behind: ours, at the
-/// same address, and still without traffic. No state knows of it.
+/// Returns true if an observed entry was left behind by a killed create of the same VM: it is ours, has the same
+/// address and receives no traffic yet. No state contains it.
 pub fn is_unfinished(desired: &Manifest, entry: &Value) -> bool {
     is_labelled(entry)
         && is_withdrawn(entry)
         && entry["spec"]["address"] == desired.body["spec"]["address"]
 }
 
-/// Returns an observed entry as a manifest that changes nothing, so that [`withdrawn`] of it changes
-/// annotations only: of an entry that we applied, what is ours, so that nobody has to share a field with us.
-/// istiod's own annotations are left out.
+/// Returns a manifest of an observed entry with only the fields that we own, so that applying [`withdrawn`] of it
+/// changes annotations and claims nothing else. If we never applied the entry, the manifest has all of its fields.
+/// istiod's annotations are left out.
 pub fn as_it_is(id: &Id, entry: &Value) -> Manifest {
     let metadata = &entry["metadata"];
     let mut body = owned(entry).unwrap_or_else(
@@ -113,7 +114,7 @@ pub fn as_it_is(id: &Id, entry: &Value) -> Manifest {
     }
 }
 
-/// Returns what a workload's objects are, without what is in them.
+/// Returns the kinds and IDs of a workload's objects.
 pub fn object_ids(workload: &Workload) -> Vec<(Kind, Id)> {
     let id = |name| Id {
         namespace: workload.id.namespace.clone(),
@@ -133,7 +134,7 @@ pub fn object_ids(workload: &Workload) -> Vec<(Kind, Id)> {
         .collect()
 }
 
-/// Returns the name of the object of a service; `None` if there is none, or it would be too long.
+/// Returns the name of a service's `ServiceEntry`; `None` if the service has none or the name would be too long.
 pub(crate) fn service_entry_name(workload: &Name, name: &Name, service: &Service) -> Option<Name> {
     if service.hosts.is_empty() {
         return None;

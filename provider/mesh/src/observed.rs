@@ -1,4 +1,4 @@
-//! What is, in the cluster and on the VM.
+//! The actual state in the cluster and on the VM.
 
 use std::collections::BTreeMap;
 
@@ -10,27 +10,27 @@ use crate::mark::Mark;
 use crate::names::{Id, Name, Namespace};
 use crate::workload::Runtime;
 
-/// The objects of one workload or fleet as the API server has them; `None` or absent: `NotFound`.
+/// Objects of one workload or fleet as the API server returned them; `None` or absent: `NotFound`.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ObservedObjects {
     /// The whole `WorkloadEntry`.
     pub entry: Option<Value>,
     /// The whole `WorkloadGroup`, of a fleet.
     pub group: Option<Value>,
-    /// Whole `ServiceEntry` objects by name: those asked for, and all that carry the workload's mark.
+    /// Whole `ServiceEntry` objects by name: the requested ones, and all that carry the mark.
     pub services: BTreeMap<Name, Value>,
     /// Whole `Sidecar` objects by name, likewise.
     pub sidecars: BTreeMap<Name, Value>,
 }
 
 impl ObservedObjects {
-    /// Whether there is none.
+    /// Returns true if there are no objects.
     pub fn is_empty(&self) -> bool {
         let single = self.entry.is_none() && self.group.is_none();
         single && self.services.is_empty() && self.sidecars.is_empty()
     }
 
-    /// Returns an object; the entry and the group whatever `name` is.
+    /// Returns an object. For the entry and the group, `name` is ignored.
     pub fn get(&self, kind: Kind, name: &Name) -> Option<&Value> {
         match kind {
             Kind::WorkloadEntry => self.entry.as_ref(),
@@ -40,7 +40,7 @@ impl ObservedObjects {
         }
     }
 
-    /// Returns the objects that carry the mark, whether or not they are still asked for.
+    /// Returns the objects that carry the mark, including those that are no longer declared.
     pub fn marked<'a>(
         &'a self,
         namespace: &'a Namespace,
@@ -69,21 +69,21 @@ impl ObservedObjects {
     }
 }
 
-/// What istiod itself says of the proxy, from the entry's annotations.
+/// Connection and health of the proxy as istiod reports them on the entry.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Connection {
     /// `istio.io/connectedAt`, as istiod wrote it.
     pub connected_at: Option<String>,
     /// `istio.io/disconnectedAt`, as istiod wrote it.
     pub disconnected_at: Option<String>,
-    /// What the proxy's probe of the application found last; `None`: nothing yet, or none is made.
+    /// Latest result of the proxy's health check; `None`: none yet, or no health check.
     pub healthy: Option<bool>,
-    /// Why it is not healthy, as the proxy says.
+    /// Why the application is unhealthy, as reported by the proxy.
     pub unhealthy: Option<String>,
 }
 
 impl Connection {
-    /// Reads it from a whole `WorkloadEntry`.
+    /// Reads the connection from a whole `WorkloadEntry`.
     pub fn from_entry(entry: &Value) -> Self {
         let annotations = &entry["metadata"]["annotations"];
         let health = conditions(entry)
@@ -100,8 +100,8 @@ impl Connection {
     }
 }
 
-/// Returns the conditions of an entry without that of its health, if it is healthy: with a health
-/// check, one that is written so takes no traffic until the proxy's next start.
+/// Returns the conditions of a healthy entry without the `Healthy` condition; `None` if it is not healthy. With a health
+/// check, an entry that is written like this receives no traffic until the proxy restarts.
 pub fn without_health(entry: &Value) -> Option<Vec<Value>> {
     let conditions = conditions(entry);
     let healthy = Connection::from_entry(entry).healthy == Some(true);
@@ -112,7 +112,7 @@ pub fn without_health(entry: &Value) -> Option<Vec<Value>> {
     healthy.then(|| others.collect())
 }
 
-/// Returns what istiod says of an entry.
+/// Returns the status conditions of an entry.
 pub fn conditions(entry: &Value) -> &[Value] {
     entry["status"]["conditions"]
         .as_array()
@@ -124,63 +124,63 @@ fn is_health(condition: &Value) -> bool {
     condition["type"] == "Healthy"
 }
 
-/// The VM as the remote program found it.
+/// The VM as the remote program observed it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ObservedVm {
-    /// `/etc/machine-id`; empty where there is none.
+    /// `/etc/machine-id`; empty if it does not exist.
     pub machine_id: String,
-    /// The marker of who owns the proxy.
+    /// Owner of the proxy, from the marker file.
     pub owner: Option<Owner>,
-    /// The files that were asked for, by path.
+    /// Requested files by path.
     pub files: BTreeMap<String, Seen>,
-    /// Files that say how the proxy's unit runs and that are changed, gone or new since the last bootstrap.
+    /// Files that define the proxy's unit and were changed, removed or added since the last bootstrap.
     pub changed: Vec<String>,
-    /// Lines of `/etc/hosts` between our marks.
+    /// Lines of `/etc/hosts` between our markers.
     pub hosts_lines: Vec<String>,
-    /// How the proxy runs.
+    /// The proxy's runtime.
     pub runtime: SeenRuntime,
-    /// Begin and end of the workload certificate.
+    /// Start and end of the workload certificate's validity.
     pub certificate: Option<(Timestamp, Timestamp)>,
-    /// Jumps to chains of Istio's and ours that have rules, as `backend/table/from/to`, e.g.
-    /// `nft/nat/OUTPUT/ISTIO_OUTPUT`, `6nft/…` for IPv6.
+    /// Jumps to chains of Istio and of the provider that have rules, as `backend/table/from/to`, e.g.
+    /// `nft/nat/OUTPUT/ISTIO_OUTPUT`; `6nft/…` for IPv6.
     pub jumps: Vec<String>,
-    /// Jumps that the last bootstrap left and that are gone, as `family/table/from/to`; and those that come in the
-    /// opposite order now, as `family/table/from/first/second`. A bootstrap of an earlier version left no list of them.
+    /// Jumps of the last bootstrap that no longer exist, as `family/table/from/to`, and those whose order is now reversed,
+    /// as `family/table/from/first/second`. Empty after a bootstrap by an earlier version, which did not record them.
     pub lost_jumps: Vec<String>,
-    /// A run that was begun and neither finished nor undone: its step.
+    /// Step of a run that was started and neither finished nor undone.
     pub unfinished: Option<String>,
 }
 
-/// A file as it was found.
+/// A file as it was observed.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Seen {
-    /// There is none.
+    /// It does not exist.
     Missing,
-    /// It is there and was not read: why, e.g. `is a link`.
+    /// It exists and was not read, for this reason, e.g. `is a link`.
     Odd(String),
-    /// It is there.
+    /// It exists.
     File {
-        /// User that owns it.
+        /// Owner.
         owner: String,
         /// Permission bits.
         mode: u32,
-        /// Its content.
+        /// Content.
         content: Vec<u8>,
     },
 }
 
-/// The proxy as it was found.
+/// The proxy's runtime as it was observed.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SeenRuntime {
-    /// As what the last bootstrap made it run.
+    /// Runtime that the last bootstrap set up.
     pub kind: Runtime,
-    /// The image of its container, if that exists; empty: one that no bootstrap chose.
+    /// Image of its container, if that exists; empty: an image that no bootstrap selected.
     pub image: Option<String>,
-    /// The unit of the proxy.
+    /// State of the proxy's unit.
     pub unit: UnitState,
-    /// Version of the installed package or proxy.
+    /// Version of the installed package, or of the proxy.
     pub version: Option<String>,
-    /// `GET :15021/healthz/ready` answered 200.
+    /// Whether `GET :15021/healthz/ready` returned 200.
     pub ready: bool,
 }
 

@@ -1,7 +1,7 @@
-//! Text that a VM, a cluster or a registry says, made safe for a terminal, a plan and state: nothing in it moves the
-//! cursor, hides or turns what stands there, or looks like a line of ours, and it is bounded.
+//! Sanitizes text from a VM, a cluster or a registry for a terminal, a plan and state: it cannot move the cursor, hide
+//! or reverse text, or imitate the provider's own lines, and its length is limited.
 
-/// Returns a text on one line, of `most` characters: what a terminal would obey is escaped as Rust does.
+/// Returns a text on one line, cut to `most` characters. Characters that a terminal interprets are escaped as in Rust.
 pub fn line(text: &str, most: usize) -> String {
     let mut kept = String::new();
     let mut left = most;
@@ -18,8 +18,8 @@ pub fn line(text: &str, most: usize) -> String {
     kept
 }
 
-/// Returns a text of several lines, of `most` characters in all. Each but the first is indented, so that none looks like
-/// a line of ours.
+/// Returns a text of several lines, cut to `most` characters in total. All lines but the first are indented, so that
+/// none looks like a line of the provider.
 pub fn lines(text: &str, most: usize) -> String {
     let mut kept = String::new();
     let mut left = most;
@@ -33,20 +33,20 @@ pub fn lines(text: &str, most: usize) -> String {
         if count > left {
             break;
         }
-        // An empty line counts, too.
+        // An empty line counts as well.
         left = left.saturating_sub(count + 1);
     }
     kept
 }
 
-/// Whether a text is safe as it is, and no longer than `most` characters.
+/// Returns true if a text is safe without escapes and has at most `most` characters.
 pub fn is_plain(text: &str, most: usize) -> bool {
-    text.chars().take(most + 1).count() <= most && !text.chars().any(deceives)
+    text.chars().take(most + 1).count() <= most && !text.chars().any(is_deceptive)
 }
 
-/// Adds a character, escaped where it deceives; returns how many were added.
+/// Appends a character, escaped if it is deceptive. Returns the number of characters appended.
 fn push(kept: &mut String, sign: char) -> usize {
-    if !deceives(sign) {
+    if !is_deceptive(sign) {
         kept.push(sign);
         return 1;
     }
@@ -56,8 +56,8 @@ fn push(kept: &mut String, sign: char) -> usize {
     count
 }
 
-/// Whether a terminal obeys a character, or shows nothing, or something else than what stands there.
-fn deceives(sign: char) -> bool {
+/// Returns true if a terminal interprets a character, or does not show it as what it is.
+fn is_deceptive(sign: char) -> bool {
     sign.is_control()
         || matches!(sign,
             '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}'
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_terminal_would_obey_is_escaped_and_all_else_stays() {
+    fn characters_that_a_terminal_interprets_are_escaped_and_all_others_are_kept() {
         let cases = [
             ("1.31.0", "1.31.0"),
             ("Zürich → 東京 🙂", "Zürich → 東京 🙂"),
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_is_bounded_with_its_escapes() {
+    fn escapes_count_towards_the_limit() {
         assert_eq!(line("abcd", 4), "abcd");
         assert_eq!(line("abcde", 4), "abcd…");
         assert_eq!(line("abc\u{1b}", 4), "abc…");
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn no_line_but_the_first_begins_as_ours() {
+    fn all_lines_but_the_first_are_indented() {
         assert_eq!(
             lines("denied\r\n\nError: done\n", 100),
             "denied\n  \n  Error: done"

@@ -1,4 +1,4 @@
-//! The proxy's configuration: the mesh's, and over it the workload's.
+//! The proxy configuration: that of the mesh, overridden by that of the workload.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,8 +8,8 @@ use serde_json::{Map, Value};
 use crate::bounded;
 use crate::names::Invalid;
 
-/// Settings of one proxy that are laid over the mesh's `defaultConfig`, in the form that Istio's
-/// annotation `proxy.istio.io/config` has. The text stays as it was written.
+/// Settings of one proxy that override the mesh's `defaultConfig`, in the format of Istio's annotation
+/// `proxy.istio.io/config`. The original text is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ProxyConfig {
     text: String,
@@ -17,26 +17,20 @@ pub struct ProxyConfig {
 }
 
 impl ProxyConfig {
-    /// Returns the settings by their names in JSON.
+    /// Returns the settings by their JSON names.
     pub fn fields(&self) -> &Map<String, Value> {
         &self.fields
     }
 }
 
-/// Settings that other attributes write.
+/// Settings that have attributes of their own, each with a hint.
 const ELSEWHERE: [(&str, &str); 3] = [
     (
         "discoveryAddress",
-        "discoveryAddress is set by the provider's istio block",
+        "set discoveryAddress in the provider's istio block",
     ),
-    (
-        "proxyMetadata",
-        "what proxyMetadata would hold is written in env",
-    ),
-    (
-        "readinessProbe",
-        "a readinessProbe is written as health_check",
-    ),
+    ("proxyMetadata", "set proxyMetadata in env"),
+    ("readinessProbe", "set readinessProbe in health_check"),
 ];
 
 impl FromStr for ProxyConfig {
@@ -66,8 +60,7 @@ impl fmt::Display for ProxyConfig {
     }
 }
 
-/// Returns the settings of a proxy without its metadata: the mesh's, and each that the workload
-/// names instead of the mesh's, as a whole.
+/// Returns the settings of a proxy without its metadata. A setting of the workload replaces the mesh's as a whole.
 pub(crate) fn settings(mesh_config: &Value, own: Option<&ProxyConfig>) -> Map<String, Value> {
     let mut settings = of_mesh(mesh_config);
     settings.remove("proxyMetadata");
@@ -75,7 +68,7 @@ pub(crate) fn settings(mesh_config: &Value, own: Option<&ProxyConfig>) -> Map<St
     settings
 }
 
-/// Returns the mesh's settings for every proxy.
+/// Returns the mesh's settings for all proxies.
 pub(crate) fn of_mesh(mesh_config: &Value) -> Map<String, Value> {
     mesh_config["defaultConfig"]
         .as_object()
@@ -83,12 +76,12 @@ pub(crate) fn of_mesh(mesh_config: &Value) -> Map<String, Value> {
         .unwrap_or_default()
 }
 
-/// Returns the settings by their names in JSON, which may be written as in the API's definition,
-/// too (`status_port`). Istio takes an explicit null for unset.
+/// Returns the settings by their JSON names. The input may also use the names of the API definition (`status_port`).
+/// Istio treats an explicit null as unset.
 fn named(fields: &Map<String, Value>) -> Map<String, Value> {
     let set = fields.iter().filter(|(_, value)| !value.is_null());
     let (exact, other): (Vec<_>, Vec<_>) = set.partition(|(key, _)| camel(key) == **key);
-    // Where both are written, the name in JSON stands.
+    // If both names are set, the JSON name wins.
     let named = other.into_iter().chain(exact);
     named
         .map(|(key, value)| (camel(key), value.clone()))

@@ -1,4 +1,4 @@
-//! Everything that should be, from what the user asks for and what the cluster says.
+//! Renders the desired state from the declaration and the facts of the mesh.
 
 use crate::bundle::{bundle, own_ip};
 use crate::change::Problem;
@@ -9,7 +9,10 @@ use crate::objects::{entry, others, withdrawn};
 use crate::validate::{validate, validate_bundle};
 use crate::workload::Workload;
 
-/// Returns what should be. Same inputs give the same bytes. Fails with what `validate` finds.
+/// Renders the desired state of a workload. The output is deterministic.
+///
+/// # Errors
+/// Returns the problems that `validate` reports.
 pub fn render(workload: &Workload, facts: &Facts) -> Result<Desired, Vec<Problem>> {
     let problems = validate(workload);
     let address = workload.address.as_ref();
@@ -24,11 +27,11 @@ pub fn render(workload: &Workload, facts: &Facts) -> Result<Desired, Vec<Problem
     }
 }
 
-/// Returns what a VM runs on that may not be there yet: without an address it finds its own. Of the
-/// owner only the name is known, so that the entry, which may be made later, changes nothing here.
+/// Renders the bundle of a VM that may not exist yet. Without an address, the VM determines its own. The owner has no
+/// UID, so that creating the entry later does not change the bundle.
 ///
 /// # Errors
-/// What `validate_bundle` finds.
+/// Returns the problems that `validate_bundle` reports.
 pub fn render_bundle(workload: &Workload, facts: &Facts) -> Result<Bundle, Vec<Problem>> {
     let problems = validate_bundle(workload);
     if !problems.is_empty() {
@@ -46,7 +49,7 @@ impl Desired {
         self.with_entry(&self.entry)
     }
 
-    /// Returns the objects with an entry that takes no traffic yet: what is written before a bootstrap.
+    /// Returns all objects, with an entry that receives no traffic yet. They are written before a bootstrap.
     #[must_use]
     pub fn withdrawn(&self) -> Vec<Manifest> {
         self.with_entry(&withdrawn(&self.entry))

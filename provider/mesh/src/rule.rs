@@ -1,10 +1,10 @@
-//! The rules that a declaration must follow, and their names.
+//! Rules that a declaration must follow, and their names.
 
 use std::fmt::{self, Display, Formatter};
 
 macro_rules! rules {
     ($($rule:ident $name:literal;)*) => {
-        /// A rule that a declaration must follow, by itself or with what is in the cluster.
+        /// A rule that a declaration must follow, either by itself or in combination with the cluster.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
         pub enum Rule {
             $(
@@ -14,10 +14,10 @@ macro_rules! rules {
         }
 
         impl Rule {
-            /// Every rule.
+            /// All rules.
             pub const ALL: &[Self] = &[$(Self::$rule),*];
 
-            /// Returns its name, which stays the same in every version.
+            /// Returns the name, which is stable across versions.
             pub fn name(self) -> &'static str {
                 match self {
                     $(Self::$rule => $name,)*

@@ -1,20 +1,20 @@
-//! What the outputs of a workload are made of, and what touches that: an edit of the input, or a line of drift.
+//! Sources of a workload's outputs, and the edits and findings that affect each of them.
 
 use std::collections::BTreeSet;
 
 use crate::cause::Cause;
 use crate::drift::{Finding, What};
 
-/// A thing that an output is made of.
+/// A source that an output is derived from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Source {
-    /// The bootstrap itself: each one writes it again.
+    /// The bootstrap itself: the output changes at each one.
     Bootstrap,
-    /// The machine that the VM is.
+    /// The machine behind the VM.
     Machine,
-    /// The proxy's software on the VM.
+    /// The proxy software on the VM.
     Software,
-    /// The namespace and the service account that the certificate names.
+    /// The namespace and the service account in the certificate.
     Account,
     /// The control plane's revision.
     Revision,
@@ -22,7 +22,7 @@ pub enum Source {
     ClusterId,
     /// The trust domain of the mesh.
     TrustDomain,
-    /// Where the VM reaches istiod.
+    /// The address at which the VM reaches istiod.
     ControlPlane,
 }
 
@@ -30,7 +30,7 @@ use Source::{
     Account, Bootstrap, ClusterId, ControlPlane, Machine, Revision, Software, TrustDomain,
 };
 
-/// Attributes of the input, each with what it is a part of. No attribute changes what the cluster says of the mesh.
+/// Attributes of the input and the source that each affects. No attribute affects the facts of the mesh.
 const OF_INPUT: [(&str, Source); 10] = [
     ("address", Machine),
     ("triggers", Machine),
@@ -44,7 +44,7 @@ const OF_INPUT: [(&str, Source); 10] = [
     ("service_account", Account),
 ];
 
-/// What the cluster says of the mesh, by the names of the outputs.
+/// Facts of the mesh, by the names of the outputs.
 const FACTS: [(&str, Source); 4] = [
     ("revision", Revision),
     ("cluster_id", ClusterId),
@@ -52,7 +52,7 @@ const FACTS: [(&str, Source); 4] = [
     ("control_plane", ControlPlane),
 ];
 
-/// What a line says of a VM that may be any machine, in any state.
+/// Sources affected by a finding about a VM that may be any machine in any state.
 const ANY: [Source; 8] = [
     Bootstrap,
     Machine,
@@ -64,7 +64,7 @@ const ANY: [Source; 8] = [
     ControlPlane,
 ];
 
-/// Returns what a bootstrap touches that edits and lines of drift ask for.
+/// Returns the sources affected by a bootstrap that these edits and findings require.
 pub fn touched<'a>(
     edits: impl IntoIterator<Item = &'a str>,
     drift_of_vm: &[Finding],
@@ -76,14 +76,14 @@ pub fn touched<'a>(
     found
 }
 
-/// Whether a fact of the mesh is found to be another one than the output.
+/// Returns true if a finding says that a fact of the mesh differs from the output.
 pub fn is_fact(finding: &Finding) -> bool {
     finding.cause == Some(Cause::Mesh)
         && finding.subject.is_none()
         && !of_fact(&finding.at).is_empty()
 }
 
-/// Returns what a changed attribute touches: an object that changes as a whole is each attribute in it.
+/// Returns the sources affected by a changed attribute. If an object changes as a whole, all attributes in it count.
 fn of_edit(at: &str) -> Vec<Source> {
     let below = |path: &str, above: &str| {
         let rest = path.strip_prefix(above);
@@ -96,10 +96,10 @@ fn of_edit(at: &str) -> Vec<Source> {
         .collect()
 }
 
-/// Returns what a finding of the VM touches. One that is not understood touches everything.
+/// Returns the sources affected by a finding about the VM. An unknown finding affects all of them.
 ///
-/// A file that differs touches none of the facts: where the cluster says something else than the outputs, a refresh
-/// adds a finding about that.
+/// A file that differs affects no fact: if the cluster's facts differ from the outputs, a refresh adds a finding about
+/// the fact itself.
 fn of_finding(finding: &Finding) -> Vec<Source> {
     if let Some(attribute) = finding.edit() {
         return of_edit(attribute);
@@ -124,7 +124,7 @@ fn of_fact(what: &str) -> Vec<Source> {
         .collect()
 }
 
-/// Whether the proxy is the same software: only its unit does not run, or its rules differ.
+/// Returns true if a finding leaves the proxy software the same: only its unit is stopped or its rules differ.
 fn runs_the_same(finding: &Finding) -> bool {
     match finding.at.as_str() {
         "the unit istio" => finding.what != What::Missing { should: None },

@@ -1,7 +1,7 @@
-//! Rules over several values of a workload, from the configuration alone. What one value must be
-//! is in its type (`names`); what only the cluster can tell is in `conflicts`.
+//! Rules over several values of a workload that need only the configuration. The rule of a single value is in its type
+//! (`names`); rules that need the cluster are in `conflicts`.
 //!
-//! **Invariant**: every problem is told at once, at the attribute that the user would change.
+//! **Invariant**: all problems are reported at once, each at the attribute that the user would change.
 
 mod fleet;
 mod metadata;
@@ -25,8 +25,8 @@ use metadata::{annotations, labels};
 use offered::offered;
 use problem::problem;
 
-/// Returns every broken rule of a workload. A problem is to be dropped if one of its `concerns` is
-/// not known yet; an empty list means that `render` succeeds.
+/// Returns all problems of a workload. The caller must drop a problem if one of its `concerns` is unknown. If the list
+/// is empty, `render` succeeds.
 pub fn validate(workload: &Workload) -> Vec<Problem> {
     let mut problems = Vec::new();
     address(workload, &mut problems);
@@ -46,7 +46,7 @@ pub fn validate(workload: &Workload) -> Vec<Problem> {
     problems
 }
 
-/// Returns every broken rule of what only the VM is told, which may be made before it has an address.
+/// Returns all problems of a bundle, which may be created before the VM has an address.
 pub fn validate_bundle(workload: &Workload) -> Vec<Problem> {
     let mut problems = validate(workload);
     problems.retain(|problem| problem.rule != Rule::AddressRequired);
@@ -94,13 +94,13 @@ fn is_of_no_machine(ip: &IpAddr) -> bool {
     ip.is_unspecified() || ip.is_multicast() || ip.is_loopback()
 }
 
-/// The proxy's id at istiod is `<name>.<namespace>`, split at the first dot.
+/// Checks the name: the proxy's ID at istiod is `<name>.<namespace>`, which istiod splits at the first dot.
 fn name(workload: &Workload, problems: &mut Vec<Problem>) {
     let name = workload.id.name.as_str();
     if !is_dns_label(name) {
         let text = format!(
-            "The name {name:?} has dots or more than 63 characters. The proxy calls itself <name>.<namespace>, and \
-             istiod splits that at its only dot: use letters, digits and '-'."
+            "The name {name:?} contains dots or has more than 63 characters. The proxy's ID is <name>.<namespace>, which \
+            istiod splits at its only dot. Use letters, digits and '-'."
         );
         problems.push(problem(Rule::NameIsLabel, &["name"], text));
     }
@@ -115,15 +115,14 @@ fn env(workload: &Workload, problems: &mut Vec<Problem>) {
         }
         if value.chars().any(char::is_control) {
             let text = format!(
-                "The value of {key} has a control character or a line break, which the file that it is written to \
-                 cannot hold."
+                "The value of {key} contains a control character or a line break, which cluster.env cannot represent. Remove it."
             );
             problems.push(problem(Rule::EnvValue, &[&at], text));
         }
     }
 }
 
-/// Returns what to write instead of a variable that is ours.
+/// Returns what the user should set instead of one of the provider's variables.
 fn owner_of(key: &EnvName) -> Option<&'static str> {
     Some(match key.as_str() {
         "ISTIO_META_DNS_CAPTURE" => ". Set proxy.dns_capture instead.",
@@ -137,21 +136,19 @@ fn owner_of(key: &EnvName) -> Option<&'static str> {
         "ISTIO_META_NETWORK" => ". Set network instead.",
         "PROXY_CONFIG" => ". Set proxy.config instead.",
         "ISTIO_METAJSON_LABELS" => ". Set labels instead.",
-        "PROXY_UID" | "PROXY_GID" | "FORCE_IPTABLES_BINARY" => {
-            " from what it finds on the VM. Remove it."
-        }
+        "PROXY_UID" | "PROXY_GID" | "FORCE_IPTABLES_BINARY" => " to match the VM. Remove it.",
         other if owns(other) => ". Remove it.",
         _ => return None,
     })
 }
 
-/// Each runtime has a source of its own.
+/// Checks the runtime: each has its own source of the proxy.
 fn runtime(proxy: &Proxy, problems: &mut Vec<Problem>) {
     let runtime = proxy.runtime;
     if runtime != Runtime::Systemd {
         if proxy.image.is_none() {
             let text = format!(
-                "The runtime {runtime} needs an image. Set Istio's proxy image in the control plane's version."
+                "The runtime {runtime} needs an image. Set proxy.image to Istio's proxy image of the control plane's version."
             );
             problems.push(problem(
                 Rule::ImageRequired,
@@ -161,8 +158,8 @@ fn runtime(proxy: &Proxy, problems: &mut Vec<Problem>) {
         }
         if proxy.interception == Interception::Tproxy {
             let text = format!(
-                "The interception tproxy needs the runtime systemd, and it is {runtime}. Set proxy.interception to \
-                 \"redirect\" or \"none\"."
+                "The interception mode tproxy needs the runtime systemd, got {runtime}. Set proxy.interception to \
+                \"redirect\" or \"none\"."
             );
             problems.push(problem(
                 Rule::TproxyRuntime,
@@ -174,7 +171,7 @@ fn runtime(proxy: &Proxy, problems: &mut Vec<Problem>) {
     sources(proxy, problems);
     if let (Some(_), Some(version)) = (&proxy.install, &proxy.version) {
         let text = format!(
-            "proxy.version is {version}, of Istio's release, and proxy.install names a package. Remove one of them."
+            "proxy.version selects Istio's release {version}, and proxy.install sets a package. Remove one of them."
         );
         problems.push(problem(
             Rule::VersionOrInstall,
@@ -184,7 +181,7 @@ fn runtime(proxy: &Proxy, problems: &mut Vec<Problem>) {
     }
 }
 
-/// A package has a source of its own, and so has an image.
+/// Checks that only the attributes of the runtime's own source are set: package or image.
 fn sources(proxy: &Proxy, problems: &mut Vec<Problem>) {
     let runtime = proxy.runtime;
     let (is, instead) = match runtime {
@@ -199,14 +196,14 @@ fn sources(proxy: &Proxy, problems: &mut Vec<Problem>) {
         ("proxy.image", proxy.image.is_some()),
         ("proxy.pull_policy", proxy.pull_policy.is_some()),
     ];
-    let strange = if runtime == Runtime::Systemd {
+    let foreign = if runtime == Runtime::Systemd {
         of_image
     } else {
         of_package
     };
-    for (at, _) in strange.into_iter().filter(|(_, set)| *set) {
+    for (at, _) in foreign.into_iter().filter(|(_, set)| *set) {
         let text = format!(
-            "{at} is for {is}, and the runtime is {runtime}. Remove it, or set proxy.runtime to {instead}."
+            "{at} applies only to {is}, and the runtime is {runtime}. Remove it, or set proxy.runtime to {instead}."
         );
         problems.push(problem(Rule::RuntimeSource, &[at, "proxy.runtime"], text));
     }

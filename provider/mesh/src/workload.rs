@@ -1,4 +1,4 @@
-//! What the user asks for: one VM and the services that it offers.
+//! The declaration of a workload: one VM and the services that it offers.
 
 mod service;
 mod sidecar;
@@ -20,45 +20,45 @@ use crate::names::{
 };
 use crate::proxy_config::ProxyConfig;
 
-/// A VM that is a member of the mesh, as the user wrote it. Unknown values count as absent.
+/// A VM as a member of the mesh, as the user declared it. Unknown values count as absent.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Workload {
     /// Namespace and name of the `WorkloadEntry`.
     pub id: Id,
-    /// What pods dial.
+    /// Address that pods connect to.
     pub address: Option<Address>,
-    /// What the proxy's listeners bind, where that differs from `address` (a VM behind NAT).
+    /// Address that the proxy's listeners bind, if it differs from `address` (a VM behind NAT).
     pub instance_ip: Option<IpAddr>,
-    /// Labels that services select.
+    /// Labels of the VM.
     pub labels: BTreeMap<LabelKey, LabelValue>,
     /// Annotations of the entry.
     pub annotations: BTreeMap<String, String>,
-    /// The Kubernetes service account that the VM's certificate names.
+    /// Kubernetes service account in the VM's certificate.
     pub service_account: Name,
-    /// The network the VM is on.
+    /// Network of the VM.
     pub network: Option<Network>,
     /// `region/zone/subzone`.
     pub locality: Option<Locality>,
-    /// Share of the traffic, from 0.
+    /// Load-balancing weight, 0 or more.
     pub weight: Option<u32>,
     /// Ports of the entry by name.
     pub ports: BTreeMap<PortName, Port>,
-    /// The fleet that it is a member of: services and Sidecar are then the fleet's.
+    /// Fleet of the VM, which then declares services and Sidecar.
     pub fleet: Option<Id>,
-    /// Each with hosts becomes a `ServiceEntry` that selects this workload.
+    /// Services by name. Each service with hosts becomes a `ServiceEntry` that selects this workload.
     pub services: BTreeMap<Name, Service>,
-    /// The `Sidecar` object; `None`: not ours.
+    /// Sidecar of the VM; `None`: no `Sidecar` is managed.
     pub sidecar: Option<Sidecar>,
-    /// More environment of the proxy: written to cluster.env.
+    /// Additional environment variables of the proxy, written to cluster.env.
     pub env: BTreeMap<EnvName, String>,
-    /// How it is found out whether the application answers; `None`: it is taken to.
+    /// Health check of the application; `None`: it counts as healthy.
     pub health_check: Option<HealthCheck>,
-    /// How the proxy runs.
+    /// Settings of the proxy.
     pub proxy: Proxy,
 }
 
 impl Workload {
-    /// Returns a workload of which nothing else is said.
+    /// Returns a workload with nothing else set.
     pub fn bare(id: Id, service_account: Name) -> Self {
         Self {
             id,
@@ -91,57 +91,57 @@ impl Workload {
         }
     }
 
-    /// Returns the mark of its objects.
+    /// Returns the mark of the workload's objects.
     pub fn mark(&self) -> Mark {
         Mark::Workload(self.id.name.clone())
     }
 }
 
-/// How the proxy runs on the VM.
+/// The proxy on the VM.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Proxy {
-    /// As what it runs.
+    /// Whether it runs as a systemd unit or in a container.
     pub runtime: Runtime,
-    /// Istio's image of the proxy, where it runs in a container.
+    /// Istio's proxy image, if it runs in a container.
     pub image: Option<ImageName>,
-    /// When that is pulled; `None`: where the VM does not have it.
+    /// When the image is pulled; `None`: if the VM does not have it.
     pub pull_policy: Option<PullPolicy>,
-    /// How traffic reaches it.
+    /// How traffic reaches the proxy.
     pub interception: Interception,
-    /// Where the package comes from; `None`: what is installed already, else Istio's release.
+    /// Package to install; `None`: the installed one, otherwise Istio's release.
     pub install: Option<Install>,
-    /// The version of that release; `None`: what is installed already, else the control plane's.
+    /// Version of Istio's release; `None`: the installed one, otherwise that of the control plane.
     pub version: Option<IstioVersion>,
-    /// Inbound ports that bypass the proxy, besides those of SSH and of the proxy itself.
+    /// Inbound ports that bypass the proxy, in addition to those of SSH and of the proxy itself.
     pub exclude_inbound_ports: Vec<Port>,
-    /// Destinations that bypass the proxy, besides the clouds' metadata addresses.
+    /// Destinations that bypass the proxy, in addition to the metadata addresses of cloud providers.
     pub exclude_cidrs: Vec<Cidr>,
-    /// Whether the proxy answers DNS for mesh hosts; `None`: as the mesh config says.
+    /// Whether the proxy answers DNS queries for mesh hosts; `None`: as set in the mesh config.
     pub dns_capture: Option<bool>,
-    /// Settings over those of the mesh config.
+    /// Settings that override those of the mesh config.
     pub config: Option<ProxyConfig>,
 }
 
 words! {
-    /// As what the proxy runs.
+    /// How the proxy runs.
     Runtime: "a runtime", "\"systemd\", \"docker\" or \"podman\"" {
-        /// Istio's package and its systemd unit.
+        /// Istio's package with its systemd unit.
         Systemd = "systemd",
-        /// A container of Docker's, which a systemd unit runs.
+        /// A Docker container that a systemd unit runs.
         Docker = "docker",
-        /// A container of Podman's, which a systemd unit runs.
+        /// A Podman container that a systemd unit runs.
         Podman = "podman",
     }
 }
 
 words! {
-    /// When a bootstrap pulls the proxy's image: as Kubernetes' `imagePullPolicy`.
+    /// When a bootstrap pulls the proxy's image, as in Kubernetes' `imagePullPolicy`.
     PullPolicy: "a pull policy", "\"IfNotPresent\", \"Always\" or \"Never\"" {
-        /// Where the VM does not have it.
+        /// If the VM does not have it.
         IfNotPresent = "IfNotPresent",
-        /// Every time.
+        /// At every bootstrap.
         Always = "Always",
-        /// Never: somebody else brings it to the VM.
+        /// Never: the image must already be on the VM.
         Never = "Never",
     }
 }
@@ -151,18 +151,18 @@ words! {
 pub enum Interception {
     /// NAT rules redirect it.
     Redirect,
-    /// As `Redirect`, but inbound traffic keeps the caller's address on its way to the application.
+    /// Like `Redirect`, but inbound traffic keeps the caller's address up to the application.
     Tproxy,
-    /// Nothing does: applications are called through the `Sidecar`'s listeners only.
+    /// Traffic is not intercepted: applications are reached only through the `Sidecar`'s listeners.
     None,
 }
 
 /// A package to install.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Install {
-    /// `https://`, `http://` or `file://` address that the VM itself fetches.
+    /// URL that the VM downloads from: `https://`, `http://` or `file://`.
     pub url: String,
-    /// Hex SHA-256 of the package.
+    /// SHA-256 of the package in hex.
     pub sha256: Sha256,
 }
 
@@ -176,7 +176,7 @@ impl FromStr for Interception {
             "none" => Ok(Self::None),
             _ => Err(Invalid::new(
                 text,
-                "an interception",
+                "an interception mode",
                 "\"redirect\", \"tproxy\" or \"none\"",
             )),
         }

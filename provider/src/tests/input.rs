@@ -45,8 +45,8 @@ async fn every_mistake_is_told_at_once() {
         Error: Invalid value at services.ratings.ports.http.protocol: services.ratings.ports.http.protocol: must be a protocol (one of TCP, UDP, GRPC, GRPC-WEB, HTTP, HTTP_PROXY, HTTP2, HTTPS, TLS, MONGO, REDIS, MYSQL), got "SPDY".
         Error: Invalid value at ssh.port: ssh.port: must be a port (a whole number from 1 to 65535), got "0".
         Error: Invalid value at ssh.host_key: ssh.host_key: "not a key" is not a host key (Base64 encoding error: invalid Base64 encoding); give type and key as in /etc/ssh/ssh_host_ed25519_key.pub.
-        Error: Invalid value at proxy.interception: proxy.interception: must be an interception ("redirect", "tproxy" or "none"), got "magic".
-        Error: Invalid value at proxy.install.sha256: proxy.install.sha256: must be a SHA-256 in hex (64 digits and lower-case letters from a to f), got "12".
+        Error: Invalid value at proxy.interception: proxy.interception: must be an interception mode ("redirect", "tproxy" or "none"), got "magic".
+        Error: Invalid value at proxy.install.sha256: proxy.install.sha256: must be a SHA-256 hash in hex (64 digits and lower-case letters from a to f), got "12".
         Error: Invalid value at timeouts.create: timeouts.create: "soon" is not a length of time; write it as "30s", "20m" or "1h30m".
     "#]]).await;
 }
@@ -63,7 +63,7 @@ async fn an_unknown_address_hides_no_other_mistake() {
     config["services"]["again"] =
         json!({ "hosts": ["again.vm"], "ports": { "web": { "number": 22, "protocol": "HTTP" } } });
     check(config, expect![[r#"
-        Error: Invalid workload at services.ratings.ports.http.target_port: services.again.ports.web and services.ratings.ports.http both lead to port 22 of the VM, and its proxy supports only one service per port. Give one of them another target_port.
+        Error: Invalid workload at services.ratings.ports.http.target_port: services.again.ports.web and services.ratings.ports.http both forward to port 22 of the VM, and its proxy supports only one service per port. Give one of them another target_port.
 
         [same-port-twice]
     "#]]).await;

@@ -235,7 +235,7 @@ async fn a_missing_or_broken_part_of_the_control_plane_is_named() {
     );
     config_map(namespace, "istio", &json!({ "mesh": "a: [" }));
     assert!(
-        error().await.contains("its key mesh is no YAML"),
+        error().await.contains("its key mesh is not valid YAML"),
         "{}",
         error().await
     );

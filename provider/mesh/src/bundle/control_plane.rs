@@ -1,19 +1,19 @@
-//! Where the proxy finds istiod and its certificates, and which agent calls them.
+//! Addresses of istiod and of the certificate authority, and the agent that connects to them.
 
 use crate::facts::{ControlPlane, Facts};
 
-/// Folder of the agent that the start script calls where it is not Istio's own.
+/// Folder of the wrapped agent, if the start script does not use Istio's own.
 pub(super) const AGENT_FOLDER: &str = "/var/lib/istio/bin";
-/// Where the agent and the start script look for istiod when nothing says otherwise.
+/// Default address of istiod in the agent and the start script.
 pub(super) const DEFAULT_CONTROL_PLANE: &str = "istiod.istio-system.svc:15012";
 
-/// Whether certificates, too, come from a control plane that has another name in its certificate than it is
-/// called by. Another authority is called by its own.
-pub(super) fn calls_agent_by_san(facts: &Facts) -> bool {
+/// Returns true if the wrapped agent is needed: certificates come from a control plane whose certificate holds another
+/// name than its address. A separate authority is verified by its own name.
+pub(super) fn needs_wrapped_agent(facts: &Facts) -> bool {
     facts.control_plane.san.is_some() && facts.ca_address.is_none()
 }
 
-/// Returns where certificates come from, if that is not where the start script looks by itself.
+/// Returns the address of the certificate authority, unless it is the start script's default.
 pub(super) fn ca_address(facts: &Facts) -> Option<String> {
     let istiod = host_port(&facts.control_plane);
     facts

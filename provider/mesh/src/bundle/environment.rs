@@ -1,12 +1,12 @@
-//! What the proxy knows of itself: its metadata (in the mesh config and in `cluster.env`) and the
-//! settings of its start script (in `cluster.env` only). As `istioctl x workload entry configure`
-//! writes them for a `WorkloadGroup`, here for a plain `WorkloadEntry`.
+//! Metadata of the proxy (in the mesh config and in `cluster.env`) and settings of its start script (in `cluster.env`
+//! only). `istioctl x workload entry configure` writes the same for a `WorkloadGroup`; here they are for a plain
+//! `WorkloadEntry`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use super::control_plane::{AGENT_FOLDER, ca_address, calls_agent_by_san};
+use super::control_plane::{AGENT_FOLDER, ca_address, needs_wrapped_agent};
 use crate::facts::Facts;
 use crate::mark::{FLEET_LABEL, WORKLOAD_LABEL};
 use crate::names::{Cidr, EnvName};
@@ -17,18 +17,18 @@ use crate::workload::{Interception, Workload};
 pub(crate) const EXCLUDE_PORTS: &str = "ISTIO_LOCAL_EXCLUDE_PORTS";
 pub(crate) const EXCLUDE_CIDRS: &str = "ISTIO_SERVICE_EXCLUDE_CIDR";
 
-/// Probes without a host go to the loopback interface, not to `ISTIO_SVC_IP`: behind the proxy,
-/// applications listen there, and of an address that is not the VM's own they would be no answer.
+/// Makes probes without a host connect to the loopback interface instead of `ISTIO_SVC_IP`. Applications behind the
+/// proxy listen there, and a probe of an address that the VM does not have would get no response.
 const PROBE_LOOPBACK: &str = "REWRITE_PROBE_LEGACY_LOCALHOST_DESTINATION";
 
-/// Inbound ports that bypass the proxy. The VM adds those that its sshd has.
+/// Inbound ports that bypass the proxy. The VM adds the ports of its sshd.
 const BYPASSING: [u16; 3] = [ports::SSH, ports::METRICS, ports::HEALTH];
 
-/// Metadata services of the clouds. Their agents break when these are captured.
+/// Metadata services of cloud providers. Their agents break if this traffic is intercepted.
 const METADATA_CIDRS: [&str; 2] = ["169.254.169.254/32", "168.63.129.16/32"];
 
-/// Every variable that is written here: the user's `env` may not set one. Values of these are
-/// public and may be shown; those of others (the mesh's, the user's) may not.
+/// All variables that the provider writes. The user's `env` must not set them. Their values are public and may be
+/// shown; the values of other variables (from the mesh or the user) must not be shown.
 const OURS: [&str; 30] = [
     "CANONICAL_REVISION",
     "CANONICAL_SERVICE",
@@ -58,18 +58,18 @@ const OURS: [&str; 30] = [
     PROBE_LOOPBACK,
     "SERVICE_ACCOUNT",
     "TRUST_DOMAIN",
-    // It would be laid over the mesh config once more, and hide it.
+    // It would override the mesh config.
     "PROXY_CONFIG",
-    // The start script sets it from ISTIO_SVC_IP, inside a command string: only ever an IP address.
+    // The start script sets it from ISTIO_SVC_IP inside a command string, so it must always be an IP address.
     "INSTANCE_IP",
 ];
 
-/// Whether a variable is written by the provider.
+/// Returns true if the provider writes a variable.
 pub(crate) fn owns(key: &str) -> bool {
     OURS.contains(&key)
 }
 
-/// Variables whose values follow from what the cluster says of the mesh, unless the user says so.
+/// Variables whose values come from the cluster, unless the user sets them.
 const OF_FACTS: [&str; 7] = [
     "CA_ADDR",
     "ISTIOD_SAN",
@@ -80,13 +80,13 @@ const OF_FACTS: [&str; 7] = [
     "TRUST_DOMAIN",
 ];
 
-/// Whether a variable that is written by the provider follows from what the cluster says.
+/// Returns true if the value of one of the provider's variables comes from the cluster.
 pub(crate) fn of_facts(key: &str) -> bool {
     OF_FACTS.contains(&key)
 }
 
-/// Returns what the workload sets of what the mesh could: variables by their names, settings of the
-/// proxy's configuration by their paths.
+/// Returns the settings of the workload that the mesh could set as well: variables by name, settings of the proxy
+/// configuration by path.
 pub(crate) fn own(workload: &Workload) -> BTreeSet<String> {
     let proxy = &workload.proxy;
     let env = workload.env.keys().map(ToString::to_string);
@@ -102,11 +102,11 @@ pub(crate) fn own(workload: &Workload) -> BTreeSet<String> {
     env.chain(config).chain(capture).chain(probe).collect()
 }
 
-/// Variables of ours that the mesh may set for all its proxies where the workload says nothing.
+/// The provider's variables that the mesh may set for all proxies if the workload does not.
 const OF_MESH: [&str; 2] = ["CA_ADDR", "ISTIO_META_DNS_CAPTURE"];
 
-/// Returns the proxy's metadata: the mesh's, then what is computed, then the user's. What the mesh
-/// says of pods, such as how their traffic is intercepted, does not hold for a VM.
+/// Returns the proxy's metadata: the mesh's, overridden by computed values, overridden by the user's. Settings of the
+/// mesh for pods, such as the interception mode, do not apply to a VM.
 pub(crate) fn metadata(workload: &Workload, facts: &Facts) -> BTreeMap<String, String> {
     let of_mesh = proxy_config::of_mesh(&facts.mesh_config).remove("proxyMetadata");
     let taken = |key: &str| !owns(key) || OF_MESH.contains(&key);
@@ -134,7 +134,7 @@ pub(crate) fn metadata(workload: &Workload, facts: &Facts) -> BTreeMap<String, S
                 .map(ToString::to_string)
                 .unwrap_or_default(),
         ),
-        // istiod then finds this entry by its name and reports on it when the proxy is connected.
+        // With it, istiod finds this entry by name and reports the proxy's connection on it.
         ("ISTIO_META_WORKLOAD_ENTRY", id.name.to_string()),
         ("ISTIO_META_WORKLOAD_NAME", id.name.to_string()),
         ("POD_NAME", id.name.to_string()),
@@ -171,15 +171,15 @@ pub(crate) fn metadata(workload: &Workload, facts: &Facts) -> BTreeMap<String, S
     metadata
 }
 
-/// The workload's own settings may name the mesh, too.
+/// Returns the mesh ID: that of the workload's own settings, otherwise the cluster's.
 fn mesh_id(workload: &Workload, facts: &Facts) -> String {
     let own = workload.proxy.config.as_ref();
     let id = own.and_then(|own| own.fields().get("meshId"));
     id.map_or_else(|| facts.mesh_id.clone(), text)
 }
 
-/// Returns what `cluster.env` sets: the metadata, and over it the start script's settings. A key of
-/// the mesh's that is no variable's name is left out: root sources this file.
+/// Returns the variables of `cluster.env`: the metadata, overridden by the start script's settings. Keys of the mesh
+/// that are not valid variable names are left out, because root sources this file.
 pub(crate) fn cluster_env(
     workload: &Workload,
     facts: &Facts,
@@ -196,7 +196,7 @@ pub(crate) fn cluster_env(
         ("ISTIO_NAMESPACE", id.namespace.to_string()),
         ("ISTIO_SERVICE", format!("{}.{}", id.name, id.namespace)),
         ("ISTIO_SERVICE_CIDR", "*".to_owned()),
-        // istiod finds the proxy's entry by this address; unset, the first interface's is taken.
+        // istiod finds the proxy's entry by this address. If unset, the agent uses that of the first interface.
         (
             "ISTIO_SVC_IP",
             own_ip.map(|ip| ip.to_string()).unwrap_or_default(),
@@ -209,7 +209,7 @@ pub(crate) fn cluster_env(
     if let Some(san) = &facts.control_plane.san {
         variables.insert("ISTIOD_SAN".to_owned(), san.clone());
     }
-    if calls_agent_by_san(facts) {
+    if needs_wrapped_agent(facts) {
         variables.insert("ISTIO_BIN_BASE".to_owned(), AGENT_FOLDER.to_owned());
     }
     if workload.health_check.is_some() {
@@ -217,7 +217,7 @@ pub(crate) fn cluster_env(
     }
     match workload.proxy.interception {
         Interception::Redirect => None,
-        // The start script and the rules look at this one, the proxy at its metadata.
+        // The start script and the rules read this variable, the proxy reads its metadata.
         Interception::Tproxy => {
             variables.insert("ISTIO_INBOUND_INTERCEPTION_MODE".into(), "TPROXY".into())
         }
@@ -229,11 +229,11 @@ pub(crate) fn cluster_env(
 const CANONICAL_NAME: &str = "service.istio.io/canonical-name";
 const CANONICAL_REVISION: &str = "service.istio.io/canonical-revision";
 
-/// Returns the labels of the proxy: the entry's, and the canonical ones as istioctl finds them.
+/// Returns the labels of the proxy: the entry's, and the canonical ones as istioctl computes them.
 ///
-/// Ours are among them. istiod looks for the Sidecar of a proxy when that connects, and at that time
-/// the entry takes no traffic, so that only the proxy's own labels count; when the entry takes
-/// traffic, istiod looks again, but may do so before it has the entry's labels.
+/// They include the provider's labels. istiod selects the Sidecar of a proxy when it connects. At that time, the entry
+/// receives no traffic, so only the proxy's own labels count. istiod selects again once the entry receives traffic, but
+/// possibly before it has the entry's labels.
 fn labels(workload: &Workload) -> Value {
     let mut labels: BTreeMap<&str, &str> = workload
         .labels
@@ -328,7 +328,7 @@ fn join(ports: &[u16]) -> String {
         .join(",")
 }
 
-/// Returns a value of the mesh config's `proxyMetadata`, which are texts, as text.
+/// Returns a value of the mesh config as text. The values of `proxyMetadata` should be strings.
 fn text(value: &Value) -> String {
     value
         .as_str()

@@ -1,9 +1,9 @@
-//! Values in `cluster.env`, which the proxy's start script sources as root.
+//! Shell quoting of `cluster.env`, which the proxy's start script sources as root.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-/// Returns the file's text: `KEY=value` lines, sorted by key.
+/// Returns the content of the file: `KEY=value` lines, sorted by key.
 pub(crate) fn write(variables: &BTreeMap<String, String>) -> String {
     variables
         .iter()
@@ -14,7 +14,7 @@ pub(crate) fn write(variables: &BTreeMap<String, String>) -> String {
         })
 }
 
-/// Returns a value as one shell word that means exactly the value.
+/// Quotes a value as one shell word that expands to exactly this value.
 pub(crate) fn quote(value: &str) -> String {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_@%+=:,./-".contains(&byte);
     if !value.is_empty() && value.bytes().all(plain) {
@@ -23,8 +23,8 @@ pub(crate) fn quote(value: &str) -> String {
     format!("'{}'", value.replace('\'', r#"'"'"'"#))
 }
 
-/// Returns what a file like ours sets, the last assignment of a name winning. `None`: it holds
-/// something else, such as a command, an expansion or an open quote.
+/// Returns the variables that a file sets; the last assignment of a name wins. `None`: it contains more than plain
+/// assignments, e.g. a command, an expansion or an open quote.
 pub(crate) fn read(text: &str) -> Option<BTreeMap<String, String>> {
     let mut variables = BTreeMap::new();
     let mut rest = text;
@@ -44,7 +44,7 @@ pub(crate) fn read(text: &str) -> Option<BTreeMap<String, String>> {
     Some(variables)
 }
 
-/// Reads one shell word up to the end of its line: plain characters, '…', "…" without expansions.
+/// Reads one shell word up to the end of its line: plain characters, '…', and "…" without expansions.
 fn word(text: &str) -> Option<(String, &str)> {
     let mut value = String::new();
     let mut rest = text;

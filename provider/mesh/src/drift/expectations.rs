@@ -1,18 +1,19 @@
-//! What is expected of a VM at the time of an observation.
+//! Expectations of a VM at the time of an observation.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-/// What is expected of a VM, besides what it should run on.
+/// Expectations of a VM, in addition to its bundle.
 #[derive(Clone, Copy, Debug)]
 pub struct Expectations<'a> {
-    /// The machine id at the last bootstrap, if it is known.
+    /// Machine ID at the last bootstrap, if it is known.
     pub machine_id: Option<&'a str>,
-    /// The package's version at the last bootstrap, where a certain package is asked for; else any is as good.
+    /// Version of the package at the last bootstrap, if the user selects a version or a package; otherwise any version is
+    /// accepted.
     pub version: Option<&'a str>,
-    /// The time of the observation.
+    /// Time of the observation.
     pub now: Timestamp,
-    /// How long its certificate must still be valid.
+    /// Remaining validity that its certificate must have.
     pub rotate_before: Duration,
 }

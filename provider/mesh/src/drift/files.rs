@@ -1,5 +1,5 @@
-//! Differences of the files on the VM. The environment and the mesh config compare as what they
-//! mean, not as bytes: another spelling of the same is no drift.
+//! Differences of the files on the VM. The environment file and the mesh config are compared by their values, not by
+//! bytes: a different notation of the same value is not drift.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -77,7 +77,7 @@ fn contents(bundle: &Bundle, file: &File, content: &[u8], lines: &mut Findings) 
 
 type Values = BTreeMap<String, String>;
 
-/// Bytes of all paths of a document together.
+/// Maximum total size of all paths of a document in bytes.
 const LONGEST_PATHS: usize = 16 << 20;
 
 fn parsed(
@@ -88,8 +88,8 @@ fn parsed(
     Some((read(&file.content)?, read(seen)?))
 }
 
-/// A value is shown only of what the provider itself computes: the mesh's and the user's may be
-/// secrets, and so may a variable that somebody else put there.
+/// Compares values one by one. Only values that the provider computes are shown: those of the mesh and the user, and
+/// variables of unknown origin, may be secrets.
 fn values(bundle: &Bundle, path: &str, desired: &Values, seen: &Values, lines: &mut Findings) {
     let keys: BTreeSet<&String> = desired.keys().chain(seen.keys()).collect();
     for key in keys {
@@ -118,15 +118,15 @@ fn values(bundle: &Bundle, path: &str, desired: &Values, seen: &Values, lines: &
     }
 }
 
-/// Whether a value follows from what the user asks for, and not from what the cluster says.
+/// Returns true if a value comes from the configuration and not from the cluster.
 fn of_workload(bundle: &Bundle, name: &str) -> bool {
     let setting: Vec<&str> = name.split('.').take(2).collect();
     let setting = setting.join(".");
     bundle.own.contains(&setting) || owns(name) && !of_facts(name)
 }
 
-/// Returns the values of a document by their path; numbers that are equal as the same text. `None`: the paths
-/// together are too long, as where a long name stands above many values.
+/// Returns the values of a document by path. Equal numbers have the same text. `None`: the paths exceed the limit, e.g.
+/// because a long name has many values below it.
 fn leaves(document: &Value) -> Option<Values> {
     fn walk(at: &str, value: &Value, left: &mut usize, leaves: &mut Values) -> Option<()> {
         let below = |key: &str| {
@@ -151,7 +151,7 @@ fn leaves(document: &Value) -> Option<Values> {
                     .map_or_else(|| number.to_string(), |number| number.to_string());
                 leaves.insert(at.to_owned(), text);
             }
-            // An empty document sets nothing.
+            // An empty document has no values.
             Value::Null if at.is_empty() => {}
             other => drop(leaves.insert(at.to_owned(), other.to_string())),
         }
@@ -162,8 +162,8 @@ fn leaves(document: &Value) -> Option<Values> {
     Some(found)
 }
 
-/// The agent rewrites the trust root, with its own mode and without the last newline: it only must
-/// hold a certificate that the proxy's user can read, who is root with tproxy.
+/// Checks the trust root. The agent rewrites it with its own mode and without the last newline, so it only has to
+/// contain a certificate that the proxy's user can read. With tproxy, that user is root.
 fn root(
     bundle: &Bundle,
     file: &File,
@@ -181,8 +181,8 @@ fn root(
     }
 }
 
-/// A proxy that is connected follows the mesh when its root is rotated. One that was away meanwhile trusts roots of
-/// which none is left, so that it never connects again by itself.
+/// Compares the trusted roots with those of the mesh. A connected proxy follows a rotation of the mesh's root. A proxy
+/// that was disconnected meanwhile trusts only roots that no longer exist, and can never reconnect by itself.
 pub(super) fn compare_roots(
     bundle: &Bundle,
     observed: &BTreeMap<String, Seen>,

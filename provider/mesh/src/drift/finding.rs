@@ -1,8 +1,8 @@
-//! A difference between what is and what should be, as data. State and people have it as one line of text:
+//! A difference between the actual and the desired state. In state and for users it is one line of text, e.g.
 //! `files: /var/lib/istio/envoy/cluster.env: ISTIO_INBOUND_PORTS is '9080', should be '*'`.
 //!
-//! **Invariant**: any text is read as a finding that is written as the same text again, so that whatever a former
-//! version stored stays as it is until it is repaired.
+//! **Invariant**: any text parses into a finding that displays as the same text, so that a line stored by an earlier
+//! version is kept until the difference is repaired.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -10,50 +10,50 @@ use std::str::FromStr;
 
 use crate::cause::Cause;
 
-/// One difference.
+/// A difference.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// For what cause it bootstraps the VM; `None`: it is about an object, or it is repaired whatever is held back.
+    /// Cause of the re-bootstrap. `None`: the finding is about an object, or is repaired even if all causes are held back.
     pub cause: Option<Cause>,
-    /// The object or file of which a part differs, e.g. `WorkloadEntry bookinfo/ratings`; `None`: `at` is the whole.
+    /// Object or file of which a part differs, e.g. `WorkloadEntry bookinfo/ratings`; `None`: `at` is the whole.
     pub subject: Option<String>,
-    /// The part, e.g. `spec.labels.version`, a variable, or `the unit istio`.
+    /// The part that differs, e.g. `spec.labels.version`, a variable, or `the unit istio`.
     pub at: String,
-    /// What is found.
+    /// Kind of difference.
     pub what: What,
 }
 
-/// What is found of a thing.
+/// Kind of difference.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum What {
-    /// It has another value.
+    /// The value differs.
     Differs {
-        /// The value that is there.
+        /// Actual value.
         is: String,
-        /// The value that should be there.
+        /// Desired value.
         should: String,
     },
-    /// It is not there.
+    /// It is missing.
     Missing {
-        /// The value that should be there, where it may be shown.
+        /// Desired value, if it may be shown.
         should: Option<String>,
     },
-    /// It is there and should not be.
+    /// It exists and should not.
     Unwanted {
-        /// The value that is there, where it may be shown.
+        /// Actual value, if it may be shown.
         is: Option<String>,
     },
-    /// It is otherwise, and neither value may be shown.
+    /// The value differs, and neither value may be shown.
     Hidden,
-    /// The user changed it, and what that asks for is held back.
+    /// The user changed it, and the required re-bootstrap is held back.
     Edited,
-    /// A bootstrap has not come to its end.
+    /// A bootstrap was not finished.
     Unfinished,
-    /// Whatever else is said of it, with the space before it; empty where `at` is the whole sentence.
+    /// Any other text, with its leading space; empty if `at` is the whole sentence.
     Said(String),
 }
 
-/// Where what is said of a thing begins, today and in former versions: `owner 'a' -> 'b'`, `mode 0666 -> 0644`.
+/// Beginnings of the text after `at`, in this version and in earlier ones (`owner 'a' -> 'b'`, `mode 0666 -> 0644`).
 const BEGINS: [&str; 6] = [" is ", " '", " none -> ", " 0", " differs", WAS_CHANGED];
 const WAS_CHANGED: &str = " was changed";
 const IS_MISSING: &str = " is missing";
@@ -62,18 +62,18 @@ const DIFFERS: &str = " differs";
 const SHOULD_BE: &str = "', should be '";
 const SHOULD_NOT_BE: &str = "', should not be there";
 const MISSING_SHOULD_BE: &str = " is missing, should be '";
-/// The bootstrap of which only an apply can tell whether it did all of its work.
+/// A bootstrap that the provider did not see finish; only an apply can verify that it did all of its work.
 const NOT_FINISHED: &str = "the bootstrap was not finished";
-/// The step at which a bootstrap stopped, as the VM says.
+/// Beginning of the line about a bootstrap that stopped at a step, as the VM reports it.
 const STOPPED: &str = "a bootstrap stopped at the step ";
 
-/// The hosts file of the VM.
+/// Hosts file of the VM.
 pub(super) const HOSTS: &str = "/etc/hosts";
-/// The line in it that is ours.
+/// Our line in the hosts file.
 pub(super) const ISTIOD_LINE: &str = "istiod's line";
 
 impl Finding {
-    /// Returns what is said of a thing.
+    /// Returns a finding about a part of a subject.
     pub fn new(cause: Option<Cause>, subject: Option<&str>, at: &str, what: What) -> Self {
         Self {
             cause,
@@ -83,7 +83,7 @@ impl Finding {
         }
     }
 
-    /// Returns a sentence that says all of it.
+    /// Returns a finding from its text without the cause.
     pub fn sentence(cause: Option<Cause>, text: &str) -> Self {
         Self {
             cause,
@@ -91,17 +91,17 @@ impl Finding {
         }
     }
 
-    /// Returns the bootstrap that has not come to its end, as far as the provider knows.
+    /// Returns the finding of a bootstrap that the provider did not see finish.
     pub fn unfinished() -> Self {
         Self::new(None, None, NOT_FINISHED, What::Unfinished)
     }
 
-    /// Returns the bootstrap that stopped at a step, as the VM says.
+    /// Returns the finding of a bootstrap that stopped at a step, as the VM reports it.
     pub(super) fn stopped_at(step: &str) -> Self {
         Self::new(None, None, &format!("{STOPPED}{step}"), What::Unfinished)
     }
 
-    /// Returns the attribute of which an edit is held back.
+    /// Returns the attribute whose edit is held back.
     pub fn edit(&self) -> Option<&str> {
         (self.what == What::Edited && self.cause.is_some()).then_some(&self.at)
     }
@@ -119,7 +119,7 @@ impl fmt::Display for Finding {
     }
 }
 
-/// A plan shows the line with a red minus, so both sides are in words: an arrow would read as if things got worse.
+/// Both sides are in words: a plan shows the line with a red minus, and an arrow would read like a change for the worse.
 impl fmt::Display for What {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -157,7 +157,7 @@ impl From<&str> for Finding {
     }
 }
 
-/// Reads a text without its cause.
+/// Parses a text without its cause.
 fn split(text: &str) -> Finding {
     if text == NOT_FINISHED || text.starts_with(STOPPED) {
         return Finding::new(None, None, text, What::Unfinished);

@@ -1,13 +1,13 @@
-//! Findings of one side, as they are collected: bounded in number, and their values in length.
+//! Collects the findings of one side, with limits on their number and on the length of values.
 
 use std::collections::BTreeMap;
 
 use super::finding::{Finding, What};
 use crate::cause::Cause;
 
-/// Findings of one side.
+/// Maximum number of findings of one side.
 const MOST: usize = 20;
-/// Characters of a value.
+/// Maximum length of a value in characters.
 const LONGEST: usize = 80;
 
 #[derive(Default)]
@@ -18,13 +18,13 @@ pub(super) struct Findings {
 }
 
 impl Findings {
-    /// Sets the cause of what follows; `None`: it has none.
+    /// Sets the cause of the findings that follow; `None`: they have none.
     pub(super) fn because(&mut self, cause: impl Into<Option<Cause>>) -> &mut Self {
         self.cause = cause.into();
         self
     }
 
-    /// Adds a finding, with the cause that was set.
+    /// Adds a finding with the current cause.
     pub(super) fn push(&mut self, finding: Finding) {
         if self.kept.len() < MOST {
             self.kept.push(Finding {
@@ -36,17 +36,17 @@ impl Findings {
         }
     }
 
-    /// Adds a sentence.
+    /// Adds a finding from its text.
     pub(super) fn say(&mut self, text: &str) {
         self.push(Finding::sentence(None, text));
     }
 
-    /// Adds what is found of a thing.
+    /// Adds a finding about a part of a subject.
     pub(super) fn add(&mut self, subject: Option<&str>, at: &str, what: What) {
         self.push(Finding::new(None, subject, at, what));
     }
 
-    /// Adds what is, and what should be, where they differ.
+    /// Adds the difference between the actual and the desired value. Either may be absent.
     pub(super) fn compare(
         &mut self,
         subject: Option<&str>,
@@ -74,7 +74,7 @@ impl Findings {
     }
 }
 
-/// Returns a text that came from elsewhere, shortened and without what a terminal would obey.
+/// Returns a text of foreign origin, shortened and without characters that a terminal interprets.
 pub(super) fn plain(text: &str) -> String {
     crate::plain::line(text, LONGEST)
 }

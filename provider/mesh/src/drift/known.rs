@@ -1,8 +1,8 @@
-//! What state knows of a workload, and what of it a refresh keeps where not everything can be compared.
+//! Knowledge about a workload in state, and the part of it that a refresh keeps if not everything can be compared.
 
 use super::finding::{Finding, What};
 use super::findings::plain;
-use super::machine::{another_host, without_entry};
+use super::machine::{unexpected_host_key, without_entry};
 use crate::cause::Cause;
 use crate::change::{Drift, Problem};
 use crate::names::Id;
@@ -11,34 +11,34 @@ use crate::plain::{is_plain, line};
 use crate::source;
 use crate::workload::Workload;
 
-/// Where the mesh config holds variables.
+/// Path prefix of variables in the mesh config.
 const METADATA: &str = "defaultConfig.proxyMetadata.";
-/// Findings that state keeps of a workload that cannot be rendered.
+/// Maximum number of findings of a workload that cannot be rendered.
 const MOST: usize = 20;
-/// Characters of one of them.
+/// Maximum length of such a finding in characters.
 const LONGEST: usize = 400;
-/// Characters of a version.
+/// Maximum length of a version in characters.
 const LONGEST_VERSION: usize = 100;
 
-/// What the last apply and the last refresh found out.
+/// Results of the last apply and the last refresh.
 #[derive(Clone, Debug, Default)]
 pub struct Known {
-    /// The drift of the last refresh, and what the last apply held back.
+    /// Drift found by the last refresh, and edits that the last apply held back.
     pub drift: Drift,
     /// `/etc/machine-id` of the VM at its last bootstrap; `None`: it was never bootstrapped.
     pub machine_id: Option<String>,
     /// Version of the proxy on the VM.
     pub proxy_version: Option<String>,
-    /// What the cluster said of the mesh.
+    /// Facts of the mesh.
     pub facts: MeshFacts,
 }
 
-/// What the outputs say of the mesh. `None`: not known.
+/// Facts of the mesh in the outputs. `None`: unknown.
 #[derive(Clone, Debug, Default)]
 pub struct MeshFacts {
     /// Revision of the control plane.
     pub revision: Option<String>,
-    /// Name by which istiod knows the cluster.
+    /// Name of the cluster at istiod.
     pub cluster_id: Option<String>,
     /// Trust domain of the mesh.
     pub trust_domain: Option<String>,
@@ -47,13 +47,13 @@ pub struct MeshFacts {
 }
 
 impl Known {
-    /// Whether a bootstrap changed the VM, or may have.
+    /// Returns true if a bootstrap changed the VM or may have changed it.
     pub fn is_touched(&self) -> bool {
         let mut vm = self.drift.vm.iter();
         self.machine_id.is_some() || vm.any(|finding| !source::is_fact(finding))
     }
 
-    /// Whether nothing is left of a workload: no object, and no VM that was ever changed.
+    /// Returns true if nothing is left of a workload: no object exists, and no VM was ever changed.
     pub fn is_gone(&self, observed: &ObservedObjects) -> bool {
         let absent = observed.entry.is_none()
             && observed.services.is_empty()
@@ -61,8 +61,8 @@ impl Known {
         absent && !self.is_touched()
     }
 
-    /// Returns the version of the proxy. Where the user asks for a certain one, that of the last bootstrap stays, and
-    /// another is drift. Otherwise any will do and the one on the VM counts, unless its text cannot be a version.
+    /// Returns the version of the proxy. If the user selects a version or a package, this is the version of the last
+    /// bootstrap, and any other is drift. Otherwise it is the version on the VM, unless its text cannot be a version.
     pub fn version<'a>(
         &'a self,
         workload: &Workload,
@@ -81,8 +81,8 @@ impl Known {
         usable.or(self.proxy_version.as_deref())
     }
 
-    /// Returns the drift of a workload that cannot be rendered: what was known before, which objects are missing, and
-    /// why nothing can be rendered.
+    /// Returns the drift of a workload that cannot be rendered: the known drift, the missing objects, and the reasons why
+    /// it cannot be rendered.
     pub fn without_desired(
         &self,
         workload: &Workload,
@@ -102,31 +102,31 @@ impl Known {
         drift
     }
 
-    /// Keeps the bootstrap that was not finished: only another one can tell whether it did all of its work.
+    /// Keeps the finding of an unfinished bootstrap: only another bootstrap can verify that all of the work was done.
     pub fn keep_unfinished(&self, vm: &mut Vec<Finding>) {
         if self.drift.vm.contains(&Finding::unfinished()) {
             add(vm, Finding::unfinished());
         }
     }
 
-    /// Adds that the entry is missing to the findings of a VM that was not checked. A new entry has another uid than
-    /// the mark on the VM, which only a bootstrap renews.
+    /// Adds the missing entry to the findings of a VM that was not checked. A new entry has another UID than the marker on
+    /// the VM, which only a bootstrap updates.
     pub fn note_missing_entry(&self, vm: &mut Vec<Finding>, id: &Id, observed: &ObservedObjects) {
         if observed.entry.is_none() && self.is_touched() {
             add(vm, without_entry(id));
         }
     }
 
-    /// Adds that another host answers, where the VM was ours: it was rebuilt, or somebody stands in between. Only a
-    /// bootstrap with the new host's key goes on.
+    /// Adds the unexpected host key of a VM that was ours: the VM was rebuilt, or the connection is intercepted. Only a
+    /// bootstrap with the new host key continues.
     pub fn note_another_host(&self, vm: &mut Vec<Finding>) {
         if self.is_touched() {
-            add(vm, another_host());
+            add(vm, unexpected_host_key());
         }
     }
 
-    /// Keeps the edits that are held back and that `stays`, by the path of their attribute. No comparison finds some of
-    /// them: which package, which trigger, what an archive holds.
+    /// Keeps edits that are held back if `stays` returns true for the path of their attribute. A comparison cannot find all
+    /// of them, e.g. not the package, the triggers or the content of an archive.
     pub fn keep_held(&self, vm: &mut Vec<Finding>, stays: impl Fn(&str) -> bool) {
         let held = self.drift.vm.iter();
         for finding in held.filter(|finding| finding.edit().is_some_and(&stays)) {
@@ -134,8 +134,8 @@ impl Known {
         }
     }
 
-    /// Attributes a value that the user removed to the user, as long as that edit is held back: the mesh never asked
-    /// for it.
+    /// Sets the cause of values that the user removed to `configuration` while the edit is held back: the mesh never set
+    /// them.
     pub fn note_removed_values(&self, vm: &mut [Finding]) {
         let edits: Vec<&str> = self.drift.vm.iter().filter_map(Finding::edit).collect();
         let is_users = |at: &str| {
@@ -153,7 +153,7 @@ impl Known {
         }
     }
 
-    /// Replaces the findings about facts of the mesh by those of now, before what differs on the VM.
+    /// Replaces the findings about facts of the mesh with current ones, which come before other findings of the VM.
     pub fn note_facts(&self, vm: &mut Vec<Finding>, now: &MeshFacts) {
         vm.retain(|finding| !source::is_fact(finding));
         vm.splice(0..0, self.facts.compare(now));
@@ -161,8 +161,8 @@ impl Known {
 }
 
 impl MeshFacts {
-    /// Returns a finding for each fact that has changed. Terraform accepts no other value than the planned one, so an
-    /// apply may leave an older one.
+    /// Returns a finding for each fact that has changed. An apply may leave an older value in the outputs, because Terraform
+    /// accepts only the planned one.
     pub fn compare(&self, now: &Self) -> Vec<Finding> {
         let pairs = self.named().into_iter().zip(now.named());
         pairs
@@ -187,7 +187,7 @@ impl MeshFacts {
     }
 }
 
-/// Returns a finding for each object that the workload asks for and the cluster does not have.
+/// Returns a finding for each object that the workload declares and the cluster does not have.
 fn missing(workload: &Workload, observed: &ObservedObjects) -> impl Iterator<Item = Finding> {
     crate::objects::object_ids(workload)
         .into_iter()

@@ -1,4 +1,4 @@
-//! Differences of the VM besides its files, as far as a bootstrap repairs them.
+//! Differences of the VM, except its files, that a bootstrap repairs.
 
 use std::collections::BTreeSet;
 
@@ -49,14 +49,15 @@ pub(super) fn compare(
     }
 }
 
-/// The proxy renews it after half of its life, and needs it, or a token, to be known to istiod at all.
+/// Compares the workload certificate. The proxy renews it halfway through its lifetime, and needs it or a token to
+/// authenticate to istiod.
 fn certificate(
     begin: Timestamp,
     end: Timestamp,
     expected: &Expectations<'_>,
     lines: &mut Findings,
 ) {
-    // A time before that would ask for a bootstrap whose certificate is no better.
+    // An earlier time would require a bootstrap whose certificate lasts no longer.
     let latest = end.duration_since(begin).unsigned_abs() / 2;
     if end <= expected.now {
         lines.say(&format!("the workload's certificate expired at {end}"));
@@ -68,8 +69,8 @@ fn certificate(
     }
 }
 
-/// An entry that was made anew has another uid, and istiod does not report on it until the proxy
-/// connects again: a missing entry is repaired with a bootstrap, in one apply.
+/// Compares the owner of the proxy. A recreated entry has a new UID, and istiod reports on it only after the proxy has
+/// reconnected, so a missing entry is repaired with a bootstrap in the same apply.
 fn owner(desired: &Owner, seen: Option<&Owner>, lines: &mut Findings) {
     let id = &desired.id;
     match seen {
@@ -93,7 +94,7 @@ fn owner(desired: &Owner, seen: Option<&Owner>, lines: &mut Findings) {
     }
 }
 
-/// Returns the finding of a proxy whose entry is gone: true of a VM that was not checked, too.
+/// Returns the finding of a proxy whose entry does not exist. It also applies to a VM that was not checked.
 pub(super) fn without_entry(id: &Id) -> Finding {
     Finding::sentence(
         None,
@@ -101,9 +102,9 @@ pub(super) fn without_entry(id: &Id) -> Finding {
     )
 }
 
-/// Returns the finding of a VM whose host key is not the expected one: it is true of a machine that was
-/// rebuilt behind the same address, and whoever knows its new key can bootstrap it with that.
-pub(super) fn another_host() -> Finding {
+/// Returns the finding of a VM with an unexpected host key. The machine may have been rebuilt at the same address; then
+/// the user can bootstrap it with its new key.
+pub(super) fn unexpected_host_key() -> Finding {
     let text = "the host key is not the expected one, as of a machine that was rebuilt";
     Finding::sentence(Some(Cause::Machine), text)
 }
@@ -122,7 +123,7 @@ fn runtime(desired: &Proxy, seen: &SeenRuntime, version: Option<&str>, lines: &m
         lines.compare(None, "the runtime", Some(&is), Some(&should));
         return;
     }
-    // Without a container its unit does not run, which is told.
+    // If there is no container, its unit does not run, which is reported separately.
     if let (Some(is), Some(should)) = (&seen.image, &desired.image)
         && *is != should.to_string()
     {
@@ -139,8 +140,8 @@ fn runtime(desired: &Proxy, seen: &SeenRuntime, version: Option<&str>, lines: &m
     }
 }
 
-/// A unit that starts over and over is "activating": that is no matter of what was written to the
-/// VM, and a bootstrap would not repair it.
+/// Compares the unit. A unit that keeps restarting is "activating": the files on the VM are not the reason, and a
+/// bootstrap would not repair it.
 fn unit(seen: &UnitState, lines: &mut Findings) {
     if seen.active.is_empty() && seen.enabled.is_empty() {
         lines.add(None, "the unit istio", What::Missing { should: None });
@@ -154,10 +155,10 @@ fn unit(seen: &UnitState, lines: &mut Findings) {
     }
 }
 
-/// Jumps that a line names: a machine has fewer.
+/// Maximum number of jumps in a line. A machine normally has fewer.
 const MOST_JUMPS: usize = 16;
 
-/// What counts is a jump to a chain that has rules: chains alone intercept nothing.
+/// Compares the interception rules. Only a jump to a chain with rules counts: a chain alone intercepts nothing.
 fn rules(interception: Interception, vm: &ObservedVm, lines: &mut Findings) {
     let runs = vm.runtime.ready && vm.runtime.unit.active == "active";
     let inbound_table = match interception {
@@ -174,14 +175,14 @@ fn rules(interception: Interception, vm: &ObservedVm, lines: &mut Findings) {
         Interception::Redirect => "nat",
         Interception::Tproxy => "mangle",
     };
-    // Istio's agent makes rules for IPv4 on every machine.
-    let leads = |start: &str| {
+    // Istio's agent creates rules for IPv4 on every machine.
+    let has_jump = |start: &str| {
         let of_ipv4 = |jump: &&String| !jump.starts_with('6');
         let mut jumps = vm.jumps.iter().filter(of_ipv4);
         jumps.any(|jump| jump.contains(start))
     };
-    let outbound = leads("/nat/OUTPUT/ISTIO_");
-    let inbound = leads(&format!("/{inbound_table}/PREROUTING/ISTIO_"));
+    let outbound = has_jump("/nat/OUTPUT/ISTIO_");
+    let inbound = has_jump(&format!("/{inbound_table}/PREROUTING/ISTIO_"));
     match (outbound, inbound) {
         (false, false) => lines.say("no rules intercept traffic, and they should"),
         (true, false) => {
@@ -194,9 +195,9 @@ fn rules(interception: Interception, vm: &ObservedVm, lines: &mut Findings) {
             let jumps = vm.lost_jumps.iter().take(MOST_JUMPS);
             let (moved, gone): (Vec<_>, Vec<_>) = jumps.partition(|jump| is_moved(jump));
             for (what, jumps) in [("gone", gone), ("out of order", moved)] {
-                let told: Vec<_> = jumps.into_iter().map(|jump| described(jump)).collect();
-                if !told.is_empty() {
-                    lines.say(&format!("rules are {what}: {}", told.join(", ")));
+                let descriptions: Vec<_> = jumps.into_iter().map(|jump| describe(jump)).collect();
+                if !descriptions.is_empty() {
+                    lines.say(&format!("rules are {what}: {}", descriptions.join(", ")));
                 }
             }
         }
@@ -215,13 +216,13 @@ fn intercepting_tables(vm: &ObservedVm) -> Vec<String> {
     tables.into_iter().take(MOST_JUMPS).collect()
 }
 
-/// Whether both jumps of `4/nat/PREROUTING/DOCKER/ISTIO_INBOUND` are there, the second one first.
+/// Returns true for `4/nat/PREROUTING/DOCKER/ISTIO_INBOUND`: both jumps exist, but in the wrong order.
 fn is_moved(jump: &str) -> bool {
     jump.split('/').count() == 5
 }
 
 /// Describes `4/nat/OUTPUT/ISTIO_OUTPUT`, and `4/nat/PREROUTING/DOCKER/ISTIO_INBOUND`.
-fn described(jump: &str) -> String {
+fn describe(jump: &str) -> String {
     match jump.split('/').collect::<Vec<_>>()[..] {
         [family @ ("4" | "6"), table, from, to] => format!(
             "IPv{family} {}, {} to {}",

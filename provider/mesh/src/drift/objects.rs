@@ -1,5 +1,5 @@
-//! Differences of the mesh objects. Only fields that are ours are looked at: what others add,
-//! such as istiod's annotations and status or a weight that a canary controller sets, is theirs.
+//! Differences of the mesh objects. Only fields that we own are compared. Fields that others add are ignored, e.g.
+//! istiod's annotations and status or a weight set by a canary controller.
 
 use serde_json::Value;
 
@@ -9,7 +9,7 @@ use crate::desired::Manifest;
 use crate::mark::Mark;
 use crate::observed::ObservedObjects;
 
-/// Finalizers of which a line has the names.
+/// Maximum number of finalizers in a line.
 const FINALIZERS: usize = 5;
 
 pub(super) fn compare(
@@ -21,8 +21,10 @@ pub(super) fn compare(
     for manifest in objects {
         let title = title(manifest);
         match observed.get(manifest.kind, &manifest.id.name) {
-            // What an apply would write goes with the object.
-            Some(seen) if is_dying(seen) => lines.say(&format!("{title} {}", dying(seen))),
+            // Whatever an apply wrote would be deleted with the object.
+            Some(seen) if is_being_deleted(seen) => {
+                lines.say(&format!("{title} {}", deletion(seen)))
+            }
             Some(seen) => {
                 fields(&title, "", &manifest.body, seen, lines);
                 labels(&title, &manifest.body, seen, lines);
@@ -36,16 +38,19 @@ pub(super) fn compare(
     for (kind, id) in observed.marked(&first.id.namespace, mark) {
         if !objects.iter().any(|of| (of.kind, &of.id) == (kind, &id)) {
             let line = format!("{kind} {id} is not wanted any more");
-            match observed.get(kind, &id.name).filter(|seen| is_dying(seen)) {
-                Some(seen) => lines.say(&format!("{line}, {}", dying(seen))),
+            match observed
+                .get(kind, &id.name)
+                .filter(|seen| is_being_deleted(seen))
+            {
+                Some(seen) => lines.say(&format!("{line}, {}", deletion(seen))),
                 None => lines.say(&line),
             }
         }
     }
 }
 
-/// Tells whether one of the findings shows that a field of an object differs, or what is below it.
-/// `field` is named as the API server does in a conflict, e.g. `.spec.weight`.
+/// Returns true if one of the findings shows that a field of an object, or one below it, differs. `field` has the form
+/// of the API server's conflicts, e.g. `.spec.weight`.
 pub fn shows(findings: &[Finding], object: &Manifest, field: &str) -> bool {
     let title = title(object);
     let field = field.trim_start_matches('.');
@@ -59,13 +64,13 @@ pub fn shows(findings: &[Finding], object: &Manifest, field: &str) -> bool {
         .any(|of| below(&of.at, field) || below(field, &of.at))
 }
 
-/// Whether the deletion of an object has begun.
-fn is_dying(object: &Value) -> bool {
+/// Returns true if the deletion of an object has started.
+fn is_being_deleted(object: &Value) -> bool {
     object["metadata"]["deletionTimestamp"].is_string()
 }
 
-/// Says so, with what the API server keeps the object for.
-fn dying(object: &Value) -> String {
+/// Describes the deletion, with the finalizers that block it.
+fn deletion(object: &Value) -> String {
     let names = object["metadata"]["finalizers"].as_array();
     let names = names.into_iter().flatten().filter_map(Value::as_str);
     let names: Vec<_> = names.take(FINALIZERS).map(plain).collect();
@@ -82,7 +87,7 @@ fn title(object: &Manifest) -> String {
     format!("{} {}", object.kind, object.id)
 }
 
-/// Adds a line for each field of `desired` that `seen` lacks or has otherwise.
+/// Adds a finding for each field of `desired` that is missing or different in `seen`.
 fn fields(title: &str, at: &str, desired: &Value, seen: &Value, lines: &mut Findings) {
     match (desired, seen) {
         (Value::Object(desired), _) => {
@@ -96,7 +101,7 @@ fn fields(title: &str, at: &str, desired: &Value, seen: &Value, lines: &mut Find
             }
         }
         _ if same(desired, seen) => {}
-        // Users may keep in an annotation what is not for everybody's eyes.
+        // Users may keep confidential values in annotations.
         _ if at.starts_with("metadata.annotations.")
             && !at.ends_with(crate::objects::HEALTH_CHECKS) =>
         {
@@ -111,8 +116,8 @@ fn fields(title: &str, at: &str, desired: &Value, seen: &Value, lines: &mut Find
     }
 }
 
-/// Adds a line for each label that is not ours of a selector, which selects nothing with one too
-/// many, or of a template, whose labels we write elsewhere.
+/// Adds a finding for each foreign label of a selector, which then selects nothing, or of a template, whose labels we
+/// write elsewhere.
 fn labels(title: &str, desired: &Value, seen: &Value, lines: &mut Findings) {
     for of in ["workloadSelector", "template"] {
         let wanted = &desired["spec"][of];
@@ -126,8 +131,8 @@ fn labels(title: &str, desired: &Value, seen: &Value, lines: &mut Findings) {
     }
 }
 
-/// Whether two values say the same: numbers by value, lists element by element, and of an element
-/// only the fields that are ours.
+/// Returns true if two values are equivalent: numbers by value, lists element by element, and objects by the fields
+/// that we own.
 fn same(desired: &Value, seen: &Value) -> bool {
     match (desired, seen) {
         (Value::Number(desired), Value::Number(seen)) => {

@@ -1,4 +1,4 @@
-//! Fields of observed objects, as values of a declaration.
+//! Converts fields of observed objects to values of a declaration.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use serde_json::Value;
 
-/// Returns the texts of a map.
+/// Returns the strings of a map.
 pub(super) fn texts(found: &Value, wanted: impl Fn(&str) -> bool) -> BTreeMap<String, String> {
     let texts = found
         .as_object()
@@ -18,40 +18,40 @@ pub(super) fn texts(found: &Value, wanted: impl Fn(&str) -> bool) -> BTreeMap<St
         .collect()
 }
 
-/// Returns a field; a note if it is there and cannot be said here.
-pub(super) fn carried<T: FromStr<Err: Display>>(
+/// Returns a field. Adds a note if it is set but cannot be declared.
+pub(super) fn import_field<T: FromStr<Err: Display>>(
     field: &str,
     value: &Value,
     notes: &mut Vec<String>,
 ) -> Option<T> {
     optional(&format!("spec.{field}"), value).unwrap_or_else(|why| {
-        notes.push(format!("{why}: it cannot be declared."));
+        notes.push(format!("{why}, so it cannot be declared."));
         None
     })
 }
 
-/// Returns a map without what cannot be said here; a note of each of those.
-pub(super) fn carried_map<K: FromStr<Err: Display> + Ord, V: FromStr<Err: Display>>(
+/// Returns a map. Adds a note for each field that cannot be declared and leaves it out.
+pub(super) fn import_map<K: FromStr<Err: Display> + Ord, V: FromStr<Err: Display>>(
     field: &str,
     found: &Value,
     notes: &mut Vec<String>,
     wanted: impl Fn(&K) -> bool,
 ) -> BTreeMap<K, V> {
-    let mut carried = BTreeMap::new();
+    let mut imported = BTreeMap::new();
     for (key, value) in found.as_object().into_iter().flatten() {
         match (
             key.parse::<K>(),
             parsed(&format!("spec.{field}.{key}"), value),
         ) {
-            (Ok(key), Ok(value)) => drop(wanted(&key).then(|| carried.insert(key, value))),
-            (Err(why), _) => notes.push(format!("spec.{field}: {why}: it cannot be declared.")),
-            (_, Err(why)) => notes.push(format!("{why}: it cannot be declared.")),
+            (Ok(key), Ok(value)) => drop(wanted(&key).then(|| imported.insert(key, value))),
+            (Err(why), _) => notes.push(format!("spec.{field}: {why}, so it cannot be declared.")),
+            (_, Err(why)) => notes.push(format!("{why}, so it cannot be declared.")),
         }
     }
-    carried
+    imported
 }
 
-/// Returns a field, if it is there.
+/// Returns a field, if it is set.
 pub(super) fn optional<T: FromStr<Err: Display>>(
     field: &str,
     value: &Value,
@@ -64,7 +64,7 @@ pub(super) fn optional<T: FromStr<Err: Display>>(
     }
 }
 
-/// Returns a field that must be there.
+/// Returns a field that must be set.
 pub(super) fn parsed<T: FromStr<Err: Display>>(field: &str, value: &Value) -> Result<T, String> {
     let text = value
         .as_str()

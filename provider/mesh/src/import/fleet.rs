@@ -1,8 +1,8 @@
-//! A fleet as it would have been declared, from objects that are in the cluster.
+//! Imports a fleet from the objects in the cluster.
 
 use serde_json::Value;
 
-use super::field::{carried, carried_map, texts};
+use super::field::{import_field, import_map, texts};
 use super::{service_entry, sidecar};
 use crate::fleet::{Fleet, Group};
 use crate::health::from_probe;
@@ -11,18 +11,18 @@ use crate::names::{Id, LabelKey, Name, PortName};
 use crate::observed::ObservedObjects;
 use crate::workload::Workload;
 
-/// What was found in the cluster, as a declaration.
+/// A declaration of the objects in the cluster.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ImportedFleet {
     /// The declaration.
     pub fleet: Fleet,
-    /// What could not be carried and what becomes of it, as sentences.
+    /// Sentences about what could not be imported and what happens to it.
     pub notes: Vec<String>,
 }
 
-/// Reads a fleet from the `ServiceEntry` objects that are called `<fleet>-<service>` and select
-/// entries, and from the `Sidecar` and the `WorkloadGroup` of its name. They may have been made by
-/// hand; what belongs to a workload or another fleet of ours is none of it. `None`: there is nothing.
+/// Imports a fleet from the `ServiceEntry` objects that are named `<fleet>-<service>` and select entries, and from the
+/// `Sidecar` and the `WorkloadGroup` with its name. The objects may have been created manually. Objects of a workload or
+/// of another fleet are ignored. `None`: there are no such objects.
 pub fn fleet_from_objects(id: &Id, objects: &ObservedObjects) -> Option<ImportedFleet> {
     let mark = Mark::Fleet(id.name.clone());
     let is_free = |object: &Value| Mark::of(object).is_none_or(|of| of == mark);
@@ -60,12 +60,12 @@ pub fn fleet_from_objects(id: &Id, objects: &ObservedObjects) -> Option<Imported
     (!is_nothing).then_some(ImportedFleet { fleet, notes })
 }
 
-/// Labels may stand in the template, too, over which Istio lays those of `metadata`.
+/// Imports the group. Its labels can also be in the template; those of `metadata` override them.
 fn group(spec: &Value, notes: &mut Vec<String>) -> Option<Group> {
     let template = &spec["template"];
     let wanted = |key: &LabelKey| key.as_str() != FLEET_LABEL;
-    let mut labels = carried_map("template.labels", &template["labels"], notes, wanted);
-    let over = carried_map(
+    let mut labels = import_map("template.labels", &template["labels"], notes, wanted);
+    let over = import_map(
         "metadata.labels",
         &spec["metadata"]["labels"],
         notes,
@@ -75,24 +75,24 @@ fn group(spec: &Value, notes: &mut Vec<String>) -> Option<Group> {
     let probe = &spec["probe"];
     let health_check = from_probe(probe);
     if health_check.is_none() && !probe.is_null() {
-        notes.push("spec.probe asks in a way that cannot be declared.".to_owned());
+        notes.push("spec.probe has a kind that cannot be declared.".to_owned());
     }
     Some(Group {
         health_check,
         labels,
         annotations: texts(&spec["metadata"]["annotations"], |_| true),
-        service_account: carried(
+        service_account: import_field(
             "template.serviceAccount",
             &template["serviceAccount"],
             notes,
         )
         .or_else(|| "default".parse().ok())?,
-        network: carried("template.network", &template["network"], notes),
-        locality: carried("template.locality", &template["locality"], notes),
+        network: import_field("template.network", &template["network"], notes),
+        locality: import_field("template.locality", &template["locality"], notes),
         weight: template["weight"]
             .as_u64()
             .and_then(|weight| u32::try_from(weight).ok()),
-        ports: carried_map(
+        ports: import_map(
             "template.ports",
             &template["ports"],
             notes,

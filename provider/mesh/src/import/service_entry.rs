@@ -1,4 +1,4 @@
-//! Services, from `ServiceEntry` objects.
+//! Imports services from `ServiceEntry` objects.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use crate::mark::Mark;
 use crate::names::{Id, Name, Port, PortName};
 use crate::workload::{Service, ServicePort};
 
-/// Returns the services of a workload or fleet from objects that select it.
+/// Imports the services of a workload or fleet from objects that select it.
 pub(super) fn services<'a>(
     workload: &Id,
     mark: &Mark,
@@ -20,29 +20,30 @@ pub(super) fn services<'a>(
     for (name, object) in objects {
         let title = format!("ServiceEntry {}/{name}", workload.namespace);
         let is_ours = Mark::of(object).as_ref() == Some(mark);
-        match (key(workload, name, is_ours), service(&object["spec"])) {
-            (Some((short, object_name)), Ok(service)) => {
-                services.insert(short, Service { object_name, ..service });
+        let short = short_name(workload, name);
+        let key = match (short, is_ours) {
+            (Some(short), _) => Some((short, None)),
+            (None, true) => Some((name.clone(), Some(name.clone()))),
+            (None, false) => None,
+        };
+        match (key, service(&object["spec"])) {
+            (Some((key, object_name)), Ok(service)) => {
+                services.insert(key, Service { object_name, ..service });
             }
             (None, _) => notes.push(format!(
-                "{title} selects this workload and is left as it is: only one that is called {}-<service> becomes a part of it.",
+                "{title} selects this workload but is not imported: its name is not {}-<service>. It is left unchanged.",
                 workload.name
             )),
-            (_, Err(why)) => notes.push(format!("{title} is left as it is: {why}.")),
+            (_, Err(why)) => notes.push(format!("{title} is not imported: {why}. It is left unchanged.")),
         }
     }
     services
 }
 
-/// Returns the name of the service, and of its object where that does not follow from it.
-fn key(workload: &Id, name: &Name, is_ours: bool) -> Option<(Name, Option<Name>)> {
+/// Returns the service's name if its object is named `<workload>-<service>`.
+fn short_name(workload: &Id, name: &Name) -> Option<Name> {
     let rest = name.as_str().strip_prefix(workload.name.as_str());
-    let short = rest.and_then(|rest| rest.strip_prefix('-'));
-    match short.and_then(|short| short.parse().ok()) {
-        Some(short) => Some((short, None)),
-        None if is_ours => Some((name.clone(), Some(name.clone()))),
-        None => None,
-    }
+    rest?.strip_prefix('-')?.parse().ok()
 }
 
 fn service(spec: &Value) -> Result<Service, String> {

@@ -1,4 +1,4 @@
-//! A `Sidecar`: where the applications listen, what the listeners bind, what may be reached.
+//! Imports a `Sidecar`: its listeners, the addresses that they bind, and the hosts that it may reach.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, SocketAddr};
@@ -9,7 +9,7 @@ use super::field::{optional, parsed, parsed_list};
 use crate::names::{Listen, Name, Port, PortName};
 use crate::workload::{EgressListener, ServicePort, Sidecar, Workload};
 
-/// Takes over the Sidecar of that name.
+/// Adds a Sidecar to the workload.
 pub(super) fn add(workload: &mut Workload, name: &Name, object: &Value, notes: &mut Vec<String>) {
     let spec = &object["spec"];
     let title = format!("Sidecar {}/{name}", workload.id.namespace);
@@ -19,7 +19,9 @@ pub(super) fn add(workload: &mut Workload, name: &Name, object: &Value, notes: &
     for listener in ingress {
         if let Err(why) = add_ingress(workload, listener, shared) {
             let number = &listener["port"]["number"];
-            notes.push(format!("{title}: the listener on {number} {why}."));
+            notes.push(format!(
+                "{title}: the ingress listener on {number} cannot be declared: {why}."
+            ));
         }
     }
     let mut sidecar = Sidecar {
@@ -35,14 +37,14 @@ pub(super) fn add(workload: &mut Workload, name: &Name, object: &Value, notes: &
             ));
         }
     }
-    // Without a listener for everything else nothing else is reached.
+    // Without a catch-all listener, the proxy reaches no other hosts.
     if sidecar.egress_hosts.is_empty() && !sidecar.egress_listeners.is_empty() {
         sidecar.egress_hosts.extend("~/*".parse().ok());
     }
     workload.sidecar = Some(sidecar);
 }
 
-/// Returns the address that all listeners bind, if it is the one that the VM's interface has.
+/// Returns the address that all listeners bind, if it is that of the interface of a VM behind NAT.
 fn shared_bind(workload: &Workload, spec: &Value) -> Option<IpAddr> {
     let mut binds = spec["ingress"].as_array()?.iter().map(bind);
     let first = binds.next()??;
@@ -54,7 +56,7 @@ fn bind(listener: &Value) -> Option<IpAddr> {
     listener["bind"].as_str()?.parse().ok()
 }
 
-/// Takes over a listener that follows from a service's port.
+/// Adds an ingress listener to the service port that defines it.
 fn add_ingress(
     workload: &mut Workload,
     listener: &Value,
@@ -66,9 +68,9 @@ fn add_ingress(
     } = workload;
     let mut all = services.values_mut().flat_map(|service| &mut service.ports);
     let of = all.find(|(name, port)| number == Some(port.target(name, ports).get().into()));
-    let (name, port) = of.ok_or("follows from no service")?;
+    let (name, port) = of.ok_or("no service has its port")?;
     let endpoint = listener["defaultEndpoint"].as_str().unwrap_or_default();
-    let (at, app) = application(endpoint).ok_or("leads to no address that can be declared")?;
+    let (at, app) = application(endpoint).ok_or("it forwards to an unsupported address")?;
     *port = ServicePort {
         app_port: app.filter(|app| *app != port.target(name, ports)),
         app_address: at,
@@ -79,7 +81,7 @@ fn add_ingress(
     Ok(())
 }
 
-/// Returns the address unless it is the usual one, and the port unless it is a socket.
+/// Returns the address unless it is the default, and the port unless it is a Unix socket.
 fn application(endpoint: &str) -> Option<(Option<Listen>, Option<Port>)> {
     if endpoint.starts_with("unix://") {
         return Some((Some(endpoint.parse().ok()?), None));
@@ -90,7 +92,7 @@ fn application(endpoint: &str) -> Option<(Option<Listen>, Option<Port>)> {
     Some((address, Some(at.port().try_into().ok()?)))
 }
 
-/// Takes over an egress listener: the one without a port is for everything else.
+/// Adds an egress listener. The one without a port is the catch-all.
 fn add_egress(sidecar: &mut Sidecar, listener: &Value) -> Result<(), String> {
     let hosts = parsed_list("hosts", &listener["hosts"])?;
     let port = &listener["port"];
@@ -111,7 +113,7 @@ fn add_egress(sidecar: &mut Sidecar, listener: &Value) -> Result<(), String> {
     Ok(())
 }
 
-/// `DEFAULT` is what an absent mode means.
+/// Returns the capture mode. `DEFAULT` is the same as an absent mode.
 fn capture(listener: &Value) -> Value {
     let mode = listener["captureMode"].clone();
     if mode == "DEFAULT" { Value::Null } else { mode }

@@ -1,4 +1,4 @@
-//! Where things are on the network.
+//! Names and addresses on the network.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -7,27 +7,27 @@ use std::str::FromStr;
 use super::{Invalid, has_alphanumeric_ends, text};
 
 text! {
-    /// A fully qualified domain name, as Istio takes it: a final dot is allowed.
+    /// A fully qualified domain name, as Istio accepts it: a trailing dot is allowed.
     Fqdn: "a domain name",
     "at most 255 characters; each part has 1 to 63 letters, digits and '-', beginning and ending with a letter or digit, and the last part is not a number",
     is_fqdn
 }
 
 text! {
-    /// The name of a service, possibly with `*` as its first part.
+    /// A host name of a service, possibly with `*` as its first part.
     Host: "a service host",
     "a domain name whose first part may be '*' if others follow",
     |text| is_fqdn(text.strip_prefix("*.").unwrap_or(text))
 }
 
 impl Host {
-    /// Whether the first part is `*`.
+    /// Returns true if the first part is `*`.
     pub fn is_wildcard(&self) -> bool {
         self.as_str().starts_with('*')
     }
 }
 
-/// What pods dial.
+/// An address that pods connect to.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Address {
     /// An IP address.
@@ -37,7 +37,7 @@ pub enum Address {
 }
 
 impl Address {
-    /// Returns the IP address, if it is one.
+    /// Returns the IP address; `None` for a name.
     pub fn ip(&self) -> Option<IpAddr> {
         match self {
             Self::Ip(ip) => Some(*ip),
@@ -72,18 +72,17 @@ impl fmt::Display for Address {
     }
 }
 
-/// Where something listens on the VM itself: an IP address, or a socket in the file system or (with
-/// `@`) beside it.
+/// An address to listen on at the VM: an IP address, a Unix socket in the file system, or (with `@`) an abstract one.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Listen {
     /// An IP address.
     Ip(IpAddr),
-    /// A unix socket: its absolute path, or `@` and a name.
+    /// A Unix socket: an absolute path, or `@` and a name.
     Unix(String),
 }
 
 impl Listen {
-    /// Returns it with a port as Envoy's host and port are written; a unix socket has none.
+    /// Returns the address with a port, in Envoy's notation; a Unix socket has no port.
     pub fn endpoint(&self, port: u16) -> String {
         match self {
             Self::Ip(ip) => SocketAddr::new(*ip, port).to_string(),
@@ -118,14 +117,14 @@ impl fmt::Display for Listen {
     }
 }
 
-/// Istio's rule (`ValidateUnixAddress`); 107 bytes are what the kernel takes.
+/// Istio's rule (`ValidateUnixAddress`); the kernel's limit is 107 bytes.
 fn is_socket(path: &str) -> bool {
     let of_file = path.starts_with('/') && !path.ends_with('/');
     let of_name = path.len() > 1 && path.starts_with('@');
     path.len() <= 107 && (of_file || of_name) && !path.contains(char::is_control)
 }
 
-/// An IP address, or with a prefix length a range of them.
+/// An IP address, or a range with a prefix length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Cidr {
     address: IpAddr,
@@ -133,12 +132,12 @@ pub struct Cidr {
 }
 
 impl Cidr {
-    /// Whether it is written as a range, even of one address.
+    /// Returns true if it is written as a range, even a range of one address.
     pub fn is_range(&self) -> bool {
         self.length.is_some()
     }
 
-    /// Returns it as a range: iptables' front end in the agent takes no plain address.
+    /// Returns it as a range, because the agent's iptables code does not accept a plain address.
     #[must_use]
     pub fn as_range(&self) -> Self {
         Self {
@@ -184,7 +183,7 @@ impl fmt::Display for Cidr {
     }
 }
 
-/// Returns a number that is written as a number is: no sign, no needless zero.
+/// Parses a number in canonical notation: no sign, no leading zero.
 pub(super) fn whole_number(text: &str) -> Option<u16> {
     let number: u16 = text.parse().ok()?;
     (number.to_string() == text).then_some(number)
@@ -194,8 +193,8 @@ fn bits(address: IpAddr) -> u8 {
     if address.is_ipv4() { 32 } else { 128 }
 }
 
-/// Istio's rule (`ValidateFQDN` in istio/pkg/config/validation): the last part may be empty, for
-/// names such as `istio.io.`, and a number there is refused because it would read as an IP address.
+/// Istio's rule (`ValidateFQDN` in istio/pkg/config/validation): the last part may be empty, as in `istio.io.`, and
+/// must not be a number, because the name would read as an IP address.
 fn is_fqdn(text: &str) -> bool {
     let name = text.strip_suffix('.').unwrap_or(text);
     let is_part = |part: &str| {

@@ -1,4 +1,4 @@
-//! Istio's releases.
+//! Versions and releases of Istio.
 
 use super::text;
 
@@ -10,8 +10,8 @@ text! {
 }
 
 impl IstioVersion {
-    /// Returns the version that the tag of an image names, whichever variant the image is; `None` where Istio
-    /// released none of it, as with the tags of vendors.
+    /// Returns the version in the tag of an image of any variant; `None` if Istio did not release it, e.g. for tags of
+    /// vendors.
     pub fn of_tag(tag: &str) -> Option<Self> {
         let variants = ["-distroless", "-debug"];
         let plain = variants
@@ -39,9 +39,9 @@ fn is_version(text: &str) -> bool {
 }
 
 text! {
-    /// Where releases of Istio are: `VERSION/deb/istio-sidecar.deb` and the like are below it.
-    ReleaseUrl: "an address of releases",
-    "https:// or http://, without spaces, user, query or '/' at its end; it must not contain a password",
+    /// Base URL of Istio releases, with e.g. `VERSION/deb/istio-sidecar.deb` below it.
+    ReleaseUrl: "a base URL of releases",
+    "https:// or http://, without spaces, user, query, fragment or trailing '/'; it must not contain a password",
     |text| {
         let rest = ["https://", "http://"].iter().find_map(|scheme| text.strip_prefix(scheme));
         rest.is_some_and(|rest| !rest.is_empty() && !rest.ends_with('/') && rest.bytes().all(|byte| byte.is_ascii_graphic() && !b"@?#".contains(&byte)))
@@ -49,7 +49,7 @@ text! {
 }
 
 impl Default for ReleaseUrl {
-    /// Istio's own, for all of its versions.
+    /// Istio's own, which has all versions.
     fn default() -> Self {
         Self("https://blob.istio.io/istio-release/releases".to_owned())
     }

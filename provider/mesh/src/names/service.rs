@@ -1,4 +1,4 @@
-//! What a service offers.
+//! Ports, protocols and hosts of services.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,8 +7,8 @@ use super::address::whole_number;
 use super::{Fqdn, Host, Invalid, has_alphanumeric_ends, is_dns_label, text};
 
 text! {
-    /// The name of a port. Under 63 characters: the CRD of `WorkloadEntry` wants that of its keys.
-    PortName: "a port's name",
+    /// A port name of at most 62 characters, as the CRD of `WorkloadEntry` requires.
+    PortName: "a port name",
     "1 to 62 letters, digits and '-', beginning and ending with a letter or digit",
     |text| {
         text.len() < 63
@@ -18,20 +18,20 @@ text! {
 }
 
 text! {
-    /// Who sees a service: a namespace, `.` (the service's own), `*` (all) or `~` (nobody).
+    /// A namespace that a service is exported to: its name, `.` (the service's own), `*` (all) or `~` (none).
     ExportTo: "a namespace to export to",
     "a namespace, '.' for the service's own, '*' for all or '~' for none",
     |text| matches!(text, "." | "*" | "~") || is_dns_label(text)
 }
 
 text! {
-    /// What a proxy may reach: `namespace/host`.
+    /// A host that a proxy may reach: `namespace/host`.
     EgressHost: "a host to reach",
     "namespace/host: the namespace may be '*', '.' for its own or '~' for none, the host '*' or a domain name with a dot, which may begin with '*.'",
     is_egress_host
 }
 
-/// Istio's rule (`ValidateNamespaceSlashWildcardHostname`): `~namespace` takes that one away again.
+/// Istio's rule (`ValidateNamespaceSlashWildcardHostname`); `~namespace` excludes a namespace.
 fn is_egress_host(text: &str) -> bool {
     let Some((namespace, host)) = text.split_once('/') else {
         return false;
@@ -78,7 +78,7 @@ impl fmt::Display for Port {
     }
 }
 
-/// What is spoken on a port. Read in any case, written in Istio's upper case.
+/// Application protocol of a port. Parsed case-insensitively, written in Istio's upper case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(missing_docs, reason = "the names are Istio's protocols")]
 pub enum Protocol {
@@ -97,7 +97,7 @@ pub enum Protocol {
 }
 
 impl Protocol {
-    /// All of them, by name.
+    /// All protocols by name.
     pub const ALL: [(&'static str, Self); 12] = [
         ("TCP", Self::Tcp),
         ("UDP", Self::Udp),
@@ -113,7 +113,7 @@ impl Protocol {
         ("MYSQL", Self::Mysql),
     ];
 
-    /// Whether a request names its host, so that several hosts can share a port.
+    /// Returns true if requests carry the host name, so that several hosts can share a port.
     pub fn names_its_host(self) -> bool {
         use Protocol::{Grpc, GrpcWeb, Http, Http2, HttpProxy, Https, Tls};
         matches!(

@@ -1,53 +1,53 @@
-//! Networks and gateways, read from what announces them.
+//! Reads networks and gateways from the objects that announce them.
 
 use serde_json::{Map, Value};
 
 use super::{Gateway, Networks};
 
-/// Port of a gateway that names none (istio/istio, `pilot/pkg/serviceregistry/kube/controller/network.go`).
+/// Default port of a gateway (istio/istio, `pilot/pkg/serviceregistry/kube/controller/network.go`).
 const PORT: u16 = 15443;
 const NETWORK: &str = "topology.istio.io/network";
 const GATEWAY_PORT: &str = "networking.istio.io/gatewayPort";
 
-/// Objects that may say something of networks, as the API server has them.
+/// Objects that can announce networks and gateways, as the API server returns them.
 #[derive(Clone, Debug, Default)]
 pub struct Announced {
-    /// Name of the cluster as istiod knows it, which is also that of its registry.
+    /// Name of the cluster at istiod, which is also the name of its registry.
     pub cluster_id: String,
     /// The control plane's namespace.
     pub namespace: Value,
     /// `meshNetworks` of the mesh's `ConfigMap`.
     pub mesh_networks: Value,
-    /// Every `Service`.
+    /// All `Service` objects.
     pub services: Vec<Value>,
-    /// Every `Gateway` of Istio's; `None`: they may not be read.
+    /// All Istio `Gateway` objects; `None`: the credential may not read them.
     pub gateways: Option<Vec<Value>>,
-    /// Every `Gateway` of the Gateway API with that label.
+    /// All Gateway API `Gateway` objects with the network label.
     pub gateway_api: Vec<Value>,
-    /// What of these may not be read, each as a sentence.
+    /// Objects that the credential may not read, each as a sentence.
     pub unseen: Vec<String>,
 }
 
 impl Networks {
-    /// Reads what the objects say.
-    pub fn of(announced: &Announced) -> Self {
+    /// Reads the networks and gateways that the objects announce.
+    pub fn from_objects(announced: &Announced) -> Self {
         let configured = announced.mesh_networks["networks"].as_object();
         let configured: Vec<_> = configured.into_iter().flatten().collect();
         let labelled = text(&announced.namespace["metadata"]["labels"][NETWORK]);
         let registry = configured
             .iter()
-            .find(|(_, network)| from_registry(network, &announced.cluster_id));
+            .find(|(_, network)| is_of_registry(network, &announced.cluster_id));
         let mut gateways: Vec<Gateway> = vec![];
         for service in &announced.services {
-            gateways.extend(of_service(service, announced.gateways.as_deref()));
+            gateways.extend(from_service(service, announced.gateways.as_deref()));
         }
         for (network, of) in &configured {
             let listed = of["gateways"].as_array().into_iter().flatten();
             gateways.extend(
-                listed.flat_map(|listed| of_mesh_networks(network, listed, &announced.services)),
+                listed.flat_map(|listed| from_mesh_networks(network, listed, &announced.services)),
             );
         }
-        gateways.extend(announced.gateway_api.iter().flat_map(of_gateway_api));
+        gateways.extend(announced.gateway_api.iter().flat_map(from_gateway_api));
         Self {
             cluster: labelled.or_else(|| registry.map(|(name, _)| (*name).clone())),
             gateways,
@@ -56,11 +56,11 @@ impl Networks {
     }
 }
 
-fn from_registry(network: &Value, cluster: &str) -> bool {
+fn is_of_registry(network: &Value, cluster: &str) -> bool {
     listed(&network["endpoints"]).any(|endpoint| endpoint["fromRegistry"] == cluster)
 }
 
-fn of_service(service: &Value, gateways: Option<&[Value]>) -> Vec<Gateway> {
+fn from_service(service: &Value, gateways: Option<&[Value]>) -> Vec<Gateway> {
     let (metadata, spec) = (&service["metadata"], &service["spec"]);
     let labels = &metadata["labels"];
     let Some(network) = text(&labels[NETWORK]) else {
@@ -82,8 +82,8 @@ fn of_service(service: &Value, gateways: Option<&[Value]>) -> Vec<Gateway> {
     addresses.into_iter().map(gateway).collect()
 }
 
-/// Returns the hosts that pass, by the servers of the gateways on the Service's pods. A Service without selector
-/// may lead to any of them.
+/// Returns the hosts that the Istio gateways on the Service's pods pass through. A Service without a selector may
+/// route to any of them.
 fn exposed(selector: Option<&Map<String, Value>>, port: u16, gateways: &[Value]) -> Vec<String> {
     let on_its_pods = |gateway: &&Value| {
         let wanted = gateway["spec"]["selector"].as_object();
@@ -105,15 +105,15 @@ fn exposed(selector: Option<&Map<String, Value>>, port: u16, gateways: &[Value])
     hosts
 }
 
-/// Returns where a Service is dialled from outside.
+/// Returns the external addresses of a Service.
 fn addresses(service: &Value) -> impl Iterator<Item = String> {
     let balanced = listed(&service["status"]["loadBalancer"]["ingress"])
         .filter_map(|ingress| text(&ingress["ip"]).or_else(|| text(&ingress["hostname"])));
     balanced.chain(listed(&service["spec"]["externalIPs"]).filter_map(text))
 }
 
-/// Reads a gateway of `meshNetworks`, which has an address of its own or is that of a Service.
-fn of_mesh_networks(network: &str, gateway: &Value, services: &[Value]) -> Vec<Gateway> {
+/// Reads a gateway of `meshNetworks`: it has its own address or refers to a Service.
+fn from_mesh_networks(network: &str, gateway: &Value, services: &[Value]) -> Vec<Gateway> {
     let registered = text(&gateway["registryServiceName"]).unwrap_or_default();
     let is_it = |service: &&Value| {
         let metadata = &service["metadata"];
@@ -133,8 +133,8 @@ fn of_mesh_networks(network: &str, gateway: &Value, services: &[Value]) -> Vec<G
     all.map(gateway).collect()
 }
 
-/// Reads a gateway of the Gateway API: it counts where it listens with TLS on the gateway port.
-fn of_gateway_api(gateway: &Value) -> Vec<Gateway> {
+/// Reads a Gateway API gateway. It counts only if it has a TLS listener on the gateway port.
+fn from_gateway_api(gateway: &Value) -> Vec<Gateway> {
     let labels = &gateway["metadata"]["labels"];
     let port = gateway_port(labels);
     let passes =
@@ -145,9 +145,9 @@ fn of_gateway_api(gateway: &Value) -> Vec<Gateway> {
         return vec![];
     };
     let status = listed(&gateway["status"]["addresses"]);
-    let of_spec = listed(&gateway["spec"]["addresses"]);
+    let requested = listed(&gateway["spec"]["addresses"]);
     let mut addresses: Vec<String> = status
-        .chain(of_spec)
+        .chain(requested)
         .filter_map(|one| text(&one["value"]))
         .collect();
     addresses.dedup();

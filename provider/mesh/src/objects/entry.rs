@@ -1,6 +1,7 @@
-//! The `WorkloadEntry`: the one object that a workload cannot be without. Its uid marks the VM, on it
-//! istiod reports the proxy, and its annotation takes the traffic away. And the `WorkloadGroup`, of which istiod
-//! makes entries.
+//! The `WorkloadEntry` of a workload and the `WorkloadGroup` of a fleet.
+//!
+//! A workload always has an entry: its UID identifies the VM, istiod reports the proxy's connection on it, and its
+//! health annotation is how traffic is withdrawn. istiod creates entries from a group.
 
 use std::collections::BTreeMap;
 
@@ -14,12 +15,12 @@ use crate::mark::{FLEET_LABEL, WORKLOAD_LABEL};
 use crate::names::Address;
 use crate::workload::Workload;
 
-/// Annotation that makes istiod track a VM's connection. With "true" (also 1, t, T, TRUE, True) the
-/// endpoint takes no traffic until a probe succeeds; with any other value it only is tracked.
+/// Annotation that makes istiod track a VM's connection. With "true" (also 1, t, T, TRUE, True), the endpoint receives
+/// no traffic until a probe succeeds. With any other value, istiod only tracks the connection.
 pub const HEALTH_CHECKS: &str = "proxy.istio.io/health-checks-enabled";
 
-/// Annotation of an entry that the provider keeps from traffic: with a health check, the one above
-/// does not tell it from an entry in its final form.
+/// Annotation of an entry whose traffic the provider has withdrawn. With a health check, the annotation above is the
+/// same on a withdrawn entry and on a final one.
 pub const WITHDRAWN: &str = "mesh.vm/withdrawn";
 
 /// Returns the entry of a workload.
@@ -50,8 +51,8 @@ pub(crate) fn entry(workload: &Workload, address: &Address) -> Manifest {
     entry
 }
 
-/// Returns the `WorkloadGroup`. Labels stand in its `metadata`, as Istio advises: it lays them over
-/// those of the template.
+/// Returns the `WorkloadGroup`. Its labels are in `spec.metadata`, as Istio recommends: they override those of the
+/// template.
 pub(super) fn group(fleet: &Fleet, group: &Group) -> Manifest {
     let mut labels = text_map(&group.labels);
     labels.insert(FLEET_LABEL.to_owned(), json!(fleet.id.name.as_str()));
@@ -73,7 +74,7 @@ pub(super) fn group(fleet: &Fleet, group: &Group) -> Manifest {
     )
 }
 
-/// Returns what an entry says of its VM besides address and labels.
+/// Returns the spec of an entry without address and labels.
 fn template(workload: &Workload) -> Map<String, Value> {
     let mut spec = Map::new();
     spec.insert(

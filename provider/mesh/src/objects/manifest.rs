@@ -1,4 +1,4 @@
-//! An object of ours, with the labels that say so.
+//! Manifests of managed objects.
 
 use serde_json::{Value, json};
 
@@ -6,7 +6,7 @@ use crate::desired::{Kind, Manifest};
 use crate::mark::Mark;
 use crate::names::{Id, Name, Namespace};
 
-/// Returns an object that carries the mark.
+/// Returns a manifest that carries the mark.
 pub(super) fn manifest(
     namespace: &Namespace,
     mark: &Mark,

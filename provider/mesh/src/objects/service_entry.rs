@@ -10,14 +10,14 @@ use crate::workload::{Service, ServicePort};
 /// How callers find the endpoints of a service.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Resolution {
-    /// istiod tells their IP addresses.
+    /// istiod sends their IP addresses.
     Static,
-    /// The callers' proxies look their names up.
+    /// The callers' proxies resolve their names.
     Dns,
 }
 
 impl Resolution {
-    /// Returns how a VM with that address is found: Istio takes a name only where callers resolve it.
+    /// Returns the resolution for a VM with this address. Istio accepts a name only with DNS resolution.
     pub(crate) fn of(address: &Address) -> Self {
         match address {
             Address::Ip(_) => Self::Static,
@@ -26,8 +26,8 @@ impl Resolution {
     }
 }
 
-/// Returns the spec of a service whose endpoints `selector` selects. `of_entry` are the ports that
-/// every one of these has by name, and that Istio prefers to the service's own targets.
+/// Returns the spec of a service whose endpoints `selector` selects. `of_entry` are the named ports of each endpoint;
+/// Istio prefers them to the target ports of the service.
 pub(crate) fn spec(
     service: &Service,
     of_entry: &BTreeMap<PortName, Port>,

@@ -1,4 +1,4 @@
-//! The `Sidecar`: where the proxy of a VM listens, and what it may reach.
+//! The `Sidecar`: the listeners of a VM's proxy and the hosts that it may reach.
 
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr};
@@ -8,8 +8,8 @@ use serde_json::{Map, Value, json};
 use crate::names::{Listen, Name, Port, PortName};
 use crate::workload::{EgressListener, Service, ServicePort, Sidecar};
 
-/// Returns the spec for the VMs that `selector` selects. Listeners that name no address to bind get
-/// `bind`: without one, istiod takes the address that it knows, which a VM behind NAT does not have.
+/// Returns the spec for the VMs that `selector` selects. A listener without an address to bind gets `bind`: by default,
+/// istiod uses the address of the entry, which no interface of a VM behind NAT has.
 pub(crate) fn spec(
     sidecar: &Sidecar,
     services: &BTreeMap<Name, Service>,
@@ -58,8 +58,8 @@ fn ingress(
     listener
 }
 
-/// Istio wants the listener without a port, for everything else, last. It would be missing where
-/// others are declared and hosts are not, so that everything else were refused.
+/// Returns the egress listeners. The catch-all listener, which has no port, must be the last one. If listeners are
+/// declared without hosts, a catch-all for `*/*` is added: otherwise all other traffic would be rejected.
 fn egress(sidecar: &Sidecar) -> Vec<Value> {
     let own = sidecar.egress_listeners.iter();
     let mut listeners: Vec<Value> = own.map(|(name, of)| egress_listener(name, of)).collect();

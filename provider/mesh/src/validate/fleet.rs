@@ -1,4 +1,4 @@
-//! Rules of a fleet, and of its members.
+//! Rules of fleets and their members.
 
 use super::metadata::{annotations, labels};
 use super::offered::offered;
@@ -12,19 +12,18 @@ use crate::objects::fleet_objects;
 use crate::rule::Rule;
 use crate::workload::Workload;
 
-/// Returns every broken rule of a fleet, as [`validate`](crate::validate::validate()) does of a workload.
+/// Returns all problems of a fleet, as [`validate`](crate::validate::validate()) does for a workload.
 pub fn validate_fleet(fleet: &Fleet) -> Vec<Problem> {
     let mut problems = Vec::new();
     let name = fleet.id.name.as_str();
     if name.parse::<LabelValue>().is_err() {
         let text = format!(
-            "The name {name:?} has more than 63 characters, and it is the value of the label {FLEET_LABEL}. Shorten it."
+            "The name {name:?} has more than 63 characters, the limit for a value of the label {FLEET_LABEL}. Shorten it."
         );
         problems.push(problem(Rule::FleetName, &["name"], text));
     }
     if fleet_objects(fleet).is_empty() {
-        let text =
-            "The fleet has nothing for its members to share. Declare services, sidecar or group.";
+        let text = "The fleet is empty: its members would share nothing. Declare services, sidecar or group.";
         let concerns = ["services", "sidecar", "group"];
         problems.push(problem(Rule::FleetEmpty, &concerns, text.to_owned()));
     }
@@ -35,7 +34,7 @@ pub fn validate_fleet(fleet: &Fleet) -> Vec<Problem> {
     problems
 }
 
-/// What an entry may not have, the entries that istiod makes of a group may not have either.
+/// Checks the group: the rules of an entry also apply to the entries that istiod creates from it.
 fn group(fleet: &Fleet, group: &Group) -> Vec<Problem> {
     let entry = fleet.entry_of(group);
     let mut problems = Vec::new();
@@ -64,8 +63,8 @@ fn group(fleet: &Fleet, group: &Group) -> Vec<Problem> {
     problems
 }
 
-/// A member shares what the fleet declares: what it declared besides would be a second Sidecar, of
-/// which Istio takes the older one, or services that only one of the VMs offers under their name.
+/// Checks a member. It must not declare services or a Sidecar besides its fleet: Istio would use the older one of two
+/// Sidecars, and only this VM would offer the services.
 pub(super) fn member(workload: &Workload, problems: &mut Vec<Problem>) {
     let Some(fleet) = &workload.fleet else {
         return;
@@ -77,8 +76,8 @@ pub(super) fn member(workload: &Workload, problems: &mut Vec<Problem>) {
     ];
     for (at, _) in declared.into_iter().filter(|(_, declared)| *declared) {
         let text = format!(
-            "{at} and fleet are both set, and a member has the {at} of its fleet {fleet}. Move {at} to the \
-             mesh_vm_fleet, or remove fleet."
+            "{at} and fleet are both set, but a member uses the {at} of its fleet {fleet}. Move {at} to the \
+            mesh_vm_fleet, or remove fleet."
         );
         problems.push(problem(Rule::FleetDeclares, &[at, "fleet"], text));
     }

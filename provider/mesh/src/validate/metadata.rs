@@ -1,4 +1,4 @@
-//! Rules over labels, annotations and the number of ports of an entry.
+//! Rules of the labels, annotations and number of ports of an entry.
 
 use super::problem::problem;
 use crate::change::Problem;
@@ -8,7 +8,7 @@ use crate::objects::HEALTH_CHECKS;
 use crate::rule::Rule;
 use crate::workload::Workload;
 
-/// The API server's limit over all annotations of an object, keys and values, in bytes.
+/// The API server's limit for the keys and values of all annotations of an object, in bytes.
 const ANNOTATIONS_LIMIT: usize = 256 * 1024;
 
 pub(super) fn labels(workload: &Workload, problems: &mut Vec<Problem>) {
@@ -32,7 +32,7 @@ pub(super) fn labels(workload: &Workload, problems: &mut Vec<Problem>) {
     ] {
         if count > limit {
             let text = format!(
-                "There are {count} {at}; a WorkloadEntry holds at most {limit}. Remove some."
+                "There are {count} {at}; a WorkloadEntry can have at most {limit}. Remove some."
             );
             problems.push(problem(Rule::TooMany, &[at], text));
         }
@@ -63,11 +63,11 @@ pub(super) fn annotations(workload: &Workload, problems: &mut Vec<Problem>) {
         .iter()
         .map(|(key, value)| key.len() + value.len())
         .sum();
-    // The provider's own is one of them, and its longest value is "false".
+    // The provider's own annotation is one of them; its longest value is "false".
     let limit = ANNOTATIONS_LIMIT - HEALTH_CHECKS.len() - "false".len();
     if size > limit {
         let text = format!(
-            "The annotations have {size} bytes; the API server takes at most {limit} besides those of the provider. \
+            "The annotations have {size} bytes; the API server accepts at most {limit} besides the provider's own. \
              Shorten them."
         );
         problems.push(problem(Rule::AnnotationsSize, &["annotations"], text));
@@ -76,10 +76,10 @@ pub(super) fn annotations(workload: &Workload, problems: &mut Vec<Problem>) {
 
 fn reserved(key: &str) -> Option<&'static str> {
     match key {
-        "istio.io/dry-run" => Some("is refused by Istio on a WorkloadEntry. Remove it."),
-        "proxy.istio.io/config" => Some(
-            "would be read only where a bundle is made, and is not here. Write its settings in proxy.config.",
-        ),
+        "istio.io/dry-run" => Some("is rejected by Istio on a WorkloadEntry. Remove it."),
+        "proxy.istio.io/config" => {
+            Some("has no effect on a WorkloadEntry. Set proxy.config instead.")
+        }
         HEALTH_CHECKS => Some("is written by the provider. Set health_check instead."),
         _ if key.starts_with("istio.io/") => Some("is written by istiod itself. Remove it."),
         _ => None,

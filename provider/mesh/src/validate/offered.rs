@@ -1,10 +1,10 @@
-//! Rules over what a workload or a fleet offers and reaches.
+//! Rules of the services, ports and Sidecar of a workload or fleet.
 
 use super::{ports, services, sidecar};
 use crate::change::Problem;
 use crate::workload::Workload;
 
-/// Reports every broken rule of services, ports and Sidecar.
+/// Adds all problems of services, ports and Sidecar.
 pub(super) fn offered(workload: &Workload, problems: &mut Vec<Problem>) {
     services::validate(workload, problems);
     ports::validate(workload, problems);

@@ -1,4 +1,4 @@
-//! Rules of ports: what callers dial, where the proxy takes it, where the application listens.
+//! Rules of ports: of the service, the proxy and the application.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -24,10 +24,10 @@ pub(super) fn validate(workload: &Workload, problems: &mut Vec<Problem>) {
     entry_ports(workload, problems);
 }
 
-/// Tells of a port that is the proxy's own.
-pub(super) fn not_the_proxy_s(number: Port, concerns: &[&str], problems: &mut Vec<Problem>) {
+/// Adds a problem if the proxy reserves a port.
+pub(super) fn not_reserved(number: Port, concerns: &[&str], problems: &mut Vec<Problem>) {
     if is_of_proxy(number.get()) {
-        let text = format!("On {number} the proxy itself listens. Use another port.");
+        let text = format!("The proxy itself listens on port {number}. Use another port.");
         problems.push(problem(Rule::ProxyPort, concerns, text));
     }
 }
@@ -81,16 +81,16 @@ fn targets(
         ("target_port", port.target(name, &workload.ports)),
         ("app_port", port.app_port(name, &workload.ports)),
     ] {
-        not_the_proxy_s(found, &[&format!("{at}.{attribute}"), &number], problems);
+        not_reserved(found, &[&format!("{at}.{attribute}"), &number], problems);
     }
 }
 
-/// Where Istio lets a `Sidecar` lead to; and 0.0.0.0 is the proxy's first address, which a VM behind
-/// NAT does not have on any interface.
+/// Checks the address that a `Sidecar` forwards to by Istio's rules. 0.0.0.0 means the first address of the proxy, which
+/// no interface of a VM behind NAT has.
 fn application(workload: &Workload, at: &str, port: &ServicePort, problems: &mut Vec<Problem>) {
     let attribute = format!("{at}.app_address");
-    // A call keeps its source up to the application, and the kernel drops what comes from another
-    // machine's address to a loopback one.
+    // Traffic keeps its source address up to the application, and the kernel drops packets from another machine's
+    // address to a loopback address.
     let own = matches!(&port.app_address, Some(Listen::Ip(ip)) if ip.is_unspecified());
     if workload.proxy.interception == Interception::Tproxy && workload.sidecar.is_some() && !own {
         let text = "With tproxy, the application sees the client's address. Such traffic cannot reach it on \
@@ -115,8 +115,8 @@ fn application(workload: &Workload, at: &str, port: &ServicePort, problems: &mut
         }
         Some(Listen::Ip(ip)) if ip.is_unspecified() && is_behind_nat(workload) => {
             let text = format!(
-                "{ip} means the first address that istiod knows of the VM, and that is address, which no interface of \
-                 the VM has. Let the application listen on 127.0.0.1 or ::1."
+                "{ip} stands for the first address of the VM at istiod, which is address, and no interface of the VM has \
+                it. Let the application listen on 127.0.0.1 or ::1."
             );
             let concerns = [&attribute, "instance_ip", "address"];
             problems.push(problem(Rule::AppAddress, &concerns, text));
@@ -142,30 +142,29 @@ fn needs_sidecar(
     port: &ServicePort,
     problems: &mut Vec<Problem>,
 ) {
-    let led_to_port = port
+    let has_other_port = port
         .app_port
         .is_some_and(|app| app != port.target(name, &workload.ports));
-    let told = [
-        ("app_port", led_to_port),
+    let attributes = [
+        ("app_port", has_other_port),
         ("app_address", port.app_address.is_some()),
         ("bind", port.bind.is_some()),
         ("capture", port.capture.is_some()),
     ];
-    let led = told
+    let set = attributes
         .iter()
         .filter(|(_, is_set)| *is_set && workload.sidecar.is_none());
-    for (attribute, _) in led {
+    for (attribute, _) in set {
         let text = format!(
-            "{attribute} forwards traffic to another place than where it arrives, and only a Sidecar can do that. Set \
-             sidecar = {{}}, or \
-             remove {attribute}."
+            "{attribute} changes where traffic is received or forwarded, which only a Sidecar can do. Set \
+            sidecar = {{}}, or remove {attribute}."
         );
         let concerns = [&format!("{at}.{attribute}"), "sidecar"];
         problems.push(problem(Rule::AppPortNeedsSidecar, &concerns, text));
     }
 }
 
-/// Istio would take the oldest service of two on the same port, without a word.
+/// Checks that target ports are unique: Istio would silently use the older one of two services on the same port.
 fn shared_targets(workload: &Workload, problems: &mut Vec<Problem>) {
     let mut seen: BTreeMap<Port, String> = BTreeMap::new();
     for (name, service) in &workload.services {
@@ -174,7 +173,7 @@ fn shared_targets(workload: &Workload, problems: &mut Vec<Problem>) {
             let at = format!("services.{name}.ports.{port_name}");
             if let Some(first) = seen.get(&target) {
                 let text = format!(
-                    "{first} and {at} both lead to port {target} of the VM, and its proxy supports only one service \
+                    "{first} and {at} both forward to port {target} of the VM, and its proxy supports only one service \
                      per port. Give one of them another target_port."
                 );
                 let concerns = [&at, first].map(|at| format!("{at}.target_port"));
@@ -190,7 +189,8 @@ fn shared_targets(workload: &Workload, problems: &mut Vec<Problem>) {
     }
 }
 
-/// Without services the names may be those of a Kubernetes `Service`: then they are not ours to check.
+/// Checks the port names of the entry. Without services, they may be those of a Kubernetes `Service` and are not
+/// checked.
 fn entry_ports(workload: &Workload, problems: &mut Vec<Problem>) {
     if workload.services.is_empty() {
         return;
@@ -203,7 +203,7 @@ fn entry_ports(workload: &Workload, problems: &mut Vec<Problem>) {
     };
     for name in workload.ports.keys().filter(|name| !known(name)) {
         let text = format!(
-            "No service has a port of the name {name}, so Istio would ignore it. Rename it after a service's port, or \
+            "No service has a port named {name}, so Istio would ignore it. Rename it to match a service's port, or \
              remove it."
         );
         problems.push(problem(

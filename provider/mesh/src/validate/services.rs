@@ -1,4 +1,4 @@
-//! Rules of the services on the VM: their names, hosts and addresses.
+//! Rules of services: their names, hosts and addresses.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use crate::objects::service_entry_name;
 use crate::rule::Rule;
 use crate::workload::{Service, Workload};
 
-/// What the CRD of `ServiceEntry` takes of each list.
+/// Maximum length of each list in the CRD of `ServiceEntry`.
 const MOST: usize = 256;
 
 pub(super) fn validate(workload: &Workload, problems: &mut Vec<Problem>) {
@@ -29,8 +29,8 @@ pub(super) fn validate(workload: &Workload, problems: &mut Vec<Problem>) {
     shared_names(workload, problems);
 }
 
-/// A service without hosts has no `ServiceEntry`: then nothing may be said of one, and only the
-/// `Sidecar`'s listeners are left for it to be.
+/// Checks a service without hosts. It has no `ServiceEntry`, so attributes of one must not be set, and it can only
+/// define listeners of the `Sidecar`.
 fn without_object(
     workload: &Workload,
     name: &Name,
@@ -38,25 +38,25 @@ fn without_object(
     problems: &mut Vec<Problem>,
 ) {
     let at = format!("services.{name}");
-    let told = [
+    let attributes = [
         ("addresses", service.addresses.is_empty()),
         ("export_to", service.export_to.is_empty()),
         ("subject_alt_names", service.subject_alt_names.is_empty()),
         ("object_name", service.object_name.is_none()),
     ];
     let hosts = format!("{at}.hosts");
-    for (attribute, _) in told.iter().filter(|(_, is_empty)| !is_empty) {
+    for (attribute, _) in attributes.iter().filter(|(_, is_empty)| !is_empty) {
         let text = format!(
-            "{attribute} is a part of the ServiceEntry, and without hosts the service {name} has none. Set hosts, or \
-             remove {attribute}."
+            "{attribute} is part of the ServiceEntry, and the service {name} has none without hosts. Set hosts, or \
+            remove {attribute}."
         );
         let concerns = [hosts.as_str(), &format!("{at}.{attribute}")];
         problems.push(problem(Rule::HostsRequired, &concerns, text));
     }
     if workload.sidecar.is_none() {
         let text = format!(
-            "The service {name} has no host, so that it has no ServiceEntry, and there is no Sidecar that would \
-             listen for it. Set the name that clients use, set sidecar = {{}}, or remove the service."
+            "The service {name} has no host, so it has no ServiceEntry, and there is no Sidecar to listen for it. Set \
+            the host name that clients use, set sidecar = {{}}, or remove the service."
         );
         problems.push(problem(Rule::HostsRequired, &[&hosts, "sidecar"], text));
     }
@@ -65,8 +65,8 @@ fn without_object(
 fn object_name(workload: &Workload, name: &Name, service: &Service, problems: &mut Vec<Problem>) {
     if service_entry_name(&workload.id.name, name, service).is_none() {
         let text = format!(
-            "The ServiceEntry would be called {:?}, with more than 253 characters. Shorten the service's name, or set \
-             object_name.",
+            "The name {:?} of the ServiceEntry would have more than 253 characters. Shorten the service's name, or set \
+            object_name.",
             format!("{}-{name}", workload.id.name)
         );
         problems.push(problem(
@@ -77,7 +77,7 @@ fn object_name(workload: &Workload, name: &Name, service: &Service, problems: &m
     }
 }
 
-/// The later of two with one name would take the former's place, without a word.
+/// Checks that object names are unique: the later one of two services would silently replace the other.
 fn shared_names(workload: &Workload, problems: &mut Vec<Problem>) {
     let mut seen: BTreeMap<Name, &Name> = BTreeMap::new();
     for (name, service) in &workload.services {
@@ -86,8 +86,8 @@ fn shared_names(workload: &Workload, problems: &mut Vec<Problem>) {
         };
         if let Some(first) = seen.insert(object.clone(), name) {
             let text = format!(
-                "The services {first} and {name} would both be the ServiceEntry {object}. Give one of them another \
-                 object_name."
+                "The services {first} and {name} would both use the ServiceEntry {object}. Give one of them another \
+                object_name."
             );
             let at = |service: &Name| format!("services.{service}.object_name");
             problems.push(problem(
@@ -103,8 +103,8 @@ fn hosts(name: &Name, service: &Service, problems: &mut Vec<Problem>) {
     let at = format!("services.{name}.hosts");
     if let (true, Some((port, protocol))) = (service.hosts.len() > 1, hostless(service)) {
         let text = format!(
-            "The service {name} has {} hosts, and its port {port} speaks {protocol}, which does not carry the host \
-             name. Create one service per host, or use HTTP, HTTP2, GRPC, HTTPS or TLS.",
+            "The service {name} has {} hosts, and the protocol {protocol} of its port {port} does not carry the host \
+            name. Create one service per host, or use HTTP, HTTP2, GRPC, HTTPS or TLS.",
             service.hosts.len()
         );
         let protocol = format!("services.{name}.ports.{port}.protocol");
@@ -128,7 +128,7 @@ fn counts(name: &Name, service: &Service, problems: &mut Vec<Problem>) {
     ] {
         if count > MOST {
             let text = format!(
-                "The service {name} has {count} {list}; a ServiceEntry holds at most {MOST}. Split it into several \
+                "The service {name} has {count} {list}; a ServiceEntry can have at most {MOST}. Split it into several \
                  services."
             );
             problems.push(problem(
@@ -140,31 +140,32 @@ fn counts(name: &Name, service: &Service, problems: &mut Vec<Problem>) {
     }
 }
 
-/// Istio's rule (`validateExportTo`): each once, where `.` is the own namespace; all and nobody alone.
+/// Checks `export_to` by Istio's rule (`validateExportTo`): no duplicates, with `.` for the own namespace; `*` and `~`
+/// must be the only element.
 fn export_to(workload: &Workload, name: &Name, service: &Service, problems: &mut Vec<Problem>) {
     let at = format!("services.{name}.export_to");
     let own = workload.id.namespace.as_str();
-    let meant = service.export_to.iter().map(|to| match to.as_str() {
+    let namespaces = service.export_to.iter().map(|to| match to.as_str() {
         "." => own,
         other => other,
     });
-    let mut meant: Vec<&str> = meant.collect();
-    if let Some(all) = meant.iter().find(|to| matches!(**to, "*" | "~"))
-        && meant.len() > 1
+    let mut namespaces: Vec<&str> = namespaces.collect();
+    if let Some(all) = namespaces.iter().find(|to| matches!(**to, "*" | "~"))
+        && namespaces.len() > 1
     {
         let text = format!(
             "{all:?} must be the only entry in export_to of the service {name}. Remove it, or the others."
         );
         problems.push(problem(Rule::ExportTo, &[&at], text));
     }
-    meant.sort_unstable();
-    if let Some([twice, _]) = meant.array_windows().find(|[one, next]| one == next) {
+    namespaces.sort_unstable();
+    if let Some([twice, _]) = namespaces.array_windows().find(|[one, next]| one == next) {
         let text = format!("The service {name} is exported to {twice} twice, which Istio rejects.");
         problems.push(problem(Rule::ExportTo, &[&at, "namespace"], text));
     }
 }
 
-/// A VM that is known by a name makes its services `resolution: DNS`, which has narrower rules.
+/// Checks a service of a VM whose address is a name: its resolution is `DNS`, which has stricter rules.
 fn resolved_by_dns(name: &Name, service: &Service, problems: &mut Vec<Problem>) {
     if let Some(host) = service.hosts.iter().find(|host| host.is_wildcard()) {
         let at = format!("services.{name}.hosts");

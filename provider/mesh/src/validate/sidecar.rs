@@ -1,8 +1,8 @@
-//! Rules of the `Sidecar`, and of workloads that cannot be without one.
+//! Rules of the `Sidecar` and of workloads that require one.
 
 use std::collections::BTreeMap;
 
-use super::ports::not_the_proxy_s;
+use super::ports::not_reserved;
 use super::problem::problem;
 use crate::change::Problem;
 use crate::names::{Address, Listen, PortName};
@@ -40,7 +40,7 @@ fn needed(workload: &Workload, problems: &mut Vec<Problem>) {
     }
     if workload.proxy.interception == Interception::None {
         let text = "Without interception, the proxy receives inbound traffic only through the Sidecar's listeners, and \
-                    no sidecar is declared. Set sidecar = {}, whose listeners follow from services.";
+                    no sidecar is declared. Set sidecar = {}, whose listeners are derived from services.";
         let concerns = ["proxy.interception", "sidecar", "services"];
         problems.push(problem(
             Rule::InterceptionNeedsSidecar,
@@ -51,7 +51,7 @@ fn needed(workload: &Workload, problems: &mut Vec<Problem>) {
     if let Some(Address::Fqdn(name)) = &workload.address {
         let text = format!(
             "The address is the name {name}. istiod finds a proxy's services by IP address, so this one would get no \
-             listeners of its own. Set sidecar = {{}}, whose listeners follow from services."
+             listeners of its own. Set sidecar = {{}}, whose listeners are derived from services."
         );
         problems.push(problem(
             Rule::FqdnNeedsSidecar,
@@ -79,7 +79,7 @@ fn egress(name: &PortName, listener: &EgressListener, problems: &mut Vec<Problem
             );
             problems.push(problem(Rule::EgressPort, &[&port, &bind], text));
         }
-        Some(number) => not_the_proxy_s(number, &[&port], problems),
+        Some(number) => not_reserved(number, &[&port], problems),
         None => {}
     }
     if is_socket && listener.capture == Some(Capture::Iptables) {
@@ -103,7 +103,7 @@ fn egress(name: &PortName, listener: &EgressListener, problems: &mut Vec<Problem
     }
 }
 
-/// Istio's rule is over the numbers alone, whatever they bind.
+/// Checks that egress listeners do not share a port. Istio compares only the numbers, not the addresses.
 fn shared_sockets(sidecar: &Sidecar, problems: &mut Vec<Problem>) {
     let mut seen: BTreeMap<String, &PortName> = BTreeMap::new();
     for (name, listener) in &sidecar.egress_listeners {

@@ -1,59 +1,59 @@
-//! A service on VMs, and its ports.
+//! Services on VMs and their ports.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use crate::names::{Cidr, ExportTo, Host, Listen, Name, Port, PortName, Protocol, words};
 
-/// A service that one VM or several offer, and where their proxies and applications take it.
+/// A service that one or several VMs offer, with the ports of their proxies and applications.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Service {
-    /// Name of its `ServiceEntry`; `None`: made of the owner's name and the service's.
+    /// Name of its `ServiceEntry`; `None`: `<owner>-<service>`.
     pub object_name: Option<Name>,
-    /// Host names under which callers find it. Empty: no `ServiceEntry` is written, since a Service
-    /// of Kubernetes or somebody else's object leads here; only the listeners follow.
+    /// Host names of the service. Empty: no `ServiceEntry` is written, because a Kubernetes Service or an object that is
+    /// managed elsewhere selects the VM; the service then only defines listeners.
     pub hosts: Vec<Host>,
-    /// Virtual addresses; empty: Istio allocates one where it is configured to.
+    /// Virtual addresses; empty: Istio allocates one if configured to.
     pub addresses: Vec<Cidr>,
     /// Ports by name.
     pub ports: BTreeMap<PortName, ServicePort>,
-    /// Namespaces that see it; empty: as the mesh config says.
+    /// Namespaces that the service is exported to; empty: as set in the mesh config.
     pub export_to: Vec<ExportTo>,
-    /// Names that callers want in the VM's certificate instead of its SPIFFE id; empty: that.
+    /// Names that callers expect in the VM's certificate; empty: its SPIFFE ID.
     pub subject_alt_names: Vec<String>,
 }
 
 /// One port of a service.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ServicePort {
-    /// What callers dial.
+    /// Port that clients connect to.
     pub number: Port,
-    /// What is spoken.
+    /// Application protocol.
     pub protocol: Protocol,
-    /// Where the VM's proxy listens; `None`: `number`.
+    /// Port on which the VM's proxy listens; `None`: `number`.
     pub target_port: Option<Port>,
-    /// Where the application listens; `None`: `target_port`.
+    /// Port on which the application listens; `None`: `target_port`.
     pub app_port: Option<Port>,
-    /// At which address the application listens; `None`: 127.0.0.1. A unix socket has no port.
+    /// Address on which the application listens; `None`: 127.0.0.1. A Unix socket has no port.
     pub app_address: Option<Listen>,
-    /// Which address of the VM the proxy's listener binds; `None`: the one that the VM has.
+    /// Address that the proxy's listener binds; `None`: the address of the VM.
     pub bind: Option<IpAddr>,
-    /// Whether the listener is reached by interception; `None`: as the proxy's other traffic.
+    /// Whether intercepted traffic reaches the listener; `None`: as for the proxy's other traffic.
     pub capture: Option<Capture>,
 }
 
 words! {
     /// How traffic reaches a listener of the proxy.
     Capture: "a capture mode", "\"IPTABLES\" or \"NONE\"" {
-        /// NAT rules lead it there.
+        /// NAT rules redirect it there.
         Iptables = "IPTABLES",
-        /// Callers dial it.
+        /// Callers connect to the listener directly.
         None = "NONE",
     }
 }
 
 impl ServicePort {
-    /// Returns a port of which nothing else is said.
+    /// Returns a port with nothing else set.
     pub fn new(number: Port, protocol: Protocol) -> Self {
         Self {
             number,
@@ -66,8 +66,8 @@ impl ServicePort {
         }
     }
 
-    /// Returns where the VM's proxy takes its traffic. Istio prefers the port of that name which the
-    /// VM's entry has to the service's own target.
+    /// Returns the port on which the VM's proxy receives the traffic. Istio prefers the entry's port of the same name to
+    /// the target port of the service.
     pub fn target(&self, name: &PortName, of_entry: &BTreeMap<PortName, Port>) -> Port {
         of_entry
             .get(name)
@@ -76,7 +76,7 @@ impl ServicePort {
             .unwrap_or(self.number)
     }
 
-    /// Returns the port where the application listens.
+    /// Returns the port on which the application listens.
     pub fn app_port(&self, name: &PortName, of_entry: &BTreeMap<PortName, Port>) -> Port {
         self.app_port.unwrap_or_else(|| self.target(name, of_entry))
     }

@@ -1,44 +1,44 @@
-//! What the `Sidecar` of a VM says besides the listeners that follow from its services.
+//! Settings of a VM's `Sidecar`, in addition to the ingress listeners that its services define.
 
 use std::collections::BTreeMap;
 
 use crate::names::{EgressHost, Listen, Name, Port, PortName, Protocol, words};
 use crate::workload::Capture;
 
-/// What the `Sidecar` adds to the ingress listeners that follow from the services.
+/// Settings of a `Sidecar`, in addition to the ingress listeners that the services define.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Sidecar {
-    /// Its name; `None`: that of the workload.
+    /// Name of the object; `None`: that of the workload.
     pub name: Option<Name>,
-    /// What the VM may reach; empty: everything.
+    /// Hosts that the VM may reach; empty: all of them.
     pub egress_hosts: Vec<EgressHost>,
-    /// Listeners for an application whose calls cannot be intercepted, by the name of their port.
+    /// Listeners for applications whose outbound traffic cannot be intercepted, by port name.
     pub egress_listeners: BTreeMap<PortName, EgressListener>,
-    /// What becomes of calls to hosts that the mesh does not know; `None`: as the mesh config says.
+    /// Policy for traffic to hosts outside the mesh; `None`: as set in the mesh config.
     pub outbound_traffic: Option<OutboundTraffic>,
 }
 
-/// A listener that an application on the VM dials instead of the host that it leads to.
+/// A listener that applications on the VM connect to instead of the target host.
 #[derive(Clone, Debug, PartialEq)]
 pub struct EgressListener {
-    /// Where it listens; `None`: 127.0.0.1 if nothing is intercepted there, else every address.
+    /// Address to bind; `None`: 127.0.0.1 if traffic is not intercepted there, otherwise all addresses.
     pub bind: Option<Listen>,
-    /// Its port; `None`: `bind` is a unix socket.
+    /// Port; `None`: `bind` is a Unix socket.
     pub port: Option<Port>,
-    /// What is spoken.
+    /// Application protocol.
     pub protocol: Protocol,
-    /// What it leads to.
+    /// Hosts that the listener forwards to.
     pub hosts: Vec<EgressHost>,
-    /// Whether it is reached by interception; `None`: as the proxy's other traffic.
+    /// Whether intercepted traffic reaches the listener; `None`: as for the proxy's other traffic.
     pub capture: Option<Capture>,
 }
 
 words! {
-    /// What becomes of calls to hosts that the mesh does not know.
+    /// Policy for traffic to hosts outside the mesh.
     OutboundTraffic: "an outbound traffic policy", "\"ALLOW_ANY\" or \"REGISTRY_ONLY\"" {
-        /// They go where the application sent them.
+        /// Traffic is forwarded to its original destination.
         AllowAny = "ALLOW_ANY",
-        /// They are refused.
+        /// Traffic is rejected.
         RegistryOnly = "REGISTRY_ONLY",
     }
 }

@@ -1,14 +1,14 @@
 use expect_test::{Expect, expect};
 use mesh::conflicts::{conflicts, fleet_conflicts, replaced, taken_addresses, taken_services};
-use mesh::facts::{Facts, Other, Pem};
+use mesh::facts::{Facts, OtherEntry, Pem};
 use mesh::observed::ObservedObjects;
 use mesh::workload::Interception;
 use serde_json::json;
 
 use crate::sample::{facts, p, workload};
 
-fn other(id: &str, address: &str, network: Option<&str>) -> Other {
-    Other {
+fn other(id: &str, address: &str, network: Option<&str>) -> OtherEntry {
+    OtherEntry {
         id: p(id),
         address: p(address),
         network: network.map(p),
@@ -16,7 +16,7 @@ fn other(id: &str, address: &str, network: Option<&str>) -> Other {
     }
 }
 
-fn check(facts: &Facts, others: &[Other], expected: &Expect) {
+fn check(facts: &Facts, others: &[OtherEntry], expected: &Expect) {
     let problems = conflicts(&workload(), facts, others);
     let lines: Vec<_> = problems
         .iter()
@@ -87,7 +87,7 @@ fn in_another_namespace_the_network_tells_addresses_apart() {
 
 #[test]
 fn a_vm_has_no_address_of_an_entry_that_istiod_could_take_it_for() {
-    let ours = Other {
+    let ours = OtherEntry {
         ours: true,
         ..other("bookinfo/replaced", "10.0.0.3", None)
     };
@@ -106,7 +106,7 @@ fn a_vm_has_no_address_of_an_entry_that_istiod_could_take_it_for() {
 
 #[test]
 fn an_entry_of_ours_in_the_namespace_may_be_replaced_before_it_is_destroyed() {
-    let ours = |id| Other {
+    let ours = |id| OtherEntry {
         ours: true,
         ..other(id, "203.0.113.7", None)
     };

@@ -266,6 +266,6 @@ fn every_probe_of_a_group_is_imported_as_it_was_declared() {
     let imported = fleet_from_objects(&fleet().id, &strange).unwrap();
     assert_eq!(
         imported.notes,
-        ["spec.probe asks in a way that cannot be declared."]
+        ["spec.probe has a kind that cannot be declared."]
     );
 }

@@ -94,11 +94,11 @@ fn an_entry_made_by_hand_is_carried_as_far_as_it_can_be_said() {
     };
     let imported = workload_from_objects(&found).unwrap();
     expect![[r#"
-        The entry names no service account: default is assumed.
-        spec.labels: must be a label key (an optional DNS name and '/', then 1 to 63 letters, digits, '-', '_' and '.', beginning and ending with a letter or digit), got "bad label": it cannot be declared.
-        spec.locality: must be a locality (region, region/zone or region/zone/subzone, each of letters, digits, '-', '_' and '.'), got "a/b/c/d": it cannot be declared.
-        ServiceEntry bookinfo/ratings-any is left as it is: hosts: must be a service host (a domain name whose first part may be '*' if others follow), got "*".
-        ServiceEntry bookinfo/reviews selects this workload and is left as it is: only one that is called ratings-<service> becomes a part of it."#]].assert_eq(&imported.notes.join("\n"));
+        The entry has no service account: default is assumed.
+        spec.labels: must be a label key (an optional DNS name and '/', then 1 to 63 letters, digits, '-', '_' and '.', beginning and ending with a letter or digit), got "bad label", so it cannot be declared.
+        spec.locality: must be a locality (region, region/zone or region/zone/subzone, each of letters, digits, '-', '_' and '.'), got "a/b/c/d", so it cannot be declared.
+        ServiceEntry bookinfo/ratings-any is not imported: hosts: must be a service host (a domain name whose first part may be '*' if others follow), got "*". It is left unchanged.
+        ServiceEntry bookinfo/reviews selects this workload but is not imported: its name is not ratings-<service>. It is left unchanged."#]].assert_eq(&imported.notes.join("\n"));
     let carried = imported.workload;
     assert_eq!(
         carried
@@ -136,7 +136,7 @@ fn listeners_that_follow_from_no_service_are_noted() {
     sidecar["spec"]["egress"] =
         json!([{ "port": { "number": 1, "protocol": "TCP" }, "hosts": ["./*"] }]);
     let imported = workload_from_objects(&found).unwrap();
-    expect!["Sidecar bookinfo/ratings-vm-1: the listener on 7 follows from no service."]
+    expect!["Sidecar bookinfo/ratings-vm-1: the ingress listener on 7 cannot be declared: no service has its port."]
         .assert_eq(&imported.notes.join("\n"));
 }
 

@@ -1,8 +1,8 @@
 use expect_test::{Expect, expect};
-use mesh::network::{Announced, Endpoint, Networks, Way};
+use mesh::network::{Announced, Endpoint, NetworkRoute, Networks};
 use serde_json::{Value, json};
 
-/// A Service that announces a gateway, dialled at `address`.
+/// A Service that announces a gateway, with the address `address`.
 fn service(name: &str, network: &str, address: &str) -> Value {
     json!({
         "metadata": { "namespace": "istio-system", "name": name, "labels": { "topology.istio.io/network": network } },
@@ -18,16 +18,21 @@ fn passing(name: &str, hosts: &[&str]) -> Value {
     ] } })
 }
 
-/// A cluster on the network `k8s`, with gateways into it and into `vms` or not.
-fn mesh(of_pods: bool, of_vms: bool) -> Announced {
+/// Name, network and address of a gateway's Service.
+type GatewayService = (&'static str, &'static str, &'static str);
+const INTO_PODS: GatewayService = ("east", "k8s", "203.0.113.1");
+const INTO_VMS: GatewayService = ("vm", "vms", "203.0.113.2");
+
+/// A cluster on the network `k8s` with these gateways.
+fn mesh(gateways: &[GatewayService]) -> Announced {
     let mut announced = Announced {
         namespace: json!({ "metadata": { "labels": { "topology.istio.io/network": "k8s" } } }),
         gateways: Some(vec![passing("east", &["*.local"]), passing("vm", &["*"])]),
         ..Announced::default()
     };
-    let services = &mut announced.services;
-    services.extend(of_pods.then(|| service("east", "k8s", "203.0.113.1")));
-    services.extend(of_vms.then(|| service("vm", "vms", "203.0.113.2")));
+    let services = gateways.iter();
+    let services = services.map(|(name, network, address)| service(name, network, address));
+    announced.services = services.collect();
     announced
 }
 
@@ -42,40 +47,46 @@ fn vm(entry: &Value) -> Endpoint {
         entry_of(json!({ "app": "other" }), "other.corp"),
         entry_of(json!({}), "nobody.corp"),
     ];
-    Endpoint::of(entry, &services)
+    Endpoint::from_objects(entry, &services)
 }
 
-fn told(way: &Way) -> String {
-    let lines = way.missing.iter().map(|line| format!("\n  {line}"));
-    format!("{}{}\n", way.hops.join(" > "), lines.collect::<String>())
+fn display(route: &NetworkRoute) -> String {
+    let lines = route.missing.iter().map(|line| format!("\n  {line}"));
+    format!("{}{}\n", route.hops.join(" > "), lines.collect::<String>())
 }
 
 fn check(announced: &Announced, entry: &Value, expected: &Expect) {
-    let (networks, vm) = (Networks::of(announced), vm(entry));
-    let ways = told(&networks.to_vm(&vm)) + &told(&networks.to_pod(&vm));
-    expected.assert_eq(&ways);
+    let (networks, vm) = (Networks::from_objects(announced), vm(entry));
+    let routes = display(&networks.route_to_vm(&vm)) + &display(&networks.route_to_pod(&vm));
+    expected.assert_eq(&routes);
 }
 
 #[test]
 fn the_gateways_of_the_targets_network_decide_the_way() {
-    for (of_pods, of_vms) in [(false, false), (false, true), (true, false), (true, true)] {
-        let networks = Networks::of(&mesh(of_pods, of_vms));
+    for gateways in [
+        &[] as &[_],
+        &[INTO_VMS],
+        &[INTO_PODS],
+        &[INTO_PODS, INTO_VMS],
+    ] {
+        let networks = Networks::from_objects(&mesh(gateways));
         let vm = vm(&entry());
-        assert_eq!(networks.to_vm(&vm).through_gateway, of_vms);
-        assert_eq!(networks.to_pod(&vm).through_gateway, of_pods);
+        let [into_pods, into_vms] = [INTO_PODS, INTO_VMS].map(|of| gateways.contains(&of));
+        assert_eq!(networks.route_to_vm(&vm).through_gateway, into_vms);
+        assert_eq!(networks.route_to_pod(&vm).through_gateway, into_pods);
     }
     check(
-        &mesh(false, false),
+        &mesh(&[]),
         &entry(),
         &expect![[r#"
             a pod > VM 10.1.0.5
-              The network vms has no gateway, so callers on k8s dial VM 10.1.0.5 themselves: there must be a route. For a gateway, label its Service topology.istio.io/network=vms.
+              The network vms has no gateway, so callers on k8s connect to VM 10.1.0.5 directly: there must be a route. To use a gateway, label its Service topology.istio.io/network=vms.
             VM 10.1.0.5 > a pod
-              The network k8s has no gateway, so callers on vms dial a pod themselves: there must be a route. For a gateway, label its Service topology.istio.io/network=k8s.
+              The network k8s has no gateway, so callers on vms connect to a pod directly: there must be a route. To use a gateway, label its Service topology.istio.io/network=k8s.
         "#]],
     );
     check(
-        &mesh(true, true),
+        &mesh(&[INTO_PODS, INTO_VMS]),
         &entry(),
         &expect![[r#"
             a pod > gateway 203.0.113.2:15443 (Service istio-system/vm) > VM 10.1.0.5
@@ -89,9 +100,9 @@ fn the_same_network_and_one_without_a_name_are_called_directly() {
     for network in [json!("k8s"), Value::Null, json!("")] {
         let mut entry = entry();
         entry["spec"]["network"] = network;
-        let networks = Networks::of(&mesh(true, true));
-        let way = networks.to_vm(&vm(&entry));
-        assert_eq!((way.through_gateway, way.missing), (false, vec![]));
+        let networks = Networks::from_objects(&mesh(&[INTO_PODS, INTO_VMS]));
+        let route = networks.route_to_vm(&vm(&entry));
+        assert_eq!((route.through_gateway, route.missing), (false, vec![]));
     }
 }
 
@@ -100,12 +111,12 @@ fn a_caller_whose_network_has_no_name_depends_on_the_version() {
     let mut entry = entry();
     entry["spec"]["network"] = Value::Null;
     check(
-        &mesh(true, true),
+        &mesh(&[INTO_PODS, INTO_VMS]),
         &entry,
         &expect![[r#"
             a pod > VM 10.1.0.5
             VM 10.1.0.5 > gateway 203.0.113.1:15443 (Service istio-system/east) > a pod
-              The network of VM 10.1.0.5 has no name: istiod before 1.30 lets it call directly, later ones through the gateway. Name it: `network` of the workload, or the label topology.istio.io/network of the control plane's namespace.
+              The network of VM 10.1.0.5 has no name. With istiod before 1.30 it connects directly, with later versions through the gateway. Set `network` of the workload, or the label topology.istio.io/network on the control plane's namespace.
         "#]],
     );
 }
@@ -114,7 +125,7 @@ fn a_caller_whose_network_has_no_name_depends_on_the_version() {
 fn what_keeps_traffic_from_passing_is_told_with_the_way_out() {
     let mut plain = entry();
     plain["spec"]["serviceAccount"] = Value::Null;
-    let mut announced = mesh(true, true);
+    let mut announced = mesh(&[INTO_PODS, INTO_VMS]);
     announced.gateways = Some(vec![
         passing("vm", &["*.local", "bookinfo/reviews.corp"]),
         passing("east", &["ratings.corp"]),
@@ -124,10 +135,10 @@ fn what_keeps_traffic_from_passing_is_told_with_the_way_out() {
         &plain,
         &expect![[r#"
             a pod
-              Gateways carry mutual TLS only, and istiod takes the target for plain text: it is dropped (503, no healthy upstream). Give the workload a service account, and do not set the label security.istio.io/tlsMode.
-              ratings.corp does not pass the gateway: Service istio-system/vm lets through *.local, bookinfo/reviews.corp. Add the host to a Gateway's server on port 15443 with tls.mode AUTO_PASSTHROUGH.
+              Gateways forward only mutual TLS, and istiod treats the target as plain text, so it is dropped (503, no healthy upstream). Give the workload a service account, and do not set the label security.istio.io/tlsMode.
+              ratings.corp does not pass through the gateway: Service istio-system/vm exposes *.local, bookinfo/reviews.corp. Add the host to a Gateway's server on port 15443 with tls.mode AUTO_PASSTHROUGH.
             VM 10.1.0.5 > gateway 203.0.113.1:15443 (Service istio-system/east) > a pod
-              *.svc.cluster.local does not pass the gateway: Service istio-system/east lets through ratings.corp. Add the host to a Gateway's server on port 15443 with tls.mode AUTO_PASSTHROUGH.
+              *.svc.cluster.local does not pass through the gateway: Service istio-system/east exposes ratings.corp. Add the host to a Gateway's server on port 15443 with tls.mode AUTO_PASSTHROUGH.
         "#]],
     );
     announced.gateways = Some(vec![]);
@@ -138,10 +149,10 @@ fn what_keeps_traffic_from_passing_is_told_with_the_way_out() {
         &labelled,
         &expect![[r#"
             a pod
-              Gateways carry mutual TLS only, and istiod takes the target for plain text: it is dropped (503, no healthy upstream). Give the workload a service account, and do not set the label security.istio.io/tlsMode.
-              ratings.corp does not pass the gateway: Service istio-system/vm lets through nothing. Add the host to a Gateway's server on port 15443 with tls.mode AUTO_PASSTHROUGH.
+              Gateways forward only mutual TLS, and istiod treats the target as plain text, so it is dropped (503, no healthy upstream). Give the workload a service account, and do not set the label security.istio.io/tlsMode.
+              ratings.corp does not pass through the gateway: Service istio-system/vm exposes nothing. Add the host to a Gateway's server on port 15443 with tls.mode AUTO_PASSTHROUGH.
             VM 10.1.0.5 > gateway 203.0.113.1:15443 (Service istio-system/east) > a pod
-              *.svc.cluster.local does not pass the gateway: Service istio-system/east lets through nothing. Add the host to a Gateway's server on port 15443 with tls.mode AUTO_PASSTHROUGH.
+              *.svc.cluster.local does not pass through the gateway: Service istio-system/east exposes nothing. Add the host to a Gateway's server on port 15443 with tls.mode AUTO_PASSTHROUGH.
         "#]],
     );
     announced.services[1]["status"] = Value::Null;
@@ -149,12 +160,12 @@ fn what_keeps_traffic_from_passing_is_told_with_the_way_out() {
         &announced,
         &labelled,
         &expect![[r#"
-        a pod > VM 10.1.0.5
-          The network vms has no gateway, so callers on k8s dial VM 10.1.0.5 themselves: there must be a route. For a gateway, label its Service topology.istio.io/network=vms.
-          Service istio-system/vm has no address yet, so it is no gateway.
-        VM 10.1.0.5 > gateway 203.0.113.1:15443 (Service istio-system/east) > a pod
-          *.svc.cluster.local does not pass the gateway: Service istio-system/east lets through nothing. Add the host to a Gateway's server on port 15443 with tls.mode AUTO_PASSTHROUGH.
-    "#]],
+            a pod > VM 10.1.0.5
+              The network vms has no gateway, so callers on k8s connect to VM 10.1.0.5 directly: there must be a route. To use a gateway, label its Service topology.istio.io/network=vms.
+              Service istio-system/vm has no address yet, so it is not used as a gateway.
+            VM 10.1.0.5 > gateway 203.0.113.1:15443 (Service istio-system/east) > a pod
+              *.svc.cluster.local does not pass through the gateway: Service istio-system/east exposes nothing. Add the host to a Gateway's server on port 15443 with tls.mode AUTO_PASSTHROUGH.
+        "#]],
     );
 }
 
@@ -202,7 +213,7 @@ fn networks_are_read_from_whatever_announces_them() {
         services: vec![service],
         ..Announced::default()
     };
-    let networks = Networks::of(&announced);
+    let networks = Networks::from_objects(&announced);
     let found: Vec<_> = networks
         .gateways
         .iter()
@@ -213,13 +224,13 @@ fn networks_are_read_from_whatever_announces_them() {
 
 #[test]
 fn what_may_not_be_looked_at_is_told_in_both_directions() {
-    let mut announced = mesh(true, false);
+    let mut announced = mesh(&[INTO_PODS]);
     announced.unseen = vec!["nobody may list Services".into()];
     announced.gateways = None;
-    let (networks, vm) = (Networks::of(&announced), vm(&entry()));
+    let (networks, vm) = (Networks::from_objects(&announced), vm(&entry()));
     // Nor is anything said of what might be there unseen: "no gateway", "lets through nothing".
-    for way in [networks.to_vm(&vm), networks.to_pod(&vm)] {
-        assert_eq!(way.missing, announced.unseen);
+    for route in [networks.route_to_vm(&vm), networks.route_to_pod(&vm)] {
+        assert_eq!(route.missing, announced.unseen);
     }
 }
 
@@ -227,11 +238,11 @@ fn what_may_not_be_looked_at_is_told_in_both_directions() {
 fn a_target_that_istio_drops_is_not_reached_through_a_gateway() {
     let mut plain = entry();
     plain["spec"]["serviceAccount"] = Value::Null;
-    let way = Networks::of(&mesh(true, true)).to_vm(&vm(&plain));
+    let route = Networks::from_objects(&mesh(&[INTO_PODS, INTO_VMS])).route_to_vm(&vm(&plain));
     assert_eq!(
-        (way.through_gateway, way.hops),
+        (route.through_gateway, route.hops),
         (false, vec!["a pod".into()])
     );
-    let direct = Networks::of(&mesh(true, false)).to_vm(&vm(&plain));
+    let direct = Networks::from_objects(&mesh(&[INTO_PODS])).route_to_vm(&vm(&plain));
     assert_eq!(direct.hops, ["a pod", "VM 10.1.0.5"]);
 }

@@ -262,9 +262,9 @@ fn what_is_ours_is_refused_with_what_to_set_instead() {
         INSTANCE_IP is written by the provider. Set address or instance_ip instead.
         ISTIO_META_NETWORK is written by the provider. Set network instead.
         ISTIO_METAJSON_LABELS is written by the provider. Set labels instead.
-        The annotation istio.io/dry-run is refused by Istio on a WorkloadEntry. Remove it.
+        The annotation istio.io/dry-run is rejected by Istio on a WorkloadEntry. Remove it.
         The annotation istio.io/x is written by istiod itself. Remove it.
-        The annotation proxy.istio.io/config would be read only where a bundle is made, and is not here. Write its settings in proxy.config.
+        The annotation proxy.istio.io/config has no effect on a WorkloadEntry. Set proxy.config instead.
         The annotation proxy.istio.io/health-checks-enabled is written by the provider. Set health_check instead.
     "#]].assert_eq(&told);
 }
@@ -441,7 +441,7 @@ fn a_port_is_used_once() {
     check_text(
         targets,
         &expect![
-            "services.ratings.ports.http and services.stars.ports.http both lead to port 9080 of the VM, and its proxy supports only one service per port. Give one of them another target_port."
+            "services.ratings.ports.http and services.stars.ports.http both forward to port 9080 of the VM, and its proxy supports only one service per port. Give one of them another target_port."
         ],
     );
 }
