@@ -1,12 +1,12 @@
-//! What a plan of 1000 workloads costs in the pure core: `cargo bench -p mesh`, also part of `cargo xtask bench`.
+//! Benchmarks the pure part of a plan with 1000 workloads: `cargo bench -p mesh`, also part of `cargo xtask bench`.
 //!
-//! How long it takes is the machine's affair; each line tells it as a multiple of the same for 100 workloads in
-//! the same run, too, so that what grows faster than the number of workloads is seen.
+//! Times depend on the machine. Each line therefore also shows the ratio to 100 workloads in the same run, which reveals
+//! work that grows faster than the number of workloads.
 #![expect(
     clippy::print_stdout,
     clippy::disallowed_methods,
     clippy::unwrap_used,
-    reason = "a benchmark prints what a clock says; its input is its own"
+    reason = "a benchmark measures time and prints it, and its input is valid"
 )]
 
 use std::hint::black_box;
@@ -22,7 +22,7 @@ mod sample;
 
 const MANY: usize = 1000;
 const FEW: usize = 100;
-/// The best of them counts: others had to share the processor.
+/// Number of runs. The fastest one counts, because others may have shared the processor.
 const TIMES: usize = 5;
 
 fn main() {

@@ -36,7 +36,7 @@ fn check(workload: &Workload, facts: &Facts, expected: &Expect) {
     expected.assert_eq(&text(workload, facts));
 }
 
-/// The lines of `cluster.env` that begin with one of the names.
+/// The lines of `cluster.env` that set one of these variables.
 fn env(workload: &Workload, facts: &Facts, names: &[&str]) -> String {
     let text = text(workload, facts);
     let lines = text.lines().filter(|line| {
@@ -104,7 +104,7 @@ fn a_plain_workload() {
 }
 
 #[test]
-fn a_revisioned_control_plane_that_is_known_by_name_only() {
+fn a_revisioned_control_plane_without_an_ip_address() {
     let mut facts = facts();
     facts.revision = "rev-1".into();
     facts.control_plane.host = "istiod-rev-1.istio-system.svc".into();
@@ -263,7 +263,7 @@ fn every_setting_of_the_proxy() {
 }
 
 #[test]
-fn a_vm_known_by_a_name_calls_itself_by_its_own_address() {
+fn a_vm_whose_address_is_a_name_uses_its_own_ip_address() {
     let mut named = workload();
     named.address = Some(p("vm.example.com"));
     assert_eq!(
@@ -294,7 +294,7 @@ fn certificates_from_elsewhere_and_an_ipv6_control_plane() {
 }
 
 #[test]
-fn services_and_what_is_only_in_objects_never_enter_the_bundle() {
+fn services_and_settings_of_objects_are_not_in_the_bundle() {
     let mut other = workload();
     other.services.clear();
     other.sidecar = None;
@@ -305,7 +305,7 @@ fn services_and_what_is_only_in_objects_never_enter_the_bundle() {
 }
 
 #[test]
-fn the_trust_root_and_the_owner_are_no_part_of_the_digest_and_the_hosts_line_is() {
+fn the_digest_covers_the_hosts_line_but_not_the_trust_root_and_the_owner() {
     let digest = |facts: &Facts| render(&workload(), facts).unwrap().bundle.digest();
     let mut other = facts();
     other.root.0.insert_str(0, "-----BEGIN CERTIFICATE-----\n");
@@ -316,7 +316,7 @@ fn the_trust_root_and_the_owner_are_no_part_of_the_digest_and_the_hosts_line_is(
     assert_eq!(digest(&facts()).0.len(), 64);
 }
 
-/// The mesh config, and the lines of `cluster.env` about what a health check and a status port change.
+/// The mesh config, and the lines of `cluster.env` that a health check or a status port affects.
 fn checked(check: HealthCheck, config: Option<&str>) -> String {
     let mut workload = workload();
     workload.health_check = Some(check);
@@ -341,7 +341,7 @@ fn checked(check: HealthCheck, config: Option<&str>) -> String {
 }
 
 #[test]
-fn each_health_check_is_istios_readiness_probe() {
+fn each_health_check_becomes_an_istio_readiness_probe() {
     let one = |method| HealthCheck {
         methods: vec![method],
         period: Some(5),
@@ -462,7 +462,7 @@ fn each_health_check_is_istios_readiness_probe() {
 }
 
 #[test]
-fn the_workloads_own_settings_stand_for_the_meshs() {
+fn settings_of_the_workload_override_those_of_the_mesh() {
     let check = HealthCheck {
         methods: vec![Probe::Tcp {
             host: None,
@@ -499,7 +499,7 @@ fn the_workloads_own_settings_stand_for_the_meshs() {
 }
 
 #[test]
-fn a_setting_that_has_an_attribute_of_its_own_is_refused() {
+fn a_setting_that_has_its_own_attribute_is_rejected() {
     for (text, hint) in [
         ("discoveryAddress: x:1", "istio block"),
         ("discovery_address: x:1", "istio block"),
@@ -513,9 +513,9 @@ fn a_setting_that_has_an_attribute_of_its_own_is_refused() {
     }
 }
 
-/// The agent verifies by the variable on the connection for certificates only where nothing names their authority.
+/// On the connection for certificates, the agent uses `ISTIOD_SAN` only without `CA_ADDR`.
 #[test]
-fn another_name_in_the_certificate_is_verified_on_both_connections() {
+fn a_different_name_in_the_certificate_is_verified_on_both_connections() {
     let mut facts = facts();
     facts.control_plane.host = "lb.example.com".into();
     facts.control_plane.address = None;
@@ -555,7 +555,7 @@ fn another_name_in_the_certificate_is_verified_on_both_connections() {
 }
 
 #[test]
-fn a_control_plane_that_the_mesh_names_is_kept_unless_it_is_the_clusters_own() {
+fn the_discovery_address_of_the_mesh_is_kept_unless_it_is_the_clusters_own() {
     let cases = [
         (
             "istiod.example.com:15012",
@@ -592,7 +592,7 @@ fn a_control_plane_that_the_mesh_names_is_kept_unless_it_is_the_clusters_own() {
 }
 
 #[test]
-fn no_value_of_the_mesh_config_can_be_taken_for_something_else() {
+fn no_value_of_the_mesh_config_is_ambiguous() {
     let mut workload = workload();
     workload.labels.insert(p("app"), p("n"));
     workload.env.insert(p("NUMBER"), "0x1F".into());
@@ -603,7 +603,7 @@ fn no_value_of_the_mesh_config_can_be_taken_for_something_else() {
 }
 
 #[test]
-fn a_package_comes_from_the_release_of_the_version_asked_for_or_of_the_control_planes() {
+fn the_package_has_the_configured_version_or_that_of_the_control_plane() {
     let release = |change: fn(&mut Workload), version: Option<&str>| {
         let mut workload = workload();
         change(&mut workload);

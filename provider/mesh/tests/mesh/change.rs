@@ -34,7 +34,7 @@ fn check(edits: &[Edit], objects: &[&str], vm: &[&str], expected: &Expect) {
 }
 
 #[test]
-fn nothing_asks_for_nothing() {
+fn without_edits_and_drift_nothing_happens() {
     check(&[], &[], &[], &expect!["Nothing: "]);
 }
 
@@ -86,7 +86,7 @@ fn the_side_of_the_drift_decides_the_repair() {
     );
 }
 
-/// What is done and what stays, with only some causes on.
+/// Checks the effect, the reasons and the held findings if only some causes may re-bootstrap.
 fn check_held(on: &[Cause], edits: &[Edit], vm: &[&str], expected: &Expect) {
     let drift = Drift {
         objects: vec![],
@@ -106,7 +106,7 @@ fn check_held(on: &[Cause], edits: &[Edit], vm: &[&str], expected: &Expect) {
 }
 
 #[test]
-fn a_cause_that_is_held_back_is_told_and_not_repaired() {
+fn a_cause_that_is_held_back_is_reported_and_not_repaired() {
     let lines = [
         (
             "mesh: /etc/hosts: istiod's line is missing, should be 'x'",
@@ -143,7 +143,7 @@ fn a_cause_that_is_held_back_is_told_and_not_repaired() {
 }
 
 #[test]
-fn one_cause_that_is_not_held_back_repairs_all() {
+fn one_cause_that_is_not_held_back_repairs_everything() {
     check_held(
         &[Cause::Proxy],
         &[],
@@ -153,7 +153,7 @@ fn one_cause_that_is_not_held_back_repairs_all() {
 }
 
 #[test]
-fn a_held_edit_writes_the_objects_and_is_told() {
+fn a_held_edit_writes_the_objects_and_is_reported() {
     let label = edit("labels.version", Effect::Rebootstrap, Some("v1 -> v2"));
     check_held(
         &[],
@@ -178,7 +178,7 @@ fn a_held_edit_writes_the_objects_and_is_told() {
 }
 
 #[test]
-fn some_things_cannot_be_held_back() {
+fn edits_and_drift_without_a_cause_cannot_be_held_back() {
     check_held(
         &[],
         &[edit("ssh", Effect::Rebootstrap, Some("added"))],

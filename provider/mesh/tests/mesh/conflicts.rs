@@ -26,7 +26,7 @@ fn check(facts: &Facts, others: &[OtherEntry], expected: &Expect) {
 }
 
 #[test]
-fn a_healthy_cluster_has_no_conflict_and_the_own_entry_is_none() {
+fn a_healthy_cluster_and_the_workloads_own_entry_are_no_conflict() {
     let mut by_name = facts();
     by_name.control_plane.address = None;
     check(
@@ -37,7 +37,7 @@ fn a_healthy_cluster_has_no_conflict_and_the_own_entry_is_none() {
 }
 
 #[test]
-fn an_account_that_nobody_may_look_at_is_not_missing() {
+fn a_service_account_that_cannot_be_read_is_not_reported_as_missing() {
     check(
         &Facts {
             service_account_exists: None,
@@ -49,7 +49,7 @@ fn an_account_that_nobody_may_look_at_is_not_missing() {
 }
 
 #[test]
-fn all_conflicts_are_told_at_once() {
+fn all_conflicts_are_reported_at_once() {
     let facts = Facts {
         service_account_exists: Some(false),
         root: Pem(String::new()),
@@ -71,7 +71,7 @@ fn all_conflicts_are_told_at_once() {
 }
 
 #[test]
-fn in_another_namespace_the_network_tells_addresses_apart() {
+fn across_namespaces_the_network_distinguishes_equal_addresses() {
     check(
         &facts(),
         &[other("shop/a", "203.0.113.7", Some("other"))],
@@ -86,7 +86,7 @@ fn in_another_namespace_the_network_tells_addresses_apart() {
 }
 
 #[test]
-fn a_vm_has_no_address_of_an_entry_that_istiod_could_take_it_for() {
+fn a_vm_must_not_have_an_address_of_an_entry_that_istiod_could_match() {
     let ours = OtherEntry {
         ours: true,
         ..other("bookinfo/replaced", "10.0.0.3", None)
@@ -105,7 +105,7 @@ fn a_vm_has_no_address_of_an_entry_that_istiod_could_take_it_for() {
 }
 
 #[test]
-fn an_entry_of_ours_in_the_namespace_may_be_replaced_before_it_is_destroyed() {
+fn a_managed_entry_in_the_namespace_may_be_replaced_before_it_is_destroyed() {
     let ours = |id| OtherEntry {
         ours: true,
         ..other(id, "203.0.113.7", None)
@@ -127,7 +127,7 @@ fn an_entry_of_ours_in_the_namespace_may_be_replaced_before_it_is_destroyed() {
 }
 
 #[test]
-fn an_application_of_a_fleet_that_tproxy_does_not_reach_is_told() {
+fn an_application_of_a_fleet_that_tproxy_cannot_reach_is_reported() {
     let objects = |endpoint: &str| {
         let ingress =
             json!([{ "defaultEndpoint": "0.0.0.0:9080" }, { "defaultEndpoint": endpoint }]);
@@ -146,11 +146,11 @@ fn an_application_of_a_fleet_that_tproxy_does_not_reach_is_told() {
             .map(|of| format!("{}: {}", of.rule, of.concerns.join(", ")))
             .collect::<String>()
     };
-    let told = "fleet-loopback: proxy.interception, fleet";
+    let problem = "fleet-loopback: proxy.interception, fleet";
     for (fleet, interception, endpoint, expected) in [
-        (true, Interception::Tproxy, "127.0.0.1:9080", told),
-        (true, Interception::Tproxy, "[::1]:9080", told),
-        (true, Interception::Tproxy, "unix:///run/a", told),
+        (true, Interception::Tproxy, "127.0.0.1:9080", problem),
+        (true, Interception::Tproxy, "[::1]:9080", problem),
+        (true, Interception::Tproxy, "unix:///run/a", problem),
         (true, Interception::Tproxy, "[::]:9080", ""),
         (true, Interception::Redirect, "127.0.0.1:9080", ""),
         (false, Interception::Tproxy, "127.0.0.1:9080", ""),
@@ -164,7 +164,7 @@ fn an_application_of_a_fleet_that_tproxy_does_not_reach_is_told() {
 }
 
 #[test]
-fn an_entry_as_it_is_loses_only_what_istiod_wrote() {
+fn a_foreign_entry_is_rewritten_without_istiods_annotations() {
     let entry = serde_json::json!({
         "metadata": {
             "labels": { "a": "b" }, "resourceVersion": "7", "managedFields": [],
@@ -182,7 +182,7 @@ fn an_entry_as_it_is_loses_only_what_istiod_wrote() {
 }
 
 #[test]
-fn an_entry_that_we_applied_is_written_as_far_as_it_is_ours() {
+fn an_entry_that_we_applied_is_rewritten_with_only_our_fields() {
     let ours = json!({
         "f:metadata": { "f:labels": { "f:a": {} }, "f:annotations": { "f:mesh.vm/withdrawn": {} } },
         "f:spec": { "f:address": {}, "f:labels": { ".": {}, "f:app": {} } },

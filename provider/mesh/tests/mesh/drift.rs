@@ -19,7 +19,7 @@ const ENV: &str = "/var/lib/istio/envoy/cluster.env";
 const MESH: &str = "/etc/istio/config/mesh";
 const ROOT: &str = "/etc/certs/root-cert.pem";
 
-/// What an API server and a VM hold when all is as it should be.
+/// The actual state of the cluster and the VM without any drift.
 fn observed(desired: &Desired) -> (ObservedObjects, ObservedVm) {
     let mut objects = ObservedObjects::default();
     for object in &desired.objects() {
@@ -74,8 +74,8 @@ fn observed(desired: &Desired) -> (ObservedObjects, ObservedVm) {
     (objects, vm)
 }
 
-/// A look at a VM whose certificate has to be valid six hours yet.
-pub(crate) fn terms() -> Expectations<'static> {
+/// Expectations of a VM whose certificate must be valid for another six hours.
+pub(crate) fn expectations() -> Expectations<'static> {
     Expectations {
         machine_id: Some("m1"),
         version: Some("1.31.0"),
@@ -84,7 +84,7 @@ pub(crate) fn terms() -> Expectations<'static> {
     }
 }
 
-/// Drift as state holds it.
+/// Drift as stored in state.
 #[derive(Debug, Default, PartialEq)]
 struct Texts {
     objects: Vec<String>,
@@ -100,7 +100,7 @@ impl From<Drift> for Texts {
     }
 }
 
-/// Each finding as its text, which is read as the same finding again.
+/// The text of each finding. Parsing it must return the same finding.
 pub(crate) fn texts(findings: &[Finding]) -> Vec<String> {
     let text = |finding: &Finding| {
         let text = finding.to_string();
@@ -118,7 +118,7 @@ fn drift(
     let desired = render(of, facts).unwrap();
     let (mut objects, mut vm) = observed(&desired);
     change(&mut objects, &mut vm);
-    compare(&desired, &objects, Some(&vm), &terms()).into()
+    compare(&desired, &objects, Some(&vm), &expectations()).into()
 }
 
 fn check_objects(change: impl FnOnce(&mut ObservedObjects), expected: &Expect) {
@@ -143,14 +143,14 @@ fn edit(vm: &mut ObservedVm, path: &str, from: &str, to: &str) {
 }
 
 #[test]
-fn what_is_as_it_should_be_is_no_drift() {
+fn the_desired_state_has_no_drift() {
     check_objects(|_| {}, &expect![""]);
     check_vm(|_| {}, &expect![""]);
 }
 
-/// A repair would be lost with the object: the next apply has to wait for its end.
+/// A repair would be lost with the object: the next apply must wait until it is deleted.
 #[test]
-fn an_object_that_is_being_deleted_is_a_line_with_its_finalizers() {
+fn an_object_that_is_being_deleted_is_reported_with_its_finalizers() {
     let doom = |object: &mut serde_json::Value, finalizers: serde_json::Value| {
         object["metadata"]["deletionTimestamp"] = json!("2029-01-01T00:00:00Z");
         object["metadata"]["finalizers"] = finalizers;
@@ -179,7 +179,7 @@ fn an_object_that_is_being_deleted_is_a_line_with_its_finalizers() {
 }
 
 #[test]
-fn istiod_s_own_writes_and_fields_of_others_are_no_drift() {
+fn fields_of_istiod_and_of_others_are_not_drift() {
     let theirs = |objects: &mut ObservedObjects| {
         let entry = objects.entry.as_mut().unwrap();
         entry["metadata"]["annotations"]["istio.io/connectedAt"] = json!("2029-01-01T00:00:00Z");
@@ -199,7 +199,7 @@ fn istiod_s_own_writes_and_fields_of_others_are_no_drift() {
 }
 
 #[test]
-fn a_service_that_nobody_asks_for_any_more_is_drift_where_it_is_this_workload_s() {
+fn a_service_that_is_no_longer_declared_is_drift_if_it_has_the_workloads_mark() {
     let marked = |of: &str| json!({ "metadata": { "labels": { "app.kubernetes.io/managed-by": "terraform-provider-mesh", "mesh.vm/workload": of } } });
     let left = |objects: &mut ObservedObjects| {
         objects
@@ -216,7 +216,7 @@ fn a_service_that_nobody_asks_for_any_more_is_drift_where_it_is_this_workload_s(
 }
 
 #[test]
-fn an_edited_object_shows_what_is_and_what_should_be() {
+fn an_edited_object_is_reported_with_both_values() {
     let edited = |objects: &mut ObservedObjects| {
         let entry = objects.entry.as_mut().unwrap();
         entry["spec"]["labels"]["version"] = json!("v9\u{1b}[31m");
@@ -241,7 +241,7 @@ fn an_edited_object_shows_what_is_and_what_should_be() {
 }
 
 #[test]
-fn a_selector_with_one_label_too_many_is_drift() {
+fn a_selector_with_a_foreign_label_is_drift() {
     let more = |objects: &mut ObservedObjects| {
         let service = objects.services.get_mut(&p("ratings-vm-1-ratings"));
         service.unwrap()["spec"]["workloadSelector"]["labels"]["app"] = json!("ratings");
@@ -255,7 +255,7 @@ fn a_selector_with_one_label_too_many_is_drift() {
 }
 
 #[test]
-fn missing_objects_are_lines() {
+fn missing_objects_are_reported() {
     check_objects(
         |objects| *objects = ObservedObjects::default(),
         &expect![[r"
@@ -281,7 +281,7 @@ fn values_of_annotations_are_not_shown() {
 }
 
 #[test]
-fn a_variable_edited_on_the_vm_is_a_line() {
+fn a_variable_edited_on_the_vm_is_reported() {
     check_vm(
         |vm| {
             edit(
@@ -298,7 +298,7 @@ fn a_variable_edited_on_the_vm_is_a_line() {
 }
 
 #[test]
-fn files_compare_as_what_they_mean() {
+fn files_are_compared_by_their_values() {
     check_vm(
         |vm| {
             edit(
@@ -325,7 +325,7 @@ fn files_compare_as_what_they_mean() {
 }
 
 #[test]
-fn what_is_empty_in_a_document_is_a_value_and_an_empty_document_has_none() {
+fn empty_maps_and_lists_are_values_and_an_empty_document_has_none() {
     let named = "\"POD_NAME\": ";
     check_vm(
         |vm| {
@@ -360,7 +360,7 @@ fn what_is_empty_in_a_document_is_a_value_and_an_empty_document_has_none() {
 }
 
 #[test]
-fn what_is_no_assignment_is_told_without_its_content() {
+fn a_file_with_more_than_assignments_is_reported_without_its_content() {
     check_vm(
         |vm| {
             edit(vm, ENV, "POD_NAME=", "export S=c4nary\nPOD_NAME=");
@@ -372,9 +372,9 @@ fn what_is_no_assignment_is_told_without_its_content() {
     );
 }
 
-/// Each of the values below a long name would have a path of its length.
+/// The path of each value below a long name contains this name.
 #[test]
-fn a_document_whose_paths_are_long_together_is_not_taken_apart() {
+fn a_document_with_too_long_paths_is_compared_as_a_whole() {
     check_vm(
         |vm| {
             let Some(Seen::File { content, .. }) = vm.files.get_mut(MESH) else {
@@ -426,7 +426,7 @@ fn only_values_that_the_provider_computes_are_shown() {
 }
 
 #[test]
-fn lines_are_bounded_in_number_and_length() {
+fn findings_are_limited_in_number_and_length() {
     let drift = drift(&workload(), &facts(), |_, vm| {
         let long = "x".repeat(500);
         let more: Vec<_> = (0..50).map(|n| format!("A{n}={long}\n")).collect();
@@ -438,7 +438,7 @@ fn lines_are_bounded_in_number_and_length() {
         );
     });
     assert_eq!(drift.vm.len(), 22);
-    // By cause: what is left out must not bootstrap a VM for which its cause is held back.
+    // Counted by cause: findings that are left out must not bootstrap a VM if their cause is held back.
     assert_eq!(
         drift.vm[20..],
         ["configuration: and 1 more", "mesh: and 30 more"]
@@ -447,7 +447,7 @@ fn lines_are_bounded_in_number_and_length() {
 }
 
 #[test]
-fn owner_mode_and_presence_of_files() {
+fn owner_mode_and_existence_of_files_are_compared() {
     check_vm(
         |vm| {
             let Some(Seen::File { owner, mode, .. }) = vm.files.get_mut(ENV) else {
@@ -463,9 +463,9 @@ fn owner_mode_and_presence_of_files() {
     );
 }
 
-/// Whatever it is: a bootstrap puts the file there again.
+/// A bootstrap replaces the file, whatever it is.
 #[test]
-fn what_is_not_read_is_drift() {
+fn a_file_that_cannot_be_read_is_drift() {
     check_vm(
         |vm| {
             let link = Seen::Odd("is a link".into());
@@ -480,7 +480,7 @@ fn what_is_not_read_is_drift() {
 }
 
 #[test]
-fn the_trust_root_that_the_agent_rewrote_is_no_drift() {
+fn a_trust_root_that_the_agent_rewrote_is_not_drift() {
     let root = |owner: &str, mode, content: &str| {
         let seen = Seen::File {
             owner: owner.to_owned(),
@@ -512,9 +512,9 @@ fn the_trust_root_that_the_agent_rewrote_is_no_drift() {
     );
 }
 
-/// Where no package is asked for, whoever installed it may install another.
+/// If the user configures no version, another installed version is not drift.
 #[test]
-fn another_package_than_the_one_asked_for_is_told() {
+fn another_version_than_the_configured_one_is_reported() {
     let mut certain = workload();
     certain.proxy.install = Some(Install {
         url: "https://packages.example/istio.deb".into(),
@@ -531,20 +531,20 @@ fn another_package_than_the_one_asked_for_is_told() {
         ),
         (None, Some(format!("{line} is missing, should be '1.31.0'"))),
     ];
-    for (version, told) in cases {
+    for (version, expected) in cases {
         let found = |of: &Workload| {
             let version = version.map(str::to_owned);
             drift(of, &facts(), |_, vm| vm.runtime.version = version).vm
         };
-        let told = Vec::from_iter(told);
-        assert_eq!(found(&certain), told, "{version:?}");
-        assert_eq!(found(&of_a_release), told, "{version:?}");
+        let expected = Vec::from_iter(expected);
+        assert_eq!(found(&certain), expected, "{version:?}");
+        assert_eq!(found(&of_a_release), expected, "{version:?}");
         assert_eq!(found(&workload()), [""; 0], "{version:?}");
     }
 }
 
 #[test]
-fn the_machine_its_owner_and_its_unit() {
+fn machine_owner_and_unit_are_compared() {
     check_vm(
         |vm| {
             vm.machine_id = "m2".into();
@@ -587,13 +587,13 @@ fn the_machine_its_owner_and_its_unit() {
 }
 
 #[test]
-fn another_runtime_and_another_image_are_lines() {
+fn another_runtime_and_another_image_are_reported() {
     let mut contained = workload();
     contained.proxy.runtime = Runtime::Docker;
     contained.proxy.image = Some(p("istio/proxyv2:1.31.0"));
     for (kind, image, line) in [
         (Runtime::Docker, Some("istio/proxyv2:1.31.0"), ""),
-        // No container: the unit tells that it does not run.
+        // There is no container: the state of the unit is reported instead.
         (Runtime::Docker, None, ""),
         (
             Runtime::Docker,
@@ -615,7 +615,7 @@ fn another_runtime_and_another_image_are_lines() {
 }
 
 #[test]
-fn units_and_scripts_that_somebody_changed_are_told() {
+fn changed_units_and_scripts_are_reported() {
     check_vm(
         |vm| vm.changed = vec!["/var/lib/istio/mesh/proxy".into(), "/a\u{1b}b".into()],
         &expect![[r#"
@@ -625,7 +625,7 @@ fn units_and_scripts_that_somebody_changed_are_told() {
 }
 
 #[test]
-fn a_certificate_that_was_not_renewed_in_time_is_told_before_it_ends() {
+fn a_certificate_that_was_not_renewed_in_time_is_reported_before_it_expires() {
     const LONG: &str = "2028-12-01T00:00:00Z";
     for (begin, end, line) in [
         (LONG, "2029-01-01T06:00:01Z", ""),
@@ -639,7 +639,7 @@ fn a_certificate_that_was_not_renewed_in_time_is_told_before_it_ends() {
             "2029-01-01T00:00:00Z",
             "certificate: the workload's certificate expired at 2029-01-01T00:00:00Z",
         ),
-        // It lives for four hours: the proxy renews it two hours before its end.
+        // The certificate is valid for four hours: the proxy renews it two hours before it expires.
         ("2028-12-31T22:00:01Z", "2029-01-01T02:00:01Z", ""),
         (
             "2028-12-31T22:00:00Z",
@@ -655,7 +655,7 @@ fn a_certificate_that_was_not_renewed_in_time_is_told_before_it_ends() {
 }
 
 #[test]
-fn what_a_bootstrap_does_not_repair_is_no_drift() {
+fn what_a_bootstrap_does_not_repair_is_not_drift() {
     check_vm(
         |vm| {
             vm.runtime.ready = false;
@@ -669,7 +669,7 @@ fn what_a_bootstrap_does_not_repair_is_no_drift() {
 }
 
 #[test]
-fn the_mark_tells_whose_proxy_it_is() {
+fn the_marker_identifies_the_owner_of_the_proxy() {
     let owner = |uid: &str, id: &str| mesh::desired::Owner {
         uid: uid.into(),
         id: p(id),
@@ -698,12 +698,12 @@ fn the_mark_tells_whose_proxy_it_is() {
 }
 
 #[test]
-fn interception_is_as_declared() {
+fn interception_rules_are_compared_with_the_declaration() {
     check_vm(
         |vm| vm.jumps = vec!["nft/raw/OUTPUT/ISTIO_OUTPUT_DNS".into()],
         &expect!["proxy: no rules intercept traffic, and they should"],
     );
-    // Rules for one family say nothing of the other, and those that keep sshd out intercept nothing.
+    // Rules for one address family do not count for the other, and rules that exclude sshd intercept nothing.
     check_vm(
         |vm| {
             for jump in &mut vm.jumps {
@@ -744,7 +744,7 @@ fn interception_is_as_declared() {
         redirected.vm,
         ["proxy: no rules intercept inbound traffic, and they should"]
     );
-    // Root runs the proxy then, and the trust root is its own.
+    // With tproxy, root runs the proxy and owns the trust root.
     let of_root = drift(&tproxy, &facts(), |_, vm| {
         vm.jumps.push("nft/mangle/PREROUTING/ISTIO_INBOUND".into());
         let root = vm.files.get_mut("/etc/certs/root-cert.pem").unwrap();
@@ -768,7 +768,7 @@ fn interception_is_as_declared() {
     assert!(many.vm[0].len() < 2000, "{}", many.vm[0]);
     let clean = drift(&none, &facts(), |_, vm| vm.jumps.clear());
     assert_eq!(clean, Texts::default());
-    // The rules come with the proxy, so only of one that runs it is known that it has none.
+    // The proxy creates the rules when it starts, so missing rules count only if it is running.
     for (ready, active) in [(false, "active"), (true, "activating")] {
         check_vm(
             |vm| {
@@ -789,7 +789,7 @@ fn a_changed_mesh_fact_is_drift_on_the_vm() {
     now.cluster_id = "east".into();
     now.control_plane.address = Some(p("10.99.0.3"));
     let after = render(&workload(), &now).unwrap();
-    let drift = compare(&after, &objects, Some(&vm), &terms());
+    let drift = compare(&after, &objects, Some(&vm), &expectations());
     expect![[r#"
         mesh: /etc/hosts: istiod's line is '10.99.0.2 istiod.istio-system.svc', should be '10.99.0.3 istiod.istio-system.svc'
         mesh: /var/lib/istio/envoy/cluster.env: ISTIO_META_CLUSTER_ID is 'Kubernetes', should be 'east'
@@ -797,20 +797,20 @@ fn a_changed_mesh_fact_is_drift_on_the_vm() {
 }
 
 #[test]
-fn a_vm_that_was_not_looked_at_has_no_drift() {
+fn a_vm_that_was_not_checked_has_no_drift() {
     let desired = render(&workload(), &facts()).unwrap();
     let (objects, _) = observed(&desired);
     assert_eq!(
-        compare(&desired, &objects, None, &terms()),
+        compare(&desired, &objects, None, &expectations()),
         Drift::default()
     );
     let unread = drift(&workload(), &facts(), |_, vm| vm.files = BTreeMap::new());
     assert_eq!(unread, Texts::default());
 }
 
-/// Only what a plan showed may be taken back from another owner.
+/// Only fields that a plan showed may be taken back from another manager.
 #[test]
-fn a_line_shows_its_own_field_and_no_other() {
+fn a_finding_shows_its_own_field_and_no_other() {
     let desired = render(&workload(), &facts()).unwrap();
     let (mut objects, vm) = observed(&desired);
     let entry = objects.entry.as_mut().unwrap();
@@ -819,7 +819,7 @@ fn a_line_shows_its_own_field_and_no_other() {
         .services
         .values_mut()
         .for_each(|service| service["spec"]["hosts"] = json!(["a.b"]));
-    let lines = compare(&desired, &objects, Some(&vm), &terms()).objects;
+    let lines = compare(&desired, &objects, Some(&vm), &expectations()).objects;
     assert_eq!(lines.len(), 2, "{lines:?}");
     let [entry, service] = [&desired.entry, &desired.others[0]];
     for (object, field, shown) in [
@@ -836,9 +836,9 @@ fn a_line_shows_its_own_field_and_no_other() {
     }
 }
 
-/// A connected proxy follows; where another authority than istiod signs, its root is another from the start.
+/// A connected proxy follows the rotation. With another certificate authority than istiod, its root always differs.
 #[test]
-fn a_root_that_was_rotated_while_the_proxy_was_away_is_told() {
+fn a_root_that_was_rotated_while_the_proxy_was_disconnected_is_reported() {
     let root = |of: &str| format!("-----BEGIN CERTIFICATE-----\n{of}\n-----END CERTIFICATE-----\n");
     let lines = |on_vm: &str, connected: bool, disconnected: bool| {
         let found = drift(&workload(), &facts(), |objects, vm| {
@@ -856,13 +856,13 @@ fn a_root_that_was_rotated_while_the_proxy_was_away_is_told() {
         });
         found.vm
     };
-    let told = [
+    let expected = [
         "certificate: /etc/certs/root-cert.pem: the mesh's root was rotated while the proxy was away",
     ];
     let (old, both) = (root("MIIA"), root("MIIA") + root("MI\nIB").trim_end());
-    assert_eq!(lines(&old, false, true), told);
-    assert_eq!(lines(&old, true, true), told);
-    assert_eq!(lines(&old, false, false), told);
+    assert_eq!(lines(&old, false, true), expected);
+    assert_eq!(lines(&old, true, true), expected);
+    assert_eq!(lines(&old, false, false), expected);
     assert_eq!(lines(&old, true, false), [""; 0]);
     assert_eq!(lines(&both, false, true), [""; 0]);
 }

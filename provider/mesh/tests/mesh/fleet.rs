@@ -57,7 +57,7 @@ fn member() -> Workload {
     }
 }
 
-/// The objects of a fleet as an API server has them.
+/// The objects of a fleet as the API server returns them.
 fn observed(of: &Fleet) -> ObservedObjects {
     let mut objects = ObservedObjects::default();
     for object in fleet_objects(of) {
@@ -72,7 +72,7 @@ fn observed(of: &Fleet) -> ObservedObjects {
 }
 
 #[test]
-fn a_fleet_s_objects_select_its_members_by_a_label_of_ours() {
+fn objects_of_a_fleet_select_its_members_by_the_providers_label() {
     let objects = fleet_objects(&fleet()).into_iter();
     let text = objects.map(|of| format!("{} {}\n{}\n", of.kind, of.id, of.body));
     expect![[r#"
@@ -86,7 +86,7 @@ fn a_fleet_s_objects_select_its_members_by_a_label_of_ours() {
 }
 
 #[test]
-fn a_member_s_entry_and_proxy_carry_the_fleet_s_label() {
+fn the_entry_and_the_proxy_of_a_member_carry_the_fleets_label() {
     let (of_fleet, alone) = (
         member(),
         Workload {
@@ -119,7 +119,7 @@ fn check(problems: &[mesh::change::Problem], expected: &Expect) {
 }
 
 #[test]
-fn what_a_member_must_not_be_is_told_at_once() {
+fn all_problems_of_a_member_are_reported_at_once() {
     let wrong = Workload {
         fleet: Some(p("other/ratings")),
         address: Some(p("vm.example.com")),
@@ -137,7 +137,7 @@ fn what_a_member_must_not_be_is_told_at_once() {
 }
 
 #[test]
-fn what_a_fleet_must_not_be_is_told_at_once() {
+fn all_problems_of_a_fleet_are_reported_at_once() {
     assert_eq!(validate_fleet(&fleet()), []);
     let empty = Fleet {
         id: p(&format!("bookinfo/{}", "a".repeat(64))),
@@ -174,7 +174,7 @@ fn what_a_fleet_must_not_be_is_told_at_once() {
 }
 
 #[test]
-fn what_was_written_has_no_drift_and_is_imported_as_it_was_declared() {
+fn written_objects_have_no_drift_and_are_imported_as_declared() {
     let (fleet, found) = (fleet(), observed(&fleet()));
     assert_eq!(
         texts(&of_objects(&fleet_objects(&fleet), &found, &fleet.mark())),
@@ -200,7 +200,7 @@ fn a_member_is_imported_with_its_fleet() {
 }
 
 #[test]
-fn a_fleet_that_is_not_wanted_so_any_more_has_drift() {
+fn a_fleet_whose_declaration_changed_has_drift() {
     let (fleet, mut found) = (fleet(), observed(&fleet()));
     let template = &mut found.group.as_mut().unwrap()["spec"]["template"];
     template["labels"] = json!({ "app": "other" });
@@ -217,7 +217,7 @@ fn a_fleet_that_is_not_wanted_so_any_more_has_drift() {
 }
 
 #[test]
-fn objects_of_a_workload_are_neither_taken_nor_imported() {
+fn objects_of_a_workload_are_neither_taken_over_nor_imported() {
     let mut theirs = Fleet {
         id: p("bookinfo/ratings"),
         ..fleet()
@@ -243,7 +243,7 @@ fn objects_of_a_workload_are_neither_taken_nor_imported() {
 }
 
 #[test]
-fn every_probe_of_a_group_is_imported_as_it_was_declared() {
+fn every_probe_of_a_group_is_imported_as_declared() {
     let tcp = Probe::Tcp {
         host: Some(p("10.0.0.7")),
         port: p("9080"),

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::sample::{facts, p, workload};
 
-/// The objects of a workload as an API server has them.
+/// The objects of a workload as the API server returns them.
 pub(crate) fn objects(of: &Workload) -> ObservedObjects {
     let mut objects = ObservedObjects::default();
     for object in render(of, &facts()).unwrap().objects() {
@@ -26,7 +26,7 @@ pub(crate) fn objects(of: &Workload) -> ObservedObjects {
 }
 
 #[test]
-fn what_the_provider_wrote_comes_back_as_it_was_declared() {
+fn objects_written_by_the_provider_are_imported_as_declared() {
     let mut all = workload();
     all.annotations.insert("a.io/b".into(), "c".into());
     all.network = Some(p("gcp-vms"));
@@ -76,7 +76,7 @@ fn what_the_provider_wrote_comes_back_as_it_was_declared() {
 }
 
 #[test]
-fn an_entry_made_by_hand_is_carried_as_far_as_it_can_be_said() {
+fn an_entry_created_by_hand_is_imported_with_notes_on_what_cannot_be_declared() {
     let found = ObservedObjects {
         entry: Some(json!({
             "metadata": { "namespace": "bookinfo", "name": "ratings", "annotations": { "kubectl.kubernetes.io/last-applied-configuration": "{}", "own": "x" } },
@@ -121,12 +121,12 @@ fn an_entry_made_by_hand_is_carried_as_far_as_it_can_be_said() {
         (Some(1), 1, 1)
     );
     assert_eq!(carried.service_account, p("default"));
-    // A plan can be made of it.
+    // The imported workload can be planned.
     assert!(render(&carried, &facts()).is_ok());
 }
 
 #[test]
-fn listeners_that_follow_from_no_service_are_noted() {
+fn listeners_without_a_service_are_noted() {
     let mut found = objects(&workload());
     let sidecar = found.sidecars.values_mut().next().unwrap();
     sidecar["spec"]["ingress"]
@@ -141,7 +141,7 @@ fn listeners_that_follow_from_no_service_are_noted() {
 }
 
 #[test]
-fn what_istiod_registered_and_what_is_not_there_cannot_be_imported() {
+fn registered_and_missing_entries_cannot_be_imported() {
     let mut found = objects(&workload());
     found.entry.as_mut().unwrap()["metadata"]["annotations"]["istio.io/autoRegistrationGroup"] =
         json!("g");
@@ -158,7 +158,7 @@ fn what_istiod_registered_and_what_is_not_there_cannot_be_imported() {
 }
 
 #[test]
-fn istiod_s_word_on_the_connection_is_read_from_the_entry() {
+fn the_connection_is_read_from_the_entry() {
     let entry = json!({ "metadata": { "annotations": { "istio.io/connectedAt": "t1", "istio.io/workloadController": "istiod-0" } } });
     let connection = Connection::from_entry(&entry);
     assert_eq!(connection.connected_at.as_deref(), Some("t1"));

@@ -1,4 +1,4 @@
-//! What state knows of a workload, and what of it a refresh keeps.
+//! Knowledge about a workload in state, and the part of it that a refresh keeps.
 
 use std::collections::BTreeMap;
 
@@ -15,12 +15,12 @@ const ORPHAN: &str = "the proxy has no WorkloadEntry bookinfo/ratings to report 
 const ANOTHER_HOST: &str =
     "machine: the host key is not the expected one, as of a machine that was rebuilt";
 
-/// Findings as state holds them.
+/// Findings as stored in state.
 fn texts(findings: &[Finding]) -> Vec<String> {
     findings.iter().map(Finding::to_string).collect()
 }
 
-/// What state knows of a VM that was bootstrapped, or of none, with lines of drift of the VM.
+/// Knowledge about a VM with these lines of drift; `None`: the VM was never bootstrapped.
 fn known(machine_id: Option<&str>, vm: &[&str]) -> Known {
     Known {
         drift: Drift {
@@ -45,7 +45,7 @@ fn with_entry() -> ObservedObjects {
 }
 
 #[test]
-fn a_workload_is_gone_only_with_all_its_objects_and_an_untouched_vm() {
+fn a_workload_is_gone_only_without_objects_and_with_an_unchanged_vm() {
     let none = ObservedObjects::default();
     assert!(known(None, &[]).is_gone(&none));
     assert!(!known(None, &[]).is_gone(&with_entry()));
@@ -54,7 +54,7 @@ fn a_workload_is_gone_only_with_all_its_objects_and_an_untouched_vm() {
 }
 
 #[test]
-fn a_workload_that_cannot_be_rendered_has_its_missing_objects_and_broken_rules_as_drift() {
+fn drift_of_a_workload_that_cannot_be_rendered_is_its_missing_objects_and_problems() {
     let problems: Vec<_> = (0..50)
         .map(|number| Problem {
             concerns: vec![],
@@ -77,7 +77,7 @@ fn a_workload_that_cannot_be_rendered_has_its_missing_objects_and_broken_rules_a
 }
 
 #[test]
-fn an_unfinished_bootstrap_is_kept_even_if_no_difference_is_seen() {
+fn an_unfinished_bootstrap_is_kept_even_without_other_differences() {
     for (before, wanted) in [(UNFINISHED, vec![UNFINISHED]), ("the unit is gone", vec![])] {
         let mut vm = vec![];
         known(Some("4711"), &[before]).keep_unfinished(&mut vm);
@@ -103,7 +103,7 @@ fn a_missing_entry_is_noted_for_a_vm_that_was_bootstrapped() {
 }
 
 #[test]
-fn another_host_key_is_noted_for_a_vm_that_was_bootstrapped() {
+fn an_unexpected_host_key_is_noted_for_a_vm_that_was_bootstrapped() {
     for (machine, wanted) in [(Some("4711"), vec![ANOTHER_HOST]), (None, vec![])] {
         let mut vm = vec![];
         let before = known(machine, &[]);
@@ -114,7 +114,7 @@ fn another_host_key_is_noted_for_a_vm_that_was_bootstrapped() {
 }
 
 #[test]
-fn edits_that_are_held_back_are_kept_as_asked_and_once() {
+fn held_edits_are_kept_once_and_only_as_requested() {
     const LABEL: &str = "configuration: labels.version was changed";
     const VERSION: &str = "configuration: proxy.version was changed";
     const TRIGGER: &str = "machine: triggers.vm was changed";
@@ -179,7 +179,7 @@ fn a_changed_fact_alone_does_not_mean_that_the_vm_was_changed() {
     assert!(!known.is_touched());
 }
 
-/// A VM whose proxy has a version.
+/// A VM whose proxy has this version.
 fn seen(machine_id: &str, owner: &str, version: &str) -> ObservedVm {
     ObservedVm {
         machine_id: machine_id.into(),
@@ -211,9 +211,9 @@ fn bootstrapped(version: &str) -> Known {
     }
 }
 
-/// Another version than the chosen one is drift, so the state keeps the one to compare with.
+/// Another version than the configured one is drift, so state keeps the one to compare with.
 #[test]
-fn the_version_is_the_one_on_the_vm_if_none_is_chosen() {
+fn without_a_configured_version_that_of_the_vm_counts() {
     let any = workload();
     let mut chosen = any.clone();
     chosen.proxy.version = Some("1.30.0".parse().unwrap());
@@ -240,7 +240,7 @@ fn the_version_is_the_one_on_the_vm_if_none_is_chosen() {
 
 /// A hostile VM may report anything as its version.
 #[test]
-fn a_text_that_cannot_be_a_version_is_not_taken_into_state() {
+fn a_text_that_cannot_be_a_version_is_not_stored() {
     let long = "1".repeat(400_000);
     for (reported, kept) in [
         ("1.31.0-1~deb", "1.31.0-1~deb"),

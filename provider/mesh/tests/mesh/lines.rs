@@ -1,4 +1,4 @@
-//! Lines of drift that state holds: those of former versions, with an arrow, mean what those of today do.
+//! Lines of drift in state: those of former versions, with an arrow, have the same meaning as today's.
 
 use mesh::cause::Cause;
 use mesh::desired::{Kind, Manifest};
@@ -8,9 +8,9 @@ use serde_json::json;
 
 use crate::sample::p;
 
-/// Every kind of line that a former version wrote.
+/// All kinds of lines that a former version wrote.
 const FORMER: &str = include_str!("lines/former.txt");
-/// The same, as they are written today.
+/// The same lines as they are written today.
 const TODAY: &str = include_str!("lines/today.txt");
 
 fn pairs() -> Vec<(&'static str, &'static str)> {
@@ -19,7 +19,7 @@ fn pairs() -> Vec<(&'static str, &'static str)> {
 }
 
 #[test]
-fn a_line_is_read_and_written_as_it_was() {
+fn every_known_line_round_trips() {
     let lines = pairs().into_iter();
     for line in lines.flat_map(|(former, today)| [former, today]) {
         assert_eq!(Finding::from(line).to_string(), line);
@@ -28,7 +28,7 @@ fn a_line_is_read_and_written_as_it_was() {
 
 proptest! {
     #[test]
-    fn any_text_is_read_and_written_as_it_was(
+    fn any_text_round_trips(
         text in "((configuration|mesh|files|machine|proxy|certificate): )?(/etc/hosts: |[a-z]{0,4}: )?[a-z.' ]{0,12}( is missing| is not wanted| differs| was changed| is '[a-z',]{0,6}', should be '[a-z']{0,6}'?|, should not be there)?\\PC{0,8}"
     ) {
         prop_assert_eq!(Finding::from(text.as_str()).to_string(), text);
@@ -36,7 +36,7 @@ proptest! {
 }
 
 #[test]
-fn a_line_of_a_former_version_means_what_one_of_today_does() {
+fn a_line_of_a_former_version_has_the_same_meaning_as_todays() {
     for (former, today) in pairs() {
         let [was, is] = [former, today].map(Finding::from);
         // Former versions did not name the line of /etc/hosts.
@@ -51,7 +51,7 @@ fn a_line_of_a_former_version_means_what_one_of_today_does() {
 }
 
 #[test]
-fn what_a_line_is_about_is_found() {
+fn a_line_is_parsed_into_cause_subject_and_difference() {
     let env = Some("/var/lib/istio/envoy/cluster.env");
     let said = |text: &str| What::Said(text.to_owned());
     for (text, cause, subject, at, what) in [
@@ -118,7 +118,7 @@ fn what_a_line_is_about_is_found() {
 }
 
 #[test]
-fn a_line_of_either_form_shows_that_a_field_may_be_taken_back() {
+fn both_forms_of_a_line_show_that_a_field_differs() {
     let entry = Manifest {
         kind: Kind::WorkloadEntry,
         id: p("bookinfo/ratings-vm-1"),

@@ -1,4 +1,4 @@
-//! What the crate promises, as facts.
+//! Tests of the public interface of the crate.
 #![expect(
     clippy::unwrap_used,
     clippy::too_many_lines,

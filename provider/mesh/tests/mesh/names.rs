@@ -117,7 +117,7 @@ fn istio_names() {
 }
 
 #[test]
-fn places_on_the_network() {
+fn addresses_and_ranges() {
     check::<Address>(
         &["10.0.0.1", "fd00::1", "a.example", "istio.io.", "A-1"],
         &["", "*.a", "1.2.3", "a:80", "a..b", "unix:///x"],
@@ -144,7 +144,7 @@ fn places_on_the_network() {
 }
 
 #[test]
-fn an_error_names_what_was_found_and_the_rule_and_stays_short() {
+fn an_error_contains_the_value_and_the_rule_and_is_short() {
     let why = "Book Info".parse::<Namespace>().unwrap_err().to_string();
     assert_eq!(
         why,
@@ -168,7 +168,7 @@ fn round<T: FromStr<Err: Debug> + Display + PartialEq + Debug>(text: &str) {
 
 proptest! {
     #[test]
-    fn what_is_written_reads_as_the_same(text in "[a-zA-Z0-9.:/*_\\[\\]-]{0,24}|[ -~]{0,8}|\\PC{0,8}|(HT|ht)TP2?|[0-9]{1,5}|[0-9]{1,3}(\\.[0-9]{1,2}){3}(/[0-9]{1,2})?|spiffe://[a-z]{1,4}/ns/[a-z]{1,3}/sa/[a-z.]{1,4}") {
+    fn every_name_round_trips(text in "[a-zA-Z0-9.:/*_\\[\\]-]{0,24}|[ -~]{0,8}|\\PC{0,8}|(HT|ht)TP2?|[0-9]{1,5}|[0-9]{1,3}(\\.[0-9]{1,2}){3}(/[0-9]{1,2})?|spiffe://[a-z]{1,4}/ns/[a-z]{1,3}/sa/[a-z.]{1,4}") {
         round::<Namespace>(&text);
         round::<Name>(&text);
         round::<Id>(&text);

@@ -2,7 +2,7 @@ use expect_test::{Expect, expect};
 use mesh::network::{Announced, Endpoint, NetworkRoute, Networks};
 use serde_json::{Value, json};
 
-/// A Service that announces a gateway, with the address `address`.
+/// A Service that announces a gateway.
 fn service(name: &str, network: &str, address: &str) -> Value {
     json!({
         "metadata": { "namespace": "istio-system", "name": name, "labels": { "topology.istio.io/network": network } },
@@ -62,7 +62,7 @@ fn check(announced: &Announced, entry: &Value, expected: &Expect) {
 }
 
 #[test]
-fn the_gateways_of_the_targets_network_decide_the_way() {
+fn the_gateways_of_the_targets_network_determine_the_route() {
     for gateways in [
         &[] as &[_],
         &[INTO_VMS],
@@ -96,7 +96,7 @@ fn the_gateways_of_the_targets_network_decide_the_way() {
 }
 
 #[test]
-fn the_same_network_and_one_without_a_name_are_called_directly() {
+fn targets_on_the_same_or_an_unnamed_network_are_reached_directly() {
     for network in [json!("k8s"), Value::Null, json!("")] {
         let mut entry = entry();
         entry["spec"]["network"] = network;
@@ -107,7 +107,7 @@ fn the_same_network_and_one_without_a_name_are_called_directly() {
 }
 
 #[test]
-fn a_caller_whose_network_has_no_name_depends_on_the_version() {
+fn the_route_of_a_caller_on_an_unnamed_network_depends_on_the_version() {
     let mut entry = entry();
     entry["spec"]["network"] = Value::Null;
     check(
@@ -122,7 +122,7 @@ fn a_caller_whose_network_has_no_name_depends_on_the_version() {
 }
 
 #[test]
-fn what_keeps_traffic_from_passing_is_told_with_the_way_out() {
+fn problems_at_a_gateway_are_reported_with_a_fix() {
     let mut plain = entry();
     plain["spec"]["serviceAccount"] = Value::Null;
     let mut announced = mesh(&[INTO_PODS, INTO_VMS]);
@@ -170,7 +170,7 @@ fn what_keeps_traffic_from_passing_is_told_with_the_way_out() {
 }
 
 #[test]
-fn networks_are_read_from_whatever_announces_them() {
+fn networks_are_read_from_all_kinds_of_announcements() {
     let announced = Announced {
         cluster_id: "Kubernetes".into(),
         mesh_networks: json!({ "networks": {
@@ -223,12 +223,12 @@ fn networks_are_read_from_whatever_announces_them() {
 }
 
 #[test]
-fn what_may_not_be_looked_at_is_told_in_both_directions() {
+fn unreadable_objects_are_reported_for_both_directions() {
     let mut announced = mesh(&[INTO_PODS]);
     announced.unseen = vec!["nobody may list Services".into()];
     announced.gateways = None;
     let (networks, vm) = (Networks::from_objects(&announced), vm(&entry()));
-    // Nor is anything said of what might be there unseen: "no gateway", "lets through nothing".
+    // Nothing else is reported, e.g. a missing gateway, because it may only be unreadable.
     for route in [networks.route_to_vm(&vm), networks.route_to_pod(&vm)] {
         assert_eq!(route.missing, announced.unseen);
     }

@@ -21,7 +21,7 @@ fn check(workload: &Workload, expected: &Expect) {
 }
 
 #[test]
-fn a_workload_is_an_entry_a_service_entry_and_a_sidecar() {
+fn a_workload_has_an_entry_a_service_entry_and_a_sidecar() {
     check(
         &workload(),
         &expect![[r"
@@ -82,7 +82,7 @@ fn a_workload_is_an_entry_a_service_entry_and_a_sidecar() {
 }
 
 #[test]
-fn everything_that_may_be_said_is_in_the_objects() {
+fn all_settings_are_in_the_objects() {
     let mut all = workload();
     all.address = Some(p("vm.example.com"));
     all.annotations.insert("a.io/b".into(), "c".into());
@@ -202,7 +202,7 @@ fn everything_that_may_be_said_is_in_the_objects() {
 }
 
 #[test]
-fn what_istio_lets_a_service_and_a_sidecar_say_is_in_the_objects() {
+fn all_settings_of_services_and_the_sidecar_are_in_the_objects() {
     let mut all = workload();
     let ratings = all.services.get_mut(&p("ratings")).unwrap();
     ratings.object_name = Some(p("stars"));
@@ -311,14 +311,14 @@ fn what_istio_lets_a_service_and_a_sidecar_say_is_in_the_objects() {
 }
 
 #[test]
-fn listeners_bind_nothing_of_their_own_where_the_address_is_the_machine_s() {
+fn listeners_have_no_bind_address_if_the_machine_has_the_entrys_address() {
     let mut direct = workload();
     direct.instance_ip = Some(p("203.0.113.7"));
     assert!(!text(&render(&direct, &facts()).unwrap().objects()).contains("bind"));
 }
 
 #[test]
-fn a_workload_without_services_is_only_an_entry() {
+fn a_workload_without_services_has_only_an_entry() {
     let mut alone = workload();
     alone.services.clear();
     alone.sidecar = None;
@@ -333,7 +333,7 @@ fn a_workload_without_services_is_only_an_entry() {
 }
 
 #[test]
-fn a_withdrawn_entry_differs_only_in_annotations_that_take_its_traffic_away() {
+fn a_withdrawn_entry_differs_only_in_the_annotations_that_stop_its_traffic() {
     const CHECKED: &str = "proxy.istio.io/health-checks-enabled";
     let desired = render(&workload(), &facts()).unwrap();
     let mut withdrawn = desired.withdrawn();
@@ -347,7 +347,7 @@ fn a_withdrawn_entry_differs_only_in_annotations_that_take_its_traffic_away() {
 }
 
 #[test]
-fn a_health_check_leaves_the_traffic_to_the_probe_and_is_no_unfinished_create() {
+fn an_entry_with_a_health_check_is_not_an_unfinished_create() {
     let mut checked = workload();
     checked.health_check = Some(mesh::health::HealthCheck {
         methods: vec![mesh::health::Probe::Exec(vec!["/bin/true".into()])],
@@ -365,7 +365,7 @@ fn a_health_check_leaves_the_traffic_to_the_probe_and_is_no_unfinished_create() 
 }
 
 #[test]
-fn only_a_healthy_entry_has_a_health_to_forget() {
+fn only_a_healthy_entry_has_a_condition_to_clear() {
     use mesh::observed::without_health;
     let entry = |status: &str| {
         json!({ "status": { "conditions": [
@@ -384,7 +384,7 @@ fn only_a_healthy_entry_has_a_health_to_forget() {
 }
 
 #[test]
-fn only_an_entry_of_ours_without_traffic_is_left_by_a_killed_create() {
+fn only_a_managed_entry_without_traffic_is_left_by_a_killed_create() {
     let desired = render(&workload(), &facts()).unwrap();
     let entry = &desired.entry;
     let withdrawn = desired.withdrawn()[0].body.clone();

@@ -1,4 +1,4 @@
-//! What a VM is told that is not there yet.
+//! Bundles of VMs that do not exist yet.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use mesh::validate::validate_bundle;
 use crate::sample::{facts, workload};
 
 #[test]
-fn a_bundle_without_an_address_differs_in_the_address_only() {
+fn a_bundle_without_an_address_differs_only_in_the_address() {
     let known = render_bundle(&workload(), &facts()).unwrap();
     let mut unknown = workload();
     (unknown.address, unknown.instance_ip) = (None, None);
@@ -29,7 +29,7 @@ fn a_bundle_without_an_address_differs_in_the_address_only() {
 }
 
 #[test]
-fn a_bundle_is_that_of_the_workload_and_knows_nothing_of_its_entry() {
+fn a_standalone_bundle_equals_the_workloads_without_its_entry() {
     let entry = Facts {
         entry_uid: Some("uid-1".into()),
         ..facts()

@@ -1,4 +1,4 @@
-//! What holds for every workload.
+//! Properties of all workloads.
 
 use std::collections::BTreeMap;
 
@@ -82,7 +82,7 @@ prop_compose! {
 
 proptest! {
     #[test]
-    fn a_shell_reads_from_cluster_env_what_the_mesh_config_says(workload in any_workload(), facts in any_facts()) {
+    fn a_shell_reads_the_same_values_from_cluster_env_as_the_mesh_config_has(workload in any_workload(), facts in any_facts()) {
         let Ok(mesh::desired::Desired { bundle, .. }) = render(&workload, &facts) else { return Ok(()) };
         let read = shell(std::str::from_utf8(&bundle.files[0].content).unwrap());
         let config: serde_json::Value = serde_yaml_ng::from_slice(&bundle.files[1].content).unwrap();
@@ -97,14 +97,14 @@ proptest! {
     }
 
     #[test]
-    fn rendering_twice_gives_the_same_and_what_was_rendered_has_no_drift(workload in any_workload(), facts in any_facts()) {
+    fn rendering_is_deterministic_and_rendered_objects_have_no_drift(workload in any_workload(), facts in any_facts()) {
         let desired = render(&workload, &facts);
         prop_assert_eq!(&desired, &render(&workload, &facts));
         let Ok(desired) = desired else {
             prop_assert!(!validate(&workload).is_empty());
             return Ok(());
         };
-        let drift = compare(&desired, &objects(&workload), None, &crate::drift::terms());
+        let drift = compare(&desired, &objects(&workload), None, &crate::drift::expectations());
         prop_assert!(drift.is_empty(), "{drift:?}");
     }
 
@@ -116,12 +116,12 @@ proptest! {
     }
 
     #[test]
-    fn an_imported_workload_renders_the_objects_that_it_was_read_from(workload in any_workload()) {
+    fn an_imported_workload_renders_the_objects_that_it_was_imported_from(workload in any_workload()) {
         let Ok(desired) = render(&workload, &facts()) else { return Ok(()) };
         let imported = workload_from_objects(&objects(&workload)).unwrap();
         match render(&imported.workload, &facts()) {
             Ok(again) => prop_assert_eq!(again.objects(), desired.objects()),
-            // The VM's own address is in no object unless a listener binds it.
+            // No object contains the VM's own address unless a listener binds it.
             Err(problems) => {
                 prop_assert_eq!(problems[0].rule.name(), "fqdn-needs-instance-ip");
                 prop_assert!(imported.notes[0].contains(&problems[0].text));

@@ -1,4 +1,4 @@
-//! The workload of the tests, and what its cluster says.
+//! The workload of the tests and the facts of its mesh.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use mesh::facts::{ControlPlane, Facts, Pem};
 use mesh::workload::{Interception, Proxy, Runtime, Service, ServicePort, Sidecar, Workload};
 use serde_json::json;
 
-/// Parses what a test knows to be right.
+/// Parses a valid value.
 pub(crate) fn p<T: std::str::FromStr<Err: std::fmt::Debug>>(text: &str) -> T {
     text.parse().unwrap()
 }

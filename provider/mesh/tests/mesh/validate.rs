@@ -5,7 +5,7 @@ use mesh::workload::{Install, Interception, PullPolicy, Runtime, Sidecar, Worklo
 
 use crate::sample::{facts, p, port, service, workload};
 
-/// Breaks the sample and shows each problem as `rule: attribute, attribute`.
+/// Checks the problems of a changed sample, each as `rule: attribute, attribute`.
 fn check(change: impl FnOnce(&mut Workload), expected: &str) {
     let mut broken = workload();
     change(&mut broken);
@@ -25,7 +25,7 @@ fn check(change: impl FnOnce(&mut Workload), expected: &str) {
     );
 }
 
-/// Shows the text of the only problem.
+/// Checks the texts of the problems of a changed sample.
 fn check_text(change: impl FnOnce(&mut Workload), expected: &Expect) {
     let mut broken = workload();
     change(&mut broken);
@@ -37,12 +37,12 @@ fn check_text(change: impl FnOnce(&mut Workload), expected: &Expect) {
 }
 
 #[test]
-fn a_good_workload_has_no_problem() {
+fn a_valid_workload_has_no_problems() {
     check(|_| {}, "");
 }
 
 #[test]
-fn the_address_is_one_that_reaches_the_machine() {
+fn the_address_must_reach_the_machine() {
     check(|w| w.address = None, "address-required: address");
     check(
         |w| w.address = Some(p("0.0.0.0")),
@@ -67,7 +67,7 @@ fn the_address_is_one_that_reaches_the_machine() {
 }
 
 #[test]
-fn each_runtime_has_a_source_of_its_own() {
+fn each_runtime_has_its_own_source() {
     let image = || Some(p("istio/proxyv2:1.31.0"));
     let install = || {
         Some(Install {
@@ -110,13 +110,13 @@ fn each_runtime_has_a_source_of_its_own() {
 }
 
 #[test]
-fn the_proxy_s_id_has_two_parts() {
+fn the_proxys_id_must_have_two_parts() {
     check(|w| w.id = p("bookinfo/a.b"), "name-is-label: name");
     check(|w| w.id.name = p(&"a".repeat(64)), "name-is-label: name");
 }
 
 #[test]
-fn labels_and_annotations_of_others_are_theirs() {
+fn reserved_labels_and_annotations_are_rejected() {
     check(
         |w| drop(w.labels.insert(p("mesh.vm/workload"), p("x"))),
         "label-is-ours: labels.mesh.vm/workload",
@@ -151,7 +151,7 @@ fn labels_and_annotations_of_others_are_theirs() {
         annotations(&[("a", 200_000), ("b", 100_000)]),
         "annotations-size: annotations",
     );
-    // The API server's 262144 bytes hold the provider's annotation, too.
+    // The API server's limit of 262144 bytes includes the provider's annotation.
     check(annotations(&[("a", 262_102)]), "");
     check(
         annotations(&[("a", 262_103)]),
@@ -160,13 +160,13 @@ fn labels_and_annotations_of_others_are_theirs() {
 }
 
 #[test]
-fn counts_are_those_of_the_crd() {
+fn counts_are_limited_as_in_the_crd() {
     let labels = |w: &mut Workload| {
         w.labels
             .extend((0..254).map(|n| (p(&format!("l{n}")), p("v"))));
     };
     check(labels, "too-many: labels");
-    // Two labels are there already.
+    // The sample already has two labels.
     check(
         |w| {
             let all = (0..253).map(|n| (p(&format!("l{n}")), p("v")));
@@ -189,7 +189,7 @@ fn counts_are_those_of_the_crd() {
 }
 
 #[test]
-fn variables_that_are_ours_are_set_by_attributes() {
+fn the_providers_variables_are_set_by_attributes() {
     for key in [
         "ISTIO_SVC_IP",
         "INSTANCE_IP",
@@ -217,8 +217,8 @@ fn variables_that_are_ours_are_set_by_attributes() {
 }
 
 #[test]
-fn what_is_ours_is_refused_with_what_to_set_instead() {
-    let mut told = String::new();
+fn reserved_names_are_rejected_with_the_attribute_to_set_instead() {
+    let mut texts = String::new();
     for key in [
         "PROXY_CONFIG",
         "ISTIO_META_INTERCEPTION_MODE",
@@ -235,7 +235,7 @@ fn what_is_ours_is_refused_with_what_to_set_instead() {
         let mut broken = workload();
         broken.env.insert(p(key), "x".into());
         for problem in validate(&broken) {
-            told += &format!("{}\n", problem.text);
+            texts += &format!("{}\n", problem.text);
         }
     }
     for key in [
@@ -247,7 +247,7 @@ fn what_is_ours_is_refused_with_what_to_set_instead() {
         let mut broken = workload();
         broken.annotations.insert(key.into(), "x".into());
         for problem in validate(&broken) {
-            told += &format!("{}\n", problem.text);
+            texts += &format!("{}\n", problem.text);
         }
     }
     expect![[r#"
@@ -266,11 +266,11 @@ fn what_is_ours_is_refused_with_what_to_set_instead() {
         The annotation istio.io/x is written by istiod itself. Remove it.
         The annotation proxy.istio.io/config has no effect on a WorkloadEntry. Set proxy.config instead.
         The annotation proxy.istio.io/health-checks-enabled is written by the provider. Set health_check instead.
-    "#]].assert_eq(&told);
+    "#]].assert_eq(&texts);
 }
 
 #[test]
-fn a_package_is_fetched_from_an_address() {
+fn a_package_is_downloaded_from_a_url() {
     let url = |url: &str| {
         let url = url.to_owned();
         move |w: &mut Workload| {
@@ -297,7 +297,7 @@ fn a_package_is_fetched_from_an_address() {
 }
 
 #[test]
-fn a_service_has_hosts_and_ports() {
+fn a_service_must_have_hosts_and_ports() {
     let no_ports = |w: &mut Workload| w.services.values_mut().for_each(|s| s.ports.clear());
     check(no_ports, "ports-required: services.ratings.ports");
     let long = "a".repeat(250);
@@ -318,10 +318,10 @@ fn a_service_has_hosts_and_ports() {
 }
 
 #[test]
-fn a_service_without_hosts_is_only_a_listener() {
+fn a_service_without_hosts_only_defines_listeners() {
     let no_hosts = |w: &mut Workload| w.services.values_mut().for_each(|s| s.hosts.clear());
     check(no_hosts, "");
-    // The limits of a ServiceEntry are not those of listeners.
+    // The limits of a ServiceEntry do not apply to listeners.
     let many = |w: &mut Workload| {
         no_hosts(w);
         let ports = (1000..1257).map(|number| (p(&format!("p{number}")), port(number)));
@@ -336,7 +336,7 @@ fn a_service_without_hosts_is_only_a_listener() {
         no_sidecar,
         "hosts-required: services.ratings.hosts, sidecar",
     );
-    let said = |w: &mut Workload| {
+    let with_attributes = |w: &mut Workload| {
         no_hosts(w);
         let service = w.services.get_mut(&p("ratings")).unwrap();
         service.addresses = vec![p("240.0.0.1")];
@@ -345,7 +345,7 @@ fn a_service_without_hosts_is_only_a_listener() {
         service.object_name = Some(p("a"));
     };
     check(
-        said,
+        with_attributes,
         "hosts-required: services.ratings.hosts, services.ratings.addresses\n\
          hosts-required: services.ratings.hosts, services.ratings.export_to\n\
          hosts-required: services.ratings.hosts, services.ratings.subject_alt_names\n\
@@ -354,7 +354,7 @@ fn a_service_without_hosts_is_only_a_listener() {
 }
 
 #[test]
-fn each_service_is_an_object_of_its_own() {
+fn each_service_has_its_own_object() {
     let twice = |w: &mut Workload| {
         let named = |name: Option<&str>, port| mesh::workload::Service {
             object_name: name.map(p),
@@ -373,7 +373,7 @@ fn each_service_is_an_object_of_its_own() {
 }
 
 #[test]
-fn a_service_is_exported_to_each_once_and_to_all_or_nobody_alone() {
+fn export_to_has_no_duplicates_and_all_or_none_only_alone() {
     let to = |to: &[&str]| {
         let to: Vec<_> = to.iter().map(|to| p(to)).collect();
         move |w: &mut Workload| w.services.get_mut(&p("ratings")).unwrap().export_to = to
@@ -394,7 +394,7 @@ fn a_service_is_exported_to_each_once_and_to_all_or_nobody_alone() {
 }
 
 #[test]
-fn several_hosts_need_a_protocol_that_says_which() {
+fn several_hosts_need_a_protocol_that_carries_the_host_name() {
     let hosts = |protocol: &str| {
         let protocol = p(protocol);
         move |w: &mut Workload| {
@@ -418,7 +418,7 @@ fn several_hosts_need_a_protocol_that_says_which() {
 }
 
 #[test]
-fn a_port_is_used_once() {
+fn a_port_can_be_used_only_once() {
     let numbers = |w: &mut Workload| {
         let ports = &mut w.services.get_mut(&p("ratings")).unwrap().ports;
         ports.insert(
@@ -447,7 +447,7 @@ fn a_port_is_used_once() {
 }
 
 #[test]
-fn ports_lead_where_they_say() {
+fn ports_must_be_consistent_with_the_entry_and_the_sidecar() {
     let http = |change: fn(&mut mesh::workload::ServicePort)| {
         move |w: &mut Workload| {
             w.services
@@ -483,7 +483,7 @@ fn ports_lead_where_they_say() {
 }
 
 #[test]
-fn without_interception_or_address_the_sidecar_carries_inbound_traffic() {
+fn without_interception_or_an_ip_address_inbound_traffic_needs_a_sidecar() {
     let no_interception =
         |w: &mut Workload| (w.proxy.interception, w.sidecar) = (Interception::None, None);
     check(
@@ -497,7 +497,7 @@ fn without_interception_or_address_the_sidecar_carries_inbound_traffic() {
 }
 
 #[test]
-fn with_tproxy_the_sidecar_leads_to_no_loopback_address() {
+fn with_tproxy_the_sidecar_must_not_forward_to_a_loopback_address() {
     let at = |app_address: Option<&'static str>, sidecar: bool| {
         move |w: &mut Workload| {
             w.proxy.interception = Interception::Tproxy;
@@ -522,7 +522,7 @@ fn with_tproxy_the_sidecar_leads_to_no_loopback_address() {
 }
 
 #[test]
-fn services_of_a_vm_known_by_name_are_resolved_by_dns() {
+fn services_of_a_vm_with_a_name_follow_the_rules_of_dns_resolution() {
     let named = |w: &mut Workload| {
         w.address = Some(p("vm.example.com"));
         let service = w.services.get_mut(&p("ratings")).unwrap();
@@ -537,7 +537,7 @@ fn services_of_a_vm_known_by_name_are_resolved_by_dns() {
 }
 
 #[test]
-fn a_sidecar_says_something_and_names_hosts_in_namespaces() {
+fn a_sidecar_must_not_be_empty_and_its_hosts_have_namespaces() {
     let egress = |hosts: &[&str]| {
         Some(Sidecar {
             egress_hosts: hosts.iter().map(|&host| p(host)).collect(),
@@ -565,7 +565,7 @@ fn a_sidecar_says_something_and_names_hosts_in_namespaces() {
 }
 
 #[test]
-fn an_application_is_where_istio_can_lead_to() {
+fn an_application_must_listen_where_istio_can_forward_to() {
     let at = |address: &str, port: Option<&str>| {
         let (address, port) = (p(address), port.map(p));
         move |w: &mut Workload| {
@@ -589,7 +589,7 @@ fn an_application_is_where_istio_can_lead_to() {
     check(at("10.99.1.10", None), &format!("app-address: {address}"));
     let socket = format!("app-socket: {}, {address}", of("app_port"));
     check(at("unix:///run/app.sock", Some("8080")), &socket);
-    // The first address of a VM behind NAT is on none of its interfaces.
+    // No interface of a VM behind NAT has its first address.
     let behind_nat = format!("app-address: {address}, instance_ip, address");
     check(at("0.0.0.0", None), &behind_nat);
     for direct in [None, Some(p("203.0.113.7"))] {
@@ -617,7 +617,7 @@ fn an_application_is_where_istio_can_lead_to() {
 }
 
 #[test]
-fn an_egress_listener_listens_somewhere_and_leads_somewhere() {
+fn an_egress_listener_needs_an_address_and_hosts() {
     let listeners = |change: fn(&mut mesh::workload::EgressListener)| {
         move |w: &mut Workload| {
             let mut mysql = listener("3306");
@@ -682,7 +682,7 @@ fn listener(port: &str) -> mesh::workload::EgressListener {
 }
 
 #[test]
-fn nothing_is_captured_without_interception() {
+fn without_interception_listeners_cannot_capture_traffic() {
     let captured = |w: &mut Workload| {
         w.proxy.interception = Interception::None;
         let captured = Some(mesh::workload::Capture::Iptables);
@@ -707,7 +707,7 @@ fn nothing_is_captured_without_interception() {
 }
 
 #[test]
-fn everything_wrong_is_told_at_once() {
+fn all_problems_are_reported_at_once() {
     let broken = |w: &mut Workload| {
         w.address = None;
         w.id = p("bookinfo/a.b");
@@ -723,7 +723,7 @@ fn everything_wrong_is_told_at_once() {
 }
 
 #[test]
-fn a_health_check_asks_in_one_way_that_istio_knows() {
+fn a_health_check_has_one_probe_that_istio_supports() {
     use mesh::health::{HealthCheck, Probe};
     let http = |path: &str, header: &str| Probe::Http {
         host: None,
