@@ -1,4 +1,4 @@
-//! What comes of a call: a value, diagnostics, or the reason why there is neither.
+//! Results of calls: a value, diagnostics, or an error.
 
 use std::fmt;
 use std::io;
@@ -8,42 +8,42 @@ use proto::tfplugin6 as wire;
 
 use crate::{Mismatch, Path, Rule, Type, Value, Violation};
 
-/// Why a provider could not be played.
+/// Errors of calls to a provider.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The provider broke a rule.
+    /// The provider violated a rule.
     #[error(transparent)]
     Broken(#[from] Violation),
-    /// The provider answered with errors where none were expected.
+    /// The provider returned unexpected error diagnostics.
     #[error("the provider reports {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Diagnostics(Vec<Diagnostic>),
-    /// A configuration does not fit the schema: Terraform would not have sent it.
+    /// The configuration does not match the schema. Terraform would not have sent it.
     #[error("the configuration does not fit the schema")]
     Config(#[from] Mismatch),
     /// The schema has no such type.
     #[error("the provider has no type {0}")]
     NoSuchType(String),
-    /// A call failed, instead of answering with diagnostics.
+    /// A call failed without diagnostics.
     #[error("a call failed with {0}")]
     Call(#[from] Box<tonic::Status>),
-    /// The plugin could not be started, or its end could not be awaited.
+    /// The plugin could not be started, or waiting for its exit failed.
     #[error("cannot run the plugin")]
     Start(#[source] io::Error),
-    /// Something else than a handshake line.
+    /// The plugin printed something other than a handshake line.
     #[error("the plugin printed {0:?} instead of a handshake line")]
     Handshake(String),
-    /// The end of the process, before it printed a line.
+    /// The process exited before it printed a line.
     #[error("the plugin ended without a handshake line ({status}) and wrote {log:?}")]
     Ended {
-        /// How it ended.
+        /// Exit status.
         status: ExitStatus,
         /// Its standard error.
         log: String,
     },
-    /// The plugin never wrote what was waited for.
+    /// The plugin never wrote the expected text.
     #[error("the plugin's log never held {0:?}")]
     Silent(String),
-    /// No connection with the plugin.
+    /// The connection to the plugin failed.
     #[error("cannot connect with the plugin")]
     Connect(#[source] io::Error),
 }
@@ -54,25 +54,25 @@ impl From<tonic::Status> for Error {
     }
 }
 
-/// How bad it is.
+/// Severity of a diagnostic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Severity {
     /// Terraform stops.
     Error,
-    /// Terraform tells the user and goes on.
+    /// Terraform shows it and continues.
     Warning,
 }
 
-/// What the provider tells the user.
+/// A message of the provider to the user.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
-    /// How bad it is.
+    /// Severity.
     pub severity: Severity,
-    /// A title.
+    /// Summary.
     pub summary: String,
-    /// Cause, consequence, next step.
+    /// Detail: cause, consequence and next step.
     pub detail: String,
-    /// The attribute it is about, if any.
+    /// Path of the attribute, if any.
     pub path: Option<Path>,
 }
 
@@ -110,12 +110,12 @@ impl fmt::Display for Diagnostic {
     }
 }
 
-/// What came of a call: a value, diagnostics, or both.
+/// Result of a call: a value, diagnostics, or both.
 #[derive(Clone, Debug)]
 pub struct Answer<T> {
-    /// What the provider answered; after an error, what Terraform would keep.
+    /// Returned value; after an error, the value that Terraform would keep.
     pub value: Option<T>,
-    /// What it tells the user.
+    /// Diagnostics.
     pub diagnostics: Vec<Diagnostic>,
 }
 
@@ -135,10 +135,10 @@ impl<T> Answer<T> {
             .collect()
     }
 
-    /// Returns the value of a call that went well.
+    /// Returns the value of a successful call.
     ///
     /// # Errors
-    /// [`Error::Diagnostics`] if there is any error, or no value.
+    /// Returns [`Error::Diagnostics`] if there is an error or no value.
     pub fn ok(self) -> Result<T, Error> {
         match self.value {
             Some(value)
@@ -154,14 +154,14 @@ impl<T> Answer<T> {
     }
 }
 
-/// Tells whether the call failed.
+/// Returns true if the call failed.
 pub(crate) fn failed(diagnostics: &[wire::Diagnostic]) -> bool {
     diagnostics
         .iter()
         .any(|one| Diagnostic::from(one).severity == Severity::Error)
 }
 
-/// Reads a value of an answer: absent is null, which `at` tells apart where it matters.
+/// Decodes a value of a response. An absent value is null.
 pub(crate) fn decode(sent: Option<&wire::DynamicValue>, ty: &Type) -> Result<Value, Violation> {
     let Some(sent) = sent else {
         return Ok(Value::Null);
@@ -185,7 +185,7 @@ pub(crate) fn decode(sent: Option<&wire::DynamicValue>, ty: &Type) -> Result<Val
     })
 }
 
-/// Returns the wire form of a value.
+/// Encodes a value for the wire.
 pub(crate) fn encode(value: &Value) -> wire::DynamicValue {
     wire::DynamicValue {
         msgpack: value.to_msgpack(),

@@ -1,4 +1,4 @@
-//! A connection with a provider, its schema and its provider block.
+//! A connection to a provider, its schema and its provider block.
 
 use std::collections::BTreeMap;
 use std::process::ExitStatus;
@@ -13,7 +13,7 @@ use crate::answer::{Answer, Error, encode, failed};
 use crate::schema::{self, Attributes};
 use crate::{ClientCertificate, Path, Process, Value, process};
 
-/// Terraform, as far as a provider sees it.
+/// Terraform's side of the connection to a provider.
 #[derive(Debug)]
 pub struct Client {
     channel: Channel,
@@ -24,7 +24,7 @@ pub struct Client {
 }
 
 impl Client {
-    /// Starts a plugin, connects over mutual TLS and reads the schema. `env` comes on top of the own environment.
+    /// Starts a plugin, connects over mutual TLS and reads the schema. `env` is added to the inherited environment.
     ///
     /// # Errors
     /// See [`Process::start`], [`Process::connect`] and [`Client::over`].
@@ -41,7 +41,7 @@ impl Client {
         })
     }
 
-    /// Plays a server at the other end of `io`.
+    /// Connects to a server at the other end of `io`.
     ///
     /// # Errors
     /// See [`Client::over`].
@@ -49,10 +49,10 @@ impl Client {
         Self::over(process::in_memory(io).await?).await
     }
 
-    /// Reads the schema over a connection that stands.
+    /// Reads the schema over an existing connection.
     ///
     /// # Errors
-    /// [`Error::Call`], [`Error::Diagnostics`], and [`Error::Broken`] for a schema that Terraform would not load.
+    /// Returns [`Error::Call`], [`Error::Diagnostics`], or [`Error::Broken`] for a schema that Terraform would reject.
     pub async fn over(channel: Channel) -> Result<Self, Error> {
         let mut raw = ProviderClient::new(channel.clone()).max_decoding_message_size(64 << 20);
         let schema = raw
@@ -108,7 +108,7 @@ impl Client {
         self.process.as_ref()
     }
 
-    /// Returns the calls of the protocol, for what is not played. Takes and gives messages of up to 2 GiB.
+    /// Returns a client for direct protocol calls. Messages may have up to 2 GiB in both directions.
     pub fn raw(&self) -> ProviderClient<Channel> {
         ProviderClient::new(self.channel.clone()).max_decoding_message_size(2 << 30)
     }
@@ -118,10 +118,10 @@ impl Client {
         self.channel.clone()
     }
 
-    /// Validates a provider block and, if that goes well, configures the provider with it.
+    /// Validates a provider block and, if it is valid, configures the provider with it.
     ///
     /// # Errors
-    /// [`Error::Config`], [`Error::Call`].
+    /// Returns [`Error::Config`] or [`Error::Call`].
     pub async fn configure(&self, config: &Json) -> Result<Answer<()>, Error> {
         let value = Value::from_json(config, &schema::object(&self.provider))?;
         schema::required(&self.provider, &value)?;
@@ -152,10 +152,10 @@ impl Client {
         Ok(Answer::new(Some(()), &diagnostics))
     }
 
-    /// Tells the provider that the user wants to stop.
+    /// Sends the provider the request to stop.
     ///
     /// # Errors
-    /// [`Error::Call`].
+    /// Returns [`Error::Call`].
     pub async fn stop(&self) -> Result<(), Error> {
         self.raw()
             .stop_provider(wire::stop_provider::Request {})
@@ -163,7 +163,7 @@ impl Client {
         Ok(())
     }
 
-    /// Ends the plugin as Terraform does; none if this client did not start it.
+    /// Shuts down the plugin as Terraform does; `None` if this client did not start it.
     ///
     /// # Errors
     /// See [`Process::shutdown`].
@@ -175,7 +175,7 @@ impl Client {
     }
 }
 
-/// What Terraform 1.11 can do.
+/// Returns the client capabilities of Terraform 1.11.
 pub(crate) fn capabilities() -> wire::ClientCapabilities {
     wire::ClientCapabilities {
         write_only_attributes_allowed: true,

@@ -1,9 +1,8 @@
-//! Terraform's side of the plugin protocol: plays a provider and holds it to the rules.
+//! Terraform's side of the plugin protocol: calls a provider as Terraform does and enforces its rules.
 //!
-//! A [`Client`] talks to a plugin that it started, or to a server in memory. A [`Resource`] of it is played like
-//! Terraform does: the proposed state is computed from configuration and prior state, plans are made twice, and
-//! every answer is held to the [`rules`]. A broken rule is an [`Error::Broken`]; diagnostics of the provider
-//! are data.
+//! A [`Client`] is connected to a plugin that it started or to a server in memory. It handles a [`Resource`] as Terraform
+//! does: it computes the proposed state from the configuration and the prior state, plans twice, and checks every
+//! response against the [`rules`]. A violation is an [`Error::Broken`]; diagnostics of the provider are data.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), contract::Error> {
@@ -44,5 +43,5 @@ pub use tls::ClientCertificate;
 pub use value::{Mismatch, Type, UNKNOWN, Value};
 pub use violation::{Rule, Violation};
 
-/// The protocol's messages, for calls that are not played.
+/// Messages of the protocol, for direct calls.
 pub use proto::tfplugin6 as wire;

@@ -1,8 +1,8 @@
-//! Decimal numbers of any size, as text.
+//! Decimal numbers of any size as text.
 
 use rmpv::Value as Msgpack;
 
-/// Returns the shortest text of a number: `1e2`, `100` and `100.0` are one number. None: not a number.
+/// Returns the shortest text of a number: `1e2`, `100` and `100.0` are the same number. `None`: not a number.
 pub(crate) fn canonical(text: &str) -> Option<String> {
     let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
     let (sign, digits) = mantissa
@@ -37,13 +37,13 @@ fn place(digits: &str, exponent: i64) -> String {
     }
 }
 
-/// Returns the form that Terraform sends: an integer, a float that is exact, else text.
+/// Encodes a number as Terraform does: as an integer, an exact float, or otherwise a string.
 pub(crate) fn msgpack(text: &str) -> Msgpack {
     if let Ok(integer) = text.parse::<i64>() {
         return integer.into();
     }
     match text.parse::<f64>() {
-        // A sum of powers of two is what a float can hold: its decimal expansion is as long as its text.
+        // A float can represent sums of powers of two: then its exact decimal expansion equals the text.
         Ok(float)
             if float.is_finite() && canonical(&format!("{float:.40}")).as_deref() == Some(text) =>
         {
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn equal_numbers_have_one_text() {
+    fn equal_numbers_have_the_same_text() {
         let cases = [
             ("100", "100"),
             ("1e2", "100"),
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_travels_as_terraform_sends_it() {
+    fn a_number_is_encoded_as_by_terraform() {
         let text = |text: &str| Msgpack::from(text);
         let cases = [
             ("7", 7.into()),

@@ -1,4 +1,4 @@
-//! Where in a value something is.
+//! Paths in values.
 
 use std::fmt;
 
@@ -26,12 +26,12 @@ impl From<usize> for Step {
     }
 }
 
-/// Steps from the outermost object inwards. Shown as `ports[0].number`.
+/// Steps from the outermost object inwards. Displayed as `ports[0].number`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Path(pub Vec<Step>);
 
 impl Path {
-    /// Returns the path that lies below `outer`.
+    /// Returns this path below `outer`.
     #[must_use]
     pub(crate) fn below(mut self, outer: impl Into<Step>) -> Self {
         self.0.insert(0, outer.into());
@@ -48,7 +48,7 @@ impl Path {
 }
 
 impl From<&AttributePath> for Path {
-    /// A step without a selector, or with a negative index, becomes an empty name: it exists nowhere.
+    /// A step without a selector or with a negative index becomes an empty name, which never exists.
     fn from(path: &AttributePath) -> Self {
         let step = |selector: Option<&Selector>| match selector {
             Some(Selector::AttributeName(name) | Selector::ElementKeyString(name)) => {

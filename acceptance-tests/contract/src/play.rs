@@ -1,4 +1,4 @@
-//! A resource, played as Terraform plays it.
+//! Runs a resource through its life cycle as Terraform does.
 
 use proto::tfplugin6 as wire;
 use serde_json::Value as Json;
@@ -17,44 +17,44 @@ mod read;
 pub use data_source::DataSource;
 pub use ephemeral::{EphemeralResource, Opened};
 
-/// What Terraform keeps about a resource.
+/// State of a resource, as kept by Terraform.
 #[derive(Clone, Debug, PartialEq)]
 pub struct State {
-    /// Its attributes; never unknown.
+    /// Attributes; never unknown.
     pub value: Value,
-    /// Bytes of the provider's own.
+    /// Private data of the provider.
     pub private: Vec<u8>,
-    /// Its identity, if the type has one.
+    /// Identity, if the type has one.
     pub identity: Option<Value>,
-    /// Whether its creation failed half way: the next plan replaces it.
+    /// Whether its creation failed halfway; then the next plan replaces it.
     pub tainted: bool,
 }
 
-/// What a plan is going to do.
+/// Action of a plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Nothing.
+    /// No change.
     NoOp,
-    /// Make a new one.
+    /// Create the resource.
     Create,
-    /// Change it in place.
+    /// Update it in place.
     Update,
-    /// Delete it and make a new one.
+    /// Delete it and create it again.
     Replace,
     /// Delete it.
     Delete,
 }
 
-/// A plan that kept the rules.
+/// A plan that follows the rules.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// What it is going to do.
+    /// Action.
     pub action: Action,
-    /// What it starts from.
+    /// State before the change.
     pub prior: Option<State>,
-    /// The state after apply, as far as known; null for a delete.
+    /// State after the apply, possibly with unknown values; null for a delete.
     pub planned: Value,
-    /// Paths whose change asked for a replacement.
+    /// Paths whose change requires replacement.
     pub requires_replace: Vec<Path>,
     /// Bytes of the provider's own.
     pub private: Vec<u8>,
@@ -73,10 +73,10 @@ pub struct Resource<'a> {
 }
 
 impl Client {
-    /// Returns a resource type, to be played.
+    /// Returns a resource type.
     ///
     /// # Errors
-    /// [`Error::NoSuchType`]; [`Error::Broken`] if Terraform would not load its schema.
+    /// Returns [`Error::NoSuchType`], or [`Error::Broken`] if Terraform would reject its schema.
     pub fn resource(&self, name: &str) -> Result<Resource<'_>, Error> {
         let found = self
             .schema()
@@ -129,7 +129,7 @@ impl<'a> Resource<'a> {
         self.version
     }
 
-    /// Reads a configuration: what is not written is null, and what is required must be there.
+    /// Parses a configuration: absent attributes are null, and required ones must be set.
     fn config(&self, config: &Json) -> Result<Value, Error> {
         let value = schema::with_blocks(&self.attributes, Value::from_json(config, &self.ty)?);
         schema::required(&self.attributes, &value)?;
@@ -139,7 +139,7 @@ impl<'a> Resource<'a> {
     /// Validates a configuration.
     ///
     /// # Errors
-    /// [`Error::Config`], [`Error::Call`].
+    /// Returns [`Error::Config`] or [`Error::Call`].
     pub async fn validate(&self, config: &Json) -> Result<Answer<()>, Error> {
         self.validate_value(&self.config(config)?).await
     }

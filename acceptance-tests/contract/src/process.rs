@@ -1,4 +1,4 @@
-//! A plugin's process: its start, the handshake line, and connections to it.
+//! The process of a plugin: its start, its handshake line and connections to it.
 
 use std::ffi::OsStr;
 use std::io;
@@ -22,15 +22,15 @@ use tonic::transport::{Channel, Endpoint};
 use crate::Error;
 use crate::tls::{self, ClientCertificate};
 
-/// What Terraform sets, so that a plugin knows that no person started it.
+/// Environment variable that Terraform sets, so that a plugin knows that it was not started by a user.
 pub const COOKIE: (&str, &str) = (
     "TF_PLUGIN_MAGIC_COOKIE",
     "d602bf8f470bc67ca7faa0386276bbdd4330efaf76d1a219cb4d6991ca9872b2",
 );
-/// After this long the handshake line, or a line of the log, is given up; Terraform waits a minute.
+/// Timeout for the handshake line and for a line of the log. Terraform waits one minute for the handshake line.
 const PATIENCE: Duration = Duration::from_mins(5);
 
-/// Where a plugin listens.
+/// Address on which a plugin listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Address {
     /// A Unix socket.
@@ -39,22 +39,22 @@ pub enum Address {
     Tcp(String),
 }
 
-/// The line with which a plugin answers its start.
+/// The handshake line that a plugin prints after its start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Handshake {
     /// Major version of the protocol that the plugin speaks.
     pub version: u32,
-    /// Where it listens.
+    /// Address on which it listens.
     pub address: Address,
-    /// Its certificate, as DER; empty: no TLS.
+    /// Certificate of the plugin in DER; empty: no TLS.
     pub certificate: Vec<u8>,
 }
 
 impl Handshake {
-    /// Reads the line as go-plugin does: fields separated by `|`, the certificate as base64 without padding.
+    /// Parses the line as go-plugin does: fields separated by `|`, and the certificate as base64 without padding.
     ///
     /// # Errors
-    /// [`Error::Handshake`] with the line.
+    /// Returns [`Error::Handshake`] with the line.
     pub fn parse(line: &str) -> Result<Self, Error> {
         let fields: Vec<_> = line.trim_end_matches('\n').split('|').collect();
         let wrong = || Error::Handshake(line.to_owned());
@@ -75,21 +75,21 @@ impl Handshake {
     }
 }
 
-/// A running plugin. Dropping it kills it, and removes the socket that it then cannot remove.
+/// A running plugin. Dropping it kills the process and removes its socket.
 #[derive(Debug)]
 pub struct Process {
     child: Child,
-    /// How it answered its start.
+    /// Handshake of the plugin.
     pub handshake: Handshake,
     log: watch::Sender<String>,
 }
 
 impl Process {
-    /// Starts `program` with `env` besides the cookie and, for mutual TLS, the client's certificate.
+    /// Starts `program` with `env`, the cookie and, for mutual TLS, the client's certificate.
     ///
     /// # Errors
-    /// [`Error::Start`], [`Error::Handshake`] with what was printed instead of a handshake line, [`Error::Ended`] with
-    /// the reason that the plugin wrote.
+    /// Returns [`Error::Start`], [`Error::Handshake`] with the printed line, or [`Error::Ended`] with the reason that the
+    /// plugin wrote.
     pub async fn start(
         program: impl AsRef<OsStr>,
         env: &[(&str, &str)],
@@ -133,7 +133,7 @@ impl Process {
             return Err(ended(child, logged, &log).await);
         }
         let handshake = Handshake::parse(&line)?;
-        // Kept open and read, as Terraform does.
+        // Kept open and read, as by Terraform.
         tokio::spawn(collect(stdout.into_inner(), log.clone()));
         Ok(Self {
             child,
@@ -142,10 +142,10 @@ impl Process {
         })
     }
 
-    /// Connects to the plugin, showing `certificate` if the plugin has one itself.
+    /// Connects to the plugin, with `certificate` if the plugin uses TLS.
     ///
     /// # Errors
-    /// [`Error::Connect`], also when either side refuses the other's certificate.
+    /// Returns [`Error::Connect`], also if either side rejects the other's certificate.
     pub async fn connect(&self, certificate: Option<&ClientCertificate>) -> Result<Channel, Error> {
         match (
             &self.handshake.address,
@@ -173,15 +173,15 @@ impl Process {
         }
     }
 
-    /// Returns what the plugin wrote so far, other than the handshake line.
+    /// Returns the output of the plugin so far, without the handshake line.
     pub fn log(&self) -> String {
         self.log.borrow().clone()
     }
 
-    /// Waits until the plugin has written `text`, other than in the handshake line.
+    /// Waits until the output of the plugin contains `text`. The handshake line does not count.
     ///
     /// # Errors
-    /// [`Error::Silent`] after a minute.
+    /// Returns [`Error::Silent`] after a minute.
     pub async fn logged(&self, text: &str) -> Result<(), Error> {
         let mut log = self.log.subscribe();
         match timeout(PATIENCE, log.wait_for(|log| log.contains(text))).await {
@@ -190,12 +190,12 @@ impl Process {
         }
     }
 
-    /// Returns the id of the process; none if it has ended.
+    /// Returns the ID of the process; `None` if it has exited.
     pub fn id(&self) -> Option<u32> {
         self.child.id()
     }
 
-    /// Asks the plugin to end, as Terraform does, and waits until it has.
+    /// Requests the plugin to shut down, as Terraform does, and waits for its exit.
     ///
     /// # Errors
     /// [`Error::Call`] if it does not answer, [`Error::Start`] if it cannot be waited for or lives on. Terraform kills it
@@ -211,10 +211,10 @@ impl Process {
             .map_err(Error::Start)
     }
 
-    /// Waits until the process ends by itself.
+    /// Waits until the process exits by itself.
     ///
     /// # Errors
-    /// [`Error::Start`] if it cannot be waited for.
+    /// Returns [`Error::Start`] if waiting fails.
     pub async fn wait(&mut self) -> Result<ExitStatus, Error> {
         self.child.wait().await.map_err(Error::Start)
     }
@@ -223,14 +223,14 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         if let (Some(_), Address::Unix(socket)) = (self.child.id(), &self.handshake.address) {
-            // It may be gone with a plugin that is just ending.
+            // A plugin that is exiting may already have removed it.
             _ = std::fs::remove_file(socket);
         }
     }
 }
 
-/// Returns why a plugin printed nothing. Its standard error is read to the end: the reason may come after the close of
-/// standard output.
+/// Returns the error of a plugin that exited without a handshake line. Its stderr is read to the end, because the reason
+/// may follow after stdout was closed.
 async fn ended(
     mut child: Child,
     logged: Option<JoinHandle<()>>,
@@ -266,10 +266,10 @@ async fn collect(from: impl AsyncRead + Unpin, log: watch::Sender<String>) {
     }
 }
 
-/// Connects without TLS, as to a process that waits for a debugger.
+/// Connects without TLS, e.g. to a process that waits for a debugger.
 ///
 /// # Errors
-/// [`Error::Connect`].
+/// Returns [`Error::Connect`].
 pub async fn connect(address: &Address) -> Result<Channel, Error> {
     match address {
         Address::Unix(path) => over(unix(path).await?).await,
@@ -282,7 +282,7 @@ pub async fn connect(address: &Address) -> Result<Channel, Error> {
 /// Connects to a server in memory.
 ///
 /// # Errors
-/// [`Error::Connect`].
+/// Returns [`Error::Connect`].
 pub async fn in_memory(io: DuplexStream) -> Result<Channel, Error> {
     over(io).await
 }
@@ -307,7 +307,7 @@ async fn over(io: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) -> Resul
             .ok_or_else(|| io::Error::from(io::ErrorKind::NotConnected));
         std::future::ready(io)
     });
-    // The name stands in the TLS certificate and in no address.
+    // The name is in the TLS certificate but is not part of any address.
     let endpoint = Endpoint::from_static("http://localhost");
     endpoint
         .connect_with_connector(connector)

@@ -1,4 +1,4 @@
-//! What Terraform proposes to a provider: the configuration, with computed values taken from the prior state.
+//! The proposed new state: the configuration, with computed values from the prior state.
 
 use std::collections::BTreeMap;
 
@@ -58,7 +58,7 @@ fn value(attribute: &Attribute, prior: &Value, config: &Value) -> Value {
     }
 }
 
-/// Tells whether a value that is optional and computed holds something that only a user can have written.
+/// Returns true if an optional and computed value contains something that only the user can have set.
 fn was_written(attribute: &Attribute, prior: &Value) -> bool {
     let Shape::Nested(nesting, inner) = &attribute.shape else {
         return false;
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn the_configuration_wins_and_computed_values_stay() {
+    fn the_configuration_wins_and_computed_values_are_kept() {
         let prior = json!({"name": "old", "size": "big", "id": "7"});
         check(
             &prior,
@@ -154,7 +154,7 @@ mod tests {
                 "map": {"x": item("b", Some("1")), "y": item("a", None)},
             }),
         );
-        // What only a user can have written goes when the user removes it.
+        // A value that only the user can have set is removed together with its configuration.
         check(
             &prior,
             &json!({"name": "n"}),

@@ -1,4 +1,4 @@
-//! What Terraform enforces on every answer of a provider.
+//! Rules that Terraform enforces on every response of a provider.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ fn broken(rule: Rule, path: &Path, text: impl Into<String>) -> Checked {
     })
 }
 
-/// Checks a plan that is not a destroy: none of `config` and `planned` may be null.
+/// Checks a plan that is not a destroy: neither `config` nor `planned` may be null.
 pub fn plan(attributes: &Attributes, prior: &Value, config: &Value, planned: &Value) -> Checked {
     let root = Path::default();
     if *planned == Value::Null {
@@ -32,20 +32,24 @@ pub fn plan(attributes: &Attributes, prior: &Value, config: &Value, planned: &Va
     planned_object(attributes, prior, config, planned, &root)
 }
 
-/// Checks a state that shall be stored: known, and null where it is write-only.
+/// Checks a state before it is stored: it must be known, and write-only attributes must be null.
 pub fn state(attributes: &Attributes, value: &Value) -> Checked {
     if let Some(path) = value.first_unknown() {
-        return broken(Rule::Known, &path, "a state must not hold what is unknown");
+        return broken(
+            Rule::Known,
+            &path,
+            "a state must not contain unknown values",
+        );
     }
     write_only(attributes, value, &Path::default())
 }
 
-/// Checks that `later` has what was known in `earlier`; `rule` is what is broken if not.
+/// Checks that `later` has all known values of `earlier`; otherwise `rule` is violated.
 pub fn compatible(ty: &Type, earlier: &Value, later: &Value, rule: Rule) -> Checked {
     same(ty, earlier, later, rule, &Path::default())
 }
 
-/// Tells whether a plan asks for a replacement.
+/// Returns true if a plan requires replacement.
 pub fn replaces(paths: &[Path], prior: &Value, planned: &Value) -> Result<bool, Violation> {
     let mut replace = false;
     for path in paths {
@@ -132,7 +136,7 @@ fn planned_blocks(
     }
 }
 
-/// Both `config` and `planned` shall exist with the same elements.
+/// Checks that `config` and `planned` both exist and have the same elements.
 fn planned_elements(
     (nesting, inner): (Nesting, &Attributes),
     prior: &Value,
@@ -190,7 +194,7 @@ fn planned_elements(
         _ => broken(
             Rule::Existence,
             at,
-            "planned something else than is configured",
+            "planned value does not match the configuration",
         ),
     }
 }
@@ -218,7 +222,7 @@ fn keys(
         Some(name) => broken(
             rule,
             &at.then(name),
-            "one of both has this key, the other has not",
+            "only one of plan and configuration has this key",
         ),
     }
 }
@@ -258,7 +262,7 @@ fn same(ty: &Type, earlier: &Value, later: &Value, rule: Rule, at: &Path) -> Che
                 |((index, ty), (before, after))| same(ty, before, after, rule, &at.then(index)),
             )
         }
-        // Elements that were unknown may have become one.
+        // Several unknown elements may have become equal.
         (Type::Set(ty), Value::List(before), Value::List(after)) if !earlier.is_known() => {
             let fits = |one: &Value, other: &Value| same(ty, one, other, rule, at).is_ok();
             let all = before
@@ -283,7 +287,7 @@ fn write_only(attributes: &Attributes, value: &Value, at: &Path) -> Checked {
     attributes.iter().try_for_each(|(name, attribute)| {
         let (value, at) = (child(value, name), at.then(name));
         if attribute.write_only && *value != Value::Null {
-            return broken(Rule::WriteOnly, &at, "a write-only value came back");
+            return broken(Rule::WriteOnly, &at, "a write-only value was returned");
         }
         let (Shape::Nested(nesting, inner) | Shape::Block(nesting, inner)) = &attribute.shape
         else {
@@ -330,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn elements_of_nested_attributes_may_add_what_is_computed_and_nothing_else() {
+    fn elements_of_nested_attributes_may_only_add_computed_values() {
         let config = json!({ "list": [{"key": "a"}], "set": [{"key": "a"}, {"key": "b"}], "map": {"x": {"key": "a"}} });
         let good = json!({
             "list": [item("a", "1")], "set": [item("b", "2"), item("a", "1")], "map": {"x": item("a", "1")},
@@ -377,7 +381,7 @@ mod tests {
     }
 
     #[test]
-    fn a_prior_value_may_be_planned_instead_of_what_is_configured() {
+    fn a_plan_may_have_the_prior_value_instead_of_the_configured_one() {
         let prior = json!({ "list": [item("A", "1")] });
         let config = json!({ "list": [{"key": "a"}] });
         assert_eq!(check(&prior, &config, &prior), Ok(()));
@@ -388,7 +392,7 @@ mod tests {
     }
 
     #[test]
-    fn a_set_that_held_the_unknown_may_shrink_and_not_grow_others() {
+    fn a_set_with_unknown_elements_may_shrink_but_not_gain_others() {
         let set = Type::Set(Box::new(Type::String));
         let read = |json| Value::from_json(&json, &set).unwrap();
         let planned = read(json!(["a", crate::UNKNOWN]));

@@ -1,4 +1,4 @@
-//! The provider's schema, checked as Terraform checks it when it loads a provider.
+//! The schema of a provider, checked as Terraform does when it loads the provider.
 
 use std::collections::BTreeMap;
 
@@ -9,32 +9,32 @@ use wire::schema::object::NestingMode;
 use crate::walk::{child, items};
 use crate::{Mismatch, Path, Rule, Type, Value, Violation};
 
-/// How often a nested object can occur.
+/// Nesting mode: how often a nested object can occur.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Nesting {
-    /// Once or not at all.
+    /// At most once.
     Single,
-    /// Once; never null.
+    /// Exactly once; never null.
     Group,
-    /// In sequence.
+    /// As a list.
     List,
-    /// Without order.
+    /// As a set.
     Set,
-    /// By name.
+    /// As a map.
     Map,
 }
 
 /// Attributes and blocks by name.
 pub type Attributes = BTreeMap<String, Attribute>;
 
-/// What an attribute can hold.
+/// Content of an attribute.
 #[derive(Clone, Debug)]
 pub enum Shape {
     /// A value of a type.
     Plain(Type),
-    /// Objects with attributes of their own.
+    /// Nested objects with their own attributes.
     Nested(Nesting, Attributes),
-    /// The same, written as blocks: there are none, one or several, but never null or unknown ones.
+    /// Nested objects written as blocks, which are never null or unknown.
     Block(Nesting, Attributes),
 }
 
@@ -42,7 +42,7 @@ pub enum Shape {
 #[derive(Clone, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "the flags of the protocol")]
 pub struct Attribute {
-    /// What it can hold.
+    /// Content.
     pub shape: Shape,
     /// Whether the user must set it.
     pub required: bool,
@@ -50,7 +50,7 @@ pub struct Attribute {
     pub optional: bool,
     /// Whether the provider may set it.
     pub computed: bool,
-    /// Whether it never comes back from the provider.
+    /// Whether the provider never returns it.
     pub write_only: bool,
 }
 
@@ -82,7 +82,7 @@ pub fn object(attributes: &Attributes) -> Type {
     )
 }
 
-/// A schema on the way in: every fault is a violation at its path.
+/// Reads and checks a schema; a fault is a violation at its path.
 pub(crate) fn read(schema: Option<&wire::Schema>, at: &Path) -> Result<Attributes, Violation> {
     let schema = schema.ok_or_else(|| fault(at, "missing schema"))?;
     if schema.version < 0 {
@@ -167,7 +167,7 @@ fn attributes(
         if one.write_only && (one.computed || around == Around::Set) {
             return Err(fault(
                 &at,
-                "a write-only attribute is neither computed nor in a set",
+                "a write-only attribute must not be computed or in a set",
             ));
         }
         let wire::schema::Attribute {
@@ -206,7 +206,7 @@ fn shape(
                 .and_then(Type::from_json);
             let ty = ty.ok_or_else(|| fault(at, "invalid type"))?;
             if around == Around::Set && ty == Type::Dynamic {
-                Err(fault(at, "a dynamic attribute in a set"))
+                Err(fault(at, "dynamic attributes are not allowed in a set"))
             } else {
                 Ok(Shape::Plain(ty))
             }
@@ -239,11 +239,11 @@ fn insert(
             .bytes()
             .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_'))
     {
-        return Err(fault(at, "names consist of a-z, 0-9 and _"));
+        return Err(fault(at, "names must consist of a-z, 0-9 and _"));
     }
     match all.insert(name.to_owned(), attribute) {
         None => Ok(()),
-        Some(_) => Err(fault(at, "two attributes or blocks of one name")),
+        Some(_) => Err(fault(at, "two attributes or blocks with the same name")),
     }
 }
 
@@ -262,18 +262,21 @@ pub(crate) fn identity(
         {
             None => return Err(fault(&at, "invalid type")),
             Some(Type::Map(_) | Type::Set(_) | Type::Object(_)) => {
-                return Err(fault(&at, "no map, set or object in an identity"));
+                return Err(fault(
+                    &at,
+                    "maps, sets and objects are not allowed in an identity",
+                ));
             }
             Some(ty) => _ = all.insert(one.name.clone(), ty),
         }
         if one.required_for_import == one.optional_for_import {
-            return Err(fault(&at, "either required or optional for import"));
+            return Err(fault(&at, "must be either required or optional for import"));
         }
     }
     Ok(Type::Object(all))
 }
 
-/// Checks that everything required is set, as Terraform does before it asks the provider.
+/// Checks that all required attributes are set, as Terraform does before it calls the provider.
 pub(crate) fn required(attributes: &Attributes, config: &Value) -> Result<(), Mismatch> {
     attributes.iter().try_for_each(|(name, attribute)| {
         let value = child(config, name);
@@ -307,7 +310,7 @@ pub(crate) fn required(attributes: &Attributes, config: &Value) -> Result<(), Mi
     })
 }
 
-/// Returns `value` as Terraform's configuration has it: blocks that are not written are empty, not null.
+/// Returns `value` as Terraform's configuration represents it: absent blocks are empty, not null.
 pub(crate) fn with_blocks(attributes: &Attributes, value: Value) -> Value {
     let Value::Map(mut all) = value else {
         return value;
@@ -351,7 +354,7 @@ mod tests {
     use crate::testing::{attribute, nested, wire_schema};
 
     #[test]
-    fn a_schema_that_terraform_would_not_load_is_refused_with_the_place() {
+    fn a_schema_that_terraform_would_reject_is_reported_with_its_path() {
         let typeless = |name| wire::schema::Attribute {
             r#type: Vec::new(),
             ..attribute(name, "required")
@@ -366,7 +369,7 @@ mod tests {
                 vec![attribute("a", "required computed")],
                 "a: must be required",
             ),
-            (vec![attribute("A-b", "required")], "A-b: names consist of"),
+            (vec![attribute("A-b", "required")], "A-b: names must"),
             (
                 vec![attribute("a", "required"), attribute("a", "optional")],
                 "a: two attributes",
@@ -393,9 +396,9 @@ mod tests {
         ];
         for (attributes, expected) in cases {
             let violation = read(Some(&wire_schema(attributes)), &Path::default()).unwrap_err();
-            let told = violation.to_string();
+            let text = violation.to_string();
             assert_eq!(violation.rule, Rule::Schema);
-            assert!(told.starts_with(&format!("Schema at {expected}")), "{told}");
+            assert!(text.starts_with(&format!("Schema at {expected}")), "{text}");
         }
         assert!(read(None, &Path::default()).is_err(), "no schema");
         assert!(

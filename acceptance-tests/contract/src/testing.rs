@@ -6,7 +6,7 @@ use proto::tfplugin6::schema::{Attribute, Block, Object};
 use crate::Path;
 use crate::schema::{self, Attributes};
 
-/// An attribute of type string; `flags` are words of the schema.
+/// Returns a string attribute; `flags` are words such as `required`.
 pub(crate) fn attribute(name: &str, flags: &str) -> Attribute {
     let has = |flag| flags.contains(flag);
     Attribute {
@@ -20,7 +20,7 @@ pub(crate) fn attribute(name: &str, flags: &str) -> Attribute {
     }
 }
 
-/// A nested attribute; `nesting` is the number on the wire: single, list, set, map from 1.
+/// Returns a nested attribute. `nesting` is the protocol's number, from 1: single, list, set, map.
 pub(crate) fn nested(
     name: &str,
     nesting: i32,
@@ -38,7 +38,7 @@ pub(crate) fn nested(
     }
 }
 
-/// A schema as the wire has it.
+/// Returns a schema as a protocol message.
 pub(crate) fn wire_schema(attributes: Vec<Attribute>) -> Schema {
     Schema {
         version: 0,
@@ -49,7 +49,7 @@ pub(crate) fn wire_schema(attributes: Vec<Attribute>) -> Schema {
     }
 }
 
-/// A schema, read.
+/// Returns a parsed schema.
 pub(crate) fn schema_of(attributes: Vec<Attribute>) -> Attributes {
     schema::read(Some(&wire_schema(attributes)), &Path::default()).unwrap()
 }

@@ -20,17 +20,17 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-/// A certificate as Terraform makes it for each process that it starts: self-signed, P-521, marked as a CA.
+/// A certificate like the one that Terraform creates for each process: self-signed, P-521, marked as a CA.
 pub struct ClientCertificate {
     certificate: Certificate,
     key: KeyPair,
 }
 
 impl ClientCertificate {
-    /// Makes a key and its certificate.
+    /// Creates a key and its certificate.
     ///
     /// # Errors
-    /// When the system has no randomness.
+    /// Fails if the system cannot provide randomness.
     pub fn new() -> io::Result<Self> {
         let make = || {
             let key = KeyPair::generate_for(&PKCS_ECDSA_P521_SHA512)?;
@@ -60,7 +60,7 @@ impl fmt::Debug for ClientCertificate {
     }
 }
 
-/// Makes `stream` a TLS connection with the owner of the certificate `server` and agrees on HTTP/2.
+/// Establishes TLS over `stream` with the owner of the certificate `server`, and negotiates HTTP/2.
 pub(crate) async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
     server: &[u8],
@@ -92,7 +92,7 @@ pub(crate) async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
     }
 }
 
-/// Trusts one certificate, if it is also valid now and made for a server of the wanted name.
+/// Trusts one certificate if it is currently valid and issued for a server with the expected name.
 #[derive(Debug)]
 struct Pinned {
     certificate: CertificateDer<'static>,
@@ -128,7 +128,7 @@ impl ServerCertVerifier for Pinned {
             .usual
             .verify_server_cert(end_entity, intermediates, name, ocsp, now)
         {
-            // Plugins in Go show a CA, which only the usual verifier minds.
+            // Plugins in Go present a CA certificate, which only the default verifier rejects.
             Err(Error::InvalidCertificate(CertificateError::Other(_))) => {
                 verify_server_name(&ParsedCertificate::try_from(end_entity)?, name)?;
                 Ok(ServerCertVerified::assertion())

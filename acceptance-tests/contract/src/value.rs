@@ -1,4 +1,4 @@
-//! Types and values of Terraform, and their JSON form.
+//! Types and values of Terraform and their JSON representation.
 
 use std::collections::BTreeMap;
 use std::fmt::{Debug, Display};
@@ -11,34 +11,34 @@ use crate::{Path, Step};
 
 mod msgpack;
 
-/// Stands for a value that is not known yet, where a configuration is given as JSON.
+/// Represents an unknown value in a JSON configuration.
 pub const UNKNOWN: &str = "<unknown until apply>";
 
 /// A type constraint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Type {
-    /// Text.
+    /// A string.
     String,
     /// A decimal number of any size.
     Number,
-    /// A truth value.
+    /// A boolean.
     Bool,
-    /// Whatever type the value says it has.
+    /// Any type; the value contains its own.
     Dynamic,
     /// A sequence.
     List(Box<Type>),
     /// A collection without order and duplicates.
     Set(Box<Type>),
-    /// Values by name, all of one type.
+    /// Values by name, all of the same type.
     Map(Box<Type>),
-    /// Values by name, each of its own type, all present.
+    /// Values by name, each of its own type. All must be present.
     Object(BTreeMap<String, Type>),
     /// A sequence of fixed length, each element of its own type.
     Tuple(Vec<Type>),
 }
 
 impl Type {
-    /// Reads the JSON form: `"string"`, `["list", "string"]`, `["object", {"a": "bool"}]`.
+    /// Parses the JSON representation: `"string"`, `["list", "string"]`, `["object", {"a": "bool"}]`.
     pub fn from_json(json: &Json) -> Option<Self> {
         if let Some(name) = json.as_str() {
             let simple = [
@@ -75,10 +75,9 @@ impl Type {
     }
 }
 
-/// A value, which may be unknown or hold what is unknown.
+/// A value, which may be or contain an unknown value.
 ///
-/// The elements of a set are sorted and without duplicates, and numbers are written in one way, so that equal values
-/// are equal.
+/// The elements of a set are sorted and unique, and numbers are normalized, so that equal values compare as equal.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Value {
     /// Not known before apply.
@@ -100,12 +99,12 @@ pub enum Value {
 }
 
 impl Value {
-    /// Tells whether nothing in the value is unknown.
+    /// Returns true if the value contains nothing unknown.
     pub fn is_known(&self) -> bool {
         self.first_unknown().is_none()
     }
 
-    /// Returns the path of something unknown.
+    /// Returns the path of the first unknown value.
     pub fn first_unknown(&self) -> Option<Path> {
         match self {
             Self::Unknown => Some(Path::default()),
@@ -121,7 +120,7 @@ impl Value {
         }
     }
 
-    /// Returns the JSON form; what is unknown becomes [`UNKNOWN`].
+    /// Returns the JSON representation; an unknown value becomes [`UNKNOWN`].
     pub fn to_json(&self) -> Json {
         match self {
             Self::Unknown => UNKNOWN.into(),
@@ -142,10 +141,10 @@ impl Value {
         }
     }
 
-    /// Reads a value of type `ty` from JSON, in which [`UNKNOWN`] is unknown and an absent attribute null.
+    /// Parses a value of type `ty` from JSON. [`UNKNOWN`] is an unknown value, and an absent attribute is null.
     ///
     /// # Errors
-    /// [`Mismatch`] with the first place that does not fit the type.
+    /// Returns a [`Mismatch`] with the first path that does not match the type.
     pub fn from_json(json: &Json, ty: &Type) -> Result<Self, Mismatch> {
         Ok(match (ty, json) {
             (_, Json::Null) => Self::Null,
@@ -153,7 +152,7 @@ impl Value {
             (Type::String, Json::String(text)) => Self::String(text.clone()),
             (Type::Bool, Json::Bool(value)) => Self::Bool(*value),
             (Type::Number, Json::Number(number)) => parse_number(&number.to_string())?,
-            // Terraform converts text to numbers; JSON numbers lose digits.
+            // Terraform converts strings to numbers; JSON numbers lose digits.
             (Type::Number, Json::String(text)) => parse_number(text)?,
             (Type::List(of), Json::Array(items)) => {
                 Self::List(each(items, |item| Self::from_json(item, of))?)
@@ -244,7 +243,7 @@ fn expected(ty: &Type) -> String {
 impl Index<&str> for Value {
     type Output = Value;
 
-    /// Returns what lies below dotted names, such as `ssh.host`; null if there is nothing.
+    /// Returns the value at dotted names, such as `ssh.host`; null if there is none.
     fn index(&self, path: &str) -> &Value {
         path.split('.').fold(self, |value, name| match value {
             Value::Map(items) => items.get(name).unwrap_or(&Value::Null),
@@ -270,13 +269,13 @@ impl PartialEq<&str> for Value {
     }
 }
 
-/// A value that does not fit its type.
+/// A value that does not match its type.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{path}: {text}")]
 pub struct Mismatch {
-    /// Where.
+    /// Path of the value.
     pub path: Path,
-    /// What was expected and what was found.
+    /// Expected and actual value.
     pub text: String,
 }
 
@@ -298,7 +297,7 @@ impl Mismatch {
 }
 
 impl Path {
-    /// Returns what lies there: unknown within unknown, nothing within null.
+    /// Returns the value at a path: unknown below an unknown value, none below null.
     pub fn find<'a>(&self, value: &'a Value) -> Option<&'a Value> {
         self.0
             .iter()

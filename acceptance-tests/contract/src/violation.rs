@@ -1,4 +1,4 @@
-//! The rules, and what breaks them.
+//! Rules and their violations.
 
 use crate::Path;
 
@@ -7,46 +7,46 @@ use crate::Path;
 pub enum Rule {
     /// Terraform can load the schema.
     Schema,
-    /// A value is there and has the type of the schema.
+    /// A value is present and has the type of the schema.
     Encoding,
-    /// A plan echoes what is configured, or the prior value of it, and computes only what is computed.
+    /// A plan has the configured value or its prior value, and sets others only for computed attributes.
     ConfigEcho,
     /// An object is planned if and only if it is configured.
     Existence,
-    /// As many elements and blocks are planned as are configured, under the same keys.
+    /// A plan has the same number of elements and blocks as the configuration, with the same keys.
     Count,
-    /// A write-only value never comes back.
+    /// A write-only value is never returned.
     WriteOnly,
     /// A path that requires replacement exists.
     RequiresReplace,
     /// The plan of a destroy is null.
     DestroyPlan,
-    /// The liberties of old SDKs are not taken.
+    /// The exceptions for legacy SDKs are not used.
     LegacyTypeSystem,
     /// Nothing is deferred unless the client allows it.
     Deferred,
-    /// A plan made again with more known differs only where the first was unknown, and does the same.
+    /// A second plan with more known values has the same action and differs only in values that were unknown.
     FinalPlan,
-    /// A result has what was planned.
+    /// A result has the planned values.
     Result,
-    /// A state holds nothing unknown.
+    /// A state contains nothing unknown.
     Known,
-    /// Nothing is left after a delete.
+    /// No state is left after a delete.
     Deleted,
-    /// An import gives exactly one resource, with its type, and not null.
+    /// An import returns exactly one resource of the requested type that is not null.
     Import,
-    /// An identity is there, is known and does not change.
+    /// An identity is present, known and does not change.
     Identity,
 }
 
-/// A broken rule.
+/// A violation of a rule.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{rule:?} at {path}: {text}")]
 pub struct Violation {
-    /// Which rule.
+    /// The rule.
     pub rule: Rule,
-    /// Where in the value.
+    /// Path in the value.
     pub path: Path,
-    /// What was found.
+    /// Description of the violation.
     pub text: String,
 }

@@ -1,8 +1,8 @@
-//! One step into a value.
+//! Navigation in values.
 
 use crate::Value;
 
-/// Returns what lies below a name: null below null, unknown below unknown.
+/// Returns the value of an attribute: null for null, unknown for unknown.
 pub(crate) fn child<'a>(value: &'a Value, name: &str) -> &'a Value {
     match value {
         Value::Map(items) => items.get(name).unwrap_or(&Value::Null),

@@ -1,4 +1,4 @@
-//! Apply: the plan made again, the call, and what Terraform keeps of its answer.
+//! Applies a plan: the second plan, the apply call, and the state that Terraform keeps.
 
 use proto::tfplugin6 as wire;
 use serde_json::Value as Json;
@@ -8,12 +8,12 @@ use crate::answer::{Answer, decode, encode, failed};
 use crate::{Error, Mismatch, Rule, Value, rules};
 
 impl Resource<'_> {
-    /// Applies a plan with `config`, in which all is known now: plans again first, as Terraform does.
+    /// Applies a plan with `config`, which must be known. It plans again first, as Terraform does.
     ///
-    /// The answer has the state that Terraform would keep: after an error also that of a failed creation, tainted.
+    /// The answer has the state that Terraform would keep, including the tainted state of a failed creation.
     ///
     /// # Errors
-    /// [`Error::Config`], [`Error::Call`], [`Error::Broken`].
+    /// Returns [`Error::Config`], [`Error::Call`] or [`Error::Broken`].
     pub async fn apply(&self, plan: &Plan, config: &Json) -> Result<Answer<State>, Error> {
         let config = self.config(config)?;
         if let Some(path) = config.first_unknown() {
@@ -61,7 +61,7 @@ impl Resource<'_> {
         Ok(applied)
     }
 
-    /// Checks that a plan made again with more known is the same plan.
+    /// Checks that a second plan with more known values agrees with the first one.
     fn agree(&self, first: &Plan, again: &Plan) -> Result<(), Error> {
         rules::compatible(&self.ty, &first.planned, &again.planned, Rule::FinalPlan)?;
         match (first.action, again.action) {
@@ -74,10 +74,10 @@ impl Resource<'_> {
         }
     }
 
-    /// Deletes the resource: plan and apply. The answer has the state that is left, if any.
+    /// Plans and applies the deletion of the resource. The answer has the remaining state, if any.
     ///
     /// # Errors
-    /// [`Error::Call`], [`Error::Broken`].
+    /// Returns [`Error::Call`] or [`Error::Broken`].
     pub async fn destroy(&self, prior: &State) -> Result<Answer<State>, Error> {
         let planned = self.plan_destroy(prior).await?;
         let Some(plan) = planned.value else {
@@ -91,7 +91,7 @@ impl Resource<'_> {
         Ok(applied)
     }
 
-    /// Calls apply once and holds the answer to the rules.
+    /// Calls apply once and checks the response.
     async fn call_apply(
         &self,
         plan: &Plan,
@@ -124,7 +124,7 @@ impl Resource<'_> {
             self.check_applied(&plan.planned, &value)?;
         }
         let kept = match value {
-            // Terraform reads an update that failed without a state as one that did nothing.
+            // Terraform assumes that an update which failed without a state changed nothing.
             Value::Null if failed && plan.planned != Value::Null => prior.cloned(),
             Value::Null => None,
             value => {
@@ -149,7 +149,7 @@ impl Resource<'_> {
         Ok(Answer::new(kept, &response.diagnostics))
     }
 
-    /// Checks what came of an apply that went well.
+    /// Checks the result of a successful apply.
     fn check_applied(&self, planned: &Value, value: &Value) -> Result<(), Error> {
         match (planned, value) {
             (Value::Null, Value::Null) => Ok(()),

@@ -1,4 +1,4 @@
-//! A data source, played as Terraform plays it.
+//! Runs a data source as Terraform does.
 
 use proto::tfplugin6 as wire;
 use serde_json::Value as Json;
@@ -19,10 +19,10 @@ pub struct DataSource<'a> {
 }
 
 impl Client {
-    /// Returns a data source, to be played.
+    /// Returns a data source.
     ///
     /// # Errors
-    /// [`Error::NoSuchType`]; [`Error::Broken`] if Terraform would not load its schema.
+    /// Returns [`Error::NoSuchType`], or [`Error::Broken`] if Terraform would reject its schema.
     pub fn data_source(&self, name: &str) -> Result<DataSource<'_>, Error> {
         let found = self
             .schema()
@@ -47,15 +47,15 @@ impl<'a> DataSource<'a> {
     /// Validates a configuration.
     ///
     /// # Errors
-    /// [`Error::Config`], [`Error::Call`].
+    /// Returns [`Error::Config`] or [`Error::Call`].
     pub async fn validate(&self, config: &Json) -> Result<Answer<()>, Error> {
         self.validate_value(&self.config(config)?).await
     }
 
-    /// Validates and reads; what is configured comes back as it was, and all of it is known.
+    /// Validates and reads the data source. The result must be known and must contain the configured values.
     ///
     /// # Errors
-    /// [`Error::Config`], [`Error::Call`], [`Error::Broken`].
+    /// Returns [`Error::Config`], [`Error::Call`] or [`Error::Broken`].
     pub async fn read(&self, config: &Json) -> Result<Answer<Value>, Error> {
         let config = self.config(config)?;
         let valid = self.validate_value(&config).await?;

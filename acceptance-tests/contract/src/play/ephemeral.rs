@@ -1,4 +1,4 @@
-//! An ephemeral resource, played as Terraform plays it.
+//! Runs an ephemeral resource as Terraform does.
 
 use proto::tfplugin6 as wire;
 use serde_json::Value as Json;
@@ -18,22 +18,22 @@ pub struct EphemeralResource<'a> {
     ty: Type,
 }
 
-/// An ephemeral resource while it lasts.
+/// An opened ephemeral resource.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Opened {
-    /// Its attributes; never unknown.
+    /// Attributes; never unknown.
     pub value: Value,
-    /// When it has to be renewed, in seconds since 1970.
+    /// Time at which it must be renewed, in seconds since 1970.
     pub renew_at: Option<i64>,
-    /// Bytes of the provider's own.
+    /// Private data of the provider.
     pub private: Option<Vec<u8>>,
 }
 
 impl Client {
-    /// Returns an ephemeral resource, to be played.
+    /// Returns an ephemeral resource.
     ///
     /// # Errors
-    /// [`Error::NoSuchType`]; [`Error::Broken`] if Terraform would not load its schema.
+    /// Returns [`Error::NoSuchType`], or [`Error::Broken`] if Terraform would reject its schema.
     pub fn ephemeral_resource(&self, name: &str) -> Result<EphemeralResource<'_>, Error> {
         let found = self
             .schema()
@@ -59,15 +59,15 @@ impl<'a> EphemeralResource<'a> {
     /// Validates a configuration.
     ///
     /// # Errors
-    /// [`Error::Config`], [`Error::Call`].
+    /// Returns [`Error::Config`] or [`Error::Call`].
     pub async fn validate(&self, config: &Json) -> Result<Answer<()>, Error> {
         self.validate_value(&self.config(config)?).await
     }
 
-    /// Validates and opens; what is configured comes back as it was, and all of it is known.
+    /// Validates and opens the resource. The result must be known and must contain the configured values.
     ///
     /// # Errors
-    /// [`Error::Config`], [`Error::Call`], [`Error::Broken`].
+    /// Returns [`Error::Config`], [`Error::Call`] or [`Error::Broken`].
     pub async fn open(&self, config: &Json) -> Result<Answer<Opened>, Error> {
         let config = self.config(config)?;
         let valid = self.validate_value(&config).await?;
@@ -103,10 +103,10 @@ impl<'a> EphemeralResource<'a> {
         Ok(Answer::new(Some(opened), &response.diagnostics))
     }
 
-    /// Renews what was opened, as Terraform does when its time has come.
+    /// Renews an opened resource, as Terraform does at its renewal time.
     ///
     /// # Errors
-    /// [`Error::Call`].
+    /// Returns [`Error::Call`].
     pub async fn renew(&self, opened: &mut Opened) -> Result<Answer<()>, Error> {
         let request = wire::renew_ephemeral_resource::Request {
             type_name: self.name.clone(),
@@ -122,10 +122,10 @@ impl<'a> EphemeralResource<'a> {
         Ok(Answer::new(renewed, &response.diagnostics))
     }
 
-    /// Closes what was opened.
+    /// Closes an opened resource.
     ///
     /// # Errors
-    /// [`Error::Call`].
+    /// Returns [`Error::Call`].
     pub async fn close(&self, opened: Opened) -> Result<Answer<()>, Error> {
         let request = wire::close_ephemeral_resource::Request {
             type_name: self.name.clone(),

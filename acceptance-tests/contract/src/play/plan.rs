@@ -1,4 +1,4 @@
-//! Plans: validated, made as often as Terraform makes them, and checked.
+//! Plans a resource as often as Terraform does, and checks each plan.
 
 use proto::tfplugin6 as wire;
 use serde_json::Value as Json;
@@ -8,7 +8,7 @@ use crate::answer::{Answer, decode, encode, failed};
 use crate::client::capabilities;
 use crate::{Error, Path, Rule, Value, proposed, rules};
 
-/// One answer to a plan call.
+/// The response of one plan call.
 struct Planned {
     value: Value,
     requires_replace: Vec<Path>,
@@ -17,10 +17,10 @@ struct Planned {
 }
 
 impl Resource<'_> {
-    /// Validates and plans: a creation without `prior`, else an update, or a replacement as the provider asks for it.
+    /// Validates and plans: a creation without `prior`, otherwise an update, or a replacement if the provider requires it.
     ///
     /// # Errors
-    /// [`Error::Config`], [`Error::Call`], [`Error::Broken`].
+    /// Returns [`Error::Config`], [`Error::Call`] or [`Error::Broken`].
     pub async fn plan(&self, prior: Option<&State>, config: &Json) -> Result<Answer<Plan>, Error> {
         let config = self.config(config)?;
         let validated = self.validate_value(&config).await?;
@@ -56,7 +56,7 @@ impl Resource<'_> {
         };
         let mut planned = first;
         if replace && !tainted {
-            // Terraform plans a replacement once more, as a creation.
+            // Terraform plans a replacement a second time, as a creation.
             let second = self.call_plan(None, config).await?;
             answer.diagnostics.extend(second.diagnostics);
             let Some(second) = second.value else {
@@ -96,7 +96,7 @@ impl Resource<'_> {
         })
     }
 
-    /// Calls plan once and holds the answer to the rules.
+    /// Calls plan once and checks the response.
     async fn call_plan(
         &self,
         prior: Option<&State>,
@@ -153,7 +153,7 @@ impl Resource<'_> {
     /// Plans the delete of `prior`.
     ///
     /// # Errors
-    /// [`Error::Call`], [`Error::Broken`].
+    /// Returns [`Error::Call`] or [`Error::Broken`].
     pub async fn plan_destroy(&self, prior: &State) -> Result<Answer<Plan>, Error> {
         let response = self
             .send_plan(Some(prior), &Value::Null, &Value::Null)

@@ -1,4 +1,4 @@
-//! Where a state comes from other than from apply: read, import, upgrade.
+//! Calls that return a state besides apply: read, import and upgrade.
 
 use proto::tfplugin6 as wire;
 use serde_json::Value as Json;
@@ -9,10 +9,10 @@ use crate::client::capabilities;
 use crate::{Error, Rule, Value, rules};
 
 impl Resource<'_> {
-    /// Reads the resource as it is; no state if it is gone.
+    /// Reads the resource. The answer has no state if it no longer exists.
     ///
     /// # Errors
-    /// [`Error::Call`], [`Error::Broken`].
+    /// Returns [`Error::Call`] or [`Error::Broken`].
     pub async fn read(&self, prior: &State) -> Result<Answer<State>, Error> {
         let request = wire::read_resource::Request {
             type_name: self.name.clone(),
@@ -49,10 +49,11 @@ impl Resource<'_> {
         Ok(Answer::new(Some(state), &response.diagnostics))
     }
 
-    /// Imports by id and reads the result, as Terraform does. No state if what was imported does not exist.
+    /// Imports by ID and reads the result, as Terraform does. The answer has no state if the imported resource does not
+    /// exist.
     ///
     /// # Errors
-    /// [`Error::Call`], [`Error::Broken`].
+    /// Returns [`Error::Call`] or [`Error::Broken`].
     pub async fn import(&self, id: &str) -> Result<Answer<State>, Error> {
         self.call_import(id, None).await
     }
@@ -60,7 +61,7 @@ impl Resource<'_> {
     /// Imports by identity; see [`Resource::import`].
     ///
     /// # Errors
-    /// [`Error::Config`] for something that is no identity of this type, [`Error::Call`], [`Error::Broken`].
+    /// Returns [`Error::Config`] for an invalid identity of this type, [`Error::Call`] or [`Error::Broken`].
     pub async fn import_identity(&self, identity: &Json) -> Result<Answer<State>, Error> {
         let ty = self
             .identity
@@ -120,10 +121,10 @@ impl Resource<'_> {
         Ok(answer)
     }
 
-    /// Upgrades a state that was written as JSON by schema version `version`; Terraform does so before every use.
+    /// Upgrades a JSON state of schema version `version`. Terraform does so before every use.
     ///
     /// # Errors
-    /// [`Error::Call`], [`Error::Broken`].
+    /// Returns [`Error::Call`] or [`Error::Broken`].
     pub async fn upgrade(&self, version: i64, state: &Json) -> Result<Answer<Value>, Error> {
         let raw_state = wire::RawState {
             json: state.to_string().into_bytes(),
@@ -166,7 +167,7 @@ impl Resource<'_> {
         Ok(Some(decode(sent.identity_data.as_ref(), ty)?))
     }
 
-    /// Reads the identity of a state: there if the type has one, known, and the same as `before`.
+    /// Reads the identity of a state. If the type has one, it must be present, known, and the same as `before`.
     pub(super) fn stored_identity(
         &self,
         sent: Option<&wire::ResourceIdentityData>,

@@ -1,4 +1,4 @@
-//! Values as they travel: msgpack, with extension types for what is unknown.
+//! Wire format of values: msgpack, with extension types for unknown values.
 
 use std::collections::BTreeMap;
 
@@ -8,10 +8,10 @@ use super::{Mismatch, Type, Value, each, each_named, expected, json_type, parse_
 use crate::{Path, number};
 
 impl Value {
-    /// Returns the msgpack form.
+    /// Encodes the value as msgpack.
     pub fn to_msgpack(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
-        // Writing to memory does not fail.
+        // Writing to memory cannot fail.
         _ = rmpv::encode::write_value(&mut bytes, &self.msgpack());
         bytes
     }
@@ -37,10 +37,10 @@ impl Value {
         }
     }
 
-    /// Reads a value of type `ty` from msgpack. Anything of an extension type is unknown.
+    /// Decodes a value of type `ty` from msgpack. Every extension type is an unknown value.
     ///
     /// # Errors
-    /// [`Mismatch`] with the first place that does not fit the type, as Terraform does.
+    /// Returns a [`Mismatch`] with the first path that does not match the type, as Terraform does.
     pub fn from_msgpack(mut bytes: &[u8], ty: &Type) -> Result<Self, Mismatch> {
         let broken = |text: &str| Mismatch {
             path: Path::default(),
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_survives_the_way_there_and_back() {
+    fn a_value_round_trips() {
         let cases = [
             (json!("number"), json!("0.1")),
             (json!(["list", "string"]), json!(["b", "a", UNKNOWN])),
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_the_type_is_refused_with_its_path() {
+    fn a_value_of_another_type_is_rejected_with_its_path() {
         let object = json!(["object", {"a": ["list", "number"], "b": "bool"}]);
         let cases = [
             (

@@ -1,4 +1,4 @@
-//! A provider that breaks a rule is caught; one that keeps them all is played to its end.
+//! Tests that a violation of each rule is detected and that a correct provider completes its life cycle.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -12,7 +12,7 @@ fn config() -> Json {
     json!({ "name": "a", "tags": ["x"], "secret": "s", "server": { "host": "h" }, "rule": [{ "port": "80" }] })
 }
 
-/// Plays create, read, update, import, upgrade and destroy, and stops at the first error.
+/// Runs create, read, update, import, upgrade and destroy, and stops at the first error.
 async fn play(client: &Client) -> Result<(), Error> {
     let thing = client.resource("thing")?;
     let mut unknown = config();
@@ -42,11 +42,11 @@ async fn update(client: &Client, state: &State) -> Result<State, Error> {
 }
 
 #[tokio::test]
-async fn an_honest_provider_breaks_no_rule() {
+async fn a_correct_provider_violates_no_rule() {
     play(&client(|_| ()).await).await.unwrap();
 }
 
-/// A broken rule, where it shows, and the answer that breaks it.
+/// A rule, the path of its violation, and the response that violates it.
 const WRONG: &[(Rule, &str, Spoil)] = &[
     (Rule::ConfigEcho, "name", |r| {
         on(r, "plan", "name", text("b"));
@@ -138,14 +138,14 @@ const WRONG: &[(Rule, &str, Spoil)] = &[
 ];
 
 #[tokio::test]
-async fn a_wrong_answer_of_each_kind_is_caught() {
+async fn a_violation_of_each_rule_is_detected() {
     for (number, (rule, path, spoil)) in WRONG.iter().enumerate() {
         let result = play(&client(*spoil).await).await;
         caught(number, *rule, path, result);
     }
 }
 
-/// A data source's rules: it gives a value, known, of its type, with what was configured as it was.
+/// Rules of a data source: it returns a known value of its type that contains the configured values.
 const WRONG_DATA: &[(Rule, &str, Spoil)] = &[
     (Rule::Existence, "", |r| whole(r, "data", Some(Value::Null))),
     (Rule::Existence, "", |r| whole(r, "data", None)),
@@ -179,7 +179,7 @@ async fn look_up(client: &Client) -> Result<Value, Error> {
 }
 
 #[tokio::test]
-async fn a_wrong_answer_of_a_data_source_is_caught() {
+async fn a_violation_by_a_data_source_is_detected() {
     let found = look_up(&client(|_| ()).await).await.unwrap();
     assert_eq!(found["id"], "1");
     for (number, (rule, path, spoil)) in WRONG_DATA.iter().enumerate() {
@@ -240,7 +240,7 @@ fn thing() -> Value {
 }
 
 #[tokio::test]
-async fn a_changed_path_that_requires_it_replaces() {
+async fn a_change_that_requires_replacement_replaces() {
     let client = client(|reply| reply.replace = vec!["name"]).await;
     let thing = client.resource("thing").unwrap();
     let created = thing.plan(None, &config()).await.unwrap().ok().unwrap();
@@ -275,7 +275,7 @@ async fn a_changed_path_that_requires_it_replaces() {
 }
 
 #[tokio::test]
-async fn a_creation_that_failed_half_way_is_tainted_and_replaced() {
+async fn a_creation_that_failed_halfway_is_tainted_and_replaced() {
     let half = client(|reply| reply.error = reply.call == "apply").await;
     let thing = half.resource("thing").unwrap();
     let plan = thing.plan(None, &config()).await.unwrap().ok().unwrap();
@@ -293,7 +293,7 @@ async fn a_creation_that_failed_half_way_is_tainted_and_replaced() {
 }
 
 #[tokio::test]
-async fn what_a_failed_call_leaves_is_what_terraform_keeps() {
+async fn after_a_failed_call_the_state_is_the_one_that_terraform_keeps() {
     let lost: Spoil = |reply| {
         reply.error = matches!(reply.call, "apply" | "delete");
         if reply.error {
@@ -318,7 +318,7 @@ async fn what_a_failed_call_leaves_is_what_terraform_keeps() {
     let failing = client(lost).await;
     let thing = failing.resource("thing").unwrap();
     let created = thing.apply(&plan, &config()).await.unwrap();
-    assert!(created.value.is_none(), "nothing was made");
+    assert!(created.value.is_none(), "nothing was created");
     let mut changed = config();
     changed["tags"] = json!([]);
     let plan = thing
@@ -331,17 +331,17 @@ async fn what_a_failed_call_leaves_is_what_terraform_keeps() {
     assert_eq!(
         updated.value,
         Some(state.clone()),
-        "an update without a state did nothing"
+        "an update without a state changed nothing"
     );
     assert_eq!(
         thing.destroy(&state).await.unwrap().value,
         None,
-        "a delete says itself what is left"
+        "a delete returns what is left"
     );
 }
 
 #[tokio::test]
-async fn a_configuration_that_terraform_would_refuse_is_not_sent() {
+async fn a_configuration_that_terraform_would_reject_is_not_sent() {
     let client = client(|_| ()).await;
     let thing = client.resource("thing").unwrap();
     let cases = [

@@ -1,4 +1,4 @@
-//! A provider of one honest resource, and of a data source with its schema, whose answers a test can spoil.
+//! A correct provider of one resource and one data source with the same schema, whose responses a test can falsify.
 
 use std::collections::BTreeMap;
 
@@ -11,12 +11,12 @@ use wire::provider_server::{Provider, ProviderServer};
 use wire::schema::object::NestingMode;
 use wire::schema::{Attribute, Block, Object};
 
-/// An answer to plan, apply, read, import or upgrade, before it is encoded.
+/// A response to plan, apply, read, import or upgrade before it is encoded.
 #[expect(clippy::struct_excessive_bools, reason = "each is one way to be wrong")]
 pub(crate) struct Reply {
     /// The call: `plan`, `destroy plan`, `apply`, `delete`, `read`, `import`, `upgrade`, `data`.
     pub(crate) call: &'static str,
-    /// Whether all of the configuration is known: then the plan is made again.
+    /// Whether the whole configuration is known, as in the second plan.
     pub(crate) again: bool,
     pub(crate) value: Option<Value>,
     pub(crate) identity: Option<Value>,
@@ -41,10 +41,10 @@ pub(crate) type Spoil = fn(&mut Reply);
 
 pub(crate) struct Scripted(pub(crate) Spoil);
 
-/// Starts a provider in memory that answers honestly, but for `spoil`.
+/// Starts a correct provider in memory, with its responses changed by `spoil`.
 pub(crate) async fn client(spoil: Spoil) -> Client {
     let (ours, theirs) = tokio::io::duplex(1 << 16);
-    // The server ends gracefully when no further client can come.
+    // The server shuts down gracefully once no more clients can connect.
     let clients =
         tokio_stream::once(Ok::<_, std::io::Error>(theirs)).chain(tokio_stream::pending());
     let server =
