@@ -17,22 +17,22 @@ use crate::progress::Progress;
 use crate::servers::Servers;
 use crate::{Error, Result};
 
-/// An API server of one's own: on loopback, on free ports, without a controller manager, RBAC on.
+/// A separate API server on loopback and free ports, with RBAC and without a controller manager.
 ///
-/// It ends, and its folder goes, when it is dropped or when this process ends, however it ends;
-/// so it may live in a `static`.
+/// It stops and its folder is removed once it is dropped or this process exits for any reason. It may therefore be in a
+/// `static`.
 #[derive(Debug)]
 pub struct ApiServer {
     folder: PathBuf,
     port: u16,
     kubectl: Kubectl,
-    /// The API server first: it is dropped before the etcd it talks to.
+    /// API server and etcd, in this order, so that the API server is dropped first.
     servers: [Server; 2],
 }
 
 impl ApiServer {
     /// Starts one on free ports of 127.0.0.1 with Istio's resource definitions, in about 5 s.
-    /// Builds the servers when they are not in the cache, which takes minutes.
+    /// Builds the servers if they are not in the cache, which takes minutes.
     pub fn start() -> Result<Self> {
         let server = Self::without_istio()?;
         server.install_definitions(&Servers::find()?)?;
@@ -44,7 +44,7 @@ impl ApiServer {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let servers = Servers::find()?;
         servers.build_for_api(&Progress::new(servers.missing_for_api()))?;
-        // Another process may take a free port before the server does.
+        // Another process may bind the free port before the server does.
         let mut attempts = 0..3;
         loop {
             let name = format!(
@@ -61,7 +61,7 @@ impl ApiServer {
         }
     }
 
-    /// Starts one that keeps everything in `folder` and listens on `address`.
+    /// Starts one with all of its data in `folder`, listening on `address`.
     pub(crate) fn start_in(
         folder: &Path,
         address: &str,
@@ -99,7 +99,7 @@ impl ApiServer {
         &self.kubectl
     }
 
-    /// Returns the path of the administrator's kubeconfig. Its one context is `bed`.
+    /// Returns the path of the administrator's kubeconfig. Its only context is `bed`.
     pub fn kubeconfig(&self) -> &Path {
         self.kubectl.kubeconfig()
     }
@@ -123,12 +123,12 @@ impl ApiServer {
         .map_err(|error| with_log(error, &self.file("kube-apiserver.log")))
     }
 
-    /// Makes Istio's kinds known to it.
+    /// Installs Istio's resource definitions.
     pub(crate) fn install_definitions(&self, servers: &Servers) -> Result<()> {
         let path = &servers.path("crds.yaml");
         let manifests = fs::read_to_string(path).map_err(Error::at("read", path))?;
         self.kubectl.apply_text(&manifests)?;
-        // `kubectl wait --all` takes a tenth of a second for each.
+        // `kubectl wait --all` takes 0.1 s for each definition.
         wait_for("Istio's resource definitions are served", PATIENCE, || {
             let list = self
                 .kubectl
@@ -192,7 +192,7 @@ fn start_etcd(
         "--initial-cluster",
         &format!("default={peer}"),
     ]);
-    // Nothing here outlives the machine: waiting for the disk would only cost time.
+    // The data need not survive a crash of the machine, so waiting for the disk is unnecessary.
     etcd.args(["--unsafe-no-fsync", "--log-level", "warn"]);
     Server::start("etcd", &mut etcd, folder, lifetime)
 }
@@ -209,7 +209,7 @@ fn start_api(
     } else {
         "0.0.0.0"
     };
-    // It refuses to advertise loopback; with the reconciler off nothing is advertised at all.
+    // It rejects loopback as advertised address. Without the reconciler, it advertises none.
     let advertised = if address == "127.0.0.1" {
         "10.99.0.1"
     } else {
@@ -238,13 +238,13 @@ fn start_api(
     for (flag, file) in files {
         api.arg(format!("{flag}={}", folder.join(file).display()));
     }
-    // Metadata only: bodies hold tokens.
+    // Only metadata, because bodies contain tokens.
     let policy = json!({"apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"], "rules": [{"level": "Metadata"}]});
     pki::write_private(
         &folder.join("audit-policy.json"),
         policy.to_string().as_bytes(),
     )?;
-    // Without a controller manager nobody makes the service accounts that its admission would demand.
+    // Without a controller manager, the service accounts that this admission plugin requires are not created.
     api.args([
         "--service-account-issuer=https://kubernetes.default.svc",
         "--authorization-mode=RBAC",
@@ -276,7 +276,7 @@ fn write_kubeconfig(folder: &Path, port: u16) -> Result<()> {
     pki::write_private(&folder.join("kubeconfig"), config.to_string().as_bytes())
 }
 
-/// Returns ports that nobody listens on: all are held until the last is chosen, so they differ.
+/// Returns free ports. They are all held until the last one is chosen, so they differ.
 fn free_ports<const N: usize>() -> Result<[u16; N]> {
     let mut held = Vec::new();
     let mut ports = [0; N];

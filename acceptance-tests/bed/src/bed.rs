@@ -1,4 +1,4 @@
-//! A bed that runs, as its users see it, in the process that brought it up or in another.
+//! A running bed, used by the process that brought it up or by another one.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,18 +16,18 @@ use crate::servers::Servers;
 use crate::vm::Vm;
 use crate::{Error, Result, istiod};
 
-/// What a bed shall have.
+/// Options of a bed.
 #[derive(Clone, Debug)]
 pub struct Options {
-    /// Name of the bed. Beds of different names run beside each other.
+    /// Name of the bed. Beds with different names can run at the same time.
     pub name: String,
-    /// How many VMs, named `vm-1` and so on.
+    /// Number of VMs, named `vm-1` and so on.
     pub vms: u8,
-    /// How many pods, named `pod-1` and so on.
+    /// Number of pods, named `pod-1` and so on.
     pub pods: u8,
 }
 
-/// A running bed. Dropping this value leaves it running; [`Bed::down`] ends it.
+/// A running bed. It keeps running if this value is dropped; [`Bed::down`] stops it.
 #[derive(Clone, Debug)]
 pub struct Bed {
     pub(crate) name: String,
@@ -42,7 +42,7 @@ pub struct Bed {
 }
 
 impl Bed {
-    /// Finds the bed of a name that another process brought up.
+    /// Attaches to a bed that another process brought up.
     pub fn attach(name: &str) -> Result<Self> {
         let folder = place::folder(name);
         let path = folder.join("document.json");
@@ -84,14 +84,13 @@ impl Bed {
         })
     }
 
-    /// Returns the description of the bed for programs: clusters, VMs, pods, where the provider's package is, and
-    /// the configuration for Terraform.
+    /// Returns the machine-readable description of the bed: clusters, VMs, pods, the location of Istio's package, and the
+    /// configuration for Terraform.
     pub fn document(&self) -> &Value {
         &self.document
     }
 
-    /// Writes a configuration for the CLIs of Terraform and `OpenTofu` that makes them use a built provider, and adds both to the
-    /// document.
+    /// Writes a CLI configuration that makes Terraform and `OpenTofu` use a built provider, and adds both to the document.
     pub fn use_provider(&mut self, binary: &Path) -> Result<()> {
         let config = self.folder.join("terraform.rc");
         let folder = json!(binary.parent().unwrap_or(Path::new("/")));
@@ -109,22 +108,22 @@ impl Bed {
         &self.kubectl
     }
 
-    /// Starts istiod again, with more arguments than it had.
+    /// Restarts istiod with additional arguments.
     ///
     /// # Errors
-    /// It is not ready in the end.
+    /// Fails if istiod does not become ready.
     pub fn restart_istiod(&self, arguments: &[&str]) -> Result<()> {
         let folder = self.folder.join("istiod");
         let servers = Servers::find()?;
         istiod::start(&folder, self.subnet, &self.kubectl, &servers, arguments)
     }
 
-    /// Returns the address where VMs reach istiod.
+    /// Returns the address at which VMs reach istiod.
     pub fn control_plane_address(&self) -> String {
         self.subnet.gateway().to_string()
     }
 
-    /// Returns the address and the SHA-256 of Istio's package, as VMs fetch it.
+    /// Returns the URL and the SHA-256 of Istio's package for the VMs.
     pub fn package(&self) -> (String, String) {
         let text = |key: &str| self.document[key].as_str().unwrap_or_default().to_owned();
         (text("package_url"), text("package_sha256"))
@@ -149,7 +148,7 @@ impl Bed {
         })
     }
 
-    /// Says of each part whether it runs.
+    /// Returns the name of each part and whether it is running.
     pub fn status(&self) -> Vec<(String, bool)> {
         let runs = |part: &str| {
             Recorded::load(&self.folder.join(format!("{part}.pid"))).is_some_and(Recorded::alive)
@@ -165,7 +164,7 @@ impl Bed {
             .collect()
     }
 
-    /// Ends the bed and removes every trace of it.
+    /// Stops the bed and removes all traces of it.
     pub fn down(self) -> Result<()> {
         down(&self.name).map(drop)
     }

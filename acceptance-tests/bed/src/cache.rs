@@ -1,4 +1,4 @@
-//! What is built once and kept outside the clone, in folders named after what they were built from.
+//! Cache of build artifacts outside the clone, in folders named after their sources.
 
 use std::env;
 use std::fmt::Write;
@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use crate::{Error, Result};
 
-/// Returns the folder of everything that is kept: `$XDG_CACHE_HOME/terraform-provider-mesh`.
+/// Returns the cache folder: `$XDG_CACHE_HOME/terraform-provider-mesh`.
 pub(crate) fn root() -> Result<PathBuf> {
     let set = |name| {
         env::var_os(name)
@@ -28,11 +28,11 @@ pub(crate) fn root() -> Result<PathBuf> {
         })
 }
 
-/// Returns the name of a folder whose content follows from `sources`.
+/// Returns the name of a folder whose content depends on `sources`.
 pub(crate) fn key(kind: &str, sources: &[&str]) -> String {
     let mut hash = Sha256::new();
     for source in sources {
-        // The length keeps ("ab", "c") apart from ("a", "bc").
+        // The length distinguishes ("ab", "c") from ("a", "bc").
         hash.update(source.len().to_be_bytes());
         hash.update(source);
     }
@@ -47,7 +47,7 @@ pub(crate) fn digest(path: &Path) -> Result<String> {
     Ok(hex(&hash.finalize()))
 }
 
-/// Keeps other processes from building into the same folder until it is dropped.
+/// Locks a folder against builds by other processes until the lock is dropped.
 pub(crate) fn lock(folder: &Path) -> Result<File> {
     fs::create_dir_all(folder).map_err(Error::at("create", folder))?;
     let path = folder.join(".lock");
@@ -79,7 +79,7 @@ mod tests {
     use super::key;
 
     #[test]
-    fn another_source_or_another_cut_is_another_key() {
+    fn different_sources_or_boundaries_have_different_keys() {
         let keys = [
             key("servers", &["ab", "c"]),
             key("servers", &["a", "bc"]),

@@ -1,5 +1,4 @@
-//! cloud-init on a VM: a layer over the image, made once and kept, and user data beside it as a cloud
-//! would give it.
+//! cloud-init on a VM: a cached layer over the image, and user data as a cloud would provide it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::layer;
 use crate::{Error, Result};
 
-/// `locales`: without it cloud-init ends with an error.
+/// Includes `locales`, without which cloud-init fails.
 const SETUP: &str = r"
 set -e
 export DEBIAN_FRONTEND=noninteractive
@@ -27,20 +26,20 @@ apt: {preserve_sources_list: true}
 CONFIG
 ";
 
-/// Where cloud-init finds what a cloud would tell, without a network.
+/// Folder in which cloud-init finds a cloud's data without a network.
 const SEED: &str = "var/lib/cloud/seed/nocloud";
 
-/// Returns what installing it adds to the image, as a layer, whether it exists yet or not.
+/// Returns the layer of its installation, which may not exist yet.
 pub(crate) fn layer(image: &Path) -> Result<PathBuf> {
     layer::find("cloud-init", SETUP, image)
 }
 
-/// Makes the layer. Does nothing when another process has just made it.
+/// Builds the layer. Does nothing if another process has just built it.
 pub(crate) fn make(layer: &Path, image: &Path) -> Result<()> {
     layer::make(layer, SETUP, image)
 }
 
-/// Puts user data where cloud-init looks for it, below a machine's root.
+/// Writes user data to the folder of cloud-init below a machine's root.
 pub(crate) fn seed(root: &Path, machine: &str, user_data: &str) -> Result<()> {
     let folder = root.join(SEED);
     fs::create_dir_all(&folder).map_err(Error::at("create", &folder))?;

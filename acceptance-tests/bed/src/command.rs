@@ -1,4 +1,4 @@
-//! Runs programs to their end, each within a time limit, and waits for conditions.
+//! Runs programs with a time limit and waits for conditions.
 
 use std::io::{Read, Write};
 use std::process::{Command, ExitStatus, Stdio};
@@ -7,25 +7,25 @@ use std::time::{Duration, Instant};
 
 use crate::{Error, Result};
 
-/// What a program left behind.
+/// Result of a program.
 #[derive(Clone, Debug)]
 pub struct Output {
-    /// Exit code; 128 and more when a signal ended it.
+    /// Exit code; 128 plus the signal's number if a signal terminated it.
     pub status: i32,
-    /// Its standard output, as text.
+    /// Stdout as text.
     pub stdout: String,
-    /// Its standard error, as text.
+    /// Stderr as text.
     pub stderr: String,
 }
 
 impl Output {
-    /// Says whether the program ended with 0.
+    /// Returns true if the exit code is 0.
     pub fn success(&self) -> bool {
         self.status == 0
     }
 }
 
-/// Runs a program with `input` on its standard input, for at most `limit`.
+/// Runs a program with `input` on its stdin for at most `limit`.
 pub(crate) fn run(command: &mut Command, input: &[u8], limit: Duration) -> Result<Output> {
     let name = describe(command);
     let mut child = command
@@ -67,7 +67,7 @@ pub(crate) fn run(command: &mut Command, input: &[u8], limit: Duration) -> Resul
     })
 }
 
-/// Runs a program as [`run`] does and returns its standard output; any exit code but 0 is an error.
+/// Runs a program like [`run`] and returns its stdout; a non-zero exit code is an error.
 pub(crate) fn checked(command: &mut Command, input: &[u8], limit: Duration) -> Result<String> {
     let output = run(command, input, limit)?;
     if output.success() {
@@ -80,7 +80,7 @@ pub(crate) fn checked(command: &mut Command, input: &[u8], limit: Duration) -> R
     })
 }
 
-/// After this long a condition or a short command is given up. Nothing is measured by it: a machine may be busy.
+/// Timeout of conditions and short commands. It is generous, because the machine may be busy.
 pub(crate) const PATIENCE: Duration = Duration::from_mins(5);
 
 /// Runs a short program without input and checks its exit code.
@@ -88,15 +88,15 @@ pub(crate) fn quick(program: &str, args: &[&str]) -> Result<String> {
     checked(Command::new(program).args(args), b"", PATIENCE)
 }
 
-/// Runs a short program that is asked for a word, such as a version or a path, and returns it.
+/// Runs a short program that prints a word, such as a version or a path, and returns the word.
 ///
 /// # Errors
-/// It fails, or prints nothing: an empty version or path would do harm far from here.
+/// Fails if the program fails or prints nothing: an empty version or path would cause errors elsewhere.
 pub(crate) fn answer(program: &str, args: &[&str]) -> Result<String> {
     word(Command::new(program).args(args))
 }
 
-/// Does the same with a command that is more than its arguments.
+/// Like [`answer`], for a prepared command.
 pub(crate) fn word(command: &mut Command) -> Result<String> {
     let printed = checked(command, b"", PATIENCE)?;
     let word = printed.trim();
@@ -109,7 +109,7 @@ pub(crate) fn word(command: &mut Command) -> Result<String> {
     Ok(word.to_owned())
 }
 
-/// Asks again and again until there is an answer. `probe` returns what it saw instead.
+/// Polls `probe` until it succeeds. On failure, `probe` returns what it found instead.
 pub(crate) fn wait_for<T>(
     what: &str,
     limit: Duration,
@@ -148,7 +148,7 @@ fn describe(command: &Command) -> String {
 fn collect(pipe: Option<impl Read + Send + 'static>) -> thread::JoinHandle<Vec<u8>> {
     thread::spawn(move || {
         let mut bytes = Vec::new();
-        // A pipe that breaks ends the text; the exit code tells the rest.
+        // A broken pipe ends the text; the exit code shows the failure.
         let _ = pipe.map(|mut pipe| pipe.read_to_end(&mut bytes));
         bytes
     })

@@ -1,5 +1,5 @@
-//! A machine's disk as a block device with a file system of its own, so that its power can be cut for real: what the
-//! kernel has not written to the device by then is lost, as a page cache is.
+//! Disks of machines as block devices with their own file system, so that cutting the power is realistic: data that the
+//! kernel has not yet written to the device is lost, like a page cache.
 
 use std::fs::{self, File};
 use std::io::Read as _;
@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use crate::command::{PATIENCE, quick, wait_for};
 use crate::{Error, Result, overlay};
 
-/// Sparse: what is not used takes no room.
+/// Size of the disk. The file is sparse, so unused space is not allocated.
 const SIZE: u64 = 2 << 30;
 
-/// Moves what a machine in `folder`, which is off, has written so far to a disk with such a file system: `ext4`, `xfs`.
+/// Moves the files of a machine in `folder`, which must be off, to a disk with a file system such as `ext4` or `xfs`.
 pub(crate) fn make(folder: &Path, file_system: &str, layers: &[PathBuf]) -> Result<()> {
     overlay::unmount_below(folder)?;
     let image = overlay::disk_image(folder);
@@ -21,7 +21,7 @@ pub(crate) fn make(folder: &Path, file_system: &str, layers: &[PathBuf]) -> Resu
     let image = image.display().to_string();
     let make = format!("mkfs.{file_system}");
     let quiet: &[&str] = match file_system {
-        // All at once: a thread that goes on with it would write while the disk is copied.
+        // Initialized at once: a background thread would write while the disk is copied.
         "ext4" => &["-q", "-F", "-E", "lazy_itable_init=0,lazy_journal_init=0"],
         _ => &["-q", "-f"],
     };
@@ -33,7 +33,7 @@ pub(crate) fn make(folder: &Path, file_system: &str, layers: &[PathBuf]) -> Resu
     overlay::mount_on(folder, &disk, layers).map(drop)
 }
 
-/// Copies what the disk of a machine that runs holds at this moment, without what is still in memory.
+/// Copies the current content of a running machine's disk, without data that is still in memory.
 pub(crate) fn copy(folder: &Path) -> Result<PathBuf> {
     let image = overlay::disk_image(folder);
     let copy = image.with_extension("copy");
@@ -60,7 +60,7 @@ pub(crate) fn copy(folder: &Path) -> Result<PathBuf> {
     Ok(copy)
 }
 
-/// Puts such a copy in the place of the disk of a machine that is off.
+/// Replaces the disk of a machine, which must be off, with such a copy.
 pub(crate) fn replace(folder: &Path, copy: &Path, layers: &[PathBuf]) -> Result<()> {
     overlay::unmount_below(folder)?;
     let image = overlay::disk_image(folder);
@@ -103,7 +103,7 @@ fn mount(folder: &Path) -> Result<PathBuf> {
     fs::create_dir_all(&disk).map_err(Error::at("create", &disk))?;
     let [image, target] =
         [overlay::disk_image(folder), disk.clone()].map(|path| path.display().to_string());
-    // A process that holds a file of the disk of before keeps that mounted, and XFS wants no two of one name.
+    // A process with an open file on the previous disk keeps it mounted, and XFS rejects a second one with the same UUID.
     let magic = head(Path::new(&image))?;
     let options = if magic == *b"XFSB" {
         "loop,nouuid"

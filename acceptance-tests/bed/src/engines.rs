@@ -1,5 +1,5 @@
-//! Docker and Podman on a VM, and rpm: a layer over the image, made when a VM asks for it and kept, and what a
-//! container's own containers need of the one around them.
+//! Docker, Podman and rpm on a VM: a layer over the image, built on first use and cached, and settings of the outer
+//! container that nested containers need.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,8 +8,8 @@ use std::process::Command;
 use crate::layer;
 use crate::{Error, Result};
 
-/// Podman with Docker's runc, which needs no more rights than the machine has, and without the limit whose
-/// controller of cgroups is missing in it.
+/// Podman uses Docker's runc, which needs no more privileges than the machine has, and no limit for which the machine
+/// lacks the cgroup controller.
 const SETUP: &str = r#"
 set -e
 export DEBIAN_FRONTEND=noninteractive
@@ -22,12 +22,12 @@ rm -rf /var/lib/apt/lists/* /etc/machine-id
 : >/etc/machine-id
 "#;
 
-/// Below a machine's folder, with what a VM's engines store: an overlay cannot lie on an overlay.
+/// Folder of the engines' storage below a machine's folder, because an overlay cannot be on an overlay.
 const STORES: &str = "engines";
-/// Where the engines store images.
+/// Storage folders of the engines.
 const PLACES: [&str; 2] = ["docker", "containers"];
 
-/// Returns what installing them adds to the image. The first VM that asks waits for it.
+/// Returns the layer of their installation. The first caller builds it.
 pub(crate) fn layer(image: &Path) -> Result<PathBuf> {
     let layer = layer::find("engines", SETUP, image)?;
     if !layer.exists() {
@@ -36,7 +36,7 @@ pub(crate) fn layer(image: &Path) -> Result<PathBuf> {
     Ok(layer)
 }
 
-/// Makes the stores of the machine in `folder`.
+/// Creates the storage of the machine in `folder`.
 pub(crate) fn equip(folder: &Path) -> Result<()> {
     for place in PLACES {
         let path = folder.join(STORES).join(place);
@@ -45,12 +45,12 @@ pub(crate) fn equip(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Returns the stores of the machine in `folder`.
+/// Returns the storage of the machine in `folder`.
 pub(crate) fn stores(folder: &Path) -> PathBuf {
     folder.join(STORES)
 }
 
-/// Lets a machine that was equipped run containers of its own.
+/// Allows a machine with such storage to run nested containers.
 pub(crate) fn allow(nspawn: &mut Command, folder: &Path) {
     let stores = stores(folder);
     if !stores.exists() {

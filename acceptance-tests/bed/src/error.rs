@@ -1,56 +1,56 @@
-//! What can go wrong on the bed.
+//! Errors of the bed.
 
 use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-/// Why a part of the bed does not stand.
+/// Error of a part of the bed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// A file, folder or process of the bed could not be used.
     #[error("cannot {what}")]
     Io {
-        /// What was tried, with the path.
+        /// Failed operation, with the path.
         what: String,
-        /// The system's answer.
+        /// Error of the system.
         source: io::Error,
     },
-    /// A program ended with an error.
+    /// A program failed.
     #[error("`{command}` failed ({status}): {output}")]
     Command {
         /// The program and its arguments.
         command: String,
         /// Exit status or signal.
         status: String,
-        /// The end of what it said.
+        /// End of its output.
         output: String,
     },
-    /// Something did not come in time.
+    /// A condition was not met in time.
     #[error("{what} not after {} s{}", limit.as_secs(), said(last))]
     Late {
-        /// What was waited for.
+        /// Condition.
         what: String,
-        /// How long.
+        /// Time limit.
         limit: Duration,
-        /// What was seen last, with the log to look at.
+        /// Last observation, with the relevant log.
         last: String,
     },
-    /// The machine lacks something, or the bed is in the wrong state for the call.
+    /// A requirement of the machine is missing, or the bed is in the wrong state for the call.
     #[error("{0}")]
     Refused(String),
 }
 
-/// What calls on the bed return.
+/// Result of calls on the bed.
 pub type Result<T> = std::result::Result<T, Error>;
 
 impl Error {
-    /// Returns a closure for `map_err` that says what was tried.
+    /// Returns a closure for `map_err` that adds the failed operation.
     pub(crate) fn io(what: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
         let what = what.into();
         |source| Self::Io { what, source }
     }
 
-    /// Returns a closure for `map_err` that says what was tried with a path.
+    /// Returns a closure for `map_err` that adds the failed operation and its path.
     pub(crate) fn at(verb: &str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         Self::io(format!("{verb} {}", path.display()))
     }

@@ -1,5 +1,4 @@
-//! A second network beside a bed's: a VM, a gateway for each of the two, and a router that lets through what it is
-//! told to.
+//! A second network beside a bed's: a VM, a gateway for each of the two networks, and a configurable router.
 
 use std::fs;
 use std::net::Ipv4Addr;
@@ -18,19 +17,19 @@ use crate::vm::Vm;
 
 const ROUTER: &str = "router";
 
-/// A second network. `down` of the bed beside it ends it.
+/// A second network. `down` of its bed removes it.
 #[derive(Clone, Debug)]
 pub struct Far {
     subnet: Subnet,
     /// Its VM.
     pub vm: Vm,
-    /// The gateway into the bed's own network; it also leads to istiod.
+    /// The gateway into the bed's own network. It also forwards to istiod.
     pub near_gateway: Gateway,
     /// The gateway into the second network.
     pub far_gateway: Gateway,
 }
 
-/// Who opens a connection through the router.
+/// Initiator of connections through the router.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Caller {
     /// A pod of the bed's own network.
@@ -40,8 +39,8 @@ pub enum Caller {
 }
 
 impl Far {
-    /// Makes the second network of a bed, and tells the mesh of both networks. No gateway is announced yet, and
-    /// the router lets nothing through.
+    /// Creates the second network of a bed and configures both networks in the mesh. No gateway is announced yet, and the
+    /// router forwards nothing.
     pub fn up(bed: &Bed) -> Result<Self> {
         let (folder, subnet) = place::claim(&format!("{}+{FAR}", bed.name))?;
         let layers = Layers::find(&Servers::find()?)?;
@@ -103,7 +102,7 @@ impl Far {
         Ok(far)
     }
 
-    /// Lets the router carry the connections that these open, and no others.
+    /// Sets the initiators whose connections the router forwards.
     pub fn carry(&self, callers: &[Caller]) -> Result<()> {
         let namespace = self.subnet.link(ROUTER);
         let accepted = callers.iter().map(|caller| {
@@ -122,7 +121,7 @@ impl Far {
     }
 }
 
-/// Makes the router: a namespace with a leg in both networks. Its folder lets `down` find it.
+/// Creates the router: a namespace with an interface in both networks. `down` finds it by its folder.
 fn route(bed: &Bed, subnet: Subnet, folder: &PathBuf) -> Result<()> {
     fs::create_dir_all(folder).map_err(crate::Error::at("create", folder))?;
     subnet.disconnect(ROUTER)?;

@@ -1,11 +1,11 @@
-//! Firewalls that take rules of others away: a layer over the image, made when a VM asks for it and kept.
+//! Firewalls that remove foreign rules: a layer over the image, built on first use and cached.
 
 use std::path::{Path, PathBuf};
 
 use crate::Result;
 use crate::layer;
 
-/// None of them runs until a test starts it.
+/// None of them is running until a test starts it.
 const SETUP: &str = r#"
 set -e
 export DEBIAN_FRONTEND=noninteractive
@@ -17,7 +17,7 @@ rm -rf /var/lib/apt/lists/* /etc/machine-id
 : >/etc/machine-id
 "#;
 
-/// Returns what installing them adds to the image. The first VM that asks waits for it.
+/// Returns the layer of their installation. The first caller builds it.
 pub(crate) fn layer(image: &Path) -> Result<PathBuf> {
     let layer = layer::find("firewalls", SETUP, image)?;
     if !layer.exists() {

@@ -1,5 +1,5 @@
-//! A system with another glibc than this machine's, its modules for name look-ups, and OpenSSH's client: for programs
-//! that were built here and run there. Made when a scenario asks for it, and kept.
+//! A system with a different glibc version, its NSS modules and OpenSSH's client, to run programs that were built on
+//! this machine. It is built on first use and cached.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,10 +14,10 @@ const SUITES: [&str; 2] = ["trixie", "bookworm"];
 const PACKAGES: &str =
     "openssh-client,ca-certificates,libnss-mdns,libnss-resolve,libnss-myhostname";
 
-/// Returns the folder of the system. The first scenario that asks waits for it.
+/// Returns the folder of the system. The first caller builds it.
 ///
 /// # Errors
-/// The packages cannot be fetched or unpacked.
+/// Fails if the packages cannot be downloaded or unpacked.
 pub fn another_glibc() -> Result<PathBuf> {
     let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
     let suite = suite(&release);
@@ -26,7 +26,7 @@ pub fn another_glibc() -> Result<PathBuf> {
     Ok(folder)
 }
 
-/// Returns another suite than the one of this machine.
+/// Returns a different suite from this machine's.
 fn suite(release: &str) -> &'static str {
     let [first, second] = SUITES;
     let own = format!("VERSION_CODENAME={first}");
@@ -37,7 +37,7 @@ fn suite(release: &str) -> &'static str {
     }
 }
 
-/// Unpacks the packages without running anything of theirs: the service of a module is not wanted.
+/// Unpacks the packages without running their scripts, which would start a service.
 fn unpack(suite: &str, folder: &Path) -> Result<()> {
     let packages = folder.join("packages");
     fs::create_dir_all(folder).map_err(Error::at("create", folder))?;
@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_system_is_another_one_than_this_machines() {
+    fn the_system_differs_from_this_machines() {
         assert_eq!(suite("NAME=Debian\nVERSION_CODENAME=trixie\n"), "bookworm");
         assert_eq!(suite("NAME=Debian\nVERSION_CODENAME=bookworm\n"), "trixie");
         assert_eq!(suite(""), "trixie");

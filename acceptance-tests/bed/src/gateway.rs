@@ -1,4 +1,4 @@
-//! A gateway between two networks: a machine with a leg in each, and Istio's proxy as router.
+//! Gateways between two networks: a machine with an interface in each, and Istio's proxy as router.
 
 use std::net::Ipv4Addr;
 use std::ops::Deref;
@@ -12,32 +12,32 @@ use crate::kubectl::Kubectl;
 use crate::machine::Machine;
 use crate::pod::wait_until_ready;
 
-/// Network of the bed's pods, as the mesh calls it.
+/// Name of the network of the bed's pods in the mesh.
 pub const NEAR: &str = "near";
-/// The second network, as the mesh calls it.
+/// Name of the second network in the mesh.
 pub const FAR: &str = "far";
 
 const SYSTEM: &str = "istio-system";
 const ACCOUNT: &str = "gateways";
-/// Label of what the access log is switched on for.
+/// Label that enables the access log.
 const KIND: &str = "bed-gateway";
 const LOG: &str = "/var/log/gateway.log";
 
-/// Which network a gateway leads into.
+/// The network behind a gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Site {
-    /// The bed's own, with its pods and istiod.
+    /// The bed's own network, with its pods and istiod.
     Near,
-    /// The second one.
+    /// The second network.
     Far,
 }
 
-/// A gateway into a network, for those in the other one.
+/// A gateway into a network, for clients in the other one.
 #[derive(Clone, Debug)]
 pub struct Gateway {
     machine: Machine,
     site: Site,
-    /// Its address in the bed's own network; that of the machine is in the second.
+    /// Its address in the bed's own network. The machine's address is in the second one.
     leg: Ipv4Addr,
 }
 
@@ -54,7 +54,7 @@ impl Gateway {
         Self { machine, site, leg }
     }
 
-    /// Returns the address at which the other network dials it.
+    /// Returns the address to which the other network connects.
     pub fn entrance(&self) -> Ipv4Addr {
         match self.site {
             Site::Near => self.address,
@@ -62,13 +62,13 @@ impl Gateway {
         }
     }
 
-    /// Announces to the mesh that its network has this gateway.
+    /// Announces the gateway to the mesh.
     pub fn announce(&self, kubectl: &Kubectl) -> Result<()> {
         let label = format!("topology.istio.io/network={}", self.network());
         self.label(kubectl, &label)
     }
 
-    /// Withdraws what [`Gateway::announce`] did: the network has no gateway.
+    /// Withdraws the gateway, see [`Gateway::announce`].
     pub fn withdraw(&self, kubectl: &Kubectl) -> Result<()> {
         self.label(kubectl, "topology.istio.io/network-")
     }
@@ -86,13 +86,13 @@ impl Gateway {
         kubectl.call(&words, b"").map(drop)
     }
 
-    /// Returns how many bytes came in for istiod.
+    /// Returns the number of bytes received for istiod.
     pub fn received_for_istiod(&self) -> Result<u64> {
         let script = "iptables -L INPUT -v -n -x | awk '/dpt:15012/ { print $2 }'";
         Ok(self.shell(script)?.trim().parse().unwrap_or_default())
     }
 
-    /// Returns its access log; a connection is in it once it has ended.
+    /// Returns its access log. It contains a connection once it is closed.
     pub fn access_log(&self) -> Result<String> {
         self.read(LOG)
     }
@@ -104,7 +104,7 @@ impl Gateway {
         }
     }
 
-    /// The name by which istioctl, and the provider, look for the way to istiod.
+    /// Returns the Service name that istioctl and the provider use to find istiod's address.
     fn service(&self) -> &'static str {
         match self.site {
             Site::Near => "istio-eastwestgateway",
@@ -112,7 +112,7 @@ impl Gateway {
         }
     }
 
-    /// Returns its address within its own network, as a pod has it.
+    /// Returns its address in its own network, like a pod's.
     fn pod_address(&self) -> Ipv4Addr {
         match self.site {
             Site::Near => self.leg,
@@ -120,7 +120,7 @@ impl Gateway {
         }
     }
 
-    /// Connects it with the bed's own network, writes its objects, starts its proxy and waits until that is ready.
+    /// Connects it to the bed's own network, creates its objects, starts its proxy and waits until it is ready.
     pub(crate) fn join(&self, bed: &Bed) -> Result<()> {
         let namespace = self.subnet.link(&self.name);
         bed.subnet.cable(&self.name, &namespace, "eth1", self.leg)?;
@@ -189,7 +189,7 @@ impl Gateway {
             "spec": {"serviceAccountName": ACCOUNT, "containers": [{"name": "istio-proxy", "image": "none"}]}})
     }
 
-    /// The Service that announces it, and what it lets through: every service by its name, and istiod.
+    /// Returns the Service that announces it, and the hosts that it passes through: every service by name, and istiod.
     fn objects(&self) -> Value {
         let ports = [("tls", 15443), ("tls-istiod", 15012)];
         let of_service =

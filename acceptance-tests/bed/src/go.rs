@@ -1,7 +1,7 @@
-//! The Go tool: its version, the folders of modules, and programs that it builds.
+//! The Go tool: its version, folders of modules, and builds of programs.
 //!
-//! **Invariant**: nothing here expects a module to be in the cache already. `go list -m` prints an empty
-//! folder for one that was never fetched, and succeeds; `go mod download` fetches it first.
+//! **Invariant**: no module is assumed to be in the cache. For a module that was never downloaded, `go list -m` succeeds
+//! and prints an empty folder; `go mod download` downloads it first.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -12,10 +12,10 @@ use serde_json::Value;
 use crate::command::{checked, run, word};
 use crate::{Error, Result};
 
-/// The module whose `go.mod` pins what is built.
+/// Module whose `go.mod` pins the versions.
 const SERVERS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../servers");
 
-/// The Go tool on PATH, with what is added to its environment.
+/// The Go tool on PATH, with additional environment variables.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Go {
     environment: Vec<(&'static str, String)>,
@@ -32,14 +32,14 @@ impl Go {
         })
     }
 
-    /// Returns a setting as `go env` knows it.
+    /// Returns a setting of `go env`.
     pub(crate) fn setting(&self, name: &str) -> Result<String> {
         let mut go = self.command();
         go.args(["env", name]);
         word(&mut go)
     }
 
-    /// Returns the folder of a module in the version that is pinned; fetches it if it is not there.
+    /// Returns the folder of a module in its pinned version. Downloads it if necessary.
     pub(crate) fn module(&self, name: &str) -> Result<PathBuf> {
         let mut go = self.command();
         go.args(["mod", "download", "-json", name]);
@@ -75,8 +75,8 @@ impl Go {
 mod tests {
     use super::*;
 
-    /// A module cache of its own that nothing is in. Modules come from what this machine has fetched
-    /// before, as far as it has, so that the test takes seconds.
+    /// Returns a Go tool with an empty module cache. If possible, modules come from the machine's own cache, so that the
+    /// test takes only seconds.
     fn empty_cache(folder: &Path) -> Go {
         let usual = Go::default();
         let cache = usual.setting("GOMODCACHE").unwrap();
@@ -85,14 +85,14 @@ mod tests {
             environment: vec![
                 ("GOMODCACHE", folder.display().to_string()),
                 ("GOPROXY", format!("file://{cache}/cache/download,{proxy}")),
-                // Else the files are read-only and stay behind.
+                // Otherwise the files are read-only and cannot be removed.
                 ("GOFLAGS", "-modcacherw".into()),
             ],
         }
     }
 
     #[test]
-    fn a_module_that_was_never_fetched_is_fetched_and_has_its_files() {
+    fn a_module_that_was_never_downloaded_is_downloaded_with_its_files() {
         let folder = tempfile::tempdir().unwrap();
         let go = empty_cache(folder.path());
         let module = go.module("istio.io/istio").unwrap();
@@ -103,7 +103,7 @@ mod tests {
     }
 
     #[test]
-    fn a_module_that_cannot_be_fetched_is_named_with_cause_and_next_step() {
+    fn a_module_that_cannot_be_downloaded_is_reported_with_cause_and_next_step() {
         let folder = tempfile::tempdir().unwrap();
         let mut go = empty_cache(folder.path());
         go.environment.push(("GOPROXY", "off".into()));

@@ -1,4 +1,4 @@
-//! What the machine that carries the bed must have.
+//! Requirements of the machine that runs the bed.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::command::checked;
 use crate::{Error, Result};
 
-/// Programs and files, and the Debian packages that bring them.
+/// Required programs and files, and the Debian packages that contain them.
 const NEEDED: [(&str, &str); 13] = [
     ("systemd-nspawn", "systemd-container"),
     ("debootstrap", "debootstrap"),
@@ -29,10 +29,10 @@ const NEEDED: [(&str, &str); 13] = [
     ("pip3", "python3-pip"),
 ];
 
-/// Enough for several beds with all the machines that they have room for.
+/// Number of inotify instances that is sufficient for several beds with all their machines.
 const INSTANCES: u32 = 8192;
 
-/// Says whether this process may make network namespaces and mounts.
+/// Fails if this process may not create network namespaces and mounts.
 pub(crate) fn require_root() -> Result<()> {
     let own = fs::metadata("/proc/self").map_err(Error::io("look at /proc/self"))?;
     if own.uid() == 0 {
@@ -43,8 +43,8 @@ pub(crate) fn require_root() -> Result<()> {
     ))
 }
 
-/// Allows as many inotify instances as machines need: each systemd takes some twenty, a system often
-/// allows 128, and beyond that a machine ends at once. The limit stays raised.
+/// Raises the limit of inotify instances: each systemd uses about 20, many systems allow only 128, and beyond that a
+/// machine exits immediately. The limit is not lowered again.
 pub(crate) fn raise_limits() -> Result<()> {
     let path = Path::new("/proc/sys/fs/inotify/max_user_instances");
     let now = fs::read_to_string(path).map_err(Error::at("read", path))?;
@@ -54,7 +54,7 @@ pub(crate) fn raise_limits() -> Result<()> {
     Ok(())
 }
 
-/// Returns the Debian packages that are missing, each once.
+/// Returns the missing Debian packages without duplicates.
 pub(crate) fn missing_packages() -> Vec<&'static str> {
     let mut packages: Vec<&str> = NEEDED
         .iter()
@@ -65,7 +65,7 @@ pub(crate) fn missing_packages() -> Vec<&'static str> {
     packages
 }
 
-/// Installs Debian packages, or names them where there is no apt-get.
+/// Installs Debian packages. Without apt-get, the error lists them.
 pub(crate) fn install(packages: &[&str]) -> Result<()> {
     if !exists("apt-get") {
         return Err(Error::Refused(format!(

@@ -1,4 +1,4 @@
-//! The system that every VM starts from: Debian with systemd and sshd, made once and kept.
+//! Base image of all VMs: Debian with systemd and sshd, cached.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,14 +20,14 @@ const FILES: [(&str, &str); 2] = [
     ),
 ];
 
-/// Returns the image's folder, whether it exists yet or not.
+/// Returns the image's folder, which may not exist yet.
 pub(crate) fn folder() -> Result<PathBuf> {
     let mut recipe = vec![SUITE, PACKAGES, SETUP];
     recipe.extend(FILES.iter().flat_map(|(path, content)| [*path, *content]));
     Ok(cache::root()?.join(cache::key("image", &recipe)))
 }
 
-/// Makes the image with debootstrap. Does nothing when another process has just made it.
+/// Builds the image with debootstrap. Does nothing if another process has just built it.
 pub(crate) fn make(folder: &Path) -> Result<()> {
     kept::make(folder, fill)
 }

@@ -1,4 +1,4 @@
-//! What is done inside a machine: commands, files, HTTP calls.
+//! Operations inside a machine: commands, files, HTTP requests.
 
 use std::process::Command;
 
@@ -6,27 +6,27 @@ use crate::command::{Output, PATIENCE, checked, run};
 use crate::machine::Machine;
 use crate::{Error, Result};
 
-/// What an HTTP server answered.
+/// Response of an HTTP server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
-    /// The HTTP status, 0 when nobody answered.
+    /// HTTP status; 0 without a response.
     pub status: u16,
-    /// The body, or what curl said when nobody answered.
+    /// Body, or curl's error without a response.
     pub body: String,
 }
 
 impl Machine {
-    /// Runs a command in it as root. An exit code is not an error.
+    /// Runs a command in it as root. A non-zero exit code is not an error.
     pub fn exec(&self, words: &[&str]) -> Result<Output> {
         run(&mut self.command(words)?, b"", PATIENCE)
     }
 
-    /// Runs a shell script in it as root and returns its standard output; any exit code but 0 is an error.
+    /// Runs a shell script in it as root and returns its stdout; a non-zero exit code is an error.
     pub fn shell(&self, script: &str) -> Result<String> {
         checked(&mut self.command(&["sh", "-c", script])?, b"", PATIENCE)
     }
 
-    /// Writes a file in it as root, with mode 0644 or as it was.
+    /// Writes a file in it as root, with mode 0644 if it is new.
     pub fn write(&self, path: &str, content: &[u8]) -> Result<()> {
         let script = "mkdir -p \"$(dirname \"$1\")\" && cat >\"$1\"";
         checked(
@@ -42,7 +42,7 @@ impl Machine {
         checked(&mut self.command(&["cat", path])?, b"", PATIENCE)
     }
 
-    /// Calls an address from inside, with more arguments for curl if need be.
+    /// Requests a URL from inside, with optional arguments for curl.
     pub fn curl(&self, url: &str, more: &[&str]) -> Result<Answer> {
         let words = [
             &[
@@ -71,7 +71,7 @@ impl Machine {
         })
     }
 
-    /// Returns a command that runs in it as root, to be started by the caller.
+    /// Returns a command that runs in it as root. The caller starts it.
     pub fn command(&self, words: &[&str]) -> Result<Command> {
         self.touch();
         let leader = self

@@ -1,4 +1,4 @@
-//! The real istioctl, many runs of `istioctl x workload` in one process.
+//! The real istioctl, with many runs of `istioctl x workload` in one process.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -11,10 +11,10 @@ use crate::progress::Progress;
 use crate::servers::Servers;
 use crate::{Error, Result};
 
-/// All runs together.
+/// Time limit for all runs together.
 const LIMIT: Duration = Duration::from_mins(5);
 
-/// istioctl, as an API server's administrator runs it.
+/// istioctl with the credential of an API server's administrator.
 #[derive(Debug)]
 pub struct Istioctl {
     program: PathBuf,
@@ -23,7 +23,7 @@ pub struct Istioctl {
 }
 
 impl Istioctl {
-    /// Builds it if it is not in the cache, which takes a minute.
+    /// Returns istioctl for an API server. Builds it if it is not in the cache, which takes a minute.
     pub fn of(server: &ApiServer) -> Result<Self> {
         let servers = Servers::find()?;
         let program = servers.build_istioctl(&Progress::new(servers.missing_for_istioctl()))?;
@@ -35,8 +35,7 @@ impl Istioctl {
         })
     }
 
-    /// Runs `istioctl x workload` with each list of arguments. An answer is istioctl's error, empty if
-    /// there was none.
+    /// Runs `istioctl x workload` with each list of arguments. Returns istioctl's error for each, empty if there was none.
     pub fn workload(&self, runs: &[Vec<String>]) -> Result<Vec<String>> {
         let mut input = String::new();
         for arguments in runs {
@@ -60,7 +59,7 @@ impl Istioctl {
         Err(Error::Refused(text))
     }
 
-    /// Returns the folder of the cases that istioctl itself is tested with.
+    /// Returns the folder of the test cases of istioctl itself.
     pub fn goldens(&self) -> &Path {
         &self.goldens
     }

@@ -1,4 +1,4 @@
-//! The real istiod, with its admission webhook, outside the cluster that it serves.
+//! The real istiod with its admission webhook, outside of its cluster.
 
 use std::fs;
 use std::net::TcpStream;
@@ -17,15 +17,15 @@ use crate::servers::{ISTIO_VERSION, Servers};
 use crate::{Error, Result};
 
 const SYSTEM: &str = "istio-system";
-/// A name that leads to istiod from outside, where the name service knows it.
+/// External host name of istiod, for machines that can resolve it.
 pub const CUSTOM_HOST: &str = "istiod.example.com";
-/// A value that the mesh gives each proxy, as a secret might be: it must not leave the VM.
+/// A value that the mesh sets for each proxy. It represents a secret and must not leave the VM.
 pub const CANARY: &str = "canary-of-the-mesh";
 /// The cluster's name in the mesh.
 pub(crate) const CLUSTER: &str = "Kubernetes";
 
-/// Applies the mesh's configuration, starts istiod in `folder` and waits until it admits objects. One that runs there
-/// ends.
+/// Applies the mesh's configuration, starts istiod in `folder` and waits until it admits objects. Stops an istiod that
+/// already runs there.
 pub(crate) fn start(
     folder: &Path,
     subnet: Subnet,
@@ -40,7 +40,7 @@ pub(crate) fn start(
     fs::write(&path, mesh().to_string()).map_err(Error::at("write", &path))?;
     let mut istiod = command(folder, subnet, kubectl, servers);
     istiod.args(arguments);
-    // Until here it was asked about objects.
+    // Up to this point, it received admission requests.
     Recorded::load(&folder.join("istiod.pid")).map_or(Ok(()), Recorded::kill)?;
     let server = Server::start("istiod", &mut istiod, folder, Lifetime::Bed)?;
     let ready = format!("http://{}:18080/ready", subnet.gateway());
@@ -63,7 +63,7 @@ pub(crate) fn start(
     install_webhook(subnet, kubectl)
 }
 
-/// Returns the root certificate of the mesh, as istiod gives it to a namespace.
+/// Returns the root certificate of the mesh that istiod wrote to a namespace.
 pub(crate) fn root_certificate(kubectl: &Kubectl, namespace: &str) -> Result<String> {
     let path = format!("/api/v1/namespaces/{namespace}/configmaps/istio-ca-root-cert");
     wait_for("istiod writes its root certificate", PATIENCE, || {
@@ -78,8 +78,8 @@ pub(crate) fn root_certificate(kubectl: &Kubectl, namespace: &str) -> Result<Str
     })
 }
 
-/// What the mesh says of itself; JSON is YAML too. A proxy drains for 5 s by default before it stops: most of what a
-/// bootstrap took here.
+/// Returns the mesh config; JSON is valid YAML. By default, a proxy drains for 5 s before it stops, which was most of
+/// the time of a bootstrap here.
 fn mesh() -> Value {
     json!({
         "trustDomain": "cluster.local", "rootNamespace": SYSTEM,
@@ -126,9 +126,9 @@ fn command(folder: &Path, subnet: Subnet, kubectl: &Kubectl, servers: &Servers) 
         ("CLUSTER_ID", CLUSTER),
         ("PILOT_CERT_PROVIDER", "istiod"),
         ("REVISION", "default"),
-        // Stands for the name of a cloud's load balancer: istiod's certificate carries it, too.
+        // Represents the name of a cloud's load balancer; istiod's certificate also contains it.
         ("ISTIOD_CUSTOM_HOST", CUSTOM_HOST),
-        // A stock Envoy lacks these two filters; pods are made by the bed, not injected.
+        // A stock Envoy does not have these two filters. The bed creates pods without injection.
         ("PILOT_ENABLE_METADATA_EXCHANGE", "false"),
         ("PILOT_ENABLE_ALPN_FILTER", "false"),
         ("INJECT_ENABLED", "false"),
@@ -139,7 +139,7 @@ fn command(folder: &Path, subnet: Subnet, kubectl: &Kubectl, servers: &Servers) 
     istiod
 }
 
-/// Lets the API server ask istiod about each object: a Service that leads to the host, and the webhook.
+/// Installs the admission webhook of istiod, and a Service that forwards to the host.
 fn install_webhook(subnet: Subnet, kubectl: &Kubectl) -> Result<()> {
     let root = root_certificate(kubectl, SYSTEM)?;
     let root = base64::engine::general_purpose::STANDARD.encode(root);

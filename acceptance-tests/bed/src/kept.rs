@@ -1,11 +1,11 @@
-//! Folders of the cache that are slow to make: made once, each in a folder beside it that is moved when it is complete.
+//! Folders of the cache that are slow to build. Each is built in a temporary folder beside it and moved once complete.
 
 use std::fs;
 use std::path::Path;
 
 use crate::{Error, Result, cache, overlay};
 
-/// Has the folder filled. Does nothing when another process has just done so.
+/// Builds the folder. Does nothing if another process has just built it.
 pub(crate) fn make(folder: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
     let _lock = cache::lock(&cache::root()?)?;
     if folder.exists() {
@@ -19,7 +19,7 @@ pub(crate) fn make(folder: &Path, fill: impl FnOnce(&Path) -> Result<()>) -> Res
     fs::rename(&unfinished, folder).map_err(Error::at("move", &unfinished))
 }
 
-/// Removes what a run that was killed left, and unmounts it first: the machine's own /proc or /dev may be mounted there.
+/// Removes the remains of a killed run. It unmounts them first: the machine's own /proc or /dev may be mounted there.
 fn start_over(unfinished: &Path) -> Result<()> {
     overlay::unmount_below(unfinished)?;
     cache::remove(unfinished)
@@ -35,9 +35,9 @@ mod tests {
 
     const UNFINISHED: &str = "MESH_TEST_UNFINISHED";
 
-    /// Mounts are made in a namespace of their own, in which the test runs once more.
+    /// The test runs itself again in its own mount namespace.
     #[test]
-    fn what_a_killed_run_left_mounted_is_unmounted_and_not_emptied() {
+    fn mounts_of_a_killed_run_are_unmounted_and_not_emptied() {
         if let Some(folder) = env::var_os(UNFINISHED) {
             return start_over(Path::new(&folder)).unwrap();
         }
@@ -49,7 +49,7 @@ mod tests {
         }
         fs::write(devices.join("null"), "").unwrap();
         let script = "mount --bind \"$1\" \"$MESH_TEST_UNFINISHED/dev\" && exec \"$0\" \
-                      what_a_killed_run_left_mounted_is_unmounted_and_not_emptied";
+                      mounts_of_a_killed_run_are_unmounted_and_not_emptied";
         let own = fs::metadata("/proc/self").unwrap().uid();
         let mut unshare = Command::new("unshare");
         if own != 0 {

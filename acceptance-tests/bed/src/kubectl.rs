@@ -1,4 +1,4 @@
-//! A cluster, talked to by kubectl as its administrator.
+//! Access to a cluster with kubectl as its administrator.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -31,7 +31,7 @@ impl Kubectl {
         &self.kubeconfig
     }
 
-    /// Runs kubectl and returns what it left, whatever its exit code.
+    /// Runs kubectl and returns its output, whatever its exit code.
     pub fn run(&self, args: &[&str], input: &[u8]) -> Result<Output> {
         let cache = self.kubeconfig.with_file_name("kubectl-cache");
         let mut command = Command::new(&self.binary);
@@ -44,7 +44,7 @@ impl Kubectl {
         run(&mut command, input, PATIENCE)
     }
 
-    /// Runs kubectl and returns its standard output; any exit code but 0 is an error.
+    /// Runs kubectl and returns its stdout; a non-zero exit code is an error.
     pub fn call(&self, args: &[&str], input: &[u8]) -> Result<String> {
         let output = self.run(args, input)?;
         if output.success() {
@@ -58,13 +58,12 @@ impl Kubectl {
         })
     }
 
-    /// Returns what the API server answers at a path such as `/api/v1/namespaces/a/pods`.
-    /// The path of an object gives that object.
+    /// Returns the API server's response for the path of a list or an object, e.g. `/api/v1/namespaces/a/pods`.
     pub fn get(&self, path: &str) -> Result<Value> {
         parsed(&self.text(path)?)
     }
 
-    /// Returns the object at a path, or none if there is none.
+    /// Returns the object at a path; `None` if it does not exist.
     pub fn find(&self, path: &str) -> Result<Option<Value>> {
         let response = self.read(path)?;
         match response.success() {
@@ -74,7 +73,7 @@ impl Kubectl {
         }
     }
 
-    /// Returns what the API server answers at a path, as text.
+    /// Returns the API server's response at a path as text.
     pub(crate) fn text(&self, path: &str) -> Result<String> {
         let response = self.read(path)?;
         if response.success() {
@@ -84,7 +83,7 @@ impl Kubectl {
         }
     }
 
-    /// Returns all objects of these kinds of Istio's in a namespace, e.g. `["sidecars"]`.
+    /// Returns all objects of these Istio kinds in a namespace, e.g. `["sidecars"]`.
     pub fn list(&self, namespace: &str, plurals: &[&str]) -> Result<Vec<Value>> {
         let mut items = Vec::new();
         for response in self.send(&of_kinds("GET", namespace, plurals))? {
@@ -94,7 +93,7 @@ impl Kubectl {
         Ok(items)
     }
 
-    /// Deletes all objects of these kinds of Istio's in a namespace. Those that a finalizer holds are not waited for.
+    /// Deletes all objects of these Istio kinds in a namespace, without waiting for finalizers.
     pub fn delete_all(&self, namespace: &str, plurals: &[&str]) -> Result<()> {
         self.send(&of_kinds("DELETE", namespace, plurals)).map(drop)
     }
@@ -121,9 +120,9 @@ impl Kubectl {
         Ok(responses)
     }
 
-    /// Applies an object, or each of an array, server-side as field manager `bed`, taking fields over.
+    /// Applies an object, or each object of an array, server-side as field manager `bed`. Conflicts are overridden.
     pub fn apply(&self, objects: &Value) -> Result<()> {
-        // Separate documents, not a List: for a List kubectl fetches the whole schema each time.
+        // Separate documents instead of a List: for a List, kubectl downloads the whole schema each time.
         let documents = match objects {
             Value::Array(items) => items
                 .iter()
@@ -184,7 +183,7 @@ impl Kubectl {
         .map(drop)
     }
 
-    /// Creates a namespace with service accounts: `default`, which no controller makes here, and `accounts`.
+    /// Creates a namespace with service accounts: `default`, which no controller creates here, and `accounts`.
     pub fn create_namespace(&self, name: &str, accounts: &[&str]) -> Result<()> {
         let namespaces = "/api/v1/namespaces";
         let apply = |path: String, body: Value| Request {
@@ -204,7 +203,7 @@ impl Kubectl {
         self.send(&requests).map(drop)
     }
 
-    /// Returns a token of a service account for 24 hours, for an audience such as `istio-ca` or the API server itself.
+    /// Returns a service account token that is valid for 24 hours, for an audience such as `istio-ca`; `None`: the API server.
     pub fn token(&self, namespace: &str, account: &str, audience: Option<&str>) -> Result<String> {
         let mut args = vec![
             "create",

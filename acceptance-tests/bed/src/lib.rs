@@ -1,7 +1,7 @@
 //! The test bed: a real control plane and real VMs on one Linux machine.
 //!
-//! Everything runs for real: etcd, kube-apiserver, istiod, systemd, sshd, iptables, Envoy. What is slow to
-//! make is kept in `$XDG_CACHE_HOME/terraform-provider-mesh`.
+//! Everything is real: etcd, kube-apiserver, istiod, systemd, sshd, iptables, Envoy. Artifacts that are slow to build
+//! are cached in `$XDG_CACHE_HOME/terraform-provider-mesh`.
 
 mod api_server;
 mod bed;

@@ -1,4 +1,4 @@
-//! A machine of the bed: a container with its own systemd, network and disk, which a VM and a pod are.
+//! Machines of the bed: containers with their own systemd, network and disk, used for VMs and pods.
 
 use std::fs::{self, Permissions};
 use std::net::Ipv4Addr;
@@ -14,34 +14,34 @@ use crate::network::{Subnet, namespace};
 use crate::process::{Lifetime, Recorded, Server};
 use crate::{Error, Result, cache, engines, overlay};
 
-/// The usual key exchange, safe from quantum computers, takes a client a tenth of a second of computing.
+/// SSH key exchange of the bed. The default, post-quantum one takes a client 0.1 s of computing.
 const KEY_EXCHANGE: &[u8] = b"KexAlgorithms curve25519-sha256\n";
 
-/// What a rebuilt machine does with its SSH host key.
+/// SSH host key of a rebuilt machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HostKey {
-    /// It has the one it had, as with a key that cloud-init installs.
+    /// It keeps its key, as if cloud-init installed it.
     Same,
-    /// It has a new one.
+    /// It gets a new key.
     New,
 }
 
-/// A machine of the bed. Its user `ubuntu` may use sudo, `nosudo` may not; both and root take the bed's key.
+/// A machine of the bed. The user `ubuntu` may use sudo, `nosudo` may not. Both and root accept the bed's key.
 #[derive(Clone, Debug)]
 pub struct Machine {
     /// Name in the bed and host name, e.g. `vm-1`.
     pub name: String,
-    /// Its one address.
+    /// Its only address.
     pub address: Ipv4Addr,
     pub(crate) folder: PathBuf,
     pub(crate) subnet: Subnet,
     pub(crate) layers: Vec<PathBuf>,
-    /// Whether something was done in it or to it.
+    /// Whether something was changed in it or about it.
     pub(crate) touched: Arc<AtomicBool>,
 }
 
 impl Machine {
-    /// Gives it a fresh disk with a host key and the public key that may log in.
+    /// Creates its disk with a host key and the public key for logins.
     pub(crate) fn create(&self, key: &Path) -> Result<()> {
         fs::create_dir_all(&self.folder).map_err(Error::at("create", &self.folder))?;
         if !self.folder.join("host_key").exists() {
@@ -49,7 +49,7 @@ impl Machine {
         }
         let root = overlay::mount(&self.folder, &self.layers)?;
         let authorized = fs::read(key.with_extension("pub")).map_err(Error::at("read", key))?;
-        // Owners as in the image: the first two users made there.
+        // Owners are the first two users of the image.
         for (home, id) in [("root", 0), ("home/ubuntu", 1000), ("home/nosudo", 1001)] {
             let folder = root.join(home).join(".ssh");
             fs::create_dir_all(&folder).map_err(Error::at("create", &folder))?;
@@ -85,7 +85,7 @@ impl Machine {
             format!("127.0.0.1 localhost\n127.0.1.1 {}\n", self.name).as_bytes(),
             0o644,
         )?;
-        // Nobody answers there: names come from the proxy's DNS capture, as questions to any server do.
+        // No server listens there: the proxy's DNS capture answers the queries, whatever their target.
         put(
             &root.join("etc/resolv.conf"),
             format!("nameserver {}\n", self.subnet.gateway()).as_bytes(),
@@ -104,7 +104,7 @@ impl Machine {
             .join(" "))
     }
 
-    /// Switches it on and returns at once; see [`Machine::wait_until_up`].
+    /// Powers it on without waiting; see [`Machine::wait_until_up`].
     pub fn start(&self) -> Result<()> {
         if self.leader().is_some() {
             return Err(Error::Refused(format!("{} is already on", self.name)));
@@ -165,13 +165,13 @@ impl Machine {
         })
     }
 
-    /// Says whether a command ran in it, or it was switched or cut, since the last [`Machine::forget_touches`]. Who comes
-    /// over the network does not count, see [`crate::Vm::ssh_connections`].
+    /// Returns true if a command ran in it, or its power or network was changed, since the last [`Machine::forget_touches`].
+    /// Connections over the network do not count, see [`crate::Vm::ssh_connections`].
     pub fn is_touched(&self) -> bool {
         self.touched.load(Ordering::Relaxed)
     }
 
-    /// Begins anew with [`Machine::is_touched`].
+    /// Resets [`Machine::is_touched`].
     pub fn forget_touches(&self) {
         self.touched.store(false, Ordering::Relaxed);
     }
@@ -180,10 +180,10 @@ impl Machine {
         self.touched.store(true, Ordering::Relaxed);
     }
 
-    /// Switches it off without notice: ends its first process, and with it all others.
+    /// Powers it off without notice: kills its init process and with it all others.
     pub fn kill(&self) -> Result<()> {
         self.touch();
-        // Ending nspawn first would leave the machine's init running.
+        // Killing nspawn first would leave the machine's init running.
         let leader = wait_for(
             &format!("first process of {}", self.name),
             PATIENCE,
@@ -200,22 +200,22 @@ impl Machine {
         self.subnet.disconnect(&self.name)
     }
 
-    /// Shuts it down in order, as `poweroff` does.
+    /// Shuts it down cleanly, as `poweroff` does.
     pub fn shut_down(&self) -> Result<()> {
-        // The connection to systemd may go before its answer comes.
+        // The connection to systemd may close before it responds.
         self.exec(&["systemctl", "--no-block", "poweroff"])?;
         self.wait_until_off().or_else(|_| self.kill())?;
         self.subnet.disconnect(&self.name)
     }
 
-    /// Shuts it down, starts it on the same disk with an empty kernel state, and waits until it is up.
+    /// Shuts it down, starts it on the same disk with fresh kernel state, and waits until it is up.
     pub fn reboot(&self) -> Result<()> {
         self.shut_down()?;
         self.start()?;
         self.wait_until_up()
     }
 
-    /// Cuts its network; whoever is connected gets no answer any more.
+    /// Disconnects its network. Open connections get no more responses.
     pub fn cut(&self) -> Result<()> {
         self.touch();
         quick(
@@ -225,17 +225,17 @@ impl Machine {
         .map(drop)
     }
 
-    /// Connects it again.
+    /// Reconnects its network.
     pub fn restore(&self) -> Result<()> {
         quick("ip", &["link", "set", &self.subnet.link(&self.name), "up"]).map(drop)
     }
 
-    /// Says whether it is switched on; it may be booting.
+    /// Returns true if it is powered on. It may still be booting.
     pub fn is_on(&self) -> bool {
         self.nspawn().is_some()
     }
 
-    /// Removes its disk, and what nspawn keeps of it outside.
+    /// Removes its disk and nspawn's data outside of it.
     pub(crate) fn forget(&self) -> Result<()> {
         overlay::discard(&self.folder)?;
         cache::remove(
@@ -266,7 +266,7 @@ impl Machine {
         )
     }
 
-    /// Returns the host's id of the machine's first process: the child of nspawn that is 1 in its own world.
+    /// Returns the process ID on the host of the machine's init: the child of nspawn that is process 1 in its namespace.
     pub(crate) fn leader(&self) -> Option<u32> {
         let nspawn = self.nspawn()?.pid;
         let children = fs::read_to_string(format!("/proc/{nspawn}/task/{nspawn}/children")).ok()?;
@@ -280,7 +280,7 @@ impl Machine {
     }
 }
 
-/// Makes an SSH key pair without passphrase.
+/// Creates an SSH key pair without a passphrase.
 pub(crate) fn make_key(path: &Path) -> Result<()> {
     quick(
         "ssh-keygen",
@@ -305,7 +305,8 @@ fn put(path: &Path, content: &[u8], mode: u32) -> Result<()> {
         .map_err(Error::at("change the mode of", path))
 }
 
-/// Looks into the kernel's table: a connection to find out would be counted among sshd's.
+/// Returns true if a process listens on a port. It reads the kernel's table, because a connection would be counted as
+/// one of sshd's.
 fn listens(process: u32, port: u16) -> bool {
     let suffix = format!(":{port:04X}");
     ["tcp", "tcp6"].iter().any(|table| {

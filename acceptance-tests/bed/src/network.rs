@@ -1,4 +1,4 @@
-//! The bed's network: one bridge on the host, a network namespace per machine.
+//! Network of the bed: a bridge on the host and a network namespace for each machine.
 
 use std::fs;
 use std::net::Ipv4Addr;
@@ -8,13 +8,13 @@ use std::process::Command;
 use crate::Result;
 use crate::command::{PATIENCE, checked, quick};
 
-/// A bed's own network 10.99.N.0/24. Two beds at a time have different N.
+/// The network 10.99.N.0/24 of a bed. N differs among running beds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Subnet(pub(crate) u8);
 
-/// How many networks there are to choose from.
+/// Number of available networks.
 pub(crate) const SUBNETS: u8 = 16;
-/// How many VMs, and how many pods, a bed has room for.
+/// Maximum number of VMs, and of pods, in a bed.
 pub(crate) const MOST: u8 = 80;
 
 impl Subnet {
@@ -48,26 +48,26 @@ impl Subnet {
         format!("meshbr{}", self.0)
     }
 
-    /// Returns the name of a machine's namespace, which is also that of its cable on the host.
+    /// Returns the name of a machine's namespace and of its veth interface on the host.
     pub(crate) fn link(self, machine: &str) -> String {
         format!("mesh{}-{machine}", self.0)
     }
 
-    /// Returns its addresses in CIDR form.
+    /// Returns the network in CIDR notation.
     pub(crate) fn cidr(self) -> String {
         format!("10.99.{}.0/24", self.0)
     }
 
-    /// Says whether an interface of the host has an address in it.
+    /// Returns true if an interface of the host has an address in it.
     pub(crate) fn in_use(self) -> Result<bool> {
         let prefix = format!(" 10.99.{}.", self.0);
         Ok(quick("ip", &["-4", "-brief", "address"])?.contains(&prefix))
     }
 
-    /// Makes the bridge.
+    /// Creates the bridge.
     pub(crate) fn create(self) -> Result<()> {
         let (bridge, gateway) = (self.bridge(), self.gateway());
-        // A fixed address: else the bridge takes that of its ports, which come and go.
+        // A fixed hardware address: otherwise the bridge uses that of one of its ports, which change.
         ip(
             &format!(
                 "link add {bridge} address 02:99:00:00:{:02x}:01 type bridge\naddress add {gateway}/24 dev {bridge}\nlink set {bridge} up\n",
@@ -85,17 +85,17 @@ impl Subnet {
         Ok(())
     }
 
-    /// Makes the namespace of a machine and connects it to the bridge.
+    /// Creates the namespace of a machine and connects it to the bridge.
     pub(crate) fn connect(self, machine: &str, address: Ipv4Addr) -> Result<()> {
         let link = self.link(machine);
         quick("ip", &["netns", "add", &link])?;
         self.cable(machine, &link, "eth0", address)?;
-        // With a default route, calls to service addresses get as far as interception.
+        // The default route lets connections to service addresses reach the interception rules.
         let inside = format!("link set lo up\nroute add default via {}\n", self.gateway());
         ip(&inside, Some(&link))
     }
 
-    /// Connects a namespace that exists to the bridge, by an interface with that name there.
+    /// Connects an existing namespace to the bridge, with an interface of this name in the namespace.
     pub(crate) fn cable(
         self,
         machine: &str,
@@ -104,7 +104,7 @@ impl Subnet {
         address: Ipv4Addr,
     ) -> Result<()> {
         let link = self.link(machine);
-        // The same hardware address after each start: neighbours keep theirs for a while.
+        // The hardware address is the same after each start, because neighbours cache it.
         let hardware = format!("02:99:00:00:{:02x}:{:02x}", self.0, address.octets()[3]);
         ip(
             &format!(
@@ -117,7 +117,7 @@ impl Subnet {
         ip(&inside, Some(namespace))
     }
 
-    /// Removes the namespace of a machine and its cable.
+    /// Removes the namespace of a machine and its veth interface.
     pub(crate) fn disconnect(self, machine: &str) -> Result<()> {
         let link = self.link(machine);
         if interface_exists(&link) {
@@ -130,7 +130,7 @@ impl Subnet {
     }
 }
 
-/// Returns the file that stands for a network namespace.
+/// Returns the file of a network namespace.
 pub(crate) fn namespace(link: &str) -> PathBuf {
     PathBuf::from("/run/netns").join(link)
 }
@@ -157,7 +157,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn no_address_is_given_twice() {
+    fn no_address_is_assigned_twice() {
         let all = (0..2).flat_map(|n| {
             (1..=MOST)
                 .flat_map(move |i| [Subnet(n).vm(i), Subnet(n).pod(i)])

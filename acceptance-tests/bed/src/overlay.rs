@@ -1,4 +1,4 @@
-//! A machine's root: an overlay of its own over folders that many share.
+//! Root file systems of machines: an overlay for each machine over shared layers.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,15 +7,15 @@ use crate::cache;
 use crate::command::quick;
 use crate::{Error, Result};
 
-/// Mounts a fresh or kept overlay in `folder`: `root` over `upper` over the layers, topmost first.
+/// Mounts a new or kept overlay in `folder`: `root`, with `upper` over the layers, topmost first.
 pub(crate) fn mount(folder: &Path, layers: &[PathBuf]) -> Result<PathBuf> {
-    // The mark of such a mount that was cut off keeps a kept one from being mounted.
+    // The marker of an interrupted volatile mount would prevent mounting a kept overlay.
     cache::remove(&folder.join("work/work/incompat"))?;
-    // No power is cut here, and each sync would wait for all that the host writes.
+    // Without power cuts, syncs are unnecessary, and each would wait for all writes of the host.
     mount_with(folder, folder, layers, ",volatile")
 }
 
-/// Does the same with `upper` on a disk of its own, where a sync is one.
+/// Like [`mount`], with `upper` on its own disk, where a sync is effective.
 pub(crate) fn mount_on(folder: &Path, disk: &Path, layers: &[PathBuf]) -> Result<PathBuf> {
     mount_with(folder, disk, layers, "")
 }
@@ -50,17 +50,17 @@ fn mount_with(folder: &Path, disk: &Path, layers: &[PathBuf], more: &str) -> Res
     Ok(root)
 }
 
-/// Returns where a machine's own disk is mounted, if it has one.
+/// Returns the mount point of a machine's own disk, if it has one.
 pub(crate) fn disk(folder: &Path) -> PathBuf {
     folder.join("disk")
 }
 
-/// Returns the file that is that disk.
+/// Returns the image file of that disk.
 pub(crate) fn disk_image(folder: &Path) -> PathBuf {
     folder.join("disk.img")
 }
 
-/// Unmounts everything at or below a folder, the deepest first, and what was mounted last before what it lies on.
+/// Unmounts everything at or below a folder: the deepest first, and stacked mounts in reverse order.
 pub(crate) fn unmount_below(folder: &Path) -> Result<()> {
     let mounts =
         fs::read_to_string("/proc/self/mounts").map_err(Error::io("read /proc/self/mounts"))?;
@@ -76,7 +76,7 @@ pub(crate) fn unmount_below(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Unmounts an overlay and keeps what was written to it, in `upper`.
+/// Unmounts an overlay and keeps its changes in `upper`.
 pub(crate) fn keep(folder: &Path) -> Result<()> {
     unmount_below(folder)?;
     for part in ["root", "work"] {
@@ -85,7 +85,7 @@ pub(crate) fn keep(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Unmounts an overlay and forgets what was written to it.
+/// Unmounts an overlay and discards its changes.
 pub(crate) fn discard(folder: &Path) -> Result<()> {
     unmount_below(folder)?;
     for part in ["root", "upper", "work", "disk"] {

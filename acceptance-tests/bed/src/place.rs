@@ -1,7 +1,7 @@
-//! Where a bed is: its folder and its network, taken by `up` and given back by `down`.
+//! Folder and network of a bed: `up` claims them, `down` releases them.
 //!
-//! **Invariant**: everything that a bed has is in its folder or named after its network, so that `down` finds
-//! it without any record of how far `up` came.
+//! **Invariant**: everything of a bed is in its folder or named after its network, so that `down` finds it even if `up`
+//! was interrupted.
 
 use std::fs::{self, File};
 use std::os::unix::fs::DirBuilderExt;
@@ -14,10 +14,10 @@ use crate::parallel::in_parallel;
 use crate::process::Recorded;
 use crate::{Error, Result, cache, host, overlay};
 
-/// Where beds are: only root can write here, and it is on a disk.
+/// Parent folder of beds: only root can write to it, and it is on a disk.
 const FOLDER: &str = "/var/lib/terraform-provider-mesh";
 
-/// The servers of a bed by the name of their record in its folder, in the order in which they end.
+/// Servers of a bed by the name of their record in its folder, in the order in which they are stopped.
 pub(crate) const SERVERS: [&str; 4] = [
     "packages",
     "istiod/istiod",
@@ -30,7 +30,7 @@ pub(crate) fn folder(name: &str) -> PathBuf {
     Path::new(FOLDER).join(name)
 }
 
-/// Takes a name and a free network. What a bed that ended without `down` left is removed.
+/// Claims a name and a free network. Removes the remains of a bed that ended without `down`.
 pub(crate) fn claim(name: &str) -> Result<(PathBuf, Subnet)> {
     let usable = !name.is_empty()
         && name
@@ -91,7 +91,7 @@ fn runs(folder: &Path) -> bool {
         .any(|path| Recorded::load(&path).is_some_and(Recorded::alive))
 }
 
-/// Returns the network of the bed in a folder, once it has one.
+/// Returns the network of the bed in a folder, if it has one.
 pub(crate) fn subnet_of(folder: &Path) -> Option<Subnet> {
     fs::read_to_string(folder.join("subnet"))
         .ok()?
@@ -101,8 +101,8 @@ pub(crate) fn subnet_of(folder: &Path) -> Option<Subnet> {
         .map(Subnet)
 }
 
-/// Ends the bed of a name and those beside it (`NAME+…`), however far they came up, and removes every trace of
-/// them. Says whether there was one.
+/// Stops the bed with a name and its additional beds (`NAME+…`), even if they did not come up completely, and removes
+/// all traces of them. Returns true if there was one.
 pub fn down(name: &str) -> Result<bool> {
     host::require_root()?;
     let beside = format!("{name}+");
@@ -144,7 +144,7 @@ fn down_alone(folder: &Path) -> Result<bool> {
     }
     overlay::unmount_below(folder)?;
     cache::remove(folder)?;
-    // Goes only when no other bed is left in it.
+    // Succeeds only if no other bed is left in it.
     let _ = fs::remove_file(Path::new(FOLDER).join(".lock"));
     let _ = fs::remove_dir(FOLDER);
     Ok(true)
@@ -155,7 +155,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_network_in_use_by_a_bed_or_by_the_machine_is_passed_over() {
+    fn a_network_in_use_by_a_bed_or_by_the_machine_is_skipped() {
         let chosen = first_free(&[0, 2], |subnet| Ok(subnet.0 == 1)).unwrap();
         assert_eq!(chosen, Subnet(3));
         assert!(first_free(&[], |_| Ok(true)).is_err());

@@ -1,4 +1,4 @@
-//! How a bed comes up: what is missing is built, then everything starts, what can beside each other.
+//! Brings up a bed: builds what is missing and then starts everything, in parallel where possible.
 
 use std::net::TcpStream;
 use std::path::PathBuf;
@@ -26,8 +26,8 @@ use crate::{Error, Result, host, istiod, place};
 const PACKAGE_PORT: u16 = 8000;
 
 impl Bed {
-    /// Builds what is missing, starts everything and waits until it is ready. Tells of it on stderr.
-    /// Refuses when a bed of this name runs.
+    /// Builds what is missing, starts everything and waits until it is ready. Reports progress on stderr.
+    /// Fails if a bed with this name is running.
     pub fn up(options: &Options) -> Result<Self> {
         host::require_root()?;
         host::raise_limits()?;
@@ -44,14 +44,14 @@ impl Bed {
         })
     }
 
-    /// Brings up another bed, with a control plane of its own, which `down` of this one ends, too.
+    /// Brings up another bed with its own control plane. `down` of this bed also stops the other one.
     pub fn up_beside(&self, what: &str, vms: u8, pods: u8) -> Result<Self> {
         let name = format!("{}+{what}", self.name);
         Self::up(&Options { name, vms, pods })
     }
 }
 
-/// What is to be made, and from what.
+/// Parts of a bed and their sources.
 pub(crate) struct Plan<'a> {
     options: &'a Options,
     folder: PathBuf,
@@ -62,7 +62,7 @@ pub(crate) struct Plan<'a> {
 }
 
 impl<'a> Plan<'a> {
-    /// Makes what the plan needs to know what is missing, and lists the steps.
+    /// Determines what is missing, and lists the steps.
     pub(crate) fn make(options: &'a Options, folder: PathBuf, subnet: Subnet) -> Result<Self> {
         let packages = host::missing_packages();
         if !packages.is_empty() {

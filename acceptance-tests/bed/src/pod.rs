@@ -1,4 +1,4 @@
-//! A pod of the bed: a machine with the sidecar, and the objects that tell the cluster of it.
+//! Pods of the bed: machines with a sidecar, and their objects in the cluster.
 
 use std::net::Ipv4Addr;
 use std::ops::Deref;
@@ -11,15 +11,15 @@ use crate::istiod::{self, CLUSTER};
 use crate::kubectl::Kubectl;
 use crate::machine::Machine;
 
-/// Where the pods are.
+/// Namespace of the pods.
 pub(crate) const NAMESPACE: &str = "bookinfo";
-/// Whose certificates they have.
+/// Service account in their certificates.
 pub(crate) const ACCOUNT: &str = "bookinfo-productpage";
 const PORT: u16 = 9080;
 const MESH: &str = "/var/lib/istio/config/mesh";
 
-/// A member of the mesh that is no VM. Its application answers on port 9080 with what it received;
-/// a Service of the pod's name leads to it.
+/// A member of the mesh that is not a VM. Its application echoes requests on port 9080. A Service with the pod's name
+/// selects it.
 #[derive(Clone, Debug)]
 pub struct Pod {
     pub(crate) machine: Machine,
@@ -46,7 +46,7 @@ impl Pod {
         }
     }
 
-    /// Returns its SPIFFE id.
+    /// Returns its SPIFFE ID.
     pub fn spiffe_id(&self) -> String {
         format!(
             "spiffe://cluster.local/ns/{}/sa/{}",
@@ -54,7 +54,7 @@ impl Pod {
         )
     }
 
-    /// Writes its objects, starts sidecar and application, and waits until the sidecar is ready.
+    /// Creates its objects, starts sidecar and application, and waits until the sidecar is ready.
     pub(crate) fn join(&self, kubectl: &Kubectl) -> Result<()> {
         kubectl.apply(&self.object())?;
         kubectl.patch(
@@ -63,7 +63,7 @@ impl Pod {
             &self.status(),
             &["--subresource=status"],
         )?;
-        // After the pod: istiod reads its labels once, when it sees the slice.
+        // Created after the pod, because istiod reads the pod's labels only once, when it sees the slice.
         kubectl.apply(&json!([self.service(), self.slice()]))?;
         self.write(
             "/var/lib/istio/envoy/cluster.env",
@@ -85,12 +85,12 @@ impl Pod {
         self.wait_until_ready()
     }
 
-    /// Waits until its sidecar takes traffic.
+    /// Waits until its sidecar accepts traffic.
     pub fn wait_until_ready(&self) -> Result<()> {
         wait_until_ready(self)
     }
 
-    /// Lets its sidecar say which network it is on.
+    /// Sets the network that its sidecar reports.
     pub(crate) fn set_network(&self, network: &str) -> Result<()> {
         let mut mesh = self.mesh();
         mesh["defaultConfig"]["proxyMetadata"]["ISTIO_META_NETWORK"] = json!(network);
@@ -100,7 +100,7 @@ impl Pod {
     }
 
     fn labels(&self) -> Value {
-        // What the injector adds, and without which istiod takes an endpoint for plain text.
+        // The injector adds these labels. Without them, istiod treats an endpoint as plain text.
         json!({"app": self.name, "version": "v1", "security.istio.io/tlsMode": "istio"})
     }
 
@@ -115,7 +115,7 @@ impl Pod {
     }
 
     fn service(&self) -> Value {
-        // Without selector: no controller would follow it.
+        // Without a selector, because no controller would evaluate it.
         json!({"apiVersion": "v1", "kind": "Service", "metadata": {"namespace": self.namespace, "name": self.name},
             "spec": {"ports": [{"name": "http", "port": PORT, "targetPort": PORT}]}})
     }
@@ -144,7 +144,7 @@ impl Pod {
     }
 }
 
-/// Waits until the proxy of a machine takes traffic.
+/// Waits until the proxy of a machine accepts traffic.
 pub(crate) fn wait_until_ready(machine: &Machine) -> Result<()> {
     let what = format!("the proxy of {} is ready", machine.name);
     wait_for(&what, PATIENCE, || {

@@ -1,6 +1,6 @@
-//! Processes that the bed starts and ends.
+//! Processes that the bed starts and stops.
 //!
-//! **Invariant**: only a process whose id *and* start time were recorded is ever ended.
+//! **Invariant**: a process is stopped only if its ID *and* start time were recorded.
 
 use std::ffi::OsStr;
 use std::fs::{self, File};
@@ -12,16 +12,16 @@ use std::thread;
 use crate::command::{PATIENCE, quick, wait_for};
 use crate::{Error, Result};
 
-/// Until when a server runs.
+/// Lifetime of a server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lifetime {
-    /// Until `down`, also when this process has ended.
+    /// Until `down`, even after this process has exited.
     Bed,
-    /// Until its owner is dropped or this process ends, however it ends.
+    /// Until its owner is dropped or this process exits for any reason.
     Owner,
 }
 
-/// A process, told apart from a later one with the same id by its start time.
+/// A process, distinguished by its start time from a later one with the same ID.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Recorded {
     pub(crate) pid: u32,
@@ -29,10 +29,10 @@ pub(crate) struct Recorded {
 }
 
 impl Recorded {
-    /// Looks at a running process.
+    /// Returns a running process.
     pub(crate) fn of(pid: u32) -> Option<Self> {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        // The name, second and in parentheses, may hold spaces: state and start time are 3rd and 22nd.
+        // The second field, the name in parentheses, may contain spaces. State and start time are the 3rd and 22nd.
         let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
         if fields.next()? == "Z" && !other_threads(pid) {
             return None;
@@ -43,7 +43,7 @@ impl Recorded {
         })
     }
 
-    /// Reads what [`Recorded::save`] wrote.
+    /// Reads a record written by [`Recorded::save`].
     pub(crate) fn load(path: &Path) -> Option<Self> {
         let text = fs::read_to_string(path).ok()?;
         let (pid, started) = text.trim().split_once(' ')?;
@@ -53,18 +53,18 @@ impl Recorded {
         })
     }
 
-    /// Writes id and start time to a file.
+    /// Writes ID and start time to a file.
     pub(crate) fn save(self, path: &Path) -> Result<()> {
         fs::write(path, format!("{} {}\n", self.pid, self.started))
             .map_err(Error::at("write", path))
     }
 
-    /// Says whether it still runs.
+    /// Returns true if it is still running.
     pub(crate) fn alive(self) -> bool {
         Self::of(self.pid) == Some(self)
     }
 
-    /// Ends it with SIGKILL and waits until it is gone.
+    /// Kills it with SIGKILL and waits until it has exited.
     pub(crate) fn kill(self) -> Result<()> {
         if !self.alive() {
             return Ok(());
@@ -83,13 +83,13 @@ impl Recorded {
     }
 }
 
-/// Returns whether threads of a process are left beside its first one: that may end before them, and
-/// until the last one has ended their sockets stay open.
+/// Returns true if a process has threads besides its main thread. The main thread may exit first, and sockets stay open
+/// until the last thread has exited.
 fn other_threads(pid: u32) -> bool {
     fs::read_dir(format!("/proc/{pid}/task")).is_ok_and(|threads| threads.count() > 1)
 }
 
-/// Stays beside a server and ends it when the pipe from its owner closes; then removes the owner's folder.
+/// Watcher of a server: stops it once the pipe from its owner closes, and then removes the owner's folder.
 const WATCH: &str = r#"folder=$1; shift; exec 3<&0
 "$@" 3<&- & server=$!
 { cat <&3 >/dev/null; kill -9 $server 2>/dev/null; } & watch=$!
@@ -99,12 +99,12 @@ wait $server; kill $watch 2>/dev/null; rm -rf "$folder""#;
 #[derive(Debug)]
 pub(crate) struct Server {
     pub(crate) process: Recorded,
-    /// Of a server that ends with its owner: the pipe that keeps it, and its watcher.
+    /// For a server that stops with its owner: the pipe that keeps it running, and its watcher.
     kept: Option<(ChildStdin, Child)>,
 }
 
 impl Server {
-    /// Starts a server that logs to `folder/NAME.log` and whose id is recorded in `folder/NAME.pid`.
+    /// Starts a server that logs to `folder/NAME.log`. Its ID is recorded in `folder/NAME.pid`.
     pub(crate) fn start(
         name: &str,
         command: &mut Command,
@@ -126,7 +126,7 @@ impl Server {
                 watched.stdin(Stdio::piped())
             }
         };
-        // Ctrl-C in a terminal must not end what is to be left running.
+        // Ctrl-C in a terminal must not stop a server that is meant to keep running.
         let mut child = command
             .stdout(log)
             .stderr(errors)
@@ -151,7 +151,7 @@ impl Drop for Server {
     fn drop(&mut self) {
         if let Some((pipe, mut watcher)) = self.kept.take() {
             drop(pipe);
-            // The watcher ends right after the server; without an exit code there is nothing to do.
+            // The watcher exits right after the server. Its exit code does not matter.
             let _ = watcher.wait();
         }
     }
@@ -177,7 +177,7 @@ fn watched_by_shell(command: &Command, folder: &Path) -> Command {
 mod tests {
     use super::*;
 
-    /// Ends its first thread while a second one goes on until standard input closes.
+    /// A program whose main thread exits while a second one runs until stdin is closed.
     const FIRST_THREAD_ENDS: &str = r#"
 import ctypes, sys, threading
 def rest():
@@ -188,7 +188,7 @@ ctypes.CDLL(None).pthread_exit(None)
 "#;
 
     #[test]
-    fn a_process_lives_until_its_last_thread_has_ended() {
+    fn a_process_is_alive_until_its_last_thread_has_exited() {
         let mut child = Command::new("python3")
             .args(["-c", FIRST_THREAD_ENDS])
             .stdin(Stdio::piped())

@@ -1,6 +1,6 @@
-//! Reports on stderr what is being done, how long it took and how much is left.
+//! Reports progress on stderr: the current step, the time it took and the remaining time.
 //!
-//! On a terminal the step under way is one line that changes; elsewhere, as in CI, it is a line a minute.
+//! On a terminal, the current step is one line that is updated. Elsewhere, as in CI, it is one line per minute.
 
 use std::io::{self, IsTerminal as _, Write as _};
 use std::sync::Mutex;
@@ -10,15 +10,15 @@ use std::time::{Duration, Instant};
 
 use crate::{Error, Result};
 
-/// Less than this in all needs no line ahead.
+/// Minimum total duration for which the steps are announced.
 const WORTH_A_LINE: u64 = 60;
 
-/// A step to come.
+/// A planned step.
 #[derive(Clone, Debug)]
 pub(crate) struct Step {
-    /// What is done, as one would say it after "cannot".
+    /// Name of the step, in the form that follows "cannot".
     pub(crate) name: String,
-    /// How long it usually takes on two cores.
+    /// Usual duration in seconds on two cores.
     pub(crate) seconds: u64,
     /// What to do if it fails.
     pub(crate) remedy: &'static str,
@@ -34,7 +34,7 @@ impl Step {
     }
 }
 
-/// The steps to come, and how fast this machine has been so far.
+/// The remaining steps and the speed of this machine so far.
 pub(crate) struct Progress {
     state: Mutex<State>,
     live: bool,
@@ -47,7 +47,7 @@ struct State {
 }
 
 impl Progress {
-    /// Announces the steps: one line, unless they take no time.
+    /// Announces the steps in one line, unless they are short.
     pub(crate) fn new(steps: Vec<Step>) -> Self {
         if let Some(line) = opening(&steps) {
             eprintln!("{line}");
@@ -62,10 +62,10 @@ impl Progress {
         }
     }
 
-    /// Does one announced step and reports it; a long one is reported while it runs.
+    /// Runs an announced step and reports it. A long step is also reported while it runs.
     ///
     /// # Errors
-    /// Names the step, the cause and what to do next.
+    /// Returns an error with the step, the cause and the next step.
     pub(crate) fn step<T>(&self, name: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
         let start = Instant::now();
         let (done, running) = mpsc::channel::<()>();
@@ -105,7 +105,7 @@ impl Progress {
 
     fn line(&self, text: &str, kind: Line) {
         let mut stderr = io::stderr().lock();
-        // Who closed stderr does not want to know.
+        // If stderr is closed, nobody reads it.
         let _ = match (self.live, kind) {
             (true, Line::Stays) => writeln!(stderr, "\r\x1b[K{text}"),
             (true, Line::IsReplaced) => write!(stderr, "\r\x1b[K{text}"),
@@ -114,7 +114,7 @@ impl Progress {
         let _ = stderr.flush();
     }
 
-    /// Takes the step from the list and returns what to do if it failed.
+    /// Removes the step from the list and returns what to do if it failed.
     fn finish(&self, name: &str, took: Duration) -> &'static str {
         let Ok(mut state) = self.state.lock() else {
             return "";
@@ -136,7 +136,7 @@ impl Progress {
     }
 }
 
-/// What becomes of a line on a terminal.
+/// Lifetime of a line on a terminal.
 #[derive(Clone, Copy)]
 enum Line {
     Stays,
@@ -145,8 +145,8 @@ enum Line {
 }
 
 impl State {
-    /// A step that takes longer than it usually does leaves the others their time, and a machine that is slower than
-    /// usual stays so.
+    /// Returns the remaining seconds. A step that takes longer than usual does not shorten the others, and a slow machine
+    /// is assumed to stay slow.
     fn seconds_left(&self, name: &str, so_far: u64) -> u64 {
         let slower = |seconds: u64| match (self.taken > self.expected, self.expected) {
             (true, 1..) => seconds * self.taken / self.expected,
@@ -194,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_ahead_is_one_line_with_names_and_time() {
+    fn planned_steps_are_announced_in_one_line_with_names_and_time() {
         assert_eq!(
             opening(&steps()).unwrap(),
             "bed: 2 steps, about 2 min on two cores: build etcd, build kubectl"
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn a_step_that_takes_long_leaves_the_others_their_time() {
+    fn a_long_step_does_not_shorten_the_time_of_others() {
         let mut state = State {
             left: steps(),
             expected: 0,
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn a_step_that_fails_says_what_why_and_what_next() {
+    fn a_failed_step_reports_its_name_the_cause_and_the_next_step() {
         let progress = Progress::new(steps());
         let failed = progress.step("build etcd", || -> Result<()> {
             Err(Error::Refused("no network".into()))

@@ -1,4 +1,4 @@
-//! Requests to the API server by curl: kubectl takes five times as long to start.
+//! Requests to the API server with curl: kubectl takes five times as long to start.
 
 use std::path::Path;
 use std::process::Command;
@@ -12,11 +12,11 @@ use crate::{Error, Result};
 pub(crate) struct Request<'a> {
     pub(crate) method: &'a str,
     pub(crate) path: String,
-    /// Applied on the server, as kubectl does; null: none.
+    /// Body of a server-side apply; null: none.
     pub(crate) body: Value,
 }
 
-/// What the API server answered.
+/// Response of the API server.
 pub(crate) struct Response {
     pub(crate) status: u16,
     pub(crate) body: String,
@@ -28,10 +28,10 @@ impl Response {
     }
 }
 
-/// Sends requests one after the other over one connection, with the credentials of a kubeconfig of the bed.
+/// Sends requests sequentially over one connection, with the credentials of a kubeconfig of the bed.
 ///
 /// # Errors
-/// The API server does not answer.
+/// Fails if the API server does not respond.
 pub(crate) fn send(kubeconfig: &Path, requests: &[Request<'_>]) -> Result<Vec<Response>> {
     let text = std::fs::read_to_string(kubeconfig).map_err(Error::at("read", kubeconfig))?;
     let config: Value = serde_json::from_str(&text)

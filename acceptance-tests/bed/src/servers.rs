@@ -11,11 +11,11 @@ use crate::{Error, Result};
 const MANIFEST: &str = include_str!("../../servers/go.mod");
 const SUMS: &str = include_str!("../../servers/go.sum");
 
-/// The version that the pinned Istio module stands for; a module has none of its own.
+/// Version of the pinned Istio module, which does not contain its own.
 pub(crate) const ISTIO_VERSION: &str = "1.31.0";
 const LINK: &str = "-ldflags=-s -w -X istio.io/istio/pkg/version.buildVersion=1.31.0";
 
-/// Package, name in the cache, and seconds to build on two cores.
+/// Package, name in the cache, and build time in seconds on two cores.
 type Package<'a> = (&'a str, &'a str, u64);
 
 const API: [Package<'_>; 3] = [
@@ -40,7 +40,7 @@ const MESH: [Package<'_>; 2] = [
 const BUILD: &str = "If a module could not be fetched, check GOPROXY (`go env GOPROXY`) and the network. Then run the same \
      command again: what was built is kept.";
 
-/// A program of ours around istioctl's command: it changes without the servers.
+/// Our program around istioctl's command. It changes independently of the servers.
 const ISTIOCTL: &str = "./istioctl-configure";
 const ISTIOCTL_SOURCE: &str = include_str!("../../servers/istioctl-configure/main.go");
 
@@ -57,14 +57,14 @@ const ISTIO_FILES: [(&str, &str); 6] = [
     ("tools/packaging/postinst.sh", "postinst"),
 ];
 
-/// The folder of the built servers.
+/// Folder of the built servers.
 #[derive(Clone, Debug)]
 pub(crate) struct Servers {
     folder: PathBuf,
 }
 
 impl Servers {
-    /// Finds the folder that belongs to the pinned modules and the Go in use.
+    /// Returns the folder for the pinned modules and the installed Go version.
     pub(crate) fn find() -> Result<Self> {
         let go = Go::default().version()?;
         Ok(Self {
@@ -72,7 +72,7 @@ impl Servers {
         })
     }
 
-    /// Returns the folder's name, which changes with whatever the servers are built from.
+    /// Returns the folder's name, which depends on all sources of the servers.
     pub(crate) fn name(&self) -> &str {
         self.folder
             .file_name()
@@ -85,22 +85,22 @@ impl Servers {
         self.folder.join(name)
     }
 
-    /// Returns the steps to build what an API server needs and does not exist yet.
+    /// Returns the build steps that are missing for an API server.
     pub(crate) fn missing_for_api(&self) -> Vec<Step> {
         self.missing(&API)
     }
 
-    /// Returns the steps to build what a mesh needs and does not exist yet.
+    /// Returns the build steps that are missing for a mesh.
     pub(crate) fn missing_for_mesh(&self) -> Vec<Step> {
         [self.missing(&API), self.missing(&MESH)].concat()
     }
 
-    /// Builds what an API server needs.
+    /// Builds everything for an API server.
     pub(crate) fn build_for_api(&self, progress: &Progress) -> Result<()> {
         self.build(&API, progress)
     }
 
-    /// Builds what a mesh needs.
+    /// Builds everything for a mesh.
     pub(crate) fn build_for_mesh(&self, progress: &Progress) -> Result<()> {
         self.build(&API, progress)?;
         self.build(&MESH, progress)

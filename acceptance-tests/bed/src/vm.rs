@@ -1,4 +1,4 @@
-//! A VM of the bed, as the user of a cloud sees it.
+//! VMs of the bed, as a cloud user sees them.
 
 use std::ops::Deref;
 use std::path::PathBuf;
@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use crate::machine::{HostKey, Machine};
 use crate::{Result, cache, cloud_init, disk, engines, firewalls, overlay};
 
-/// A virtual machine: reached over SSH, without the sidecar's package.
+/// A virtual machine: accessible over SSH, without the sidecar's package.
 ///
-/// The application `ratings` (`systemctl start ratings`) answers on 127.0.0.1:9080 with what it received.
+/// The application `ratings` (`systemctl start ratings`) echoes requests on 127.0.0.1:9080.
 #[derive(Clone, Debug)]
 pub struct Vm {
     pub(crate) machine: Machine,
@@ -18,7 +18,7 @@ pub struct Vm {
     pub user: String,
     /// Path of that user's private key.
     pub private_key_path: PathBuf,
-    /// Its host key when the bed was looked at: `ssh-ed25519 AAAA…`.
+    /// Its host key at the time of the call: `ssh-ed25519 AAAA…`.
     pub host_key: String,
 }
 
@@ -42,8 +42,8 @@ impl Vm {
         })
     }
 
-    /// Replaces it by a fresh one at the same address, with another machine id. Returns at once, while it boots;
-    /// ask [`Machine::host_key`] for a new key.
+    /// Replaces it with a fresh VM at the same address, with another machine ID. Returns while it boots.
+    /// [`Machine::host_key`] returns a new key.
     pub fn rebuild(&self, key: HostKey) -> Result<()> {
         self.kill()?;
         overlay::discard(&self.folder)?;
@@ -55,8 +55,8 @@ impl Vm {
         self.start()
     }
 
-    /// Replaces it by a machine with cloud-init and this user data, at the same address. Returns at once, while it
-    /// boots, with the machine as it is now; [`Vm::rebuild`] of the old one brings that back.
+    /// Replaces it with a machine with cloud-init and this user data at the same address. Returns the new machine while it
+    /// boots. [`Vm::rebuild`] of the old one restores the original.
     pub fn rebuild_with_user_data(&self, user_data: &str) -> Result<Self> {
         let mut vm = self.clone();
         if let Some(image) = self.layers.last() {
@@ -70,8 +70,8 @@ impl Vm {
         Ok(vm)
     }
 
-    /// Replaces it by a machine with Docker, Podman and rpm, at the same address. Returns at once, while it boots, with the
-    /// machine as it is now; [`Vm::rebuild`] of the old one brings that back.
+    /// Replaces it with a machine with Docker, Podman and rpm at the same address. Returns the new machine while it boots.
+    /// [`Vm::rebuild`] of the old one restores the original.
     pub fn rebuild_with_engines(&self) -> Result<Self> {
         let mut vm = self.clone();
         if let Some(image) = self.layers.last() {
@@ -85,7 +85,7 @@ impl Vm {
         Ok(vm)
     }
 
-    /// Gives it a disk with a file system of its own, such as `ext4`, with what it has written so far, and boots it again.
+    /// Moves its files to a disk with its own file system, such as `ext4`, and boots it again.
     pub fn move_to_a_disk(&self, file_system: &str) -> Result<()> {
         self.shut_down()?;
         disk::make(&self.folder, file_system, &self.layers)?;
@@ -93,7 +93,7 @@ impl Vm {
         self.wait_until_up()
     }
 
-    /// Cuts its power and boots it again: what was not on its disk by then is lost, see [`Vm::move_to_a_disk`].
+    /// Cuts its power and boots it again. Data that was not on its disk is lost, see [`Vm::move_to_a_disk`].
     pub fn lose_power(&self) -> Result<()> {
         let copy = disk::copy(&self.folder)?;
         self.kill()?;
@@ -102,8 +102,8 @@ impl Vm {
         self.wait_until_up()
     }
 
-    /// Replaces it by a machine with nft, ufw and firewalld, at the same address. Returns at once, while it boots, with the
-    /// machine as it is now; [`Vm::rebuild`] of the old one brings that back.
+    /// Replaces it with a machine with nft, ufw and firewalld at the same address. Returns the new machine while it boots.
+    /// [`Vm::rebuild`] of the old one restores the original.
     pub fn rebuild_with_firewalls(&self) -> Result<Self> {
         let mut vm = self.clone();
         if let Some(image) = self.layers.last() {
@@ -116,7 +116,7 @@ impl Vm {
         Ok(vm)
     }
 
-    /// Counts the connections that its sshd ever accepted, also those that failed to log in.
+    /// Counts all connections that its sshd accepted, including failed logins.
     pub fn ssh_connections(&self) -> Result<usize> {
         let log =
             self.shell("journalctl --sync; journalctl --identifier=sshd --output=cat --no-pager")?;

@@ -1,4 +1,4 @@
-//! The API server alone, as other crates' tests use it.
+//! The API server alone, as used by tests of other crates.
 
 use bed::ApiServer;
 use serde_json::json;

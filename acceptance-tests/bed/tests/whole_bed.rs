@@ -1,4 +1,4 @@
-//! The whole bed, once up and down. Needs root.
+//! Brings the whole bed up and down once. Needs root.
 #![expect(
     clippy::unwrap_used,
     reason = "a test tells by its panic what did not hold"
@@ -10,7 +10,7 @@ use std::process::Command;
 
 use bed::{Bed, HostKey, Options};
 
-/// Everything on this machine that is named after a bed or its network.
+/// Returns everything on this machine that is named after a bed or its network.
 fn traces(name: &str, network: &str) -> Vec<String> {
     let output = |program: &str, words: &[&str]| {
         String::from_utf8(Command::new(program).args(words).output().unwrap().stdout).unwrap()

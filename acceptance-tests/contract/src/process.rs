@@ -198,8 +198,8 @@ impl Process {
     /// Requests the plugin to shut down, as Terraform does, and waits for its exit.
     ///
     /// # Errors
-    /// [`Error::Call`] if it does not answer, [`Error::Start`] if it cannot be waited for or lives on. Terraform kills it
-    /// after two seconds; a busy machine may need more.
+    /// Returns [`Error::Call`] if the plugin does not respond, and [`Error::Start`] if waiting fails or the plugin keeps
+    /// running. Terraform kills it after two seconds; a busy machine may need more.
     pub async fn shutdown(mut self, channel: Channel) -> Result<ExitStatus, Error> {
         GrpcControllerClient::new(channel)
             .shutdown(Empty {})
