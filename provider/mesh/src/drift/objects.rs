@@ -23,7 +23,7 @@ pub(super) fn compare(
         match observed.get(manifest.kind, &manifest.id.name) {
             // Whatever an apply wrote would be deleted with the object.
             Some(seen) if is_being_deleted(seen) => {
-                lines.say(&format!("{title} {}", deletion(seen)))
+                lines.say(&format!("{title} {}", deletion(seen)));
             }
             Some(seen) => {
                 fields(&title, "", &manifest.body, seen, lines);
