@@ -1,4 +1,4 @@
-//! A second bed, for what one mesh alone cannot show.
+//! A second bed for scenarios that need two meshes.
 
 use std::ops::Deref;
 
@@ -6,14 +6,14 @@ use bed::Bed;
 
 use crate::{Result, Scenario};
 
-/// A bed beside a scenario's; it goes when it is dropped.
+/// A bed in addition to a scenario's. Dropping it stops it.
 pub struct Beside(Bed);
 
 impl Beside {
-    /// Brings it up; `what` tells it from others beside the same bed.
+    /// Brings it up; `what` distinguishes it from other additional beds.
     ///
     /// # Errors
-    /// It does not come up.
+    /// Fails if it does not come up.
     pub fn up(scenario: &Scenario, what: &str, vms: u8, pods: u8) -> Result<Self> {
         Ok(Self(scenario.up_beside(what, vms, pods)?))
     }
@@ -29,7 +29,7 @@ impl Deref for Beside {
 
 impl Drop for Beside {
     fn drop(&mut self) {
-        // What remains is found by the `down` of the bed beside it.
+        // `down` of the scenario's bed removes any remains.
         let _ = self.0.clone().down();
     }
 }

@@ -1,5 +1,5 @@
-//! A folder that the provider takes for the whole system. One kind holds nothing but the binary, OpenSSH's client with
-//! a shell, certificates, and the files by which names are looked up; the other kind is laid over another system.
+//! A root folder (chroot) in which the provider runs. One kind contains only the binary, OpenSSH's client with a shell,
+//! certificates, and the files for name resolution. The other kind is an overlay over another system.
 
 use std::env;
 use std::fs::{self, Permissions};
@@ -11,25 +11,25 @@ use tempfile::TempDir;
 
 use crate::{Done, Failure, Result};
 
-/// What the README asks for where Terraform runs.
+/// Requirements of the README for the machine that runs Terraform.
 const PROGRAMS: [&str; 4] = ["sh", "ssh", "ssh-agent", "ssh-add"];
 const CERTIFICATES: &str = "/etc/ssl/certs/ca-certificates.crt";
 const PROVIDER: &str = "terraform-provider-mesh";
-/// Where programs of a system are, in this order.
+/// Folders of programs in a system, in search order.
 const PATH: &str = "/bin:/usr/bin";
 
-/// Such a folder. It goes when it is dropped.
+/// A root folder. Dropping it removes it.
 pub struct Cell {
     folder: TempDir,
-    /// The system below.
+    /// The system below the overlay.
     base: Option<PathBuf>,
 }
 
 impl Cell {
-    /// Makes one around a provider.
+    /// Creates one with a provider.
     ///
     /// # Errors
-    /// This machine lacks one of the programs.
+    /// Fails if this machine does not have one of the programs.
     pub fn around(provider: &str) -> Result<Self> {
         let cell = Self::empty(provider, None)?;
         for program in PROGRAMS {
@@ -42,10 +42,10 @@ impl Cell {
         Ok(cell)
     }
 
-    /// Makes one around a provider in another system, which stays as it is.
+    /// Creates one with a provider over another system, which is not changed.
     ///
     /// # Errors
-    /// A file cannot be written.
+    /// Fails if a file cannot be written.
     pub fn over(base: PathBuf, provider: &str) -> Result<Self> {
         Self::empty(provider, Some(base))
     }
@@ -63,7 +63,7 @@ impl Cell {
         Ok(cell)
     }
 
-    /// Returns where a path inside lies outside.
+    /// Returns the path outside of a path inside.
     pub fn path(&self, inside: &str) -> PathBuf {
         let inside = inside.trim_start_matches('/');
         self.folder.path().join("root").join(inside)
@@ -72,17 +72,17 @@ impl Cell {
     /// Writes a file.
     ///
     /// # Errors
-    /// It cannot be written.
+    /// Fails if it cannot be written.
     pub fn write(&self, inside: &str, text: &str) -> Done {
         let path = self.path(inside);
         fs::create_dir_all(path.parent().unwrap_or(&path))?;
         Ok(fs::write(path, text)?)
     }
 
-    /// Says whether the system below has a module for name look-ups.
+    /// Returns true if the system below has an NSS module.
     ///
     /// # Errors
-    /// Its folder of libraries cannot be read.
+    /// Fails if its folder of libraries cannot be read.
     pub fn has_module(&self, name: &str) -> Result<bool> {
         let libraries = self.base.as_ref().map(|base| base.join("usr/lib"));
         for triplet in fs::read_dir(libraries.unwrap_or_default())? {
@@ -97,7 +97,7 @@ impl Cell {
     /// Removes a program.
     ///
     /// # Errors
-    /// It is not there.
+    /// Fails if it does not exist.
     pub fn remove(&self, program: &str) -> Done {
         Ok(fs::remove_file(self.path(&text(&find(program)?)))?)
     }
@@ -105,7 +105,7 @@ impl Cell {
     /// Copies a program of this machine with its libraries.
     ///
     /// # Errors
-    /// This machine lacks it.
+    /// Fails if this machine does not have it.
     pub fn restore(&self, program: &str) -> Done {
         let found = find(program)?;
         for library in libraries(&found)? {
@@ -117,7 +117,7 @@ impl Cell {
     /// Returns a program that starts the provider inside. The folder of its socket has the same path inside and outside.
     ///
     /// # Errors
-    /// It cannot be written.
+    /// Fails if it cannot be written.
     pub fn launcher(&self) -> Result<String> {
         let path = self.folder.path().join("launch");
         let root = text(&self.path(""));
@@ -129,7 +129,7 @@ impl Cell {
             format!("mount -t overlay -o lowerdir={layers} overlay {root}\nmount -t tmpfs tmpfs {root}/tmp")
         });
         let overlay = overlay.unwrap_or_default();
-        // `chroot` is in /usr/sbin, which the PATH inside has not.
+        // `chroot` is in /usr/sbin, which is not in the PATH inside.
         let script = format!(
             "#!/bin/sh\n\
              exec unshare --mount --propagation private sh -c '\n\

@@ -1,4 +1,4 @@
-//! A TCP forwarder that delays what it forwards, in both directions: a long way on a short wire.
+//! A TCP forwarder that delays data in both directions to simulate a distant server.
 //!
 //! The slope of an operation's duration over the delay is its number of round trips.
 
@@ -10,19 +10,19 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// Listens on a free loopback port and forwards each connection to `target`. Each byte arrives
-/// `delay` later, so a round trip takes twice that. Works until the process ends.
+/// Listens on a free loopback port and forwards each connection to `target`. Each byte arrives `delay` later, so a round
+/// trip takes twice as long. It runs until the process exits.
 ///
 /// # Errors
-/// No port can be bound.
+/// Fails if no port can be bound.
 pub fn forward(target: SocketAddr, delay: Duration) -> io::Result<SocketAddr> {
     forward_counting(target, delay, Arc::default())
 }
 
-/// Forwards likewise, and counts the bytes to the target.
+/// Like [`forward`], and counts the bytes to the target.
 ///
 /// # Errors
-/// No port can be bound.
+/// Fails if no port can be bound.
 pub fn forward_counting(
     target: SocketAddr,
     delay: Duration,
@@ -32,7 +32,7 @@ pub fn forward_counting(
     let address = listener.local_addr()?;
     thread::spawn(move || {
         for client in listener.incoming().flatten() {
-            // A target that does not answer shows to the client as a connection that is closed.
+            // If the target is not reachable, the client sees a closed connection.
             let sent = sent.clone();
             thread::spawn(move || join(client, target, delay, &sent));
         }
@@ -46,7 +46,7 @@ fn join(
     delay: Duration,
     sent: &Arc<AtomicU64>,
 ) -> io::Result<()> {
-    // The handshake takes a round trip too, which the client has not waited for yet.
+    // The handshake also takes a round trip, which the client has not waited for yet.
     thread::sleep(2 * delay);
     let server = TcpStream::connect_timeout(&target, Duration::from_secs(10))?;
     client.set_nodelay(true)?;
@@ -61,7 +61,7 @@ fn join(
     Ok(())
 }
 
-/// Starts the threads of one direction: one reads and notes when, one writes what is due.
+/// Starts the threads of one direction: one reads and records the time, one writes data that is due.
 fn carry(from: TcpStream, to: TcpStream, delay: Duration, count: Arc<AtomicU64>) {
     let (sender, receiver) = channel();
     thread::spawn(move || read(from, &sender, delay, &count));
@@ -79,7 +79,7 @@ fn read(mut from: TcpStream, due: &Sender<(Instant, Vec<u8>)>, delay: Duration, 
             return;
         }
     }
-    // An empty one stands for the end of the stream, which is delayed too.
+    // An empty chunk represents the end of the stream, which is also delayed.
     let _ = due.send((Instant::now() + delay, Vec::new()));
 }
 
@@ -97,7 +97,7 @@ fn write(mut to: TcpStream, due: &Receiver<(Instant, Vec<u8>)>) {
 mod tests {
     use super::*;
 
-    /// Starts a server that answers each connection with what it reads, in capitals.
+    /// Starts a server that echoes all data in upper case.
     fn server() -> SocketAddr {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = listener.local_addr().unwrap();
@@ -121,7 +121,7 @@ mod tests {
         let mut answer = String::new();
         client.read_to_string(&mut answer).unwrap();
         assert_eq!(answer, "SOME TEXT");
-        // Less is impossible; how much more depends on the machine.
+        // Only a lower bound: the overhead depends on the machine.
         assert!(start.elapsed() >= 4 * delay, "{:?}", start.elapsed());
     }
 

@@ -1,24 +1,24 @@
-//! Why a scenario does not hold, as a text that the test's runner shows as it is.
+//! Failures of scenarios, as text that the test runner shows unchanged.
 
 use std::fmt;
 
-/// What went wrong, in words.
+/// Description of a failure.
 pub struct Failure(String);
 
-/// What the parts of a scenario return.
+/// Result of a part of a scenario.
 pub type Result<T> = std::result::Result<T, Failure>;
 
-/// What a scenario returns.
+/// Result of a scenario.
 pub type Done = Result<()>;
 
 impl Failure {
-    /// Returns a failure with that text.
+    /// Returns a failure with this text.
     pub fn new(text: impl Into<String>) -> Self {
         Self(text.into())
     }
 }
 
-/// The runner shows what a test returns by `Debug`: lines stay lines.
+/// The runner shows the result of a test with `Debug`, so line breaks are kept.
 impl fmt::Debug for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)

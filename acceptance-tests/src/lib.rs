@@ -1,4 +1,4 @@
-//! What scenarios on the real bed are written with: the bed, the real `terraform`, and a look at a VM.
+//! Building blocks of scenarios on the real bed: the bed, the real `terraform`, and observation of a VM.
 
 pub mod delay;
 

@@ -1,4 +1,4 @@
-//! What a VM looks like from inside: its files, users, units and rules, and its proxy.
+//! Observes a VM from inside: its files, users, units, rules and proxy.
 
 use std::collections::BTreeSet;
 
@@ -7,12 +7,12 @@ use serde_json::Value;
 
 use crate::{Failure, Result};
 
-/// A line for each file, user, group, unit and rule of a machine, those of routing too.
+/// Listing of a machine: a line for each file, user, group, unit, packet filter rule and routing rule.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listing(BTreeSet<String>);
 
-/// What changes by itself: logs, caches, what systemd and the package manager keep of their work.
-/// The package manager's own record of a package that is gone is not ours to remove.
+/// Paths that change by themselves: logs, caches, and working data of systemd and the package manager.
+/// The package manager's record of a removed package is its own.
 const LIST: &str = r#"
 set -e
 find / -xdev \( -path /proc -o -path /sys -o -path /dev -o -path /run -o -path /tmp -o -path /var/tmp \
@@ -43,7 +43,7 @@ dpkg-query -W -f 'package ${Package} ${db:Status-Status}\n' 2>/dev/null | grep -
 /// Lists a machine.
 ///
 /// # Errors
-/// It is off, or a tool fails.
+/// Fails if the machine is off or a tool fails.
 pub fn listing(machine: &Machine) -> Result<Listing> {
     Ok(Listing(
         machine.shell(LIST)?.lines().map(str::to_owned).collect(),
@@ -51,7 +51,7 @@ pub fn listing(machine: &Machine) -> Result<Listing> {
 }
 
 impl Listing {
-    /// Returns what is here and not there as `+ …`, and what is there and not here as `- …`.
+    /// Returns lines that are only in this listing as `+ …`, and lines that are only in the other one as `- …`.
     pub fn since(&self, before: &Self) -> Vec<String> {
         let more = self.0.difference(&before.0).map(|line| format!("+ {line}"));
         let less = before.0.difference(&self.0).map(|line| format!("- {line}"));
@@ -59,10 +59,10 @@ impl Listing {
     }
 }
 
-/// Returns how the running proxy of a machine introduces itself to istiod: `id`, `metadata`.
+/// Returns the node of a machine's running proxy, as sent to istiod: `id`, `metadata`.
 ///
 /// # Errors
-/// The proxy's admin port on the machine does not answer.
+/// Fails if the proxy's admin port on the machine does not respond.
 pub fn proxy(machine: &Machine) -> Result<Value> {
     let answer = machine.curl("http://127.0.0.1:15000/server_info", &[])?;
     if answer.status != 200 {

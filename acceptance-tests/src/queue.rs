@@ -1,18 +1,18 @@
-//! Who gets VMs next: of the scenarios that wait, the one that takes longest. A long one that began last would run
-//! alone at the end.
+//! Queue for VMs: of the waiting scenarios, the longest one is served first. A long one that started last would run alone
+//! at the end.
 
 use std::cmp::Reverse;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// The scenarios that take longest, the longest first: seconds on two cores, and the name of the test. Any other one
-/// takes less than the last of them. `cargo xtask test` shows the times of a run.
+/// The longest scenarios, longest first: duration in seconds on two cores, and the name of the test. All others are
+/// shorter than the last one. `cargo xtask test` shows the times of a run.
 const LONGEST: &str = include_str!("../longest.txt");
-/// A run starts all its scenarios within this time. A late one only loses its place.
+/// Time within which a run starts all of its scenarios. A late one only loses its place.
 const GATHERING: Duration = Duration::from_millis(500);
 
-/// VMs by their numbers, and who waits for them.
+/// VMs by number, and the scenarios that wait for them.
 pub(crate) struct Queue {
     state: Mutex<State>,
     changed: Condvar,
@@ -24,7 +24,7 @@ struct State {
     waiting: Vec<Ticket>,
 }
 
-/// A scenario that waits, in the order in which they are served.
+/// A waiting scenario, ordered as they are served.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Ticket {
     seconds: Reverse<u32>,
@@ -32,7 +32,7 @@ struct Ticket {
 }
 
 impl Queue {
-    /// Returns a queue for so many VMs, all of them free.
+    /// Returns a queue for this number of VMs, all of them free.
     pub(crate) fn new(vms: usize) -> Self {
         Self {
             state: Mutex::new(State {
@@ -44,7 +44,7 @@ impl Queue {
         }
     }
 
-    /// Waits for so many VMs and takes all at once: two scenarios that held a part each would wait for each other.
+    /// Waits for this number of VMs and takes all at once: two scenarios with a part of them each would wait for each other.
     pub(crate) fn take(&self, name: &str, vms: usize) -> Vec<usize> {
         let ticket = Ticket {
             seconds: Reverse(seconds(name)),
@@ -69,24 +69,24 @@ impl Queue {
         }
     }
 
-    /// Gives a VM back. It is taken last, so that it has time to boot.
+    /// Returns a VM. It is taken last, so that it has time to boot.
     pub(crate) fn give_back(&self, number: usize) {
         self.lock().free.insert(0, number);
         self.changed.notify_all();
     }
 
-    /// Says whether a scenario waits for a VM.
+    /// Returns true if a scenario waits for a VM.
     pub(crate) fn is_awaited(&self) -> bool {
         !self.lock().waiting.is_empty()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // A panic of another scenario does not touch the lists.
+        // A panic of another scenario does not affect the lists.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Returns how long a scenario takes, by the name of its test.
+/// Returns the duration of a scenario by the name of its test.
 fn seconds(name: &str) -> u32 {
     let known = longest().find(|(_, long)| *long == name);
     known.map_or(0, |(seconds, _)| seconds)

@@ -1,4 +1,4 @@
-//! The real `terraform` in a folder of its own, with the provider under test.
+//! The real `terraform` in its own folder, with the provider under test.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,9 +13,9 @@ use tempfile::TempDir;
 use crate::world::Scenario;
 use crate::{Done, Failure, Result};
 
-/// No command of a scenario takes longer, unless it hangs.
+/// Time limit of a command. It is exceeded only if the command hangs.
 const LIMIT: Duration = Duration::from_mins(4);
-/// A command starts some six processes: more at once only wait for each other.
+/// Number of commands that run at the same time. Each starts about six processes, and more would only wait.
 const AT_ONCE: usize = 3;
 
 /// A folder with a configuration and its state.
@@ -25,12 +25,12 @@ pub struct Terraform {
     variables: Map<String, Value>,
 }
 
-/// What a command left.
+/// Result of a command.
 #[derive(Clone, Debug)]
 pub struct Run {
-    /// Exit code; -1 when a signal ended it.
+    /// Exit code; -1 if a signal terminated it.
     pub code: i32,
-    /// Its output, both streams in the order in which they came.
+    /// Output of both streams in chronological order.
     pub output: String,
 }
 
@@ -38,15 +38,15 @@ pub struct Run {
 #[derive(Clone, Debug)]
 pub struct Plan {
     path: PathBuf,
-    /// As people see it.
+    /// Human-readable output.
     pub text: String,
-    /// As `terraform show -json` tells it.
+    /// Output of `terraform show -json`.
     pub json: Value,
 }
 
 impl Terraform {
-    /// Makes a folder with the scenario `scenarios/NAME.tf`, the provider block, and the variables of the
-    /// scenario's bed: `namespace`, `vm`, and what the provider needs.
+    /// Creates a folder with the scenario `scenarios/NAME.tf`, the provider block, and the variables of the scenario's bed:
+    /// `namespace`, `vm`, and the settings of the provider.
     pub fn new(scenario: &Scenario, configuration: &str) -> Result<Self> {
         let document = scenario.document();
         let path = |key: &str| document[key].as_str().map(PathBuf::from);
@@ -89,7 +89,7 @@ impl Terraform {
         Ok(terraform)
     }
 
-    /// Makes a folder with `examples/NAME` and these variables.
+    /// Creates a folder with `examples/NAME` and these variables.
     pub fn of_example(scenario: &Scenario, name: &str, variables: Value) -> Result<Self> {
         let Value::Object(variables) = variables else {
             return Err(Failure::new("variables are an object"));
@@ -112,7 +112,7 @@ impl Terraform {
         Ok(terraform)
     }
 
-    /// Exchanges the scenario's configuration for another one; the state stays.
+    /// Replaces the scenario's configuration; the state is kept.
     pub fn use_configuration(&self, name: &str) -> Done {
         Ok(fs::copy(source(name), self.path().join("main.tf")).map(drop)?)
     }
@@ -122,7 +122,7 @@ impl Terraform {
         Ok(fs::write(self.path().join(name), text)?)
     }
 
-    /// Gives a variable another value.
+    /// Sets a variable.
     pub fn set(&mut self, name: &str, value: impl Into<Value>) -> Done {
         self.variables.insert(name.into(), value.into());
         self.write_variables()
@@ -133,7 +133,7 @@ impl Terraform {
         self.folder.path()
     }
 
-    /// Runs a command and returns what it left, whatever its exit code.
+    /// Runs a command and returns its result, whatever its exit code.
     pub fn run(&self, words: &[&str]) -> Result<Run> {
         let _permit = Permit::take();
         let output_path = self.path().join("output.txt");
@@ -152,7 +152,7 @@ impl Terraform {
         })
     }
 
-    /// Returns a command to be started by the caller, e.g. to interrupt it.
+    /// Returns a command that the caller starts, e.g. to interrupt it.
     pub fn command(&self, words: &[&str]) -> Command {
         let mut command = Command::new("terraform");
         command.args(words).current_dir(self.path());
@@ -167,7 +167,7 @@ impl Terraform {
         command
     }
 
-    /// Plans, with more flags if need be, and saves the plan.
+    /// Plans with optional flags, and saves the plan.
     pub fn plan(&self, more: &[&str]) -> Result<Plan> {
         let path = self.path().join("saved.plan");
         let words = [&["plan", "-input=false", "-out=saved.plan"], more].concat();
@@ -181,12 +181,12 @@ impl Terraform {
         self.try_apply()?.checked()
     }
 
-    /// Applies the configuration, and returns what it left even when that is an error.
+    /// Applies the configuration, and returns the result even if it failed.
     pub fn try_apply(&self) -> Result<Run> {
         self.run(&["apply", "-input=false", "-auto-approve"])
     }
 
-    /// Applies a saved plan, without a refresh of its own.
+    /// Applies a saved plan, without a refresh.
     pub fn apply_saved(&self, plan: &Plan) -> Result<Run> {
         self.run(&["apply", "-input=false", &plan.path.display().to_string()])?
             .checked()
@@ -197,12 +197,12 @@ impl Terraform {
         self.try_destroy()?.checked()
     }
 
-    /// Destroys everything, and returns what it left even when that is an error.
+    /// Destroys everything, and returns the result even if it failed.
     pub fn try_destroy(&self) -> Result<Run> {
         self.run(&["destroy", "-input=false", "-auto-approve"])
     }
 
-    /// Returns the values of a resource in the state, e.g. `mesh_vm_workload.ratings`; null if it has none.
+    /// Returns the values of a resource in the state, e.g. `mesh_vm_workload.ratings`; null if it is not in the state.
     pub fn state(&self, address: &str) -> Result<Value> {
         let state = self.json(&["show", "-json"])?;
         let resources = state["values"]["root_module"]["resources"]
@@ -217,7 +217,7 @@ impl Terraform {
 
     fn json(&self, words: &[&str]) -> Result<Value> {
         let run = self.run(words)?.checked()?;
-        // A warning about the development override may stand around the document.
+        // A warning about the development override may surround the document.
         let document = run
             .output
             .lines()
@@ -238,7 +238,7 @@ impl Run {
     /// Returns the run if it succeeded.
     ///
     /// # Errors
-    /// Its whole output.
+    /// Returns the whole output.
     pub fn checked(self) -> Result<Self> {
         if self.code == 0 {
             Ok(self)
@@ -247,11 +247,10 @@ impl Run {
         }
     }
 
-    /// Returns what it said if it failed, with each space and line break as one space: Terraform wraps
-    /// its messages.
+    /// Returns the output of a failed run. Whitespace is collapsed, because Terraform wraps its messages.
     ///
     /// # Errors
-    /// It succeeded.
+    /// Fails if the run succeeded.
     pub fn failure(&self) -> Result<String> {
         if self.code == 0 {
             return Err(Failure::new(format!(
@@ -269,7 +268,7 @@ impl Run {
 }
 
 impl Plan {
-    /// Says whether nothing is to be changed.
+    /// Returns true if the plan has no changes.
     pub fn is_empty(&self) -> bool {
         self.changes()
             .all(|change| change["change"]["actions"] == json!(["no-op"]))
@@ -315,7 +314,7 @@ fn wait(child: &mut Child, words: &[&str]) -> Result<i32> {
     }
 }
 
-/// The right to run one of the commands that may run at once.
+/// Permit for one of the commands that may run at the same time.
 struct Permit;
 
 static RUNNING: (Mutex<usize>, Condvar) = (Mutex::new(0), Condvar::new());

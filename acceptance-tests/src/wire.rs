@@ -1,4 +1,4 @@
-//! A TCP forwarder that breaks when it is told to: a connection that is lost at a certain point.
+//! A TCP forwarder that breaks on request, to lose a connection at a certain point.
 
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -7,19 +7,19 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
-/// Forwards each connection to a target. Works until the process ends.
+/// Forwards each connection to a target. It runs until the process exits.
 #[derive(Clone)]
 pub struct Wire {
-    /// Where it listens.
+    /// Address on which it listens.
     pub address: SocketAddr,
     state: Arc<State>,
 }
 
 #[derive(Default)]
 struct State {
-    /// How many connections come before the one that breaks, and how much of that one passes.
+    /// Number of connections before the one that breaks, and number of bytes that it carries.
     planned: Mutex<Option<(usize, usize)>>,
-    /// Whether answers are held back on the connections that are open.
+    /// Whether responses are held back on open connections.
     held: AtomicBool,
     breaks: AtomicUsize,
     open: Mutex<Vec<TcpStream>>,
@@ -29,7 +29,7 @@ impl Wire {
     /// Listens on a free loopback port.
     ///
     /// # Errors
-    /// No port can be bound.
+    /// Fails if no port can be bound.
     pub fn to(target: SocketAddr) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let wire = Self {
@@ -40,30 +40,30 @@ impl Wire {
         thread::spawn(move || {
             for client in listener.incoming().flatten() {
                 let state = Arc::clone(&state);
-                // A target that does not answer shows to the client as a connection that is closed.
+                // If the target is not reachable, the client sees a closed connection.
                 thread::spawn(move || state.join(client, target));
             }
         });
         Ok(wire)
     }
 
-    /// Breaks one of the next connections, from 0, once it has carried that many bytes to the target.
+    /// Breaks one of the next connections, counted from 0, once it has carried this number of bytes to the target.
     pub fn break_in(&self, connection: usize, bytes: usize) {
         *lock(&self.state.planned) = Some((connection, bytes));
     }
 
-    /// Lets no answer pass any more.
+    /// Holds back all further responses.
     pub fn hold(&self) {
         self.state.held.store(true, Ordering::SeqCst);
     }
 
-    /// Breaks what is open; the next connection is whole.
+    /// Breaks open connections; the next one is not affected.
     pub fn cut(&self) {
         self.state.cut();
         self.state.held.store(false, Ordering::SeqCst);
     }
 
-    /// How often it broke.
+    /// Returns the number of broken connections.
     pub fn breaks(&self) -> usize {
         self.state.breaks.load(Ordering::SeqCst)
     }
@@ -92,7 +92,7 @@ impl State {
         Ok(())
     }
 
-    /// How much of a new connection may pass before it breaks.
+    /// Returns the number of bytes that a new connection may carry before it breaks.
     fn limit(&self) -> Option<usize> {
         let mut planned = lock(&self.planned);
         let (before, bytes) = planned.take()?;
@@ -103,13 +103,13 @@ impl State {
     fn cut(&self) {
         self.breaks.fetch_add(1, Ordering::SeqCst);
         for stream in lock(&self.open).drain(..) {
-            // It may be closed already.
+            // It may already be closed.
             let _ = stream.shutdown(Shutdown::Both);
         }
     }
 }
 
-/// Carries one direction; what may not pass is swallowed.
+/// Forwards one direction, and discards data that must not pass.
 fn carry(from: &mut TcpStream, to: &mut TcpStream, mut passes: impl FnMut(usize) -> bool) {
     let mut buffer = vec![0; 4096];
     while let Ok(count @ 1..) = from.read(&mut buffer) {

@@ -1,5 +1,5 @@
-//! A `mesh_vm_workload` or a `mesh_vm_fleet` as Terraform keeps it, with the provider played by `contract`: each command is a
-//! process of its own, as Terraform's are, at a fraction of the time.
+//! A `mesh_vm_workload` or a `mesh_vm_fleet` with its state. `contract` calls the provider: each command is a separate
+//! process, as with Terraform, but takes a fraction of the time.
 
 use bed::Vm;
 use contract::{Action, Answer, Client, Diagnostic, Plan, Resource, Severity, State, Value};
@@ -20,7 +20,7 @@ pub struct Workload {
     pub block: Json,
     /// The configuration.
     pub config: Json,
-    /// What Terraform would keep; none if there is nothing to keep.
+    /// State that Terraform would keep, if any.
     pub state: Option<State>,
 }
 
@@ -60,7 +60,7 @@ impl Workload {
         })
     }
 
-    /// Returns the workload of a VM of a bed beside, in a namespace of that.
+    /// Returns the workload of a VM of an additional bed, in one of its namespaces.
     pub fn beside(scenario: &Scenario, bed: &Beside, vm: &Vm, namespace: &str) -> Result<Self> {
         let mut workload = Self::new(scenario)?;
         let key = std::fs::read_to_string(&vm.private_key_path)?;
@@ -97,7 +97,7 @@ impl Workload {
         &self.binary
     }
 
-    /// Has the provider started by another program.
+    /// Sets the program that starts the provider.
     pub fn launch_by(&mut self, program: String) {
         self.binary = program;
     }
@@ -120,13 +120,13 @@ impl Workload {
         Ok(client)
     }
 
-    /// Refreshes the state and returns what the provider says.
+    /// Refreshes the state and returns the provider's diagnostics.
     pub async fn refresh(&mut self) -> Result<Vec<Diagnostic>> {
         let client = self.provider().await?;
         self.refresh_by(&client.resource(self.ty)?).await
     }
 
-    /// Plans from the state as it is.
+    /// Plans without a refresh.
     pub async fn plan(&self) -> Result<Plan> {
         let client = self.provider().await?;
         let resource = client.resource(self.ty)?;
@@ -136,20 +136,20 @@ impl Workload {
             .ok()?)
     }
 
-    /// Applies a plan that was made earlier, as `terraform apply FILE` does, and returns what the provider says.
+    /// Applies an earlier plan, like `terraform apply FILE`, and returns the provider's diagnostics.
     pub async fn apply_plan(&mut self, plan: &Plan) -> Result<Vec<Diagnostic>> {
         let client = self.provider().await?;
         let resource = client.resource(self.ty)?;
         Ok(self.keep(resource.apply(plan, &self.config).await?))
     }
 
-    /// Refreshes, plans and applies, as `terraform apply` does, and returns what the provider says.
+    /// Refreshes, plans and applies, like `terraform apply`, and returns the provider's diagnostics.
     pub async fn apply(&mut self) -> Result<Vec<Diagnostic>> {
         let client = self.provider().await?;
         self.apply_by(&client).await
     }
 
-    /// Does the same with a provider that runs.
+    /// Does the same with a running provider.
     pub async fn apply_by(&mut self, client: &Client) -> Result<Vec<Diagnostic>> {
         let resource = client.resource(self.ty)?;
         let mut told = self.refresh_by(&resource).await?;
@@ -161,13 +161,13 @@ impl Workload {
         Ok(told)
     }
 
-    /// Applies, which has to succeed without a word, and plans again, which has to plan nothing.
+    /// Applies, which must succeed without diagnostics, and plans again, which must plan no changes.
     pub async fn converge(&mut self) -> Done {
         let told = self.apply().await?;
         if !told.is_empty() {
             return Err(Failure::new(format!("the apply says {}", texts(&told))));
         }
-        // Both in one process, as `terraform plan` does it.
+        // Both in one process, as in `terraform plan`.
         let client = self.provider().await?;
         let resource = client.resource(self.ty)?;
         self.refresh_by(&resource).await?;
@@ -183,21 +183,21 @@ impl Workload {
         }
     }
 
-    /// Imports by `namespace/name`, and returns what the provider says.
+    /// Imports by `namespace/name`, and returns the provider's diagnostics.
     pub async fn import(&mut self, id: &str) -> Result<Vec<Diagnostic>> {
         let client = self.provider().await?;
         let answer = client.resource(self.ty)?.import(id).await?;
         Ok(self.keep(answer))
     }
 
-    /// Imports by an identity such as `{"namespace": …, "name": …}`, and returns what the provider says.
+    /// Imports by an identity such as `{"namespace": …, "name": …}`, and returns the provider's diagnostics.
     pub async fn import_identity(&mut self, identity: &Json) -> Result<Vec<Diagnostic>> {
         let client = self.provider().await?;
         let answer = client.resource(self.ty)?.import_identity(identity).await?;
         Ok(self.keep(answer))
     }
 
-    /// Destroys, and returns what the provider says.
+    /// Destroys, and returns the provider's diagnostics.
     pub async fn destroy(&mut self) -> Result<Vec<Diagnostic>> {
         let client = self.provider().await?;
         let resource = client.resource(self.ty)?;
@@ -207,7 +207,7 @@ impl Workload {
         Ok(self.keep(resource.destroy(&state).await?))
     }
 
-    /// Returns the lines of drift in the state, of the `objects` or of the `vm`.
+    /// Returns the lines of drift in the state for `objects` or `vm`.
     pub fn drift(&self, side: &str) -> Vec<String> {
         let lines = self.state.as_ref().map(|state| &state.value["drift"][side]);
         let Some(Value::List(lines)) = lines else {
@@ -222,7 +222,7 @@ impl Workload {
 
     async fn refresh_by(&mut self, resource: &Resource<'_>) -> Result<Vec<Diagnostic>> {
         match self.state.clone() {
-            // Terraform goes on with the state it had when a read fails; here the read must not.
+            // Terraform continues with the previous state if a read fails. Here, the read must not fail.
             Some(state) => {
                 let tainted = state.tainted;
                 let told = self.keep(resource.read(&state).await?);
@@ -241,7 +241,7 @@ impl Workload {
     }
 }
 
-/// Looks whether an error with that code, which holds all the words, is the only one.
+/// Checks that there is exactly one error, with this code and all of the words.
 pub fn fails(told: &[Diagnostic], code: &str, words: &[&str]) -> Done {
     let errors: Vec<_> = told
         .iter()
@@ -257,7 +257,7 @@ pub fn fails(told: &[Diagnostic], code: &str, words: &[&str]) -> Done {
     holds(error, code, words)
 }
 
-/// Looks whether a diagnostic has that code and holds all the words.
+/// Checks that a diagnostic has this code and all of the words.
 pub fn holds(told: &Diagnostic, code: &str, words: &[&str]) -> Done {
     let text = told.to_string();
     let missing: Vec<_> = std::iter::once(format!("[{code}]"))

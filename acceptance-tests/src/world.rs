@@ -1,4 +1,4 @@
-//! The bed that `cargo xtask test` brought up, and what a scenario owns of it: a namespace and a VM.
+//! The bed that `cargo xtask test` brought up, and the part of it that a scenario owns: a namespace and a VM.
 
 use std::env;
 use std::fmt::Debug;
@@ -14,17 +14,17 @@ use bed::{Bed, HostKey, Vm};
 use crate::queue::Queue;
 use crate::{Done, Failure, Result};
 
-/// The environment variable that names the bed.
+/// Environment variable with the name of the bed.
 pub const VARIABLE: &str = "MESH_BED";
-/// After this long a condition is given up. Nothing is measured by it: a machine may be busy.
+/// Timeout of conditions. It is generous, because the machine may be busy.
 const PATIENCE: Duration = Duration::from_mins(5);
 
-/// The service account of the VMs' workloads, in each scenario's namespace.
+/// Service account of the VMs' workloads in each scenario's namespace.
 const ACCOUNT: &str = "bookinfo-ratings";
-/// Tells a later process that the VM is not fresh.
+/// Marker that tells a later process that the VM has been used.
 const USED: &str = "/var/cache/a-scenario-was-here";
 
-/// The kinds of object that are the provider's.
+/// Kinds of the provider's objects.
 const KINDS: [&str; 4] = [
     "workloadentries",
     "workloadgroups",
@@ -32,23 +32,23 @@ const KINDS: [&str; 4] = [
     "sidecars",
 ];
 
-/// What all scenarios of the process share.
+/// Resources that all scenarios of the process share.
 struct World {
     bed: Bed,
     queue: Queue,
 }
 
-/// A scenario's own part of the bed: dropping it gives the VMs back, which are then built anew.
+/// A scenario's own part of the bed. Dropping it returns the VMs, which are then rebuilt.
 pub struct Scenario {
     world: &'static World,
     /// Its namespace, with the service accounts `default` and `bookinfo-ratings`.
     pub namespace: String,
-    /// Its VM, as it was installed, with the application `ratings` running.
+    /// Its VM, freshly installed, with the application `ratings` running.
     pub vm: Vm,
-    /// More VMs like it, if it asked for them.
+    /// Additional VMs, if requested.
     pub more: Vec<Vm>,
     numbers: Vec<usize>,
-    /// The test, and when it got its VMs.
+    /// Name of the test, and time at which it got its VMs.
     test: (String, Instant),
 }
 
@@ -61,15 +61,15 @@ impl Deref for Scenario {
 }
 
 impl Scenario {
-    /// Makes the namespace `NAME-PID` and waits for a VM that is free.
+    /// Creates the namespace `NAME-PID` and waits for a free VM.
     pub fn begin(name: &str) -> Result<Self> {
         Self::begin_with(name, 1)
     }
 
-    /// Does the same with so many VMs: the first is `vm`, the others are `more`.
+    /// Does the same with several VMs: the first is `vm`, the others are `more`.
     ///
     /// # Errors
-    /// The bed has fewer.
+    /// Fails if the bed has fewer VMs.
     pub fn begin_with(name: &str, vms: usize) -> Result<Self> {
         let world = world()?;
         let there = world.bed.vms.len();
@@ -110,8 +110,8 @@ impl Scenario {
         })
     }
 
-    /// Makes the VM anew as a machine that has cloud-init and boots with this user data, and returns when
-    /// its first commands run.
+    /// Rebuilds the VM as a machine with cloud-init that boots with this user data, and returns once its first commands
+    /// run.
     pub fn boot_with_user_data(&self, user_data: &str) -> Result<Vm> {
         let vm = self.vm.rebuild_with_user_data(user_data)?;
         wait_for("the machine boots", || vm.write(USED, b"").map(|()| true))?;
@@ -142,18 +142,18 @@ impl Scenario {
 
 impl Drop for Scenario {
     fn drop(&mut self) {
-        // What stays would only be in the way of people who look: each run has namespaces of its own.
+        // Remaining objects would only distract people: each run has its own namespaces.
         let _ = self.kubectl().delete_all(&self.namespace, &KINDS);
         let (test, since) = &self.test;
         let took = since.elapsed().as_secs_f32();
-        // For whoever follows the run; libtest holds back what `print!` writes. Without a reader nothing is lost.
+        // For a reader that follows the run; libtest holds back the output of `print!`. Without a reader, nothing is lost.
         let _ =
             std::io::stderr().write_all(format!("scenario {test} took {took:.1}s\n").as_bytes());
         let world = self.world;
         for number in std::mem::take(&mut self.numbers) {
             thread::spawn(move || {
                 let vm = &world.bed.vms[number];
-                // Whoever comes later sees that it was used, or that it does not come up, and says why.
+                // A later scenario detects that the VM was used or does not come up, and reports why.
                 let _ = if is_clean(vm) {
                     vm.exec(&["rm", USED]).map(drop)
                 } else if world.queue.is_awaited() {
@@ -187,12 +187,12 @@ fn attach() -> std::result::Result<World, String> {
     Ok(World { bed, queue })
 }
 
-/// Says whether nobody did anything on a VM since [`fresh`] returned it: the next scenario takes it as it is.
+/// Returns true if a VM was not used since [`fresh`] returned it: the next scenario can use it unchanged.
 fn is_clean(vm: &Vm) -> bool {
     !vm.is_touched() && matches!(vm.ssh_connections(), Ok(0))
 }
 
-/// Returns the VM, up, without a trace of an earlier scenario and with the application running.
+/// Returns the VM once it is up, without traces of an earlier scenario and with the application running.
 fn fresh(vm: &Vm) -> Result<Vm> {
     if !vm.is_on() {
         vm.rebuild(HostKey::Same)?;
@@ -210,10 +210,10 @@ fn fresh(vm: &Vm) -> Result<Vm> {
     Ok(vm)
 }
 
-/// Asks again and again until the answer is yes; an error counts as no and is told at the end.
+/// Polls until the condition is true. An error counts as false and is reported at the end.
 ///
 /// # Errors
-/// It is still no when [`PATIENCE`] is over.
+/// Fails if the condition is not true within [`PATIENCE`].
 pub fn wait_for<E: Debug>(
     what: &str,
     mut holds: impl FnMut() -> std::result::Result<bool, E>,

@@ -140,7 +140,7 @@ impl Progress {
 #[derive(Clone, Copy)]
 enum Line {
     Stays,
-    /// By the next one.
+    /// Replaced by the next line.
     IsReplaced,
 }
 

@@ -1,4 +1,4 @@
-//! The provider starts, finds names and reaches VMs where hardly anything is installed, and what is there does not fit.
+//! The provider starts, resolves names and reaches VMs on systems with few or incompatible programs.
 
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::net::{Ipv4Addr, Shutdown, TcpListener, TcpStream};
@@ -79,7 +79,7 @@ async fn a_missing_program_of_openssh_is_named_before_anything_is_written() -> D
     Ok(())
 }
 
-/// A static glibc loads these modules together with the glibc beside them, and crashes when that is another one.
+/// A static glibc loads NSS modules together with the system's glibc, and crashes if the versions differ.
 #[tokio::test]
 async fn modules_of_another_glibc_are_not_loaded_to_look_names_up() -> Done {
     let scenario = Scenario::begin("foreign-nss")?;
@@ -108,7 +108,7 @@ fn in_cell(scenario: &Scenario) -> Result<(Workload, Cell)> {
     Ok((workload, cell))
 }
 
-/// Starts the provider in a cell, where API server, VM and proxy are known by name only.
+/// Starts the provider in a cell, in which API server, VM and proxy are addressed only by name.
 fn enter(scenario: &Scenario, workload: &mut Workload, cell: &Cell) -> Done {
     let vm = scenario.vm.address;
     cell.write(
@@ -122,7 +122,7 @@ fn enter(scenario: &Scenario, workload: &mut Workload, cell: &Cell) -> Done {
     Ok(())
 }
 
-/// Returns the administrator's kubeconfig with its files in it, and the API server by name.
+/// Returns the administrator's kubeconfig with embedded files and the API server's name.
 fn kubeconfig(scenario: &Scenario) -> Result<String> {
     let text = std::fs::read_to_string(scenario.kubectl().kubeconfig())?;
     let mut config: Value = serde_json::from_str(&text)?;
@@ -144,7 +144,7 @@ fn kubeconfig(scenario: &Scenario) -> Result<String> {
     Ok(config.to_string())
 }
 
-/// Starts an HTTP proxy for `CONNECT` to this machine, and counts what passes it.
+/// Starts an HTTP proxy for `CONNECT` to this machine, and counts its connections.
 fn proxy(passed: Arc<AtomicUsize>) -> Result<u16> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     let port = listener.local_addr()?.port();
@@ -169,7 +169,7 @@ fn pass(mut client: TcpStream) -> io::Result<()> {
     client.write_all(b"HTTP/1.1 200 OK\r\n\r\n")?;
     let (mut to_client, mut from_server) = (client, server.try_clone()?);
     thread::spawn(move || {
-        // Either side may end it.
+        // Either side may close it.
         let _ = io::copy(&mut from_server, &mut to_client);
         let _ = to_client.shutdown(Shutdown::Both);
     });

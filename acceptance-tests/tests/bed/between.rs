@@ -1,4 +1,4 @@
-//! The mesh changes after a plan was made and before it is applied.
+//! The mesh changes between plan and apply.
 
 use acceptance_tests::workload::{Workload, holds, texts};
 use acceptance_tests::{Beside, Done, Result, Scenario};
@@ -10,7 +10,7 @@ const NAMESPACE: &str = "bookinfo";
 const OLD: &str = "Kubernetes";
 const NEW: &str = "renamed";
 
-/// Gives the cluster another name, as a chart does that is installed again. istiod knows both.
+/// Renames the cluster, as reinstalling a chart can do. istiod accepts both names.
 fn rename(bed: &Beside) -> Done {
     let kubectl = bed.kubectl();
     let map = "/api/v1/namespaces/istio-system/configmaps/istio-sidecar-injector";
@@ -27,14 +27,14 @@ fn rename(bed: &Beside) -> Done {
     Ok(())
 }
 
-/// Returns which cluster the proxy of a VM says it is in.
+/// Returns the cluster that the proxy of a VM reports.
 fn said_by(vm: &Machine) -> Result<Json> {
     let answer = vm.curl("http://127.0.0.1:15000/server_info", &[])?;
     let info: Json = serde_json::from_str(&answer.body)?;
     Ok(info["node"]["metadata"]["CLUSTER_ID"].clone())
 }
 
-/// Returns what the state says.
+/// Returns the cluster in the state.
 fn stored(workload: &Workload) -> Json {
     let state = workload.state.as_ref();
     state.map_or(Json::Null, |state| state.value["cluster_id"].to_json())

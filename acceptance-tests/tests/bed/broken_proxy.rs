@@ -1,12 +1,11 @@
-//! A proxy that somebody broke into: what its user can do in the folders that are its own leads root nowhere, and
-//! nothing of root's to Terraform.
+//! A compromised proxy: its user cannot trick root through the folders that it owns, or pass root's files to Terraform.
 
 use acceptance_tests::workload::{Workload, fails, holds, texts};
 use acceptance_tests::{Done, Failure, Result, Scenario};
 use bed::Machine;
 use serde_json::json;
 
-/// What is root's and worth having. Whoever is led there changes one of the lines.
+/// Valuable files of root. Following a link to one of them changes one of these lines.
 const VICTIM: &str = "set -e
 mkdir -p /root/victim /etc/victim
 for f in /root/victim/key.pem /root/victim/istio-token /etc/victim/istio.log; do echo 'secret of root' >$f; chmod 600 $f; done";
@@ -55,7 +54,7 @@ async fn what_a_broken_proxy_lays_in_its_folders_is_drift_and_nothing_of_roots()
         let line = format!("files: /etc/certs/root-cert.pem {why}");
         assert_eq!(workload.drift("vm"), [line]);
     }
-    // A bootstrap through links in every place that root once took: it repairs them, and leads nowhere.
+    // A bootstrap with links in all places that root used: it repairs them and follows none.
     let before = vm.shell(UNTOUCHED)?;
     as_proxy(
         &vm,
@@ -66,7 +65,7 @@ async fn what_a_broken_proxy_lays_in_its_folders_is_drift_and_nothing_of_roots()
     )?;
     assert_eq!(texts(&workload.apply().await?), "");
     assert_eq!(vm.shell(UNTOUCHED)?, before);
-    // Its own log is still that link, through which its own user writes nothing.
+    // Its own log is still that link, through which its user cannot write.
     as_proxy(&vm, "rm /var/log/istio/istio.log")?;
     vm.shell("systemctl restart istio")?;
     crate::ready(&vm)?;
@@ -74,7 +73,7 @@ async fn what_a_broken_proxy_lays_in_its_folders_is_drift_and_nothing_of_roots()
     workload.converge().await
 }
 
-/// It changes files to links and back a hundred times a second, while root passes by.
+/// It replaces files with links and back a hundred times a second while root works.
 #[tokio::test]
 async fn a_broken_proxy_that_exchanges_files_while_root_passes_gains_nothing() -> Done {
     const RACE: &str = r#"
@@ -115,7 +114,7 @@ while True:
     vm.shell(
         "systemd-run --quiet --unit=race --uid=istio-proxy --gid=istio-proxy python3 /var/tmp/race",
     )?;
-    // It may keep its own VM from the mesh, and no more than that.
+    // It may only keep its own VM out of the mesh.
     for version in ["v2", "v3"] {
         workload.config["labels"]["version"] = json!(version);
         let told = texts(&workload.apply().await?);
@@ -189,7 +188,7 @@ async fn a_hosts_file_that_is_a_link_keeps_every_line() -> Done {
     Ok(())
 }
 
-/// Istio's guide gives `/var/lib/istio` to the proxy's user, who could then lay a program of its own there.
+/// Istio's guide gives `/var/lib/istio` to the proxy's user, who could then put a program there.
 #[tokio::test]
 async fn a_state_folder_of_the_proxys_user_is_refused_and_never_run() -> Done {
     const GUIDE: &str = "set -e
@@ -214,7 +213,7 @@ printf '%s\\n' '/etc/cron.d/evil' >../paths; echo 'uid bookinfo/x' >../owner";
     let owned = "stat -c '%U %a' /var/lib/istio /var/lib/istio/mesh";
     assert_eq!(vm.shell(owned)?, "root 755\nroot 700\n");
 
-    // Somebody follows the guide once more: nothing is read there meanwhile, and an apply takes it back.
+    // The user follows the guide again: nothing is read there meanwhile, and an apply takes it back.
     vm.shell("chown istio-proxy /var/lib/istio")?;
     workload.refresh().await?;
     let lines = workload.drift("vm").join("\n");

@@ -1,4 +1,4 @@
-//! What a change of the configuration does to a VM that is a member already.
+//! Changes of the configuration of a VM that is already a member.
 
 use acceptance_tests::{Done, Plan, Result, Scenario, Terraform, proxy};
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::demo::{call_vm, can_call_pod};
 use crate::{WORKLOAD, vm_state};
 
-/// A workload that is a member.
+/// Returns a workload that is a member.
 fn member(name: &str) -> Result<(Scenario, Terraform)> {
     let scenario = Scenario::begin(name)?;
     let terraform = Terraform::new(&scenario, "workload")?;
@@ -14,7 +14,7 @@ fn member(name: &str) -> Result<(Scenario, Terraform)> {
     Ok((scenario, terraform))
 }
 
-/// Looks at a plan that bootstraps the VM again, in place.
+/// Checks that a plan re-bootstraps the VM in place.
 fn assert_rebootstraps(plan: &Plan, reasons: &Value) {
     let change = plan.change(WORKLOAD);
     assert_eq!(change["actions"], json!(["update"]), "{}", plan.text);
@@ -69,7 +69,7 @@ fn a_label_change_reaches_the_running_proxy() -> Done {
     Ok(())
 }
 
-/// Gives the VM a second address on its interface.
+/// Adds a second address to the VM's interface.
 fn second_address(scenario: &Scenario) -> Result<String> {
     let [a, b, c, d] = scenario.vm.address.octets();
     let address = format!("{a}.{b}.{c}.{}", u32::from(d) + 190);
@@ -79,7 +79,7 @@ fn second_address(scenario: &Scenario) -> Result<String> {
     Ok(address)
 }
 
-/// Looks at what a change of the address has done: proxy and objects have it, pods are answered there.
+/// Checks a change of the address: proxy and objects have it, and pods get responses there.
 fn assert_moved(scenario: &Scenario, terraform: &Terraform, address: &str) -> Done {
     let node = proxy(&scenario.vm)?;
     assert!(

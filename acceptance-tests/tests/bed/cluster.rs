@@ -1,4 +1,4 @@
-//! What the cluster refuses, holds or lacks is told with its cause and the next step.
+//! Failures of the cluster are reported with cause and next step.
 
 use acceptance_tests::workload::{NAME, Workload, fails, texts};
 use acceptance_tests::{Done, Result, Scenario};
@@ -160,7 +160,7 @@ async fn a_conflict_that_no_line_showed_names_owner_and_field() -> Done {
         )?;
         assert_eq!(workload.drift("objects"), [""; 0]);
     }
-    // A line for one field is no leave to take another.
+    // A line for one field does not permit taking over another one.
     let edit = json!({"spec": {"labels": {"version": "v9"}}});
     let entry = format!("workloadentry/{NAME}");
     scenario

@@ -1,4 +1,4 @@
-//! Several clusters in one configuration: a control plane of its own for each alias of the provider.
+//! Several clusters in one configuration, with a separate control plane for each alias of the provider.
 
 use acceptance_tests::{Beside, Done, Scenario, Terraform};
 use bed::{Bed, Vm};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::demo::call;
 
-/// What `examples/two-clusters` must know of one of them.
+/// Variables of `examples/two-clusters` for one cluster.
 fn cluster(bed: &Bed, namespace: &str, vm: &Vm) -> Value {
     let (url, sha256) = bed.package();
     json!({
@@ -55,7 +55,7 @@ fn two_clusters_in_one_configuration_each_get_their_vm() -> Done {
     Ok(())
 }
 
-/// What the cluster says of the mesh is in what the VM runs on: a change of it bootstraps that VM again.
+/// The VM's files contain facts of the mesh, so a changed fact re-bootstraps this VM.
 fn a_changed_mesh_is_a_reason(of: &Bed, terraform: &Terraform) -> Done {
     let values = json!({ "global": { "multiCluster": { "clusterName": "renamed" } } });
     let patch = json!({ "data": { "values": values.to_string() } });

@@ -1,4 +1,4 @@
-//! Nobody who is connected to the VM is cut off, and what reaches it does so as declared.
+//! Open connections to the VM survive, and new ones are intercepted as declared.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -13,7 +13,7 @@ use acceptance_tests::{Done, Failure, Result, Scenario, wait_for};
 use bed::Vm;
 use serde_json::json;
 
-/// A database as far as a connection to it goes: it answers each line with that line.
+/// A server that stands in for a database connection: it echoes each line.
 const ECHO: &str = r#"
 import socketserver, sys
 class Echo(socketserver.StreamRequestHandler):
@@ -22,7 +22,7 @@ class Echo(socketserver.StreamRequestHandler):
             self.wfile.write(line)
 socketserver.ThreadingTCPServer(("0.0.0.0", 5432), Echo).serve_forever()
 "#;
-/// A client on the VM of a database elsewhere, which asks what it is told to.
+/// A database client on the VM, which sends what it reads.
 const CLIENT: &str = r#"
 import socket, sys
 stream = socket.create_connection((sys.argv[1], int(sys.argv[2]))).makefile("rwb", buffering=0)
@@ -71,7 +71,7 @@ async fn ssh_and_database_connections_survive_bootstraps() -> Done {
     ssh.ask("destroyed")
 }
 
-/// The second connection, which decides over the rules, would otherwise meet the proxy.
+/// Otherwise the second connection, which confirms the rules, would reach the proxy.
 #[tokio::test]
 async fn an_sshd_on_another_port_stays_reachable() -> Done {
     let scenario = Scenario::begin("port-2222")?;
@@ -87,7 +87,7 @@ async fn an_sshd_on_another_port_stays_reachable() -> Done {
     Ok(())
 }
 
-/// What a person forwards is an application's port as any other.
+/// A port that a user forwards is an application port like any other.
 #[tokio::test]
 async fn a_port_that_ssh_forwards_is_not_sshds() -> Done {
     let scenario = Scenario::begin("forwarded")?;
@@ -103,8 +103,8 @@ async fn a_port_that_ssh_forwards_is_not_sshds() -> Done {
     ssh.ask("joined")
 }
 
-/// Before the run could be confirmed, nobody gets in any more, and neither its worker nor who follows it is alive: only
-/// the dead man's timer is left.
+/// Before the run is confirmed, all logins are blocked, and its worker and follower are dead: only the rollback timer is
+/// left.
 const LOCKED_OUT: &str = r#"
 field() { case $1 in wait.ready | wait.verdict) emit 5 ;; *) cat "$run_dir/in/$1" 2>/dev/null ;; esac; }
 hook() {
@@ -151,7 +151,7 @@ async fn rules_that_lock_everybody_out_go_away_by_themselves() -> Done {
 async fn without_interception_pods_reach_the_application_and_no_rule_is_written() -> Done {
     let scenario = Scenario::begin("no-rules")?;
     let mut workload = Workload::new(&scenario)?;
-    // What goes is taken away by the settings that brought it: rules for DNS, then all.
+    // Rules are removed with the settings that created them: first those for DNS, then all.
     workload.converge().await?;
     let dns = "{ iptables-save; iptables-legacy-save; } | grep -c 15053; true";
     assert_ne!(scenario.vm.shell(dns)?, "0\n");
@@ -159,7 +159,7 @@ async fn without_interception_pods_reach_the_application_and_no_rule_is_written(
     workload.converge().await?;
     assert_eq!(scenario.vm.shell(dns)?, "0\n");
     workload.config["proxy"]["interception"] = json!("none");
-    // For what it may call, the proxy would listen on 127.0.0.1 too, where the application is.
+    // For egress, the proxy would also listen on 127.0.0.1, like the application.
     workload.config["sidecar"]["egress_hosts"] = json!(["~/*"]);
     workload.converge().await?;
     let rules = "for f in iptables ip6tables; do $f-nft-save; $f-legacy-save; done; true";
@@ -173,7 +173,7 @@ async fn without_interception_pods_reach_the_application_and_no_rule_is_written(
     crate::demo::call_vm(&scenario)
 }
 
-/// A connection that is used now and then.
+/// A connection that is used occasionally.
 struct Held {
     name: &'static str,
     stream: BufReader<TcpStream>,
@@ -226,7 +226,7 @@ impl Busy {
     }
 }
 
-/// An SSH session of a person.
+/// An SSH session of a user.
 struct Ssh {
     child: Child,
     stdin: ChildStdin,
@@ -238,7 +238,7 @@ impl Ssh {
         Self::with(vm, &[])
     }
 
-    /// With options of the person's.
+    /// Opens a session with the user's options.
     fn with(vm: &Vm, options: &[&str]) -> Result<Self> {
         let mut ssh = Command::new("ssh");
         ssh.args(options).args([

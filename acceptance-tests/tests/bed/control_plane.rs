@@ -1,4 +1,4 @@
-//! A control plane that is known by a name only, as behind a cloud's load balancer.
+//! A control plane without a known IP address, as behind a cloud's load balancer.
 
 use acceptance_tests::workload::{Workload, fails};
 use acceptance_tests::{Done, Scenario, Terraform, proxy};
@@ -9,14 +9,14 @@ use crate::demo::{call_vm, can_call_pod};
 use crate::failures::{clean, untouched};
 use crate::steps::hooked;
 
-/// The VM's name service knows the name, and not that of the cluster.
+/// The VM can resolve the name, but not the cluster's own name.
 #[test]
 fn a_control_plane_known_by_a_name_only_is_called_by_that() -> Done {
     let scenario = Scenario::begin("fqdn")?;
     let address = scenario.control_plane_address();
     let resolved = format!("echo {address} {CUSTOM_HOST} >>/etc/hosts");
     scenario.vm.shell(&resolved)?;
-    // Once it has joined, its proxy answers for the cluster's names.
+    // Once it has joined, its proxy answers queries for the cluster's names.
     let unknown = "getent hosts istiod.istio-system.svc || echo unknown";
     assert_eq!(scenario.vm.shell(unknown)?.trim(), "unknown");
     let vm = &scenario.vm;
@@ -49,7 +49,7 @@ fn a_control_plane_known_by_a_name_only_is_called_by_that() -> Done {
     Ok(())
 }
 
-/// The name is a load balancer's, of which istiod knows nothing; then the VM's name service knows istiod's own.
+/// First the name of a load balancer that istiod does not know; then istiod's own name, which the VM can resolve.
 #[tokio::test]
 async fn a_name_that_istiods_certificate_does_not_carry_is_called_and_the_certificate_verified()
 -> Done {
@@ -58,7 +58,7 @@ async fn a_name_that_istiods_certificate_does_not_carry_is_called_and_the_certif
     let own = "istiod.istio-system.svc";
     vm.shell(&format!("echo {address} lb.example.com >>/etc/hosts"))?;
     hooked(vm, "hook() { : >/var/tmp/walk/begun; }")?;
-    // A bootstrap begins when the objects are written.
+    // A bootstrap starts once the objects are written.
     let begun = "[ -e /var/tmp/walk/begun ] || echo no";
     let mut workload = Workload::new(&scenario)?;
     for (san, wrong) in [
@@ -84,7 +84,7 @@ async fn a_name_that_istiods_certificate_does_not_carry_is_called_and_the_certif
     call_vm(&scenario)?;
     can_call_pod(&scenario)?;
 
-    // The way to the certificate is none through the proxy that is there now.
+    // Certificates are not requested through the current proxy.
     vm.shell("rm /var/tmp/walk/begun")?;
     workload.block["istio"]["control_plane_san"] = json!("istiod.elsewhere.svc");
     let words = ["istiod.elsewhere.svc", "istio.control_plane_san"];

@@ -1,4 +1,4 @@
-//! A member stays one: certificates and roots rotate by themselves, and what cannot is planned.
+//! A VM remains a member: certificates and roots rotate by themselves, and anything else is planned.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -22,7 +22,7 @@ async fn a_vm_rejoins_while_its_certificate_lasts_and_is_planned_when_it_has_end
     wait_for("the proxy renews its certificate", || {
         ends(vm).map(|end| end > first)
     })?;
-    // The mesh rotates its root: that is the agent's work.
+    // The mesh rotates its root, which the agent handles.
     let map = format!(
         "/api/v1/namespaces/{}/configmaps/istio-ca-root-cert",
         scenario.namespace
@@ -41,7 +41,7 @@ async fn a_vm_rejoins_while_its_certificate_lasts_and_is_planned_when_it_has_end
     workload.refresh().await?;
     assert_eq!(workload.drift("vm"), [""; 0]);
 
-    // As where cloud-init writes /etc/hosts anew at each boot.
+    // As if cloud-init rewrote /etc/hosts at each boot.
     vm.shell("cp /etc/hosts /etc/hosts.new && sed -i '/BEGIN mesh-vm/,/END mesh-vm/d' /etc/hosts.new && mv /etc/hosts.new /etc/hosts")?;
     vm.kill()?;
     vm.start()?;
@@ -70,7 +70,7 @@ async fn a_vm_rejoins_while_its_certificate_lasts_and_is_planned_when_it_has_end
     workload.converge().await?;
     crate::ready(vm)?;
 
-    // The proxy renews it, but never for as long as that.
+    // The proxy renews it, but never for so long.
     workload.config["rotate_before"] = json!("1h");
     assert_eq!(texts(&workload.apply().await?), "");
     workload.refresh().await?;
@@ -111,7 +111,7 @@ async fn a_machine_rebuilt_behind_its_address_is_planned_as_a_bootstrap() -> Don
         state.map(|state| state.value["machine_id"].clone())
     };
     assert_eq!(machine(&workload.state), machine(&before));
-    // Whoever knows the new machine's key needs one apply.
+    // With the new machine's key, one apply is sufficient.
     workload.config["ssh"]["host_key"] = json!(vm.host_key()?);
     workload.apply().await?;
     assert_eq!(
@@ -135,7 +135,7 @@ fn rebuild(vm: &Vm, key: HostKey) -> Done {
     Ok(vm.wait_until_up()?)
 }
 
-/// Looks whether one line of drift, which begins so, is the reason of the bootstrap that is planned.
+/// Checks that a single line of drift, with this beginning, is the reason for the planned bootstrap.
 fn told(workload: &Workload, begins: &str) -> Done {
     let lines = workload.drift("vm");
     match &lines[..] {
@@ -144,7 +144,7 @@ fn told(workload: &Workload, begins: &str) -> Done {
     }
 }
 
-/// Returns when the VM's certificate ends, in seconds since 1970.
+/// Returns the expiry of the VM's certificate in seconds since 1970.
 fn ends(vm: &Machine) -> Result<u64> {
     let end = "date -d \"$(openssl x509 -noout -enddate -in /etc/certs/cert-chain.pem | cut -d = -f 2)\" +%s";
     let end = vm.shell(end)?;

@@ -1,4 +1,4 @@
-//! The way of the talk: from a configuration to calls over mutual TLS.
+//! The demo: from a configuration to requests over mutual TLS.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -9,7 +9,7 @@ use bed::Machine;
 
 use crate::WORKLOAD;
 
-/// The mesh is STRICT, the application listens on 127.0.0.1 only, and the address is not known at plan.
+/// The mesh is STRICT, the application listens only on 127.0.0.1, and the address is unknown at plan.
 #[test]
 fn a_vm_made_in_the_same_apply_and_the_pods_call_each_other_over_mutual_tls() -> Done {
     let scenario = Scenario::begin("demo")?;
@@ -25,7 +25,7 @@ fn a_vm_made_in_the_same_apply_and_the_pods_call_each_other_over_mutual_tls() ->
     refuses_strangers(&scenario)
 }
 
-/// Nobody reaches the application but through the VM's proxy, and that wants a certificate.
+/// Checks that clients reach the application only through the VM's proxy, which requires a certificate.
 fn refuses_strangers(scenario: &Scenario) -> Done {
     let listeners = scenario
         .vm
@@ -41,7 +41,7 @@ fn refuses_strangers(scenario: &Scenario) -> Done {
     Ok(())
 }
 
-/// Returns who the VM is in the mesh.
+/// Returns the VM's SPIFFE ID.
 pub(crate) fn vm_id(scenario: &Scenario) -> String {
     format!(
         "spiffe://cluster.local/ns/{}/sa/bookinfo-ratings",
@@ -49,7 +49,7 @@ pub(crate) fn vm_id(scenario: &Scenario) -> String {
     )
 }
 
-/// A pod calls the application on the VM; each sees the other's SPIFFE id.
+/// Sends a request from a pod to the VM; each side sees the other's SPIFFE ID.
 pub(crate) fn call_vm(scenario: &Scenario) -> Done {
     let url = format!("http://ratings.vm.{}:9080/ratings/7", scenario.namespace);
     call(
@@ -60,14 +60,14 @@ pub(crate) fn call_vm(scenario: &Scenario) -> Done {
     )
 }
 
-/// The VM calls a pod; each sees the other's SPIFFE id.
+/// Sends a request from the VM to a pod; each side sees the other's SPIFFE ID.
 pub(crate) fn can_call_pod(scenario: &Scenario) -> Done {
     let pod = &scenario.pods[0];
     let url = format!("http://{}.{}:9080/hello", pod.name, pod.namespace);
     call(&scenario.vm, &url, &vm_id(scenario), &pod.spiffe_id())
 }
 
-/// Calls until the caller's proxy has heard of the other side, and looks at who saw whom.
+/// Sends requests until the caller's proxy knows the target, and checks both identities.
 pub(crate) fn call(from: &Machine, url: &str, caller: &str, answerer: &str) -> Done {
     wait_for(&format!("{} calls {url}", from.name), || {
         let answer = from.curl(url, &[]).map_err(|error| error.chain())?;

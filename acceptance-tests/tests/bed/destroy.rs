@@ -1,4 +1,4 @@
-//! A destroy takes away what the workload brought, and nothing else.
+//! A destroy removes everything that the workload created, and nothing else.
 
 use acceptance_tests::workload::{Workload, texts};
 use acceptance_tests::{Done, Scenario, Terraform, listing};
@@ -14,7 +14,7 @@ fn a_destroyed_workload_leaves_the_vm_and_the_namespace_as_they_were() -> Done {
         listing(&scenario.vm)?.since(&before).len() > 20,
         "the listing sees what a bootstrap brings"
     );
-    // A second bootstrap must not take the first one's work for what was there before.
+    // A second bootstrap must not mistake the first one's changes for the original state.
     terraform.set("labels", json!({"app": "ratings", "version": "v2"}))?;
     terraform.apply()?;
     terraform.destroy()?;

@@ -1,4 +1,4 @@
-//! What differs from what should be is a readable line of the plan, and an apply repairs it.
+//! Each difference from the desired state is a readable line in the plan, and an apply repairs it.
 
 use acceptance_tests::workload::{NAME, Workload, texts};
 use acceptance_tests::{Done, Failure, Scenario, wait_for};
@@ -69,7 +69,7 @@ async fn a_vm_that_was_changed_by_hand_is_lines_and_is_repaired() -> Done {
     let scenario = Scenario::begin("by-hand")?;
     let mut workload = Workload::new(&scenario)?;
     workload.converge().await?;
-    // A file and a restart repair it: the package stays as it is.
+    // Writing a file and restarting repairs it; the package is not changed.
     let installed = "stat -c '%i %Z' /usr/local/bin/envoy /var/lib/dpkg/info/istio-sidecar.list";
     let package = scenario.vm.shell(installed)?;
     let cases: [(&str, &[&str]); 4] = [
@@ -153,7 +153,7 @@ async fn what_istiod_writes_is_no_drift() -> Done {
     Ok(())
 }
 
-/// The summary is constant, so that Terraform groups the warnings of a hundred VMs.
+/// The summary is constant, so that Terraform groups the warnings of many VMs.
 #[tokio::test]
 async fn a_vm_that_is_off_is_a_warning_and_its_state_is_kept() -> Done {
     let scenario = Scenario::begin("off")?;
@@ -171,7 +171,7 @@ async fn a_vm_that_is_off_is_a_warning_and_its_state_is_kept() -> Done {
     );
     assert!(warning.detail.contains("[ssh-connect]"), "{warning}");
     assert_eq!(workload.state, before);
-    // Who wants no look is not told either.
+    // Without the check, there is no warning either.
     workload.block["ssh"]["check_on_refresh"] = json!("never");
     assert_eq!(texts(&workload.refresh().await?), "");
     assert_eq!(workload.state, before);
@@ -181,7 +181,7 @@ async fn a_vm_that_is_off_is_a_warning_and_its_state_is_kept() -> Done {
     workload.converge().await
 }
 
-/// What only the edit told, no look finds again: it stands all the same until its cause is let through.
+/// A refresh cannot find a difference that only the edit showed, but it is kept until its cause is allowed.
 #[tokio::test]
 async fn what_is_held_back_stays_told_until_it_is_let_through() -> Done {
     let scenario = Scenario::begin("held-back")?;

@@ -7,7 +7,7 @@ use serde_json::{Value as Json, json};
 
 use crate::demo::{call_vm, can_call_pod};
 
-/// Makes an image in the way of Istio's: the agent, Envoy, iptables and their libraries, without a shell.
+/// Builds an image like Istio's: the agent, Envoy, iptables and their libraries, without a shell.
 const IMAGE: &str = r#"
 set -e
 mkdir -p /root/image
@@ -22,10 +22,10 @@ done
 rm -rf /root/image /root/image.tar /root/package.deb
 "#;
 
-/// Tells since when the proxy runs.
+/// Prints the start time of the proxy.
 const SINCE: &str = "systemctl show --property=ExecMainStartTimestampMonotonic istio";
 
-/// Does as logrotate does by our rules, `su istio-proxy istio-proxy` and `copytruncate`, with a log of the proxy's.
+/// Rotates a log of the proxy like logrotate with our rules, `su istio-proxy istio-proxy` and `copytruncate`.
 const ROTATES: &str = r#"
 set -e
 grep -q copytruncate /etc/logrotate.d/mesh-vm
@@ -36,10 +36,10 @@ user=$(sed -n 's/^ *su \([^ ]*\) .*/\1/p' /etc/logrotate.d/mesh-vm)
 setpriv --reuid "$user" --regid "$user" --init-groups sh -c 'cp "$0" "$0.1" && : >"$0" && rm "$0.1"' "$log"
 "#;
 
-/// Rules of Istio's, in each backend.
+/// Istio's rules in each backend.
 const RULES: &str = "for tool in iptables-nft iptables-legacy; do echo $tool; $tool-save 2>/dev/null | grep '^-A.*ISTIO_' || :; done";
 
-/// Begins a scenario whose VM has the engines and the images.
+/// Starts a scenario whose VM has the engines and the images.
 fn equipped(name: &str, engine: &str) -> Result<Scenario> {
     let mut scenario = Scenario::begin(name)?;
     scenario.vm = scenario.vm.rebuild_with_engines()?;
@@ -51,7 +51,7 @@ fn equipped(name: &str, engine: &str) -> Result<Scenario> {
     Ok(scenario)
 }
 
-/// Joins, runs on another image, refuses a wrong one, and leaves.
+/// Joins, changes the image, rejects a wrong one, and leaves.
 async fn lives_in_a_container(engine: &str) -> Done {
     let scenario = equipped(engine, engine)?;
     let vm = scenario.vm.clone();
@@ -62,13 +62,13 @@ async fn lives_in_a_container(engine: &str) -> Done {
     workload.converge().await?;
     call_vm(&scenario)?;
     can_call_pod(&scenario)?;
-    // Nothing but the engine holds its words, and no secret is among them.
+    // Only the engine has its arguments, and they contain no secret.
     let words = vm.shell("ps -eo args")?;
     assert!(
         words.contains("--env POD_NAME") && !words.contains(&scenario.namespace),
         "{words}"
     );
-    // Since its first start: what is pulled is said by a bootstrap, and the logs can be rotated.
+    // From its first start on, a bootstrap reports what it pulls, and the logs can be rotated.
     assert!(words.contains("--pull=never"), "{words}");
     vm.shell(ROTATES)?;
 
@@ -99,14 +99,14 @@ async fn lives_in_a_container(engine: &str) -> Done {
     Ok(())
 }
 
-/// Answers 404 at port 5001, and never at port 5002.
+/// Responds with 404 on port 5001, and not at all on port 5002.
 const REGISTRIES: &str = "
 systemd-run --quiet --unit=empty python3 -m http.server 5001 --bind 127.0.0.1 --directory /var/empty
 systemd-run --quiet --unit=silent python3 -c 'import signal, socket; s = socket.create_server((\"127.0.0.1\", 5002)); signal.pause()'
 until ss -Hltn | grep -q :5001 && ss -Hltn | grep -q :5002; do sleep 0.1; done
 ";
 
-/// An image that cannot be had stops nothing.
+/// An unavailable image does not stop the current proxy.
 async fn needs_its_image(workload: &mut Workload, vm: &Machine, engine: &str) -> Done {
     let (state, config, started) = (
         workload.state.clone(),
@@ -145,14 +145,14 @@ async fn needs_its_image(workload: &mut Workload, vm: &Machine, engine: &str) ->
     Ok(())
 }
 
-/// Makes a container beside the unit's, with its labels but without the host's network.
+/// Creates a container in addition to the unit's, with its labels but without the host's network.
 const IMPOSTOR: &str = r#"
 image=localhost/istio/proxyv2:two
 $ENGINE rename istio-proxy away
 $ENGINE run --rm --detach --name istio-proxy --label "mesh-vm.image=$image" $image wait --timeoutSeconds 120
 "#;
 
-/// Is told of another container in its place and replaces it; is back after a reboot.
+/// Reports a foreign container in its place and replaces it; runs again after a reboot.
 async fn survives(scenario: &Scenario, workload: &mut Workload, engine: &str) -> Done {
     let vm = &scenario.vm;
     vm.shell(&format!("ENGINE={engine}\n{IMPOSTOR}"))?;
@@ -167,7 +167,7 @@ async fn survives(scenario: &Scenario, workload: &mut Workload, engine: &str) ->
             .trim(),
         "istio-proxy"
     );
-    // Somebody runs another container by hand.
+    // The user starts another container manually.
     let by_hand = format!(
         "systemctl stop istio; {engine} run --rm --detach --name istio-proxy localhost/istio/proxyv2:one wait --timeoutSeconds 60"
     );
@@ -182,7 +182,7 @@ async fn survives(scenario: &Scenario, workload: &mut Workload, engine: &str) ->
     );
     workload.converge().await?;
     if engine == "docker" {
-        // The container ends with its engine, and the unit starts another.
+        // The container stops with its engine, and the unit starts another one.
         vm.shell("systemctl restart docker")?;
         crate::ready(vm)?;
         workload.refresh().await?;
@@ -194,7 +194,7 @@ async fn survives(scenario: &Scenario, workload: &mut Workload, engine: &str) ->
     call_vm(scenario)
 }
 
-/// Somebody removes the image, and with it the container: no rule leads to a proxy that is not there.
+/// The user removes the image and its container: no rules redirect to a proxy that does not exist.
 async fn loses_its_image(scenario: &Scenario, workload: &mut Workload) -> Done {
     let vm = &scenario.vm;
     vm.shell(
@@ -216,8 +216,8 @@ async fn loses_its_image(scenario: &Scenario, workload: &mut Workload) -> Done {
     call_vm(scenario)
 }
 
-/// What an engine makes at its first use, and keeps; Podman asks rpm, too, which package it is of, and leaves what it
-/// fetched when it is told to end.
+/// Returns true for files that an engine creates at its first use and keeps. Podman also asks rpm for its package, and
+/// leaves downloads when it is terminated.
 fn is_of_the_engine(line: &str) -> bool {
     [
         "docker",
@@ -235,7 +235,7 @@ fn is_of_the_engine(line: &str) -> bool {
     .any(|name| line.contains(name))
 }
 
-/// What runs on the VM: the package, and a container of each engine.
+/// Returns what runs on the VM: the package, and a container of each engine.
 fn runs(vm: &Machine) -> Result<String> {
     Ok(vm.shell(
         "dpkg-query -W -f '${Package} ' istio-sidecar 2>/dev/null; for engine in docker podman; do \
@@ -243,7 +243,7 @@ fn runs(vm: &Machine) -> Result<String> {
     )?)
 }
 
-/// An engine that cannot, or a container that sets its rules and ends again and again, leaves the runtime that is there.
+/// If the engine fails, or the container sets its rules and keeps exiting, the previous runtime is kept.
 async fn refuses(workload: &mut Workload, vm: &Machine) -> Done {
     let (state, config) = (workload.state.clone(), workload.config.clone());
     let (started, rules) = (vm.shell(SINCE)?, vm.shell(RULES)?);
@@ -271,7 +271,7 @@ async fn refuses(workload: &mut Workload, vm: &Machine) -> Done {
         workload.state.clone_from(&state);
     }
     workload.config["proxy"] = contained("docker", "ends");
-    // A minute until it is given up, and the way back.
+    // One minute until the timeout, plus the rollback.
     workload.config["timeouts"]["update"] = json!("4m");
     let words = ["the VM is as it was", "Envoy exited with error"];
     fails(&workload.apply().await?, "vm-reverted", &words)?;
@@ -316,7 +316,7 @@ async fn a_runtime_takes_the_place_of_another_and_leaves_nothing_of_it() -> Done
         can_call_pod(&scenario)?;
         if runtime == "podman" {
             repairs(&mut workload, &vm).await?;
-            // A container that somebody removes is made anew.
+            // A removed container is recreated.
             vm.shell("podman rm --force istio-proxy >/dev/null")?;
             wait_for("the container is made anew", || {
                 Ok::<_, Failure>(runs(&vm)? == expected)
@@ -330,7 +330,7 @@ async fn a_runtime_takes_the_place_of_another_and_leaves_nothing_of_it() -> Done
     Ok(())
 }
 
-/// What runs the container is looked at as well as the container.
+/// Both the unit and the container are checked.
 async fn repairs(workload: &mut Workload, vm: &Machine) -> Done {
     const LOCAL: &str = "/etc/systemd/system/istio.service.d/local.conf";
     vm.shell("for f in /etc/systemd/system/istio.service /var/lib/istio/mesh/proxy; do echo '#' >>$f; done")?;
@@ -344,7 +344,7 @@ async fn repairs(workload: &mut Workload, vm: &Machine) -> Done {
     ]
     .map(line);
     assert_eq!(workload.drift("vm"), lines);
-    // What is not ours is taken as it is, and told again when it goes.
+    // A foreign image is accepted, and its removal is reported.
     workload.converge().await?;
     vm.shell(&format!("rm {LOCAL}"))?;
     workload.refresh().await?;
@@ -352,8 +352,8 @@ async fn repairs(workload: &mut Workload, vm: &Machine) -> Done {
     workload.converge().await
 }
 
-/// Docker that starts again puts its jump behind Istio's, so that the proxy has what comes for a published port: a mesh
-/// that is STRICT refuses it. At a boot Docker starts first.
+/// When Docker restarts, it puts its jump behind Istio's, so that the proxy receives traffic for a published port, which
+/// a STRICT mesh rejects. At boot, Docker starts first.
 async fn survives_a_restart(scenario: &Scenario, workload: &mut Workload) -> Done {
     const MOVED: &str = "proxy: rules are out of order: IPv4 nat, PREROUTING to DOCKER should come before ISTIO_INBOUND";
     const PREROUTING: &str =
@@ -406,7 +406,7 @@ async fn a_port_that_docker_publishes_bypasses_the_proxy_and_is_warned_of() -> D
     wait_for("the published port answers again", || {
         Ok::<_, Failure>(reached(8080)?.status == 200)
     })?;
-    // On the loopback interface it is an application as any other.
+    // On the loopback interface, it is an application like any other.
     vm.shell(&web("127.0.0.1:8080"))?;
     workload.config["services"]["web"] = json!({
         "hosts": [format!("web.{}", scenario.namespace)],

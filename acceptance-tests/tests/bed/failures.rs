@@ -1,4 +1,4 @@
-//! What fails names the hop, the cause and the next step, hides nothing half done, and the next apply converges.
+//! Failures are reported with hop, cause and next step, partial changes are visible, and the next apply converges.
 
 use std::process::Command;
 
@@ -40,7 +40,7 @@ async fn a_login_that_fails_leaves_no_state_and_nothing_written() -> Done {
     ];
     for (at, wrong, code, word) in cases {
         let mut workload = Workload::new(&scenario)?;
-        // Refused logins are repeated while a fresh VM may still be making its users.
+        // Rejected logins are retried, because a new VM may still be creating its users.
         workload.config["timeouts"]["create"] = json!("12s");
         set(&mut workload, at, wrong);
         let told = workload.apply().await?;
@@ -85,11 +85,11 @@ async fn what_is_refused_before_the_first_change_is_taken_back() -> Done {
     Workload::new(&scenario)?.converge().await
 }
 
-/// Applies to a machine on which something is wrong that the checks find.
+/// Applies to a machine with problems that the checks find.
 async fn checked(scenario: &Scenario) -> Done {
     let taken = "s = __import__('socket').socket(); s.bind(('127.0.0.1', 15021)); s.listen(); __import__('time').sleep(900)";
     let taken = format!("systemd-run --quiet --unit=taken python3 -c \"{taken}\"");
-    // The VMs have the clock of their host, so what is measured there is moved.
+    // The VMs share their host's clock, so the measured value is shifted.
     let late = "hook() { [ \"$1\" != check ] || touch -d '2 days' \"$run_dir/in/now\"; }";
     hooked(&scenario.vm, "")?;
     let late = format!("cat >/var/tmp/walk/hook <<'EOF'\n{late}\nEOF");
@@ -141,7 +141,7 @@ async fn a_bootstrap_that_fails_half_way_is_drift_until_an_apply_ends_it() -> Do
     workload.converge().await
 }
 
-/// The old proxy goes on, with the old entry, and the plan asks for the same change again.
+/// The old proxy keeps running with the old entry, and the next plan has the same change.
 #[tokio::test]
 async fn a_proxy_that_does_not_become_ready_gives_way_to_the_one_before() -> Done {
     let scenario = Scenario::begin("not-ready")?;
@@ -220,11 +220,11 @@ pub(crate) fn untouched(scenario: &Scenario, workload: &Workload) -> Done {
     Ok(())
 }
 
-/// Says whether nothing of ours outlives a reboot of the VM.
+/// Returns true if nothing of the provider survives a reboot of the VM.
 pub(crate) fn clean(scenario: &Scenario) -> Result<bool> {
     let look = "find /var/lib/istio /etc/istio /etc/certs /var/run/secrets 2>/dev/null; grep mesh-vm /etc/hosts; id -u istio-proxy 2>/dev/null; true";
     let left = scenario.vm.shell(look)?;
-    // A scenario that fails shows it.
+    // Shown by a failed scenario.
     eprint!("{left}");
     Ok(left.is_empty())
 }

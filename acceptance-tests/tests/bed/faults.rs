@@ -1,4 +1,4 @@
-//! What is wrong with a VM, or between it and the mesh, is named; the VM is as it was, and the next apply converges.
+//! Faults of a VM, or between it and the mesh, are reported; the VM is restored, and the next apply converges.
 
 use std::path::Path;
 use std::process::Command;
@@ -23,7 +23,7 @@ async fn a_read_only_disk_is_named_and_nothing_is_written() -> Done {
     workload.converge().await
 }
 
-/// The second waits, and where its time is too short for that it says who is there.
+/// The second apply waits. If its time is too short, it reports who is running.
 #[tokio::test]
 async fn two_applies_at_once_come_one_after_the_other() -> Done {
     let scenario = Scenario::begin("at-once")?;
@@ -53,7 +53,7 @@ async fn two_applies_at_once_come_one_after_the_other() -> Done {
         waited.map_err(|error| Failure::new(error.to_string()))??;
         let run = scenario.vm.shell("cat /var/lib/istio/mesh/run/id")?;
         fails(&hasty.apply().await?, "vm-busy", &[run.trim(), "bootstrap"])?;
-        // The proxy stands still: who was refused gives it no traffic.
+        // The proxy is stopped: the rejected apply does not restore its traffic.
         let entry = scenario
             .kubectl()
             .get(&scenario.object("workloadentries", NAME))?;
@@ -73,7 +73,7 @@ async fn two_applies_at_once_come_one_after_the_other() -> Done {
     patient.converge().await
 }
 
-/// An immutable `ConfigMap` keeps istiod from mending it.
+/// An immutable `ConfigMap` prevents istiod from repairing it.
 #[tokio::test]
 async fn a_wrong_trust_root_is_named() -> Done {
     let scenario = Scenario::begin("root")?;
@@ -127,14 +127,14 @@ async fn a_token_for_another_audience_is_named() -> Done {
     workload.converge().await
 }
 
-/// Port 15012 answers, but istiod's certificate has not the name that is called.
+/// Port 15012 is reachable, but istiod's certificate does not contain the requested name.
 #[tokio::test]
 async fn a_control_plane_with_another_name_in_its_certificate_is_named() -> Done {
     let scenario = Scenario::begin("tls-name")?;
     let vm = &scenario.vm;
     let address = scenario.control_plane_address();
     vm.shell(&format!("echo {address} other.example.com >>/etc/hosts"))?;
-    // Without curl the proxy is the first to see the certificate.
+    // Without curl, the proxy is the first to see the certificate.
     hooked(
         vm,
         "tls_name_error() { :; }; do_ready() { await 10 is_certified; }",
@@ -150,7 +150,7 @@ async fn a_control_plane_with_another_name_in_its_certificate_is_named() -> Done
     workload.converge().await
 }
 
-/// Serves the package from the VM itself, with a pause in its middle that is longer than a silence may be.
+/// Serves the package from the VM itself, with a pause in the middle that is longer than the allowed silence.
 const SLOW: &str = r#"
 import http.server, os, time
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -200,7 +200,7 @@ async fn a_sudo_that_records_the_token_and_an_address_that_is_not_intercepted_ar
     holds(sudo, "sudo-log", &["!log_input"])?;
     let words = ["2001:db8::7", "ISTIO_DUAL_STACK", "proxy.interception"];
     holds(address, "not-intercepted", &words)?;
-    // The next step that it names is one.
+    // The suggested next step works.
     workload.config["env"] = json!({ "ISTIO_DUAL_STACK": "true" });
     match &workload.apply().await?[..] {
         [warning] => holds(warning, "sudo-log", &["!log_input"]),
@@ -213,7 +213,7 @@ pub(crate) fn other_root() -> Result<String> {
     new_root(Path::new("/dev/null"))
 }
 
-/// Makes a root certificate, and writes its key.
+/// Creates a root certificate, and writes its key.
 pub(crate) fn new_root(key: &Path) -> Result<String> {
     let made = Command::new("openssl")
         .args([

@@ -1,4 +1,4 @@
-//! Objects that finalizers keep after their deletion was asked for.
+//! Objects whose deletion is blocked by finalizers.
 
 use std::fs::File;
 use std::process::Stdio;
@@ -10,7 +10,7 @@ use serde_json::json;
 
 const FINALIZER: &str = "example.com/backup";
 
-/// A fleet as `scenarios/workload.tf` has a workload.
+/// Configuration of a fleet, like that of the workload in `scenarios/workload.tf`.
 const FLEET: &str = r#"
 resource "mesh_vm_fleet" "ratings" {
   namespace = var.namespace
@@ -39,7 +39,7 @@ resource "mesh_vm_workload" "ratings" {
 }
 "#;
 
-/// An object with a finalizer: dropping it removes that, so that whoever clears up need not wait.
+/// An object with a finalizer. Dropping it removes the finalizer, so that the cleanup need not wait.
 struct Held<'a> {
     kubectl: &'a Kubectl,
     namespace: &'a str,
@@ -67,12 +67,12 @@ impl<'a> Held<'a> {
 
 impl Drop for Held<'_> {
     fn drop(&mut self) {
-        // It may be gone, finalizers and all.
+        // The object may already be gone.
         let _ = self.set(&[]);
     }
 }
 
-/// Destroys while an object is held, lets go of it once Terraform waits, and returns how that ended.
+/// Destroys while an object is blocked, releases it once Terraform waits, and returns the result.
 fn destroy_and_release(terraform: &Terraform, held: Held<'_>) -> Done {
     let path = terraform.path().join("destroy.txt");
     let mut child = terraform
@@ -94,8 +94,8 @@ fn destroy_and_release(terraform: &Terraform, held: Held<'_>) -> Done {
     Ok(())
 }
 
-/// Destroys while an object is held: that fails when its time is over, a plan and an apply say so, and so does a
-/// create by somebody who does not know of it. The next destroy ends with the finalizer.
+/// Destroys while an object is blocked: that fails with a timeout, and a plan, an apply and an independent create report
+/// it. The next destroy succeeds once the finalizer is removed.
 fn waits_for(scenario: &Scenario, configuration: &str, object: &str, kind: &str) -> Done {
     let begin = || -> Result<Terraform> {
         let terraform = Terraform::new(scenario, "workload")?;
@@ -132,8 +132,8 @@ fn waits_for(scenario: &Scenario, configuration: &str, object: &str, kind: &str)
     other.destroy().map(drop)
 }
 
-/// With a finalizer at the entry of a VM whose proxy goes, istiod would remove it: it writes the whole entry when a
-/// proxy comes or goes, without what it does not know.
+/// istiod would remove a finalizer from the entry of a VM whose proxy disconnects: on connects and disconnects, it
+/// writes the whole entry without fields that it does not know.
 #[test]
 fn a_destroy_waits_for_finalizers_and_names_them_when_its_time_is_over() -> Done {
     let scenario = Scenario::begin("held")?;

@@ -1,4 +1,4 @@
-//! Several VMs behind one name: what they share, and who is asked how often.
+//! Several VMs behind one name: shared objects and the distribution of requests.
 
 use std::collections::BTreeMap;
 
@@ -10,10 +10,10 @@ use serde_json::{Value, json};
 
 use crate::vm_state;
 
-/// Calls of which the shares are counted.
+/// Number of requests whose distribution is counted.
 const CALLS: usize = 300;
 
-/// The example's variable `vms` for the scenario's VMs: version, weight and locality of each.
+/// Returns the example's variable `vms` for the scenario's VMs, with version, weight and locality of each.
 fn vms(scenario: &Scenario, each: &[(&str, u32, &str)]) -> Value {
     let machines = std::iter::once(&scenario.vm).chain(&scenario.more);
     let vms = machines.zip(each).enumerate().map(|(number, (vm, (version, weight, locality)))| {
@@ -23,7 +23,7 @@ fn vms(scenario: &Scenario, each: &[(&str, u32, &str)]) -> Value {
     Value::Object(vms.collect())
 }
 
-/// `examples/fleet` with these VMs.
+/// Returns `examples/fleet` with these VMs.
 fn example(scenario: &Scenario, vms: &Value) -> Result<Terraform> {
     let (url, sha256) = scenario.package();
     let variables = json!({
@@ -38,7 +38,7 @@ fn example(scenario: &Scenario, vms: &Value) -> Result<Terraform> {
     Terraform::of_example(scenario, "fleet", variables)
 }
 
-/// Calls the fleet's name from the pod, and counts the answers of each machine.
+/// Sends requests to the fleet's name from the pod, and counts the responses of each machine.
 fn answers(scenario: &Scenario) -> Result<BTreeMap<String, usize>> {
     let url = format!(
         "http://ratings.vm.{}:9080/ratings/[1-{CALLS}]",
@@ -55,7 +55,7 @@ fn answers(scenario: &Scenario) -> Result<BTreeMap<String, usize>> {
     Ok(counts)
 }
 
-/// Waits until the pod's proxy shares the calls out so that `holds`, over all of them.
+/// Waits until the pod's proxy distributes all requests so that `holds` returns true.
 fn shared(scenario: &Scenario, holds: impl Fn(usize, usize) -> bool) -> Done {
     let name = |vm: &Vm| vm.shell("hostname").map(|name| name.trim().to_owned());
     let (first, second) = (name(&scenario.vm)?, name(&scenario.more[0])?);
@@ -95,7 +95,7 @@ fn a_canary_gets_the_share_that_its_weight_says() -> Done {
     let plan = terraform.plan(&[])?;
     assert!(plan.is_empty(), "{}", plan.text);
 
-    // The canary is found good: its VM is not touched for that.
+    // The canary is promoted without touching its VM.
     terraform.set("vms", both(10, 90, "eu/a"))?;
     let plan = terraform.plan(&[])?;
     let state = || -> Result<_> {
@@ -110,7 +110,7 @@ fn a_canary_gets_the_share_that_its_weight_says() -> Done {
     locality(&scenario, &mut terraform, &both(50, 50, "eu/b"))
 }
 
-/// Which locality is asked is a matter of a `DestinationRule`, of the user's own.
+/// A `DestinationRule` of the user selects the locality.
 fn locality(scenario: &Scenario, terraform: &mut Terraform, vms: &Value) -> Done {
     terraform.set("vms", vms.clone())?;
     terraform.apply()?;
@@ -188,7 +188,7 @@ async fn a_fleet_that_was_changed_by_hand_is_lines_and_is_repaired() -> Done {
     );
     fleet.converge().await?;
 
-    // What is taken out of the configuration is taken out of the cluster.
+    // Removing it from the configuration removes it from the cluster.
     fleet.config["sidecar"] = Value::Null;
     fleet.config["group"] = Value::Null;
     fleet.converge().await?;
@@ -250,7 +250,7 @@ async fn a_fleet_made_by_hand_is_taken_over() -> Done {
     scenario
         .kubectl()
         .call(&["create", "-f", "-"], by_hand.to_string().as_bytes())?;
-    // As `istioctl x workload group create` prints it, with labels in both places where they may be.
+    // As printed by `istioctl x workload group create`, with labels in both possible places.
     let group = json!({"apiVersion": "networking.istio.io/v1", "kind": "WorkloadGroup",
         "metadata": {"namespace": scenario.namespace, "name": FLEET},
         "spec": {"metadata": {"labels": {"app": "ratings"}},
@@ -295,7 +295,7 @@ async fn a_member_of_a_fleet_that_is_not_there_or_does_not_fit_is_refused_before
     let id = format!("{}/{FLEET}", scenario.namespace);
     fails(&member.apply().await?, "fleet-missing", &[&id])?;
     assert_eq!(scenario.objects()?, [""; 0]);
-    // Nor is one whose application would not be reached.
+    // A member whose application would be unreachable is rejected as well.
     let mut fleet = Workload::fleet(&scenario)?;
     fleet.converge().await?;
     member.config["proxy"]["interception"] = json!("tproxy");
@@ -328,7 +328,7 @@ async fn a_fleet_that_is_destroyed_before_its_members_says_whom_it_leaves() -> D
     Ok(())
 }
 
-/// Lets the proxy of a VM that is no longer a workload of ours register itself with the fleet's group.
+/// Lets the proxy of a VM that is no longer a managed workload register itself with the fleet's group.
 const REGISTER: &str = "
 set -e
 env=/var/lib/istio/envoy/cluster.env

@@ -1,4 +1,4 @@
-//! Traffic follows the application's health, however it is asked for, and an apply with a health check converges.
+//! Traffic follows the application's health with every kind of probe, and an apply with a health check converges.
 
 use std::time::Instant;
 
@@ -6,7 +6,7 @@ use acceptance_tests::workload::{NAME, Workload};
 use acceptance_tests::{Done, Result, Scenario, wait_for};
 use serde_json::json;
 
-/// Answers each call of gRPC's health protocol with "serving": HTTP/2's frames as they are on the wire.
+/// Responds to each gRPC health request with "serving", in raw HTTP/2 frames.
 const GRPC: &str = r#"
 import socket, threading
 def frame(kind, flags, stream, body=b""):
@@ -84,7 +84,7 @@ async fn a_dead_application_is_withdrawn_and_comes_back_however_it_is_asked() ->
     Ok(())
 }
 
-/// Whether istiod says that of the application.
+/// Returns true if istiod reports this status of the application.
 fn healthy(scenario: &Scenario, wanted: &str) -> Result<bool> {
     let path = scenario.object("workloadentries", NAME);
     let entry = scenario.kubectl().get(&path)?;

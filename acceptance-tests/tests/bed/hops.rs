@@ -1,4 +1,4 @@
-//! The way to the VM: what stands on it, what is refused there, and what becomes of a run that loses it.
+//! The connection to the VM: its hops, their rejections, and runs that lose it.
 
 use std::net::{SocketAddr, TcpListener};
 use std::time::{Duration, Instant};
@@ -10,14 +10,14 @@ use serde_json::{Value as Json, json};
 
 use crate::failures::{set, untouched};
 
-/// Port and folder of a second sshd on the VM, which has a host key of its own.
+/// Port and folder of a second sshd on the VM with its own host key.
 const BASTION: u16 = 2022;
 const FOLDER: &str = "/etc/ssh/bastion";
 
-/// What is wrong on the way, and the code and words that tell it.
+/// A fault of a hop, and the code and words of its error.
 type Case<'a> = (&'a [(&'a str, Json)], &'a str, &'a [&'a str]);
 
-/// Each hop proves its key, and nothing of ours reaches one that does not.
+/// Each hop must prove its key before anything is sent to it.
 #[tokio::test]
 async fn each_hop_through_a_bastion_is_verified_and_named_when_it_refuses() -> Done {
     let scenario = Scenario::begin("hops")?;
@@ -71,7 +71,7 @@ async fn each_hop_through_a_bastion_is_verified_and_named_when_it_refuses() -> D
         untouched(&scenario, &workload)?;
     }
     let logins = "journalctl -q -o cat -u bastion -u ssh | grep -c 'Accepted publickey' || true";
-    // With the VM's key wrong the bastion let us pass, once; the VM never saw a user.
+    // With a wrong key of the VM, the bastion accepted one login, and the VM saw none.
     assert_eq!(scenario.vm.shell(logins)?, "1\n");
 
     let mut workload = Workload::new(&scenario)?;
@@ -82,7 +82,7 @@ async fn each_hop_through_a_bastion_is_verified_and_named_when_it_refuses() -> D
     Ok(())
 }
 
-/// The VM has read a part of what it was sent: nothing has begun, and all is sent again.
+/// The VM received only a part of the payload: the run has not started, and everything is sent again.
 #[tokio::test]
 async fn a_connection_that_breaks_in_the_payload_is_dialled_again() -> Done {
     let scenario = Scenario::begin("payload")?;
@@ -90,7 +90,7 @@ async fn a_connection_that_breaks_in_the_payload_is_dialled_again() -> Done {
     for (version, bytes) in [("v2", 10_000), ("v3", 15_000)] {
         workload.config["labels"]["version"] = json!(version);
         let breaks = wire.breaks();
-        // The first connection is the refresh's.
+        // The first connection is that of the refresh.
         wire.break_in(1, bytes);
         assert_eq!(texts(&workload.apply().await?), "");
         assert_eq!(wire.breaks(), breaks + 1);
@@ -98,7 +98,7 @@ async fn a_connection_that_breaks_in_the_payload_is_dialled_again() -> Done {
     workload.converge().await
 }
 
-/// All is done and the VM has said so, but nobody heard it.
+/// The run is complete and the VM has reported it, but the report was lost.
 #[tokio::test]
 async fn a_reply_that_is_lost_is_asked_for_again() -> Done {
     let scenario = Scenario::begin("reply")?;
@@ -118,7 +118,7 @@ async fn a_reply_that_is_lost_is_asked_for_again() -> Done {
     workload.converge().await
 }
 
-/// Starts a second sshd on the VM, by which the VM is reached as by a bastion, and returns its key.
+/// Starts a second sshd on the VM, used as a bastion, and returns its key.
 fn bastion(scenario: &Scenario) -> Result<String> {
     let vm = &scenario.vm;
     vm.shell(&format!(
@@ -142,7 +142,7 @@ async fn one_connection_that_breaks_before_the_login_fails_no_operation() -> Don
     assert_eq!(wire.breaks(), 1);
 
     workload.config["labels"]["version"] = json!("v2");
-    // The first is the refresh's.
+    // The first connection is that of the refresh.
     wire.break_in(1, 0);
     assert_eq!(texts(&workload.apply().await?), "");
     assert_eq!(wire.breaks(), 2);
@@ -153,7 +153,7 @@ async fn one_connection_that_breaks_before_the_login_fails_no_operation() -> Don
     Ok(())
 }
 
-/// Joins the VM to the mesh over a wire that may break.
+/// Joins the VM to the mesh over a breakable connection.
 async fn wired(scenario: &Scenario) -> Result<(Workload, Wire)> {
     let vm = &scenario.vm;
     let wire = Wire::to(SocketAddr::new(vm.address.into(), vm.ssh_port))?;
@@ -164,7 +164,7 @@ async fn wired(scenario: &Scenario) -> Result<(Workload, Wire)> {
     Ok((workload, wire))
 }
 
-/// Waits until the journal of a run after `before` holds what a shell there looks for.
+/// Waits until the journal of a run after `before` satisfies a shell condition.
 async fn journal(scenario: &Scenario, before: &str, holds: &str) -> Done {
     let end = Instant::now() + Duration::from_mins(5);
     let look = format!(

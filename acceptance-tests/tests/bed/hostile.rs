@@ -1,11 +1,11 @@
-//! What the user writes reaches the VM and the objects as data, never as words of a shell.
+//! User input reaches the VM and the objects as data, never as shell code.
 
 use acceptance_tests::workload::{NAME, Workload, fails};
 use acceptance_tests::{Done, Failure, Scenario};
 use contract::Severity;
 use serde_json::{Value as Json, json};
 
-/// Where a string that was taken for a command would leave its mark.
+/// File that a string creates if it is executed as a command.
 const MARK: &str = "/tmp/mesh-hostile";
 
 fn strings() -> Vec<String> {
@@ -28,7 +28,7 @@ async fn hostile_strings_arrive_as_they_were_written() -> Done {
     let scenario = Scenario::begin("hostile")?;
     let mut workload = Workload::new(&scenario)?;
     for (at, text) in strings().into_iter().enumerate() {
-        // Another line of the environment would be another variable.
+        // A second line in the environment would be another variable.
         if !text.contains(char::is_control) {
             workload.config["env"][format!("HOSTILE_{at}")] = json!(text);
         }
@@ -76,7 +76,7 @@ async fn a_variable_of_several_lines_is_refused_with_its_path() -> Done {
     Ok(())
 }
 
-/// Names and addresses have a form: what does not fit is refused with its path, before anything is written.
+/// Invalid names and addresses are rejected with their path before anything is written.
 #[tokio::test]
 async fn hostile_names_are_refused_with_their_path() -> Done {
     let scenario = Scenario::begin("hostile-names")?;

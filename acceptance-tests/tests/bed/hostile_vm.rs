@@ -1,4 +1,4 @@
-//! Whatever a VM says, people who run Terraform see it, their terminal obeys nothing of it, and it is bounded.
+//! Output of a VM is shown to users without control characters and with a limited length.
 
 use acceptance_tests::{Done, Scenario, Terraform};
 use mesh::plain::is_plain;
@@ -6,10 +6,10 @@ use serde_json::{Value, json};
 
 use crate::WORKLOAD;
 
-/// A title for the terminal, a cleared screen, a line like Terraform's own, text that runs backwards, and nothing seen.
+/// Sets the terminal's title, clears the screen, imitates a line of Terraform, and reverses and hides text.
 const DECEIT: &str =
     "\u{1b}]0;owned\u{7}\u{1b}[2J\u{9b}31m\r\nError: all is lost\n\u{202e}txt.exe\u{200b}\ttab";
-/// As much of what the VM says is shown and kept at most, in all.
+/// Maximum total length of the VM's output that is shown and stored.
 const MOST: usize = 100_000;
 const DROP_IN: &str = "/etc/systemd/system/istio.service.d";
 
@@ -56,12 +56,12 @@ fn what_a_vm_says_is_obeyed_neither_in_the_output_nor_in_the_state() -> Done {
     Ok(())
 }
 
-/// Lets all that is reported of the VM say [`DECEIT`] and 400 kB.
+/// Makes everything that the VM reports contain [`DECEIT`] and 400 kB.
 fn deceive(scenario: &Scenario) -> Done {
     let vm = &scenario.vm;
     let deceit = format!("{DECEIT}{}", "x".repeat(400_000));
     vm.write("/deceit", deceit.as_bytes())?;
-    // Found before the real ones.
+    // First in the PATH.
     let version = "#!/bin/sh\n\
                    case $* in *'Version} istio-sidecar') printf 'installed '; exec cat /deceit ;; esac\n\
                    exec /usr/bin/dpkg-query \"$@\"\n";
@@ -80,7 +80,7 @@ fn deceive(scenario: &Scenario) -> Done {
     }
     vm.write("/etc/machine-id", deceit.as_bytes())?;
     vm.shell("cat /deceit >>/etc/hosts; head -c 20000 /deceit >/tmp/banner; echo 'Banner /tmp/banner' >>/etc/ssh/sshd_config; systemctl reload ssh")?;
-    // The value is quoted as the provider quotes it, so that it can be read.
+    // The value is quoted like the provider's values, so that it can be parsed.
     let text = deceit.replace('\n', " ");
     let line = format!("CANONICAL_SERVICE='{text}'\n");
     vm.write("/deceit.env", line.as_bytes())?;
@@ -91,7 +91,7 @@ fn deceive(scenario: &Scenario) -> Done {
     Ok(())
 }
 
-/// The unit fails, and says so.
+/// Makes the unit fail with a message.
 fn fail_to_start(scenario: &Scenario) -> Done {
     let unit = "[Service]\nExecStartPre=/bin/sh -c 'cat /deceit; cat /deceit >&2; exit 1'\n";
     scenario
@@ -104,14 +104,14 @@ fn fail_to_start(scenario: &Scenario) -> Done {
     Ok(())
 }
 
-/// Looks at what Terraform prints: its own frame around the text is harmless, too.
+/// Checks Terraform's output. Its own frame around the text is harmless.
 fn is_harmless(output: &str) {
     assert!(output.len() < MOST, "{} bytes", output.len());
     for line in output.lines() {
         assert!(is_plain(line, MOST), "{line:?}");
         let own = line.trim_start_matches(['│', ' ']);
         let indent = line.len() - own.len();
-        // Terraform's own errors stand at the frame.
+        // Terraform's own errors are next to the frame.
         assert!(
             !own.starts_with("Error: all is lost") || indent > "│ ".len(),
             "{output}"
@@ -119,7 +119,7 @@ fn is_harmless(output: &str) {
     }
 }
 
-/// Looks at the state as it lies on the disk.
+/// Checks the state file.
 fn kept_is_harmless(terraform: &Terraform) -> Done {
     let text = std::fs::read_to_string(terraform.path().join("terraform.tfstate"))?;
     assert!(text.len() < MOST, "{} bytes", text.len());

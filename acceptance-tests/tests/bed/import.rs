@@ -1,4 +1,4 @@
-//! Workloads that were made by hand.
+//! Import of workloads that were created manually.
 
 use acceptance_tests::workload::{NAME, Workload, fails, texts};
 use acceptance_tests::{Done, Result, Scenario, Terraform};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::WORKLOAD;
 
-/// What `kubectl apply -f` would be given.
+/// Manifests for `kubectl apply -f`.
 fn by_hand(scenario: &Scenario) -> Value {
     let (namespace, labels) = (
         &scenario.namespace,
@@ -76,7 +76,7 @@ fn a_workload_made_by_hand_is_imported_by_a_block_and_taken_over() -> Done {
     assert_taken_over(&scenario, &terraform)
 }
 
-/// Only lines of drift, each readable, may differ: what the user wrote is what was imported.
+/// Checks that only readable lines of drift differ: the configuration equals the import.
 fn explained(text: &str, change: &Value) {
     let (before, after) = (change["before"].as_object(), change["after"].as_object());
     let names = before
@@ -134,8 +134,8 @@ fn an_id_that_names_nothing_is_told_and_leaves_no_state() -> Done {
     Ok(())
 }
 
-/// A workload without SSH of which one entry, service and Sidecar were made by `kubectl create`, with
-/// selectors over the entry's own labels, and the weight set by a canary controller.
+/// A workload without SSH whose entry, service and Sidecar were created by `kubectl create`, with selectors on the
+/// entry's own labels, and whose weight was set by a canary controller.
 fn made_by_kubectl(scenario: &Scenario) -> Result<Workload> {
     let mut workload = Workload::new(scenario)?;
     workload.config["ssh"] = Value::Null;
@@ -201,7 +201,7 @@ async fn what_a_configuration_leaves_out_of_an_imported_workload_is_removed_and_
         assert_eq!(*selector, mark, "{plural}");
     }
 
-    // From now on it is as if the provider had made it.
+    // From now on, it behaves as if the provider had created it.
     workload.config["labels"] = json!({"app": "ratings"});
     workload.converge().await?;
     assert_eq!(

@@ -1,4 +1,5 @@
-//! Whatever cuts a bootstrap off, the VM ends old or new, nothing is forgotten, and the next apply converges.
+//! After any interruption of a bootstrap, the VM is in the old or the new state, nothing is forgotten, and the next apply
+//! converges.
 
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -9,7 +10,7 @@ use bed::Machine;
 use contract::{Client, Severity, Value};
 use serde_json::json;
 
-/// Gives the tests time to come in between.
+/// Delay that gives the tests time to intervene.
 const SLOW: &str = "[Service]\nExecStartPre=/bin/sleep 6\n";
 const DROP_IN: &str = "/etc/systemd/system/istio.service.d/test.conf";
 const LOST: &str = "the connection was lost";
@@ -36,7 +37,7 @@ async fn a_stop_ends_a_bootstrap_at_once_and_the_next_apply_converges() -> Done 
     runs_on(&scenario.vm, "v2")
 }
 
-/// Nobody waits for the verdict on a run that was stopped, however long it may take.
+/// No apply waits for the result of a stopped run, however long it takes.
 #[tokio::test]
 async fn the_apply_after_a_stop_does_not_wait_for_the_run_of_before() -> Done {
     const PATIENT: &str = "field() { case $1 in wait.verdict) emit 900 ;; *) cat \"$run_dir/in/$1\" 2>/dev/null ;; esac; }";
@@ -51,7 +52,7 @@ async fn the_apply_after_a_stop_does_not_wait_for_the_run_of_before() -> Done {
     workload.converge().await
 }
 
-/// The VM needs nobody to end what it has begun.
+/// The VM finishes a run without its caller.
 #[tokio::test]
 async fn a_killed_provider_leaves_a_vm_that_ends_by_itself() -> Done {
     let scenario = Scenario::begin("killed")?;
@@ -63,7 +64,7 @@ async fn a_killed_provider_leaves_a_vm_that_ends_by_itself() -> Done {
         tokio::join!(workload.apply_by(&provider), kill(&scenario.vm, &provider));
     killed?;
     assert!(applied.is_err(), "{:?}", applied.map(|told| texts(&told)));
-    // Terraform writes the state of before when a plugin dies.
+    // Terraform writes the previous state if a plugin dies.
     workload.state = before;
     wait_for("the VM ends its run", || {
         scenario
@@ -75,7 +76,7 @@ async fn a_killed_provider_leaves_a_vm_that_ends_by_itself() -> Done {
     runs_on(&scenario.vm, "v2")
 }
 
-/// Terraform keeps no state of a create whose plugin died: the objects that it left are no obstacle.
+/// Terraform keeps no state of a create whose plugin died. The objects that it left do not block the next one.
 #[tokio::test]
 async fn a_killed_create_is_begun_again_by_the_next_apply() -> Done {
     let scenario = Scenario::begin("killed-create")?;
@@ -89,7 +90,7 @@ async fn a_killed_create_is_begun_again_by_the_next_apply() -> Done {
     assert!(applied.is_err(), "{:?}", applied.map(|told| texts(&told)));
     assert!(workload.state.is_none());
     assert_eq!(scenario.objects()?.len(), 3);
-    // Nor does the VM need anybody to be as it was before, whatever cuts its run off.
+    // The VM also restores its previous state by itself after an interrupted run.
     scenario.vm.shell(&format!("rm {DROP_IN}; sync"))?;
     scenario.vm.kill()?;
     scenario.vm.start()?;
@@ -100,7 +101,7 @@ async fn a_killed_create_is_begun_again_by_the_next_apply() -> Done {
     workload.converge().await
 }
 
-/// Before the program says that it runs, it changes nothing.
+/// The program changes nothing before it reports that it runs.
 #[tokio::test]
 async fn a_program_that_cannot_begin_leaves_no_state() -> Done {
     let scenario = Scenario::begin("not-begun")?;
@@ -113,7 +114,7 @@ async fn a_program_that_cannot_begin_leaves_no_state() -> Done {
     workload.converge().await
 }
 
-/// A package that does not go is told, its owner's mark stays, and the next destroy goes on.
+/// A package that cannot be removed is reported, the owner's marker is kept, and the next destroy continues.
 #[tokio::test]
 async fn a_removal_that_stops_is_told_and_ended_by_the_next_destroy() -> Done {
     let scenario = Scenario::begin("not-removed")?;
@@ -135,7 +136,7 @@ async fn a_removal_that_stops_is_told_and_ended_by_the_next_destroy() -> Done {
     Ok(())
 }
 
-/// A proxy that cannot be stopped serves on with the entry as it was; what another manager set in it stays that manager's.
+/// A proxy that cannot be stopped keeps serving with its previous entry. Fields of another manager remain that manager's.
 async fn stopped_too_early(scenario: &Scenario, workload: &mut Workload) -> Done {
     let path = scenario.object("workloadentries", NAME);
     let weight = json!({"apiVersion": "networking.istio.io/v1", "kind": "WorkloadEntry", "spec": {"weight": 7},
@@ -173,7 +174,7 @@ async fn stopped_too_early(scenario: &Scenario, workload: &mut Workload) -> Done
     Ok(scenario.vm.write("/var/tmp/walk/hook", b"")?)
 }
 
-/// A state names one VM: until the one that is left is clean, it is that one.
+/// A state refers to one VM: the old one until it is clean.
 #[tokio::test]
 async fn a_move_to_another_vm_that_is_stopped_forgets_neither() -> Done {
     let (from, to) = (Scenario::begin("move")?, Scenario::begin("move-to")?);
@@ -227,7 +228,7 @@ async fn a_cut_link_is_noticed_by_the_silence_and_the_run_taken_up_again() -> Do
     taken_up(&scenario, &mut workload, cut).await
 }
 
-/// Bootstraps again while `cut` breaks the connection; the link is whole again when the provider has noticed.
+/// Re-bootstraps while `cut` breaks the connection. The link is restored once the provider has noticed.
 async fn taken_up(
     scenario: &Scenario,
     workload: &mut Workload,
@@ -250,7 +251,7 @@ async fn taken_up(
     workload.converge().await
 }
 
-/// Stops the provider while the VM starts its proxy: the apply ends before the VM does.
+/// Stops the provider while the VM starts its proxy: the apply returns before the VM has finished.
 async fn stopped(scenario: &Scenario, workload: &mut Workload) -> Done {
     let provider = workload.provider().await?;
     let stop = async {
@@ -273,7 +274,7 @@ async fn stopped(scenario: &Scenario, workload: &mut Workload) -> Done {
     Ok(())
 }
 
-/// Joins the VM to the mesh; its proxy starts slowly from then on.
+/// Joins the VM to the mesh. Afterwards its proxy starts slowly.
 async fn joined(scenario: &Scenario) -> Result<Workload> {
     let mut workload = Workload::new(scenario)?;
     workload.converge().await?;

@@ -1,4 +1,4 @@
-//! A package manager that is killed at work: what it left is taken back, and whoever comes next goes on.
+//! A package manager that is killed while it works: its changes are undone, and the next run succeeds.
 
 use acceptance_tests::workload::{Workload, fails, texts};
 use acceptance_tests::{Done, Failure, Listing, Result, Scenario, listing};
@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::demo::call_vm;
 
-/// Kills dpkg, once, when half of a package is unpacked.
+/// Kills dpkg once when half of a package is unpacked.
 const UNPACKS: &str = r#"#!/bin/sh
 if [ "$1" = --fsys-tarfile ] && [ -e /var/tmp/kill ] && [ "$(cat /proc/$PPID/comm)" = dpkg ]; then
   rm /var/tmp/kill
@@ -17,13 +17,13 @@ if [ "$1" = --fsys-tarfile ] && [ -e /var/tmp/kill ] && [ "$(cat /proc/$PPID/com
 fi
 exec /usr/bin/dpkg-deb "$@"
 "#;
-/// Kills dpkg, once, when it has taken the package's files away.
+/// Kills dpkg once when it has removed the package's files.
 const REMOVES: &str = r#"#!/bin/sh
 [ -e /var/tmp/kill ] || exit 0
 rm /var/tmp/kill
 kill -KILL "$PPID"
 "#;
-/// Makes another version of the bed's package, and prints its digest.
+/// Builds another version of the bed's package, and prints its digest.
 const OTHER: &str = r#"
 cd /var/tmp && curl -fsS -o own.deb PACKAGE && dpkg-deb -R own.deb tree
 sed -i 's/^Version: .*/Version: 99.1.0/' tree/DEBIAN/control
@@ -36,7 +36,8 @@ fn status(vm: &Machine) -> Result<String> {
     Ok(vm.shell("dpkg-query -W -f '${Status} ${Version}' istio-sidecar 2>/dev/null || true")?)
 }
 
-/// A run can be asked for its end until the next boot; rpm's record is its own, and so is a scriptlet that it was killed at.
+/// Checks that nothing is left, except the result of the run until the next boot, rpm's record, and a scriptlet during
+/// which rpm was killed.
 fn left_nothing(vm: &Machine, before: &Listing) -> Done {
     let mut left = listing(vm)?.since(before);
     let others = ["/run/mesh-vm", "/var/lib/rpm", "/var/tmp/rpm-tmp."];
@@ -56,7 +57,7 @@ async fn a_package_manager_killed_at_work_is_undone_and_the_next_run_goes_on() -
     let before = listing(vm)?;
     let mut workload = Workload::new(&scenario)?;
 
-    // The first bootstrap of a fresh machine.
+    // The first bootstrap of a new machine.
     vm.shell("touch /var/tmp/kill")?;
     fails(&workload.apply().await?, "vm-reverted", &["install"])?;
     left_nothing(vm, &before)?;
@@ -89,14 +90,14 @@ async fn a_package_manager_killed_at_work_is_undone_and_the_next_run_goes_on() -
     left_nothing(vm, &before)
 }
 
-/// A package that goes with no tool is no success of the removal.
+/// A removal does not succeed if no tool can remove the package.
 #[tokio::test]
 async fn a_removal_that_could_not_undo_says_so() -> Done {
     let scenario = Scenario::begin("not-undone")?;
     let vm = &scenario.vm;
     let before = listing(vm)?;
     let mut workload = Workload::new(&scenario)?;
-    // A package manager that breaks off whatever it is called for.
+    // A package manager that fails every call.
     let broken = "#!/bin/sh\ncase \" $* \" in *' --purge '*) echo 'not today' >&2; exit 2 ;; *' -i '*) [ \"$1\" = --no-act ] || { /usr/bin/dpkg \"$@\"; exit 1; } ;; esac\nexec /usr/bin/dpkg \"$@\"\n";
     vm.write("/usr/local/bin/dpkg", broken.as_bytes())?;
     vm.shell("chmod 0755 /usr/local/bin/dpkg")?;
@@ -112,7 +113,7 @@ async fn a_removal_that_could_not_undo_says_so() -> Done {
     left_nothing(vm, &before)
 }
 
-/// Kills rpm, once, when it has begun to write one of the package's large files, or when it has taken away the first one.
+/// Kills rpm once when it has started to write one of the package's large files, or has removed the first one.
 const RPM: &str = r#"#!/bin/sh
 parts() { ls /usr/local/bin/*\;* >/dev/null 2>&1; }
 if [ "$1" = -U ] && [ "$2" != --test ] && [ -e /var/tmp/kill ]; then
@@ -142,7 +143,7 @@ fi
 case $1 in -U | -e) exec /usr/bin/rpm --force-debian "$@" ;; *) exec /usr/bin/rpm "$@" ;; esac
 "#;
 
-/// As far as Debian's rpm with a database of its own shows it.
+/// Uses Debian's rpm with its own database.
 #[tokio::test]
 async fn an_rpm_killed_at_work_is_undone_and_the_next_run_goes_on() -> Done {
     let mut scenario = Scenario::begin("killed-rpm")?;
@@ -171,7 +172,7 @@ async fn an_rpm_killed_at_work_is_undone_and_the_next_run_goes_on() -> Done {
 
     workload.config["proxy"]["version"] = json!("99.1.0");
     let state = workload.state.clone();
-    // Whichever rpm has on record, it is one, and the files are those of before.
+    // rpm's database has exactly one version, and the files are the previous ones.
     for (at, registered) in [("kill", "1.31.0 "), ("kill-post", "99.1.0 ")] {
         kill(at)?;
         fails(&workload.apply().await?, "vm-reverted", &["install"])?;

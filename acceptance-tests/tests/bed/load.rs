@@ -1,4 +1,4 @@
-//! Callers notice nothing of a VM that comes, is bootstrapped again or goes, while another one serves.
+//! Clients do not notice that a VM joins, is re-bootstrapped or leaves while another one serves.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use acceptance_tests::{Done, Failure, Result, Scenario, wait_for};
 use bed::Vm;
 use serde_json::json;
 
-/// An application that takes its time: whoever stops it, or its proxy, before the answer is seen by the caller.
+/// A slow application. Stopping it or its proxy before the response causes an error at the client.
 const SLOW: &str = r#"
 import http.server, time
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -18,7 +18,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
 http.server.ThreadingHTTPServer(("127.0.0.1", 9081), Handler).serve_forever()
 "#;
-/// Calls two ports of a name again and again, until a file is there, and writes down each status.
+/// Requests two ports of a name continuously until a file exists, and records each status.
 const CALLS: &str = r#"
 cd /var/tmp/load
 calls() {
@@ -62,7 +62,7 @@ async fn no_request_is_lost_while_a_vm_of_two_comes_is_bootstrapped_again_and_go
     Ok(())
 }
 
-/// A member of the scenario's fleet on one of its VMs, on which the slow application runs.
+/// Returns a member of the scenario's fleet on one of its VMs, which runs the slow application.
 fn member(scenario: &Scenario, vm: &Vm) -> Result<Workload> {
     vm.write("/var/tmp/slow.py", SLOW.as_bytes())?;
     vm.shell("systemd-run --quiet --unit=slow python3 /var/tmp/slow.py")?;
@@ -73,7 +73,7 @@ fn member(scenario: &Scenario, vm: &Vm) -> Result<Workload> {
     Ok(member)
 }
 
-/// Calls from the pod, all the time.
+/// Continuous requests from the pod.
 struct Load<'a> {
     scenario: &'a Scenario,
 }
@@ -94,7 +94,7 @@ impl<'a> Load<'a> {
         Ok(Self { scenario })
     }
 
-    /// Waits until more calls were answered.
+    /// Waits until there are more responses.
     fn goes_on(&self, when: &str) -> Done {
         let before = self.counts()?.values().sum::<usize>();
         wait_for(&format!("calls {when}"), || {
@@ -103,7 +103,7 @@ impl<'a> Load<'a> {
         })
     }
 
-    /// Waits until the VM has answered some of them, the slow ones, too.
+    /// Waits until the VM has responded to some of them, including slow ones.
     fn reaches(vm: &Vm) -> Done {
         let asked = "curl -s http://127.0.0.1:15000/clusters | awk -F :: '/^inbound[|]908/ && $3 == \"rq_success\" && $4 > 5' | wc -l";
         wait_for(&format!("calls reach {}", vm.name), || {
@@ -111,7 +111,7 @@ impl<'a> Load<'a> {
         })
     }
 
-    /// Returns how often each status was seen, by port.
+    /// Returns the number of responses by port and status.
     fn counts(&self) -> Result<BTreeMap<String, usize>> {
         let said = self.scenario.pods[0].shell("cat /var/tmp/load/statuses 2>/dev/null; true")?;
         let mut counts = BTreeMap::new();
@@ -134,7 +134,7 @@ impl<'a> Load<'a> {
 
 impl Drop for Load<'_> {
     fn drop(&mut self) {
-        // The pod is everybody's.
+        // The pod is shared by all scenarios.
         let _ = self.scenario.pods[0].shell("touch /var/tmp/load/stop");
     }
 }

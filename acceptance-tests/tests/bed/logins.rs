@@ -1,4 +1,4 @@
-//! Logins and machines as they are met: other shells, noise, and one that allows little or has a history.
+//! Realistic logins and machines: other shells, noisy output, few permissions, and earlier installations.
 
 use std::path::Path;
 use std::process::Command;
@@ -10,8 +10,8 @@ use serde_json::json;
 
 use crate::failures::untouched;
 
-/// A user who may become root, on a machine that allows no more than that: noise at every turn, no
-/// program from `/tmp`, nothing written at home.
+/// A user who may become root on a restricted machine: noisy shells, no executables in `/tmp`, and a read-only home
+/// directory.
 const HOSTILE: &str = r"
 useradd --create-home --shell /bin/sh odd
 mkdir -p ~odd/.ssh ~odd/.config/fish && cp ~ubuntu/.ssh/authorized_keys ~odd/.ssh/ && chown -R odd: ~odd
@@ -62,7 +62,7 @@ async fn a_disk_that_is_too_small_is_told_before_anything_changes() -> Done {
     workload.converge().await
 }
 
-/// Copies a shell of this machine, and the libraries that it needs, where the VM has none.
+/// Copies a shell of this machine and its libraries if the VM does not have it.
 fn install(vm: &Machine, shell: &str) -> Done {
     if vm.exec(&["test", "-x", shell])?.success() {
         return Ok(());
@@ -91,8 +91,8 @@ fn copy(vm: &Machine, path: &Path) -> Result<()> {
         .map_err(Into::into)
 }
 
-/// A machine with a history: the proxy's user is there and its group has another number, sudo ignores `-E`, iptables' old
-/// backend holds rules, and there is a certificate of another mesh that is valid yet.
+/// A machine with earlier installations: the proxy's user exists and its group has another ID, sudo ignores `-E`,
+/// iptables' legacy backend has rules, and there is a valid certificate of another mesh.
 const HISTORY: &str = r#"
 set -e
 groupadd --gid 4711 istio-proxy
@@ -129,7 +129,7 @@ async fn a_machine_with_a_history_joins_and_keeps_it() -> Done {
     ] {
         assert!(unit.contains(word), "no {word} in {unit}");
     }
-    // One backend has the rules, and a group with the number of the proxy's user is not let past them.
+    // Only one backend has the rules, and a group with the proxy user's ID does not bypass them.
     let rules = "iptables-nft-save 2>/dev/null | grep -c ISTIO_; iptables-legacy-save | grep -c -- '--gid-owner 4712'; true";
     assert_eq!(vm.shell(rules)?, "0\n0\n");
     let pod = &scenario.pods[0];
@@ -141,7 +141,7 @@ async fn a_machine_with_a_history_joins_and_keeps_it() -> Done {
         stranger.contains(&crate::demo::vm_id(&scenario)),
         "{stranger}"
     );
-    // Root reads these: a broken proxy must not be able to write them.
+    // Root reads these files, so a compromised proxy must not be able to write them.
     let owned = vm.shell("stat -c '%U %a' /var/lib/istio /var/lib/istio/envoy /var/lib/istio/envoy/*.env | sort | uniq -c | tr -s ' '")?;
     assert_eq!(owned, " 2 root 644\n 2 root 755\n");
 

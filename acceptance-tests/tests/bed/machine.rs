@@ -1,4 +1,4 @@
-//! Machines that come and go behind a workload.
+//! Replacement of the machine behind a workload.
 
 use std::thread;
 
@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::WORKLOAD;
 use crate::demo::{call_vm, can_call_pod};
 
-/// The machine is switched on only while the apply waits for it.
+/// The machine is powered on only while the apply waits for it.
 #[test]
 fn a_vm_replaced_behind_its_address_is_bootstrapped_in_the_same_apply_while_it_boots() -> Done {
     let scenario = Scenario::begin("rebuilt")?;

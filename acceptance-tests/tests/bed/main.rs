@@ -1,6 +1,6 @@
-//! Scenarios on the real bed, each with a namespace and a VM of its own.
+//! Scenarios on the real bed, each with its own namespace and VM.
 //!
-//! They need root and a bed: `cargo xtask test` brings one up; alone, see the message that they fail with.
+//! They need root and a bed, which `cargo xtask test` brings up. Without a bed, they fail with instructions.
 
 mod anywhere;
 mod between;
@@ -54,7 +54,7 @@ use bed::Machine;
 /// The workload of `scenarios/workload.tf`.
 const WORKLOAD: &str = "mesh_vm_workload.ratings";
 
-/// Returns the id of the last run on a VM, and since when its proxy runs: both change with each bootstrap.
+/// Returns the ID of the last run on a VM and the start time of its proxy. Both change with each bootstrap.
 fn vm_state(vm: &Machine) -> Result<String> {
     Ok(vm.shell("cat /var/lib/istio/mesh/run/id; systemctl show --property=ExecMainStartTimestampMonotonic istio")?)
 }

@@ -1,4 +1,4 @@
-//! Two networks with gateways on neither side, one or both, and which way the traffic takes.
+//! Routes of traffic between two networks with gateways on neither, one or both sides.
 
 use acceptance_tests::{Beside, Done, Failure, Scenario, Terraform, wait_for};
 use bed::{Caller, Far, Gateway, Machine};
@@ -6,7 +6,7 @@ use contract::{Answer, Client};
 use serde_json::json;
 
 const NAMESPACE: &str = "bookinfo";
-/// What a proxy says of the calls that its application makes, once a second or so.
+/// Access log of a proxy for outbound requests, written about once a second.
 const ACCESS_LOG: &str = "/var/log/istio/istio.log";
 
 /// A mesh on two networks, and a VM on the second.
@@ -17,7 +17,7 @@ struct Networks {
     binary: String,
 }
 
-/// From where to where, and who is who.
+/// One direction: client, target and their identities.
 struct Direction<'a> {
     from: &'a Machine,
     url: String,
@@ -30,7 +30,7 @@ struct Direction<'a> {
 fn traffic_takes_the_way_that_the_gateways_of_both_networks_leave_it() -> Done {
     let scenario = Scenario::begin("networks")?;
     let networks = Networks::up(&scenario)?;
-    // Gateways of the pods' network and of the VM's; then whether pods, and the VM, go through one.
+    // Gateways of the pods' and the VM's network, and whether requests of pods and of the VM pass through one.
     let ways = [
         ([false, false], [false, false]),
         ([false, true], [true, false]),
@@ -39,7 +39,7 @@ fn traffic_takes_the_way_that_the_gateways_of_both_networks_leave_it() -> Done {
     ];
     for (announced, gateways) in ways {
         networks.announce(announced)?;
-        // A route only where the way is direct.
+        // A network route only for direct connections.
         let callers = [Caller::Pods, Caller::Vms].into_iter().zip(gateways);
         let direct: Vec<_> = callers
             .filter(|(_, through)| !through)
@@ -64,7 +64,7 @@ fn traffic_takes_the_way_that_the_gateways_of_both_networks_leave_it() -> Done {
     networks.terraform.destroy().map(drop)
 }
 
-/// How a call comes into the other network.
+/// How a request enters the other network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Route {
     Gateway,
@@ -72,7 +72,7 @@ enum Route {
 }
 
 impl Networks {
-    /// The VM reaches istiod through the gateway alone: it joins by that before any other is announced.
+    /// The VM reaches istiod only through the gateway, and joins before any other gateway is announced.
     fn up(scenario: &Scenario) -> acceptance_tests::Result<Self> {
         let bed = Beside::up(scenario, "networks", 0, 1)?;
         bed.kubectl().apply(&json!({
@@ -82,7 +82,7 @@ impl Networks {
         }))?;
         let far = Far::up(&bed)?;
         far.vm.shell("systemctl start ratings")?;
-        // The VM fetches the package from this host.
+        // The VM downloads the package from this host.
         far.carry(&[Caller::Vms])?;
         let before = far.near_gateway.received_for_istiod()?;
         let (url, sha256) = bed.package();
@@ -157,7 +157,7 @@ impl Networks {
                 through,
                 "{way}: {taken} and {told}"
             );
-            // Without a gateway a route is needed, which the mesh cannot know of.
+            // Without a gateway, a network route is needed, which the mesh cannot check.
             let missing = told["missing"].as_array().map_or(0, Vec::len);
             assert_eq!(missing, usize::from(!through), "{way}: {told}");
         }
@@ -184,7 +184,7 @@ impl Networks {
         })
     }
 
-    /// Ended connections are in the gateways' access logs, with the service that was asked for.
+    /// Checks that closed connections are in the gateways' access logs with the requested service.
     fn names_in_the_logs(&self) -> Done {
         self.announce([false, false])?;
         self.far.carry(&[Caller::Pods, Caller::Vms])?;

@@ -1,4 +1,4 @@
-//! What the objects say, seen in the cluster and in traffic.
+//! Effects of the objects in the cluster and on traffic.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
@@ -14,7 +14,7 @@ use crate::cluster::endpoint;
 use crate::demo::{call, call_vm, can_call_pod, vm_id};
 use crate::failures::{clean, set};
 
-/// Answers with its own name, at `HOST:PORT` or a path.
+/// An application that responds with its name, at `HOST:PORT` or a socket path.
 const APPLICATION: &str = r#"
 import http.server, os, socket, socketserver, sys
 name, at = sys.argv[1:]
@@ -36,7 +36,7 @@ elif ":" in host:
 Server(at if at.startswith("/") else (host, int(port)), Handler).serve_forever()
 "#;
 
-/// Starts an application on the VM that answers with its name.
+/// Starts an application on the VM that responds with its name.
 fn start(vm: &Machine, name: &str, at: &str) -> Done {
     let run = format!(
         "systemd-run --quiet --unit=app-{name} python3 /usr/local/lib/named.py {name} {at}"
@@ -45,7 +45,7 @@ fn start(vm: &Machine, name: &str, at: &str) -> Done {
     Ok(())
 }
 
-/// Calls until the answer is the name of the application that is meant.
+/// Sends requests until the response is the name of the expected application.
 fn answers(from: &Machine, url: &str, name: &str) -> Done {
     wait_for(&format!("{name} answers at {url}"), || {
         let answer = from.curl(url, &[]).map_err(|error| error.chain())?;
@@ -57,7 +57,7 @@ fn answers(from: &Machine, url: &str, name: &str) -> Done {
     })
 }
 
-/// Variables that the examples share.
+/// Returns the variables that the examples share.
 fn variables(scenario: &Scenario, vm: &Json) -> Json {
     let (url, sha256) = scenario.package();
     json!({
@@ -74,9 +74,9 @@ fn variables(scenario: &Scenario, vm: &Json) -> Json {
 fn three_applications_on_a_vm_are_told_apart_by_host_and_by_port() -> Done {
     let scenario = Scenario::begin("three")?;
     let (vm, pod) = (&scenario.vm, &scenario.pods[0]);
-    // istiod leads to ::1 only where the proxy has an IPv6 address, and to 127.0.0.1 instead.
+    // istiod forwards to ::1 only if the proxy has an IPv6 address, and otherwise to 127.0.0.1.
     vm.shell("systemctl stop ratings; ip address add fd00:99::7/64 dev eth0 nodad")?;
-    // Once: an application that still starts would read a file that is being written.
+    // Written once: an application that is still starting would read a partial file.
     vm.write("/usr/local/lib/named.py", APPLICATION.as_bytes())?;
     for (name, at) in [
         ("ratings", "127.0.0.1:9080"),
@@ -102,7 +102,7 @@ fn three_applications_on_a_vm_are_told_apart_by_host_and_by_port() -> Done {
     ] {
         answers(pod, &url, name)?;
     }
-    // It is exported to its own namespace only, and the pod is in another one.
+    // It is exported only to its own namespace, and the pod is in another one.
     let details = format!("http://details.vm.{namespace}/");
     assert_ne!(
         pod.curl(&details, &[])
@@ -111,7 +111,7 @@ fn three_applications_on_a_vm_are_told_apart_by_host_and_by_port() -> Done {
         "details"
     );
     answers(vm, &details, "details")?;
-    // By the listener of its own, and not to what the registry does not have.
+    // Through its own listener, and not to hosts outside the registry.
     call(
         vm,
         "http://127.0.0.2:9080/hello",
@@ -145,7 +145,7 @@ async fn the_same_port_twice_is_refused_with_both_names() -> Done {
     fails(&told.diagnostics, "same-port-twice", &both)
 }
 
-/// Forwards what is dialled at an address that only the host has: to the VM, what NAT does.
+/// Forwards connections to an address of the host to the VM, like NAT.
 fn nat(from: SocketAddr, to: SocketAddr) -> io::Result<()> {
     let listener = TcpListener::bind(from)?;
     thread::spawn(move || {
@@ -162,7 +162,7 @@ fn nat(from: SocketAddr, to: SocketAddr) -> io::Result<()> {
     Ok(())
 }
 
-/// An address of the host's loopback interface, which every machine of the bed reaches.
+/// An address on the host's loopback interface that all machines of the bed can reach.
 struct External(String);
 
 impl External {
@@ -175,7 +175,7 @@ impl External {
 
 impl Drop for External {
     fn drop(&mut self) {
-        // What stays is in nobody's way.
+        // A remaining address does no harm.
         let _ = ip(&["address", "delete", &self.0, "dev", "lo"]);
     }
 }
@@ -219,7 +219,7 @@ fn a_vm_behind_nat_is_called_at_its_external_address() -> Done {
     Ok(())
 }
 
-/// What is dialled belongs to Kubernetes; the workload has the listeners only.
+/// The address belongs to Kubernetes; the workload only has the listeners.
 #[tokio::test]
 async fn a_service_of_kubernetes_that_selects_the_vm_s_labels_leads_to_it() -> Done {
     let scenario = Scenario::begin("service")?;
@@ -241,7 +241,7 @@ async fn a_service_of_kubernetes_that_selects_the_vm_s_labels_leads_to_it() -> D
     call(pod, &url, &pod.spiffe_id(), &vm_id(&scenario))
 }
 
-/// Leaves the VM out, so that only objects are written.
+/// Removes the VM from the configuration, so that only objects are written.
 fn without_vm(workload: &mut Workload) {
     for gone in ["/ssh", "/proxy"] {
         take_out(&mut workload.config, gone);
@@ -257,7 +257,7 @@ async fn a_vm_of_another_namespace_is_refused_before_anything_is_written() -> Do
         "apiVersion": "networking.istio.io/v1", "kind": "WorkloadEntry",
         "metadata": { "namespace": other, "name": "taken" }, "spec": { "address": scenario.vm.address },
     });
-    // It would be in the way of each later scenario on this VM.
+    // It would conflict with each later scenario on this VM.
     let held = Held(kubectl.clone(), other.clone());
     kubectl.apply(&entry)?;
     let mut workload = Workload::new(&scenario)?;
@@ -265,7 +265,7 @@ async fn a_vm_of_another_namespace_is_refused_before_anything_is_written() -> Do
     fails(&workload.apply().await?, "address-taken", &[&named])?;
     assert_eq!(scenario.objects()?, [""; 0]);
     assert!(workload.state.is_none());
-    // The same address in another network is another machine.
+    // The same address on another network is another machine.
     without_vm(&mut workload);
     workload.config["network"] = json!("vms");
     let done = workload.converge().await;
@@ -273,13 +273,13 @@ async fn a_vm_of_another_namespace_is_refused_before_anything_is_written() -> Do
     done
 }
 
-/// Entries of a namespace besides the scenario's, which go with this value.
+/// Entries in another namespace. Dropping this value removes them.
 struct Held(Kubectl, String);
 
 impl Drop for Held {
     fn drop(&mut self) {
         let all = ["delete", "workloadentries", "--all", "--namespace", &self.1];
-        // One that stays shows in the next scenario on the VM, which names it.
+        // A remaining entry is reported by the next scenario on the VM.
         let _ = self.0.call(&all, b"");
     }
 }
@@ -300,7 +300,7 @@ async fn a_vm_with_an_address_of_another_entry_is_refused_and_left_as_it_is() ->
     fails(&workload.apply().await?, "vm-reverted", &[&named, "check"])?;
     assert_eq!(scenario.objects()?, ["WorkloadEntry/other"]);
     assert!(workload.state.is_none() && clean(&scenario)?);
-    // Gone from the interface, the VM is no other's.
+    // Once the address is removed from the interface, the VM no longer matches another entry.
     scenario
         .vm
         .shell("ip address delete 10.99.250.7/32 dev eth0")?;
@@ -341,7 +341,7 @@ async fn two_workloads_on_one_vm_are_told() -> Done {
     holds(&told[0], "vm-shared", &[&names[0], &names[1]])
 }
 
-/// Each part of the configuration, and where it is in the cluster.
+/// Each part of the configuration and its place in the cluster.
 const PARTS: [(&str, &str, &str, &str); 20] = [
     (
         "/labels/version",
@@ -452,7 +452,7 @@ async fn what_is_taken_out_of_the_configuration_is_taken_out_of_the_cluster() ->
     Ok(())
 }
 
-/// Declares every part that can be taken out.
+/// Declares every part that can be removed.
 fn whole(config: &mut Json) {
     let more = json!({
         "annotations": { "example.com/team": "books" },

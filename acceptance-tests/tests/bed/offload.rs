@@ -1,4 +1,4 @@
-//! VMs that Terraform does not reach: an archive that is carried there.
+//! VMs that Terraform does not reach: they are bootstrapped from an archive.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -13,7 +13,7 @@ use tempfile::TempDir;
 
 use crate::demo::{call_vm, can_call_pod};
 
-/// Somebody carries the archive to the VM, unpacks it there and runs it.
+/// Copies the archive to the VM, unpacks it there and runs it.
 fn install(vm: &Machine, archive: &Path, words: &str) -> Result<String> {
     vm.write("/root/mesh.tar.gz", &fs::read(archive)?)?;
     let script = format!(
@@ -22,7 +22,7 @@ fn install(vm: &Machine, archive: &Path, words: &str) -> Result<String> {
     Ok(vm.shell(&script)?)
 }
 
-/// Whether istiod has a connection with the workload's proxy.
+/// Returns true if istiod has a connection to the workload's proxy.
 pub(crate) fn is_connected(
     scenario: &Scenario,
     name: &str,
@@ -45,7 +45,7 @@ async fn a_vm_without_ssh_joins_by_an_archive_and_leaves_again() -> Done {
     let mut workload = Workload::new(&scenario)?;
     workload.config["ssh"] = json!(null);
     workload.config["bundle"] = json!({ "path": archive, "token_version": 1 });
-    // A check of its health keeps traffic away until the VM is there.
+    // A health check keeps traffic away until the VM has joined.
     workload.config["health_check"] = json!({ "tcp": { "port": 9080 }, "period_seconds": 1 });
     is_written(&scenario, &mut workload, &archive).await?;
 
@@ -73,7 +73,7 @@ async fn a_vm_without_ssh_joins_by_an_archive_and_leaves_again() -> Done {
     Ok(())
 }
 
-/// For its owner only, with a token that the state does not have; else nothing is left.
+/// Checks that it is readable only by its owner and contains a token that is not in the state. Nothing else is left.
 async fn is_written(scenario: &Scenario, workload: &mut Workload, archive: &Path) -> Done {
     let parent = archive.parent().unwrap_or(archive);
     fs::write(parent, "in the way")?;
@@ -90,7 +90,7 @@ async fn is_written(scenario: &Scenario, workload: &mut Workload, archive: &Path
     Ok(())
 }
 
-/// For another label, and at another path. One that is gone is not missed: it was carried away.
+/// Checks that it is rewritten for another label and at another path. A deleted archive is not recreated.
 async fn is_written_anew(workload: &mut Workload, archive: &Path) -> Done {
     let (old, digest) = (fs::read(archive)?, text(workload, "bundle_digest"));
     let other = archive.with_file_name("other.tar.gz");
@@ -110,7 +110,7 @@ async fn is_written_anew(workload: &mut Workload, archive: &Path) -> Done {
     Ok(())
 }
 
-/// What a member of the mesh has and another machine does not.
+/// Files that only a member of the mesh has.
 const LISTING: &str = "ls -A /root /etc /etc/systemd/system /var/lib /usr/local/bin; iptables-save | grep '^-'; cat /etc/hosts";
 
 fn text(workload: &Workload, name: &str) -> String {

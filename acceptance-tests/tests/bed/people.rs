@@ -1,4 +1,4 @@
-//! What people at a terminal see of failures, drift and their own Ctrl-C.
+//! Failures, drift and Ctrl-C as users at a terminal see them.
 
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
@@ -10,7 +10,7 @@ use crate::WORKLOAD;
 
 const DROP_IN: &str = "/etc/systemd/system/istio.service.d/test.conf";
 
-/// A tainted resource would be destroyed and made anew, which needs the login that does not work.
+/// A tainted resource would be destroyed and recreated, which needs the login that fails.
 #[test]
 fn a_login_that_fails_taints_nothing() -> Done {
     let scenario = Scenario::begin("taint")?;
@@ -61,7 +61,7 @@ fn drift_is_readable_in_the_plan_and_a_vm_that_is_off_is_a_warning() -> Done {
     Ok(())
 }
 
-/// A terminal sends the signal to the plugin, too.
+/// A terminal also sends the signal to the plugin.
 #[test]
 fn ctrl_c_keeps_the_state_and_the_next_apply_converges() -> Done {
     let scenario = Scenario::begin("ctrl-c")?;

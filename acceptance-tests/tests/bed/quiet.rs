@@ -1,4 +1,4 @@
-//! What was applied is not applied again.
+//! Unchanged configurations are not applied again.
 
 use acceptance_tests::{Done, Scenario, Terraform, listing};
 

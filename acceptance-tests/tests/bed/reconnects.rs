@@ -1,4 +1,4 @@
-//! istiod ends each connection after a while, as it does every 30 minutes by default: that is no event.
+//! istiod closes each connection regularly, by default every 30 minutes. That has no effect.
 
 use acceptance_tests::workload::{NAME, Workload};
 use acceptance_tests::{Beside, Done, Scenario, wait_for};

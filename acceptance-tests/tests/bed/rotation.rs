@@ -1,4 +1,4 @@
-//! The mesh gets another root: a proxy that is connected follows, one that was away is planned.
+//! The root of the mesh is rotated: a connected proxy follows, a disconnected one is planned for repair.
 
 use std::fs;
 use std::path::Path;
@@ -21,7 +21,7 @@ struct Authority {
     key: String,
 }
 
-/// Returns the one that istiod made for itself.
+/// Returns the one that istiod generated.
 fn own(bed: &Beside) -> Result<Authority> {
     let secret = bed
         .kubectl()
@@ -46,7 +46,7 @@ fn another(folder: &Path) -> Result<Authority> {
     })
 }
 
-/// Lets istiod sign by one authority, and all proxies trust the roots.
+/// Configures istiod to sign with one authority, and all proxies to trust the roots.
 fn sign(bed: &Beside, by: &Authority, roots: &[&Authority]) -> Done {
     let folder = bed.folder().join("istiod/etc/cacerts");
     fs::create_dir_all(&folder)?;
@@ -68,7 +68,7 @@ fn sign(bed: &Beside, by: &Authority, roots: &[&Authority]) -> Done {
     })
 }
 
-/// Whether the proxy's own certificate is signed by an authority.
+/// Returns true if the proxy's own certificate is signed by an authority.
 fn is_signed_by(vm: &Machine, by: &Authority) -> Result<bool> {
     vm.write("/root/by.pem", by.certificate.as_bytes())?;
     Ok(vm
@@ -89,7 +89,7 @@ async fn a_new_root_is_followed_by_who_is_there_and_planned_for_who_was_away() -
     let bed = Beside::up(&scenario, "rotation", 2, 0)?;
     let (there, away) = (&bed.vms[0], &bed.vms[1]);
     let mut follows = Workload::beside(&scenario, &bed, there, NAMESPACE)?;
-    // It renews its certificate after half of that.
+    // It renews its certificate after half of this time.
     follows.config["env"] = json!({ "SECRET_TTL": "40s" });
     follows.converge().await?;
     let mut misses = Workload::beside(&scenario, &bed, away, NAMESPACE)?;

@@ -1,4 +1,4 @@
-//! A machine whose package manager is rpm, as far as one can be had: the real rpm on the bed's Debian, without dpkg.
+//! A machine with rpm as its package manager: the real rpm on the bed's Debian, without dpkg.
 
 use acceptance_tests::workload::{Workload, fails};
 use acceptance_tests::{Done, Scenario, listing};
@@ -6,9 +6,9 @@ use serde_json::json;
 
 use crate::demo::call_vm;
 
-/// Makes rpms of the bed's package, `PACKAGE`, as Istio does of the same files: 1.31.0, 99.1.0, 99.2.0 for another kind of
-/// machine, and 99.3.0 that requires what is not there. Debian's rpm installs only with `--force-debian`, and knows nothing
-/// of the shell that is there. A scriptlet kills rpm, once, where a file `/var/tmp/kill-SCRIPTLET` asks for it.
+/// Builds rpms from the bed's package, `PACKAGE`, like Istio from the same files: 1.31.0, 99.1.0, 99.2.0 for another
+/// architecture, and 99.3.0 with a missing dependency. Debian's rpm installs only with `--force-debian`, and does not
+/// know the installed shell. A scriptlet kills rpm once if a file `/var/tmp/kill-SCRIPTLET` exists.
 pub(crate) const MACHINE: &str = r#"
 set -e
 cd /var/tmp && curl -fsS -o own.deb PACKAGE && dpkg-deb -R own.deb tree

@@ -1,4 +1,4 @@
-//! Packet filter rules: those that others take away are missed and come back, and those of others stay.
+//! Packet filter rules: removed rules are reported and restored, and foreign rules are kept.
 
 use acceptance_tests::workload::{Workload, texts};
 use acceptance_tests::{Done, Scenario, wait_for};
@@ -12,7 +12,7 @@ const NONE: &str = "proxy: no rules intercept traffic, and they should";
 const INBOUND: &str = "proxy: no rules intercept inbound traffic, and they should";
 const OUTBOUND: &str = "proxy: no rules intercept outbound traffic, and they should";
 
-/// Expects this drift after a script on the VM, repairs it, and calls the application through the mesh.
+/// Expects this drift after a script on the VM, repairs it, and sends a request to the application through the mesh.
 async fn repaired(scenario: &Scenario, workload: &mut Workload, script: &str, line: &str) -> Done {
     scenario.vm.shell(script)?;
     workload.refresh().await?;
@@ -31,7 +31,7 @@ async fn rules_that_somebody_flushes_are_drift_and_come_back() -> Done {
         ("iptables -t nat -F", NONE),
         ("iptables -t nat -F PREROUTING", INBOUND),
         ("iptables -t nat -F OUTPUT", OUTBOUND),
-        // A chain without rules is as good as none.
+        // A chain without rules counts as missing.
         ("iptables -t nat -F ISTIO_IN_REDIRECT", INBOUND),
         (
             "iptables -t mangle -F",
@@ -45,7 +45,7 @@ async fn rules_that_somebody_flushes_are_drift_and_come_back() -> Done {
     for (script, line) in cases {
         repaired(&scenario, &mut workload, script, line).await?;
     }
-    // A VM that an earlier version bootstrapped has no list, and one jump more.
+    // A VM that an earlier version bootstrapped has no list and one more jump.
     scenario.vm.shell(
         "rm /var/lib/istio/mesh/jumps; iptables -t mangle -N MESH_IN; iptables -t mangle -A MESH_IN -p tcp --dport 22 -j ACCEPT
          iptables -t mangle -I PREROUTING -j MESH_IN",
@@ -68,7 +68,7 @@ async fn what_firewalls_take_away_is_drift_and_comes_back() -> Done {
     let mut workload = Workload::new(&scenario)?;
     workload.converge().await?;
     repaired(&scenario, &mut workload, "nft flush ruleset", NONE).await?;
-    // What Debian's packages do when they start and stop, and what an administrator has to allow.
+    // Actions of Debian's packages on start and stop, and rules that an administrator must allow.
     let ufw = "ufw allow 22/tcp && ufw allow from 10.0.0.0/8 && ufw --force enable";
     let firewalld =
         "systemctl start firewalld && firewall-cmd --zone=trusted --add-source=10.0.0.0/8";
@@ -87,7 +87,7 @@ async fn what_firewalls_take_away_is_drift_and_comes_back() -> Done {
     Ok(())
 }
 
-/// Whoever changes legacy rules holds their lock. What comes between is what an administrator's script does.
+/// A process that changes legacy rules holds their lock. The changes in between are those of an administrator's script.
 const HELD: &str = r#"
 hook() {
   case $1 in stop | track) ;; *) return 0 ;; esac
@@ -126,7 +126,7 @@ async fn whoever_holds_the_lock_of_the_tables_is_waited_for() -> Done {
     Ok(())
 }
 
-/// Chains of others whose names begin as ours do, and jumps to ours with text that a shell would not keep.
+/// Foreign chains with the same prefix as ours, and jumps to ours with comments that a shell would alter.
 const OTHERS: &str = r#"
 for chain in MESH_web ISTIO_EDGE; do
   iptables -t nat -N $chain
@@ -162,7 +162,7 @@ async fn chains_of_others_stay_whatever_their_names_and_comments() -> Done {
     Ok(())
 }
 
-/// Counts packets of SSH that rules of others see in table mangle.
+/// Counts SSH packets that foreign rules in the mangle table see.
 fn seen(vm: &Machine) -> Result<u64, bed::Error> {
     let count = "iptables-save -c -t mangle | sed -n 's/^\\[\\([0-9]*\\):.*CONNMARK --set.*/\\1/p'";
     Ok(vm.shell(count)?.trim().parse().unwrap_or_default())

@@ -1,4 +1,4 @@
-//! How traffic reaches the proxy, and that nothing of the way before is left.
+//! Interception modes: changing the mode leaves nothing of the previous one.
 
 use acceptance_tests::workload::{Workload, fails};
 use acceptance_tests::{Done, Result, Scenario, listing, wait_for};
@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::demo::{call_vm, can_call_pod};
 use crate::ready;
 
-/// Tables that have rules of Istio's, in any backend, and the rules of routing that only tproxy has.
+/// Returns the tables with Istio's rules in any backend, and the routing rules that only tproxy has.
 const RULES: &str = r#"
 for tool in iptables-nft iptables-legacy ip6tables-nft ip6tables-legacy; do
   $tool-save 2>/dev/null | awk '/^[*]/ { table = substr($1, 2) } /ISTIO_|1053|15053/ && !seen[table]++ { print table }'
@@ -25,7 +25,7 @@ fn rules(vm: &Machine) -> Result<String> {
 /// Routing of tproxy.
 const ROUTES: &str = "fwmark 0x539 lookup 133, local default dev lo scope host";
 
-/// What an apply declares, and what rules there are then.
+/// Returns declared modes and the resulting rules.
 fn ways() -> [(&'static str, bool, String); 3] {
     [
         ("tproxy", true, format!("mangle, nat, raw, {ROUTES}")),
@@ -34,7 +34,7 @@ fn ways() -> [(&'static str, bool, String); 3] {
     ]
 }
 
-/// Callers that the application on the VM has seen: its own log.
+/// Returns the clients in the log of the application on the VM.
 fn callers(vm: &Machine) -> Result<String> {
     Ok(vm.shell("journalctl -u ratings -o cat --no-pager | sed -n 's/ .*\"GET .*//p' | sort -u")?)
 }
@@ -58,20 +58,20 @@ async fn an_interception_that_is_changed_leaves_nothing_of_the_one_before() -> D
         workload.converge().await?;
         assert_eq!(rules(vm)?, expected, "{way}");
         call_vm(&scenario)?;
-        // The bed has no name server of the mesh's names but the proxy.
+        // In the bed, only the proxy resolves names of the mesh.
         if dns_capture {
             can_call_pod(&scenario)?;
         }
         if (interception, dns_capture) == ("tproxy", true) {
             let pod = scenario.pods[0].address.to_string();
             assert!(callers(vm)?.lines().any(|caller| caller == pod));
-            // What the proxy's own restart does is no other than what a bootstrap does.
+            // A restart of the proxy has the same result as a bootstrap.
             vm.shell("systemctl restart istio")?;
             ready(vm)?;
             call_vm(&scenario)?;
         }
     }
-    // Without rules the application leaves the VM's address to the proxy, and the proxy 127.0.0.1 to it.
+    // Without rules, the proxy listens on the VM's address and the application on 127.0.0.1.
     vm.shell("rm /etc/default/ratings && systemctl restart ratings")?;
     workload.config["services"]["ratings"]["ports"]["http"]["app_address"] = json!(null);
     workload.config["proxy"]["interception"] = json!("none");
@@ -84,7 +84,7 @@ async fn an_interception_that_is_changed_leaves_nothing_of_the_one_before() -> D
     Ok(())
 }
 
-/// A name server on the loopback interface that knows one address for every name but those of the mesh.
+/// A name server on the loopback interface that returns one address for all names.
 const RESOLVER: &str = r#"
 import socket
 server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -113,7 +113,7 @@ async fn a_name_server_of_the_vm_itself_works_beside_dns_capture() -> Done {
     for _ in 0..2 {
         workload.converge().await?;
         can_call_pod(&scenario)?;
-        // It answers for names of the mesh, too, so the pod's came from the proxy.
+        // It also resolves names of the mesh, so the pod's address came from the proxy.
         assert_eq!(outside()?.trim(), "192.0.2.53");
         workload.config["labels"]["version"] = json!("v2");
     }

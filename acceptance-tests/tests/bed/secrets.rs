@@ -1,4 +1,4 @@
-//! No secret is anywhere but where it is used: searched for with the real `terraform` and its whole trace.
+//! Secrets are only where they are used: the real `terraform` runs with full trace, and all of its output is searched.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -12,7 +12,7 @@ use acceptance_tests::{Done, Failure, Result, Scenario, Terraform};
 use bed::CANARY;
 use serde_json::Value as Json;
 
-/// The provider block with every credential given as a value.
+/// Provider block with every credential set as a value.
 const PROVIDER: &str = r#"
 provider "mesh" {
   kubernetes = {
@@ -29,7 +29,7 @@ provider "mesh" {
   }
 }
 "#;
-/// Every token of the API server begins so: `{"alg":` in base64.
+/// Prefix of every token of the API server: `{"alg":` in base64.
 const TOKEN: &str = "eyJhbGci";
 
 #[test]
@@ -38,7 +38,7 @@ fn no_secret_is_in_state_plan_log_process_list_or_readable_file() -> Done {
     let terraform = Terraform::new(&scenario, "workload")?;
     let needles = use_values(&scenario, &terraform)?;
     scenario.vm.shell("touch /tmp/before")?;
-    // What the provider writes while it bootstraps is looked at as well: no key is ever among it.
+    // Files that the provider writes while it bootstraps are searched as well: none of them contains a key.
     let temporary = terraform.path().join("tmp");
     fs::create_dir(&temporary)?;
     let watch = Watch::begin(needles.clone(), temporary.clone());
@@ -87,7 +87,7 @@ fn no_secret_is_in_state_plan_log_process_list_or_readable_file() -> Done {
     of_the_mesh(&scenario, &terraform)
 }
 
-/// What the mesh gives each proxy may be a secret of the mesh's: a difference of it is told by its name.
+/// Values that the mesh sets for each proxy may be secret, so a difference is reported only by name.
 fn of_the_mesh(scenario: &Scenario, terraform: &Terraform) -> Done {
     let env = "/var/lib/istio/envoy/cluster.env";
     assert!(
@@ -120,7 +120,7 @@ fn of_the_mesh(scenario: &Scenario, terraform: &Terraform) -> Done {
     Ok(())
 }
 
-/// Exchanges the provider block, and returns a line of each key, and how a token begins.
+/// Replaces the provider block, and returns a line of each key and the prefix of a token.
 fn use_values(scenario: &Scenario, terraform: &Terraform) -> Result<Vec<String>> {
     let folder = scenario.folder().join("cluster");
     let kubeconfig: Json =
@@ -148,7 +148,7 @@ fn use_values(scenario: &Scenario, terraform: &Terraform) -> Result<Vec<String>>
     ])
 }
 
-/// Only root and the proxy's user can read the token, and nothing else holds it.
+/// Checks that only root and the proxy's user can read the token, and that nothing else contains it.
 fn on_the_vm(scenario: &Scenario, needles: &[String]) -> Done {
     let vm = &scenario.vm;
     let token = "/var/run/secrets/tokens/istio-token";
@@ -187,14 +187,14 @@ pub(crate) fn archive(terraform: &Terraform, name: &str) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// Looks at arguments and environment of every process, those on the VMs included, and at every file
-/// in memory and in the provider's temporary folder, again and again.
+/// Continuously searches the arguments and environment of all processes, including those on the VMs, and all files in
+/// memory and in the provider's temporary folder.
 struct Watch {
     stop: Arc<AtomicBool>,
     thread: thread::JoinHandle<Seen>,
 }
 
-/// Where a secret was, and the names of the files that were looked at.
+/// Places where a secret was found, and the names of the searched files.
 type Seen = (BTreeSet<String>, BTreeSet<String>);
 
 impl Watch {
@@ -239,7 +239,7 @@ impl Watch {
     }
 }
 
-/// Every regular file below a folder; some go while we look.
+/// Returns all regular files below a folder; some may be removed meanwhile.
 fn files_below(folder: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     entries

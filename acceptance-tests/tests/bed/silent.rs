@@ -1,4 +1,4 @@
-//! A caller whose link is cut without a word, so that the VM's side of the connection stays.
+//! A caller whose link is cut silently, so that the VM's side of the connection stays open.
 
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
@@ -7,9 +7,9 @@ use acceptance_tests::{Done, Failure, Scenario, Terraform, wait_for};
 use bed::Machine;
 use serde_json::json;
 
-/// Gives the test time to come in between, before the VM asks for its token.
+/// Delay that gives the test time to intervene before the VM requests its token.
 const SLOW: &str = "hook() { [ \"$1\" != ask ] || sleep 3; }";
-/// Drops every packet of the connections that sshd has.
+/// Drops all packets of sshd's connections.
 const CUT: &str = r#"
 ss -Hnt state established 'sport = :22' | sed 's/.*://' | while read -r port; do
   iptables -I INPUT -p tcp --dport 22 --sport "$port" -j DROP
@@ -18,7 +18,7 @@ done
 iptables-save | grep -q -- '--dport 22 .*DROP'
 "#;
 
-/// Begins to apply, cuts the connection when the VM is about to ask for its token, and interrupts the apply.
+/// Starts an apply, cuts the connection when the VM is about to request its token, and interrupts the apply.
 fn cut_and_interrupted(vm: &Machine, terraform: &Terraform) -> Done {
     crate::steps::hooked(vm, SLOW)?;
     let mut apply = terraform
@@ -44,7 +44,7 @@ fn cut_and_interrupted(vm: &Machine, terraform: &Terraform) -> Done {
     Ok(())
 }
 
-/// The run waits for its token, for two minutes where it takes its caller for alive.
+/// The run waits for its token, for two minutes if it considers its caller alive.
 #[test]
 fn what_follows_a_silent_cut_does_not_wait_for_the_run_of_before() -> Done {
     let scenario = Scenario::begin("silent")?;

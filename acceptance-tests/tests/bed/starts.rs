@@ -1,4 +1,4 @@
-//! The proxy's start on machines whose names, sudo, unit or package manager stand in its way.
+//! Start of the proxy on machines with obstacles: host name, sudo, unit or package manager.
 
 use acceptance_tests::workload::{Workload, fails, texts};
 use acceptance_tests::{Done, Failure, Scenario};
@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::demo::{call_vm, can_call_pod};
 
-/// As RHEL-like images: nobody but a name server knows the machine's own name.
+/// Like RHEL images: only a name server can resolve the machine's own name.
 const NAMELESS: &str = r#"
 set -e
 sed -i "/$(hostname)/d" /etc/hosts
@@ -25,7 +25,7 @@ async fn dns_capture_starts_where_only_a_name_server_could_know_the_machines_own
     can_call_pod(&scenario)?;
     vm.shell("systemctl restart istio")?;
     crate::ready(vm)?;
-    // sudo would look the name up, for 21 seconds at each start.
+    // sudo would try to resolve the name for 21 seconds at each start.
     let started = "cat /proc/$(systemctl show --property=MainPID --value istio)/comm";
     assert_eq!(vm.shell(started)?, "pilot-agent\n");
     workload.config["labels"]["version"] = json!("v2");
@@ -35,7 +35,7 @@ async fn dns_capture_starts_where_only_a_name_server_could_know_the_machines_own
     Ok(())
 }
 
-/// RHEL's default, and a policy of many sites.
+/// The default of RHEL and a common policy.
 const POLICIES: [&str; 2] = [
     "sed -i 's/^root.*/root ALL=(ALL) ALL/' /etc/sudoers && ! sudo -n -g nogroup true",
     "echo 'Defaults requiretty' >>/etc/sudoers && ! setsid sudo -n true </dev/null",
@@ -62,7 +62,7 @@ async fn a_unit_that_is_masked_is_told_in_systemds_words() -> Done {
     let mut workload = Workload::new(&scenario)?;
     workload.converge().await?;
     let state = workload.state.clone();
-    // What an earlier start left in the journal.
+    // Left in the journal by an earlier start.
     vm.write(
         "/run/systemd/system/istio.service.d/earlier.conf",
         b"[Service]\nExecStartPre=-/bin/sh -c 'echo error of an earlier start >&2'\n",
@@ -89,7 +89,7 @@ async fn a_unit_that_is_masked_is_told_in_systemds_words() -> Done {
     workload.converge().await
 }
 
-/// Makes a package that needs what is nowhere, beside what is there.
+/// Builds a package with one missing and one installed dependency.
 const DEMANDING: &str = r"
 set -e
 cd /var/tmp && curl -fsS -o demanding.deb PACKAGE && dpkg-deb -R demanding.deb demanding
@@ -154,7 +154,7 @@ async fn an_upgrade_by_hand_that_gives_folders_to_the_proxy_is_drift() -> Done {
         ]
     );
     workload.converge().await?;
-    // What an older version of the provider bootstrapped has no list of them, and no drift.
+    // A VM bootstrapped by an older version of the provider has no list of them and no drift.
     vm.shell("rm /var/lib/istio/mesh/modes && chown istio-proxy /var/lib/istio/config")?;
     workload.refresh().await?;
     assert_eq!(workload.drift("vm"), [""; 0]);

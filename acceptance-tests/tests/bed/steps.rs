@@ -1,5 +1,5 @@
-//! The step walk: whatever breaks a bootstrap, at whichever of its steps, the VM is then in the old state or in the
-//! new one and never between, and the next apply converges.
+//! The step walk: after any fault at any step of a bootstrap, the VM is in the old or the new state, never in between,
+//! and the next apply converges.
 
 use std::collections::BTreeSet;
 use std::process::Command;
@@ -10,14 +10,14 @@ use bed::{Machine, Vm};
 use contract::Client;
 use serde_json::json;
 
-/// The steps of the program on the VM, in their order.
+/// Steps of the program on the VM, in order.
 const STEPS: [&str; 11] = [
     "check", "stage", "keep", "ask", "stop", "install", "token", "place", "track", "start", "ready",
 ];
-/// Stands in front of gzip, which unpacks the program: a text of ours follows it.
+/// Wrapper of gzip, which unpacks the program, that appends our text.
 const GZIP: &str = "#!/bin/sh\n/usr/bin/gzip \"$@\" && cat /var/tmp/walk/hook\n";
-/// Stops at the step that a file names, or at each, until another file is there. The program notices sooner that its
-/// caller has gone.
+/// Stops at the step named in a file, or at each step, until another file exists. The program notices sooner that its
+/// caller is gone.
 const HOOK: &str = r#"
 RECONNECT_WAIT=3
 hook() {
@@ -27,15 +27,15 @@ hook() {
   rm /var/tmp/walk/go
 }
 "#;
-/// Has the program notice sooner that its worker has died: it looks after so many pauses.
+/// Makes the program notice sooner that its worker has died: it checks after this number of pauses.
 const HASTE: &str = "pause() { sleep 0.05; }\n";
-/// Waits until a run stops, and says where.
+/// Waits until a run stops, and prints the step.
 const REACHED: &str = "until [ -e /var/tmp/walk/reached ]; do sleep 0.1; done; cat /var/tmp/walk/reached && rm /var/tmp/walk/reached";
-/// Waits until no run is there any more, and the proxy is ready.
+/// Waits until no run is left and the proxy is ready.
 const ENDED: &str = "limit=$(($(date +%s) + 240))
 until [ -z \"$(systemctl list-units --plain --no-legend 'mesh-vm-*')\" ] && curl -fs -o /dev/null http://127.0.0.1:15021/healthz/ready
 do if [ $(date +%s) -ge $limit ]; then systemctl list-units 'mesh-vm-*'; exit 1; fi; sleep 0.5; done";
-/// What of a VM a bootstrap changes: files, the unit, rules; and what no run may leave behind.
+/// Prints everything that a bootstrap changes on a VM (files, unit, rules) and that no run may leave behind.
 const STATE: &str = r#"
 for f in /var/lib/istio/envoy/cluster.env /var/lib/istio/envoy/sidecar.env /etc/istio/config/mesh /etc/hosts \
   /etc/systemd/system/istio.service.d/mesh.conf /etc/logrotate.d/mesh-vm /var/lib/istio/mesh/owner /var/lib/istio/mesh/guard; do
@@ -49,8 +49,8 @@ find /etc /usr/local /var/lib/istio /run/mesh-vm -xdev \( -name '*.mesh' -o -nam
 true
 "#;
 
-/// Moves the proxy's folder to a small disk of its own, but for what the proxy writes itself: where that is full, no
-/// proxy runs, old or new.
+/// Moves the proxy's folder to a small separate disk, except for files that the proxy writes: with a full disk there, no
+/// proxy would run.
 const SMALL_DISK: &str = "
 set -e
 systemctl stop istio
@@ -61,22 +61,22 @@ mount --bind /var/tmp/whole/proxy /var/lib/istio/proxy
 systemctl start istio
 ";
 
-/// What breaks a run.
+/// Fault that interrupts a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fault {
-    /// The SSH session is cut: the provider comes back.
+    /// The SSH session is cut, and the provider reconnects.
     Connection,
-    /// The provider is killed: nobody comes back.
+    /// The provider is killed, and nothing reconnects.
     Provider,
-    /// Terraform is interrupted: the provider stops at once, and nobody comes back.
+    /// Terraform is interrupted: the provider stops immediately, and nothing reconnects.
     Stop,
     /// The worker on the VM is killed.
     Worker,
-    /// The VM loses its power and boots again; at most steps the provider dies with it.
+    /// The VM loses power and boots again. At most steps, the provider is killed as well.
     Power,
-    /// The same, and what the kernel has not written to the disk by then is lost.
+    /// The same, and data that the kernel has not written to the disk is lost.
     PowerAndCache,
-    /// The disk that holds the set before is full.
+    /// The disk with the previous set of files is full.
     Disk,
 }
 
@@ -140,11 +140,11 @@ struct Walk {
     scenario: Scenario,
     workload: Workload,
     fault: Fault,
-    /// How the VM looks with version `v1` and with `v2`.
+    /// State of the VM with version `v1` and with `v2`.
     states: [String; 2],
-    /// Which of them it is in.
+    /// Index of its current state.
     now: usize,
-    /// From what an apply has converged: whether the VM was in the old state, and whether Terraform's was.
+    /// Pairs from which an apply has converged: whether the VM was in the old state, and whether Terraform's state was.
     proven: BTreeSet<(bool, bool)>,
 }
 
@@ -188,7 +188,7 @@ impl Walk {
         }
         self.end().await?;
         if self.fault == Fault::PowerAndCache {
-            // What was reported is on the disk.
+            // Reported steps are on the disk.
             self.scenario.vm.lose_power()?;
             blocking(&self.scenario.vm, ENDED).await?;
             assert_eq!(self.look()?, Some(self.now));
@@ -196,17 +196,17 @@ impl Walk {
         Ok(())
     }
 
-    /// Makes the next run stop at a step, or at `each`; it is to bootstrap with the other version.
+    /// Makes the next run, which bootstraps with the other version, stop at a step or at `each`.
     fn begin(&mut self, at: &str) -> Done {
-        // On the disk as well: it is no part of what a power cut takes.
+        // Synced to the disk, so that a power cut does not affect it.
         let script = format!("cd /var/tmp/walk && rm -f reached go && echo {at} >at && sync");
         self.scenario.vm.shell(&script)?;
         self.workload.config["labels"]["version"] = version(1 - self.now);
         Ok(())
     }
 
-    /// Bootstraps with the other version, breaks that at the step, and looks at the VM. Unless the VM and Terraform's
-    /// state are as they were, an apply has to converge from what they are now; once for each such pair.
+    /// Bootstraps with the other version, interrupts the run at the step, and checks the VM. If the VM or Terraform's state
+    /// has changed, an apply must converge; this is tried once for each such pair.
     async fn broken(&mut self, step: &str) -> Done {
         self.begin(step)?;
         let before = self.workload.state.clone();
@@ -224,13 +224,13 @@ impl Walk {
             Err(error) => return Err(error),
         };
         if killed {
-            // Terraform writes the state of before when a plugin dies.
+            // Terraform writes the previous state if a plugin dies.
             self.workload.state.clone_from(&before);
         }
         let vm = &self.scenario.vm;
         blocking(vm, ENDED).await?;
         let at = self.look()?;
-        // Who was told of a failure has the old state; a provider that is gone cannot tell.
+        // After a reported failure, the VM is in the old state. A killed provider cannot report.
         let gone = killed || self.fault == Fault::Stop;
         let told_so = said.is_empty() == (at != Some(self.now)) || gone;
         if at.is_none() || !told_so {
@@ -248,7 +248,7 @@ impl Walk {
         self.end().await
     }
 
-    /// Applies, which has to succeed.
+    /// Applies, which must succeed.
     async fn end(&mut self) -> Done {
         let new = 1 - self.now;
         apply(&mut self.workload, new).await?;
@@ -263,7 +263,7 @@ impl Walk {
         Ok(())
     }
 
-    /// Returns which of the two states the VM is in, if it is in one.
+    /// Returns the index of the VM's state, if it is one of the two.
     fn look(&self) -> Result<Option<usize>> {
         let found = state(&self.scenario.vm)?;
         Ok(self.states.iter().position(|state| *state == found))
@@ -271,14 +271,14 @@ impl Walk {
 }
 
 impl Fault {
-    /// Whether nobody comes back to ask what became of the run that stopped at the step.
+    /// Returns true if the provider does not reconnect after the run stopped at the step.
     fn kills_the_provider(self, step: &str) -> bool {
         let at = STEPS.iter().position(|one| *one == step);
         let power = matches!(self, Self::Power | Self::PowerAndCache);
         self == Self::Provider || power && at.is_some_and(|at| at % 4 != 3)
     }
 
-    /// Breaks the run that stops at a step, lets what is left of it go on, and returns the step.
+    /// Interrupts the run that stops at a step, lets the rest of it continue, and returns the step.
     async fn strike(self, vm: &Vm, provider: &Client) -> Result<String> {
         let reached = blocking(vm, REACHED).await?;
         let (step, folder) = reached.trim().split_once(' ').unwrap_or_default();
@@ -290,7 +290,7 @@ impl Fault {
         }
         match self {
             Self::Connection => {
-                // A session is two processes, and one may end with the other.
+                // A session has two processes, and one may exit with the other.
                 let session = "until pgrep -f '[s]shd: ubuntu'; do sleep 0.05; done";
                 vm.shell(&format!(
                     "for p in $({session}); do kill -KILL $p || :; done"
@@ -322,14 +322,14 @@ impl Fault {
     }
 }
 
-/// What the disk is formatted with where the power is cut for real: `MESH_BED_FILE_SYSTEM`, such as `xfs`, or ext4.
+/// Returns the file system for real power cuts: `MESH_BED_FILE_SYSTEM`, such as `xfs`, or ext4.
 fn file_system() -> String {
     std::env::var("MESH_BED_FILE_SYSTEM").unwrap_or_else(|_| "ext4".to_owned())
 }
 
-/// Lets each run on the VM end its program with this text.
+/// Appends this text to the program of each run on the VM.
 ///
-/// What it defines takes the place of functions of the program: one that is not there ends the program.
+/// Its functions replace those of the program. If the program does not have such a function, it exits.
 pub(crate) fn hooked(vm: &Machine, hook: &str) -> Done {
     let lines = hook.lines();
     let defined: Vec<_> = lines
@@ -345,7 +345,7 @@ pub(crate) fn hooked(vm: &Machine, hook: &str) -> Done {
     Ok(())
 }
 
-/// Runs a script that waits, while everything else goes on.
+/// Runs a script that waits, without blocking other tasks.
 async fn blocking(vm: &Machine, script: &'static str) -> Result<String> {
     let vm = vm.clone();
     let waited = tokio::task::spawn_blocking(move || vm.shell(script)).await;
@@ -368,7 +368,7 @@ fn state(vm: &Machine) -> Result<String> {
     Ok(vm.shell(STATE)?)
 }
 
-/// Returns the lines of one that the other has not, and the other way round.
+/// Returns the lines that only one of the two texts has.
 fn differing(wanted: &str, found: &str) -> String {
     let less = wanted.lines().filter(|line| !found.contains(line));
     let more = found.lines().filter(|line| !wanted.contains(line));

@@ -1,4 +1,4 @@
-//! Plans of what is not known yet, and of what cannot be reached.
+//! Plans with unknown values and with unreachable targets.
 
 use acceptance_tests::{Done, Scenario, Terraform};
 use serde_json::json;
@@ -46,7 +46,7 @@ fn a_new_workload_is_planned_without_cluster_and_vm() -> Done {
     Ok(())
 }
 
-/// A cluster that nobody listens for.
+/// A cluster that is not reachable.
 const NOWHERE: &str = "
 apiVersion: v1
 kind: Config

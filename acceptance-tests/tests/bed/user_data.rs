@@ -1,5 +1,4 @@
-//! A VM that joins by itself when it boots: cloud-init, an address that it finds, and a token that it
-//! fetches.
+//! A VM that joins by itself when it boots, with cloud-init: it determines its address and obtains a token.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -15,7 +14,7 @@ use crate::demo::{call_vm, can_call_pod};
 use crate::offload::{is_connected, unpacked};
 use crate::secrets::archive;
 
-/// A service that gives the VM a token: its address, and the thread that answers.
+/// Starts a service that issues tokens to the VM, and returns its address.
 fn token_service(scenario: &Scenario) -> Result<String> {
     let listener = TcpListener::bind((scenario.control_plane_address().as_str(), 0))?;
     let url = format!("http://{}/token", listener.local_addr()?);
@@ -44,7 +43,7 @@ fn token_service(scenario: &Scenario) -> Result<String> {
     Ok(url)
 }
 
-/// Carries the ephemeral archive away, as a user would who has another way to the VM.
+/// Copies the ephemeral archive, like a user with another way to access the VM.
 const EPHEMERAL: &str = r#"
 ephemeral "mesh_vm_bundle" "carried" {
   namespace       = var.namespace
@@ -64,7 +63,7 @@ resource "terraform_data" "carried" {
 }
 "#;
 
-/// The example, with a VM that has cloud-init and whose address the user data does not know.
+/// The example, with a VM with cloud-init whose address is not in the user data.
 #[test]
 fn a_vm_joins_by_its_user_data_and_keeps_its_token_fresh() -> Done {
     let scenario = Scenario::begin("cloud-init")?;
@@ -87,16 +86,16 @@ fn a_vm_joins_by_its_user_data_and_keeps_its_token_fresh() -> Done {
     let user_data = &bundle["user_data"];
     let length = |text: &Value| text.as_str().map_or(0, str::len);
     let packed = length(&bundle["user_data_base64"]) / 4 * 3;
-    // What the guide says of clouds' limits.
+    // The limits of clouds in the guide.
     let sizes = (length(user_data), packed);
     assert!(sizes.0 < 105_000 && sizes.1 < 35_000, "{sizes:?}");
     let vm = scenario.boot_with_user_data(user_data.as_str().unwrap_or_default())?;
-    // As in one apply: the workload, whose address is the machine's, comes after it.
+    // As in one apply: the workload, which has the machine's address, is created after it.
     wait_for("the proxy starts", || {
         vm.exec(&["grep", "-qx", "start", "/var/lib/istio/mesh/run/steps"])
             .map(|grep| grep.status == 0)
     })?;
-    // A reboot cuts it off, and cloud-init does not come back to it.
+    // A reboot interrupts it, and cloud-init does not resume it.
     vm.kill()?;
     vm.start()?;
     vm.wait_until_up()?;
@@ -114,7 +113,7 @@ fn a_vm_joins_by_its_user_data_and_keeps_its_token_fresh() -> Done {
         status.contains("status: done") && status.contains("member of the mesh"),
         "{status}"
     );
-    // Whoever boots another machine with it tomorrow boots the same.
+    // The user data does not change, so later machines boot the same way.
     let again = terraform.plan(&[])?;
     assert!(again.is_empty(), "{}", again.text);
 
@@ -135,8 +134,7 @@ fn a_vm_joins_by_its_user_data_and_keeps_its_token_fresh() -> Done {
 
 const TOKEN: &str = "/var/run/secrets/tokens/istio-token";
 
-/// The timer fetches it anew; here it does not wait for minutes. A proxy that answers nobody is not in
-/// the way.
+/// The timer renews the token; here it does not wait for minutes. A proxy that does not respond does not block it.
 fn is_refreshed(vm: &Machine) -> Done {
     let past = format!(
         "rm {TOKEN}; kill -STOP $(pidof envoy); systemctl start mesh-vm-token.service; kill -CONT $(pidof envoy); test -s {TOKEN}"
@@ -160,7 +158,7 @@ fn is_refreshed(vm: &Machine) -> Done {
     Ok(())
 }
 
-/// Packed, a token does not look like one.
+/// Unpacks an archive, in which a token would not be recognizable.
 fn unzipped(base64: &str) -> Result<String> {
     let mut zip = tempfile::NamedTempFile::new()?;
     zip.write_all(base64.as_bytes())?;
@@ -172,7 +170,7 @@ fn unzipped(base64: &str) -> Result<String> {
     Ok(String::from_utf8_lossy(&plain.stdout).into_owned())
 }
 
-/// A token is in both archives, and in nothing that Terraform keeps.
+/// Checks that both archives contain a token, and that Terraform stores none.
 fn no_token_is_stored(terraform: &Terraform, plan: &Plan) -> Done {
     for archive in ["out/ratings-carried.tar.gz", "ephemeral.tar.gz"] {
         let members = unpacked(&terraform.path().join(archive))?;

@@ -1,4 +1,4 @@
-//! Another version of the proxy's package: planned, installed by hand, gone, and one that does not start.
+//! Other versions of the proxy's package: planned, installed manually, removed, and one that does not start.
 
 use acceptance_tests::workload::{Workload, fails};
 use acceptance_tests::{Done, Result, Scenario, listing};
@@ -9,8 +9,8 @@ use serde_json::{Value as Json, json};
 /// Version of the bed's package and of its control plane.
 const OWN: &str = "1.31.0";
 
-/// Makes packages of other versions of the bed's, `PACKAGE`: the proxy of 99.1.0 tells by its environment whose it is, and 99.2.0
-/// has a unit that systemd refuses.
+/// Builds other versions of the bed's package, `PACKAGE`: the proxy of 99.1.0 is recognizable by its environment, and
+/// systemd rejects the unit of 99.2.0.
 const PACKAGES: &str = r#"
 cd /var/tmp && curl -fsS -o own.deb PACKAGE && dpkg-deb -R own.deb tree
 sed -i 's/^Version: .*/Version: 99.1.0/' tree/DEBIAN/control
@@ -28,7 +28,7 @@ ln releases/99.1.0/deb/istio-sidecar.deb 99.1.0.deb
 systemd-run --quiet --unit=releases python3 -m http.server 8001 --bind 127.0.0.1 --directory /var/tmp/releases
 "#;
 
-/// Returns what the VM's package manager says, and whether the agent that runs is the one of 99.1.0.
+/// Returns the version in the VM's package manager, and whether the running agent is that of 99.1.0.
 fn runs(vm: &Machine) -> Result<(String, bool)> {
     let version = vm.shell("dpkg-query -W -f '${Version}' istio-sidecar")?;
     let agent = vm.shell(
@@ -37,23 +37,23 @@ fn runs(vm: &Machine) -> Result<(String, bool)> {
     Ok((version, agent.trim() != "0"))
 }
 
-/// Returns what `proxy.install` says of a file on the VM.
+/// Returns `proxy.install` for a file on the VM.
 fn install(vm: &Machine, file: &str) -> Result<Json> {
     let sum = vm.shell(&format!("sha256sum </var/tmp/{file} | cut -d ' ' -f 1"))?;
     Ok(json!({ "url": format!("file:///var/tmp/{file}"), "sha256": sum.trim() }))
 }
 
-/// A VM without a package has that of the control plane's release; another one is chosen by its version.
+/// A VM without a package gets that of the control plane's release; `proxy.version` selects another one.
 async fn follows_the_releases(workload: &mut Workload, vm: &Machine) -> Done {
     workload.block["istio"]["release_url"] = json!("http://127.0.0.1:8001");
     workload.converge().await?;
     assert_eq!(runs(vm)?, (OWN.to_owned(), false));
-    // Whatever is installed stays, with no version asked for.
+    // Without a configured version, the installed one is kept.
     let of_another = "dpkg -i /var/tmp/99.1.0.deb && systemctl restart istio";
     vm.shell(of_another)?;
     crate::ready(vm)?;
     workload.refresh().await?;
-    // Its version is no drift, but it gives folders that root reads back to the proxy's user.
+    // Its version is not drift, but it makes the proxy's user the owner of folders that root reads.
     let folders = workload.drift("vm");
     assert_eq!(folders.len(), FOLDERS.len(), "{folders:#?}");
     assert_eq!(beside_folders(workload), [""; 0]);
@@ -79,7 +79,7 @@ async fn follows_the_releases(workload: &mut Workload, vm: &Machine) -> Done {
     Ok(())
 }
 
-/// Folders that a package gives to the proxy's user when it is installed by hand.
+/// Folders that a manually installed package gives to the proxy's user.
 const FOLDERS: [&str; 2] = ["/var/lib/istio/envoy", "/var/lib/istio/config"];
 
 /// Returns the drift of the VM without the lines about these folders.
@@ -94,7 +94,7 @@ fn beside_folders(workload: &Workload) -> Vec<String> {
     lines
 }
 
-/// How a line of drift about the package begins.
+/// Beginning of a line of drift about the package.
 const PACKAGE: &str = "proxy: package istio-sidecar";
 
 #[tokio::test]
@@ -152,7 +152,7 @@ async fn another_version_of_the_package_is_planned_installed_and_taken_back() ->
         assert_eq!(runs(vm)?, (own.clone(), false), "{by_hand}");
     }
 
-    // The files of before run again; the package manager's books are put right by the next apply.
+    // The previous files run again. The next apply corrects the package manager's database.
     workload.config["proxy"]["install"] = install(vm, "99.2.0.deb")?;
     fails(&workload.apply().await?, "vm-reverted", &["start"])?;
     crate::ready(vm)?;

@@ -1,11 +1,11 @@
-//! Edits of a workload, right and wrong ones, of which cases are made.
+//! Valid and invalid edits of a workload, of which cases consist.
 
 use mesh::names::{Host, Listen, Port, PortName};
 use mesh::workload::{
     Capture, EgressListener, Interception, OutboundTraffic, Service, ServicePort, Sidecar, Workload,
 };
 
-/// Parses what is known to be right.
+/// Parses a valid value.
 pub(super) fn p<T: std::str::FromStr<Err: std::fmt::Debug>>(text: &str) -> T {
     match text.parse() {
         Ok(value) => value,
@@ -13,7 +13,7 @@ pub(super) fn p<T: std::str::FromStr<Err: std::fmt::Debug>>(text: &str) -> T {
     }
 }
 
-/// Numbers that look random and are the same in each run (`SplitMix64`).
+/// Pseudo-random numbers that are the same in each run (`SplitMix64`).
 pub(super) struct Numbers(pub(super) u64);
 
 impl Numbers {
@@ -35,7 +35,7 @@ impl Numbers {
     }
 }
 
-/// An edit, and the seed of its choices.
+/// An edit and the seed of its choices.
 #[derive(Clone, Copy)]
 pub(super) struct Edit {
     pub(super) name: &'static str,
@@ -259,7 +259,7 @@ fn port(number: &str, protocol: &str) -> ServicePort {
     ServicePort::new(p(number), p(protocol))
 }
 
-/// Returns the first service, which there is afterwards.
+/// Returns the first service, and adds one if there is none.
 fn any_service(workload: &mut Workload) -> &mut Service {
     let first = || Service {
         hosts: vec![p("ratings.vm")],

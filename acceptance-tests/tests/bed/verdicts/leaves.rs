@@ -1,4 +1,4 @@
-//! The same for single texts: what a type takes against what the API server takes at its place.
+//! Compares the texts that a type accepts with those that the API server accepts in its place.
 
 use std::fmt::Display;
 use std::str::FromStr;
@@ -14,14 +14,14 @@ use serde_json::{Value, json};
 use super::edits::{Numbers, p};
 use super::server::Server;
 
-/// Texts for each place, besides those that are known to be special.
+/// Number of random texts for each place, in addition to known special cases.
 const TEXTS: usize = 40;
 
-/// A text's place in an object.
+/// A place of a text in an object.
 struct Place {
     name: &'static str,
     takes: fn(&str) -> bool,
-    /// Whether the type refuses more than the server: why.
+    /// Reason why the type rejects more than the server, if it does.
     stricter: Option<&'static str>,
     kind: Kind,
     spec: fn(&str) -> Value,
@@ -129,7 +129,7 @@ fn places() -> Vec<Place> {
     ]
 }
 
-/// Returns a good service with other fields.
+/// Returns a valid service with other fields.
 fn with(fields: &Value) -> Value {
     let mut spec = json!({
         "hosts": ["a.b"], "location": "MESH_INTERNAL", "resolution": "STATIC",

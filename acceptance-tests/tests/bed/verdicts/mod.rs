@@ -1,8 +1,8 @@
-//! The provider's verdict on a workload against the API server's: Istio's real definitions and the
-//! real istiod's webhook, asked by a dry run.
+//! Compares the provider's verdict on a workload with the API server's: Istio's real definitions and the real istiod's
+//! webhook, in a dry run.
 //!
-//! Cases are a small workload and some edits, right and wrong ones; the fewest edits over which the
-//! two sides disagree are shown.
+//! A case is a small workload with some valid and invalid edits. If the two sides disagree, the smallest set of edits
+//! that shows it is reported.
 
 mod edits;
 mod leaves;
@@ -19,11 +19,11 @@ use serde_json::json;
 use edits::{Edit, Numbers};
 use server::Server;
 
-/// Generated workloads.
+/// Number of generated workloads.
 const CASES: usize = 700;
 const SEED: u64 = 20_261_123;
 
-/// Rules that are the provider's own: objects that break them are accepted, and do harm later.
+/// Rules of the provider only: the server accepts objects that violate them, but they cause problems later.
 const OWN: [(&str, &str); 17] = [
     ("address-of-one-machine", "any address is an address"),
     (
@@ -65,7 +65,7 @@ const OWN: [(&str, &str); 17] = [
     ("target-port-twice", "the entry's port wins, without a word"),
 ];
 
-/// Rules that the server holds, too: each must occur.
+/// Rules that the server also enforces: each must occur.
 const SHARED: [&str; 12] = [
     "annotation-key",
     "annotations-size",
@@ -123,7 +123,7 @@ fn the_api_server_and_istiod_refuse_what_the_provider_refuses_and_nothing_else()
     Ok(())
 }
 
-/// Returns the rules that each case breaks, and whether the server accepts all of its objects.
+/// Returns the rules that each case violates, and whether the server accepts all of its objects.
 fn verdicts(server: &Server, cases: &[Vec<Edit>]) -> Result<(Vec<Vec<&'static str>>, Vec<bool>)> {
     let workloads: Vec<Workload> = cases.iter().map(|case| server.workload(case)).collect();
     let ours = workloads.iter().map(|workload| {
@@ -134,7 +134,7 @@ fn verdicts(server: &Server, cases: &[Vec<Edit>]) -> Result<(Vec<Vec<&'static st
     Ok((ours.collect(), server.accepts(&objects)?))
 }
 
-/// A refusal by a rule of the provider's own says nothing about the server.
+/// Returns true if the verdicts differ. A rejection by one of the provider's own rules says nothing about the server.
 fn disagree((ours, accepted): (&Vec<&str>, &bool)) -> bool {
     let own = |rule: &&str| OWN.iter().any(|(own, _)| own == rule);
     match ours.iter().all(own) {
@@ -144,7 +144,7 @@ fn disagree((ours, accepted): (&Vec<&str>, &bool)) -> bool {
     }
 }
 
-/// Leaves edits out as long as the two sides still disagree, and shows the rest.
+/// Removes edits as long as the two sides still disagree, and describes the rest.
 fn minimised(server: &Server, case: &[Edit]) -> Result<String> {
     let mut case = case.to_vec();
     loop {
@@ -182,7 +182,7 @@ fn minimised(server: &Server, case: &[Edit]) -> Result<String> {
     ))
 }
 
-/// Returns the workload of which all cases are edits.
+/// Returns the workload that all cases edit.
 fn base(namespace: &str) -> Result<Workload> {
     let entry = json!({
         "metadata": { "namespace": namespace, "name": "case" },

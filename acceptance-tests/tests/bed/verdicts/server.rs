@@ -1,4 +1,4 @@
-//! The API server's verdict on objects, by a dry run.
+//! The API server's verdict on objects, from a dry run.
 
 use std::collections::BTreeSet;
 use std::thread;
@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::edits::Edit;
 
-/// How many kubectl ask at the same time.
+/// Number of parallel kubectl processes.
 const ASKING: usize = 6;
 
 pub(super) struct Server<'a> {
@@ -38,7 +38,7 @@ impl<'a> Server<'a> {
         workload
     }
 
-    /// Tells of each case whether all of its objects are accepted.
+    /// Returns for each case whether all of its objects are accepted.
     pub(super) fn accepts(&self, cases: &[Vec<Manifest>]) -> Result<Vec<bool>> {
         let mut chunks = vec![String::new(); ASKING];
         for (case, objects) in cases.iter().enumerate() {
@@ -70,7 +70,7 @@ impl<'a> Server<'a> {
         Ok(cases.iter().enumerate().map(all).collect())
     }
 
-    /// Returns what the server says to the objects of a case.
+    /// Returns the server's messages about the objects of a case.
     pub(super) fn reason(&self, objects: &[Manifest]) -> Result<String> {
         let documents = objects
             .iter()
@@ -104,7 +104,7 @@ impl<'a> Server<'a> {
     }
 }
 
-/// Reads lines such as `sidecar.networking.istio.io/case-1-2 created (server dry run)`.
+/// Parses lines such as `sidecar.networking.istio.io/case-1-2 created (server dry run)`.
 fn names(stdout: &str) -> Vec<String> {
     let lines = stdout
         .lines()
