@@ -244,7 +244,7 @@ async fn an_entry_that_istiod_made_is_refused_with_the_reason() -> Done {
     fails(
         &told,
         "importable",
-        &["istiod made this WorkloadEntry", "group"],
+        &["istiod created this WorkloadEntry", "group"],
     )?;
     assert!(workload.state.is_none());
     Ok(())

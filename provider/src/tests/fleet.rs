@@ -162,10 +162,10 @@ async fn a_member_that_declares_services_or_a_sidecar_is_refused_at_both_paths()
     let told = resource.validate(&config).await.unwrap().diagnostics;
     let lines: String = told.iter().map(|told| format!("{told}\n")).collect();
     expect_test::expect![[r#"
-        Error: Invalid workload at services: services and fleet are both set, and a member has the services of its fleet bookinfo/ratings. Move services to the mesh_vm_fleet, or remove fleet.
+        Error: Invalid workload at services: services and fleet are both set, but a member uses the services of its fleet bookinfo/ratings. Move services to the mesh_vm_fleet, or remove fleet.
 
         [fleet-declares]
-        Error: Invalid workload at sidecar: sidecar and fleet are both set, and a member has the sidecar of its fleet bookinfo/ratings. Move sidecar to the mesh_vm_fleet, or remove fleet.
+        Error: Invalid workload at sidecar: sidecar and fleet are both set, but a member uses the sidecar of its fleet bookinfo/ratings. Move sidecar to the mesh_vm_fleet, or remove fleet.
 
         [fleet-declares]
     "#]].assert_eq(&lines);
