@@ -1,12 +1,12 @@
-//! What a command answers to arguments that it does not have.
+//! Error of a command for invalid arguments.
 
-/// A command was called with arguments that it does not have: its help says which it has.
+/// A command was called with invalid arguments. Its help lists the valid ones.
 #[derive(Debug)]
 pub(crate) struct WrongArguments;
 
 impl std::fmt::Display for WrongArguments {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("the command has no such arguments")
+        f.write_str("invalid arguments")
     }
 }
 

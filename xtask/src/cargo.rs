@@ -1,4 +1,4 @@
-//! Calls of cargo, and where things lie.
+//! Calls of cargo, and paths of the workspace.
 
 use std::env;
 use std::error::Error;
@@ -7,12 +7,12 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-/// How the provider is built.
+/// Build profile of the provider.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Profile {
-    /// Links in a second.
+    /// Fast build for tests.
     Dev,
-    /// As users get it.
+    /// Build for users.
     Release,
 }
 
@@ -22,17 +22,17 @@ pub(crate) fn root() -> &'static Path {
     xtask.parent().unwrap_or(xtask)
 }
 
-/// Returns a call of the cargo that runs this command, in the workspace.
+/// Returns a command of the cargo that runs this process, in the workspace.
 pub(crate) fn cargo() -> Command {
     let mut cargo = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(root());
     cargo
 }
 
-/// Returns what cargo says of the crates of the workspace, without their dependencies' own.
+/// Returns cargo's metadata of the workspace, without external crates.
 ///
 /// # Errors
-/// cargo cannot be started, or refuses the workspace.
+/// Fails if cargo cannot be started or rejects the workspace.
 pub(crate) fn metadata() -> Result<Value, Box<dyn Error>> {
     let output = cargo()
         .args(["metadata", "--format-version=1", "--no-deps", "--locked"])
@@ -45,11 +45,11 @@ pub(crate) fn metadata() -> Result<Value, Box<dyn Error>> {
 
 /// Builds the provider and returns the path of its binary. Progress goes to stderr.
 ///
-/// On Linux it holds its C library, so that it starts wherever Terraform does: in Alpine's image, and on systems
-/// whose glibc is older than the one here. Only the last crate is built for that: all others are those of any build.
+/// On Linux, it is statically linked, so that it starts wherever Terraform does: in Alpine's image, and on systems with an
+/// older glibc. Only the last crate is built differently; all others are shared with other builds.
 ///
 /// # Errors
-/// cargo cannot be started, the build fails, or cargo names no binary.
+/// Fails if cargo cannot be started, the build fails, or cargo reports no binary.
 pub(crate) fn provider_binary(profile: Profile) -> Result<PathBuf, Box<dyn Error>> {
     let mut build = cargo();
     build.args([
@@ -68,13 +68,13 @@ pub(crate) fn provider_binary(profile: Profile) -> Result<PathBuf, Box<dyn Error
     eprintln!("building the provider, which takes minutes the first time");
     let output = build.stderr(Stdio::inherit()).output()?;
     if !output.status.success() {
-        return Err("the provider does not build: see the errors above".into());
+        return Err("the build of the provider failed: see the errors above".into());
     }
     let messages = String::from_utf8_lossy(&output.stdout);
-    executable(&messages).ok_or_else(|| "cargo built the provider but named no binary".into())
+    executable(&messages).ok_or_else(|| "cargo built the provider but reported no binary".into())
 }
 
-/// Returns the binary that cargo's messages, JSON by line, name last.
+/// Returns the last binary in cargo's messages (JSON lines).
 fn executable(messages: &str) -> Option<PathBuf> {
     messages
         .lines()
@@ -88,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_binary_is_the_one_that_cargo_names() {
+    fn the_binary_is_the_one_that_cargo_reports() {
         let messages = r#"{"reason":"compiler-artifact","executable":null}
 {"reason":"compiler-artifact","executable":"/t/release/terraform-provider-mesh"}
 {"reason":"build-finished","success":true}"#;

@@ -1,4 +1,4 @@
-//! What a change can reach: which crates are tested, and which scenarios are played.
+//! Selects the crates and scenarios that a change can affect.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
@@ -9,28 +9,28 @@ use serde_json::Value;
 
 use crate::cargo::{metadata, root};
 
-/// The crates by which a change reaches the scenarios: the binary that they test, and they themselves.
+/// Crates whose changes affect the scenarios: the tested binary and the scenarios themselves.
 const TESTED: [&str; 2] = ["terraform-provider-mesh", "acceptance-tests"];
-/// Folder of the scenarios: a change of one file reaches the scenarios in it.
+/// Folder of the scenarios. A change of one file affects only its scenarios.
 const SCENARIOS: &str = "acceptance-tests/tests/bed/";
 
-/// What is to be tested.
+/// Tests to run.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Reach {
-    /// Crates whose unit tests are run.
+    /// Crates whose unit tests run.
     pub(crate) crates: BTreeSet<String>,
-    /// Scenarios that are played.
+    /// Scenarios to run.
     pub(crate) scenarios: Scenarios,
 }
 
-/// Which scenarios are played.
+/// Selection of scenarios.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Scenarios {
     /// None.
     None,
-    /// Those of these modules.
+    /// The scenarios of these modules.
     Of(BTreeSet<String>),
-    /// All of them.
+    /// All scenarios.
     All,
 }
 
@@ -39,14 +39,14 @@ pub(crate) enum Scenarios {
 pub(crate) struct Crates {
     /// Name by folder, relative to the workspace.
     folders: BTreeMap<String, String>,
-    /// Names of those that a crate needs, by its name.
+    /// Names of a crate's dependencies, by its name.
     needs: BTreeMap<String, BTreeSet<String>>,
 }
 
-/// Returns what the changes since a revision can reach, those that are not committed included.
+/// Returns the tests that the changes since a revision, including uncommitted ones, can affect.
 ///
 /// # Errors
-/// git or cargo cannot be started, or the revision is unknown.
+/// Fails if git or cargo cannot be started or the revision is unknown.
 pub(crate) fn since(revision: &str) -> Result<Reach, Box<dyn Error>> {
     let base = git(&["merge-base", "HEAD", revision])?;
     let tracked = git(&["diff", "--name-only", base.trim()])?;
@@ -55,7 +55,7 @@ pub(crate) fn since(revision: &str) -> Result<Reach, Box<dyn Error>> {
     Ok(Crates::read(&metadata()?).reach(&files))
 }
 
-/// Returns what git answers.
+/// Returns the output of git.
 fn git(args: &[&str]) -> Result<String, Box<dyn Error>> {
     let output = Command::new("git")
         .args(args)
@@ -87,8 +87,8 @@ impl Crates {
         crates
     }
 
-    /// Returns what changes of these files can reach. A file of no crate that is not known to concern a part only
-    /// reaches everything.
+    /// Returns the tests that changes of these files can affect. A file outside of all crates affects everything, unless it
+    /// is known to affect only a part.
     fn reach(&self, files: &[&str]) -> Reach {
         let mut crates = BTreeSet::new();
         let mut modules = BTreeSet::new();
@@ -100,7 +100,7 @@ impl Crates {
                 (None, Some(name)) => {
                     crates.insert(name.to_owned());
                 }
-                // Tests of the commands read all texts and examples.
+                // The tests of xtask read all texts and examples.
                 (None, None) if is_text(file) => {
                     crates.insert("xtask".to_owned());
                 }
@@ -120,7 +120,7 @@ impl Crates {
         }
     }
 
-    /// Returns the crate that a file belongs to: the one with the longest folder around it.
+    /// Returns the crate of a file: the one with the longest matching folder.
     fn owner(&self, file: &str) -> Option<&str> {
         let around = self
             .folders
@@ -130,7 +130,7 @@ impl Crates {
         innermost.map(|(_, name)| name.as_str())
     }
 
-    /// Adds the crates that need one of these.
+    /// Adds the crates that depend on one of these.
     fn close(&self, crates: &mut BTreeSet<String>) {
         loop {
             let more: Vec<String> = self
@@ -147,7 +147,7 @@ impl Crates {
     }
 }
 
-/// Returns the module of a file of scenarios; the files that all share have none.
+/// Returns the module of a file of scenarios; `None` for files that all scenarios share.
 fn scenario_of(file: &str) -> Option<&str> {
     let rest = file.strip_prefix(SCENARIOS)?;
     let (module, _) = rest.split_once(['.', '/'])?;
@@ -191,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn a_change_reaches_whatever_needs_the_crate() {
+    fn a_change_affects_all_dependents_of_the_crate() {
         check(&[], &[], &Scenarios::None);
         let provider = ["mesh", "terraform-provider-mesh", "vm"];
         check(&["provider/mesh/src/drift.rs"], &provider, &Scenarios::All);
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_reaches_the_tests_that_read_texts() {
+    fn a_text_affects_the_tests_that_read_texts() {
         check(
             &["README.md", "docs/index.md"],
             &["xtask"],
@@ -216,7 +216,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_of_scenarios_reaches_these_only() {
+    fn a_file_of_scenarios_affects_only_these() {
         let of =
             |names: &[&str]| Scenarios::Of(names.iter().map(|&name| name.to_owned()).collect());
         check(
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_crate_owns_reaches_everything() {
+    fn a_file_outside_of_all_crates_affects_everything() {
         let all = [
             "acceptance-tests",
             "bed",

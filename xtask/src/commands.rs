@@ -1,4 +1,4 @@
-//! The commands by name: what each does, its flags, an example, and the function that runs it.
+//! Commands by name: description, flags, an example, and the function that runs each.
 
 use std::error::Error;
 
@@ -7,13 +7,13 @@ use crate::{bench, codegen, demo, docs, fresh, install, test, testbed};
 
 type Done = Result<(), Box<dyn Error>>;
 
-/// A command as a person types it after `cargo xtask`.
+/// A command of `cargo xtask`.
 pub(crate) struct Command {
     name: &'static str,
-    /// The forms of its arguments.
+    /// Forms of its arguments.
     forms: &'static [&'static str],
     about: &'static str,
-    /// Each flag with what it does.
+    /// Flags with their descriptions.
     flags: &'static [(&'static str, &'static str)],
     example: &'static str,
     run: fn(&[&str]) -> Done,
@@ -21,21 +21,24 @@ pub(crate) struct Command {
 
 const NAME: (&str, &str) = (
     "--name NAME",
-    "name of the bed; beds of different names run beside each other",
+    "name of the bed; beds with different names can run at the same time",
 );
 const CHECK: (&str, &str) = (
     "--check",
-    "writes nothing, and fails if a file is not up to date",
+    "only checks, and fails if a file is not up to date",
 );
 
-/// All commands, in the order in which a newcomer meets them.
+/// All commands, in the order in which a newcomer needs them.
 const COMMANDS: [Command; 8] = [
     Command {
         name: "demo",
         forms: &["[--keep] [--name NAME]"],
-        about: "Plays examples/talk-demo on a real mesh, step by step. Needs Linux and root.",
+        about: "Runs examples/talk-demo on a real mesh, step by step. Needs Linux and root.",
         flags: &[
-            ("--keep", "leaves the bed up and says how to go on by hand"),
+            (
+                "--keep",
+                "keeps the bed running and prints how to continue by hand",
+            ),
             NAME,
         ],
         example: "cargo xtask demo --keep",
@@ -44,12 +47,15 @@ const COMMANDS: [Command; 8] = [
     Command {
         name: "test",
         forms: &["[--unit]", "--changed [REVISION]"],
-        about: "Runs everything that must hold. Needs Linux and root.",
+        about: "Runs all checks and tests. Needs Linux and root.",
         flags: &[
-            ("--unit", "runs only what needs neither root nor the bed"),
+            (
+                "--unit",
+                "runs only checks and tests that need neither root nor the bed",
+            ),
             (
                 "--changed",
-                "runs what the changes since REVISION (main if not given) can reach",
+                "runs only what changes since REVISION (default: main) can affect",
             ),
         ],
         example: "cargo xtask test --unit",
@@ -58,10 +64,10 @@ const COMMANDS: [Command; 8] = [
     Command {
         name: "install",
         forms: &["[--dir DIR]"],
-        about: "Builds the release binary and puts it where `terraform init` finds it.",
+        about: "Builds the release binary and installs it where `terraform init` finds it.",
         flags: &[(
             "--dir DIR",
-            "puts it into this filesystem mirror and prints the CLI configuration for it",
+            "installs into this filesystem mirror and prints the CLI configuration for it",
         )],
         example: "cargo xtask install --dir /srv/terraform-mirror",
         run: install::run,
@@ -74,10 +80,10 @@ const COMMANDS: [Command; 8] = [
             "status [--name NAME]",
             "down [--name NAME]",
         ],
-        about: "Starts a real mesh with VMs and pods on this machine and leaves it up. Needs Linux and root.",
+        about: "Starts a real mesh with VMs and pods on this machine and keeps it running. Needs Linux and root.",
         flags: &[
-            ("--vms N", "number of VMs, from 0 to 80; 2 if not given"),
-            ("--pods N", "number of pods, from 0 to 80; 1 if not given"),
+            ("--vms N", "number of VMs, from 0 to 80 (default: 2)"),
+            ("--pods N", "number of pods, from 0 to 80 (default: 1)"),
             NAME,
         ],
         example: "cargo xtask testbed up --vms 4 --name work",
@@ -86,18 +92,18 @@ const COMMANDS: [Command; 8] = [
     Command {
         name: "fresh",
         forms: &["[--keep]"],
-        about: "Runs set-up and demo as on a machine that has built and fetched nothing. Needs Linux and root.",
-        flags: &[("--keep", "leaves its folders for a look")],
+        about: "Runs set-up and demo with empty caches, as on a new machine. Needs Linux and root.",
+        flags: &[("--keep", "keeps its folders for inspection")],
         example: "cargo xtask fresh",
         run: fresh::run,
     },
     Command {
         name: "bench",
         forms: &["[--start]"],
-        about: "Measures plans, start, memory, size and round trips of the release binary. Needs Linux and root.",
+        about: "Measures planning, start, memory, size and round trips of the release binary. Needs Linux and root.",
         flags: &[(
             "--start",
-            "measures only start, memory then, and size, which needs no bed",
+            "measures only start, its memory, and size, without a bed",
         )],
         example: "cargo xtask bench",
         run: bench::run,
@@ -105,7 +111,7 @@ const COMMANDS: [Command; 8] = [
     Command {
         name: "docs",
         forms: &["[--check]"],
-        about: "Writes the registry's pages from the provider's own schema.",
+        about: "Generates the registry's pages from the provider's schema.",
         flags: &[CHECK],
         example: "cargo xtask docs",
         run: docs::run,
@@ -113,24 +119,24 @@ const COMMANDS: [Command; 8] = [
     Command {
         name: "codegen",
         forms: &["[--check]"],
-        about: "Writes the generated code of the wire types.",
+        about: "Generates the code of the wire types.",
         flags: &[CHECK],
         example: "cargo xtask codegen",
         run: codegen::run,
     },
 ];
 
-/// What the words after `cargo xtask` ask for.
+/// Request in the arguments of `cargo xtask`.
 pub(crate) enum Call<'a> {
-    /// A text for standard output.
+    /// A text to print to stdout.
     Help(String),
     /// A command with its arguments.
     Run(&'static Command, &'a [&'a str]),
-    /// Neither; the text says what there is.
+    /// An invalid request, with a text that lists the commands.
     Unknown(String),
 }
 
-/// Reads the words after `cargo xtask`. What stands behind `--` belongs to another program.
+/// Parses the arguments of `cargo xtask`. Arguments after `--` belong to another program.
 pub(crate) fn read<'a>(words: &'a [&'a str]) -> Call<'a> {
     let own = words.split(|word| *word == "--").next().unwrap_or_default();
     let asks = own.iter().any(|word| ["--help", "-h"].contains(word)) || own == ["help"];
@@ -148,7 +154,7 @@ fn find(name: &str) -> Option<&'static Command> {
 }
 
 impl Command {
-    /// Runs it; arguments that it does not have are answered with its help.
+    /// Runs the command. For invalid arguments, the error contains its help.
     pub(crate) fn run(&self, args: &[&str]) -> Done {
         (self.run)(args).map_err(|error| {
             if error.is::<WrongArguments>() {
@@ -172,7 +178,7 @@ impl Command {
                 .iter()
                 .map(|(flag, what)| format!("  {flag:<14}{what}")),
         );
-        lines.push(format!("  {:<14}prints this text", "-h, --help"));
+        lines.push(format!("  {:<14}prints this help", "-h, --help"));
         lines.push(format!("\nexample: {}", self.example));
         lines.join("\n")
     }
@@ -202,7 +208,7 @@ mod tests {
     }
 
     #[test]
-    fn help_of_every_command_tells_forms_flags_and_an_example() {
+    fn help_of_every_command_has_forms_flags_and_an_example() {
         for command in &COMMANDS {
             for flag in ["--help", "-h"] {
                 let text = help(&[command.name, flag]);
@@ -219,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn help_alone_names_every_command() {
+    fn help_lists_every_command() {
         for words in [&["--help"][..], &["-h"], &["help"]] {
             let text = help(words);
             for command in &COMMANDS {
@@ -229,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stands_behind_two_dashes_is_not_ours() {
+    fn arguments_after_two_dashes_are_not_parsed() {
         let words = ["testbed", "exec", "vm-1", "--", "ls", "--help"];
         assert!(
             matches!(read(&words), Call::Run(command, args) if command.name == "testbed" && args.len() == 5)

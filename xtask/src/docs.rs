@@ -1,5 +1,5 @@
-//! `cargo xtask docs [--check]`: the pages of the registry, from the schema that the binary itself
-//! serves and from `examples/`. Guides in `docs/guides` are written by hand.
+//! `cargo xtask docs [--check]`: generates the pages of the registry from the binary's own schema and from `examples/`.
+//! Guides in `docs/guides` are written by hand.
 //!
 //! Layout: <https://developer.hashicorp.com/terraform/registry/providers/docs>.
 
@@ -17,12 +17,11 @@ use crate::page::{Example, page};
 
 const PROVIDER: &str = "mesh";
 
-/// Writes the pages, or, with `--check`, tells whether they are up to date and the examples valid.
+/// Writes the pages or, with `--check`, checks that they are up to date and the examples are valid.
 ///
 /// # Errors
-/// An unknown argument, a build that fails, a provider that does not answer, a resource without an
-/// example, a file that cannot be read or written, and, with `--check`, each page that differs and each example
-/// that is not valid.
+/// Fails if an argument is unknown, the build fails, the provider does not respond, a resource has no example, or a file
+/// cannot be read or written. With `--check`, stale pages and invalid examples are errors.
 pub(crate) fn run(args: &[&str]) -> Result<(), Box<dyn Error>> {
     let check = match args {
         [] => false,
@@ -38,7 +37,7 @@ pub(crate) fn run(args: &[&str]) -> Result<(), Box<dyn Error>> {
     examples::validate(&binary)
 }
 
-/// Asks the provider, as Terraform would.
+/// Requests the schema from the provider, as Terraform does.
 fn schema(binary: &Path) -> Result<Response, Box<dyn Error>> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -75,7 +74,7 @@ fn compare(pages: &[Page], folder: &Path) -> Result<(), Box<dyn Error>> {
         for entry in fs::read_dir(folder.join(kind))? {
             let path = format!("{kind}/{}", entry?.file_name().display());
             if !pages.iter().any(|(known, _)| *known == path) {
-                wrong.push(format!("{path}, of a type that does not exist"));
+                wrong.push(format!("{path} (no such type)"));
             }
         }
     }
@@ -94,7 +93,7 @@ fn pages(schema: &Response) -> Result<Vec<Page>, Box<dyn Error>> {
     let provider = schema
         .provider
         .as_ref()
-        .ok_or("the provider serves no schema of itself")?;
+        .ok_or("the provider's response has no provider schema")?;
     let example = Example {
         configuration: example("provider/provider.tf")?,
         import: None,
@@ -146,7 +145,7 @@ fn file(name: &str) -> &str {
 fn example(path: &str) -> Result<String, String> {
     let path = root().join("examples").join(path);
     fs::read_to_string(&path)
-        .map_err(|error| format!("the page needs an example, {}: {error}", path.display()))
+        .map_err(|error| format!("the page requires an example, {}: {error}", path.display()))
 }
 
 #[cfg(test)]
@@ -154,7 +153,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_page_that_differs_or_that_nobody_serves_is_stale() {
+    fn a_page_that_differs_or_has_no_type_is_stale() {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("resources")).unwrap();
         let page = |path: &str| vec![(path.to_owned(), "text".to_owned())];
@@ -166,7 +165,7 @@ mod tests {
             .unwrap_err()
             .to_string();
         assert!(
-            error.contains("new.md") && error.contains("vm.md, of a type"),
+            error.contains("new.md") && error.contains("vm.md (no such type)"),
             "{error}"
         );
     }

@@ -1,4 +1,4 @@
-//! Whether the examples are what the provider takes: `terraform validate`, with the binary as it is.
+//! Validates the examples against the provider with `terraform validate`.
 
 use std::error::Error;
 use std::fs;
@@ -7,7 +7,7 @@ use std::process::Command;
 
 use crate::cargo::root;
 
-/// Folders in `examples/` that make one configuration each.
+/// Folders in `examples/` that are a configuration each.
 const CONFIGURATIONS: &[&[&str]] = &[
     &["behind-nat"],
     &["control-plane-by-name"],
@@ -27,7 +27,7 @@ const CONFIGURATIONS: &[&[&str]] = &[
 /// Validates each configuration with the provider at `binary`.
 ///
 /// # Errors
-/// Terraform cannot be started, a file cannot be copied, or Terraform's own words on a configuration.
+/// Fails if Terraform cannot be started or a file cannot be copied; otherwise returns Terraform's errors.
 pub(crate) fn validate(binary: &Path) -> Result<(), Box<dyn Error>> {
     let mut wrong = Vec::new();
     for folders in CONFIGURATIONS {
@@ -59,7 +59,7 @@ fn copy_files(from: &Path, to: &Path) -> std::io::Result<()> {
     Ok(())
 }
 
-/// Returns Terraform's words if the configuration in `folder` is not valid.
+/// Returns Terraform's errors if the configuration in `folder` is invalid.
 fn terraform_validate(folder: &Path, binary: &Path) -> std::io::Result<Result<(), String>> {
     let config = folder.join("terraform.rc");
     let binaries = binary.parent().unwrap_or(folder).display();

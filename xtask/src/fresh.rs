@@ -1,8 +1,8 @@
-//! `cargo xtask fresh [--keep]`: set-up and demo as on a machine that has built and fetched nothing yet.
+//! `cargo xtask fresh [--keep]`: runs set-up and demo with empty caches, as on a new machine.
 //!
-//! **Invariant**: the demo finds nothing that an earlier run of anything left in the home folder, in the
-//! caches of cargo and Go, or in that of the bed. What belongs to the machine itself stays as it is: its
-//! toolchains, its packages, and the settings that say where crates, modules and wheels come from.
+//! **Invariant**: the demo finds nothing of earlier runs in the home folder or in the caches of cargo, Go and the bed. The
+//! machine itself is unchanged: its toolchains, its packages, and the settings for the sources of crates, modules and
+//! wheels.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -16,12 +16,12 @@ use crate::arguments::WrongArguments;
 use crate::cargo::cargo;
 use crate::tools;
 
-/// The bed of this command; others may run beside it.
+/// Bed of this command; others may run at the same time.
 const BED: &str = "fresh";
-/// On a disk: some gigabytes are written.
+/// Parent folder, on a disk: several gigabytes are written.
 const PLACE: &str = "/var/tmp";
 
-/// Variables that lead to what earlier runs left, each with the folder that it names instead.
+/// Variables that refer to caches of earlier runs, each with its replacement folder.
 const EMPTY: [(&str, &str); 9] = [
     ("HOME", "home"),
     ("XDG_CACHE_HOME", "cache"),
@@ -34,7 +34,7 @@ const EMPTY: [(&str, &str); 9] = [
     ("GOCACHE", "go-build"),
 ];
 
-/// Settings of the machine that lie in the home folder, each with the places where they are looked for.
+/// Settings of the machine in the home folder, each with its possible locations.
 const KEPT: [(&str, &[&str]); 4] = [
     ("RUSTUP_HOME", &["{home}/.rustup"]),
     ("GOENV", &["{config}/go/env"]),
@@ -45,16 +45,16 @@ const KEPT: [(&str, &[&str]); 4] = [
     ("NPM_CONFIG_USERCONFIG", &["{home}/.npmrc"]),
 ];
 
-/// What Terraform and kubectl take from the user, by the beginning of the name.
+/// Prefixes of variables that Terraform and kubectl read.
 const OF_THE_USER: [&str; 2] = ["TF_", "KUBECONFIG"];
 
-/// What a process gets as its environment: `None` removes a variable.
+/// Changes of the environment of a process; `None` removes a variable.
 type Environment = BTreeMap<OsString, Option<OsString>>;
 
-/// Runs the demo with folders of its own, and removes them.
+/// Runs the demo with its own folders, and removes them.
 ///
 /// # Errors
-/// An unknown argument, something that is missing on this machine, or a demo that fails.
+/// Fails if an argument is unknown, a requirement is missing on this machine, or the demo fails.
 pub(crate) fn run(args: &[&str]) -> Result<(), Box<dyn Error>> {
     let keep = match args {
         [] => false,
@@ -68,16 +68,16 @@ pub(crate) fn run(args: &[&str]) -> Result<(), Box<dyn Error>> {
         .map_err(|error| format!("cannot create a folder in {PLACE}: {error}"))?;
     let start = Instant::now();
     eprintln!(
-        "fresh: builds everything again in {}, then plays the demo: about 20 min on two cores, 8 GB",
+        "fresh: builds everything in {} and then runs the demo: about 20 min on two cores, 8 GB",
         folder.path().display()
     );
     let played = play(folder.path());
     let minutes = start.elapsed().as_secs().div_ceil(60);
     if keep {
         let folder = folder.keep();
-        eprintln!("fresh: what was built is in {}", folder.display());
+        eprintln!("fresh: build artifacts are in {}", folder.display());
     } else {
-        // Its machines have their files in the folder.
+        // The files of its machines are in the folder.
         bed::down(BED).map_err(|error| error.chain())?;
         let path = folder.path().to_owned();
         folder
@@ -85,7 +85,7 @@ pub(crate) fn run(args: &[&str]) -> Result<(), Box<dyn Error>> {
             .map_err(|error| format!("cannot remove {}: {error}", path.display()))?;
     }
     played?;
-    eprintln!("fresh: ok, an empty machine gets to the end of the demo in {minutes} min");
+    eprintln!("fresh: ok, set-up and demo on an empty machine took {minutes} min");
     Ok(())
 }
 
@@ -100,7 +100,7 @@ fn play(folder: &Path) -> Result<(), Box<dyn Error>> {
             None => demo.env_remove(name),
         };
     }
-    eprintln!("fresh: cargo builds the commands first, about 2 min, and says nothing meanwhile");
+    eprintln!("fresh: cargo first builds the commands without output, about 2 min");
     let status = demo
         .status()
         .map_err(|error| format!("cannot start cargo: {error}"))?;
@@ -114,7 +114,7 @@ fn play(folder: &Path) -> Result<(), Box<dyn Error>> {
     .into())
 }
 
-/// Makes the empty folders. Where crates come from is the machine's affair, so cargo's settings are copied.
+/// Creates the empty folders. Cargo's settings are copied, because the machine determines the source of crates.
 fn prepare(folder: &Path, variables: &BTreeMap<OsString, OsString>) -> Result<(), String> {
     for (_, part) in EMPTY {
         let path = folder.join(part);
@@ -135,7 +135,7 @@ fn prepare(folder: &Path, variables: &BTreeMap<OsString, OsString>) -> Result<()
     Ok(())
 }
 
-/// Returns what differs from the environment given.
+/// Returns the changes of the environment.
 fn environment(folder: &Path, variables: &BTreeMap<OsString, OsString>) -> Environment {
     let mut changed = Environment::new();
     for name in variables.keys() {
@@ -162,7 +162,7 @@ fn environment(folder: &Path, variables: &BTreeMap<OsString, OsString>) -> Envir
     changed
 }
 
-/// Returns where settings lie for the user who has these variables.
+/// Returns the path of settings for a user with these variables.
 fn settings(place: &str, variables: &BTreeMap<OsString, OsString>) -> Option<PathBuf> {
     let home = set(variables, "HOME")?;
     let (base, rest) = match place.split_once("{config}/") {
@@ -197,7 +197,7 @@ mod tests {
     }
 
     #[test]
-    fn what_earlier_runs_left_is_out_of_reach() {
+    fn caches_of_earlier_runs_are_not_used() {
         let home = tempfile::tempdir().unwrap();
         let left = [
             ("XDG_CACHE_HOME", "/left/cache"),
@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn the_machine_s_settings_stay() {
+    fn settings_of_the_machine_are_kept() {
         let home = tempfile::tempdir().unwrap();
         let files = [
             ("RUSTUP_HOME", ".rustup/settings.toml"),
@@ -242,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn cargo_s_home_is_empty_but_for_where_crates_come_from() {
+    fn cargos_home_contains_only_the_source_of_crates() {
         let (home, own) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         write(&home.path().join(".cargo/config.toml"), "[registries]");
         write(&home.path().join(".cargo/registry/index"), "left");

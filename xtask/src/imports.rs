@@ -1,8 +1,8 @@
-//! Which file of a crate imports which: no two may need each other, neither directly nor around a
-//! corner, or nobody can read one without the other.
+//! Checks that the files of a crate do not import each other in a circle, directly or indirectly: such files cannot be
+//! read separately.
 //!
-//! A file imports the file that **defines** what its `use` lines and paths name: re-exports are
-//! followed, and a `pub use` alone imports nothing. Tests do not count.
+//! A file imports the files that **define** the names in its `use` lines and paths. Re-exports are followed, and a `pub use`
+//! alone imports nothing. Tests do not count.
 
 mod tree;
 
@@ -12,7 +12,7 @@ use std::path::Path;
 use crate::cargo::root;
 use tree::Tree;
 
-/// The crates that are free of circles, as folders with `src`.
+/// Folders of the crates that must not have circles.
 const CRATES: [&str; 10] = [
     "acceptance-tests",
     "acceptance-tests/bed",
@@ -28,7 +28,7 @@ const CRATES: [&str; 10] = [
 
 type Imports = BTreeMap<String, BTreeSet<String>>;
 
-/// Returns the files that can be reached from each other, group by group.
+/// Returns the groups of files that are mutually reachable.
 fn circles(imports: &Imports) -> Vec<BTreeSet<String>> {
     let reached: BTreeMap<&String, BTreeSet<&String>> = imports
         .keys()
@@ -86,7 +86,7 @@ fn no_files_of_a_crate_import_in_a_circle() {
     assert!(wrong.is_empty(), "these import each other:\n{wrong}");
 }
 
-/// Returns the imports of a crate of these files.
+/// Returns the imports of a crate with these files.
 fn imports_of(files: &[(&str, &str)]) -> Imports {
     let folder = tempfile::tempdir().unwrap();
     for (name, text) in files {
@@ -119,7 +119,7 @@ fn a_circle_is_found_through_uses_paths_macros_and_re_exports() {
 }
 
 #[test]
-fn a_re_export_and_a_test_are_no_imports() {
+fn re_exports_and_tests_do_not_count_as_imports() {
     let imports = imports_of(&[
         ("lib.rs", "mod a; mod b; pub use a::A; pub struct Top;"),
         (

@@ -1,5 +1,5 @@
-//! `cargo xtask install [--dir DIR]`: the release binary, static on Linux, in a filesystem mirror, from which
-//! `terraform init` installs it.
+//! `cargo xtask install [--dir DIR]`: installs the release binary, static on Linux, in a filesystem mirror for
+//! `terraform init`.
 //!
 //! Layout: <https://developer.hashicorp.com/terraform/cli/config/config-file#filesystem_mirror>, unpacked.
 
@@ -11,17 +11,17 @@ use std::path::{Path, PathBuf};
 use crate::arguments::WrongArguments;
 use crate::cargo::{Profile, provider_binary};
 
-/// Hosts that the source `vm-mesh/mesh` stands for: Terraform's and `OpenTofu`'s.
+/// Registry hosts of the source `vm-mesh/mesh`: Terraform's and `OpenTofu`'s.
 const HOSTS: [&str; 2] = ["registry.terraform.io", "registry.opentofu.org"];
 const VERSION: &str = env!("CARGO_PKG_VERSION");
 
-/// Builds the provider and puts it into the mirror.
+/// Builds the provider and installs it in the mirror.
 ///
 /// # Errors
-/// An unknown argument, no home folder, a build that fails, a file that cannot be written.
+/// Fails if an argument is unknown, there is no home folder, the build fails, or a file cannot be written.
 #[expect(
     clippy::print_stdout,
-    reason = "the configuration to use is this command's answer"
+    reason = "this command prints the configuration to use"
 )]
 pub(crate) fn run(args: &[&str]) -> Result<(), Box<dyn Error>> {
     let given = match args {
@@ -44,14 +44,14 @@ pub(crate) fn run(args: &[&str]) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Returns the mirror that Terraform and `OpenTofu` look into without being told.
+/// Returns the mirror that Terraform and `OpenTofu` use by default.
 fn implied_mirror() -> Result<PathBuf, String> {
     let home =
-        env::home_dir().ok_or("no home folder: set HOME, or name the mirror with --dir DIR")?;
+        env::home_dir().ok_or("no home folder: set HOME, or set the mirror with --dir DIR")?;
     Ok(home.join(".terraform.d/plugins"))
 }
 
-/// Returns where a mirror holds the binary for a host, and for a system by its Rust names.
+/// Returns the path of the binary in a mirror for a registry host and for a platform with its Rust names.
 fn place(host: &str, os: &str, arch: &str) -> PathBuf {
     let os = if os == "macos" { "darwin" } else { os };
     let arch = match arch {
@@ -64,7 +64,7 @@ fn place(host: &str, os: &str, arch: &str) -> PathBuf {
     ))
 }
 
-/// Replaces the file at once, so that a Terraform that runs it is not disturbed.
+/// Replaces the file atomically, so that a running Terraform is not affected.
 fn install(binary: &Path, path: &Path) -> std::io::Result<()> {
     let new = path.with_extension("new");
     fs::create_dir_all(path.parent().unwrap_or(path))?;
@@ -108,7 +108,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mirror_names_systems_as_go_does() {
+    fn a_mirror_uses_gos_names_of_platforms() {
         let end = |os, arch| place("example.com", os, arch).display().to_string();
         assert_eq!(
             end("linux", "x86_64"),
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn terraform_installs_from_the_mirror_with_what_is_printed() {
+    fn terraform_installs_from_the_mirror_with_the_printed_configuration() {
         let folder = tempfile::tempdir().unwrap();
         let write = |name: &str, text: &str| {
             let path = folder.path().join(name);

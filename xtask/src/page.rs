@@ -1,4 +1,4 @@
-//! One page of the registry, from a schema.
+//! Renders a page of the registry from a schema.
 
 use contract::wire::Schema;
 use contract::wire::schema::object::NestingMode;
@@ -9,11 +9,11 @@ use serde_json::Value;
 pub(crate) struct Example {
     /// HCL.
     pub(crate) configuration: String,
-    /// Commands that import, where that is possible.
+    /// Import commands, if import is supported.
     pub(crate) import: Option<String>,
 }
 
-/// Returns the page of `name`, a provider or a resource as `kind` says.
+/// Renders the page of `name`; `kind` is e.g. `Resource`.
 pub(crate) fn page(name: &str, kind: &str, schema: &Schema, example: &Example) -> String {
     let none = Vec::new();
     let block = schema.block.as_ref();
@@ -112,7 +112,7 @@ fn line(attribute: &Attribute, path: &str) -> String {
     )
 }
 
-/// Adds a section for each attribute that is an object, and for those within it.
+/// Adds a section for each attribute that is an object, recursively.
 fn nested(attributes: &[Attribute], path: &str, sections: &mut Vec<String>) {
     for attribute in attributes {
         if let Some(Object { attributes, .. }) = &attribute.nested_type {
@@ -139,7 +139,7 @@ fn anchor(path: &str) -> String {
     format!("nestedatt--{}", path.replace('.', "--"))
 }
 
-/// Returns the type in the registry's words, e.g. `Map of String`.
+/// Returns the type in the registry's notation, e.g. `Map of String`.
 fn kind(attribute: &Attribute) -> String {
     let Some(object) = &attribute.nested_type else {
         return serde_json::from_slice(&attribute.r#type)
@@ -154,7 +154,7 @@ fn kind(attribute: &Attribute) -> String {
     .to_owned()
 }
 
-/// Returns a type's JSON, e.g. `["map","string"]`, in words.
+/// Returns a JSON type, e.g. `["map","string"]`, in words.
 fn words(ty: &Value) -> String {
     let capital = |word: &str| word[..1].to_uppercase() + &word[1..];
     match ty {
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn a_page_has_what_the_registry_shows() {
+    fn a_page_has_all_parts_that_the_registry_shows() {
         let text = shown(vec![attribute("name", r#""string""#)]);
         let head = "---\npage_title: \"mesh_vm Resource - mesh\"\nsubcategory: \"\"\ndescription: |-\n  A VM.\n---\n";
         assert!(text.starts_with(head), "{text}");
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn attributes_stand_under_what_they_are() {
+    fn attributes_are_grouped_by_kind() {
         let required = Attribute {
             required: true,
             ..attribute("name", r#""string""#)
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn an_object_within_an_object_has_a_section_of_its_own() {
+    fn a_nested_object_has_its_own_section() {
         let object = |attributes, nesting: NestingMode| {
             Some(Object {
                 attributes,

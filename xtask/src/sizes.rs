@@ -1,6 +1,6 @@
-//! How long files and functions may be, so that each can be read at one sitting.
+//! Limits on the length of files and functions, so that each can be read at once.
 //!
-//! An exception is a comment at its place that begins with `Long:` and says why.
+//! An exception is declared by a comment at the file or function that begins with `Long:` and gives the reason.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -21,18 +21,18 @@ const RUST: [&str; 10] = [
     "acceptance-tests/bed/src",
     "xtask/src",
 ];
-/// Lines of code of a Rust file, without blank lines, comments and tests.
+/// Maximum number of lines in a Rust file, without blank lines, comments and tests.
 const MOST_OF_RUST: usize = 300;
-/// The program that runs on VMs, and the scripts that are carried there.
+/// The program that runs on VMs, and the scripts that are copied there.
 const SHELL: &str = "provider/vm/src/program";
-/// Lines of a file of it.
+/// Maximum number of lines in one of its files.
 const MOST_OF_SHELL: usize = 150;
-/// Lines of a function of it.
+/// Maximum number of lines in one of its functions.
 const MOST_OF_FUNCTION: usize = 25;
-/// Marks an exception.
+/// Marker of an exception.
 const EXCEPTION: &str = "Long: ";
 
-/// Returns the files below a folder with that extension.
+/// Returns the files below a folder with an extension.
 pub(crate) fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).into_iter().flatten() {
@@ -50,7 +50,7 @@ pub(crate) fn files(folder: &Path, extension: &str) -> Vec<PathBuf> {
     found
 }
 
-/// Returns the modules that a file declares for tests only.
+/// Returns the modules that a file declares only for tests.
 fn test_modules(text: &str) -> BTreeSet<String> {
     let declared = |(at, _): (usize, &str)| {
         let name = text[at..]
@@ -63,7 +63,7 @@ fn test_modules(text: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// Returns the files of a crate's `src` without those of tests and without generated ones.
+/// Returns the files of a crate's `src`, without tests and generated files.
 pub(crate) fn sources(folder: &Path, extension: &str) -> Vec<PathBuf> {
     let all = files(folder, extension);
     let tests: BTreeSet<String> = all
@@ -79,7 +79,7 @@ pub(crate) fn sources(folder: &Path, extension: &str) -> Vec<PathBuf> {
     all.into_iter().filter(|path| !of_tests(path)).collect()
 }
 
-/// Returns the lines of code, neither blank nor comment, that stand before the tests of a file.
+/// Returns the number of lines before the tests of a file, without blank lines and comments.
 fn lines_without_tests(text: &str) -> usize {
     let mut count = 0;
     let mut lines = text.lines().peekable();
@@ -98,7 +98,7 @@ fn lines_without_tests(text: &str) -> usize {
     count
 }
 
-/// Returns the functions of a shell script that span lines, each with the comment above it and its lines.
+/// Returns the multi-line functions of a shell script, each with the comment above it and its number of lines.
 fn functions(script: &str) -> Vec<(String, String, usize)> {
     let mut found = Vec::new();
     let mut comment = String::new();

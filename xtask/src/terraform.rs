@@ -1,4 +1,4 @@
-//! The real `terraform` in a folder, as a user has it there.
+//! The real `terraform` in a folder, as a user runs it.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -19,8 +19,8 @@ pub(crate) struct Terraform {
 }
 
 impl Terraform {
-    /// Copies the configuration in `source` into `folder`, for a VM of a bed that has a provider.
-    /// The variables are those of `examples/talk-demo`.
+    /// Copies the configuration in `source` into `folder`, for a VM of a bed with a provider. The variables are those of
+    /// `examples/talk-demo`.
     pub(crate) fn new(source: &Path, folder: PathBuf, bed: &Bed, vm: &Vm) -> Result<Self> {
         fs::create_dir_all(&folder)?;
         for entry in fs::read_dir(source)? {
@@ -45,18 +45,18 @@ impl Terraform {
         Ok(terraform)
     }
 
-    /// Gives a variable another value.
+    /// Sets a variable.
     pub(crate) fn set(&mut self, name: &str, value: impl Into<Value>) -> Done {
         self.variables.insert(name.into(), value.into());
         self.write_variables()
     }
 
-    /// Plans, with a refresh, and saves the plan. Returns what people see, or nothing if there is nothing to change.
+    /// Plans with a refresh, and saves the plan. Returns its text; `None` if there are no changes.
     pub(crate) fn plan(&self) -> Result<Option<String>> {
         self.planned(&["-out=saved"])
     }
 
-    /// Plans, with as many refreshes at once.
+    /// Plans with this number of parallel refreshes.
     pub(crate) fn plan_at_once(&self, count: usize) -> Result<Option<String>> {
         self.planned(&[&format!("-parallelism={count}")])
     }
@@ -70,24 +70,24 @@ impl Terraform {
         }
     }
 
-    /// Returns the state as it is on the disk.
+    /// Returns the state file.
     pub(crate) fn state(&self) -> Result<Value> {
         Ok(serde_json::from_slice(&fs::read(self.folder.join(STATE))?)?)
     }
 
-    /// Puts another state in its place.
+    /// Replaces the state file.
     pub(crate) fn set_state(&self, state: &Value) -> Done {
         Ok(fs::write(self.folder.join(STATE), state.to_string())?)
     }
 
-    /// Applies the saved plan, which refreshes nothing. Returns what it said and how long it took.
+    /// Applies the saved plan, without a refresh. Returns output and duration.
     pub(crate) fn apply_saved(&self) -> Result<(String, Duration)> {
         let start = Instant::now();
         let output = self.checked(&["apply", "-input=false", "saved"])?;
         Ok((output, start.elapsed()))
     }
 
-    /// Destroys everything. Returns what it said and how long it took.
+    /// Destroys everything. Returns output and duration.
     pub(crate) fn destroy(&self) -> Result<(String, Duration)> {
         let start = Instant::now();
         let output = self.checked(&["destroy", "-input=false", "-auto-approve"])?;

@@ -1,4 +1,4 @@
-//! `cargo xtask testbed`: the test bed for people and programs.
+//! `cargo xtask testbed`: manages the test bed.
 
 use std::io::{self, Write};
 use std::thread;
@@ -24,10 +24,10 @@ pub(crate) fn run(args: &[&str]) -> Result<(), String> {
     }
 }
 
-/// Where to read what there is.
+/// Reference to the help.
 const HELP: &str = "see `cargo xtask testbed --help`";
 
-/// What the flags say.
+/// Parsed flags.
 #[derive(Debug, PartialEq, Eq)]
 struct Flags {
     name: String,
@@ -54,7 +54,7 @@ fn parse<'a>(words: &[&'a str]) -> Result<(Flags, Vec<&'a str>), String> {
         let number = || {
             value
                 .parse::<u8>()
-                .map_err(|_| format!("{word} takes a number from 0 to 80, not `{value}`"))
+                .map_err(|_| format!("{word} must be a number from 0 to 80, got `{value}`"))
         };
         match *word {
             "--vms" => flags.vms = number()?,
@@ -77,20 +77,20 @@ fn up(flags: &Flags) -> Result<(), String> {
     provider.map_err(|error| format!("the bed is up, but without a provider: {error}"))
 }
 
-/// Brings a bed up and builds the provider for it, whose failure is the second part of the answer.
+/// Brings up a bed and builds the provider for it. The second part of the result is that of the build.
 ///
 /// # Errors
-/// The bed does not come up.
+/// Fails if the bed does not come up.
 pub(crate) fn bring_up(
     options: &Options,
     profile: Profile,
 ) -> Result<(Bed, Result<(), String>), String> {
-    // Beside each other: neither needs the other.
+    // In parallel, because they are independent.
     let (bed, provider) = thread::scope(|scope| {
         let provider =
             scope.spawn(move || provider_binary(profile).map_err(|error| error.to_string()));
         let bed = Bed::up(options).map_err(|error| error.chain());
-        eprintln!("testbed: waiting for cargo to build the provider, if it still does");
+        eprintln!("testbed: waiting for the build of the provider");
         (
             bed,
             provider
@@ -112,7 +112,7 @@ fn exec(name: &str, machine: &str, words: &[&str]) -> Result<(), String> {
         .map_err(|error| error.chain())?
         .status()
         .map_err(|error| error.to_string())?;
-    // The command's own exit code is what a script wants to see.
+    // Scripts expect the command's own exit code.
     std::process::exit(status.code().unwrap_or(1))
 }
 
@@ -129,7 +129,7 @@ fn down(name: &str) -> Result<(), String> {
     let outcome = if was_there {
         "is gone"
     } else {
-        "was not there"
+        "does not exist"
     };
     eprintln!("testbed: bed `{name}` {outcome}");
     Ok(())
@@ -160,7 +160,7 @@ mod tests {
     #[test]
     fn a_wrong_flag_is_named() {
         for (words, expected) in [
-            (["--vms", "many"], "not `many`"),
+            (["--vms", "many"], "got `many`"),
             (["--pod", "1"], "unknown flag --pod"),
         ] {
             let message = parse(&words).unwrap_err();

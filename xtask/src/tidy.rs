@@ -1,5 +1,5 @@
-//! What the project promises about itself: its arrows, its lints, and the names of the
-//! tests that ARCHITECTURE.md relies on. The written lists are in ARCHITECTURE.md.
+//! Checks promises of the project: its dependencies between crates, its lints, and the names of tests in ARCHITECTURE.md,
+//! which has the written lists.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -13,7 +13,7 @@ fn architecture() -> String {
     fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap()
 }
 
-/// Returns the lines of the fenced block with that name.
+/// Returns the lines of the fenced block with a name.
 fn block(text: &str, name: &str) -> Vec<String> {
     let lines = text
         .lines()
@@ -30,7 +30,7 @@ fn members() -> Vec<Value> {
     metadata["packages"].as_array().unwrap().clone()
 }
 
-/// Returns `from -> to` for each dependency between members; `dev: from -> to` for those of tests.
+/// Returns `from -> to` for each dependency between members, and `dev: from -> to` for those of tests.
 fn arrows() -> BTreeSet<String> {
     let members = members();
     let names: BTreeSet<&str> = members
@@ -50,7 +50,7 @@ fn arrows() -> BTreeSet<String> {
             }
         }
     }
-    // A test may use more of what its crate uses anyway.
+    // Tests may also use the dependencies of their crate.
     let also_normal = |arrow: &String| {
         arrow
             .split_once(": ")
@@ -63,7 +63,7 @@ fn arrows() -> BTreeSet<String> {
         .collect()
 }
 
-/// Returns the arrows of lines like `tfplugin -> plugin proto` and `dev: cluster -> bed`.
+/// Parses lines like `tfplugin -> plugin proto` and `dev: cluster -> bed`.
 fn written_arrows(lines: &[String]) -> BTreeSet<String> {
     let of_line = |line: &String| {
         let (from, to) = line
@@ -104,7 +104,7 @@ fn each_crate_inherits_the_lints() {
     );
 }
 
-/// Returns all functions of the project's sources that could be tests.
+/// Returns all functions of the project that could be tests.
 fn functions() -> BTreeSet<String> {
     let name = |line: &str| {
         let rest = line

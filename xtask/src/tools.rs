@@ -1,11 +1,11 @@
-//! The programs that tests and demo call: installed where that is possible, else named. The bed sees to its own.
+//! Programs that tests and demo need. They are installed if possible and reported otherwise. The bed handles its own.
 
 use std::env;
 use std::error::Error;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-/// Programs that tests call, with the Debian package that has them.
+/// Programs of tests, with their Debian packages.
 pub(crate) const UNIT: [(&str, &str); 7] = [
     ("shellcheck", "shellcheck"),
     ("dash", "dash"),
@@ -15,7 +15,7 @@ pub(crate) const UNIT: [(&str, &str); 7] = [
     ("sshd", "openssh-server"),
     ("ssh-agent", "openssh-client"),
 ];
-/// Programs that Debian has not, or not new enough, with where to get them.
+/// Programs that Debian lacks or has in a too old version, with their download addresses.
 const ELSEWHERE: [(&str, &str); 2] = [
     ("go", "Go 1.26 or newer, from https://go.dev/dl"),
     (
@@ -24,19 +24,19 @@ const ELSEWHERE: [(&str, &str); 2] = [
     ),
 ];
 
-/// Whether the bed will be started.
+/// Whether a bed is needed.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Bed {
-    /// It will.
+    /// A bed will be started.
     Needed,
-    /// It will not.
+    /// No bed is needed.
     Spared,
 }
 
-/// Sees to it that these programs are there, each with its package, and what Debian has not.
+/// Installs or checks these programs, each with its package, and those that Debian lacks.
 ///
 /// # Errors
-/// Names everything that is missing at once, and the command that installs it.
+/// Lists everything that is missing, and the command that installs it.
 pub(crate) fn provide(programs: &[(&str, &str)], bed: Bed) -> Result<(), Box<dyn Error>> {
     let packages: Vec<&str> = programs
         .iter()
@@ -55,7 +55,7 @@ pub(crate) fn provide(programs: &[(&str, &str)], bed: Bed) -> Result<(), Box<dyn
     }
     if bed == Bed::Needed && !is_root() {
         left.push(
-            "the bed needs root: run this as root (of the tests, `--unit` runs those that need no bed)"
+            "the bed needs root: run this as root (`cargo xtask test --unit` runs the tests without a bed)"
                 .into(),
         );
     }
@@ -66,7 +66,7 @@ pub(crate) fn provide(programs: &[(&str, &str)], bed: Bed) -> Result<(), Box<dyn
     }
 }
 
-/// Installs Debian packages. Returns whether that was possible at all: only root with apt-get can.
+/// Installs Debian packages. Returns false if that is impossible, because it needs root and apt-get.
 fn apt_install(packages: &[&str]) -> Result<bool, Box<dyn Error>> {
     if !is_root() || !is_there("apt-get") {
         return Ok(false);
@@ -76,7 +76,7 @@ fn apt_install(packages: &[&str]) -> Result<bool, Box<dyn Error>> {
         let mut apt = apt_get(&["install", "-y", "--no-install-recommends"]);
         apt.args(packages).status().map(|status| status.success())
     };
-    // The lists may be missing or old.
+    // The package lists may be missing or outdated.
     if install()? || (apt_get(&["update"]).status()?.success() && install()?) {
         return Ok(true);
     }
@@ -95,7 +95,7 @@ fn apt_get(args: &[&str]) -> Command {
     apt
 }
 
-/// Returns whether a program is on PATH, or where daemons lie, which is not on everybody's PATH.
+/// Returns true if a program is on PATH or in a folder of daemons, which may not be on PATH.
 fn is_there(program: &str) -> bool {
     let path = env::var_os("PATH").unwrap_or_default();
     let folders = env::split_paths(&path).chain(["/usr/sbin", "/sbin"].map(PathBuf::from));

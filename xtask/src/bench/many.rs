@@ -1,4 +1,4 @@
-//! What many VMs in one apply cost, beside what one costs: time, and the provider's memory.
+//! Measures an apply with many VMs and with one VM: time and the provider's memory.
 
 use std::fs;
 use std::path::Path;
@@ -16,32 +16,32 @@ use super::process::{processes, resident};
 use crate::cargo::root;
 use crate::terraform::Terraform;
 
-/// How often the provider's memory is looked at.
+/// Sampling interval of the provider's memory.
 const LOOK: Duration = Duration::from_millis(20);
 
-/// What one apply took.
+/// Cost of one apply.
 pub(super) struct Cost {
-    /// Of the apply alone, without plan and refresh.
+    /// Duration of the apply, without plan and refresh.
     pub(super) took: Duration,
-    /// The most resident memory of the provider, in KiB.
+    /// Maximum resident memory of the provider in KiB.
     pub(super) kib: u64,
 }
 
-/// What one VM costs, and what all of a bed do.
+/// Cost of one VM and of all VMs of a bed.
 pub(super) struct Costs {
     pub(super) one: Cost,
     pub(super) all: Cost,
-    /// While more sessions are open than the bed has VMs.
+    /// Memory while more sessions are open than the bed has VMs.
     pub(super) open: Open,
 }
 
-/// Bootstraps a bed's first VM, then all of them at once, each time from nothing.
+/// Bootstraps a bed's first VM and then all VMs at once, each time as a creation.
 ///
 /// # Errors
-/// The bed has no VM, or Terraform's own words.
+/// Fails if the bed has no VM; otherwise returns Terraform's errors.
 pub(super) fn measure(bed: &Bed, provider: &Path) -> Result<Costs> {
     let first = &bed.vms[..bed.vms.len().min(1)];
-    // What is done for the first time is slower, wherever caches are warmed.
+    // The first run is slower, because it warms caches.
     apply(bed, provider, first, |_, _| Ok(()))?;
     let (one, ()) = apply(bed, provider, first, |_, _| Ok(()))?;
     let (all, open) = apply(bed, provider, &bed.vms, |terraform, vms| {
@@ -50,7 +50,7 @@ pub(super) fn measure(bed: &Bed, provider: &Path) -> Result<Costs> {
     Ok(Costs { one, all, open })
 }
 
-/// Bootstraps VMs, does something with what is there then, and takes all away.
+/// Bootstraps VMs, runs a function on the result, and destroys everything.
 fn apply<T>(
     bed: &Bed,
     provider: &Path,
@@ -77,14 +77,14 @@ fn apply<T>(
     let (applied, kib) = watched(provider, || terraform.apply_saved());
     let done =
         applied.and_then(|(_, took)| Ok((Cost { took, kib }, then(&mut terraform, &described)?)));
-    // Also after a failure: the next ones begin with nothing.
+    // Also after a failure, so that the next run starts from nothing.
     let destroyed = terraform.destroy();
     let done = done?;
     destroyed?;
     Ok(done)
 }
 
-/// Does something and tells the most memory that a process of this program had meanwhile.
+/// Runs a function and returns the maximum memory of the program's processes meanwhile.
 fn watched<T>(program: &Path, work: impl FnOnce() -> T) -> (T, u64) {
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -102,7 +102,7 @@ fn watched<T>(program: &Path, work: impl FnOnce() -> T) -> (T, u64) {
     })
 }
 
-/// Returns the resident memory of the largest process of a program, in KiB; 0 if none runs.
+/// Returns the resident memory of the largest process of a program in KiB; 0 if none is running.
 fn memory(program: &Path) -> u64 {
     let sizes = processes(program).into_iter();
     let size = |id| resident(&fs::read_to_string(format!("/proc/{id}/status")).ok()?);
@@ -119,7 +119,7 @@ mod tests {
     fn memory_of_a_program_that_runs_is_seen_while_it_works() {
         let this = std::env::current_exe().unwrap();
         let (own, watched) = watched(&this, || {
-            // Longer than from one look to the next.
+            // Longer than the sampling interval.
             let begin = Instant::now();
             while begin.elapsed() < 10 * LOOK {}
             memory(&this)

@@ -1,6 +1,6 @@
-//! `cargo xtask bench`: figures of the release binary, beside what the design wants them to be.
+//! `cargo xtask bench`: measures the release binary, and prints the targets of the design.
 //!
-//! Nothing fails here: how long something takes is the machine's affair, too.
+//! No value is an error, because durations also depend on the machine.
 
 mod many;
 mod open;
@@ -19,9 +19,9 @@ use crate::arguments::WrongArguments;
 use crate::cargo::{Profile, cargo, provider_binary};
 use crate::tools;
 
-/// The bed of this command; others may run beside it.
+/// Bed of this command; others may run at the same time.
 const BED: &str = "bench";
-/// How many VMs are bootstrapped in one apply: twice as many as Terraform does at once.
+/// Number of VMs that are bootstrapped in one apply: twice Terraform's parallelism.
 const VMS: u8 = 20;
 
 /// A line of the table.
@@ -34,7 +34,7 @@ struct Figure {
 /// Measures and prints.
 ///
 /// # Errors
-/// An unknown argument, a build or a bed that fails, a provider that does not work.
+/// Fails if an argument is unknown, or if the build, the bed or the provider fails.
 pub(crate) fn run(args: &[&str]) -> Result<(), Box<dyn Error>> {
     match args {
         [] => everything(),
@@ -75,7 +75,7 @@ fn print(figures: &[Figure]) {
     }
 }
 
-/// Lets the pure core tell what a plan of many workloads costs; it prints by itself.
+/// Runs the benchmark of the pure core, which prints its own results.
 fn plans() -> Result<(), Box<dyn Error>> {
     let status = cargo()
         .args(["bench", "--quiet", "--package", "mesh", "--bench", "plan"])
@@ -135,10 +135,10 @@ fn of_round_trips(trips: &round_trips::RoundTrips) -> Vec<Figure> {
             trips.create,
             "20",
         ),
-        figure("round trips of a bootstrap again", trips.again, "10"),
+        figure("round trips of a re-bootstrap", trips.again, "10"),
         figure("round trips of a refresh", trips.refresh, "10"),
         figure(
-            "round trips of a bootstrap again, through a bastion",
+            "round trips of a re-bootstrap through a bastion",
             trips.again_through_bastion,
             "17",
         ),
@@ -149,7 +149,7 @@ fn of_round_trips(trips: &round_trips::RoundTrips) -> Vec<Figure> {
         ),
         figure("apply of a new workload without delay, s", trips.apply, ""),
         figure(
-            "sent to the VM by a bootstrap again, KB",
+            "sent to the VM by a re-bootstrap, KB",
             megabytes(trips.sent) * 1024.0,
             "",
         ),
@@ -162,7 +162,7 @@ fn of_many(costs: &many::Costs) -> Vec<Figure> {
         figure("apply of 1 new workload, s", one.took.as_secs_f64(), ""),
         figure("apply of 20 new workloads, s", all.took.as_secs_f64(), ""),
         figure(
-            "  in times of one",
+            "  relative to one",
             all.took.as_secs_f64() / one.took.as_secs_f64(),
             "",
         ),
@@ -182,12 +182,12 @@ fn of_many(costs: &many::Costs) -> Vec<Figure> {
             "",
         ),
         figure(
-            "  of the processes that it started",
+            "  of its child processes",
             megabytes(open.ssh_kib * 1024),
             "",
         ),
         #[expect(clippy::cast_precision_loss, reason = "a few hundred")]
-        figure("  how many these are", open.ssh as f64, ""),
+        figure("  number of child processes", open.ssh as f64, ""),
     ]
 }
 

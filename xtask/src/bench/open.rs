@@ -1,7 +1,7 @@
-//! What a hundred VMs cost whose sessions are all open at once: the provider's memory, and that of its ssh processes.
+//! Measures a hundred simultaneous sessions with VMs: the memory of the provider and of its ssh processes.
 //!
-//! A bed has not so many: each of its VMs is that of several workloads in the state, which are the same one, so that
-//! a refresh asks it several times at once. A gate on the VMs holds the answers back until all have come.
+//! A bed has fewer VMs. The state therefore has several copies of each workload, so that a refresh connects to a VM
+//! several times at once. A gate on the VMs holds back the responses until all sessions are open.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -16,34 +16,34 @@ use serde_json::{Value, json};
 use super::process::{processes, resident};
 use crate::terraform::Terraform;
 
-/// How many sessions are open.
+/// Number of open sessions.
 pub(super) const SESSIONS: usize = 100;
 
-/// How long they may take to come; the gate lets them go by itself after as long.
+/// Timeout for opening them, after which the gate also opens by itself.
 const PATIENCE: Duration = Duration::from_mins(1);
 
-/// Stands in front of gzip, which unpacks the program: a text of ours follows it.
+/// Wrapper of gzip, which unpacks the program, that appends our text.
 const GZIP: &str = "#!/bin/sh\n/usr/bin/gzip \"$@\" && cat /var/tmp/gate\n";
 const GATE: &str =
     "unit() { await 60 [ -e /var/tmp/open ]; systemctl cat istio.service >/dev/null 2>&1; }\n";
 
-/// VMs by name, as the configuration has them.
+/// VMs by name, as in the configuration.
 pub(super) type Vms = BTreeMap<String, Value>;
 
-/// What is there while all sessions are open.
+/// Measurements while all sessions are open.
 pub(super) struct Open {
-    /// Resident memory of the provider, in KiB.
+    /// Resident memory of the provider in KiB.
     pub(super) kib: u64,
-    /// Memory of what it started, in KiB: what several share is counted once.
+    /// Memory of its child processes in KiB; shared memory is counted once.
     pub(super) ssh_kib: u64,
-    /// How many processes that are.
+    /// Number of child processes.
     pub(super) ssh: usize,
 }
 
-/// Refreshes what was applied, [`SESSIONS`] at once. State and variables are then as they were.
+/// Refreshes the applied workloads, [`SESSIONS`] at once, and restores state and variables afterwards.
 ///
 /// # Errors
-/// Not all sessions are open in time, or Terraform's own words.
+/// Fails if not all sessions are open in time; otherwise returns Terraform's errors.
 pub(super) fn measure(
     bed: &Bed,
     provider: &Path,
@@ -65,7 +65,7 @@ pub(super) fn measure(
     let measured = thread::scope(|scope| {
         let plan = scope.spawn(|| terraform.plan_at_once(SESSIONS));
         let open = all_open(&bed.vms).map(|()| look(provider));
-        // Also after a failure: Terraform waits for them.
+        // Also after a failure, because Terraform waits for them.
         let let_go: Done = bed
             .vms
             .iter()
@@ -83,7 +83,7 @@ pub(super) fn measure(
     measured
 }
 
-/// Returns the state with other instances: each is one that is there, under another key.
+/// Returns the state with other instances, which are copies of the existing ones under other keys.
 fn several<'a>(state: &Value, keys: impl Iterator<Item = (&'a String, String)>) -> Value {
     let all = state["resources"][0]["instances"].as_array();
     let all = all.map(Vec::as_slice).unwrap_or_default();
@@ -97,7 +97,7 @@ fn several<'a>(state: &Value, keys: impl Iterator<Item = (&'a String, String)>) 
     state
 }
 
-/// Waits until a program runs for each session.
+/// Waits until the program of each session runs.
 fn all_open(vms: &[Vm]) -> Done {
     let end = Instant::now() + PATIENCE;
     loop {
@@ -111,7 +111,9 @@ fn all_open(vms: &[Vm]) -> Done {
             return Ok(());
         }
         if Instant::now() > end {
-            return Err(Failure::new(format!("{come} of {SESSIONS} sessions came")));
+            return Err(Failure::new(format!(
+                "{come} of {SESSIONS} sessions are open"
+            )));
         }
     }
 }
@@ -131,13 +133,13 @@ fn look(provider: &Path) -> Open {
     }
 }
 
-/// Returns a process's share of the memory that it has, in KiB, from `/proc/PID/smaps_rollup`.
+/// Returns a process's proportional share of memory in KiB, from `/proc/PID/smaps_rollup`.
 fn share(rollup: &str) -> Option<u64> {
     let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:"))?;
     line.trim().strip_suffix(" kB")?.trim().parse().ok()
 }
 
-/// Returns what processes started, and what those did.
+/// Returns all descendants of processes.
 fn descendants(of: &[u32]) -> BTreeSet<u32> {
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     let ids = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok());
@@ -167,7 +169,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_process_started_is_found_and_its_share_of_memory_read() {
+    fn descendants_are_found_and_their_share_of_memory_is_read() {
         let mut child = Command::new("sh")
             .args(["-c", "sleep 60 & echo $!; read -r line; kill $!"])
             .stdin(Stdio::piped())
@@ -187,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_state_of_one_becomes_one_of_several() {
+    fn a_state_with_one_instance_becomes_one_with_several() {
         let instance = |key| json!({ "index_key": key, "attributes": { "name": "vm-1" } });
         let state =
             |instances: Value| json!({ "serial": 1, "resources": [{ "instances": instances }] });

@@ -1,4 +1,4 @@
-//! Processes of a program, and the memory that one has.
+//! Processes of a program and their memory.
 
 use std::fs;
 use std::path::Path;
@@ -12,7 +12,7 @@ pub(super) fn processes(program: &Path) -> Vec<u32> {
         .collect()
 }
 
-/// Returns the resident memory, in KiB, from `/proc/PID/status`.
+/// Returns the resident memory in KiB from `/proc/PID/status`.
 pub(super) fn resident(status: &str) -> Option<u64> {
     let line = status
         .lines()
@@ -25,7 +25,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn memory_is_what_is_resident() {
+    fn memory_is_the_resident_memory() {
         assert_eq!(
             resident("VmPeak:\t  9000 kB\nVmRSS:\t  1834 kB\nThreads:\t1\n"),
             Some(1834)

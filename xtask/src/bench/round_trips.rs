@@ -1,9 +1,9 @@
-//! How often a VM that is far away is waited for: the slope of a duration over the delay of the way.
+//! Measures the number of round trips to a VM: the slope of a duration over the delay of the connection.
 //!
-//! OpenSSH needs ten for one call on a new connection: seven until it is logged in (TCP with the
-//! server's greeting 1.5, algorithms 0.5, keys, service, the method "none", the offer of a key, the
-//! signature), then channel, exec, and the input with its answer, since the server takes no input
-//! before the exec. A bootstrap asks for its token besides; what follows it overlaps with istiod.
+//! OpenSSH needs ten for one call on a new connection: seven for the login (TCP with the server's greeting 1.5,
+//! algorithms 0.5, keys, service, the method "none", the offer of a key, the signature), then channel, exec, and the
+//! input with its response, because the server accepts no input before the exec. A bootstrap also requests its token;
+//! later round trips overlap with istiod.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -19,12 +19,12 @@ use tempfile::TempDir;
 use crate::cargo::root;
 use crate::terraform::Terraform;
 
-/// What a round trip takes longer on the long way.
+/// Additional round-trip time of the slow connection.
 const LONGER: Duration = Duration::from_millis(300);
-/// The two ways take turns, so that a busy machine does not look like a long way.
+/// Number of repetitions. The two connections alternate, so that a busy machine does not look like a slow connection.
 const REPEATS: usize = 3;
 
-/// Where sshd is reached is not where pods reach the VM: the way goes through the forwarder.
+/// The address of sshd differs from the VM's address for pods: SSH goes through the forwarder.
 const DIRECT: &str = r#"
 resource "mesh_vm_workload" "ratings" {
   ssh = {
@@ -34,7 +34,7 @@ resource "mesh_vm_workload" "ratings" {
 }
 "#;
 
-/// The VM is its own bastion: the long way is the one to the bastion.
+/// The VM is its own bastion; the connection to the bastion is the slow one.
 const THROUGH_A_BASTION: &str = r#"
 resource "mesh_vm_workload" "ratings" {
   ssh = {
@@ -50,25 +50,25 @@ resource "mesh_vm_workload" "ratings" {
 }
 "#;
 
-/// From the quickest of several.
+/// Results, from the fastest of several runs.
 pub(super) struct RoundTrips {
-    /// Of a bootstrap of a fresh VM: its new rules are confirmed over a second connection.
+    /// Round trips of the bootstrap of a new VM, whose new rules are confirmed over a second connection.
     pub(super) create: f64,
-    /// Of a bootstrap again, of a VM that has the rules.
+    /// Round trips of a re-bootstrap of a VM that has the rules.
     pub(super) again: f64,
-    /// Of a refresh.
+    /// Round trips of a refresh.
     pub(super) refresh: f64,
-    /// Of a bootstrap again through a bastion: two logins, the second through the first.
+    /// Round trips of a re-bootstrap through a bastion: two logins, the second one through the first.
     pub(super) again_through_bastion: f64,
-    /// Of a refresh through a bastion.
+    /// Round trips of a refresh through a bastion.
     pub(super) refresh_through_bastion: f64,
-    /// Seconds that the creation takes without delay.
+    /// Duration of a creation without delay in seconds.
     pub(super) apply: f64,
-    /// Bytes that a bootstrap again sends to the VM, with those of SSH itself: program, files and token.
+    /// Bytes that a re-bootstrap sends to the VM, including those of SSH itself: program, files and token.
     pub(super) sent: u64,
 }
 
-/// What is measured on each way.
+/// Durations over one connection.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Step {
     Create,
@@ -81,7 +81,7 @@ type Durations = BTreeMap<Step, Vec<f64>>;
 /// Measures with the first VM of a bed that has a provider.
 ///
 /// # Errors
-/// The bed has no VM, or Terraform's own words.
+/// Fails if the bed has no VM; otherwise returns Terraform's errors.
 pub(super) fn measure(bed: &Bed) -> Result<RoundTrips> {
     let vm = bed
         .vms
@@ -100,7 +100,7 @@ pub(super) fn measure(bed: &Bed) -> Result<RoundTrips> {
     })
 }
 
-/// What was measured on a short and on a long way.
+/// Measurements over a fast and a slow connection.
 struct Slopes {
     quick: Durations,
     slow: Durations,
@@ -114,8 +114,8 @@ impl Slopes {
 }
 
 fn slopes(bed: &Bed, vm: &Vm, ssh: &str) -> Result<Slopes> {
-    let mut short = Way::new(bed, vm, ssh, Duration::ZERO)?;
-    let mut long = Way::new(bed, vm, ssh, LONGER)?;
+    let mut short = Connection::new(bed, vm, ssh, Duration::ZERO)?;
+    let mut long = Connection::new(bed, vm, ssh, LONGER)?;
     let (mut quick, mut slow) = (Durations::new(), Durations::new());
     for repeat in 1..=REPEATS {
         eprintln!("bench: bootstraps and refreshes, {repeat} of {REPEATS}");
@@ -126,16 +126,16 @@ fn slopes(bed: &Bed, vm: &Vm, ssh: &str) -> Result<Slopes> {
     Ok(Slopes { quick, slow, sent })
 }
 
-/// A configuration whose VM is reached over a way of a certain length.
-struct Way {
+/// A configuration whose VM is reached over a connection with a certain delay.
+struct Connection {
     terraform: Terraform,
-    /// Bytes to the VM so far, and of the last bootstrap again.
+    /// Bytes to the VM so far, and of the last re-bootstrap.
     sent: Arc<AtomicU64>,
     again: u64,
     _folder: TempDir,
 }
 
-impl Way {
+impl Connection {
     fn new(bed: &Bed, vm: &Vm, ssh: &str, round_trip: Duration) -> Result<Self> {
         let sshd = SocketAddr::new(vm.address.into(), vm.ssh_port);
         let sent = Arc::default();
@@ -175,7 +175,7 @@ impl Way {
     }
 }
 
-/// Whatever else the machine does only adds: the quickest tells most.
+/// Returns the shortest duration. Other work of the machine can only lengthen it.
 fn quickest(durations: &Durations, step: Step) -> f64 {
     let all = durations.get(&step).into_iter().flatten();
     all.copied().fold(f64::INFINITY, f64::min)

@@ -1,7 +1,7 @@
-//! How long the binary takes to start, and what it needs then.
+//! Measures the start time of the binary and its memory at that time.
 //!
-//! Terraform starts a provider several times per command, so its start counts. Figures of a process
-//! that only prints a line stand beside it: on a slow or busy machine they tell what the machine costs.
+//! Terraform starts a provider several times per command, so its start time matters. A process that only prints a line is
+//! measured as well, to show the overhead of a slow or busy machine.
 
 use std::error::Error;
 use std::fs;
@@ -23,7 +23,7 @@ pub(super) struct Start {
     pub(super) kib: u64,
 }
 
-/// Starts of the provider and of a process that does nothing.
+/// Starts of the provider and of a trivial process.
 pub(super) struct Starts {
     pub(super) provider: Start,
     pub(super) trivial: Start,
@@ -32,7 +32,7 @@ pub(super) struct Starts {
 /// Measures the binary of a provider.
 ///
 /// # Errors
-/// It cannot be started, or prints no handshake line.
+/// Fails if it cannot be started or prints no handshake line.
 pub(super) fn measure(binary: &Path) -> Result<Starts, Box<dyn Error>> {
     Ok(Starts {
         provider: median(|sockets| launch(binary, sockets))?,
@@ -40,7 +40,7 @@ pub(super) fn measure(binary: &Path) -> Result<Starts, Box<dyn Error>> {
     })
 }
 
-/// Returns the command as Terraform starts it: with the cookie, and a certificate that asks for mutual TLS.
+/// Returns the command as Terraform starts it: with the cookie, and with a certificate for mutual TLS.
 fn launch(binary: &Path, sockets: &Path) -> io::Result<Command> {
     let mut command = Command::new(binary);
     command
@@ -57,7 +57,7 @@ fn trivial() -> Command {
     command
 }
 
-/// Returns the medians of time and memory, each for itself. The first start, which reads from disk, does not count.
+/// Returns the separate medians of time and memory. The first start does not count, because it reads from disk.
 fn median(launch: impl Fn(&Path) -> io::Result<Command>) -> Result<Start, Box<dyn Error>> {
     let sockets = tempfile::tempdir()?;
     let mut took = Vec::new();
@@ -77,7 +77,7 @@ fn median(launch: impl Fn(&Path) -> io::Result<Command>) -> Result<Start, Box<dy
     })
 }
 
-/// Starts a process, waits for its first line, ends it.
+/// Starts a process, waits for its first line, and stops it.
 fn start(mut command: Command) -> Result<Start, Box<dyn Error>> {
     command
         .stdin(Stdio::piped())
@@ -96,10 +96,10 @@ fn observe(child: &mut Child, begin: Instant) -> Result<Start, Box<dyn Error>> {
     BufReader::new(child.stdout.as_mut().ok_or("stdout is not a pipe")?).read_line(&mut line)?;
     let took = begin.elapsed();
     if line.is_empty() {
-        return Err("the process ended without its first line: see its message above".into());
+        return Err("the process exited without printing a line: see its output above".into());
     }
     let status = fs::read_to_string(format!("/proc/{}/status", child.id()))?;
-    let kib = resident(&status).ok_or("the kernel tells no VmRSS")?;
+    let kib = resident(&status).ok_or("the kernel does not report VmRSS")?;
     Ok(Start { took, kib })
 }
 

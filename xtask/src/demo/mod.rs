@@ -1,7 +1,7 @@
-//! `cargo xtask demo [--keep]`: a VM joins a real mesh, step by step, for people who watch.
+//! `cargo xtask demo [--keep]`: a VM joins a real mesh, step by step, for an audience.
 //!
-//! Everything shown is what the programs said, cut to what matters; and everything is checked, so
-//! that a demo that ends well has proven what it shows.
+//! All output is that of the programs, shortened to the relevant part. Everything is checked, so a successful demo has
+//! proven what it shows.
 
 mod scenes;
 mod show;
@@ -19,13 +19,13 @@ use crate::testbed::bring_up;
 use crate::tools;
 use show::{say, title};
 
-/// The demo's bed, unless another name is given; others may run beside it.
+/// Default name of the demo's bed; others may run at the same time.
 const BED: &str = "demo";
 
-/// Brings the bed up, plays the demo, takes the bed down.
+/// Brings up the bed, runs the demo, and takes down the bed.
 ///
 /// # Errors
-/// An unknown argument, something that is missing on this machine, or what did not come out as it should.
+/// Fails if an argument is unknown, a requirement is missing on this machine, or a check of the demo fails.
 pub(crate) fn run(args: &[&str]) -> std::result::Result<(), Box<dyn Error>> {
     let (keep, name) = match args {
         [] => (false, BED),
@@ -46,7 +46,7 @@ pub(crate) fn run(args: &[&str]) -> std::result::Result<(), Box<dyn Error>> {
     }
     played.map_err(|error| format!("demo: failed: {error}"))?;
     say(&format!(
-        "demo: ok, all as it should be, in {} s",
+        "demo: ok, all checks passed in {} s",
         start.elapsed().as_secs()
     ));
     Ok(())
@@ -66,7 +66,7 @@ fn up(name: &str) -> std::result::Result<Bed, String> {
     Ok(bed)
 }
 
-/// Plays the scenes in their order.
+/// Runs the scenes in order.
 fn play(bed: &Bed) -> Result<()> {
     let (Some(vm), Some(pod)) = (bed.vms.first(), bed.pods.first()) else {
         return Err(Failure::new("the bed has no VM or no pod"));
@@ -79,25 +79,25 @@ fn play(bed: &Bed) -> Result<()> {
         pod,
         terraform,
     };
-    title("Before: a mesh with strict mutual TLS, a pod in it, and a VM that is not");
+    title("Before: a mesh with strict mutual TLS and a pod, and a VM outside of it");
     let before = stage.before()?;
-    title("terraform plan: the VM is made in the same apply, so its address is not known yet");
+    title("terraform plan: the VM is created in the same apply, so its address is unknown");
     stage.first_plan()?;
     title("terraform apply");
     stage.apply("the VM is a member")?;
-    title("Pod and VM call each other over mutual TLS");
+    title("Pod and VM send requests to each other over mutual TLS");
     stage.calls()?;
     title("terraform plan, again");
     stage.nothing_to_do()?;
-    title("A label changes: the plan tells that the VM is bootstrapped again, and why");
+    title("A label changes: the plan shows the re-bootstrap of the VM and its reason");
     stage.relabel()?;
-    title("Drift, on the VM and in the cluster: the plan shows each line, apply repairs");
+    title("Drift on the VM and in the cluster: the plan shows each difference, apply repairs it");
     stage.drift()?;
     title("terraform destroy: nothing is left");
     stage.destroy(&before)
 }
 
-/// Returns how to go on by hand.
+/// Returns instructions to continue by hand.
 fn by_hand(bed: &Bed, name: &str) -> String {
     let root = root().display();
     let folder = bed.folder().join("talk-demo");

@@ -1,8 +1,8 @@
-//! What people see: titles, commands, and the part of an output that matters.
+//! Output for the audience: titles, commands, and the relevant part of their output.
 
 use std::io::{self, Write};
 
-/// Prints a text; to a reader that went away nothing is said.
+/// Prints a text. A closed stdout is ignored.
 pub(super) fn say(text: &str) {
     let _ = writeln!(io::stdout(), "{text}");
 }
@@ -19,8 +19,8 @@ pub(super) fn quote(text: &str) {
     }
 }
 
-/// Returns the part of a plan that tells of the workload, without values that only apply knows;
-/// the address stays, known or not.
+/// Returns the part of a plan about the workload, without values that are unknown until apply. The address is kept in any
+/// case.
 pub(super) fn workload_of(plan: &str) -> String {
     let block = plan
         .lines()
@@ -28,7 +28,7 @@ pub(super) fn workload_of(plan: &str) -> String {
     let mut shown = Vec::new();
     let mut left_out = 0;
     for line in block {
-        if only_apply_knows(line) && !line.contains(" address ") {
+        if is_known_after_apply(line) && !line.contains(" address ") {
             left_out += 1;
             continue;
         }
@@ -49,8 +49,8 @@ pub(super) fn workload_of(plan: &str) -> String {
     shown.join("\n")
 }
 
-/// Whether a line of a plan tells of an attribute of the resource itself and gives no value.
-fn only_apply_knows(line: &str) -> bool {
+/// Returns true if a line of a plan is about a top-level attribute with an unknown value.
+fn is_known_after_apply(line: &str) -> bool {
     let top = ["      + ", "      ~ "].iter().any(|sign| {
         line.strip_prefix(sign)
             .is_some_and(|rest| !rest.starts_with(' '))
@@ -58,7 +58,7 @@ fn only_apply_knows(line: &str) -> bool {
     top && line.ends_with("(known after apply)")
 }
 
-/// Returns the lines in which Terraform says that it has done something.
+/// Returns the lines in which Terraform reports completed actions.
 pub(super) fn done(output: &str) -> String {
     let done = output
         .lines()
@@ -66,14 +66,14 @@ pub(super) fn done(output: &str) -> String {
     done.collect::<Vec<_>>().join("\n")
 }
 
-/// Who called and who answered, as the answerer's proxy saw it.
+/// Client and server of a request, as the server's proxy saw them.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Peers {
     pub(super) caller: String,
     pub(super) answerer: String,
 }
 
-/// Returns the SPIFFE ids of the header `x-forwarded-client-cert` in an answer that repeats its request.
+/// Returns the SPIFFE IDs of the header `x-forwarded-client-cert` in a response that echoes its request.
 ///
 /// Its format: <https://www.envoyproxy.io/docs/envoy/latest/configuration/http/http_conn_man/headers#x-forwarded-client-cert>.
 pub(super) fn peers(body: &str) -> Option<Peers> {
