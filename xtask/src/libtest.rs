@@ -1,41 +1,41 @@
-//! Reads what `cargo test` prints: counts, and how long each test took.
+//! Parses the output of `cargo test`: counts and the duration of each test.
 //!
-//! libtest tells no times on a stable compiler. But it starts tests in the order of their names, as
-//! many at once as there are threads, and the next one when one ends. So with the time of each end,
-//! the start of each test is known: that of the end which made room for it. Scenarios wait for a VM
-//! first, and report their time themselves: `scenario NAME took 12.3s`.
+//! libtest prints no durations on a stable compiler. But it starts tests in the order of their names, with as many at a
+//! time as there are threads, and starts the next one when one ends. The start of each test therefore equals the end of
+//! the test that freed its thread. Scenarios first wait for a VM, and report their duration themselves:
+//! `scenario NAME took 12.3s`.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// A test that ran.
+/// A completed test.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Timed {
     /// Crate and path of the test.
     pub(crate) name: String,
-    /// From start to end.
+    /// Duration.
     pub(crate) took: Duration,
 }
 
-/// What the lines so far have told.
+/// Results from the lines so far.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Reader {
     threads: usize,
     binary: String,
     started: Duration,
     ended: Vec<(String, Duration)>,
-    /// What the scenarios of the binary reported.
+    /// Durations that the scenarios of the binary reported.
     reported: Vec<(String, Duration)>,
-    /// Tests that passed, over all binaries.
+    /// Number of tests that passed, over all binaries.
     pub(crate) passed: u32,
-    /// Tests that failed, over all binaries.
+    /// Number of tests that failed, over all binaries.
     pub(crate) failed: u32,
-    /// Each test of the binaries that ended.
+    /// Tests of the completed binaries.
     pub(crate) tests: Vec<Timed>,
 }
 
 impl Reader {
-    /// Returns a reader for a run with `threads` tests at once.
+    /// Returns a reader for a run with `threads` parallel tests.
     pub(crate) fn new(threads: usize) -> Self {
         Self {
             threads,
@@ -43,7 +43,7 @@ impl Reader {
         }
     }
 
-    /// Takes one line that came `at` that time after the start of the run.
+    /// Processes a line that was printed `at` this time after the start of the run.
     pub(crate) fn line(&mut self, line: &str, at: Duration) {
         if let Some(binary) = running(line) {
             self.binary = binary;
@@ -66,7 +66,7 @@ impl Reader {
         }
     }
 
-    /// Gives each test of the binary that ended its time.
+    /// Computes the duration of each test of a completed binary.
     fn close(&mut self) {
         if !self.reported.is_empty() {
             self.ended.clear();
@@ -89,7 +89,7 @@ impl Reader {
     }
 }
 
-/// Returns the binary that a line of cargo announces: `Running unittests src/lib.rs (target/debug/deps/mesh-0a1b)`.
+/// Returns the binary in a line of cargo: `Running unittests src/lib.rs (target/debug/deps/mesh-0a1b)`.
 fn running(line: &str) -> Option<String> {
     let line = line.trim_start();
     if let Some(name) = line.strip_prefix("Doc-tests ") {
@@ -100,7 +100,7 @@ fn running(line: &str) -> Option<String> {
     file.rsplit_once('-').map(|(name, _)| name.to_owned())
 }
 
-/// Returns a scenario and its time from a line that it wrote.
+/// Returns a scenario and its duration from a line that it printed.
 fn scenario(line: &str) -> Option<(String, Duration)> {
     let (name, seconds) = line.strip_prefix("scenario ")?.split_once(" took ")?;
     let seconds: f32 = seconds.strip_suffix('s')?.parse().ok()?;

@@ -1,4 +1,4 @@
-//! One command of `cargo xtask test`, and the lanes in which rows run.
+//! Commands of `cargo xtask test`, and the parallel lanes in which they run.
 
 use std::error::Error;
 use std::io::{self, BufRead, BufReader, Write};
@@ -11,29 +11,29 @@ use crate::cargo::root;
 use crate::libtest::Reader;
 use crate::summary::Outcome;
 
-/// What one row may take before it is ended; a row that hangs must not hang CI.
+/// Time limit of a row, so that a hanging row does not block CI.
 const LIMIT_SECONDS: &str = "1800";
-/// The bed that the scenarios share: the rows bring it up and take it down.
+/// Name of the bed that the scenarios share. The rows bring it up and take it down.
 pub(crate) const BED: &str = "acceptance";
-/// The variable by which scenarios find the bed.
+/// Variable by which scenarios find the bed.
 const BED_VARIABLE: &str = "MESH_BED";
 
 /// A command.
 #[derive(Clone)]
 pub(crate) struct Row {
-    /// How it is called in the output.
+    /// Name in the output.
     pub(crate) name: &'static str,
-    /// Words without quoting, as one would type them.
+    /// Command line without quoting.
     pub(crate) command: String,
-    /// How many tests run at once.
+    /// Number of parallel tests.
     pub(crate) threads: usize,
 }
 
-/// Runs lanes beside each other, the rows of each one after the other. A row that fails does not stop the others, so
-/// that one run shows everything that is wrong. Lines go to `out` while the rows run, each with the name of its row.
+/// Runs lanes in parallel, and the rows of each lane sequentially. A failed row does not stop the others, so that one run
+/// shows all failures. Lines are written to `out` while the rows run, each with the name of its row.
 ///
 /// # Errors
-/// `out` cannot be written to.
+/// Fails if `out` cannot be written to.
 pub(crate) fn run(
     lanes: &[Vec<Row>],
     out: impl Write + Send,
@@ -94,8 +94,8 @@ impl Row {
         })
     }
 
-    /// Returns whether the command succeeded. Both of its streams go into one pipe: cargo announces
-    /// on stderr which binary the lines on stdout are of.
+    /// Returns true if the command succeeded. Both of its streams go to one pipe: cargo prints the name of each binary to
+    /// stderr, and its tests to stdout.
     fn follow(&self, mut each: impl FnMut(&str) -> io::Result<()>) -> io::Result<bool> {
         let (reader, writer) = io::pipe()?;
         let mut command = self.command();
@@ -104,7 +104,7 @@ impl Row {
             .stdout(writer.try_clone()?)
             .stderr(writer);
         let mut child = command.spawn()?;
-        // The command holds the pipe's other end, which would never close.
+        // The command object keeps the write end of the pipe open.
         drop(command);
         for line in BufReader::new(reader).split(b'\n') {
             each(&String::from_utf8_lossy(&line?))?;
@@ -114,7 +114,7 @@ impl Row {
 
     fn command(&self) -> Command {
         let words = self.command.split_whitespace();
-        // Not on every system; where it is missing, nothing ends a row that hangs.
+        // Not available on all systems; without it, a hanging row is not stopped.
         let mut timeout = Command::new(if cfg!(target_os = "linux") {
             "timeout"
         } else {
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_row_prints_is_shown_and_its_exit_code_kept() {
+    fn the_output_of_a_row_is_shown_and_its_exit_code_kept() {
         let mut out = Vec::new();
         let lanes = [vec![
             row("broken", "cargo no-such-command"),
@@ -170,9 +170,9 @@ mod tests {
         assert!(shown.ends_with("whole | == true\n"), "{shown}");
     }
 
-    /// Each of the two ends when the other one runs.
+    /// Each of the two rows ends only if the other one runs.
     #[test]
-    fn lanes_run_beside_each_other() {
+    fn lanes_run_in_parallel() {
         let folder = tempfile::tempdir().unwrap();
         let [one, two] = ["one", "two"].map(|name| folder.path().join(name));
         for path in [&one, &two] {

@@ -1,25 +1,25 @@
-//! What is said at the end of a run: the rows, the slowest tests, how to go on, the closing line.
+//! Summary of a run: the rows, the slowest tests, the next step, and the final line.
 
 use std::cmp::Reverse;
 use std::time::Duration;
 
 use crate::libtest::{Reader, Timed};
 
-/// How a row ended.
+/// Result of a row.
 #[derive(Clone)]
 pub(crate) struct Outcome {
-    /// The row's name.
+    /// Name of the row.
     pub(crate) name: &'static str,
-    /// From start to end.
+    /// Duration.
     pub(crate) took: Duration,
     /// Whether its command succeeded.
     pub(crate) success: bool,
-    /// What its tests told.
+    /// Results of its tests.
     pub(crate) tests: Reader,
 }
 
 impl Outcome {
-    /// Returns how many tests failed. A row that fails without one (lints, a build) counts as one.
+    /// Returns the number of failed tests. A row that fails without tests (lints, a build) counts as one.
     fn failures(&self) -> u32 {
         if self.success {
             self.tests.failed
@@ -29,8 +29,8 @@ impl Outcome {
     }
 }
 
-/// Returns the text; its last line is `N passed, N failed`, summed over all rows. Rows run beside each other, so that
-/// their times add up to more than `took`.
+/// Returns the summary. Its last line is `N passed, N failed`, summed over all rows. Rows run in parallel, so the sum of
+/// their durations exceeds `took`.
 pub(crate) fn summary(outcomes: &[Outcome], took: Duration) -> String {
     let mut lines = vec![String::from(
         "\nrow                     time  passed  failed",
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_without_tests_that_fails_is_no_success() {
+    fn a_failed_row_without_tests_counts_as_a_failure() {
         assert_eq!(last_line(&[outcome("lints", &[])]), "0 passed, 1 failed");
     }
 }

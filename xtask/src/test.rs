@@ -1,5 +1,4 @@
-//! `cargo xtask test [--unit | --changed [REVISION]]`: everything that must hold before a change lands. CI runs just
-//! this.
+//! `cargo xtask test [--unit | --changed [REVISION]]`: all checks and tests that a change must pass. CI runs only this.
 
 use std::collections::BTreeSet;
 use std::error::Error;
@@ -14,26 +13,26 @@ use crate::row::{self, Row};
 use crate::summary::{Outcome, summary};
 use crate::tools::{self, Bed};
 
-/// The row that plays the scenarios.
+/// Name of the row that runs the scenarios.
 const ACCEPTANCE: &str = "acceptance";
-/// The crates whose tests need root. Always both: with one alone cargo would build their dependencies once more, with
-/// fewer features.
+/// Command for the crates whose tests need root. It always includes both: for one alone, cargo would rebuild their
+/// dependencies with fewer features.
 const OF_BED: &str = "cargo test -p bed -p acceptance-tests";
-/// Each scenario waits for a VM in a thread of its own: the bed's VMs limit how many run at once.
+/// Number of threads. Each scenario waits for a VM in its own thread, so the bed's VMs limit how many run in parallel.
 const SCENARIOS_AT_MOST: usize = 500;
 
-/// The rows that run, in their order.
+/// Rows in the order in which they run.
 struct Plan {
-    /// Each of these uses all cores.
+    /// Rows that use all cores.
     first: Vec<Row>,
-    /// These run beside each other: they mostly wait.
+    /// Rows that run in parallel, because they mostly wait.
     lanes: Vec<Vec<Row>>,
 }
 
-/// Runs the rows and ends the process with 1 if any of them failed.
+/// Runs the rows and exits with 1 if any of them failed.
 ///
 /// # Errors
-/// An unknown argument, or an answer that cannot be written.
+/// Fails if an argument is unknown or the output cannot be written.
 pub(crate) fn run(args: &[&str]) -> Result<(), Box<dyn Error>> {
     let start = Instant::now();
     let plan = match args {
@@ -69,16 +68,16 @@ pub(crate) fn run(args: &[&str]) -> Result<(), Box<dyn Error>> {
     }
 }
 
-/// Returns what is run for the changes since a revision.
+/// Returns the rows for the changes since a revision.
 fn changed_rows(revision: &str) -> Result<Plan, Box<dyn Error>> {
     let reach = changed::since(revision)?;
     let names: Vec<&str> = reach.crates.iter().map(String::as_str).collect();
-    eprintln!("the change reaches: {}", names.join(", "));
+    eprintln!("the change affects: {}", names.join(", "));
     Ok(plan(Some(&reach.crates), &reach.scenarios))
 }
 
 fn row(name: &'static str, command: &str) -> Row {
-    // Tests with an API server or sshd wait for them half of their time.
+    // Tests with an API server or sshd spend half of their time waiting.
     let threads = 2 * available_parallelism().map_or(1, usize::from);
     Row {
         name,
@@ -87,7 +86,7 @@ fn row(name: &'static str, command: &str) -> Row {
     }
 }
 
-/// Returns what is run. `crates` are those whose unit tests run; `None`: all that need no root.
+/// Returns the rows. `crates` are the crates whose unit tests run; `None`: all that do not need root.
 fn plan(crates: Option<&BTreeSet<String>>, scenarios: &Scenarios) -> Plan {
     let mut first = vec![
         row("format", "cargo fmt --all --check"),
@@ -128,7 +127,7 @@ fn plan(crates: Option<&BTreeSet<String>>, scenarios: &Scenarios) -> Plan {
         ));
     }
     let bed = vec![
-        // A run that was ended by force has left its bed.
+        // A killed run may have left its bed.
         row(
             "bed down before",
             "cargo xtask testbed down --name acceptance",
@@ -163,7 +162,7 @@ impl Plan {
     }
 }
 
-/// Returns the words that choose these crates, without those whose tests are scenarios.
+/// Returns the arguments that select these crates, without those whose tests are scenarios.
 fn packages(crates: Option<&BTreeSet<String>>) -> String {
     let of_bed = ["acceptance-tests", "bed"];
     let unit = crates.into_iter().flatten();
@@ -176,7 +175,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_change_runs_the_tests_of_what_it_reaches_and_no_others() {
+    fn a_change_runs_only_the_tests_that_it_can_affect() {
         let commands = |crates: Option<&[&str]>, scenarios: &Scenarios| {
             let crates: Option<BTreeSet<String>> =
                 crates.map(|names| names.iter().map(|&name| name.to_owned()).collect());

@@ -1,4 +1,4 @@
-//! What the demo shows. Each scene checks what it shows.
+//! Scenes of the demo. Each scene checks its result.
 
 use acceptance_tests::{Done, Failure, Listing, Result, listing, proxy, wait_for};
 use bed::{Bed, Machine, Pod, Vm};
@@ -23,7 +23,7 @@ const VM_ID: &str = "spiffe://cluster.local/ns/bookinfo/sa/bookinfo-ratings";
 const RATINGS: &str = "http://ratings.vm.bookinfo:9080/ratings/7";
 const CLUSTER_ENV: &str = "/var/lib/istio/envoy/cluster.env";
 const KINDS: &str = "workloadentry,serviceentry,sidecar";
-/// What of Istio could be on a VM.
+/// Commands that list traces of Istio on a VM.
 const TRACES: &str = "
 ls -d /etc/istio /var/lib/istio /usr/local/bin/pilot-agent /usr/local/bin/envoy 2>/dev/null
 iptables-save 2>/dev/null | grep -i istio
@@ -31,7 +31,7 @@ getent passwd istio-proxy
 systemctl list-unit-files --no-legend | grep -iE 'istio|mesh'
 true";
 
-/// Where the demo plays.
+/// Setting of the demo.
 pub(super) struct Stage<'a> {
     pub(super) bed: &'a Bed,
     pub(super) vm: &'a Vm,
@@ -40,7 +40,7 @@ pub(super) struct Stage<'a> {
 }
 
 impl Stage<'_> {
-    /// Shows mesh and VM as they are without us, and lists the VM.
+    /// Shows mesh and VM in their original state, and lists the VM.
     pub(super) fn before(&self) -> Result<Listing> {
         self.vm.shell("systemctl start ratings")?;
         wait_for("the application ratings listens", || {
@@ -79,7 +79,7 @@ impl Stage<'_> {
         )
     }
 
-    /// Applies the plan that was shown.
+    /// Applies the displayed plan.
     pub(super) fn apply(&self, what: &str) -> Done {
         let (output, took) = self.terraform.apply_saved()?;
         quote(&done(&output));
@@ -87,7 +87,7 @@ impl Stage<'_> {
         check!(output.contains("Apply complete!"), &output)
     }
 
-    /// Calls both ways.
+    /// Sends requests in both directions.
     pub(super) fn calls(&self) -> Done {
         let pod_id = self.pod.spiffe_id();
         call(self.pod, RATINGS, &pod_id, VM_ID)?;
@@ -114,7 +114,7 @@ impl Stage<'_> {
             plan.contains("labels.version: v1 -> v2"),
             "the plan should give the label as reason",
         )?;
-        self.apply("the VM is bootstrapped again")?;
+        self.apply("the VM is re-bootstrapped")?;
         let node = proxy(self.vm)?;
         let version = &node["metadata"]["LABELS"]["version"];
         say(&format!("  the running proxy's label: version = {version}"));
@@ -122,7 +122,7 @@ impl Stage<'_> {
         self.calls()
     }
 
-    /// Changes things behind Terraform's back.
+    /// Changes the VM and the cluster outside of Terraform.
     pub(super) fn drift(&self) -> Done {
         shown(
             self.vm,
@@ -143,17 +143,14 @@ impl Stage<'_> {
         say("");
         let plan = self.planned()?;
         for line in ["ISTIO_INBOUND_PORTS", "unit istio", "ratings.elsewhere"] {
-            check!(
-                plan.contains(line),
-                &format!("the plan should tell of {line}"),
-            )?;
+            check!(plan.contains(line), &format!("the plan should show {line}"),)?;
         }
-        self.apply("all is repaired")?;
+        self.apply("all differences are repaired")?;
         self.calls()?;
         self.nothing_to_do()
     }
 
-    /// Destroys, and compares with the listing from before.
+    /// Destroys, and compares with the original listing.
     pub(super) fn destroy(&self, before: &Listing) -> Done {
         let (output, took) = self.terraform.destroy()?;
         quote(&done(&output));
@@ -176,7 +173,7 @@ impl Stage<'_> {
         )
     }
 
-    /// Plans and shows what concerns the workload.
+    /// Plans and shows the part about the workload.
     fn planned(&self) -> Result<String> {
         let plan = self.terraform.plan()?;
         let plan = plan.ok_or_else(|| Failure::new("the plan should not be empty"))?;
@@ -202,7 +199,7 @@ fn shown(machine: &Machine, script: &str) -> Result<String> {
     Ok(output)
 }
 
-/// Calls until the caller's proxy has heard of the other side, and shows who saw whom.
+/// Sends requests until the caller's proxy knows the target, and shows the identities that each side saw.
 fn call(from: &Machine, url: &str, caller: &str, answerer: &str) -> Done {
     let mut answer = None;
     wait_for(&format!("{} calls {url}", from.name), || {
@@ -215,7 +212,7 @@ fn call(from: &Machine, url: &str, caller: &str, answerer: &str) -> Done {
     })?;
     let body = answer.map(|answer| answer.body).unwrap_or_default();
     let seen = peers(&body)
-        .ok_or_else(|| Failure::new(format!("the answer tells of no mutual TLS: {body}")))?;
+        .ok_or_else(|| Failure::new(format!("the response shows no mutual TLS: {body}")))?;
     say(&format!("  {} calls {url}: 200", from.name));
     say(&format!("    caller   {}", seen.caller));
     say(&format!("    answerer {}", seen.answerer));

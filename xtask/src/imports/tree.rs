@@ -1,4 +1,4 @@
-//! The modules of a crate as its files declare them, and where each path leads.
+//! Modules of a crate as declared in its files, and resolution of paths.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -8,29 +8,29 @@ use proc_macro2::{TokenStream, TokenTree};
 use quote::ToTokens as _;
 use syn::{Item, UseTree, Visibility};
 
-/// More hops than any chain of re-exports has.
+/// Maximum length of a chain of re-exports.
 const MOST_HOPS: usize = 16;
 
-/// One module: where it is, and what can be named in it.
+/// A module: its file and the names in its scope.
 #[derive(Default)]
 struct Module {
     file: String,
     defined: BTreeSet<String>,
-    /// Names that `use` brings in, each with the path behind it.
+    /// Names imported by `use`, each with its path.
     used: BTreeMap<String, Vec<String>>,
     globs: Vec<Vec<String>>,
-    /// Paths that the module's own code names, re-exports aside.
+    /// Paths in the module's code, without re-exports.
     named: BTreeSet<Vec<String>>,
 }
 
-/// All modules of a crate, by their path from its root.
+/// All modules of a crate by their path from its root.
 #[derive(Default)]
 pub(super) struct Tree {
     modules: BTreeMap<Vec<String>, Module>,
 }
 
 impl Tree {
-    /// Reads the crate whose sources are in `folder`.
+    /// Reads the crate with its sources in `folder`.
     pub(super) fn read(folder: &Path) -> Self {
         let mut tree = Self::default();
         for name in ["lib.rs", "main.rs"] {
@@ -99,7 +99,7 @@ impl Tree {
         imports
     }
 
-    /// Returns the file that defines what a path names in a module; `None` if that is another crate's.
+    /// Returns the file that defines a path in a module; `None` if it belongs to another crate.
     fn file_of(&self, place: &[String], path: &[String], hops: usize) -> Option<String> {
         let mut place = place.to_vec();
         let mut words = path;
@@ -142,7 +142,7 @@ impl Module {
     fn take_use(&mut self, leaves: Vec<(Option<String>, Vec<String>)>) {
         for (name, path) in leaves {
             match name {
-                // A name that leads to itself names another crate.
+                // A name that resolves to itself is another crate.
                 Some(name) if path.first() != Some(&name) || path.len() > 1 => {
                     self.used.insert(name, path);
                 }
@@ -153,7 +153,7 @@ impl Module {
     }
 }
 
-/// Flattens a `use`: each leaf with the name that it brings in, none for a glob.
+/// Flattens a `use`: each leaf with the name that it imports, `None` for a glob.
 fn spread(tree: &UseTree, before: &[String], leaves: &mut Vec<(Option<String>, Vec<String>)>) {
     let with = |word: &syn::Ident| [before, &[word.to_string()]].concat();
     match tree {
@@ -174,7 +174,7 @@ fn spread(tree: &UseTree, before: &[String], leaves: &mut Vec<(Option<String>, V
     }
 }
 
-/// Collects every `a::b` of some code; macros' words count as code.
+/// Collects all paths `a::b` in code, including the tokens of macros.
 fn paths(tokens: TokenStream, found: &mut BTreeSet<Vec<String>>) {
     let mut path: Vec<String> = Vec::new();
     let mut colons = 0;
