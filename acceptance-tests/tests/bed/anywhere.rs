@@ -18,7 +18,7 @@ use crate::vm_state;
 const PROGRAMS: [&str; 3] = ["ssh", "ssh-agent", "ssh-add"];
 
 #[tokio::test]
-async fn the_binary_joins_a_vm_from_a_system_that_has_openssh_and_nothing_else() -> Done {
+async fn the_binary_joins_a_vm_from_a_system_with_only_openssh() -> Done {
     let scenario = Scenario::begin("bare-system")?;
     let (mut workload, _cell) = in_cell(&scenario)?;
     let passed = Arc::<AtomicUsize>::default();
@@ -31,7 +31,7 @@ async fn the_binary_joins_a_vm_from_a_system_that_has_openssh_and_nothing_else()
 }
 
 #[tokio::test]
-async fn a_missing_program_of_openssh_is_named_before_anything_is_written() -> Done {
+async fn a_missing_program_of_openssh_is_reported_before_anything_is_written() -> Done {
     let scenario = Scenario::begin("no-openssh")?;
     let (mut workload, cell) = in_cell(&scenario)?;
     let missing = |program| format!("cannot start {program} of OpenSSH's client");
@@ -81,7 +81,7 @@ async fn a_missing_program_of_openssh_is_named_before_anything_is_written() -> D
 
 /// A static glibc loads NSS modules together with the system's glibc, and crashes if the versions differ.
 #[tokio::test]
-async fn modules_of_another_glibc_are_not_loaded_to_look_names_up() -> Done {
+async fn nss_modules_of_another_glibc_are_not_loaded() -> Done {
     let scenario = Scenario::begin("foreign-nss")?;
     let mut workload = Workload::new(&scenario)?;
     let cell = Cell::over(bed::another_glibc()?, workload.binary())?;

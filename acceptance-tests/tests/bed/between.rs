@@ -41,7 +41,7 @@ fn stored(workload: &Workload) -> Json {
 }
 
 #[tokio::test]
-async fn a_mesh_that_changes_after_the_plan_is_on_the_vm_at_once_and_in_the_state_by_the_next_apply()
+async fn a_mesh_that_changes_after_the_plan_reaches_the_vm_at_once_and_the_state_with_the_next_apply()
 -> Done {
     let scenario = Scenario::begin("between")?;
     let bed = Beside::up(&scenario, "between", 1, 0)?;

@@ -32,7 +32,7 @@ pub(crate) fn as_proxy(vm: &Machine, script: &str) -> Result<String> {
 }
 
 #[tokio::test]
-async fn what_a_broken_proxy_lays_in_its_folders_is_drift_and_nothing_of_roots() -> Done {
+async fn links_of_a_compromised_proxy_are_drift_and_never_followed_by_root() -> Done {
     let scenario = Scenario::begin("broken")?;
     let vm = scenario.vm.clone();
     let mut workload = Workload::new(&scenario)?;
@@ -75,7 +75,7 @@ async fn what_a_broken_proxy_lays_in_its_folders_is_drift_and_nothing_of_roots()
 
 /// It replaces files with links and back a hundred times a second while root works.
 #[tokio::test]
-async fn a_broken_proxy_that_exchanges_files_while_root_passes_gains_nothing() -> Done {
+async fn a_compromised_proxy_that_swaps_files_while_root_works_gains_nothing() -> Done {
     const RACE: &str = r#"
 import os, shutil, time
 def attempt(call, *arguments):
@@ -133,7 +133,7 @@ while True:
 }
 
 #[tokio::test]
-async fn files_of_others_keep_their_owner_and_outlive_the_proxy() -> Done {
+async fn foreign_files_keep_their_owner_and_survive_the_proxy() -> Done {
     let scenario = Scenario::begin("others")?;
     let vm = scenario.vm.clone();
     let mut workload = Workload::new(&scenario)?;
@@ -167,7 +167,7 @@ async fn files_of_others_keep_their_owner_and_outlive_the_proxy() -> Done {
 }
 
 #[tokio::test]
-async fn a_hosts_file_that_is_a_link_keeps_every_line() -> Done {
+async fn a_hosts_file_that_is_a_link_keeps_all_lines() -> Done {
     let scenario = Scenario::begin("hosts-link")?;
     let vm = scenario.vm.clone();
     vm.shell(
@@ -190,7 +190,7 @@ async fn a_hosts_file_that_is_a_link_keeps_every_line() -> Done {
 
 /// Istio's guide gives `/var/lib/istio` to the proxy's user, who could then put a program there.
 #[tokio::test]
-async fn a_state_folder_of_the_proxys_user_is_refused_and_never_run() -> Done {
+async fn a_state_folder_of_the_proxys_user_is_rejected_and_never_executed() -> Done {
     const GUIDE: &str = "set -e
 groupadd --system istio-proxy
 useradd --system --gid istio-proxy --home-dir /var/lib/istio istio-proxy

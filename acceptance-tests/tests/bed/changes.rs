@@ -117,7 +117,7 @@ fn an_address_change_reaches_the_running_proxy() -> Done {
 }
 
 #[test]
-fn an_address_that_is_not_known_at_plan_and_turns_out_changed_reaches_the_running_proxy() -> Done {
+fn an_unknown_address_that_turns_out_changed_reaches_the_running_proxy() -> Done {
     let (scenario, mut terraform) = member("address-unknown")?;
     let before = terraform.state(WORKLOAD)?;
     let address = second_address(&scenario)?;
@@ -134,7 +134,7 @@ fn an_address_that_is_not_known_at_plan_and_turns_out_changed_reaches_the_runnin
 }
 
 #[test]
-fn an_address_that_is_not_known_at_plan_and_turns_out_the_same_changes_nothing() -> Done {
+fn an_unknown_address_that_turns_out_the_same_changes_nothing() -> Done {
     let (scenario, mut terraform) = member("address-same")?;
     let before = (terraform.state(WORKLOAD)?, vm_state(&scenario.vm)?);
     terraform.set("machine", "second")?;

@@ -8,7 +8,7 @@ use serde_json::{Value as Json, json};
 use crate::failures::{set, untouched};
 
 #[tokio::test]
-async fn a_foreign_object_stays_as_it_is() -> Done {
+async fn a_foreign_object_is_not_changed() -> Done {
     let scenario = Scenario::begin("foreign")?;
     let (kubectl, namespace) = (scenario.kubectl(), scenario.namespace.as_str());
     let address = scenario.vm.address.to_string();
@@ -48,7 +48,7 @@ async fn a_foreign_object_stays_as_it_is() -> Done {
 }
 
 #[tokio::test]
-async fn a_cluster_that_cannot_be_used_is_told_with_its_cause() -> Done {
+async fn an_unusable_cluster_is_reported_with_its_cause() -> Done {
     let scenario = Scenario::begin("cluster")?;
     let (host, authority) = endpoint(&scenario)?;
     let empty = ApiServer::without_istio()?;
@@ -92,7 +92,7 @@ async fn a_cluster_that_cannot_be_used_is_told_with_its_cause() -> Done {
 }
 
 #[tokio::test]
-async fn the_example_role_suffices_and_a_missing_rule_is_named() -> Done {
+async fn the_example_role_is_sufficient_and_a_missing_rule_is_reported() -> Done {
     let scenario = Scenario::begin("role")?;
     let (kubectl, namespace) = (scenario.kubectl(), scenario.namespace.as_str());
     let whole = include_str!("../../../examples/rbac.yaml")
@@ -128,7 +128,7 @@ async fn the_example_role_suffices_and_a_missing_rule_is_named() -> Done {
 }
 
 #[tokio::test]
-async fn a_conflict_that_no_line_showed_names_owner_and_field() -> Done {
+async fn a_conflict_that_no_plan_showed_is_reported_with_owner_and_field() -> Done {
     let scenario = Scenario::begin("conflict")?;
     let mut workload = Workload::new(&scenario)?;
     workload.converge().await?;

@@ -21,7 +21,7 @@ fn cluster(bed: &Bed, namespace: &str, vm: &Vm) -> Value {
 }
 
 #[test]
-fn two_clusters_in_one_configuration_each_get_their_vm() -> Done {
+fn two_clusters_in_one_configuration_have_a_vm_each() -> Done {
     let scenario = Scenario::begin("clusters")?;
     let other = Beside::up(&scenario, "second", 1, 1)?;
     let (far, namespace) = (&other.vms[0], "bookinfo");

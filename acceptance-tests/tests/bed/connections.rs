@@ -73,7 +73,7 @@ async fn ssh_and_database_connections_survive_bootstraps() -> Done {
 
 /// Otherwise the second connection, which confirms the rules, would reach the proxy.
 #[tokio::test]
-async fn an_sshd_on_another_port_stays_reachable() -> Done {
+async fn an_sshd_on_another_port_remains_reachable() -> Done {
     let scenario = Scenario::begin("port-2222")?;
     scenario
         .vm
@@ -89,7 +89,7 @@ async fn an_sshd_on_another_port_stays_reachable() -> Done {
 
 /// A port that a user forwards is an application port like any other.
 #[tokio::test]
-async fn a_port_that_ssh_forwards_is_not_sshds() -> Done {
+async fn a_port_that_ssh_forwards_does_not_bypass_the_proxy() -> Done {
     let scenario = Scenario::begin("forwarded")?;
     let vm = &scenario.vm;
     let mut ssh = Ssh::with(vm, &["-R", "127.0.0.1:8099:127.0.0.1:1"])?;
@@ -119,7 +119,7 @@ hook() {
 "#;
 
 #[tokio::test]
-async fn rules_that_lock_everybody_out_go_away_by_themselves() -> Done {
+async fn rules_that_lock_everyone_out_are_rolled_back() -> Done {
     let scenario = Scenario::begin("locked-out")?;
     let vm = &scenario.vm;
     crate::steps::hooked(vm, LOCKED_OUT)?;

@@ -11,7 +11,7 @@ use crate::steps::hooked;
 
 /// The VM can resolve the name, but not the cluster's own name.
 #[test]
-fn a_control_plane_known_by_a_name_only_is_called_by_that() -> Done {
+fn a_control_plane_without_an_ip_address_is_reached_by_name() -> Done {
     let scenario = Scenario::begin("fqdn")?;
     let address = scenario.control_plane_address();
     let resolved = format!("echo {address} {CUSTOM_HOST} >>/etc/hosts");
@@ -51,8 +51,7 @@ fn a_control_plane_known_by_a_name_only_is_called_by_that() -> Done {
 
 /// First the name of a load balancer that istiod does not know; then istiod's own name, which the VM can resolve.
 #[tokio::test]
-async fn a_name_that_istiods_certificate_does_not_carry_is_called_and_the_certificate_verified()
--> Done {
+async fn a_name_that_is_not_in_istiods_certificate_is_used_and_the_certificate_verified() -> Done {
     let scenario = Scenario::begin("san")?;
     let (vm, address) = (&scenario.vm, scenario.control_plane_address());
     let own = "istiod.istio-system.svc";
@@ -104,7 +103,7 @@ async fn a_name_that_istiods_certificate_does_not_carry_is_called_and_the_certif
 }
 
 #[tokio::test]
-async fn a_name_of_the_control_plane_that_the_vm_does_not_know_is_told_before_anything_changes()
+async fn a_name_of_the_control_plane_that_the_vm_cannot_resolve_is_reported_before_anything_changes()
 -> Done {
     let scenario = Scenario::begin("nodns")?;
     let mut workload = Workload::new(&scenario)?;

@@ -11,7 +11,7 @@ use serde_json::json;
 const TOKEN: &str = "/var/run/secrets/tokens/istio-token";
 
 #[tokio::test]
-async fn a_vm_rejoins_while_its_certificate_lasts_and_is_planned_when_it_has_ended() -> Done {
+async fn a_vm_rejoins_with_a_valid_certificate_and_an_expired_one_is_planned() -> Done {
     let scenario = Scenario::begin("credentials")?;
     let vm = &scenario.vm;
     let mut workload = Workload::new(&scenario)?;
@@ -81,7 +81,7 @@ async fn a_vm_rejoins_while_its_certificate_lasts_and_is_planned_when_it_has_end
 }
 
 #[tokio::test]
-async fn a_machine_rebuilt_behind_its_address_is_planned_as_a_bootstrap() -> Done {
+async fn a_machine_rebuilt_at_the_same_address_is_planned_as_a_bootstrap() -> Done {
     let scenario = Scenario::begin("rebuilt-unsaid")?;
     let vm = &scenario.vm;
     let mut workload = Workload::new(&scenario)?;

@@ -11,7 +11,7 @@ use crate::WORKLOAD;
 
 /// The mesh is STRICT, the application listens only on 127.0.0.1, and the address is unknown at plan.
 #[test]
-fn a_vm_made_in_the_same_apply_and_the_pods_call_each_other_over_mutual_tls() -> Done {
+fn a_vm_created_in_the_same_apply_and_the_pods_reach_each_other_over_mutual_tls() -> Done {
     let scenario = Scenario::begin("demo")?;
     let terraform = Terraform::new(&scenario, "workload")?;
     let plan = terraform.plan(&[])?;

@@ -24,7 +24,7 @@ fn a_destroyed_workload_leaves_the_vm_and_the_namespace_as_they_were() -> Done {
 }
 
 #[test]
-fn a_vm_that_is_off_does_not_keep_its_objects() -> Done {
+fn objects_of_a_vm_that_is_off_are_deleted() -> Done {
     let scenario = Scenario::begin("off")?;
     let mut terraform = Terraform::new(&scenario, "workload")?;
     terraform.set("timeouts", json!({"delete": "30s"}))?;
@@ -41,7 +41,7 @@ fn a_vm_that_is_off_does_not_keep_its_objects() -> Done {
 }
 
 #[tokio::test]
-async fn a_vm_that_is_to_be_kept_runs_on_and_is_not_even_called() -> Done {
+async fn a_vm_that_is_kept_continues_to_run_and_is_not_contacted() -> Done {
     let scenario = Scenario::begin("kept")?;
     let mut workload = Workload::new(&scenario)?;
     workload.converge().await?;

@@ -6,7 +6,7 @@ use contract::{Diagnostic, Severity};
 use serde_json::json;
 
 #[tokio::test]
-async fn an_edited_or_deleted_object_is_a_line_and_is_repaired() -> Done {
+async fn an_edited_or_deleted_object_is_reported_and_repaired() -> Done {
     let scenario = Scenario::begin("edited")?;
     let (kubectl, namespace) = (scenario.kubectl(), scenario.namespace.as_str());
     let mut workload = Workload::new(&scenario)?;
@@ -65,7 +65,7 @@ async fn an_edited_or_deleted_object_is_a_line_and_is_repaired() -> Done {
 }
 
 #[tokio::test]
-async fn a_vm_that_was_changed_by_hand_is_lines_and_is_repaired() -> Done {
+async fn manual_changes_on_a_vm_are_reported_and_repaired() -> Done {
     let scenario = Scenario::begin("by-hand")?;
     let mut workload = Workload::new(&scenario)?;
     workload.converge().await?;
@@ -129,7 +129,7 @@ async fn a_vm_that_was_changed_by_hand_is_lines_and_is_repaired() -> Done {
 }
 
 #[tokio::test]
-async fn what_istiod_writes_is_no_drift() -> Done {
+async fn fields_written_by_istiod_are_not_drift() -> Done {
     let scenario = Scenario::begin("istiod")?;
     let mut workload = Workload::new(&scenario)?;
     workload.converge().await?;
@@ -155,7 +155,7 @@ async fn what_istiod_writes_is_no_drift() -> Done {
 
 /// The summary is constant, so that Terraform groups the warnings of many VMs.
 #[tokio::test]
-async fn a_vm_that_is_off_is_a_warning_and_its_state_is_kept() -> Done {
+async fn a_vm_that_is_off_causes_a_warning_and_its_state_is_kept() -> Done {
     let scenario = Scenario::begin("off")?;
     let mut workload = Workload::new(&scenario)?;
     workload.converge().await?;
@@ -183,7 +183,7 @@ async fn a_vm_that_is_off_is_a_warning_and_its_state_is_kept() -> Done {
 
 /// A refresh cannot find a difference that only the edit showed, but it is kept until its cause is allowed.
 #[tokio::test]
-async fn what_is_held_back_stays_told_until_it_is_let_through() -> Done {
+async fn drift_that_is_held_back_is_reported_until_its_cause_is_allowed() -> Done {
     let scenario = Scenario::begin("held-back")?;
     let mut workload = Workload::new(&scenario)?;
     workload.config["env"] = json!({ "EXIT_ON_ZERO_ACTIVE_CONNECTIONS": "true" });

@@ -286,7 +286,7 @@ fn contained(engine: &str, tag: &str) -> Json {
 }
 
 #[tokio::test]
-async fn a_runtime_takes_the_place_of_another_and_leaves_nothing_of_it() -> Done {
+async fn a_runtime_replaces_another_and_leaves_nothing_of_it() -> Done {
     let scenario = equipped("runtimes", "docker")?;
     let vm = scenario.vm.clone();
     let image = "localhost/istio/proxyv2";
@@ -381,7 +381,7 @@ async fn survives_a_restart(scenario: &Scenario, workload: &mut Workload) -> Don
 }
 
 #[tokio::test]
-async fn a_port_that_docker_publishes_bypasses_the_proxy_and_is_warned_of() -> Done {
+async fn a_port_that_docker_publishes_bypasses_the_proxy_with_a_warning() -> Done {
     let scenario = equipped("published", "docker")?;
     let vm = scenario.vm.clone();
     let web = |publish: &str| {

@@ -13,7 +13,7 @@ use crate::steps::hooked;
 const DROP_IN: &str = "/etc/systemd/system/istio.service.d/test.conf";
 
 #[tokio::test]
-async fn a_login_that_fails_leaves_no_state_and_nothing_written() -> Done {
+async fn a_failed_login_leaves_no_state_and_writes_nothing() -> Done {
     let scenario = Scenario::begin("login")?;
     let other_host = scenario.vms.iter().find(|vm| vm.name != scenario.vm.name);
     let other_host = other_host.ok_or_else(|| Failure::new("the bed needs two VMs"))?;
@@ -52,7 +52,7 @@ async fn a_login_that_fails_leaves_no_state_and_nothing_written() -> Done {
 }
 
 #[tokio::test]
-async fn what_is_refused_before_the_first_change_is_taken_back() -> Done {
+async fn a_create_that_fails_before_the_first_change_on_the_vm_leaves_nothing() -> Done {
     let scenario = Scenario::begin("refused")?;
     let no_package = format!("http://{}:8000/none.deb", scenario.control_plane_address());
     let cases = [
@@ -121,7 +121,7 @@ async fn checked(scenario: &Scenario) -> Done {
 }
 
 #[tokio::test]
-async fn a_bootstrap_that_fails_half_way_is_drift_until_an_apply_ends_it() -> Done {
+async fn a_bootstrap_that_fails_halfway_is_drift_until_an_apply_completes_it() -> Done {
     let scenario = Scenario::begin("half-way")?;
     let mut workload = Workload::new(&scenario)?;
     scenario
@@ -143,7 +143,7 @@ async fn a_bootstrap_that_fails_half_way_is_drift_until_an_apply_ends_it() -> Do
 
 /// The old proxy keeps running with the old entry, and the next plan has the same change.
 #[tokio::test]
-async fn a_proxy_that_does_not_become_ready_gives_way_to_the_one_before() -> Done {
+async fn a_proxy_that_does_not_become_ready_is_replaced_by_the_previous_one() -> Done {
     let scenario = Scenario::begin("not-ready")?;
     let mut workload = Workload::new(&scenario)?;
     workload.converge().await?;
@@ -177,7 +177,7 @@ async fn a_proxy_that_does_not_become_ready_gives_way_to_the_one_before() -> Don
 }
 
 #[tokio::test]
-async fn a_destroy_without_credential_deletes_nothing() -> Done {
+async fn a_destroy_without_a_credential_deletes_nothing() -> Done {
     let scenario = Scenario::begin("destroy-key")?;
     let mut workload = Workload::new(&scenario)?;
     workload.converge().await?;

@@ -11,7 +11,7 @@ use crate::failures::{clean, untouched};
 use crate::steps::hooked;
 
 #[tokio::test]
-async fn a_read_only_disk_is_named_and_nothing_is_written() -> Done {
+async fn a_read_only_disk_is_reported_and_nothing_is_written() -> Done {
     let scenario = Scenario::begin("read-only")?;
     let vm = &scenario.vm;
     vm.shell("mkdir /var/lib/istio && mount -t tmpfs -o ro tmpfs /var/lib/istio")?;
@@ -25,7 +25,7 @@ async fn a_read_only_disk_is_named_and_nothing_is_written() -> Done {
 
 /// The second apply waits. If its time is too short, it reports who is running.
 #[tokio::test]
-async fn two_applies_at_once_come_one_after_the_other() -> Done {
+async fn two_concurrent_applies_run_one_after_the_other() -> Done {
     let scenario = Scenario::begin("at-once")?;
     let vm = &scenario.vm;
     let mut first = Workload::new(&scenario)?;
@@ -75,7 +75,7 @@ async fn two_applies_at_once_come_one_after_the_other() -> Done {
 
 /// An immutable `ConfigMap` prevents istiod from repairing it.
 #[tokio::test]
-async fn a_wrong_trust_root_is_named() -> Done {
+async fn a_wrong_trust_root_is_reported() -> Done {
     let scenario = Scenario::begin("root")?;
     let other = other_root()?;
     let wrong = json!({"immutable": true, "data": {"root-cert.pem": other}});
@@ -103,7 +103,7 @@ async fn a_wrong_trust_root_is_named() -> Done {
 }
 
 #[tokio::test]
-async fn a_token_for_another_audience_is_named() -> Done {
+async fn a_token_for_another_audience_is_reported() -> Done {
     let scenario = Scenario::begin("audience")?;
     let token = scenario
         .kubectl()
@@ -129,7 +129,7 @@ async fn a_token_for_another_audience_is_named() -> Done {
 
 /// Port 15012 is reachable, but istiod's certificate does not contain the requested name.
 #[tokio::test]
-async fn a_control_plane_with_another_name_in_its_certificate_is_named() -> Done {
+async fn a_control_plane_with_another_name_in_its_certificate_is_reported() -> Done {
     let scenario = Scenario::begin("tls-name")?;
     let vm = &scenario.vm;
     let address = scenario.control_plane_address();
@@ -167,7 +167,7 @@ http.server.HTTPServer(("127.0.0.1", 8000), Handler).serve_forever()
 "#;
 
 #[tokio::test]
-async fn a_package_that_comes_slowly_is_waited_for() -> Done {
+async fn a_slow_download_of_the_package_is_awaited() -> Done {
     let scenario = Scenario::begin("slow-package")?;
     let (url, _) = scenario.package();
     let vm = &scenario.vm;
@@ -181,7 +181,7 @@ async fn a_package_that_comes_slowly_is_waited_for() -> Done {
 }
 
 #[tokio::test]
-async fn a_sudo_that_records_the_token_and_an_address_that_is_not_intercepted_are_warned_of() -> Done
+async fn a_sudo_that_records_the_token_and_an_address_without_interception_cause_warnings() -> Done
 {
     let scenario = Scenario::begin("sudo-log")?;
     let defaults = format!("Defaults:{} log_input\n", scenario.vm.user);

@@ -135,7 +135,7 @@ fn waits_for(scenario: &Scenario, configuration: &str, object: &str, kind: &str)
 /// istiod would remove a finalizer from the entry of a VM whose proxy disconnects: on connects and disconnects, it
 /// writes the whole entry without fields that it does not know.
 #[test]
-fn a_destroy_waits_for_finalizers_and_names_them_when_its_time_is_over() -> Done {
+fn a_destroy_waits_for_finalizers_and_reports_them_on_a_timeout() -> Done {
     let scenario = Scenario::begin("held")?;
     waits_for(&scenario, ENTRY, "workloadentry/ratings", "WorkloadEntry")?;
     let whole = include_str!("../../scenarios/workload.tf");
@@ -150,7 +150,7 @@ fn a_destroy_waits_for_finalizers_and_names_them_when_its_time_is_over() -> Done
 }
 
 #[test]
-fn the_objects_of_a_fleet_are_waited_for_likewise() -> Done {
+fn a_destroy_of_a_fleet_waits_for_finalizers_as_well() -> Done {
     let scenario = Scenario::begin("held-fleet")?;
     for (object, kind) in [
         ("workloadgroup/ratings", "WorkloadGroup"),
@@ -163,7 +163,7 @@ fn the_objects_of_a_fleet_are_waited_for_likewise() -> Done {
 }
 
 #[tokio::test]
-async fn a_service_that_goes_is_waited_for_by_the_update() -> Done {
+async fn an_update_waits_for_the_deletion_of_a_service() -> Done {
     let scenario = Scenario::begin("held-pruned")?;
     let namespace = &scenario.namespace;
     let mut workload = Workload::new(&scenario)?;

@@ -84,7 +84,7 @@ fn versions(scenario: &Scenario) -> Result<Vec<String>> {
 }
 
 #[test]
-fn a_canary_gets_the_share_that_its_weight_says() -> Done {
+fn a_canary_gets_the_share_of_its_weight() -> Done {
     let scenario = Scenario::begin_with("fleet", 2)?;
     let both =
         |one: u32, two: u32, at: &str| vms(&scenario, &[("v1", one, "eu/a"), ("v2", two, at)]);
@@ -130,7 +130,7 @@ fn locality(scenario: &Scenario, terraform: &mut Terraform, vms: &Value) -> Done
 }
 
 #[test]
-fn a_vm_that_comes_or_goes_changes_nothing_of_the_others() -> Done {
+fn adding_or_removing_a_vm_does_not_change_the_others() -> Done {
     let scenario = Scenario::begin_with("fleet-members", 2)?;
     let (one, two) = ([("v1", 1, "eu/a")], [("v1", 1, "eu/a"), ("v2", 1, "eu/a")]);
     let (one, two) = (vms(&scenario, &one), vms(&scenario, &two));
@@ -161,7 +161,7 @@ fn a_vm_that_comes_or_goes_changes_nothing_of_the_others() -> Done {
 }
 
 #[tokio::test]
-async fn a_fleet_that_was_changed_by_hand_is_lines_and_is_repaired() -> Done {
+async fn manual_changes_of_a_fleet_are_reported_and_repaired() -> Done {
     let scenario = Scenario::begin("fleet-drift")?;
     let (kubectl, namespace) = (scenario.kubectl(), scenario.namespace.as_str());
     let mut fleet = Workload::fleet(&scenario)?;
@@ -203,7 +203,7 @@ async fn a_fleet_that_was_changed_by_hand_is_lines_and_is_repaired() -> Done {
 }
 
 #[tokio::test]
-async fn a_fleet_is_imported_by_id_and_by_identity_and_no_second_one_is_made_of_it() -> Done {
+async fn a_fleet_is_imported_by_id_and_by_identity_and_not_created_twice() -> Done {
     let scenario = Scenario::begin("fleet-import")?;
     let mut fleet = Workload::fleet(&scenario)?;
     let check = json!({"http": {"port": 9080, "path": "/health"}, "period_seconds": 5});
@@ -239,7 +239,7 @@ async fn a_fleet_is_imported_by_id_and_by_identity_and_no_second_one_is_made_of_
 }
 
 #[tokio::test]
-async fn a_fleet_made_by_hand_is_taken_over() -> Done {
+async fn a_manually_created_fleet_is_adopted() -> Done {
     let scenario = Scenario::begin("fleet-adopt")?;
     let mut fleet = Workload::fleet(&scenario)?;
     let by_hand = json!({"apiVersion": "networking.istio.io/v1", "kind": "ServiceEntry",
@@ -287,8 +287,8 @@ async fn a_fleet_made_by_hand_is_taken_over() -> Done {
 }
 
 #[tokio::test]
-async fn a_member_of_a_fleet_that_is_not_there_or_does_not_fit_is_refused_before_anything_is_written()
--> Done {
+async fn a_member_of_a_missing_or_unsuitable_fleet_is_rejected_before_anything_is_written() -> Done
+{
     let scenario = Scenario::begin("fleet-missing")?;
     let mut member = Workload::new(&scenario)?.member();
     let before = scenario.vm.ssh_connections()?;
@@ -310,7 +310,7 @@ async fn a_member_of_a_fleet_that_is_not_there_or_does_not_fit_is_refused_before
 }
 
 #[tokio::test]
-async fn a_fleet_that_is_destroyed_before_its_members_says_whom_it_leaves() -> Done {
+async fn a_fleet_that_is_destroyed_before_its_members_lists_them() -> Done {
     let scenario = Scenario::begin("fleet-destroy")?;
     let mut fleet = Workload::fleet(&scenario)?;
     fleet.converge().await?;
@@ -339,7 +339,7 @@ systemctl restart istio
 ";
 
 #[tokio::test]
-async fn a_vm_that_registers_itself_is_a_member_and_never_ours() -> Done {
+async fn a_vm_that_registers_itself_is_a_member_but_not_managed() -> Done {
     let scenario = Scenario::begin("fleet-registered")?;
     let mut fleet = Workload::fleet(&scenario)?;
     fleet.config["group"] =

@@ -33,7 +33,7 @@ while True:
 const SERVE_GRPC: &str = "systemd-run --quiet --collect --unit=grpc python3 /var/tmp/grpc.py; until ss -Hltn 'sport = :50051' | grep -q .; do sleep 0.1; done";
 
 #[tokio::test]
-async fn a_dead_application_is_withdrawn_and_comes_back_however_it_is_asked() -> Done {
+async fn a_dead_application_is_withdrawn_and_restored_with_every_kind_of_probe() -> Done {
     let scenario = Scenario::begin("health")?;
     let vm = &scenario.vm;
     vm.write("/var/tmp/grpc.py", GRPC.as_bytes())?;

@@ -19,7 +19,7 @@ type Case<'a> = (&'a [(&'a str, Json)], &'a str, &'a [&'a str]);
 
 /// Each hop must prove its key before anything is sent to it.
 #[tokio::test]
-async fn each_hop_through_a_bastion_is_verified_and_named_when_it_refuses() -> Done {
+async fn each_hop_through_a_bastion_is_verified_and_named_on_failure() -> Done {
     let scenario = Scenario::begin("hops")?;
     let (bastion, vm) = (bastion(&scenario)?, scenario.vm.host_key.clone());
     let silent = TcpListener::bind((scenario.control_plane_address().as_str(), 0))?;
@@ -84,7 +84,7 @@ async fn each_hop_through_a_bastion_is_verified_and_named_when_it_refuses() -> D
 
 /// The VM received only a part of the payload: the run has not started, and everything is sent again.
 #[tokio::test]
-async fn a_connection_that_breaks_in_the_payload_is_dialled_again() -> Done {
+async fn after_a_connection_that_breaks_in_the_payload_the_provider_reconnects() -> Done {
     let scenario = Scenario::begin("payload")?;
     let (mut workload, wire) = wired(&scenario).await?;
     for (version, bytes) in [("v2", 10_000), ("v3", 15_000)] {
@@ -100,7 +100,7 @@ async fn a_connection_that_breaks_in_the_payload_is_dialled_again() -> Done {
 
 /// The run is complete and the VM has reported it, but the report was lost.
 #[tokio::test]
-async fn a_reply_that_is_lost_is_asked_for_again() -> Done {
+async fn a_lost_report_is_requested_again() -> Done {
     let scenario = Scenario::begin("reply")?;
     let (mut workload, wire) = wired(&scenario).await?;
     let run = scenario.vm.shell("cat /var/lib/istio/mesh/run/id")?;

@@ -24,7 +24,7 @@ fn strings() -> Vec<String> {
 }
 
 #[tokio::test]
-async fn hostile_strings_arrive_as_they_were_written() -> Done {
+async fn hostile_strings_arrive_unchanged() -> Done {
     let scenario = Scenario::begin("hostile")?;
     let mut workload = Workload::new(&scenario)?;
     for (at, text) in strings().into_iter().enumerate() {
@@ -63,7 +63,7 @@ async fn hostile_strings_arrive_as_they_were_written() -> Done {
 }
 
 #[tokio::test]
-async fn a_variable_of_several_lines_is_refused_with_its_path() -> Done {
+async fn a_multi_line_variable_is_rejected_with_its_path() -> Done {
     let scenario = Scenario::begin("hostile-lines")?;
     for text in strings() {
         let mut workload = Workload::new(&scenario)?;
@@ -78,7 +78,7 @@ async fn a_variable_of_several_lines_is_refused_with_its_path() -> Done {
 
 /// Invalid names and addresses are rejected with their path before anything is written.
 #[tokio::test]
-async fn hostile_names_are_refused_with_their_path() -> Done {
+async fn hostile_names_are_rejected_with_their_path() -> Done {
     let scenario = Scenario::begin("hostile-names")?;
     let places = [
         "/namespace",

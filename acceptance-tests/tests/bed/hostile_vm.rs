@@ -14,7 +14,7 @@ const MOST: usize = 100_000;
 const DROP_IN: &str = "/etc/systemd/system/istio.service.d";
 
 #[test]
-fn what_a_vm_says_is_obeyed_neither_in_the_output_nor_in_the_state() -> Done {
+fn control_characters_of_a_vm_are_harmless_in_output_and_state() -> Done {
     let scenario = Scenario::begin("deceitful")?;
     let mut terraform = Terraform::new(&scenario, "workload")?;
     terraform.apply()?;

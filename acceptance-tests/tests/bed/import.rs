@@ -58,7 +58,7 @@ fn assert_taken_over(scenario: &Scenario, terraform: &Terraform) -> Done {
 }
 
 #[test]
-fn a_workload_made_by_hand_is_imported_by_a_block_and_taken_over() -> Done {
+fn a_manually_created_workload_is_imported_by_a_block_and_adopted() -> Done {
     let scenario = Scenario::begin("import-block")?;
     scenario.kubectl().apply(&by_hand(&scenario))?;
     let terraform = Terraform::new(&scenario, "imported")?;
@@ -91,7 +91,7 @@ fn explained(text: &str, change: &Value) {
 }
 
 #[test]
-fn a_workload_made_by_hand_is_imported_by_the_command() -> Done {
+fn a_manually_created_workload_is_imported_by_the_command() -> Done {
     let scenario = Scenario::begin("import-command")?;
     scenario.kubectl().apply(&by_hand(&scenario))?;
     let terraform = Terraform::new(&scenario, "imported")?;
@@ -118,7 +118,7 @@ fn a_workload_made_by_hand_is_imported_by_the_command() -> Done {
 }
 
 #[test]
-fn an_id_that_names_nothing_is_told_and_leaves_no_state() -> Done {
+fn an_id_without_objects_is_reported_and_leaves_no_state() -> Done {
     let scenario = Scenario::begin("import-missing")?;
     let terraform = Terraform::new(&scenario, "imported")?;
     let missing = format!("{}/ratings", scenario.namespace);
@@ -171,7 +171,7 @@ fn made_by_kubectl(scenario: &Scenario) -> Result<Workload> {
 }
 
 #[tokio::test]
-async fn what_a_configuration_leaves_out_of_an_imported_workload_is_removed_and_others_keep_theirs()
+async fn fields_missing_in_the_configuration_of_an_imported_workload_are_removed_and_others_keep_theirs()
 -> Done {
     let scenario = Scenario::begin("import-kubectl")?;
     let mut workload = made_by_kubectl(&scenario)?;
@@ -229,7 +229,7 @@ async fn a_workload_is_imported_by_its_identity() -> Done {
 }
 
 #[tokio::test]
-async fn an_entry_that_istiod_made_is_refused_with_the_reason() -> Done {
+async fn an_entry_created_by_istiod_is_rejected_with_the_reason() -> Done {
     let scenario = Scenario::begin("import-registered")?;
     let mut workload = made_by_kubectl(&scenario)?;
     let registered =

@@ -16,7 +16,7 @@ const DROP_IN: &str = "/etc/systemd/system/istio.service.d/test.conf";
 const LOST: &str = "the connection was lost";
 
 #[tokio::test]
-async fn a_stop_ends_a_create_at_once_and_the_next_apply_converges() -> Done {
+async fn a_stop_ends_a_create_immediately_and_the_next_apply_converges() -> Done {
     let scenario = Scenario::begin("stop-create")?;
     let mut workload = Workload::new(&scenario)?;
     workload.config["timeouts"] = json!({"create": "4m", "update": "4m", "delete": "4m"});
@@ -28,7 +28,7 @@ async fn a_stop_ends_a_create_at_once_and_the_next_apply_converges() -> Done {
 }
 
 #[tokio::test]
-async fn a_stop_ends_a_bootstrap_at_once_and_the_next_apply_converges() -> Done {
+async fn a_stop_ends_a_bootstrap_immediately_and_the_next_apply_converges() -> Done {
     let scenario = Scenario::begin("stop")?;
     let mut workload = joined(&scenario).await?;
     workload.config["labels"]["version"] = json!("v2");
@@ -39,7 +39,7 @@ async fn a_stop_ends_a_bootstrap_at_once_and_the_next_apply_converges() -> Done 
 
 /// No apply waits for the result of a stopped run, however long it takes.
 #[tokio::test]
-async fn the_apply_after_a_stop_does_not_wait_for_the_run_of_before() -> Done {
+async fn the_apply_after_a_stop_does_not_wait_for_the_stopped_run() -> Done {
     const PATIENT: &str = "field() { case $1 in wait.verdict) emit 900 ;; *) cat \"$run_dir/in/$1\" 2>/dev/null ;; esac; }";
     let scenario = Scenario::begin("stop-verdict")?;
     let mut workload = Workload::new(&scenario)?;
@@ -54,7 +54,7 @@ async fn the_apply_after_a_stop_does_not_wait_for_the_run_of_before() -> Done {
 
 /// The VM finishes a run without its caller.
 #[tokio::test]
-async fn a_killed_provider_leaves_a_vm_that_ends_by_itself() -> Done {
+async fn after_a_killed_provider_the_vm_finishes_by_itself() -> Done {
     let scenario = Scenario::begin("killed")?;
     let mut workload = joined(&scenario).await?;
     workload.config["labels"]["version"] = json!("v2");
@@ -78,7 +78,7 @@ async fn a_killed_provider_leaves_a_vm_that_ends_by_itself() -> Done {
 
 /// Terraform keeps no state of a create whose plugin died. The objects that it left do not block the next one.
 #[tokio::test]
-async fn a_killed_create_is_begun_again_by_the_next_apply() -> Done {
+async fn the_next_apply_repeats_a_killed_create() -> Done {
     let scenario = Scenario::begin("killed-create")?;
     let mut workload = Workload::new(&scenario)?;
     workload.config["timeouts"]["create"] = json!("4m");
@@ -103,7 +103,7 @@ async fn a_killed_create_is_begun_again_by_the_next_apply() -> Done {
 
 /// The program changes nothing before it reports that it runs.
 #[tokio::test]
-async fn a_program_that_cannot_begin_leaves_no_state() -> Done {
+async fn a_program_that_cannot_start_leaves_no_state() -> Done {
     let scenario = Scenario::begin("not-begun")?;
     scenario.vm.shell("echo >/run/mesh-vm")?;
     let mut workload = Workload::new(&scenario)?;
@@ -116,7 +116,7 @@ async fn a_program_that_cannot_begin_leaves_no_state() -> Done {
 
 /// A package that cannot be removed is reported, the owner's marker is kept, and the next destroy continues.
 #[tokio::test]
-async fn a_removal_that_stops_is_told_and_ended_by_the_next_destroy() -> Done {
+async fn a_removal_that_stops_is_reported_and_completed_by_the_next_destroy() -> Done {
     let scenario = Scenario::begin("not-removed")?;
     let mut workload = Workload::new(&scenario)?;
     workload.converge().await?;
@@ -176,7 +176,7 @@ async fn stopped_too_early(scenario: &Scenario, workload: &mut Workload) -> Done
 
 /// A state refers to one VM: the old one until it is clean.
 #[tokio::test]
-async fn a_move_to_another_vm_that_is_stopped_forgets_neither() -> Done {
+async fn an_interrupted_move_to_another_vm_forgets_neither() -> Done {
     let (from, to) = (Scenario::begin("move")?, Scenario::begin("move-to")?);
     let mut workload = Workload::new(&from)?;
     workload.config["proxy"]["interception"] = json!("none");
@@ -203,7 +203,7 @@ async fn a_move_to_another_vm_that_is_stopped_forgets_neither() -> Done {
 }
 
 #[tokio::test]
-async fn a_killed_ssh_session_is_taken_up_again() -> Done {
+async fn a_killed_ssh_session_is_resumed() -> Done {
     let scenario = Scenario::begin("session")?;
     let mut workload = joined(&scenario).await?;
     let cut = async {
@@ -218,7 +218,7 @@ async fn a_killed_ssh_session_is_taken_up_again() -> Done {
 }
 
 #[tokio::test]
-async fn a_cut_link_is_noticed_by_the_silence_and_the_run_taken_up_again() -> Done {
+async fn a_silent_link_is_detected_and_the_run_resumed() -> Done {
     let scenario = Scenario::begin("cut")?;
     let mut workload = joined(&scenario).await?;
     let cut = async {

@@ -47,7 +47,7 @@ fn left_nothing(vm: &Machine, before: &Listing) -> Done {
 }
 
 #[tokio::test]
-async fn a_package_manager_killed_at_work_is_undone_and_the_next_run_goes_on() -> Done {
+async fn a_killed_package_manager_is_undone_and_the_next_run_succeeds() -> Done {
     let scenario = Scenario::begin("killed-dpkg")?;
     let vm = &scenario.vm;
     let (url, _) = scenario.package();
@@ -92,7 +92,7 @@ async fn a_package_manager_killed_at_work_is_undone_and_the_next_run_goes_on() -
 
 /// A removal does not succeed if no tool can remove the package.
 #[tokio::test]
-async fn a_removal_that_could_not_undo_says_so() -> Done {
+async fn a_removal_that_cannot_remove_the_package_fails() -> Done {
     let scenario = Scenario::begin("not-undone")?;
     let vm = &scenario.vm;
     let before = listing(vm)?;
@@ -145,7 +145,7 @@ case $1 in -U | -e) exec /usr/bin/rpm --force-debian "$@" ;; *) exec /usr/bin/rp
 
 /// Uses Debian's rpm with its own database.
 #[tokio::test]
-async fn an_rpm_killed_at_work_is_undone_and_the_next_run_goes_on() -> Done {
+async fn a_killed_rpm_is_undone_and_the_next_run_succeeds() -> Done {
     let mut scenario = Scenario::begin("killed-rpm")?;
     scenario.vm = scenario.vm.rebuild_with_engines()?;
     let vm = scenario.vm.clone();

@@ -33,7 +33,7 @@ wait
 "#;
 
 #[tokio::test]
-async fn no_request_is_lost_while_a_vm_of_two_comes_is_bootstrapped_again_and_goes() -> Done {
+async fn no_request_is_lost_while_one_of_two_vms_joins_is_rebootstrapped_and_leaves() -> Done {
     let scenario = Scenario::begin_with("load", 2)?;
     let (first, second) = (&scenario.vm, &scenario.more[0]);
     let mut fleet = Workload::fleet(&scenario)?;

@@ -24,7 +24,7 @@ mount -t tmpfs -o noexec,nosuid,nodev tmpfs /tmp
 ";
 
 #[tokio::test]
-async fn any_login_shell_with_noise_and_little_rights_joins_with_and_without_requiretty() -> Done {
+async fn noisy_login_shells_with_few_permissions_join_with_and_without_requiretty() -> Done {
     let scenario = Scenario::begin("odd-login")?;
     scenario.vm.shell(HOSTILE)?;
     let mut workload = Workload::new(&scenario)?;
@@ -46,7 +46,7 @@ async fn any_login_shell_with_noise_and_little_rights_joins_with_and_without_req
 }
 
 #[tokio::test]
-async fn a_disk_that_is_too_small_is_told_before_anything_changes() -> Done {
+async fn a_disk_that_is_too_small_is_reported_before_anything_changes() -> Done {
     let scenario = Scenario::begin("small-disk")?;
     scenario.vm.shell(
         "cp -a /var/lib /var/before && mount -t tmpfs -o size=200m,mode=755 tmpfs /var/lib && cp -a /var/before/. /var/lib/",
@@ -112,7 +112,7 @@ chown istio-proxy /etc/certs/*.pem
 const HISTORY_STAYS: &str = "id istio-proxy; iptables-legacy-save -t filter | grep -c 'dport 9 -j ACCEPT'; sha256sum /etc/certs/*.pem";
 
 #[tokio::test]
-async fn a_machine_with_a_history_joins_and_keeps_it() -> Done {
+async fn a_machine_with_earlier_installations_joins_and_keeps_them() -> Done {
     let scenario = Scenario::begin("history")?;
     let vm = &scenario.vm;
     vm.shell(HISTORY)?;

@@ -11,7 +11,7 @@ use crate::demo::{call_vm, can_call_pod};
 
 /// The machine is powered on only while the apply waits for it.
 #[test]
-fn a_vm_replaced_behind_its_address_is_bootstrapped_in_the_same_apply_while_it_boots() -> Done {
+fn a_vm_replaced_at_the_same_address_is_bootstrapped_in_the_same_apply_while_it_boots() -> Done {
     let scenario = Scenario::begin("rebuilt")?;
     let mut terraform = Terraform::new(&scenario, "workload")?;
     terraform.set("triggers", json!({"vm": "i-1"}))?;
@@ -52,7 +52,7 @@ fn a_vm_replaced_behind_its_address_is_bootstrapped_in_the_same_apply_while_it_b
 }
 
 #[test]
-fn the_proxy_of_a_new_name_stays_when_the_old_name_is_destroyed_after_it() -> Done {
+fn destroying_the_old_name_afterwards_keeps_the_proxy_of_the_new_name() -> Done {
     let scenario = Scenario::begin("replaced")?;
     let mut terraform = Terraform::new(&scenario, "replaced")?;
     terraform.apply()?;
@@ -97,7 +97,7 @@ fn the_proxy_of_a_new_name_stays_when_the_old_name_is_destroyed_after_it() -> Do
 }
 
 #[test]
-fn a_new_name_that_cannot_be_bootstrapped_leaves_the_old_name_its_traffic() -> Done {
+fn a_failed_bootstrap_of_a_new_name_keeps_the_traffic_of_the_old_name() -> Done {
     let scenario = Scenario::begin("not-replaced")?;
     let mut terraform = Terraform::new(&scenario, "replaced")?;
     terraform.apply()?;

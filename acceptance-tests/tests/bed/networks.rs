@@ -27,7 +27,7 @@ struct Direction<'a> {
 }
 
 #[test]
-fn traffic_takes_the_way_that_the_gateways_of_both_networks_leave_it() -> Done {
+fn the_gateways_of_both_networks_determine_the_route_of_traffic() -> Done {
     let scenario = Scenario::begin("networks")?;
     let networks = Networks::up(&scenario)?;
     // Gateways of the pods' and the VM's network, and whether requests of pods and of the VM pass through one.

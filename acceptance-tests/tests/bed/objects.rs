@@ -71,7 +71,7 @@ fn variables(scenario: &Scenario, vm: &Json) -> Json {
 }
 
 #[test]
-fn three_applications_on_a_vm_are_told_apart_by_host_and_by_port() -> Done {
+fn three_applications_on_a_vm_are_distinguished_by_host_and_port() -> Done {
     let scenario = Scenario::begin("three")?;
     let (vm, pod) = (&scenario.vm, &scenario.pods[0]);
     // istiod forwards to ::1 only if the proxy has an IPv6 address, and otherwise to 127.0.0.1.
@@ -126,7 +126,7 @@ fn three_applications_on_a_vm_are_told_apart_by_host_and_by_port() -> Done {
 }
 
 #[tokio::test]
-async fn the_same_port_twice_is_refused_with_both_names() -> Done {
+async fn the_same_port_twice_is_rejected_with_both_names() -> Done {
     let scenario = Scenario::begin("twice")?;
     let mut workload = Workload::new(&scenario)?;
     workload.config["services"]["stars"] = json!({
@@ -191,7 +191,7 @@ fn ip(words: &[&str]) -> Done {
 }
 
 #[test]
-fn a_vm_behind_nat_is_called_at_its_external_address() -> Done {
+fn a_vm_behind_nat_is_reached_at_its_external_address() -> Done {
     let scenario = Scenario::begin("nat")?;
     let vm = &scenario.vm;
     let [a, b, c, d] = vm.address.octets();
@@ -221,7 +221,7 @@ fn a_vm_behind_nat_is_called_at_its_external_address() -> Done {
 
 /// The address belongs to Kubernetes; the workload only has the listeners.
 #[tokio::test]
-async fn a_service_of_kubernetes_that_selects_the_vm_s_labels_leads_to_it() -> Done {
+async fn a_kubernetes_service_that_selects_the_vms_labels_reaches_it() -> Done {
     let scenario = Scenario::begin("service")?;
     let namespace = &scenario.namespace;
     let service = json!({
@@ -249,7 +249,7 @@ fn without_vm(workload: &mut Workload) {
 }
 
 #[tokio::test]
-async fn a_vm_of_another_namespace_is_refused_before_anything_is_written() -> Done {
+async fn a_vm_of_another_namespace_is_rejected_before_anything_is_written() -> Done {
     let scenario = Scenario::begin("elsewhere")?;
     let (kubectl, other) = (scenario.kubectl(), format!("{}-other", scenario.namespace));
     kubectl.create_namespace(&other, &[])?;
@@ -285,7 +285,7 @@ impl Drop for Held {
 }
 
 #[tokio::test]
-async fn a_vm_with_an_address_of_another_entry_is_refused_and_left_as_it_is() -> Done {
+async fn a_vm_with_an_address_of_another_entry_is_rejected_and_not_changed() -> Done {
     let scenario = Scenario::begin("interface")?;
     let entry = json!({
         "apiVersion": "networking.istio.io/v1", "kind": "WorkloadEntry",
@@ -308,7 +308,7 @@ async fn a_vm_with_an_address_of_another_entry_is_refused_and_left_as_it_is() ->
 }
 
 #[tokio::test]
-async fn a_role_that_sees_one_namespace_only_is_warned_of() -> Done {
+async fn a_role_for_a_single_namespace_causes_a_warning() -> Done {
     let scenario = Scenario::begin("unseen")?;
     let (kubectl, namespace) = (scenario.kubectl(), scenario.namespace.as_str());
     let role = include_str!("../../../examples/rbac.yaml").replace("bookinfo", namespace);
@@ -327,7 +327,7 @@ async fn a_role_that_sees_one_namespace_only_is_warned_of() -> Done {
 }
 
 #[tokio::test]
-async fn two_workloads_on_one_vm_are_told() -> Done {
+async fn two_workloads_on_one_vm_are_reported() -> Done {
     let scenario = Scenario::begin("shared")?;
     let mut first = Workload::new(&scenario)?;
     without_vm(&mut first);
@@ -426,7 +426,7 @@ const PARTS: [(&str, &str, &str, &str); 20] = [
 ];
 
 #[tokio::test]
-async fn what_is_taken_out_of_the_configuration_is_taken_out_of_the_cluster() -> Done {
+async fn parts_removed_from_the_configuration_are_removed_from_the_cluster() -> Done {
     let scenario = Scenario::begin("removed")?;
     let mut workload = Workload::new(&scenario)?;
     without_vm(&mut workload);

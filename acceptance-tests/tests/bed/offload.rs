@@ -35,7 +35,7 @@ pub(crate) fn is_connected(
 }
 
 #[tokio::test]
-async fn a_vm_without_ssh_joins_by_an_archive_and_leaves_again() -> Done {
+async fn a_vm_without_ssh_joins_and_leaves_with_an_archive() -> Done {
     let scenario = Scenario::begin("offload")?;
     let vm = &scenario.vm;
     vm.shell("systemctl disable --now ssh.service ssh.socket 2>/dev/null; ! ss -Hltn sport = :22 | grep .")?;

@@ -12,7 +12,7 @@ const DROP_IN: &str = "/etc/systemd/system/istio.service.d/test.conf";
 
 /// A tainted resource would be destroyed and recreated, which needs the login that fails.
 #[test]
-fn a_login_that_fails_taints_nothing() -> Done {
+fn a_failed_login_taints_nothing() -> Done {
     let scenario = Scenario::begin("taint")?;
     let mut terraform = Terraform::new(&scenario, "workload")?;
     terraform.set("user", "nosudo")?;
@@ -29,7 +29,7 @@ fn a_login_that_fails_taints_nothing() -> Done {
 }
 
 #[test]
-fn drift_is_readable_in_the_plan_and_a_vm_that_is_off_is_a_warning() -> Done {
+fn drift_is_readable_in_the_plan_and_a_vm_that_is_off_causes_a_warning() -> Done {
     let scenario = Scenario::begin("people")?;
     let terraform = Terraform::new(&scenario, "workload")?;
     terraform.apply()?;

@@ -5,7 +5,7 @@ use acceptance_tests::{Done, Scenario, Terraform, listing};
 use crate::{WORKLOAD, vm_state};
 
 #[test]
-fn an_apply_is_followed_by_an_empty_plan_and_a_second_apply_only_looks() -> Done {
+fn after_an_apply_the_plan_is_empty_and_a_second_apply_only_reads() -> Done {
     let scenario = Scenario::begin("quiet")?;
     let terraform = Terraform::new(&scenario, "workload")?;
     terraform.apply()?;

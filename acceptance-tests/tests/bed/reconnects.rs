@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::demo::call;
 
 #[tokio::test]
-async fn a_proxy_that_connects_anew_again_and_again_is_no_drift_and_keeps_its_traffic() -> Done {
+async fn a_proxy_that_reconnects_regularly_has_no_drift_and_keeps_its_traffic() -> Done {
     let scenario = Scenario::begin("reconnects")?;
     let other = Beside::up(&scenario, "reconnects", 1, 1)?;
     other.restart_istiod(&["--keepaliveMaxServerConnectionAge", "10s"])?;

@@ -84,7 +84,7 @@ fn is_signed_by(vm: &Machine, by: &Authority) -> Result<bool> {
 }
 
 #[tokio::test]
-async fn a_new_root_is_followed_by_who_is_there_and_planned_for_who_was_away() -> Done {
+async fn a_connected_proxy_follows_a_new_root_and_a_disconnected_one_is_planned() -> Done {
     let scenario = Scenario::begin("rotation")?;
     let bed = Beside::up(&scenario, "rotation", 2, 0)?;
     let (there, away) = (&bed.vms[0], &bed.vms[1]);

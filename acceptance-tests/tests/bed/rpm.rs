@@ -39,7 +39,7 @@ systemd-run --quiet --unit=releases python3 -m http.server 8001 --bind 127.0.0.1
 "#;
 
 #[tokio::test]
-async fn a_machine_with_rpm_has_the_rpm_of_the_release() -> Done {
+async fn a_machine_with_rpm_gets_the_rpm_of_the_release() -> Done {
     let mut scenario = Scenario::begin("rpm")?;
     scenario.vm = scenario.vm.rebuild_with_engines()?;
     let vm = scenario.vm.clone();

@@ -23,7 +23,7 @@ async fn repaired(scenario: &Scenario, workload: &mut Workload, script: &str, li
 }
 
 #[tokio::test]
-async fn rules_that_somebody_flushes_are_drift_and_come_back() -> Done {
+async fn flushed_rules_are_drift_and_are_restored() -> Done {
     let scenario = Scenario::begin("flushed")?;
     let mut workload = Workload::new(&scenario)?;
     workload.converge().await?;
@@ -59,7 +59,7 @@ async fn rules_that_somebody_flushes_are_drift_and_come_back() -> Done {
 }
 
 #[tokio::test]
-async fn what_firewalls_take_away_is_drift_and_comes_back() -> Done {
+async fn rules_removed_by_firewalls_are_drift_and_are_restored() -> Done {
     let mut scenario = Scenario::begin("firewalls")?;
     scenario.vm = scenario.vm.rebuild_with_firewalls()?;
     let vm = scenario.vm.clone();
@@ -98,7 +98,7 @@ hook() {
 "#;
 
 #[tokio::test]
-async fn whoever_holds_the_lock_of_the_tables_is_waited_for() -> Done {
+async fn the_lock_of_the_tables_is_awaited() -> Done {
     let scenario = Scenario::begin("xtables-lock")?;
     let vm = &scenario.vm;
     vm.shell("iptables-legacy -A INPUT -j ACCEPT")?;
@@ -136,7 +136,7 @@ done
 "#;
 
 #[tokio::test]
-async fn chains_of_others_stay_whatever_their_names_and_comments() -> Done {
+async fn foreign_chains_are_kept_whatever_their_names_and_comments() -> Done {
     let scenario = Scenario::begin("others-chains")?;
     let vm = &scenario.vm;
     vm.shell(OTHERS)?;
@@ -169,7 +169,7 @@ fn seen(vm: &Machine) -> Result<u64, bed::Error> {
 }
 
 #[tokio::test]
-async fn rules_of_others_in_table_mangle_see_packets_to_sshd() -> Done {
+async fn foreign_rules_in_the_mangle_table_see_packets_to_sshd() -> Done {
     let scenario = Scenario::begin("connmark")?;
     let vm = &scenario.vm;
     vm.shell("iptables -t mangle -A PREROUTING -p tcp --dport 22 -j CONNMARK --set-mark 7")?;

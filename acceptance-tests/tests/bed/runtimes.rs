@@ -40,7 +40,7 @@ fn callers(vm: &Machine) -> Result<String> {
 }
 
 #[tokio::test]
-async fn an_interception_that_is_changed_leaves_nothing_of_the_one_before() -> Done {
+async fn changing_the_interception_mode_leaves_nothing_of_the_previous_one() -> Done {
     let scenario = Scenario::begin("interception")?;
     let vm = &scenario.vm;
     let before = listing(vm)?;
@@ -98,7 +98,7 @@ while True:
 "#;
 
 #[tokio::test]
-async fn a_name_server_of_the_vm_itself_works_beside_dns_capture() -> Done {
+async fn a_local_name_server_works_together_with_dns_capture() -> Done {
     let scenario = Scenario::begin("resolver")?;
     let vm = &scenario.vm;
     vm.write("/root/resolver.py", RESOLVER.as_bytes())?;

@@ -33,7 +33,7 @@ provider "mesh" {
 const TOKEN: &str = "eyJhbGci";
 
 #[test]
-fn no_secret_is_in_state_plan_log_process_list_or_readable_file() -> Done {
+fn no_secret_is_in_state_plan_log_process_list_or_readable_files() -> Done {
     let scenario = Scenario::begin("secrets")?;
     let terraform = Terraform::new(&scenario, "workload")?;
     let needles = use_values(&scenario, &terraform)?;

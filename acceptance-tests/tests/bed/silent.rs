@@ -46,7 +46,7 @@ fn cut_and_interrupted(vm: &Machine, terraform: &Terraform) -> Done {
 
 /// The run waits for its token, for two minutes if it considers its caller alive.
 #[test]
-fn what_follows_a_silent_cut_does_not_wait_for_the_run_of_before() -> Done {
+fn the_apply_after_a_silent_cut_does_not_wait_for_the_previous_run() -> Done {
     let scenario = Scenario::begin("silent")?;
     let mut terraform = Terraform::new(&scenario, "workload")?;
     terraform.apply()?;

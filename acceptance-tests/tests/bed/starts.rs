@@ -15,7 +15,7 @@ sed -i 's/^hosts:.*/hosts: files dns/' /etc/nsswitch.conf
 "#;
 
 #[tokio::test]
-async fn dns_capture_starts_where_only_a_name_server_could_know_the_machines_own_name() -> Done {
+async fn dns_capture_starts_where_only_a_name_server_can_resolve_the_machines_own_name() -> Done {
     let scenario = Scenario::begin("nameless")?;
     let vm = &scenario.vm;
     vm.shell(NAMELESS)?;
@@ -42,7 +42,7 @@ const POLICIES: [&str; 2] = [
 ];
 
 #[tokio::test]
-async fn what_sudo_allows_is_no_matter_of_a_bootstrap_again() -> Done {
+async fn a_rebootstrap_does_not_depend_on_what_sudo_allows() -> Done {
     let scenario = Scenario::begin("sudoers")?;
     let mut workload = Workload::new(&scenario)?;
     workload.converge().await?;
@@ -56,7 +56,7 @@ async fn what_sudo_allows_is_no_matter_of_a_bootstrap_again() -> Done {
 }
 
 #[tokio::test]
-async fn a_unit_that_is_masked_is_told_in_systemds_words() -> Done {
+async fn a_masked_unit_is_reported_with_systemds_message() -> Done {
     let scenario = Scenario::begin("masked")?;
     let vm = &scenario.vm;
     let mut workload = Workload::new(&scenario)?;
@@ -99,7 +99,7 @@ sha256sum demanding.deb | cut -d ' ' -f 1
 ";
 
 #[tokio::test]
-async fn a_package_that_needs_what_is_not_there_stops_nothing() -> Done {
+async fn a_package_with_a_missing_dependency_does_not_stop_the_proxy() -> Done {
     let scenario = Scenario::begin("demanding")?;
     let vm = &scenario.vm;
     let mut workload = Workload::new(&scenario)?;
@@ -127,7 +127,7 @@ async fn a_package_that_needs_what_is_not_there_stops_nothing() -> Done {
 }
 
 #[tokio::test]
-async fn an_upgrade_by_hand_that_gives_folders_to_the_proxy_is_drift() -> Done {
+async fn a_manual_upgrade_that_gives_folders_to_the_proxy_is_drift() -> Done {
     let scenario = Scenario::begin("given")?;
     let vm = &scenario.vm;
     let mut workload = Workload::new(&scenario)?;

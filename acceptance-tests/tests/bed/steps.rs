@@ -81,7 +81,7 @@ enum Fault {
 }
 
 #[tokio::test]
-async fn a_connection_cut_at_each_step_is_taken_up_each_time() -> Done {
+async fn a_connection_cut_at_each_step_is_resumed_each_time() -> Done {
     let mut walk = Walk::new("walk-connection", Fault::Connection).await?;
     walk.begin("each")?;
     let provider = walk.workload.provider().await?;
@@ -100,7 +100,7 @@ async fn a_connection_cut_at_each_step_is_taken_up_each_time() -> Done {
 }
 
 #[tokio::test]
-async fn a_provider_killed_at_any_step_leaves_old_or_new() -> Done {
+async fn a_provider_killed_at_any_step_leaves_the_old_or_the_new_state() -> Done {
     Walk::new("walk-provider", Fault::Provider)
         .await?
         .walk()
@@ -108,22 +108,22 @@ async fn a_provider_killed_at_any_step_leaves_old_or_new() -> Done {
 }
 
 #[tokio::test]
-async fn a_provider_interrupted_at_any_step_leaves_old_or_new() -> Done {
+async fn a_provider_interrupted_at_any_step_leaves_the_old_or_the_new_state() -> Done {
     Walk::new("walk-stop", Fault::Stop).await?.walk().await
 }
 
 #[tokio::test]
-async fn a_worker_killed_at_any_step_leaves_old_or_new() -> Done {
+async fn a_worker_killed_at_any_step_leaves_the_old_or_the_new_state() -> Done {
     Walk::new("walk-worker", Fault::Worker).await?.walk().await
 }
 
 #[tokio::test]
-async fn a_vm_without_power_at_any_step_is_old_or_new_when_it_is_back() -> Done {
+async fn a_power_cut_at_any_step_leaves_the_old_or_the_new_state() -> Done {
     Walk::new("walk-power", Fault::Power).await?.walk().await
 }
 
 #[tokio::test]
-async fn a_vm_that_loses_its_page_cache_at_any_step_is_old_or_new_when_it_is_back() -> Done {
+async fn a_lost_page_cache_at_any_step_leaves_the_old_or_the_new_state() -> Done {
     Walk::new("walk-cache", Fault::PowerAndCache)
         .await?
         .walk()
@@ -131,7 +131,7 @@ async fn a_vm_that_loses_its_page_cache_at_any_step_is_old_or_new_when_it_is_bac
 }
 
 #[tokio::test]
-async fn a_disk_full_at_any_step_leaves_old_or_new() -> Done {
+async fn a_full_disk_at_any_step_leaves_the_old_or_the_new_state() -> Done {
     Walk::new("walk-disk", Fault::Disk).await?.walk().await
 }
 

@@ -65,7 +65,7 @@ resource "terraform_data" "carried" {
 
 /// The example, with a VM with cloud-init whose address is not in the user data.
 #[test]
-fn a_vm_joins_by_its_user_data_and_keeps_its_token_fresh() -> Done {
+fn a_vm_joins_with_its_user_data_and_renews_its_token() -> Done {
     let scenario = Scenario::begin("cloud-init")?;
     let (url, sha256) = scenario.package();
     let variables = json!({

@@ -98,7 +98,7 @@ fn beside_folders(workload: &Workload) -> Vec<String> {
 const PACKAGE: &str = "proxy: package istio-sidecar";
 
 #[tokio::test]
-async fn another_version_of_the_package_is_planned_installed_and_taken_back() -> Done {
+async fn another_version_of_the_package_is_planned_installed_and_rolled_back() -> Done {
     let scenario = Scenario::begin("versions")?;
     let vm = &scenario.vm;
     let (url, _) = scenario.package();

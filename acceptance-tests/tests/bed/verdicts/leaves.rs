@@ -202,7 +202,7 @@ fn texts(numbers: &mut Numbers) -> Vec<String> {
 }
 
 #[test]
-fn the_api_server_and_istiod_take_the_texts_that_the_types_take() -> Done {
+fn the_api_server_and_istiod_accept_the_texts_that_the_types_accept() -> Done {
     let scenario = Scenario::begin("texts")?;
     let server = Server::new(&scenario)?;
     let mut numbers = Numbers(super::SEED);

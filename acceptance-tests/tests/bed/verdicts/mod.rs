@@ -82,7 +82,7 @@ const SHARED: [&str; 12] = [
 ];
 
 #[test]
-fn the_api_server_and_istiod_refuse_what_the_provider_refuses_and_nothing_else() -> Done {
+fn the_api_server_and_istiod_reject_exactly_what_the_provider_rejects() -> Done {
     let scenario = Scenario::begin("verdicts")?;
     let server = Server::new(&scenario)?;
     let mut numbers = Numbers(SEED);
