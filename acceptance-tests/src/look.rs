@@ -67,7 +67,7 @@ pub fn proxy(machine: &Machine) -> Result<Value> {
     let answer = machine.curl("http://127.0.0.1:15000/server_info", &[])?;
     if answer.status != 200 {
         return Err(Failure::new(format!(
-            "the proxy's admin port answers {}: {}",
+            "the proxy's admin port responded with {}: {}",
             answer.status, answer.body
         )));
     }

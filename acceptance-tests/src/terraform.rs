@@ -92,7 +92,7 @@ impl Terraform {
     /// Creates a folder with `examples/NAME` and these variables.
     pub fn of_example(scenario: &Scenario, name: &str, variables: Value) -> Result<Self> {
         let Value::Object(variables) = variables else {
-            return Err(Failure::new("variables are an object"));
+            return Err(Failure::new("variables must be an object"));
         };
         let terraform = Self {
             variables,

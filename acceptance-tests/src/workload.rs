@@ -165,7 +165,7 @@ impl Workload {
     pub async fn converge(&mut self) -> Done {
         let told = self.apply().await?;
         if !told.is_empty() {
-            return Err(Failure::new(format!("the apply says {}", texts(&told))));
+            return Err(Failure::new(format!("the apply returned {}", texts(&told))));
         }
         // Both in one process, as in `terraform plan`.
         let client = self.provider().await?;
@@ -249,7 +249,7 @@ pub fn fails(told: &[Diagnostic], code: &str, words: &[&str]) -> Done {
         .collect();
     let [error] = errors[..] else {
         return Err(Failure::new(format!(
-            "not one error but {}: {}",
+            "expected one error, got {}: {}",
             errors.len(),
             texts(told)
         )));

@@ -181,7 +181,9 @@ fn attach() -> std::result::Result<World, String> {
     })?;
     let bed = Bed::attach(&name).map_err(|error| error.chain())?;
     if bed.vms.is_empty() || bed.pods.is_empty() {
-        return Err(format!("the bed `{name}` needs a VM and a pod at least"));
+        return Err(format!(
+            "the bed `{name}` needs at least one VM and one pod"
+        ));
     }
     let queue = Queue::new(bed.vms.len());
     Ok(World { bed, queue })
@@ -226,7 +228,7 @@ pub fn wait_for<E: Debug>(
         }
         if Instant::now() > end {
             return Err(Failure::new(format!(
-                "{what}: not after {PATIENCE:?}, at last {last:?}"
+                "{what}: not within {PATIENCE:?}, last: {last:?}"
             )));
         }
         thread::sleep(Duration::from_millis(100));

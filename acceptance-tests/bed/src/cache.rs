@@ -22,7 +22,7 @@ pub(crate) fn root() -> Result<PathBuf> {
         .map(|base| base.join("terraform-provider-mesh"))
         .ok_or_else(|| {
             Error::Refused(
-                "neither XDG_CACHE_HOME nor HOME is set: set one, the built servers are kept there"
+                "neither XDG_CACHE_HOME nor HOME is set: set one, the built servers are cached there"
                     .into(),
             )
         })

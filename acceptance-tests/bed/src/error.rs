@@ -26,7 +26,7 @@ pub enum Error {
         output: String,
     },
     /// A condition was not met in time.
-    #[error("{what} not after {} s{}", limit.as_secs(), said(last))]
+    #[error("{what}: not within {} s{}", limit.as_secs(), said(last))]
     Late {
         /// Condition.
         what: String,

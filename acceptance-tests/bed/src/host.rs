@@ -39,7 +39,7 @@ pub(crate) fn require_root() -> Result<()> {
         return Ok(());
     }
     Err(Error::Refused(
-        "the bed makes network namespaces and mounts: run this as root".into(),
+        "the bed creates network namespaces and mounts: run this as root".into(),
     ))
 }
 

@@ -76,7 +76,7 @@ impl Machine {
         self.touch();
         let leader = self
             .leader()
-            .ok_or_else(|| Error::Refused(format!("{} is switched off", self.name)))?;
+            .ok_or_else(|| Error::Refused(format!("{} is powered off", self.name)))?;
         let mut command = Command::new("nsenter");
         command.args([
             "--target",

@@ -55,7 +55,10 @@ impl Istioctl {
             return Ok(answers);
         }
         let counts = (answers.len(), runs.len());
-        let text = format!("istioctl gave {} answers for {} runs", counts.0, counts.1);
+        let text = format!(
+            "istioctl returned {} results for {} runs",
+            counts.0, counts.1
+        );
         Err(Error::Refused(text))
     }
 

@@ -107,7 +107,7 @@ impl Kubectl {
         let mut responses = request::send(&self.kubeconfig, &[request])?;
         responses
             .pop()
-            .ok_or_else(|| Error::Refused(format!("no answer to GET {path}")))
+            .ok_or_else(|| Error::Refused(format!("no response to GET {path}")))
     }
 
     fn send(&self, requests: &[Request<'_>]) -> Result<Vec<Response>> {
@@ -245,6 +245,9 @@ fn refused(method: &str, path: &str, response: &Response) -> Error {
 }
 
 fn parsed(text: &str) -> Result<Value> {
-    serde_json::from_str(text)
-        .map_err(|error| Error::Refused(format!("no JSON from the API server ({error}): {text}")))
+    serde_json::from_str(text).map_err(|error| {
+        Error::Refused(format!(
+            "invalid JSON from the API server ({error}): {text}"
+        ))
+    })
 }

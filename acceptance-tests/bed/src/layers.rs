@@ -43,7 +43,7 @@ impl Layers {
     /// Returns the layers that have not been built yet, in the order in which they must be built.
     pub(crate) fn missing<'a>(&'a self, servers: &'a Servers) -> Vec<Missing<'a>> {
         let image = Missing {
-            step: Step::new("make the VMs' image", 100, APT),
+            step: Step::new("build the VMs' image", 100, APT),
             make: Box::new(|| image::make(&self.image)),
         };
         let package = Missing {

@@ -145,7 +145,7 @@ impl Machine {
             self.folder.join("machine.log").display()
         );
         wait_for(&what, PATIENCE, || {
-            let leader = self.leader().ok_or("it is switched off")?;
+            let leader = self.leader().ok_or("it is powered off")?;
             if listens(leader, 22) {
                 Ok(())
             } else {
@@ -188,7 +188,7 @@ impl Machine {
             &format!("first process of {}", self.name),
             PATIENCE,
             || match (self.nspawn(), self.leader()) {
-                (Some(_), None) => Err("it is only being switched on".into()),
+                (Some(_), None) => Err("it is still powering on".into()),
                 (_, leader) => Ok(leader),
             },
         )?;
@@ -260,7 +260,7 @@ impl Machine {
             &format!("{} is off", self.name),
             Duration::from_secs(30),
             || match self.nspawn() {
-                Some(_) => Err("it still runs".into()),
+                Some(_) => Err("it is still running".into()),
                 None => Ok(()),
             },
         )

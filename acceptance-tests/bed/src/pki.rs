@@ -16,7 +16,7 @@ use crate::{Error, Result};
 /// `names` are the host names and addresses of the API server.
 pub(crate) fn write(folder: &Path, names: Vec<String>) -> Result<()> {
     let files = generate(names)
-        .map_err(|error| Error::Refused(format!("cannot make certificates: {error}")))?;
+        .map_err(|error| Error::Refused(format!("cannot create certificates: {error}")))?;
     for (name, content) in files {
         write_private(&folder.join(name), content.as_bytes())?;
     }

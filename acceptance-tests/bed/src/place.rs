@@ -38,14 +38,14 @@ pub(crate) fn claim(name: &str) -> Result<(PathBuf, Subnet)> {
             .all(|letter| letter.is_ascii_alphanumeric() || "-+".contains(letter));
     if !usable {
         return Err(Error::Refused(format!(
-            "`{name}` cannot name a bed: use letters, digits and -"
+            "`{name}` is not a valid name for a bed: use letters, digits and -"
         )));
     }
     let _lock: File = cache::lock(Path::new(FOLDER))?;
     let folder = folder(name);
     if runs(&folder) {
         return Err(Error::Refused(format!(
-            "a bed `{name}` is up already: `cargo xtask testbed status --name {name}` tells, `cargo xtask testbed down --name {name}` ends it"
+            "a bed `{name}` is already running: `cargo xtask testbed status --name {name}` shows it, `cargo xtask testbed down --name {name}` stops it"
         )));
     }
     down(name)?;

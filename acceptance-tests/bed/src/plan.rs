@@ -33,7 +33,7 @@ impl Bed {
         host::raise_limits()?;
         if options.vms > MOST || options.pods > MOST {
             return Err(Error::Refused(format!(
-                "a bed has room for {MOST} VMs and {MOST} pods"
+                "a bed can have at most {MOST} VMs and {MOST} pods"
             )));
         }
         let (folder, subnet) = place::claim(&options.name)?;
@@ -196,11 +196,11 @@ impl<'a> Plan<'a> {
 }
 
 /// What to do if a start fails.
-const LOGS: &str = "The logs of the bed tell more; take it down before the next try.";
+const LOGS: &str = "The logs of the bed have details. Take it down before the next attempt.";
 
 const CLUSTER: &str = "start API server and istiod";
 const MACHINES: &str = "boot VMs and pods";
-const PODS: &str = "let the pods join the mesh";
+const PODS: &str = "join the pods to the mesh";
 
 fn describe_vm(vm: &Vm) -> Value {
     json!({"name": vm.name, "address": vm.address, "ssh_port": vm.ssh_port, "user": vm.user, "private_key_path": vm.private_key_path, "host_key": vm.host_key})

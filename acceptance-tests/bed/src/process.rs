@@ -134,7 +134,7 @@ impl Server {
             .spawn()
             .map_err(Error::io(format!("start {name}")))?;
         let process = Recorded::of(child.id()).ok_or_else(|| {
-            Error::Refused(format!("{name} ended at once, see {}", path.display()))
+            Error::Refused(format!("{name} exited immediately, see {}", path.display()))
         })?;
         process.save(&folder.join(format!("{name}.pid")))?;
         if let Some(pipe) = child.stdin.take() {
@@ -196,7 +196,7 @@ ctypes.CDLL(None).pthread_exit(None)
             .spawn()
             .unwrap();
         let process = Recorded::of(child.id()).unwrap();
-        wait_for("the first thread ends", PATIENCE, || {
+        wait_for("the first thread exits", PATIENCE, || {
             let stat = fs::read_to_string(format!("/proc/{}/stat", child.id())).unwrap();
             if stat.contains(") Z ") {
                 Ok(())
@@ -207,7 +207,7 @@ ctypes.CDLL(None).pthread_exit(None)
         .unwrap();
         assert!(process.alive());
         drop(child.stdin.take());
-        wait_for("the process ends", PATIENCE, || {
+        wait_for("the process exits", PATIENCE, || {
             if process.alive() {
                 Err("alive".into())
             } else {

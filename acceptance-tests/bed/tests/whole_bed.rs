@@ -1,8 +1,5 @@
 //! Brings the whole bed up and down once. Needs root.
-#![expect(
-    clippy::unwrap_used,
-    reason = "a test tells by its panic what did not hold"
-)]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::fs;
 use std::path::Path;
@@ -50,7 +47,7 @@ fn a_bed_comes_up_works_and_leaves_nothing() {
         Bed::up(&options)
             .unwrap_err()
             .to_string()
-            .contains("is up already")
+            .contains("is already running")
     );
     let found = Bed::attach(name).unwrap();
     assert_eq!(found.document(), bed.document());

@@ -18,7 +18,7 @@ pub enum Error {
     #[error("the provider reports {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     Diagnostics(Vec<Diagnostic>),
     /// The configuration does not match the schema. Terraform would not have sent it.
-    #[error("the configuration does not fit the schema")]
+    #[error("the configuration does not match the schema")]
     Config(#[from] Mismatch),
     /// The schema has no such type.
     #[error("the provider has no type {0}")]
@@ -33,7 +33,7 @@ pub enum Error {
     #[error("the plugin printed {0:?} instead of a handshake line")]
     Handshake(String),
     /// The process exited before it printed a line.
-    #[error("the plugin ended without a handshake line ({status}) and wrote {log:?}")]
+    #[error("the plugin exited without a handshake line ({status}) and wrote {log:?}")]
     Ended {
         /// Exit status.
         status: ExitStatus,
@@ -41,7 +41,7 @@ pub enum Error {
         log: String,
     },
     /// The plugin never wrote the expected text.
-    #[error("the plugin's log never held {0:?}")]
+    #[error("the plugin's log never contained {0:?}")]
     Silent(String),
     /// The connection to the plugin failed.
     #[error("cannot connect with the plugin")]

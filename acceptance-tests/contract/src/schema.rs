@@ -262,10 +262,7 @@ pub(crate) fn identity(
         {
             None => return Err(fault(&at, "invalid type")),
             Some(Type::Map(_) | Type::Set(_) | Type::Object(_)) => {
-                return Err(fault(
-                    &at,
-                    "maps, sets and objects are not allowed in an identity",
-                ));
+                return Err(fault(&at, "no maps, sets or objects in identities"));
             }
             Some(ty) => _ = all.insert(one.name.clone(), ty),
         }

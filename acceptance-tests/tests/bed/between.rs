@@ -58,7 +58,7 @@ async fn a_mesh_that_changes_after_the_plan_reaches_the_vm_at_once_and_the_state
     let told = workload.apply_plan(&plan).await?;
     let line = format!("cluster_id is '{OLD}', should be '{NEW}'");
     let [warning] = &told[..] else {
-        panic!("not one warning: {}", texts(&told));
+        panic!("expected one warning, got: {}", texts(&told));
     };
     holds(warning, "mesh-changed", &[&line])?;
     assert_eq!(said_by(vm)?, json!(NEW));

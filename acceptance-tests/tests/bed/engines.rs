@@ -318,7 +318,7 @@ async fn a_runtime_replaces_another_and_leaves_nothing_of_it() -> Done {
             repairs(&mut workload, &vm).await?;
             // A removed container is recreated.
             vm.shell("podman rm --force istio-proxy >/dev/null")?;
-            wait_for("the container is made anew", || {
+            wait_for("the container is recreated", || {
                 Ok::<_, Failure>(runs(&vm)? == expected)
             })?;
             crate::ready(&vm)?;

@@ -70,13 +70,13 @@ async fn a_dead_application_is_withdrawn_and_restored_with_every_kind_of_probe()
 
         let since = Instant::now();
         vm.shell(dies)?;
-        wait_for("istiod is told of the dead application", || {
+        wait_for("istiod reports the dead application", || {
             healthy(&scenario, "False")
         })?;
         println!("withdrawn after {:?}", since.elapsed());
         let since = Instant::now();
         vm.shell(revives)?;
-        wait_for("istiod is told that it is back", || {
+        wait_for("istiod reports that it is back", || {
             healthy(&scenario, "True")
         })?;
         println!("back after {:?}", since.elapsed());

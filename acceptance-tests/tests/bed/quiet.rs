@@ -27,7 +27,7 @@ fn after_an_apply_the_plan_is_empty_and_a_second_apply_only_reads() -> Done {
     assert_eq!(
         vm_state(vm)?,
         before.0,
-        "no run began and the proxy goes on"
+        "no run started and the proxy keeps running"
     );
     assert_eq!(listing(vm)?.since(&before.2), [""; 0]);
     assert_eq!(

@@ -31,7 +31,7 @@ async fn a_proxy_that_reconnects_regularly_has_no_drift_and_keeps_its_traffic() 
     let first = entry()?;
     let mut last = connected(&first);
     for _ in 0..2 {
-        wait_for("the proxy connects anew", || {
+        wait_for("the proxy reconnects", || {
             entry().map(|now| connected(&now).is_string() && connected(&now) != last)
         })?;
         let now = entry()?;

@@ -236,7 +236,7 @@ impl Walk {
         if at.is_none() || !told_so {
             let lines = differing(&self.states[self.now], &state(vm)?);
             return Err(Failure::new(format!(
-                "the VM is {at:?} and {said:?} is told; from old to found:\n{lines}"
+                "the VM is {at:?} and {said:?} was reported; from old to actual:\n{lines}"
             )));
         }
         vm.shell("rm -f /var/lib/istio/fill /var/tmp/walk/at")?;
@@ -356,7 +356,7 @@ async fn apply(workload: &mut Workload, at: usize) -> Done {
     workload.config["labels"]["version"] = version(at);
     match texts(&workload.apply().await?) {
         told if told.is_empty() => Ok(()),
-        told => Err(Failure::new(format!("the apply says {told}"))),
+        told => Err(Failure::new(format!("the apply returned {told}"))),
     }
 }
 

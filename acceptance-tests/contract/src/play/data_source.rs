@@ -83,7 +83,7 @@ impl<'a> DataSource<'a> {
         }
         let value = decode(response.state.as_ref(), &self.ty)?;
         if value == Value::Null {
-            let text = "a data source gave neither a value nor an error";
+            let text = "a data source returned neither a value nor an error";
             return Err(broken(Rule::Existence, text));
         }
         rules::state(&self.attributes, &value)?;

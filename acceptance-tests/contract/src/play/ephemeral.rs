@@ -90,7 +90,7 @@ impl<'a> EphemeralResource<'a> {
         }
         let value = decode(response.result.as_ref(), &self.ty)?;
         if value == Value::Null {
-            let text = "an ephemeral resource gave neither a result nor an error";
+            let text = "an ephemeral resource returned neither a result nor an error";
             return Err(broken(Rule::Existence, text));
         }
         rules::state(&self.attributes, &value)?;

@@ -30,7 +30,7 @@ impl Resource<'_> {
         if response.new_state.is_none() {
             return Err(broken(
                 Rule::Encoding,
-                "read gave neither a state nor an error: Terraform forgets the resource",
+                "read returned neither a state nor an error: Terraform forgets the resource",
             ));
         }
         let value = decode(response.new_state.as_ref(), &self.ty)?;
@@ -148,7 +148,7 @@ impl Resource<'_> {
         if value == Value::Null {
             return Err(broken(
                 Rule::Encoding,
-                "upgrade gave neither a state nor an error: Terraform forgets the resource",
+                "upgrade returned neither a state nor an error: Terraform forgets the resource",
             ));
         }
         rules::state(&self.attributes, &value)?;

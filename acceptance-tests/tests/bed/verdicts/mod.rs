@@ -55,7 +55,7 @@ const OWN: [(&str, &str); 17] = [
     ("object-name-twice", "the later object replaces the former"),
     (
         "ports-required",
-        "a service without ports is one that nobody can call",
+        "a service without ports cannot be reached",
     ),
     ("proxy-port", "the proxy cannot listen there twice"),
     (

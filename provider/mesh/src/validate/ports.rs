@@ -115,8 +115,8 @@ fn application(workload: &Workload, at: &str, port: &ServicePort, problems: &mut
         }
         Some(Listen::Ip(ip)) if ip.is_unspecified() && is_behind_nat(workload) => {
             let text = format!(
-                "{ip} stands for the first address of the VM at istiod, which is address, and no interface of the VM has \
-                it. Let the application listen on 127.0.0.1 or ::1."
+                "{ip} means the first address of the VM at istiod. That is address, which no interface of the VM has. Let \
+                the application listen on 127.0.0.1 or ::1."
             );
             let concerns = [&attribute, "instance_ip", "address"];
             problems.push(problem(Rule::AppAddress, &concerns, text));
