@@ -1,5 +1,5 @@
-//! What the configured provider hands to its resources: the cluster and the way to the VMs, each
-//! connected on first use.
+//! What the configured provider hands to its resources: the cluster and the settings of SSH. The cluster
+//! is connected on first use.
 
 use std::path::PathBuf;
 

@@ -5,12 +5,13 @@ mod bundle;
 mod context;
 mod declared;
 mod fleet;
+mod machine;
 mod messages;
 mod network_path;
+mod objects;
 mod provider;
 mod rule;
 mod workload;
-mod writer;
 
 #[cfg(test)]
 mod tests;

@@ -10,7 +10,7 @@ pub(crate) const OBJECTS: Rule = Rule::new(Effect::Objects as u8);
 pub(crate) const BOOTSTRAP: Rule = Rule::new(Effect::Rebootstrap as u8).topic("files");
 /// The VM is bootstrapped again, with the same files: what the proxy runs as and comes from is none of them.
 pub(crate) const PACKAGE: Rule = BOOTSTRAP.topic("package");
-/// The VM is bootstrapped again since it may be another machine, which a look at it would show.
+/// The VM is bootstrapped again since it may be another machine, which observing it would show.
 pub(crate) const MACHINE: Rule = BOOTSTRAP.topic("machine");
 /// The VM is bootstrapped again since the user says that it is another machine.
 pub(crate) const TRIGGER: Rule = BOOTSTRAP.topic("trigger");
@@ -35,7 +35,7 @@ pub(crate) fn cause(rule: Rule) -> Option<Cause> {
     }
 }
 
-/// Tells whether only the edit itself tells of a change, since no look at the VM shows it.
+/// Returns whether only the edit itself shows a change: observing the VM does not.
 pub(crate) fn is_unseen(rule: Rule) -> bool {
     matches!(rule.topic, "package" | "trigger")
 }

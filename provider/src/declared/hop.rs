@@ -1,4 +1,4 @@
-//! The hosts that a connection to a VM passes, and how each host on the way proves itself.
+//! The hosts that a connection to a VM passes, and how each of them proves itself.
 
 use mesh::names::Port;
 use plugin::{Diagnostic, Diagnostics, Path, Text, Value, object};

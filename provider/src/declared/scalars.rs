@@ -1,4 +1,4 @@
-//! Leaf types of the declarations that neither `tfplugin` nor `mesh` has.
+//! Scalar types of the declarations that neither `plugin` nor `mesh` has.
 
 use std::fmt;
 use std::str::FromStr;
@@ -66,7 +66,7 @@ choice! {
 }
 
 choice! {
-    /// Whether a refresh looks at the VMs.
+    /// Whether a refresh checks the VMs.
     CheckOnRefresh {
         /// Each refresh does.
         Always = "always",

@@ -7,12 +7,11 @@ use std::time::Duration;
 use mesh::names::Address;
 use plugin::{Diagnostic, Diagnostics, SecretText, Text, Value, object};
 use secrecy::SecretString;
-use vm::{AgentUse, Credentials, Hop, HostKey, Identity, Session, Target, Trust, VmError, Wait};
+use vm::{AgentUse, Credentials, Hop, HostKey, Identity, Target, Trust, VmError};
 
 use super::hop::{BastionInput, Defaults, Proofs, port, unverified};
 use super::scalars::PortNumber;
 use crate::block::{IdentityBlock, SshBlock};
-use crate::context::Context;
 use crate::messages::{self, Code, Message};
 use crate::rule::MACHINE;
 
@@ -119,9 +118,13 @@ impl VmAddress {
         }
     }
 
-    /// Connects.
-    pub(crate) async fn connect(&self, context: &Context, wait: Wait) -> Result<Session, VmError> {
-        Session::connect(&self.target, &self.credentials, &context.bastions, wait).await
+    /// Returns whether the machine that was ours does not answer any more, or another one does.
+    pub(crate) fn is_away(&self, error: &VmError) -> bool {
+        let silent = matches!(
+            error.root(),
+            VmError::Connect { .. } | VmError::Silent { .. } | VmError::Dropped { .. }
+        );
+        silent || self.is_another_host(error)
     }
 
     /// Returns whether the host key differs from the pinned `ssh.host_key`. A mismatch with `known_hosts`, a CA or a

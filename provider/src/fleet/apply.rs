@@ -13,19 +13,20 @@ use super::input::FleetInput;
 use super::output::FleetOutput;
 use super::plan::{drift, drift_output};
 use crate::context::Context;
+use crate::declared::field_manager::force;
 use crate::messages::{self, Code, Message};
-use crate::writer::{self, Writer};
+use crate::objects::{self, Objects, Unmarked, imported};
 
-/// A fleet, ready to be written.
-struct Prepared<'a> {
+/// A fleet that nothing prevents from being written.
+struct Preflight<'a> {
     fleet: Fleet,
-    objects: Vec<Manifest>,
+    desired: Vec<Manifest>,
     observed: ObservedObjects,
-    writer: Writer<'a>,
+    objects: Objects<'a>,
 }
 
-impl<'a> Prepared<'a> {
-    /// Asks the cluster, and tells everything that stands against the fleet at once.
+impl<'a> Preflight<'a> {
+    /// Reads the cluster, and reports everything that prevents the fleet from being written at once.
     async fn new(
         context: &'a Context,
         input: &FleetInput,
@@ -34,83 +35,84 @@ impl<'a> Prepared<'a> {
         let cluster = context.cluster().await?;
         let fleet = input.fleet().ok_or_else(messages::incomplete)?;
         let observed = observe(cluster, &fleet).await?;
-        let objects = mesh::objects::fleet_objects(&fleet);
-        writer::refuse_dying(ids(&objects), &observed)?;
+        let desired = mesh::objects::fleet_objects(&fleet);
+        objects::refuse_dying(ids(&desired), &observed)?;
         let mut problems = mesh::validate::validate_fleet(&fleet);
         problems.extend(mesh::conflicts::taken_objects(&fleet, &observed));
         if !problems.is_empty() {
             return Err(invalid(problems, &Paths::default()));
         }
+        let force = force(&input.field_manager);
         Ok(Self {
-            objects,
-            writer: Writer::new(cluster, fleet.mark(), &input.field_manager, deadline),
+            desired,
+            objects: Objects::new(cluster, fleet.mark(), force, deadline),
             fleet,
             observed,
         })
     }
+
+    /// Returns the objects that carry the fleet's mark.
+    fn marked(&self) -> Vec<(Kind, Id)> {
+        let mark = self.fleet.mark();
+        let marked = self.observed.marked(&self.fleet.id.namespace, &mark);
+        marked.collect()
+    }
 }
 
-/// Creates the fleet. If that fails, what was written is taken back and no state is left.
+/// Creates the fleet. If that fails, what was written is deleted and no state is left.
 pub(super) async fn create(
     context: &Context,
     next: &FleetInput,
     deadline: Instant,
     reached: &mut Option<FleetOutput>,
 ) -> Done {
-    let prepared = Prepared::new(context, next, deadline).await?;
-    let id = &prepared.fleet.id;
-    let mark = prepared.fleet.mark();
-    let marked: Vec<_> = prepared.observed.marked(&id.namespace, &mark).collect();
+    let preflight = Preflight::new(context, next, deadline).await?;
+    let id = &preflight.fleet.id;
+    let marked = preflight.marked();
     if !marked.is_empty() {
-        writer::refuse_dying(marked, &prepared.observed)?;
+        objects::refuse_dying(marked, &preflight.observed)?;
         return Err(exists(id).into());
     }
     *reached = Some(output(id));
-    if let Err(error) = prepared.writer.write(&prepared.objects).await {
-        let mut told = error.into();
-        if prepared
-            .writer
-            .take_back(&prepared.objects, &mut told)
-            .await
-        {
+    if let Err(error) = preflight.objects.write(&preflight.desired).await {
+        let problems = preflight.objects.delete_written(&preflight.desired).await;
+        if problems.is_empty() {
             *reached = None;
         }
-        return Err(told);
+        return Err([error].into_iter().chain(problems).collect());
     }
     Ok(Diagnostics::none())
+}
+
+/// The fleet as the state has it.
+pub(super) struct Prior<'a> {
+    pub(super) input: &'a FleetInput,
+    pub(super) output: &'a FleetOutput,
 }
 
 /// Updates the objects in place.
 pub(super) async fn update(
     context: &Context,
-    prior: &FleetInput,
-    before: &FleetOutput,
+    prior: &Prior<'_>,
     next: &FleetInput,
     deadline: Instant,
     reached: &mut Option<FleetOutput>,
 ) -> Done {
-    let mut prepared = Prepared::new(context, next, deadline).await?;
-    let declared = prior
-        .fleet()
-        .map(|prior| mesh::objects::fleet_objects(&prior))
-        .unwrap_or_default();
+    let mut preflight = Preflight::new(context, next, deadline).await?;
+    let declared = prior.input.fleet();
+    let declared = declared.map_or(vec![], |prior| mesh::objects::fleet_objects(&prior));
     let ids = ids(&declared);
-    prepared.writer.agreed = drift(before);
-    prepared
-        .writer
-        .note_imported(ids.clone(), &declared, &prepared.observed);
-    prepared.writer.write(&prepared.objects).await?;
-    let mark = prepared.fleet.mark();
-    let marked = prepared
-        .observed
-        .marked(&prepared.fleet.id.namespace, &mark);
-    let stale = ids.into_iter().chain(marked);
-    prepared.writer.prune(stale, &prepared.objects).await?;
-    *reached = Some(output(&prepared.fleet.id));
+    let imported = imported(ids.clone(), &declared, &preflight.observed);
+    preflight.objects.adopt(imported);
+    preflight.objects.agreed = drift(prior.output);
+    preflight.objects.write(&preflight.desired).await?;
+    let stale = ids.into_iter().chain(preflight.marked());
+    preflight.objects.prune(stale, &preflight.desired).await?;
+    *reached = Some(output(&preflight.fleet.id));
     Ok(Diagnostics::none())
 }
 
-/// Deletes the objects, and tells whom that leaves without services.
+/// Deletes the objects, and reports the members that are left without services.
 pub(super) async fn delete(
     context: &Context,
     prior: &FleetInput,
@@ -120,17 +122,18 @@ pub(super) async fn delete(
     let cluster = context.cluster().await?;
     let fleet = prior.fleet().ok_or_else(messages::incomplete)?;
     let mark = fleet.mark();
-    let told = |error| messages::cluster(&error);
+    let diagnostic = |error| messages::cluster(&error);
     let observed = observe(cluster, &fleet).await?;
-    let members = cluster.members(&fleet.id).await.map_err(told)?;
+    let members = cluster.members(&fleet.id).await.map_err(diagnostic)?;
     let ids = ids(&mesh::objects::fleet_objects(&fleet))
         .into_iter()
         .chain(observed.marked(&fleet.id.namespace, &mark));
-    let (doomed, foreign) = writer::doomed(&mark, ids, &observed, false);
-    cluster.delete(&doomed, deadline).await.map_err(told)?;
+    let (deletions, foreign) = objects::deletions(&mark, ids, &observed, Unmarked::Foreign);
+    let deleted = cluster.delete(&deletions, deadline).await;
+    deleted.map_err(diagnostic)?;
     *reached = None;
     let left = (!members.is_empty()).then(|| left_alone(&fleet.id, &members));
-    let foreign = foreign.iter().map(|of| writer::not_ours(&mark, of));
+    let foreign = foreign.iter().map(|of| objects::not_ours(&mark, of));
     Ok(left.into_iter().chain(foreign).collect())
 }
 
@@ -161,7 +164,10 @@ fn exists(id: &Id) -> Diagnostic {
         "Objects of a fleet {id} already exist. If it is this fleet, import it:\n\n  \
          terraform import mesh_vm_fleet.NAME {id}\n\nelse choose another name."
     );
-    Message::new(Code::FleetExists).text(text).error()
+    Message::new(Code::FleetExists)
+        .text(text)
+        .at("name")
+        .error()
 }
 
 fn left_alone(fleet: &Id, members: &[Id]) -> Diagnostic {

@@ -15,9 +15,12 @@ pub(super) async fn import(
 ) -> Result<(FleetInput, FleetOutput), Diagnostics> {
     let id = parse(id)?;
     let cluster = context.cluster().await?;
-    let told = |error| messages::cluster(&error);
-    let names = cluster.selecting(&id).await.map_err(told)?;
-    let observed = cluster.observe_fleet(&id, &names).await.map_err(told)?;
+    let diagnostic = |error| messages::cluster(&error);
+    let names = cluster.selecting(&id).await.map_err(diagnostic)?;
+    let observed = cluster
+        .observe_fleet(&id, &names)
+        .await
+        .map_err(diagnostic)?;
     let imported = mesh::import::fleet_from_objects(&id, &observed).ok_or_else(|| missing(&id))?;
     for note in &imported.notes {
         tracing::warn!(%id, "{note}");

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use crate::context::Context;
 use crate::rule;
-use apply::invalid;
+use apply::{Prior, invalid};
 use input::FleetInput;
 use output::FleetOutput;
 
@@ -64,11 +64,11 @@ impl Resource for VmFleet {
         match stage {
             Stage::Create { next } => apply::create(context, next, deadline, reached).await,
             Stage::Update {
-                prior,
+                prior: input,
                 output,
                 next,
                 ..
-            } => apply::update(context, prior, output, next, deadline, reached).await,
+            } => apply::update(context, &Prior { input, output }, next, deadline, reached).await,
             Stage::Delete { prior, .. } => apply::delete(context, prior, deadline, reached).await,
         }
     }

@@ -10,7 +10,8 @@ mod network_path;
 mod offload;
 mod plans;
 mod rules;
-mod ways;
+mod steps;
+mod vm_address;
 
 use contract::{Client, Resource, State};
 use serde_json::{Value as Json, json};

@@ -6,30 +6,29 @@ use std::io::{self, Write as _};
 use std::path::Path;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use cluster::Cluster;
+use mesh::desired::Bundle;
 use mesh::names::Id;
-use plugin::{Diagnostic, Diagnostics, Value};
+use plugin::{Diagnostic, Diagnostics};
 use vm::program::offload::Origin;
 use vm::program::{Offload, Token};
 
 use super::input::WorkloadInput;
-use super::join::told;
 use super::output::WorkloadOutput;
-use super::prepare::Prepared;
 use crate::messages::{self, Code, Message};
 
 /// How long the token of an archive lasts: whoever carries it should be there by then.
 const TOKEN: Duration = Duration::from_hours(1);
 
-/// Writes the archive, with a token minted for it, and returns what the VM will run on. `last` is what was written last.
+/// Writes the archive, with a token created for it, and returns the digest of its files. `last` is what was written last.
 pub(super) async fn write(
-    prepared: &Prepared<'_>,
+    cluster: &Cluster,
     path: &str,
+    bundle: &Bundle,
     last: Option<&WorkloadOutput>,
-    reasons: Vec<String>,
-) -> Result<WorkloadOutput, Diagnostics> {
-    let mut bundle = prepared.desired.bundle.clone();
-    let id = &prepared.workload.id;
+) -> Result<String, Diagnostics> {
+    let mut bundle = bundle.clone();
+    let id = &bundle.owner.id;
     match there(path, id, last) {
         There::Other(of) if of.owner != *id || !of.leads_where(&bundle) => {
             return Err(taken(path, id, &of).into());
@@ -37,21 +36,16 @@ pub(super) async fn write(
         There::Stranger => return Err(stranger(path).into()),
         There::Nothing | There::Ours | There::Other(_) => {}
     }
-    // An entry that is made anew leaves the archive what it is.
+    // The archive stays the same if the entry is created again.
     bundle.owner.uid.clear();
-    let token = prepared.cluster.mint(&bundle.identity, TOKEN).await;
+    let token = cluster.mint(&bundle.identity, TOKEN).await;
     let token = token.map_err(|error| messages::cluster(&error))?;
     let offload = Offload::new(&bundle, Token::Enclosed(&token.secret));
-    tracing::info!(path, "writing the archive");
     let written = offload
         .archive()
         .and_then(|archive| place(Path::new(path), &archive));
     written.map_err(|error| unwritable(path, &error))?;
-    Ok(WorkloadOutput {
-        bundle_digest: Value::Known(bundle.digest().to_string()),
-        bootstrapped_at: Value::Known(Timestamp::now().to_string()),
-        ..told(prepared, reasons)
-    })
+    Ok(bundle.digest().to_string())
 }
 
 /// Removes an archive that is not wanted any more; it may have been carried away.

@@ -15,9 +15,9 @@ pub(super) async fn import(
 ) -> Result<(WorkloadInput, WorkloadOutput), Diagnostics> {
     let id = parse(id)?;
     let cluster = context.cluster().await?;
-    let told = |error| messages::cluster(&error);
-    let selecting = cluster.selecting(&id).await.map_err(told)?;
-    let observed = cluster.observe(&id, &selecting).await.map_err(told)?;
+    let diagnostic = |error| messages::cluster(&error);
+    let selecting = cluster.selecting(&id).await.map_err(diagnostic)?;
+    let observed = cluster.observe(&id, &selecting).await.map_err(diagnostic)?;
     if observed.entry.is_none() {
         return Err(missing(&id).into());
     }

@@ -10,22 +10,18 @@
 //!
 //! **Invariant**: nothing computed enters an input, and no output reaches `render`.
 
+mod apply;
 pub(crate) mod archive;
-mod bootstrap;
-pub(crate) mod clean;
-mod create;
-mod delete;
-mod health;
+mod destroy;
 pub(crate) mod import;
 pub(crate) mod input;
-mod join;
 pub(crate) mod output;
-pub(crate) mod plan;
-mod planned;
-mod prepare;
+mod plan;
+mod preflight;
+mod prior;
 pub(crate) mod read;
-mod stage;
-mod update;
+mod runner;
+pub(crate) mod steps;
 
 use mesh::change::Effect;
 use plugin::{Diagnostics, Done, Import, ImportId, Paths, Planned, Resource, Rule, Stage};
@@ -34,8 +30,10 @@ use tokio::time::Instant;
 use crate::context::Context;
 use crate::declared::ssh::SshInput;
 use crate::{messages, rule};
+use apply::Target;
 use input::WorkloadInput;
 use output::WorkloadOutput;
+use prior::Prior;
 
 /// A VM that is a member of the mesh.
 pub(crate) struct VmWorkload;
@@ -58,30 +56,30 @@ impl Resource for VmWorkload {
     }
 
     fn check(input: &WorkloadInput, unknown: &Paths) -> Diagnostics {
-        let mut told = input
+        let mut diagnostics = input
             .workload()
             .map(|workload| messages::problems(mesh::validate::validate(&workload), unknown))
             .unwrap_or_default();
-        told.append(
+        diagnostics.append(
             input
                 .ssh
                 .known()
                 .map(SshInput::unverified)
                 .unwrap_or_default(),
         );
-        told.append(archive::check(input));
-        told
+        diagnostics.append(archive::check(input));
+        diagnostics
     }
 
     fn plan(stage: &Stage<'_, Self>) -> Planned<Self::Output> {
         match stage {
-            Stage::Create { next } => plan::created(next),
+            Stage::Create { next } => plan::created(next).into(),
             Stage::Update {
-                prior,
+                prior: input,
                 output,
                 next,
                 edits,
-            } => plan::updated(prior, output, next, edits),
+            } => plan::updated(Prior { input, output }, next, edits).into(),
             Stage::Delete { prior, output } => plan::deleted(prior, output),
         }
     }
@@ -93,24 +91,32 @@ impl Resource for VmWorkload {
         reached: &mut Option<WorkloadOutput>,
     ) -> Done {
         match stage {
-            Stage::Create { next } => create::create(context, next, deadline, reached).await,
+            Stage::Create { next } => {
+                let target = Target {
+                    prior: None,
+                    next,
+                    decision: plan::created(next),
+                };
+                apply::apply(context, target, deadline, reached).await
+            }
             Stage::Update {
-                prior,
+                prior: input,
                 output,
                 next,
                 edits,
             } => {
-                let update = stage::Update {
-                    prior,
-                    output,
+                let prior = Prior { input, output };
+                let target = Target {
+                    prior: Some(prior),
                     next,
-                    edits,
+                    decision: plan::updated(prior, next, edits),
                 };
-                update::update(context, &update, deadline, reached).await
+                apply::apply(context, target, deadline, reached).await
             }
-            Stage::Delete { prior, output } => {
-                delete::delete(context, prior, output, deadline, reached).await
-            }
+            Stage::Delete {
+                prior: input,
+                output,
+            } => destroy::destroy(context, Prior { input, output }, deadline, reached).await,
         }
     }
 

@@ -2,7 +2,9 @@
 //! [`made_of`] what it follows from: a plan knows it while nothing of that is touched.
 
 use mesh::change::Drift;
-use mesh::drift::{Known, MeshFacts};
+use mesh::desired::Bundle;
+use mesh::drift::{Finding, Known, MeshFacts};
+use mesh::facts::Facts;
 use mesh::source::Source;
 use plugin::{Value, object};
 
@@ -87,6 +89,64 @@ impl WorkloadOutput {
             trust_domain: self.trust_domain.known().cloned(),
             control_plane: self.control_plane.known().cloned(),
         }
+    }
+}
+
+impl WorkloadOutput {
+    /// Returns the output as far as the facts determine it.
+    pub(super) fn from_facts(facts: &Facts, bundle: &Bundle, reasons: Vec<String>) -> Self {
+        Self {
+            id: Value::Known(bundle.owner.id.to_string()),
+            last_bootstrap_reasons: Value::Known(reasons),
+            drift: DriftOutput::of(&Drift::default()),
+            spiffe_id: Value::Known(bundle.identity.to_string()),
+            revision: Value::Known(facts.revision.clone()),
+            cluster_id: Value::Known(facts.cluster_id.clone()),
+            trust_domain: Value::Known(facts.trust_domain.clone()),
+            control_plane: Value::Known(bundle.control_plane.clone()),
+            ..Self::default()
+        }
+    }
+
+    /// Returns the output with this drift.
+    pub(super) fn with_drift(self, drift: &Drift) -> Self {
+        Self {
+            drift: DriftOutput::of(drift),
+            ..self
+        }
+    }
+
+    /// Returns the output of a workload of which only the objects are managed.
+    pub(super) fn without_vm(self) -> Self {
+        Self {
+            bundle_digest: Value::Null,
+            machine_id: Value::Null,
+            proxy_version: Value::Null,
+            bootstrapped_at: Value::Null,
+            last_bootstrap_reasons: Value::Known(vec![]),
+            ..self
+        }
+    }
+}
+
+impl DriftOutput {
+    /// Returns the drift as the state holds it.
+    pub(crate) fn of(drift: &Drift) -> Value<Self> {
+        let lines =
+            |findings: &[Finding]| Value::Known(findings.iter().map(Finding::to_string).collect());
+        Value::Known(Self {
+            objects: lines(&drift.objects),
+            vm: lines(&drift.vm),
+        })
+    }
+
+    /// Returns the drift after an apply: what was held back; unknown if that is not known.
+    pub(crate) fn held(held: Option<Vec<Finding>>) -> Value<Self> {
+        let drift = held.map(|vm| Drift {
+            objects: vec![],
+            vm,
+        });
+        drift.map_or(Value::Unknown, |drift| Self::of(&drift))
     }
 }
 

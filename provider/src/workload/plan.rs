@@ -1,26 +1,26 @@
 //! The plan: pure. It works with no cluster, no VM and an address that is not known yet.
 
+use std::collections::BTreeSet;
+
 use mesh::change::{Change, Drift, Edit, Effect};
 use mesh::drift::Finding;
-use plugin::{Changed, Diagnostic, Diagnostics, Planned, Value, all_unknown};
+use mesh::names::SpiffeId;
+use mesh::source::Source;
+use plugin::{Changed, Diagnostic, Planned, Raw, Value, all_unknown, filled, unknown_where};
 
 use super::input::WorkloadInput;
-use super::output::{DriftOutput, WorkloadOutput};
-use super::planned;
+use super::output::{DriftOutput, WorkloadOutput, made_of};
+use super::prior::Prior;
+use super::steps::Reach;
 use crate::declared::scalars::OnDestroy;
 use crate::declared::ssh::SshInput;
 use crate::messages::{Code, Message};
-use crate::rule;
+use crate::rule::{self, BOOTSTRAP};
 
-/// Decides what an update does. The apply decides by the same edits again.
-pub(crate) fn change(
-    prior: &WorkloadInput,
-    output: &WorkloadOutput,
-    next: &WorkloadInput,
-    edits: &[Changed],
-) -> Change {
+/// Decides what an update does.
+fn change(prior: Prior<'_>, next: &WorkloadInput, edits: &[Changed]) -> Change {
     let mut edits: Vec<Edit> = edits.iter().map(edit).collect();
-    if prior.ssh.is_null() != next.ssh.is_null() {
+    if prior.input.ssh.is_null() != next.ssh.is_null() {
         let text = if next.ssh.is_null() {
             "removed"
         } else {
@@ -33,11 +33,11 @@ pub(crate) fn change(
             text: Some(text.into()),
         });
     }
-    // Where there is no VM, nothing is held back; and what may be is not known yet.
+    // Nothing can be held back without a VM. If `rebootstrap_on` is unknown, neither is what it holds back known.
     let held_back = !next.ssh.is_null() || !next.bundle.is_null();
     let on = next.rebootstrap_on.known().filter(|_| held_back);
     let on = on.map(|causes| causes.iter().map(|cause| cause.0).collect());
-    let change = mesh::change::decide(&edits, &output.drift(), on.as_ref());
+    let change = mesh::change::decide(&edits, &prior.output.drift(), on.as_ref());
     if held_back && next.rebootstrap_on == Value::Unknown {
         return Change {
             reasons: None,
@@ -46,25 +46,6 @@ pub(crate) fn change(
         };
     }
     change
-}
-
-/// Returns the drift as the state holds it.
-pub(crate) fn drift_output(drift: &Drift) -> Value<DriftOutput> {
-    let lines =
-        |findings: &[Finding]| Value::Known(findings.iter().map(Finding::to_string).collect());
-    Value::Known(DriftOutput {
-        objects: lines(&drift.objects),
-        vm: lines(&drift.vm),
-    })
-}
-
-/// Returns the drift after an apply: what was held back.
-pub(crate) fn held_output(held: Option<Vec<Finding>>) -> Value<DriftOutput> {
-    let drift = held.map(|vm| Drift {
-        objects: vec![],
-        vm,
-    });
-    drift.map_or(Value::Unknown, |drift| drift_output(&drift))
 }
 
 fn edit(changed: &Changed) -> Edit {
@@ -77,56 +58,70 @@ fn edit(changed: &Changed) -> Edit {
 }
 
 /// Plans a create.
-pub(super) fn created(next: &WorkloadInput) -> Planned<WorkloadOutput> {
+pub(super) fn created(next: &WorkloadInput) -> Decision {
+    let reasons = vec!["created".to_owned()];
     let output = WorkloadOutput {
         id: next
             .id()
             .map_or(Value::Unknown, |id| Value::Known(id.to_string())),
-        drift: drift_output(&Drift::default()),
+        drift: DriftOutput::of(&Drift::default()),
         last_bootstrap_reasons: match (&next.ssh, &next.bundle) {
-            (Value::Known(_), _) | (_, Value::Known(_)) => Value::Known(vec!["created".into()]),
+            (Value::Known(_), _) | (_, Value::Known(_)) => Value::Known(reasons.clone()),
             _ => Value::Unknown,
         },
         ..all_unknown()
     };
-    Planned::new(as_reached(output, next))
+    let change = Change {
+        effect: Effect::Rebootstrap,
+        reasons: Some(reasons),
+        held: Some(vec![]),
+    };
+    Decision {
+        change,
+        planned: as_reached(output, next),
+    }
 }
 
-/// Returns the output as far as the VM is reached: not at all, by an archive, or by SSH.
+/// Returns the output as far as the VM is reached.
 fn as_reached(output: WorkloadOutput, next: &WorkloadInput) -> WorkloadOutput {
-    match (next.ssh.is_null(), next.bundle.is_null()) {
-        (false, _) => output,
-        (true, false) => WorkloadOutput {
+    match Reach::of(next) {
+        Reach::Ssh => output,
+        Reach::Archive => WorkloadOutput {
             machine_id: Value::Null,
             proxy_version: Value::Null,
             ..output
         },
-        (true, true) => without_vm(output),
+        Reach::Objects => output.without_vm(),
     }
 }
 
+/// What a create or an update does, as the plan decides it and the apply carries it out.
+pub(super) struct Decision {
+    pub(super) change: Change,
+    /// The output after the apply, as far as it can be known before it.
+    pub(super) planned: WorkloadOutput,
+}
+
 /// Plans an update.
-pub(super) fn updated(
-    prior: &WorkloadInput,
-    output: &WorkloadOutput,
-    next: &WorkloadInput,
-    edits: &[Changed],
-) -> Planned<WorkloadOutput> {
-    let change = change(prior, output, next, edits);
-    let held = change.held.as_deref().unwrap_or_default();
-    let diagnostics = if held.is_empty() {
-        Diagnostics::none()
-    } else {
-        held_back(held).into()
-    };
-    Planned {
-        diagnostics,
-        ..Planned::new(outcome(output, next, edits, change))
+pub(super) fn updated(prior: Prior<'_>, next: &WorkloadInput, edits: &[Changed]) -> Decision {
+    let change = change(prior, next, edits);
+    let planned = outcome(prior.output, next, edits, change.clone());
+    Decision { change, planned }
+}
+
+impl From<Decision> for Planned<WorkloadOutput> {
+    fn from(Decision { change, planned }: Decision) -> Self {
+        let held = change.held.unwrap_or_default();
+        let warning = (!held.is_empty()).then(|| held_back(&held));
+        Self {
+            diagnostics: warning.into_iter().collect(),
+            ..Self::new(planned)
+        }
     }
 }
 
 /// Returns what an update makes of the output, as far as that can be known before it.
-pub(super) fn outcome(
+fn outcome(
     output: &WorkloadOutput,
     next: &WorkloadInput,
     edits: &[Changed],
@@ -138,15 +133,75 @@ pub(super) fn outcome(
     let mut planned = if change.effect >= Effect::Rebootstrap {
         let edits: Vec<String> = edits.iter().map(|edit| edit.at.to_string()).collect();
         let touched = mesh::source::touched(edits.iter().map(String::as_str), &output.drift().vm);
-        planned::before_bootstrap(output, next, &touched)
+        before_bootstrap(output, next, &touched)
     } else {
         output.clone()
     };
-    planned.drift = held_output(change.held);
+    planned.drift = DriftOutput::held(change.held);
     if change.effect >= Effect::Rebootstrap {
         planned.last_bootstrap_reasons = change.reasons.map_or(Value::Unknown, Value::Known);
     }
     as_reached(planned, next)
+}
+
+/// Returns the outputs before a bootstrap: unknown is what is made of something that is touched, and what no bootstrap
+/// has written yet.
+fn before_bootstrap(
+    output: &WorkloadOutput,
+    next: &WorkloadInput,
+    touched: &BTreeSet<Source>,
+) -> WorkloadOutput {
+    let planned = unknown_where(output, |attribute, value| {
+        let is_touched = made_of(attribute.name)
+            .iter()
+            .any(|of| touched.contains(of));
+        attribute.rule == BOOTSTRAP && (is_touched || *value == Raw::Null)
+    });
+    WorkloadOutput {
+        spiffe_id: spiffe_id(&planned.trust_domain, next),
+        ..planned
+    }
+}
+
+/// Returns who the VM will be: its trust domain is the only part that the user does not write.
+fn spiffe_id(trust_domain: &Value<String>, next: &WorkloadInput) -> Value<String> {
+    let account = &next.service_account;
+    let known = (trust_domain, next.id(), account != &Value::Unknown);
+    let (Value::Known(trust_domain), Some(id), true) = known else {
+        return Value::Unknown;
+    };
+    next.service_account()
+        .map_or(Value::Unknown, |service_account| {
+            let id = SpiffeId {
+                trust_domain: trust_domain.clone(),
+                namespace: id.namespace,
+                service_account,
+            };
+            Value::Known(id.to_string())
+        })
+}
+
+/// Returns the output as it was planned, completed by what the apply reached, and a warning if that differs: the VM
+/// then runs on today's facts, and the next refresh names the difference as drift.
+pub(super) fn kept(
+    planned: &WorkloadOutput,
+    reached: &WorkloadOutput,
+) -> (WorkloadOutput, Option<Diagnostic>) {
+    let kept = filled(planned, reached);
+    let lines = kept.facts().compare(&reached.facts());
+    let warning = (!lines.is_empty()).then(|| changed_meanwhile(&lines));
+    (kept, warning)
+}
+
+/// The summary is constant: Terraform groups by it.
+fn changed_meanwhile(lines: &[Finding]) -> Diagnostic {
+    let lines: String = lines.iter().map(|line| format!("\n  {line}")).collect();
+    let text = format!(
+        "The cluster's mesh settings changed after the plan was made. The VM uses the current settings, but Terraform \
+         accepts only the planned values in its state:{lines}\n\nThe next plan shows these lines as drift, and an \
+         apply then corrects the state."
+    );
+    Message::new(Code::MeshChanged).text(text).warning()
 }
 
 /// Tells what differs on the VM and stays so. The summary is constant: Terraform groups by it.
@@ -156,25 +211,16 @@ fn held_back(lines: &[Finding]) -> Diagnostic {
         "The VM's configuration is out of date, and rebootstrap_on excludes the cause:{lines}\n\nTo re-bootstrap the \
          VM, add the cause, which each line begins with."
     );
-    Message::new(Code::HeldBack).text(text).warning()
+    Message::new(Code::HeldBack)
+        .text(text)
+        .at("rebootstrap_on")
+        .warning()
 }
 
-/// Returns the output of a workload of which only the objects are ours.
-pub(crate) fn without_vm(output: WorkloadOutput) -> WorkloadOutput {
-    WorkloadOutput {
-        bundle_digest: Value::Null,
-        machine_id: Value::Null,
-        proxy_version: Value::Null,
-        bootstrapped_at: Value::Null,
-        last_bootstrap_reasons: Value::Known(vec![]),
-        ..output
-    }
-}
-
-/// Plans a delete: tells what it will leave behind, where the diff cannot show it.
+/// Plans a delete: warns of what it leaves behind, which the diff cannot show.
 pub(super) fn deleted(prior: &WorkloadInput, output: &WorkloadOutput) -> Planned<WorkloadOutput> {
     let mut planned = Planned::new(output.clone());
-    // A destroy of what is no longer in the configuration has nothing else that tells it.
+    // Nothing else warns of it when a workload is destroyed that is no longer in the configuration.
     planned.diagnostics.append(
         prior
             .ssh

@@ -4,30 +4,29 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use mesh::change::{Drift, Problem};
-use mesh::drift::{Expectations, Known};
+use mesh::desired::{Bundle, Desired};
+use mesh::drift::Expectations;
+use mesh::facts::Facts;
+use mesh::names::Address;
 use mesh::observed::{ObservedObjects, ObservedVm};
 use mesh::workload::Workload;
 use plugin::{Diagnostic, Diagnostics, Done, Object as _, Value, rule_at};
 use tokio::time::{Instant, timeout_at};
-use vm::program::{self, Report};
-use vm::{VmError, Wait};
+use vm::Wait;
+use vm::program::Report;
 
 use super::archive;
-use super::bootstrap::IDLE;
 use super::input::WorkloadInput;
-use super::join::told;
 use super::output::WorkloadOutput;
-use super::plan::drift_output;
-use super::prepare::Prepared;
 use crate::context::Context;
 use crate::declared::scalars::CheckOnRefresh;
 use crate::declared::ssh::VmAddress;
+use crate::machine::Machine;
 use crate::messages::report::unexpected;
 use crate::messages::{self, Code, Message};
 use crate::rule;
-use crate::writer::Writer;
 
-/// Summary of the warnings about what stands against the workload by now.
+/// Summary of the warnings about conflicts.
 const CONFLICT: &str = "The workload is in conflict with the cluster";
 /// What is left of a Read's time for its answer.
 const FOR_ANSWER: Duration = Duration::from_secs(3);
@@ -60,169 +59,141 @@ pub(super) async fn read(
         *reached = None;
         return Ok(Diagnostics::none());
     }
-    let (output, warnings) =
-        refreshed(context, input, deadline, before, workload, observed).await?;
+    let known = Known {
+        output: before,
+        workload,
+        observed,
+    };
+    let (output, warnings) = refresh(context, input, known, deadline).await?;
     *reached = Some(output);
     Ok(warnings)
 }
 
-/// Returns the output with what differs now, as far as that can be told.
-async fn refreshed(
-    context: &Context,
-    input: &WorkloadInput,
-    deadline: Instant,
-    before: WorkloadOutput,
+/// A workload that still exists, as the state and the cluster know it.
+struct Known {
+    output: WorkloadOutput,
     workload: Workload,
     observed: ObservedObjects,
+}
+
+/// What should be.
+struct Expected {
+    facts: Facts,
+    desired: Desired,
+}
+
+/// Returns the output with what differs now, as far as that can be determined.
+async fn refresh(
+    context: &Context,
+    input: &WorkloadInput,
+    known: Known,
+    deadline: Instant,
 ) -> Result<(WorkloadOutput, Diagnostics), Diagnostics> {
-    let cluster = context.cluster().await?;
-    let known = tokio::try_join!(
+    let (workload, cluster) = (&known.workload, context.cluster().await?);
+    let asked = tokio::try_join!(
         cluster.facts(&workload.id, &workload.service_account),
         cluster.others(&workload.id.namespace),
         cluster.objects_of_fleet(workload.fleet.as_ref()),
     );
-    let (facts, others, fleet) = match known {
-        Ok(known) => known,
+    let (facts, others, fleet) = match asked {
+        Ok(answers) => answers,
         Err(error) if error.is_not_found() => {
             let warning = without_mesh(&error);
-            let output = undecided(before, &workload, &observed, &[]);
-            return Ok((output, warning.into()));
+            return Ok((known.without_expected(&[]), warning.into()));
         }
         Err(error) => return Err(messages::cluster(&error).into()),
     };
-    let mut stands_against = mesh::conflicts::conflicts(&workload, &facts, &others);
-    stands_against.extend(mesh::conflicts::fleet_conflicts(&workload, &fleet));
-    let mut warnings = against(stands_against);
-    let desired = match mesh::render::render(&workload, &facts) {
-        Ok(desired) => desired,
-        Err(problems) => {
-            let output = undecided(before, &workload, &observed, &problems);
-            return Ok((output, warnings));
-        }
-    };
-    let prepared = Prepared {
-        writer: Writer::new(cluster, workload.mark(), &Value::Null, deadline),
-        cluster,
-        workload,
-        facts,
-        observed,
-        desired,
-        replaced: vec![],
-        warnings: Diagnostics::none(),
+    let mut problems = mesh::conflicts::conflicts(workload, &facts, &others);
+    problems.extend(mesh::conflicts::fleet_conflicts(workload, &fleet));
+    let mut warnings = conflicts(problems);
+    let expected = match mesh::render::render(workload, &facts) {
+        Ok(desired) => Expected { facts, desired },
+        Err(problems) => return Ok((known.without_expected(&problems), warnings)),
     };
     let until = deadline.checked_sub(FOR_ANSWER).unwrap_or(deadline);
-    let seen = timeout_at(until, look(context, input, &prepared, until)).await;
-    let seen = seen.unwrap_or_else(|_| Err(silent().into()));
-    let mut strange = false;
-    let seen = seen.unwrap_or_else(|unseen| {
-        warnings.push(unchecked(&unseen.why.detail));
-        strange = unseen.strange;
-        None
-    });
-    let known = before.known();
-    let mut found = compare(&prepared, &known, input, seen.as_ref());
-    if strange {
-        known.note_another_host(&mut found.vm);
+    let bundle = &expected.desired.bundle;
+    let vm = observe_vm(context, input, (workload.address.as_ref(), bundle), until);
+    let vm = timeout_at(until, vm).await;
+    let vm = vm.unwrap_or_else(|_| Err(silent().into()));
+    let (vm, unobserved) = match vm {
+        Ok(vm) => (vm, None),
+        Err(unobserved) => (None, Some(unobserved)),
+    };
+    warnings.extend(unobserved.as_ref().map(|of| unchecked(&of.why.detail)));
+    let state = known.output.known();
+    let mut found = known.compare(&expected.desired, input, vm.as_ref());
+    if unobserved.is_some_and(|of| of.is_another_host) {
+        state.note_another_host(&mut found.vm);
     }
     if archive::path(input).is_some() {
         found.vm.clear();
     }
-    known.note_facts(&mut found.vm, &told(&prepared, vec![]).facts());
-    let digest = prepared.desired.bundle.digest().to_string();
-    let same = before.bundle_digest.known() == Some(&digest);
-    known.keep_held(&mut found.vm, |at| !same || is_unseen(at));
-    known.note_removed_values(&mut found.vm);
-    Ok((outcome(&prepared, before, &found, seen.as_ref()), warnings))
-}
-
-/// Returns how all that was seen differs from what should be.
-fn compare(
-    prepared: &Prepared<'_>,
-    known: &Known,
-    input: &WorkloadInput,
-    seen: Option<&ObservedVm>,
-) -> Drift {
-    let expected = Expectations {
-        machine_id: known.machine_id.as_deref(),
-        version: known.proxy_version.as_deref(),
-        now: Timestamp::now(),
-        rotate_before: input
-            .rotate_before
-            .known()
-            .map_or(Duration::ZERO, |time| time.0.0),
+    let now = WorkloadOutput::from_facts(&expected.facts, bundle, vec![]);
+    state.note_facts(&mut found.vm, &now.facts());
+    let same = known.output.bundle_digest.known() == Some(&bundle.digest().to_string());
+    state.keep_held(&mut found.vm, |at| !same || is_unseen(at));
+    state.note_removed_values(&mut found.vm);
+    // What an import left open comes from the facts.
+    let output = if known.output.spiffe_id.is_null() {
+        now
+    } else {
+        WorkloadOutput {
+            proxy_version: known.proxy_version(vm.as_ref()),
+            ..known.output
+        }
     };
-    let (id, observed) = (&prepared.workload.id, &prepared.observed);
-    let mut found = mesh::drift::compare(
-        &prepared.desired,
-        observed,
-        seen.filter(|_| known.is_touched()),
-        &expected,
-    );
-    if seen.is_none() {
-        found.vm.clone_from(&known.drift.vm);
-    }
-    known.keep_unfinished(&mut found.vm);
-    if seen.is_none() {
-        known.note_missing_entry(&mut found.vm, id, observed);
-    }
-    found
+    Ok((output.with_drift(&found), warnings))
 }
 
-/// Returns the output of a workload of which it is not known what should be.
-fn undecided(
-    before: WorkloadOutput,
-    workload: &Workload,
-    observed: &ObservedObjects,
-    problems: &[Problem],
-) -> WorkloadOutput {
-    let found = before.known().without_desired(workload, observed, problems);
-    WorkloadOutput {
-        id: Value::Known(workload.id.to_string()),
-        drift: drift_output(&found),
-        ..before
-    }
-}
-
-/// No drift: an apply could not repair it, and says it again as an error.
-fn against(problems: Vec<Problem>) -> Diagnostics {
-    let told = problems
-        .into_iter()
-        .map(|problem| Message::of_problem(&problem).title(CONFLICT).warning());
-    told.collect()
-}
-
-/// Returns the output with the drift found; what an import left open comes from the facts.
-fn outcome(
-    prepared: &Prepared<'_>,
-    before: WorkloadOutput,
-    found: &Drift,
-    seen: Option<&ObservedVm>,
-) -> WorkloadOutput {
-    let drift = drift_output(found);
-    if before.spiffe_id.is_null() {
-        return WorkloadOutput {
-            drift,
-            ..told(prepared, vec![])
+impl Known {
+    /// Returns how everything that was observed differs from what should be.
+    fn compare(&self, desired: &Desired, input: &WorkloadInput, vm: Option<&ObservedVm>) -> Drift {
+        let state = self.output.known();
+        let rotate_before = input.rotate_before.known();
+        let expected = Expectations {
+            machine_id: state.machine_id.as_deref(),
+            version: state.proxy_version.as_deref(),
+            now: Timestamp::now(),
+            rotate_before: rotate_before.map_or(Duration::ZERO, |time| time.0.0),
         };
+        let ours = vm.filter(|_| state.is_touched());
+        let mut found = mesh::drift::compare(desired, &self.observed, ours, &expected);
+        if vm.is_none() {
+            found.vm.clone_from(&state.drift.vm);
+        }
+        state.keep_unfinished(&mut found.vm);
+        if vm.is_none() {
+            state.note_missing_entry(&mut found.vm, &self.workload.id, &self.observed);
+        }
+        found
     }
-    WorkloadOutput {
-        drift,
-        proxy_version: proxy_version(&before, &prepared.workload, seen),
-        ..before
+
+    /// Returns the output of a workload of which it is not known what should be.
+    fn without_expected(self, problems: &[Problem]) -> WorkloadOutput {
+        let state = self.output.known();
+        let found = state.without_desired(&self.workload, &self.observed, problems);
+        WorkloadOutput {
+            id: Value::Known(self.workload.id.to_string()),
+            ..self.output.with_drift(&found)
+        }
+    }
+
+    /// Returns the version that the state keeps: the one on the VM, unless the user asks for a certain one.
+    fn proxy_version(&self, vm: Option<&ObservedVm>) -> Value<String> {
+        let state = self.output.known();
+        match state.version(&self.workload, vm) {
+            Some(version) => Value::Known(version.to_owned()),
+            None => self.output.proxy_version.clone(),
+        }
     }
 }
 
-/// Returns the version that the state keeps: the one on the VM, unless the user asks for a certain one.
-fn proxy_version(
-    before: &WorkloadOutput,
-    workload: &Workload,
-    seen: Option<&ObservedVm>,
-) -> Value<String> {
-    let known = before.known();
-    match known.version(workload, seen) {
-        Some(version) => Value::Known(version.to_owned()),
-        None => before.proxy_version.clone(),
-    }
+/// Warns of conflicts. They are no drift: an apply could not repair them, and reports them as errors.
+fn conflicts(problems: Vec<Problem>) -> Diagnostics {
+    let problems = problems.into_iter();
+    problems
+        .map(|problem| Message::of_problem(&problem).title(CONFLICT).warning())
+        .collect()
 }
 
 /// Whether no comparison finds an edit of an attribute.
@@ -231,69 +202,52 @@ pub(crate) fn is_unseen(at: &str) -> bool {
     rule.is_some_and(rule::is_unseen)
 }
 
-/// Why a VM could not be looked at.
-struct Unseen {
+/// Why a VM could not be observed.
+struct Unobserved {
     why: Diagnostic,
-    /// Whether another host answered than the one that is trusted.
-    strange: bool,
+    /// Another host answered than the one whose key is pinned.
+    is_another_host: bool,
 }
 
-impl From<Diagnostic> for Unseen {
+impl From<Diagnostic> for Unobserved {
     fn from(why: Diagnostic) -> Self {
-        let strange = false;
-        Self { why, strange }
+        Self {
+            why,
+            is_another_host: false,
+        }
     }
 }
 
-/// Looks at the VM; `None` if there is none or the user wants no look.
-async fn look(
+/// Observes the VM; `None` if there is none or the user wants no check.
+async fn observe_vm(
     context: &Context,
     input: &WorkloadInput,
-    prepared: &Prepared<'_>,
+    (address, bundle): (Option<&Address>, &Bundle),
     until: Instant,
-) -> Result<Option<ObservedVm>, Unseen> {
+) -> Result<Option<ObservedVm>, Unobserved> {
     let block = context.ssh().map_err(first)?;
-    let never = block
-        .check_on_refresh
-        .known()
-        .is_some_and(|choice| choice.0 == CheckOnRefresh::Never);
+    let check = block.check_on_refresh.known();
+    let never = check.is_some_and(|choice| choice.0 == CheckOnRefresh::Never);
     let Some(ssh) = input.ssh.known().filter(|_| !never) else {
         return Ok(None);
     };
-    let way = VmAddress::new(ssh, prepared.workload.address.as_ref(), block).map_err(first)?;
-    let report = observe(context, &way, prepared, until)
-        .await
-        .map_err(|error| Unseen {
-            strange: way.is_another_host(&error),
+    let address = VmAddress::new(ssh, address, block).map_err(first)?;
+    let machine = Machine::new(address, &context.bastions);
+    let wait = Wait::Briefly(until.into_std());
+    match machine.observe(bundle, wait).await {
+        Ok(Report::Observed(vm)) => Ok(Some(vm)),
+        Ok(other) => Err(unexpected(&other).into()),
+        Err(error) => Err(Unobserved {
+            is_another_host: machine.is_another_host(&error),
             why: messages::vm(&error),
-        })?;
-    match report {
-        Report::Observed(vm) => Ok(Some(vm)),
-        other => Err(unexpected(&other).into()),
+        }),
     }
 }
 
-async fn observe(
-    context: &Context,
-    way: &VmAddress,
-    prepared: &Prepared<'_>,
-    until: Instant,
-) -> Result<Report, VmError> {
-    let session = way
-        .connect(context, Wait::Briefly(until.into_std()))
-        .await?;
-    let never = || async { Err::<secrecy::SecretString, _>("a look needs no token") };
-    let report = session
-        .run(&program::observe(&prepared.desired.bundle), never, IDLE)
-        .await;
-    session.close().await;
-    report
-}
-
-fn first(told: Diagnostics) -> Diagnostic {
-    told.into_iter()
-        .next()
-        .unwrap_or_else(|| Message::new(Code::VmUnchecked).error())
+/// Returns the first of several problems.
+fn first(problems: Diagnostics) -> Diagnostic {
+    let first = problems.into_iter().next();
+    first.unwrap_or_else(|| Message::new(Code::VmUnchecked).error())
 }
 
 fn silent() -> Diagnostic {

@@ -1,4 +1,4 @@
-//! What an error on the way to the VM tells of the machine.
+//! What an error of a connection says about the machine.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,9 +6,8 @@ use std::time::Duration;
 use vm::{Credentials, Hop, Target, Trust, VmError};
 
 use crate::declared::ssh::VmAddress;
-use crate::workload::clean::is_away;
 
-fn way(trust: Trust) -> VmAddress {
+fn address(trust: Trust) -> VmAddress {
     let vm = Hop {
         host: "10.0.0.5".into(),
         port: 22,
@@ -33,7 +32,7 @@ fn wrong_key(host: &str, found: Option<&str>) -> VmError {
     }
 }
 
-/// What a destroy may leave behind: everything else is somebody's to mend first, since the proxy still runs.
+/// What a destroy may leave behind: the user must fix everything else first, since the proxy still runs.
 #[test]
 fn only_a_machine_that_is_silent_or_not_the_pinned_one_is_away() {
     let pinned = || Trust::HostKey(super::HOST_KEY.parse().unwrap());
@@ -57,6 +56,6 @@ fn only_a_machine_that_is_silent_or_not_the_pinned_one_is_away() {
         (authority(), other(), false),
         (known(), refused, true),
     ] {
-        assert_eq!(is_away(&error, &way(trust)), away, "{error:?}");
+        assert_eq!(address(trust).is_away(&error), away, "{error:?}");
     }
 }

@@ -1,4 +1,4 @@
-//! One bootstrap of a VM: the run, its result after a lost connection, its verdict.
+//! The bootstrap of a VM: the run, its result after a lost connection, and its verdict.
 
 use std::time::Duration;
 
@@ -11,68 +11,76 @@ use tokio::time::Instant;
 use vm::program::{self, Patience, Payload, Report, RunId};
 use vm::{Session, VmError, Wait};
 
-use crate::context::Context;
-use crate::declared::ssh::VmAddress;
-use crate::messages::report::{busy, foreign, halfway, lost, reverted, unexpected};
+use super::{Failure, IDLE, Machine, VmAfterFailure};
+use crate::messages::report::{self, busy, foreign, halfway, lost, reverted, unexpected};
 use crate::messages::{self, Code, Message};
 
-/// The program is heard from each second: after this silence the connection counts as lost.
-pub(super) const IDLE: Duration = Duration::from_secs(15);
-
-/// How long the VM's answer may take to come.
+/// How long the VM's answer may take.
 const ANSWER: Duration = Duration::from_secs(10);
 
 /// Istio's shortest token that outlives a slow installation.
 const TOKEN: Duration = Duration::from_hours(1);
 
 /// What a VM runs on after a bootstrap.
-pub(super) struct Bootstrapped {
-    pub(super) machine_id: String,
-    pub(super) version: Option<String>,
-    /// The VM's sudo keeps what is sent to it.
-    pub(super) recorded: bool,
+pub(crate) struct Bootstrapped {
+    pub(crate) machine_id: String,
+    pub(crate) version: Option<String>,
+    /// The VM's sudo records what is sent to it.
+    pub(crate) recorded: bool,
     /// An address of the VM whose traffic no rule intercepts.
-    pub(super) bypass: Option<String>,
-    /// Ports of the VM whose traffic something else takes first.
-    pub(super) published: Option<String>,
-    /// What the VM says in a form that it cannot have.
-    pub(super) strange: Vec<&'static str>,
+    pub(crate) bypass: Option<String>,
+    /// Ports of the VM whose traffic something else forwards before the rules apply.
+    pub(crate) published: Option<String>,
+    /// What the VM reports in an invalid form.
+    pub(crate) invalid: Vec<&'static str>,
 }
 
-/// Why a VM does not run on the bundle.
-pub(super) struct Failure {
-    pub(super) vm: Left,
-    pub(super) error: Diagnostics,
+impl Bootstrapped {
+    /// Returns what the user should know about the VM.
+    pub(crate) fn warnings(&self) -> Diagnostics {
+        let recorded = self.recorded.then(report::recorded);
+        let bypassed = self.bypass.as_deref().map(report::bypassed);
+        let published = self.published.as_deref().map(report::published);
+        let invalid = (!self.invalid.is_empty()).then(|| report::invalid(&self.invalid));
+        let all = [recorded, bypassed, published, invalid];
+        all.into_iter().flatten().collect()
+    }
 }
 
-/// How a failed bootstrap left the VM.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Left {
-    /// Nothing was changed.
-    Untouched,
-    /// We changed nothing, since another run is at it.
-    Occupied,
-    /// It was changed, and changed back.
-    Reverted,
-    /// It is not known.
-    Unknown,
+impl Machine<'_> {
+    /// Bootstraps the VM with these files, over the connection that is open.
+    pub(crate) async fn bootstrap(
+        &mut self,
+        cluster: &Cluster,
+        bundle: &Bundle,
+        deadline: Instant,
+    ) -> Result<Bootstrapped, Failure> {
+        let session = self.session(Wait::Until(deadline.into_std())).await;
+        let session = session.map_err(|error| messages::vm(&error))?;
+        let bootstrap = Bootstrap {
+            machine: self,
+            cluster,
+            bundle,
+            deadline,
+        };
+        bootstrap.run(session).await
+    }
 }
 
-/// A VM and what is needed to make it a member.
-pub(super) struct Bootstrap<'a> {
-    pub(super) context: &'a Context,
-    pub(super) cluster: &'a Cluster,
-    pub(super) way: &'a VmAddress,
-    pub(super) bundle: &'a Bundle,
-    pub(super) deadline: Instant,
+/// One bootstrap.
+struct Bootstrap<'a> {
+    machine: &'a Machine<'a>,
+    cluster: &'a Cluster,
+    bundle: &'a Bundle,
+    deadline: Instant,
 }
 
 impl Bootstrap<'_> {
     /// Bootstraps the VM over the session, which ends with it.
-    pub(super) async fn run(&self, session: Session) -> Result<Bootstrapped, Failure> {
+    async fn run(&self, session: Session) -> Result<Bootstrapped, Failure> {
         let run = RunId::generate();
         let patience = Patience {
-            // Who is there must be told within the time that is left.
+            // The run that holds the lock must be reported within the time that is left.
             lock: self
                 .left()
                 .saturating_sub(ANSWER)
@@ -89,7 +97,7 @@ impl Bootstrap<'_> {
         }
     }
 
-    /// Sends the payload; goes on by asking for its result where the connection was lost.
+    /// Sends the payload. If the connection is lost, it connects again and asks for the result.
     async fn carry(&self, session: Session, payload: &Payload) -> Result<Report, Failure> {
         let mut outcome = self.send(session, payload).await;
         loop {
@@ -102,29 +110,29 @@ impl Bootstrap<'_> {
                 Err(error) => {
                     return Err(Failure {
                         vm: left_by(&error),
-                        error: messages::vm(&error).into(),
+                        diagnostics: messages::vm(&error).into(),
                     });
                 }
             };
             tracing::warn!(error = %lost, run = %payload.run(), "the connection was lost; asking for the result");
             let result = program::result(payload.run().clone());
             outcome = match self
-                .way
-                .connect(self.context, Wait::Until(self.deadline.into_std()))
+                .machine
+                .open(Wait::Until(self.deadline.into_std()))
                 .await
             {
                 Ok(session) => self.ask(session, &result, payload).await,
                 Err(error) => {
                     return Err(Failure {
-                        vm: Left::Unknown,
-                        error: messages::vm(&error).into(),
+                        vm: VmAfterFailure::Unknown,
+                        diagnostics: messages::vm(&error).into(),
                     });
                 }
             };
         }
     }
 
-    /// Asks for the result of a run; one that the VM has not begun is sent again.
+    /// Asks for the result of a run. A run that the VM has not begun is sent again.
     async fn ask(
         &self,
         session: Session,
@@ -146,7 +154,7 @@ impl Bootstrap<'_> {
         report
     }
 
-    /// Mints the token: asked for by the VM when all else is ready.
+    /// Creates the token. The VM requests it when everything else is ready.
     async fn token(&self) -> Result<SecretString, cluster::ClusterError> {
         let ttl = TOKEN.max(self.left());
         self.cluster
@@ -155,19 +163,15 @@ impl Bootstrap<'_> {
             .map(|token| token.secret)
     }
 
-    /// Confirms over a new connection that the rules lock nobody out; without that the VM reverts.
+    /// Confirms over a new connection that the rules lock nobody out. Without it, the VM reverts.
     async fn confirm(&self, run: &RunId) -> Result<Bootstrapped, Failure> {
         tracing::info!(%run, "confirming over a new connection that SSH still works with the new rules");
         let until = self
             .deadline
             .min(Instant::now() + Patience::default().verdict);
-        match self
-            .way
-            .connect(self.context, Wait::Until(until.into_std()))
-            .await
-        {
+        match self.machine.open(Wait::Until(until.into_std())).await {
             Ok(session) => match self.carry(session, &program::commit(run.clone())).await? {
-                // The connection was lost before the VM had read it.
+                // The connection was lost before the VM read it.
                 Report::AwaitsVerdict(run) if Instant::now() < until => {
                     Box::pin(self.confirm(&run)).await
                 }
@@ -177,33 +181,33 @@ impl Bootstrap<'_> {
                 let text = "A new SSH connection failed after traffic was redirected to the proxy, so the VM removes \
                             its rules itself. If sshd listens on an unusual port, add it to \
                             proxy.exclude_inbound_ports.";
-                let mut told =
-                    Diagnostics::from(Message::new(Code::VmLockedOut).text(text).error());
-                told.push(messages::vm(&error));
+                let locked_out = Message::new(Code::VmLockedOut).text(text).error();
+                let mut diagnostics = Diagnostics::from(locked_out);
+                diagnostics.push(messages::vm(&error));
                 Err(Failure {
-                    vm: Left::Reverted,
-                    error: told,
+                    vm: VmAfterFailure::Reverted,
+                    diagnostics,
                 })
             }
         }
     }
 
-    /// Tells the VM that no token comes, and waits until it has taken back what it did so far.
+    /// Reports to the VM that there is no token, and waits until it has undone what it did so far.
     async fn without_token(&self, run: &RunId, error: &VmError) -> Failure {
-        let error = messages::vm(error).into();
+        let diagnostics = messages::vm(error).into();
         let wait = Wait::Briefly(self.deadline.into_std());
-        let Ok(session) = self.way.connect(self.context, wait).await else {
+        let Ok(session) = self.machine.open(wait).await else {
             return Failure {
-                vm: Left::Unknown,
-                error,
+                vm: VmAfterFailure::Unknown,
+                diagnostics,
             };
         };
         let vm = match self.send(session, &program::revert(run.clone())).await {
-            Ok(Report::Reverted { .. }) => Left::Reverted,
-            Ok(Report::Untouched { .. } | Report::Lost) => Left::Untouched,
-            _ => Left::Unknown,
+            Ok(Report::Reverted { .. }) => VmAfterFailure::Reverted,
+            Ok(Report::Untouched { .. } | Report::Lost) => VmAfterFailure::Untouched,
+            _ => VmAfterFailure::Unknown,
         };
-        Failure { vm, error }
+        Failure { vm, diagnostics }
     }
 
     fn left(&self) -> Duration {
@@ -218,15 +222,15 @@ fn is_lost(error: &VmError) -> bool {
     )
 }
 
-fn left_by(error: &VmError) -> Left {
+fn left_by(error: &VmError) -> VmAfterFailure {
     let begun = matches!(
         error,
         VmError::Remote { begun: true, .. } | VmError::Excess { .. }
     );
     if is_lost(error) || begun {
-        Left::Unknown
+        VmAfterFailure::Unknown
     } else {
-        Left::Untouched
+        VmAfterFailure::Untouched
     }
 }
 
@@ -247,23 +251,25 @@ fn ended(report: Report) -> Result<Bootstrapped, Failure> {
                 recorded,
                 bypass,
                 published,
-                strange,
+                invalid: strange,
             });
         }
-        Report::Untouched { step, hop, lines } => {
-            (Left::Untouched, reverted(&step, hop.as_deref(), &lines))
-        }
-        Report::Reverted { step, hop, lines } => {
-            (Left::Reverted, reverted(&step, hop.as_deref(), &lines))
-        }
-        Report::Foreign(owner) => (Left::Untouched, foreign(&owner)),
-        Report::Busy { run, verb } => (Left::Occupied, busy(&run, &verb)),
-        Report::Lost => (Left::Untouched, lost()),
-        Report::Halfway { step, lines } => (Left::Unknown, halfway(&step, &lines)),
-        other => (Left::Unknown, unexpected(&other)),
+        Report::Untouched { step, hop, lines } => (
+            VmAfterFailure::Untouched,
+            reverted(&step, hop.as_deref(), &lines),
+        ),
+        Report::Reverted { step, hop, lines } => (
+            VmAfterFailure::Reverted,
+            reverted(&step, hop.as_deref(), &lines),
+        ),
+        Report::Foreign(owner) => (VmAfterFailure::Untouched, foreign(&owner)),
+        Report::Busy { run, verb } => (VmAfterFailure::Occupied, busy(&run, &verb)),
+        Report::Lost => (VmAfterFailure::Untouched, lost()),
+        Report::Halfway { step, lines } => (VmAfterFailure::Unknown, halfway(&step, &lines)),
+        other => (VmAfterFailure::Unknown, unexpected(&other)),
     };
     Err(Failure {
         vm,
-        error: error.into(),
+        diagnostics: error.into(),
     })
 }

@@ -1,0 +1,279 @@
+//! One face of the mesh objects of a workload or a fleet: write, withdraw, admit, prune, delete.
+
+use std::collections::BTreeSet;
+
+use cluster::{Applied, Cluster, ClusterError, Doomed, Force};
+use mesh::desired::{Kind, Manifest};
+use mesh::drift::Finding;
+use mesh::mark::Mark;
+use mesh::names::Id;
+use mesh::observed::ObservedObjects;
+use plugin::{Diagnostic, Diagnostics};
+use serde_json::Value;
+use tokio::time::Instant;
+
+use crate::messages::{self, Code, Message};
+
+/// Writes the objects of one workload or fleet.
+pub(crate) struct Objects<'a> {
+    cluster: &'a Cluster,
+    mark: Mark,
+    /// Until when a deletion waits for an object that finalizers hold.
+    deadline: Instant,
+    /// How conflicts with other owners of a field are treated.
+    force: Force,
+    /// Objects of an import that no apply has taken over yet.
+    imported: Vec<Imported>,
+    /// Lines of drift that the plan showed: what they name is taken back from other owners, since
+    /// whoever applied the plan has agreed.
+    pub(crate) agreed: Vec<Finding>,
+}
+
+/// An object of an import that no apply has taken over yet.
+pub(crate) struct Imported {
+    kind: Kind,
+    id: Id,
+    uid: String,
+    /// As the import declared it.
+    declared: Option<Manifest>,
+}
+
+/// A `WorkloadEntry` as it was observed, before anything was written.
+pub(crate) struct Entry {
+    pub(crate) id: Id,
+    pub(crate) object: Value,
+}
+
+impl<'a> Objects<'a> {
+    pub(crate) fn new(cluster: &'a Cluster, mark: Mark, force: Force, deadline: Instant) -> Self {
+        Self {
+            cluster,
+            mark,
+            deadline,
+            force,
+            imported: vec![],
+            agreed: vec![],
+        }
+    }
+
+    /// Adopts imported objects: from now on, a write takes over the fields that the import declared.
+    pub(crate) fn adopt(&mut self, imported: Vec<Imported>) {
+        self.imported = imported;
+    }
+
+    fn imported(&self, kind: Kind, id: &Id) -> Option<&Imported> {
+        let mut all = self.imported.iter();
+        all.find(|of| (of.kind, &of.id) == (kind, id))
+    }
+
+    /// Writes objects in their order; stops at the first error.
+    pub(crate) async fn write(&self, objects: &[Manifest]) -> Result<Vec<Applied>, Diagnostic> {
+        let mut applied = Vec::with_capacity(objects.len());
+        for object in objects {
+            let written = self.write_one(object).await;
+            applied.extend(written.map_err(|error| messages::cluster(&error))?);
+        }
+        Ok(applied)
+    }
+
+    /// Withdraws the traffic of an entry that keeps its other fields: first by the annotation, then by its reported
+    /// health, so that istiod sends no traffic until a new proxy has probed the application.
+    pub(crate) async fn withdraw(&self, entry: &Entry) -> Result<(), Diagnostic> {
+        let observed = mesh::objects::as_it_is(&entry.id, &entry.object);
+        self.write(&[mesh::objects::withdrawn(&observed)]).await?;
+        self.clear_health(entry).await
+    }
+
+    /// Restores the traffic of an entry, and returns what prevented that.
+    pub(crate) async fn restore(&self, entry: &Entry) -> Diagnostics {
+        let observed = mesh::objects::as_it_is(&entry.id, &entry.object);
+        let mut problems = Diagnostics::none();
+        problems.extend(self.write(&[observed]).await.err());
+        problems.extend(self.restore_health(entry).await.err());
+        problems
+    }
+
+    /// Admits traffic: writes the entry in its final form.
+    pub(crate) async fn admit(&self, entry: &Manifest) -> Result<(), Diagnostic> {
+        self.write(std::slice::from_ref(entry)).await.map(drop)
+    }
+
+    /// Clears the reported health of an entry, so that istiod sends no traffic until the new proxy has probed.
+    pub(crate) async fn clear_health(&self, entry: &Entry) -> Result<(), Diagnostic> {
+        match mesh::observed::without_health(&entry.object) {
+            Some(others) => self.set_conditions(&entry.id, &others).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Restores the reported health of an entry: a proxy that was not restarted does not report it again.
+    pub(crate) async fn restore_health(&self, entry: &Entry) -> Result<(), Diagnostic> {
+        if mesh::observed::without_health(&entry.object).is_none() {
+            return Ok(());
+        }
+        let conditions = mesh::observed::conditions(&entry.object);
+        self.set_conditions(&entry.id, conditions).await
+    }
+
+    async fn set_conditions(&self, id: &Id, conditions: &[Value]) -> Result<(), Diagnostic> {
+        let set = self.cluster.set_conditions(id, conditions).await;
+        set.map_err(|error| messages::cluster(&error))
+    }
+
+    /// Writes an object, and again with force where every conflict was agreed to.
+    async fn write_one(&self, object: &Manifest) -> Result<Vec<Applied>, ClusterError> {
+        if let Some(imported) = self.imported(object.kind, &object.id) {
+            let adopted = self.cluster.adopt(object, imported.declared.as_ref()).await;
+            return adopted.map(|applied| vec![applied]);
+        }
+        let only = std::slice::from_ref(object);
+        match self.cluster.apply(only, self.force).await {
+            Err(ClusterError::Conflict { fields, .. })
+                if fields
+                    .iter()
+                    .all(|held| mesh::drift::shows(&self.agreed, object, &held.field)) =>
+            {
+                self.cluster.apply(only, Force::Fields).await
+            }
+            done => done,
+        }
+    }
+
+    /// Deletes those of `before` that are not in `desired`.
+    pub(crate) async fn prune(
+        &self,
+        before: impl Iterator<Item = (Kind, Id)>,
+        desired: &[Manifest],
+    ) -> Result<(), Diagnostic> {
+        let wanted = |id: &(Kind, Id)| desired.iter().any(|of| (of.kind, &of.id) == (id.0, &id.1));
+        self.delete(before.filter(|id| !wanted(id)))
+            .await
+            .map_err(|error| messages::cluster(&error))
+    }
+
+    /// Deletes what a create wrote, the last first, and returns what prevented that.
+    pub(crate) async fn delete_written(&self, objects: &[Manifest]) -> Diagnostics {
+        let mut problems = Diagnostics::none();
+        for object in objects.iter().rev() {
+            let one = std::iter::once((object.kind, object.id.clone()));
+            match self.delete(one).await {
+                // One that is not ours was never written.
+                Ok(()) | Err(ClusterError::Exists { .. }) => {}
+                Err(error) => problems.push(messages::cluster(&error)),
+            }
+        }
+        problems
+    }
+
+    /// Writes objects in the form that they had, as far as nobody else holds them, and returns what prevented that.
+    pub(crate) async fn write_prior(&self, objects: &[Manifest]) -> Diagnostics {
+        let mut problems = Diagnostics::none();
+        for object in objects {
+            match self.write_one(object).await {
+                // One that others hold was not written before either.
+                Ok(_) | Err(ClusterError::Conflict { .. } | ClusterError::Exists { .. }) => {}
+                Err(error) => problems.push(messages::cluster(&error)),
+            }
+        }
+        problems
+    }
+
+    /// Deletes objects; one that is not ours is an error and stays.
+    async fn delete(&self, objects: impl Iterator<Item = (Kind, Id)>) -> Result<(), ClusterError> {
+        let doomed: Vec<_> = objects
+            .map(|(kind, id)| Doomed {
+                uid: self.imported(kind, &id).map(|of| of.uid.clone()),
+                mark: self.mark.clone(),
+                kind,
+                id,
+            })
+            .collect();
+        self.cluster.delete(&doomed, self.deadline).await
+    }
+}
+
+/// Returns those of the declared objects that were imported and never written: each stands on its own, since an apply may
+/// have stopped after some of them.
+pub(crate) fn imported(
+    ids: Vec<(Kind, Id)>,
+    declared: &[Manifest],
+    observed: &ObservedObjects,
+) -> Vec<Imported> {
+    let imported = ids.into_iter().filter_map(|(kind, id)| {
+        let object = observed.get(kind, &id.name)?;
+        let uid = object["metadata"]["uid"].as_str()?.to_owned();
+        let same = |of: &&Manifest| (of.kind, &of.id) == (kind, &id);
+        let declared = declared.iter().find(same).cloned();
+        (!mesh::mark::is_ours(object)).then_some(Imported {
+            kind,
+            id,
+            uid,
+            declared,
+        })
+    });
+    imported.collect()
+}
+
+/// Refuses to write objects whose deletion has begun: they would be gone soon after.
+pub(crate) fn refuse_dying(
+    ids: impl IntoIterator<Item = (Kind, Id)>,
+    observed: &ObservedObjects,
+) -> Result<(), Diagnostic> {
+    let dying = ids.into_iter().find_map(|(kind, id)| {
+        let object = observed.get(kind, &id.name)?;
+        cluster::being_deleted(kind, &id, object)
+    });
+    dying.map_or(Ok(()), |error| Err(messages::cluster(&error)))
+}
+
+/// Whose an object is that carries no mark at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unmarked {
+    /// It was imported, and no apply has written it yet.
+    Ours,
+    /// Someone else created it.
+    Foreign,
+}
+
+/// Returns those of `ids` that exist and are to be deleted, clients before what they call, and those that stay since they
+/// are not ours.
+pub(crate) fn deletions(
+    mark: &Mark,
+    ids: impl Iterator<Item = (Kind, Id)>,
+    observed: &ObservedObjects,
+    unmarked: Unmarked,
+) -> (Vec<Doomed>, Vec<(Kind, Id)>) {
+    let ids: BTreeSet<_> = ids.collect();
+    let (mut deletions, mut foreign) = (vec![], vec![]);
+    for (kind, id) in ids {
+        let Some(object) = observed.get(kind, &id.name) else {
+            continue;
+        };
+        let is_imported = unmarked == Unmarked::Ours;
+        let is_ours = match Mark::of(object) {
+            Some(of) => of == *mark,
+            None => is_imported || mesh::mark::is_ours(object),
+        };
+        if is_ours {
+            let uid = object["metadata"]["uid"].as_str().map(str::to_owned);
+            deletions.push(Doomed {
+                kind,
+                id,
+                mark: mark.clone(),
+                uid: uid.filter(|_| is_imported),
+            });
+        } else {
+            foreign.push((kind, id));
+        }
+    }
+    (deletions, foreign)
+}
+
+/// Warns that an object stays.
+pub(crate) fn not_ours(mark: &Mark, (kind, id): &(Kind, Id)) -> Diagnostic {
+    let text = format!(
+        "The {kind} {id} does not belong to the {mark}: someone else created it, so it stays. If nobody needs it, \
+         delete it with kubectl."
+    );
+    Message::new(Code::ObjectForeign).text(text).warning()
+}

@@ -1,0 +1,211 @@
+//! Destroy: the VM first, then the objects. What is done is decided by [`steps`]; each step is a function here.
+
+use std::time::Duration;
+
+use cluster::{Cluster, Doomed, Force};
+use mesh::change::Effect;
+use mesh::desired::{Kind as ObjectKind, Owner};
+use mesh::names::Id;
+use mesh::workload::Workload;
+use plugin::{Diagnostic, Diagnostics, Done};
+use tokio::time::Instant;
+use vm::Wait;
+
+use super::archive;
+use super::output::WorkloadOutput;
+use super::prior::Prior;
+use super::runner::{self, Steps};
+use super::steps::{Circumstance, Kind, Reach, Step, WayBack, steps};
+use crate::context::Context;
+use crate::declared::ssh::VmAddress;
+use crate::machine::{Failure, Machine, VmAfterFailure, left_behind};
+use crate::messages::{self, Code, Message};
+use crate::objects::{self, Entry, Objects, Unmarked};
+
+/// What is left of the time for the objects, after a VM that does not answer.
+const FOR_OBJECTS: Duration = Duration::from_secs(10);
+
+/// Destroys a workload.
+pub(super) async fn destroy(
+    context: &Context,
+    prior: Prior<'_>,
+    deadline: Instant,
+    reached: &mut Option<WorkloadOutput>,
+) -> Done {
+    let circumstances: &[Circumstance] = match prior.vm_to_clean() {
+        Some(_) => &[Circumstance::LeavesVm],
+        None => &[],
+    };
+    let before = Some(Reach::of(prior.input));
+    let steps = steps(before, None, Effect::Replace, circumstances);
+    let mut destroy = Destroy::new(context, prior, deadline).await?;
+    runner::run(Kind::Destroy, &steps, &mut destroy, reached).await?;
+    *reached = None;
+    Ok(destroy.warnings)
+}
+
+/// A destroy that is being carried out.
+struct Destroy<'a> {
+    context: &'a Context,
+    cluster: &'a Cluster,
+    prior: Prior<'a>,
+    /// Until when the VM is waited for.
+    until: Instant,
+    deadline: Instant,
+    workload: Workload,
+    /// The entry, if it is deleted.
+    entry: Option<Entry>,
+    owner: Owner,
+    deletions: Vec<Doomed>,
+    /// Objects that stay, because they are not ours.
+    foreign: Vec<(ObjectKind, Id)>,
+    objects: Objects<'a>,
+    /// `None`: not connected, or the VM does not answer any more.
+    machine: Option<Machine<'a>>,
+    warnings: Diagnostics,
+}
+
+impl<'a> Destroy<'a> {
+    async fn new(
+        context: &'a Context,
+        prior: Prior<'a>,
+        deadline: Instant,
+    ) -> Result<Self, Diagnostics> {
+        let cluster = context.cluster().await?;
+        let workload = prior.input.workload();
+        let workload = workload.ok_or_else(messages::incomplete)?;
+        let id = workload.id.clone();
+        let mark = workload.mark();
+        let names = mesh::objects::object_ids(&workload);
+        let observed = cluster.observe(&id, &names).await;
+        let observed = observed.map_err(|error| messages::cluster(&error))?;
+        let entry = observed.entry.as_ref();
+        // After an import without an apply, nothing carries our mark yet: then what the state names is ours.
+        let unmarked = match entry {
+            Some(entry) if !mesh::mark::is_ours(entry) => Unmarked::Ours,
+            _ => Unmarked::Foreign,
+        };
+        let uid = entry.and_then(|entry| entry["metadata"]["uid"].as_str());
+        let owner = Owner {
+            uid: uid.unwrap_or_default().to_owned(),
+            id: id.clone(),
+        };
+        let ids = names
+            .into_iter()
+            .chain(observed.marked(&id.namespace, &mark));
+        let (deletions, foreign) = objects::deletions(&mark, ids, &observed, unmarked);
+        let is_deleted = deletions
+            .iter()
+            .any(|of| of.kind == ObjectKind::WorkloadEntry);
+        let entry = observed.entry.filter(|_| is_deleted);
+        Ok(Self {
+            context,
+            cluster,
+            prior,
+            until: deadline.checked_sub(FOR_OBJECTS).unwrap_or(deadline),
+            deadline,
+            entry: entry.map(|object| Entry { id, object }),
+            owner,
+            deletions,
+            foreign,
+            // The entry is about to be deleted, whoever owns its annotations.
+            objects: Objects::new(cluster, mark, Force::Fields, deadline),
+            workload,
+            machine: None,
+            warnings: Diagnostics::none(),
+        })
+    }
+}
+
+impl Steps for Destroy<'_> {
+    fn state(&self, _: Step) -> Option<WorkloadOutput> {
+        None
+    }
+
+    async fn perform(&mut self, step: Step) -> Result<(), Failure> {
+        match step {
+            Step::Connect => self.connect().await?,
+            Step::Withdraw => self.withdraw().await?,
+            Step::RemoveProxy => self.remove_proxy().await?,
+            Step::DeleteObjects => self.delete_objects().await?,
+            Step::RemoveArchive => self.remove_archive(),
+            // Only a create or an update has the others.
+            _ => {}
+        }
+        Ok(())
+    }
+
+    async fn go_back(&self, way: WayBack, _: VmAfterFailure) -> Diagnostics {
+        match (way, &self.machine, &self.entry) {
+            (WayBack::RestoreTraffic, Some(_), Some(entry)) => self.objects.restore(entry).await,
+            _ => Diagnostics::none(),
+        }
+    }
+}
+
+/// The steps.
+impl Destroy<'_> {
+    /// Connects to the VM. One that does not answer any more is left behind with a warning.
+    async fn connect(&mut self) -> Result<(), Diagnostics> {
+        let block = self.context.ssh()?;
+        let Some(ssh) = self.prior.vm_to_clean() else {
+            return Ok(());
+        };
+        let address = VmAddress::new(ssh, self.workload.address.as_ref(), block);
+        let mut machine = Machine::new(address.map_err(blocked)?, &self.context.bastions);
+        let wait = Wait::Until(self.until.into_std());
+        match machine.connect(wait).await {
+            Ok(()) => self.machine = Some(machine),
+            Err(error) if machine.is_away(&error) => {
+                let left = left_behind(&messages::vm(&error).detail);
+                self.warnings.push(left);
+            }
+            Err(error) => return Err(blocked(messages::vm(&error).into())),
+        }
+        Ok(())
+    }
+
+    /// Withdraws the VM's traffic while its proxy still serves open requests. The entry is deleted after the proxy is
+    /// gone: without it, the proxy would drop them.
+    async fn withdraw(&self) -> Result<(), Diagnostic> {
+        match (&self.machine, &self.entry) {
+            (Some(_), Some(entry)) => self.objects.withdraw(entry).await,
+            _ => Ok(()),
+        }
+    }
+
+    async fn remove_proxy(&mut self) -> Result<(), Failure> {
+        if let Some(machine) = &mut self.machine {
+            let warnings = machine.remove(&self.owner, self.until).await?;
+            self.warnings.append(warnings);
+        }
+        Ok(())
+    }
+
+    async fn delete_objects(&mut self) -> Result<(), Diagnostic> {
+        let deleted = self.cluster.delete(&self.deletions, self.deadline).await;
+        deleted.map_err(|error| messages::cluster(&error))?;
+        let mark = self.workload.mark();
+        let foreign = self.foreign.iter();
+        self.warnings
+            .extend(foreign.map(|of| objects::not_ours(&mark, of)));
+        Ok(())
+    }
+
+    fn remove_archive(&mut self) {
+        if let Some(path) = archive::path(self.prior.input) {
+            let removed = archive::remove(path, &self.workload.id, self.prior.output);
+            self.warnings.append(removed);
+        }
+    }
+}
+
+/// Adds what the user can do about a destroy that stopped before it deleted anything.
+fn blocked(diagnostics: Diagnostics) -> Diagnostics {
+    let mut diagnostics = diagnostics;
+    let text = "Fix the error above (for example the credential or host key), then destroy again. To leave the VM \
+                unchanged, set on_destroy = \"keep\", apply, and destroy; or remove the workload from the state with \
+                `terraform state rm`.";
+    diagnostics.push(Message::new(Code::DestroyBlocked).text(text).error());
+    diagnostics
+}

@@ -1,0 +1,149 @@
+//! What must be known before anything is written: the facts of the mesh, the conflicts, and what should be.
+
+use cluster::Cluster;
+use mesh::desired::Desired;
+use mesh::facts::Facts;
+use mesh::names::Id;
+use mesh::observed::ObservedObjects;
+use mesh::workload::Workload;
+use plugin::{Diagnostic, Diagnostics, Paths};
+
+use super::input::WorkloadInput;
+use super::output::WorkloadOutput;
+use crate::messages::{self, Code, Message};
+use crate::objects::{self, Entry};
+
+/// A workload that nothing prevents from being written.
+pub(super) struct Preflight {
+    pub(super) workload: Workload,
+    pub(super) facts: Facts,
+    pub(super) observed: ObservedObjects,
+    pub(super) desired: Desired,
+    /// The entries of other workloads of this provider that have had the VM until now.
+    pub(super) former: Vec<Entry>,
+    /// What the user should know who bootstraps the VM.
+    pub(super) warnings: Diagnostics,
+}
+
+impl Preflight {
+    /// Reads the cluster, and reports everything that prevents the workload from being written at once.
+    pub(super) async fn new(cluster: &Cluster, input: &WorkloadInput) -> Result<Self, Diagnostics> {
+        let workload = input.workload().ok_or_else(messages::incomplete)?;
+        let names = mesh::objects::object_ids(&workload);
+        let namespace = &workload.id.namespace;
+        // First: a cluster without Istio's kinds is reported as such, whatever else it lacks.
+        let near = cluster.others(namespace).await;
+        let near = near.map_err(|error| messages::cluster(&error))?;
+        let (facts, elsewhere, observed, fleet) = tokio::try_join!(
+            cluster.facts(&workload.id, &workload.service_account),
+            cluster.others_elsewhere(namespace),
+            cluster.observe(&workload.id, &names),
+            cluster.objects_of_fleet(workload.fleet.as_ref()),
+        )
+        .map_err(|error| messages::cluster(&error))?;
+        objects::refuse_dying(names, &observed)?;
+        let unseen = elsewhere.is_none();
+        let others = [near, elsewhere.unwrap_or_default()].concat();
+        let mut problems = mesh::conflicts::conflicts(&workload, &facts, &others);
+        problems.extend(mesh::conflicts::fleet_conflicts(&workload, &fleet));
+        problems.extend(mesh::conflicts::taken_services(&workload, &observed));
+        let mut desired = match mesh::render::render(&workload, &facts) {
+            Ok(desired) if problems.is_empty() => desired,
+            rendered => {
+                problems.extend(rendered.err().unwrap_or_default());
+                return Err(messages::problems(problems, &Paths::default()));
+            }
+        };
+        desired.bundle.taken = mesh::conflicts::taken_addresses(&workload, &others);
+        let shared = mesh::conflicts::replaced(&workload, &others);
+        let mut warnings: Diagnostics = shared.iter().map(|of| shares_vm(&workload, of)).collect();
+        warnings.extend(unseen.then(entries_unseen));
+        let former = entries(cluster, &shared).await?;
+        Ok(Self {
+            workload,
+            facts,
+            observed,
+            desired,
+            former,
+            warnings,
+        })
+    }
+
+    /// Refuses a create of a workload that exists; one that a create left unfinished is created again.
+    pub(super) fn refuse_existing(&self) -> Result<(), Diagnostic> {
+        let entry = self.observed.entry.as_ref();
+        let finished = |entry| !mesh::objects::is_unfinished(&self.desired.entry, entry);
+        if entry.is_some_and(finished) {
+            return Err(exists(&self.workload.id));
+        }
+        Ok(())
+    }
+
+    /// Returns the output as far as the facts determine it.
+    pub(super) fn output(&self, reasons: Vec<String>) -> WorkloadOutput {
+        WorkloadOutput::from_facts(&self.facts, &self.desired.bundle, reasons)
+    }
+
+    /// Returns the entry as it was before.
+    pub(super) fn entry(&self) -> Option<Entry> {
+        self.observed.entry.clone().map(|object| Entry {
+            id: self.workload.id.clone(),
+            object,
+        })
+    }
+
+    /// Returns whether the entry took no traffic before.
+    pub(super) fn was_withdrawn(&self) -> bool {
+        let entry = self.observed.entry.as_ref();
+        entry.is_some_and(mesh::objects::is_withdrawn)
+    }
+
+    /// Renders another input of the same workload with the same facts.
+    pub(super) fn rendered(&self, input: &WorkloadInput) -> Option<Desired> {
+        mesh::render::render(&input.workload()?, &self.facts).ok()
+    }
+}
+
+/// Summaries are constant, so that Terraform groups the warnings of many workloads.
+fn shares_vm(workload: &Workload, other: &Id) -> Diagnostic {
+    let text = format!(
+        "The WorkloadEntry {other} of this provider also has the address of {}. The VM's proxy now belongs to {}, and \
+         {other} receives no traffic. This is expected while one replaces the other. If both should stay, give each \
+         its own VM or address.",
+        workload.id, workload.id
+    );
+    Message::new(Code::VmShared)
+        .text(text)
+        .at("address")
+        .warning()
+}
+
+fn entries_unseen() -> Diagnostic {
+    let text = "The provider is not allowed to list the WorkloadEntry objects of all namespaces, so it cannot check \
+                whether one in another namespace has this VM's address. The last rule of examples/rbac.yaml grants \
+                this permission.";
+    Message::new(Code::EntriesUnseen).text(text).warning()
+}
+
+/// Returns entries as they are.
+async fn entries(cluster: &Cluster, ids: &[&Id]) -> Result<Vec<Entry>, Diagnostic> {
+    let mut entries = vec![];
+    for &id in ids {
+        let observed = cluster.observe(id, &[]).await;
+        let observed = observed.map_err(|error| messages::cluster(&error))?;
+        let id = id.clone();
+        entries.extend(observed.entry.map(|object| Entry { id, object }));
+    }
+    Ok(entries)
+}
+
+fn exists(id: &Id) -> Diagnostic {
+    let text = format!(
+        "The WorkloadEntry {id} already exists. If it belongs to this VM, import it:\n\n  \
+         terraform import mesh_vm_workload.NAME {id}\n\nelse choose another name."
+    );
+    Message::new(Code::WorkloadExists)
+        .text(text)
+        .at("name")
+        .error()
+}
