@@ -1,5 +1,5 @@
-//! The data source and the ephemeral resource `mesh_vm_bundle`: what a VM is to run on, for a machine
-//! that joins by itself. Both take the same description; they differ in where its token comes from.
+//! The data source and the ephemeral resource `mesh_vm_bundle`, for a machine that joins by itself. Both take the same
+//! description; they differ in where the token comes from.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -27,7 +27,7 @@ use crate::workload::input::WorkloadInput;
 
 const NAME: &str = "mesh_vm_bundle";
 
-/// Declares what describes a VM's workload here, and what one of both has besides.
+/// Declares the attributes that both have, and those of one of them.
 macro_rules! described {
     ($(#[doc = $about:literal])+ $Name:ident { $($own:tt)* }) => {
         object! {
@@ -111,7 +111,7 @@ described! {
     }
 }
 
-/// Whether an address has room for a password or a signature.
+/// Returns whether a URL may contain a password or a signature.
 fn may_hold_a_secret(url: &str) -> bool {
     url.contains(['@', '?'])
 }
@@ -127,7 +127,7 @@ impl DataSource for VmBundle {
     type Context = Context;
 
     fn check(input: &BundleInput, unknown: &Paths) -> Diagnostics {
-        let mut told = check(input.workload(), unknown);
+        let mut diagnostics = check(input.workload(), unknown);
         if input
             .token_command
             .known()
@@ -135,7 +135,7 @@ impl DataSource for VmBundle {
         {
             let text = "token_command is empty, so the VM would have no token. Set a command that prints one.";
             let message = Message::new(Code::TokenCommand).text(text);
-            told.push(message.at("token_command").error());
+            diagnostics.push(message.at("token_command").error());
         }
         let install = input.workload().and_then(|workload| workload.proxy.install);
         if install.is_some_and(|install| may_hold_a_secret(&install.url)) {
@@ -143,9 +143,9 @@ impl DataSource for VmBundle {
                         of this data source are in the state and in the machine's user data. Use a URL without them, \
                         or the ephemeral resource mesh_vm_bundle.";
             let message = Message::new(Code::BundleUrl).text(text);
-            told.push(message.at("proxy").error());
+            diagnostics.push(message.at("proxy").error());
         }
-        told
+        diagnostics
     }
 
     async fn read(
@@ -191,7 +191,7 @@ impl EphemeralResource for EphemeralBundle {
             token_expires_at: Value::Known(token.expires.to_string()),
             ..EphemeralOutput::new(&bundle, &offload)?
         };
-        // Nothing ends with the run: the token is carried to where it is used later.
+        // The token outlives the run, because the machine uses it later.
         let lease = Lease::default();
         Ok(Opened { output, lease })
     }
@@ -202,7 +202,7 @@ fn check(workload: Option<Workload>, unknown: &Paths) -> Diagnostics {
     messages::problems(problems.unwrap_or_default(), unknown)
 }
 
-/// Asks the cluster what the VM is to run on.
+/// Renders the bundle from the facts of the cluster.
 async fn bundle(cluster: &Cluster, workload: Option<Workload>) -> Result<Bundle, Diagnostics> {
     let workload = workload.ok_or_else(messages::incomplete)?;
     let facts = cluster.facts(&workload.id, &workload.service_account).await;

@@ -24,7 +24,7 @@ pub(crate) struct Context {
 }
 
 impl Context {
-    /// Makes the context; nothing is connected, and what is unknown fails at its first use.
+    /// Returns the context. Nothing is connected yet, and unknown settings fail when they are first used.
     pub(crate) fn new(block: &ProviderBlock) -> Self {
         let ssh_known = !write(&block.ssh).has_unknown();
         Self {
@@ -55,13 +55,13 @@ impl Context {
             .ok_or_else(|| unknown("ssh", "the VMs").into())
     }
 
-    /// Tells whether the whole provider block is known.
+    /// Returns whether the whole provider block is known.
     pub(crate) fn is_known(&self) -> bool {
         self.settings.is_some() && self.ssh.is_some()
     }
 }
 
-/// Returns what the block says of the cluster; `None` while something of it is unknown.
+/// Returns the settings of the cluster; `None` while one is unknown.
 pub(crate) fn settings_if_known(block: &ProviderBlock) -> Option<Settings> {
     let unknown = write(&block.kubernetes).has_unknown() || write(&block.istio).has_unknown();
     (!unknown).then(|| settings(block))

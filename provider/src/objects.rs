@@ -14,18 +14,18 @@ use tokio::time::Instant;
 
 use crate::messages::{self, Code, Message};
 
-/// Writes the objects of one workload or fleet.
+/// The objects of one workload or fleet.
 pub(crate) struct Objects<'a> {
     cluster: &'a Cluster,
     mark: Mark,
     /// Until when a deletion waits for an object that finalizers hold.
     deadline: Instant,
-    /// How conflicts with other owners of a field are treated.
+    /// How conflicts with other owners of a field are handled.
     force: Force,
     /// Objects of an import that no apply has taken over yet.
     imported: Vec<Imported>,
-    /// Lines of drift that the plan showed: what they name is taken back from other owners, since
-    /// whoever applied the plan has agreed.
+    /// Drift that the plan showed. A write takes these fields back from other owners, because whoever applied the plan
+    /// has agreed.
     pub(crate) agreed: Vec<Finding>,
 }
 
@@ -66,7 +66,7 @@ impl<'a> Objects<'a> {
         all.find(|of| (of.kind, &of.id) == (kind, id))
     }
 
-    /// Writes objects in their order; stops at the first error.
+    /// Writes objects in their order, and stops at the first error.
     pub(crate) async fn write(&self, objects: &[Manifest]) -> Result<Vec<Applied>, Diagnostic> {
         let mut applied = Vec::with_capacity(objects.len());
         for object in objects {
@@ -120,7 +120,7 @@ impl<'a> Objects<'a> {
         set.map_err(|error| messages::cluster(&error))
     }
 
-    /// Writes an object, and again with force where every conflict was agreed to.
+    /// Writes an object, and forces conflicts if the plan showed all of them.
     async fn write_one(&self, object: &Manifest) -> Result<Vec<Applied>, ClusterError> {
         if let Some(imported) = self.imported(object.kind, &object.id) {
             let adopted = self.cluster.adopt(object, imported.declared.as_ref()).await;
@@ -157,7 +157,7 @@ impl<'a> Objects<'a> {
         for object in objects.iter().rev() {
             let one = std::iter::once((object.kind, object.id.clone()));
             match self.delete(one).await {
-                // One that is not ours was never written.
+                // An object that is not ours was never written.
                 Ok(()) | Err(ClusterError::Exists { .. }) => {}
                 Err(error) => problems.push(messages::cluster(&error)),
             }
@@ -170,7 +170,7 @@ impl<'a> Objects<'a> {
         let mut problems = Diagnostics::none();
         for object in objects {
             match self.write_one(object).await {
-                // One that others hold was not written before either.
+                // A field that others hold was not written before either.
                 Ok(_) | Err(ClusterError::Conflict { .. } | ClusterError::Exists { .. }) => {}
                 Err(error) => problems.push(messages::cluster(&error)),
             }
@@ -178,7 +178,7 @@ impl<'a> Objects<'a> {
         problems
     }
 
-    /// Deletes objects; one that is not ours is an error and stays.
+    /// Deletes objects. An object that is not ours stays, and is an error.
     async fn delete(&self, objects: impl Iterator<Item = (Kind, Id)>) -> Result<(), ClusterError> {
         let doomed: Vec<_> = objects
             .map(|(kind, id)| Doomed {
@@ -192,8 +192,8 @@ impl<'a> Objects<'a> {
     }
 }
 
-/// Returns those of the declared objects that were imported and never written: each stands on its own, since an apply may
-/// have stopped after some of them.
+/// Returns the declared objects that were imported and never written. Each is checked by itself, because an apply may have
+/// stopped after some of them.
 pub(crate) fn imported(
     ids: Vec<(Kind, Id)>,
     declared: &[Manifest],
@@ -226,7 +226,7 @@ pub(crate) fn refuse_dying(
     dying.map_or(Ok(()), |error| Err(messages::cluster(&error)))
 }
 
-/// Whose an object is that carries no mark at all.
+/// Who owns an object without a mark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unmarked {
     /// It was imported, and no apply has written it yet.
@@ -235,8 +235,7 @@ pub(crate) enum Unmarked {
     Foreign,
 }
 
-/// Returns those of `ids` that exist and are to be deleted, clients before what they call, and those that stay since they
-/// are not ours.
+/// Returns the objects to delete, clients before what they call, and those that stay because they are not ours.
 pub(crate) fn deletions(
     mark: &Mark,
     ids: impl Iterator<Item = (Kind, Id)>,

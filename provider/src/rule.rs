@@ -6,20 +6,20 @@ use plugin::Rule;
 
 /// The mesh objects are applied; the VM is not touched.
 pub(crate) const OBJECTS: Rule = Rule::new(Effect::Objects as u8);
-/// The VM is bootstrapped again, with other files.
+/// The VM is re-bootstrapped with other files.
 pub(crate) const BOOTSTRAP: Rule = Rule::new(Effect::Rebootstrap as u8).topic("files");
-/// The VM is bootstrapped again, with the same files: what the proxy runs as and comes from is none of them.
+/// The VM is re-bootstrapped with the same files: the proxy's package, image and runtime are not among them.
 pub(crate) const PACKAGE: Rule = BOOTSTRAP.topic("package");
-/// The VM is bootstrapped again since it may be another machine, which observing it would show.
+/// The VM is re-bootstrapped because it may be another machine, which observing it would show.
 pub(crate) const MACHINE: Rule = BOOTSTRAP.topic("machine");
-/// The VM is bootstrapped again since the user says that it is another machine.
+/// The VM is re-bootstrapped because the user says that it is another machine.
 pub(crate) const TRIGGER: Rule = BOOTSTRAP.topic("trigger");
-/// An archive is written, which is always what the user asks for.
+/// An archive is written. This is never held back.
 pub(crate) const ARCHIVE: Rule = BOOTSTRAP.topic("archive");
 /// The resource is replaced.
 pub(crate) const REPLACE: Rule = Rule::new(Effect::Replace as u8).replacing();
 
-/// Returns what a rule asks for.
+/// Returns the effect of a rule.
 pub(crate) fn effect(rule: Rule) -> Effect {
     let all = [Effect::Replace, Effect::Rebootstrap, Effect::Objects];
     let found = all.into_iter().find(|effect| rule.rank >= *effect as u8);

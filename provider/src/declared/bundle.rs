@@ -1,4 +1,4 @@
-//! What a VM receives that joins by itself, as the data source and the ephemeral resource give it.
+//! What a machine receives that joins by itself: the outputs of the data source and the ephemeral resource.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use vm::program::Offload;
 
 use crate::messages::{Code, Message};
 
-/// Declares the outputs that both have, of which some are secret in one, and what one of them has besides.
+/// Declares the outputs that both have, some of them secret in one, and those of one of them.
 macro_rules! received {
     ($(#[doc = $about:literal])+ $Name:ident of $Content:ty {
         $(#[doc = $archive:literal])+ archive_base64,

@@ -7,7 +7,7 @@ use vm::{Hop, HostKey, Trust};
 use super::scalars::PortNumber;
 use crate::messages::{Code, Message};
 
-/// Declares a host that a connection passes, and what one kind of them has besides.
+/// Declares the attributes of every jump host, and those of one kind.
 macro_rules! hop {
     ($(#[doc = $about:literal])+ $Name:ident { $($own:tt)* }) => {
         object! {
@@ -64,10 +64,10 @@ hop! {
     JumpInput {}
 }
 
-/// What applies to a host that does not say otherwise.
+/// Defaults for a host.
 pub(super) struct Defaults<'a> {
     pub(super) user: &'a str,
-    /// How a host proves itself that has no proof of its own.
+    /// The proof of a host that declares none.
     pub(super) trust: Option<&'a Trust>,
 }
 
@@ -123,7 +123,7 @@ pub(super) fn unverified(insecure: Value<bool>, at: &Path) -> Option<Diagnostic>
     })
 }
 
-/// How a host may prove itself, as far as the user says.
+/// The proofs that the user gives for a host.
 pub(super) struct Proofs<'a> {
     pub(super) host_key: &'a Value<Text<HostKey>>,
     pub(super) host_ca: &'a Value<Text<HostKey>>,

@@ -1,5 +1,4 @@
-//! The SSH connection to a VM as it is declared, and the address that it leads to: what the resource leaves open, and
-//! the credentials, come from the provider block.
+//! The declared SSH connection to a VM, and the address and credentials that follow from it and the provider block.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -136,7 +135,7 @@ impl VmAddress {
     }
 }
 
-/// Returns how a host proves itself that has no proof of its own.
+/// Returns the proof of a host that declares none.
 fn default_trust(block: &SshBlock) -> Option<Trust> {
     if let Some(text) = block.known_hosts.known() {
         return Some(Trust::KnownHosts(text.clone()));

@@ -137,7 +137,7 @@ pub(super) async fn delete(
     Ok(left.into_iter().chain(foreign).collect())
 }
 
-/// Reads what the cluster has of a fleet.
+/// Observes the objects of a fleet.
 pub(super) async fn observe(
     cluster: &Cluster,
     fleet: &Fleet,

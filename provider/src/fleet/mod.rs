@@ -1,6 +1,6 @@
 //! The resource `mesh_vm_fleet`: the objects that several VMs share.
 //!
-//! **Invariant**: no VM is ever connected to, and no entry is written; members come and go without it.
+//! **Invariant**: it connects to no VM and writes no entry; members come and go without it.
 
 mod apply;
 mod import;

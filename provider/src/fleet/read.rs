@@ -1,4 +1,4 @@
-//! Read: how the cluster differs from what should be. It writes nothing.
+//! Read: how the cluster differs from the configuration. It writes nothing.
 
 use plugin::{Diagnostics, Done};
 

@@ -73,14 +73,14 @@ impl<'a> Machine<'a> {
         }
     }
 
-    /// Connects, for the call that comes next.
+    /// Connects, for the next call.
     pub(crate) async fn connect(&mut self, wait: Wait) -> Result<(), VmError> {
         self.session = Some(self.open(wait).await?);
         Ok(())
     }
 
-    /// Returns what the VM finds on its path to istiod. `None`: the connection was lost or the program failed, which the
-    /// call that comes next reports.
+    /// Checks the VM's path to istiod. `None`: the connection was lost or the program failed, which the next call
+    /// reports.
     pub(crate) async fn check(&self, bundle: &Bundle) -> Option<Vec<Check>> {
         let check = program::check(bundle, Timestamp::now());
         let session = self.session.as_ref()?;

@@ -1,5 +1,4 @@
-//! A VM that Terraform does not reach: what it should run on is written to an archive, which somebody
-//! carries there.
+//! The archive for a VM that Terraform does not reach: the user copies it there.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -17,7 +16,7 @@ use super::input::WorkloadInput;
 use super::output::WorkloadOutput;
 use crate::messages::{self, Code, Message};
 
-/// How long the token of an archive lasts: whoever carries it should be there by then.
+/// Lifetime of the token in an archive, within which the user should install it.
 const TOKEN: Duration = Duration::from_hours(1);
 
 /// Writes the archive, with a token created for it, and returns the digest of its files. `last` is what was written last.
@@ -48,8 +47,7 @@ pub(super) async fn write(
     Ok(bundle.digest().to_string())
 }
 
-/// Removes an archive that is not wanted any more; it may have been carried away.
-/// Whatever else is in its place by now stays.
+/// Removes an archive that is no longer needed. It may be gone already, and another file in its place stays.
 pub(crate) fn remove(path: &str, id: &Id, last: &WorkloadOutput) -> Diagnostics {
     if there(path, id, Some(last)) != There::Ours {
         return Diagnostics::none();
@@ -74,7 +72,7 @@ pub(super) fn path(input: &WorkloadInput) -> Option<&str> {
     bundle.path.known().map(String::as_str)
 }
 
-/// Tells that a workload is reached in two ways.
+/// Refuses `ssh` and `bundle` together.
 pub(super) fn check(input: &WorkloadInput) -> Diagnostics {
     if input.ssh.known().is_none() || input.bundle.known().is_none() {
         return Diagnostics::none();
@@ -101,7 +99,7 @@ pub(crate) enum There {
     Stranger,
 }
 
-/// Looks what is at the path. `last` is what the workload wrote last.
+/// Returns what is at the path. `last` is what the workload wrote last.
 pub(crate) fn there(path: &str, id: &Id, last: Option<&WorkloadOutput>) -> There {
     let Ok(content) = fs::read(path) else {
         return There::Nothing;
@@ -117,7 +115,7 @@ pub(crate) fn there(path: &str, id: &Id, last: Option<&WorkloadOutput>) -> There
     }
 }
 
-/// Whether two paths, of which the second may be another spelling, lead to one file.
+/// Returns whether two paths lead to the same file.
 pub(crate) fn is_same(a: &str, b: &str) -> bool {
     a == b || matches!((fs::canonicalize(a), fs::canonicalize(b)), (Ok(a), Ok(b)) if a == b)
 }
@@ -150,7 +148,7 @@ fn taken(path: &str, id: &Id, other: &Origin) -> Diagnostic {
         .error()
 }
 
-/// By a rename, so that nobody finds half of it; its mode is 0600 from the start.
+/// Writes by renaming, so that nobody reads half a file. Its mode is 0600 from the start.
 fn place(path: &Path, content: &[u8]) -> io::Result<()> {
     let folder = path
         .parent()

@@ -9,6 +9,9 @@
 //! ```
 //!
 //! **Invariant**: nothing computed enters an input, and no output reaches `render`.
+//!
+//! The files in the order of their imports: `output` and `input`; `steps`, `prior`, `archive` and `preflight`; `plan` and
+//! `runner`; `import`, `read`, `destroy` and `apply`, whose folder has one function for each step.
 
 mod apply;
 pub(crate) mod archive;

@@ -1,5 +1,5 @@
-//! What the provider found out. The rule of each attribute says from which effect on it may change, and
-//! [`made_of`] what it follows from: a plan knows it while nothing of that is touched.
+//! What the provider found out. The rule of each attribute gives the effect from which it may change, and [`made_of`]
+//! the sources that it follows from: a plan knows it unless a change touches one of them.
 
 use mesh::change::Drift;
 use mesh::desired::Bundle;
@@ -150,7 +150,7 @@ impl DriftOutput {
     }
 }
 
-/// What each output is made of; none: the plan itself says it.
+/// The sources of each output; none: the plan itself determines it.
 pub(crate) const MADE_OF: [(&str, &[Source]); 12] = [
     ("id", &[]),
     ("bundle_digest", &[Source::Bootstrap]),
@@ -167,7 +167,7 @@ pub(crate) const MADE_OF: [(&str, &[Source]); 12] = [
     ("control_plane", &[Source::ControlPlane]),
 ];
 
-/// Returns what an output is made of.
+/// Returns the sources of an output.
 pub(crate) fn made_of(name: &str) -> &'static [Source] {
     let of = MADE_OF.iter().find(|(of, _)| *of == name);
     of.map_or(&[], |(_, sources)| sources)

@@ -1,4 +1,4 @@
-//! The plan: pure. It works with no cluster, no VM and an address that is not known yet.
+//! The plan: pure. It needs no cluster and no VM, and any value may be unknown.
 
 use std::collections::BTreeSet;
 
@@ -82,7 +82,7 @@ pub(super) fn created(next: &WorkloadInput) -> Decision {
     }
 }
 
-/// Returns the output as far as the VM is reached.
+/// Returns the output without what this reach of the VM does not determine.
 fn as_reached(output: WorkloadOutput, next: &WorkloadInput) -> WorkloadOutput {
     match Reach::of(next) {
         Reach::Ssh => output,
@@ -163,7 +163,7 @@ fn before_bootstrap(
     }
 }
 
-/// Returns who the VM will be: its trust domain is the only part that the user does not write.
+/// Returns the SPIFFE ID of the VM. Its trust domain is the only part that the user does not write.
 fn spiffe_id(trust_domain: &Value<String>, next: &WorkloadInput) -> Value<String> {
     let account = &next.service_account;
     let known = (trust_domain, next.id(), account != &Value::Unknown);
@@ -181,8 +181,8 @@ fn spiffe_id(trust_domain: &Value<String>, next: &WorkloadInput) -> Value<String
         })
 }
 
-/// Returns the output as it was planned, completed by what the apply reached, and a warning if that differs: the VM
-/// then runs on today's facts, and the next refresh names the difference as drift.
+/// Returns the planned output, completed by the apply, and a warning if the facts have changed since the plan: the VM
+/// then uses the current facts, and the next refresh reports the difference as drift.
 pub(super) fn kept(
     planned: &WorkloadOutput,
     reached: &WorkloadOutput,
@@ -193,7 +193,7 @@ pub(super) fn kept(
     (kept, warning)
 }
 
-/// The summary is constant: Terraform groups by it.
+/// Warns that the facts have changed since the plan.
 fn changed_meanwhile(lines: &[Finding]) -> Diagnostic {
     let lines: String = lines.iter().map(|line| format!("\n  {line}")).collect();
     let text = format!(
@@ -204,7 +204,7 @@ fn changed_meanwhile(lines: &[Finding]) -> Diagnostic {
     Message::new(Code::MeshChanged).text(text).warning()
 }
 
-/// Tells what differs on the VM and stays so. The summary is constant: Terraform groups by it.
+/// Warns of the differences on the VM that are not repaired.
 fn held_back(lines: &[Finding]) -> Diagnostic {
     let lines: String = lines.iter().map(|line| format!("\n  {line}")).collect();
     let text = format!(

@@ -1,11 +1,11 @@
-//! The workload as the state has it, and the VM that it was on.
+//! The workload in the state, and its VM.
 
 use super::input::WorkloadInput;
 use super::output::WorkloadOutput;
 use crate::declared::scalars::OnDestroy;
 use crate::declared::ssh::SshInput;
 
-/// The workload as the state has it.
+/// The workload in the state.
 #[derive(Clone, Copy)]
 pub(super) struct Prior<'a> {
     pub(super) input: &'a WorkloadInput,
@@ -32,7 +32,7 @@ impl<'a> Prior<'a> {
             .filter(|_| host(self.input) != host(next))
     }
 
-    /// Returns whether another machine may answer now, one that is perhaps still booting.
+    /// Returns whether another machine may answer now, which may still be booting.
     pub(super) fn may_be_another_machine(&self, next: &WorkloadInput) -> bool {
         let host =
             |input: &WorkloadInput| input.ssh.known().and_then(|ssh| ssh.host.known().cloned());

@@ -28,7 +28,7 @@ use crate::rule;
 
 /// Summary of the warnings about conflicts.
 const CONFLICT: &str = "The workload is in conflict with the cluster";
-/// What is left of a Read's time for its answer.
+/// Time reserved for the answer of a read.
 const FOR_ANSWER: Duration = Duration::from_secs(3);
 
 /// Reads the workload.
@@ -54,7 +54,7 @@ pub(super) async fn read(
         .observe(&workload.id, &names)
         .await
         .map_err(|error| messages::cluster(&error))?;
-    // Before the facts: a workload whose namespace is gone has none.
+    // Before the facts: there are none if the namespace is gone.
     if before.known().is_gone(&observed) {
         *reached = None;
         return Ok(Diagnostics::none());
@@ -133,7 +133,7 @@ async fn refresh(
     let same = known.output.bundle_digest.known() == Some(&bundle.digest().to_string());
     state.keep_held(&mut found.vm, |at| !same || is_unseen(at));
     state.note_removed_values(&mut found.vm);
-    // What an import left open comes from the facts.
+    // After an import, the outputs come from the facts.
     let output = if known.output.spiffe_id.is_null() {
         now
     } else {
@@ -196,7 +196,7 @@ fn conflicts(problems: Vec<Problem>) -> Diagnostics {
         .collect()
 }
 
-/// Whether no comparison finds an edit of an attribute.
+/// Returns whether no comparison finds an edit of this attribute.
 pub(crate) fn is_unseen(at: &str) -> bool {
     let rule = rule_at(&WorkloadInput::attributes(), &at.into());
     rule.is_some_and(rule::is_unseen)
