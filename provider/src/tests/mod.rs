@@ -10,6 +10,7 @@ mod network_path;
 mod offload;
 mod plans;
 mod rules;
+mod runner;
 mod steps;
 mod vm_address;
 

@@ -23,7 +23,7 @@ mod plan;
 mod preflight;
 mod prior;
 pub(crate) mod read;
-mod runner;
+pub(crate) mod runner;
 pub(crate) mod steps;
 
 use mesh::change::Effect;

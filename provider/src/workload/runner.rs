@@ -7,7 +7,7 @@ use super::steps::{Kind, Step, WayBack, ways_back};
 use crate::machine::{Failure, VmAfterFailure};
 
 /// How each step of an apply is carried out.
-pub(super) trait Steps: Send {
+pub(crate) trait Steps: Send {
     /// Returns what the state says from the beginning of a step on; `None`: what it said before.
     fn state(&self, step: Step) -> Option<WorkloadOutput>;
 
@@ -20,7 +20,7 @@ pub(super) trait Steps: Send {
 }
 
 /// Runs the steps in their order. If one fails, what can be undone is undone, the last first.
-pub(super) async fn run(
+pub(crate) async fn run(
     kind: Kind,
     steps: &[Step],
     work: &mut impl Steps,
