@@ -29,6 +29,8 @@ mod testbed;
 #[cfg(test)]
 mod tidy;
 mod tools;
+#[cfg(test)]
+mod walks;
 
 #[expect(clippy::print_stdout, reason = "help is an answer")]
 fn main() -> ExitCode {
