@@ -47,9 +47,9 @@ impl<'a> Call<'a> {
         let stdin = child.stdin().take()?;
         let stdout = BufReader::new(child.stdout().take()?);
         let stderr = BufReader::new(child.stderr().take()?);
-        let (input, said) = mpsc::channel(1);
+        let (input, printed) = mpsc::channel(1);
         let mut tasks = JoinSet::new();
-        tasks.spawn(write(stdin, exec.stdin, said));
+        tasks.spawn(write(stdin, exec.stdin, printed));
         tasks.spawn(listen(stderr));
         let reader = Reader::new(exec.run);
         Some(Self {
@@ -136,13 +136,13 @@ const HERE: &str = "here\n";
 async fn write(
     mut stdin: ChildStdin,
     first: Vec<u8>,
-    mut said: mpsc::Receiver<SecretString>,
+    mut printed: mpsc::Receiver<SecretString>,
 ) -> Tail {
     let mut open = stdin.write_all(&first).await.is_ok();
     let mut beat = tokio::time::interval(BEAT);
     loop {
         let line = tokio::select! {
-            line = said.recv() => line,
+            line = printed.recv() => line,
             _ = beat.tick() => Some(HERE.into()),
         };
         let Some(line) = line else {

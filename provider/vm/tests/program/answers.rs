@@ -133,8 +133,8 @@ fn a_value_in_the_wrong_form_is_not_used() {
         &"9".repeat(400_000),
     ];
     for text in hostile {
-        let said = |key: &str| format!("{key} {}\n", STANDARD.encode(text));
-        let lines: String = ["version", "machine", "ipv6"].map(said).concat();
+        let printed = |key: &str| format!("{key} {}\n", STANDARD.encode(text));
+        let lines: String = ["version", "machine", "ipv6"].map(printed).concat();
         let ports = STANDARD.encode("80 \u{1b}[2J");
         let Report::Committed {
             version,

@@ -25,9 +25,9 @@ fn a_container_gets_its_settings_by_name() {
              run() {{ (set -- \"$1\"; state_dir=; eval \"$(sed 's#^state_dir=.*#state_dir={root}/lib/mesh#' {root}/lib/mesh/proxy)\"; wait); }}
              run start; cat \"{root}/log/istio.log\""
         );
-        let said = stage.part(&own).replace(&root, "ROOT");
-        let calls: Vec<&str> = said.lines().collect();
-        assert_eq!(calls.len(), 3, "{shell}: {said}");
+        let printed = stage.part(&own).replace(&root, "ROOT");
+        let calls: Vec<&str> = printed.lines().collect();
+        assert_eq!(calls.len(), 3, "{shell}: {printed}");
         // The log is in a directory of the proxy's, where root would write through any link.
         let users = fs::read_to_string(stage.path("users")).unwrap();
         assert_eq!(
@@ -100,7 +100,7 @@ fn an_image_that_is_gone_is_reported_unless_the_engine_does_not_answer() {
         ("none) ;;", ""),
     ];
     for shell in SHELLS {
-        for (answered, told) in cases {
+        for (answered, expected) in cases {
             let stage = Stage::new(shell);
             fs::create_dir_all(stage.path("lib/mesh")).unwrap();
             let asked = format!(
@@ -109,7 +109,7 @@ fn an_image_that_is_gone_is_reported_unless_the_engine_does_not_answer() {
             assert_eq!(stage.part(&asked), "", "{shell}: no container");
             fs::write(stage.path("lib/mesh/engine"), "stand_in\n").unwrap();
             fs::write(stage.path("lib/mesh/image"), "sha256:1\nname:1\n").unwrap();
-            assert_eq!(stage.part(&asked), told, "{shell}: {answered}");
+            assert_eq!(stage.part(&asked), expected, "{shell}: {answered}");
         }
     }
 }
@@ -146,7 +146,7 @@ fn a_start_runs_an_image_that_is_there_and_pulls_none() {
         ),
     ];
     for shell in SHELLS {
-        for (help, there, told) in cases {
+        for (help, there, expected) in cases {
             let stage = Stage::new(shell);
             fs::create_dir_all(stage.path("lib/mesh")).unwrap();
             let own = format!(
@@ -155,8 +155,8 @@ fn a_start_runs_an_image_that_is_there_and_pulls_none() {
                  proxy_script | sed -n '/^find_image/,/^fi$/p' >\"$run_dir/parts\"; . \"$run_dir/parts\"
                  find_image 2>&1 && emit run --rm $pull_option \"$image\"; true"
             );
-            let said = stage.part(&own);
-            assert!(said.starts_with(told), "{shell}: {said}");
+            let printed = stage.part(&own);
+            assert!(printed.starts_with(expected), "{shell}: {printed}");
         }
     }
 }
@@ -172,7 +172,7 @@ fn a_container_that_the_unit_did_not_start_is_reported() {
         (None, "emit 2", ""),
     ];
     for shell in SHELLS {
-        for (started, inspect, told) in cases {
+        for (started, inspect, expected) in cases {
             let stage = Stage::new(shell);
             fs::create_dir_all(stage.path("lib/mesh")).unwrap();
             fs::write(stage.path("lib/mesh/engine"), "stand_in\n").unwrap();
@@ -181,7 +181,11 @@ fn a_container_that_the_unit_did_not_start_is_reported() {
                 fs::write(stage.path("cid"), id).unwrap();
             }
             let asked = format!("stand_in() {{ {inspect}; }}; changed_files; true");
-            assert_eq!(stage.part(&asked), told, "{shell}: {started:?}, {inspect}");
+            assert_eq!(
+                stage.part(&asked),
+                expected,
+                "{shell}: {started:?}, {inspect}"
+            );
         }
     }
 }

@@ -102,13 +102,13 @@ fn fetch(
     fs::write(stage.path("trusted.pem"), trusted).unwrap();
     let config = format!("ca_certificate = {}\n", stage.path("trusted.pem").display());
     fs::write(stage.path("wgetrc"), config).unwrap();
-    let said = stage.part(&format!(
+    let printed = stage.part(&format!(
         "export CURL_CA_BUNDLE=\"$run_dir/trusted.pem\" WGETRC=\"$run_dir/wgetrc\" no_proxy='*'
          have() {{ [ \"$1\" = {tool} ]; }}
          if fetch '{address}' \"$run_dir/package\" {most} 2>&1; then emit 'it came'; else emit failed; fi"
     ));
     let file = fs::read_to_string(stage.path("package"));
-    (said, file.unwrap_or_default())
+    (printed, file.unwrap_or_default())
 }
 
 #[test]
@@ -123,31 +123,34 @@ fn a_redirect_leads_from_https_to_nothing_else() {
                 // Over TLS.
                 format!("{}/to/{}/evil", secure.address, plain.address),
             ] {
-                let (said, file) = fetch(&format!("{}/to/{there}", secure.address));
-                let told = "the address redirects from https:// to another protocol";
-                assert!(said.contains(told), "{shell}, {tool}, {there}: {said}");
-                assert!(said.ends_with("failed\n"), "{shell}, {tool}: {said}");
+                let (printed, file) = fetch(&format!("{}/to/{there}", secure.address));
+                let expected = "the address redirects from https:// to another protocol";
+                assert!(
+                    printed.contains(expected),
+                    "{shell}, {tool}, {there}: {printed}"
+                );
+                assert!(printed.ends_with("failed\n"), "{shell}, {tool}: {printed}");
                 assert_eq!(file, "", "{shell}, {tool}");
                 assert_eq!(plain.asked(), [""; 0], "{shell}, {tool}, {there}");
             }
-            let (said, file) = fetch(&format!("{0}/to/{0}/good", secure.address));
+            let (printed, file) = fetch(&format!("{0}/to/{0}/good", secure.address));
             assert_eq!(
-                (said.ends_with("it came\n"), file.as_str()),
+                (printed.ends_with("it came\n"), file.as_str()),
                 (true, "https"),
-                "{shell}, {tool}: {said}"
+                "{shell}, {tool}: {printed}"
             );
             // Who writes http:// pins the package by its digest.
-            let (said, file) = fetch(&format!("{}/to/{}/good", plain.address, plain.address));
+            let (printed, file) = fetch(&format!("{}/to/{}/good", plain.address, plain.address));
             assert_eq!(
-                (said.ends_with("it came\n"), file.as_str()),
+                (printed.ends_with("it came\n"), file.as_str()),
                 (true, "http"),
-                "{shell}, {tool}: {said}"
+                "{shell}, {tool}: {printed}"
             );
-            let (said, file) = fetch(&format!("{}/to/{}/good", plain.address, secure.address));
+            let (printed, file) = fetch(&format!("{}/to/{}/good", plain.address, secure.address));
             assert_eq!(
-                (said.ends_with("it came\n"), file.as_str()),
+                (printed.ends_with("it came\n"), file.as_str()),
                 (true, "https"),
-                "{shell}, {tool}: {said}"
+                "{shell}, {tool}: {printed}"
             );
             plain.asked();
         }
@@ -175,16 +178,16 @@ fn a_digest_is_fetched_over_https_only_and_must_be_a_digest() {
     for shell in SHELLS {
         for tool in TOOLS {
             let away = format!("{}/to/{}/", secure.address, plain.address);
-            let said = released(shell, tool, &away);
+            let printed = released(shell, tool, &away);
             assert!(
-                said.contains("redirects from https://") && said.ends_with("failed\n"),
-                "{shell}, {tool}: {said}"
+                printed.contains("redirects from https://") && printed.ends_with("failed\n"),
+                "{shell}, {tool}: {printed}"
             );
             assert_eq!(plain.asked(), [""; 0], "{shell}, {tool}");
-            let said = released(shell, tool, &secure.address);
+            let printed = released(shell, tool, &secure.address);
             assert!(
-                said.contains(".sha256 holds no SHA-256\nfailed\n"),
-                "{shell}, {tool}: {said}"
+                printed.contains(".sha256 holds no SHA-256\nfailed\n"),
+                "{shell}, {tool}: {printed}"
             );
         }
     }
@@ -204,17 +207,17 @@ fn a_download_that_is_too_large_is_given_up() {
                     "8",
                 )
             };
-            let (said, file) = fetch(1 << 20);
+            let (printed, file) = fetch(1 << 20);
             assert!(
-                said.contains("the package is too large\n") && said.ends_with("failed\n"),
-                "{shell}, {tool}: {said}"
+                printed.contains("the package is too large\n") && printed.ends_with("failed\n"),
+                "{shell}, {tool}: {printed}"
             );
             assert!(file.len() <= 8192, "{shell}, {tool}");
-            let (said, file) = fetch(4000);
+            let (printed, file) = fetch(4000);
             assert_eq!(
-                (said.ends_with("it came\n"), file.len()),
+                (printed.ends_with("it came\n"), file.len()),
                 (true, 4000),
-                "{shell}, {tool}: {said}"
+                "{shell}, {tool}: {printed}"
             );
         }
     }

@@ -62,12 +62,12 @@ fn a_hosts_file_that_cannot_be_written_whole_stays_as_it_is() {
             let stage = Stage::new(shell);
             fs::write(stage.path("hosts"), before).unwrap();
             fs::write(stage.path("block"), line).unwrap();
-            let said = stage.part(&format!(
+            let printed = stage.part(&format!(
                 "{full}; write_hosts_block \"$run_dir/block\" || emit failed"
             ));
             let after = fs::read_to_string(stage.path("hosts")).unwrap();
             assert_eq!(
-                (said.as_str(), after.as_str()),
+                (printed.as_str(), after.as_str()),
                 ("failed\n", before),
                 "{shell}"
             );
@@ -160,11 +160,11 @@ fn a_placed_file_has_the_label_of_its_path() {
         let called = fs::read_to_string(stage.path("restorecon.called")).unwrap();
         assert_eq!(called, format!("{}\n", placed.display()), "{shell}");
         fs::write(&restorecon, "#!/bin/sh\nexit 1\n").unwrap();
-        let said = stage.part(&format!(
+        let printed = stage.part(&format!(
             "PATH={root}:$PATH; put_file \"$run_dir/new\" {} root 0644 && emit placed",
             placed.display()
         ));
-        assert_eq!(said, "placed\n", "{shell}: a label is no reason to fail");
+        assert_eq!(printed, "placed\n", "{shell}: a label is no reason to fail");
     }
 }
 
@@ -195,7 +195,7 @@ fn directories_of_the_proxy_belong_to_it_whatever_install_does() {
 #[test]
 fn a_directory_for_the_proxy_is_created_through_no_link_of_others() {
     for shell in SHELLS {
-        for (mode, given, said) in [
+        for (mode, given, printed) in [
             (0o755, "there\n", "made\n"),
             (
                 0o777,
@@ -212,8 +212,8 @@ fn a_directory_for_the_proxy_is_created_through_no_link_of_others() {
             fs::set_permissions(stage.path("open"), access).unwrap();
             let own = "chown() { shown=$(pwd -P); emit \"${shown##*/}\" >>\"$run_dir/owners\"; }
                 grant_dirs \"$run_dir/open/link\" 2>&1 && emit made; true";
-            let told = stage.part(own);
-            assert!(told.ends_with(said), "{shell}: {mode:o}: {told}");
+            let expected = stage.part(own);
+            assert!(expected.ends_with(printed), "{shell}: {mode:o}: {expected}");
             let owners = fs::read_to_string(stage.path("owners"));
             assert_eq!(owners.unwrap_or_default(), given, "{shell}: {mode:o}");
         }

@@ -102,10 +102,10 @@ fn input_that_breaks_off_begins_nothing() {
             .stdin();
         let mut call = stage.start();
         call.stdin(&whole);
-        let said = call.stderr();
+        let printed = call.stderr();
         assert!(
-            said.contains("cannot write to /dev/null/run"),
-            "{shell}: {said}"
+            printed.contains("cannot write to /dev/null/run"),
+            "{shell}: {printed}"
         );
 
         let root = stage.path("run");
@@ -114,8 +114,11 @@ fn input_that_breaks_off_begins_nothing() {
             .stdin();
         let mut call = stage.start();
         call.stdin(whole.strip_suffix(b"end\n").unwrap());
-        let said = call.stderr();
-        assert!(said.contains("the input is incomplete"), "{shell}: {said}");
+        let printed = call.stderr();
+        assert!(
+            printed.contains("the input is incomplete"),
+            "{shell}: {printed}"
+        );
         assert!(!root.exists(), "{shell}");
     }
 }
@@ -176,7 +179,7 @@ fn a_sudo_that_records_its_input_is_reported() {
         ("log_input", "", false),
     ];
     for shell in SHELLS {
-        for (defaults, user, told) in cases {
+        for (defaults, user, expected) in cases {
             let stage = Stage::new(shell);
             let payload = program::bootstrap(
                 &bundle(vec![]),
@@ -189,7 +192,7 @@ fn a_sudo_that_records_its_input_is_reported() {
             );
             let report = stage.call(payload, &own).report();
             assert!(
-                matches!(report, Report::Committed { recorded, .. } if recorded == told),
+                matches!(report, Report::Committed { recorded, .. } if recorded == expected),
                 "{shell}: {defaults}: {report:?}"
             );
         }

@@ -36,10 +36,10 @@ fn an_archive_joins_by_the_same_program_and_takes_the_machine_out_again() {
         let placed = stage.path("placed/it's here");
         let archive = enclosed(&bundle(vec![file(&placed, b"what\nthe bundle has")]));
         let install = stage.unpack(&archive, "STEPS='keep ask token place'");
-        let (joined, said) = stage.install(&install, &[]);
+        let (joined, printed) = stage.install(&install, &[]);
         assert!(
-            joined && said.contains("is a member of the mesh"),
-            "{shell}: {said}"
+            joined && printed.contains("is a member of the mesh"),
+            "{shell}: {printed}"
         );
         assert_eq!(text(&placed), "what\nthe bundle has", "{shell}");
         assert_eq!(
@@ -47,13 +47,13 @@ fn an_archive_joins_by_the_same_program_and_takes_the_machine_out_again() {
             TOKEN,
             "{shell}"
         );
-        assert!(!said.contains(TOKEN), "{shell}: {said}");
+        assert!(!printed.contains(TOKEN), "{shell}: {printed}");
         assert!(!stage.path("carried/token").exists(), "{shell}: used up");
 
-        let (removed, said) = stage.install(&install, &["remove"]);
+        let (removed, printed) = stage.install(&install, &["remove"]);
         assert!(
-            removed && said.contains("out of the mesh"),
-            "{shell}: {said}"
+            removed && printed.contains("out of the mesh"),
+            "{shell}: {printed}"
         );
         assert!(!placed.exists(), "{shell}");
     }
@@ -161,14 +161,16 @@ fn a_token_is_fetched_by_the_users_command_when_the_program_wants_it() {
             &offload.archive().unwrap(),
             "put_file() { case $2 in \"${run_dir%/run/*}\"*) mkdir -p \"${2%/*}\" && cp \"$1\" \"$2\" ;; *) mkdir -p \"${run_dir%/run/*}/put\" && cp \"$1\" \"${run_dir%/run/*}/put/${2##*/}\" ;; esac; }\nkeep_file() { :; }\nSTEPS='keep ask token place'",
         );
-        let (joined, said) = stage.install(&install, &[]);
+        let (joined, printed) = stage.install(&install, &[]);
         assert!(
-            !joined && said.contains("there is no token") && said.contains("as it was before"),
-            "{shell}: {said}"
+            !joined
+                && printed.contains("there is no token")
+                && printed.contains("as it was before"),
+            "{shell}: {printed}"
         );
         fs::write(stage.path("its-token"), TOKEN).unwrap();
-        let (joined, said) = stage.install(&install, &["join", "1"]);
-        assert!(joined, "{shell}: {said}");
+        let (joined, printed) = stage.install(&install, &["join", "1"]);
+        assert!(joined, "{shell}: {printed}");
         assert_eq!(
             text(&stage.path("secrets/tokens/istio-token")),
             TOKEN,
@@ -190,9 +192,13 @@ fn new_rules_are_confirmed_by_the_archive_itself() {
         let mut carried = bundle(vec![]);
         carried.proxy.interception = Interception::Redirect;
         let install = stage.unpack(&enclosed(&carried), "STEPS='keep ask token place'");
-        let (joined, said) = stage.install(&install, &[]);
-        assert!(joined, "{shell}: {said}");
-        assert_eq!(said.matches("  place").count(), 1, "{shell}: told twice");
+        let (joined, printed) = stage.install(&install, &[]);
+        assert!(joined, "{shell}: {printed}");
+        assert_eq!(
+            printed.matches("  place").count(),
+            1,
+            "{shell}: reported twice"
+        );
     }
 }
 
@@ -206,15 +212,15 @@ fn a_failure_is_reported_and_undone() {
             &archive,
             "do_ready() { emit 'it does not start' >&2; false; }\njournal_last_words() { :; }\njournal_failing_hop() { journal \"bad dns $(printf istiod | encode)\"; }\nSTEPS='keep ask token place ready'",
         );
-        let (joined, said) = stage.install(&install, &[]);
-        assert!(!joined, "{shell}: {said}");
+        let (joined, printed) = stage.install(&install, &[]);
+        assert!(!joined, "{shell}: {printed}");
         for word in [
             "failed: ready",
             "undoing: place",
             "dns: istiod",
             "as it was before",
         ] {
-            assert!(said.contains(word), "{shell}: {word} not in {said}");
+            assert!(printed.contains(word), "{shell}: {word} not in {printed}");
         }
         assert!(!placed.exists(), "{shell}");
         assert!(stage.path("carried/token").exists(), "{shell}: kept");
@@ -292,13 +298,13 @@ fn a_machine_without_a_known_address_finds_its_own() {
                 &enclosed(&carried),
                 &format!("{stub}\nSTEPS='stage keep ask token place'"),
             );
-            let (joined, said) = stage.install(&install, &[]);
-            assert_eq!(joined, !address.is_empty(), "{shell}: {said}");
+            let (joined, printed) = stage.install(&install, &[]);
+            assert_eq!(joined, !address.is_empty(), "{shell}: {printed}");
             if joined {
                 let expected = format!("A='b c'\nISTIO_SVC_IP={address}\nZ=1\n");
                 assert_eq!(text(&placed), expected, "{shell}");
             } else {
-                assert!(said.contains("no route"), "{shell}: {said}");
+                assert!(printed.contains("no route"), "{shell}: {printed}");
             }
         }
     }
@@ -357,13 +363,13 @@ fn a_machine_that_boots_before_it_has_joined_tries_again() {
                 .map(|folder| stage.path(folder).join(unit).is_file())
         };
 
-        let (joined, said) = stage.install(&install, &["join", "20"]);
-        assert!(joined, "{shell}: {said}");
+        let (joined, printed) = stage.install(&install, &["join", "20"]);
+        assert!(joined, "{shell}: {printed}");
         assert_eq!(seen().matches(unit).count(), 2, "{shell}: {}", seen());
         assert_eq!(there(), [false, false], "{shell}");
         // By hand it is tried once.
-        let (joined, said) = stage.install(&install, &[]);
-        assert!(joined, "{shell}: {said}");
+        let (joined, printed) = stage.install(&install, &[]);
+        assert!(joined, "{shell}: {printed}");
         assert_eq!(seen().matches(unit).count(), 0, "{shell}: {}", seen());
     }
 }
@@ -383,8 +389,8 @@ fn a_first_boot_is_waited_for_unless_it_is_what_joins() {
             let text = fs::read_to_string(&install).unwrap();
             let there = stage.path("cgroup").display().to_string();
             fs::write(&install, text.replace("/proc/self/cgroup", &there)).unwrap();
-            let (joined, said) = stage.install(&install, &[]);
-            assert!(joined, "{shell}: {said}");
+            let (joined, printed) = stage.install(&install, &[]);
+            assert!(joined, "{shell}: {printed}");
             assert_eq!(fs::read_to_string(stage.path("lib/boot")).unwrap(), waits);
         }
     }
@@ -410,8 +416,8 @@ fn the_unit_that_tries_again_calls_the_same() {
         let start = format!("ExecStart={shell} {} join 20\n", install.display());
         assert!(unit.ends_with(&start), "{shell}: {unit}");
         // Removed, it does not try any more.
-        let (removed, said) = stage.install(&install, &["remove"]);
-        assert!(removed, "{shell}: {said}");
+        let (removed, printed) = stage.install(&install, &["remove"]);
+        assert!(removed, "{shell}: {printed}");
         assert!(
             !stage.path("units/mesh-vm-join.service").exists(),
             "{shell}"

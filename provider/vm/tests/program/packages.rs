@@ -33,7 +33,7 @@ fn a_package_that_cannot_be_removed_is_reported_and_removed_by_the_next_run() {
             stage.call(payload, REFUSING).report()
         };
         let Report::Reverted { step, lines, .. } = remove() else {
-            panic!("{shell}: not told")
+            panic!("{shell}: not reported")
         };
         assert_eq!(step, "uninstall", "{shell}");
         assert_eq!(
@@ -54,10 +54,10 @@ fn a_lock_that_is_held_too_long_is_reported_in_the_package_managers_words() {
         let stage = Stage::new(shell);
         fs::create_dir_all(stage.path("lib/mesh/run")).unwrap();
         fs::write(stage.path("lib/mesh/run/package"), "").unwrap();
-        let said = stage.part(&format!(
+        let printed = stage.part(&format!(
             "{REFUSING}\ninstall_package 2>&1 && emit installed; true"
         ));
-        assert_eq!(said.trim(), LOCKED, "{shell}");
+        assert_eq!(printed.trim(), LOCKED, "{shell}");
     }
 }
 
@@ -175,12 +175,12 @@ fn a_download_that_does_not_arrive_is_given_up_with_all_its_tries() {
             let stage = Stage::new(shell);
             fs::create_dir_all(stage.path("in")).unwrap();
             fs::write(stage.path("in/wait.fetch"), "1").unwrap();
-            let said = stage.part(&format!(
+            let printed = stage.part(&format!(
                 "have() {{ [ \"$1\" = {tool} ]; }}; fetch 'http://{}/' \"$run_dir/package\" 2>&1; true",
                 silent.local_addr().unwrap()
             ));
-            let told = "the package did not arrive within 1 seconds";
-            assert!(said.contains(told), "{shell}, {tool}: {said}");
+            let expected = "the package did not arrive within 1 seconds";
+            assert!(printed.contains(expected), "{shell}, {tool}: {printed}");
             silent.set_nonblocking(true).unwrap();
             let asked = silent.incoming().take_while(Result::is_ok).count();
             assert_eq!(asked, 1, "{shell}, {tool}");
@@ -304,7 +304,7 @@ fn a_package_that_the_machine_cannot_install_is_reported_when_it_is_fetched() {
     ];
     for shell in SHELLS {
         for debian in [true, false] {
-            for (answer, is, wants, told) in cases {
+            for (answer, is, wants, expected) in cases {
                 let stage = Stage::new(shell);
                 fs::create_dir_all(stage.path("lib/mesh/run")).unwrap();
                 let asked = format!(
@@ -318,7 +318,7 @@ fn a_package_that_the_machine_cannot_install_is_reported_when_it_is_fetched() {
                     "[ \"$1\" = -f ] || printf 'envoy\\000GLIBC_2.2.5\\000GLIBC_{wants}\\000'"
                 );
                 script(&own, &symbols);
-                assert_eq!(stage.part(&asked), told, "{shell}: {debian} {answer}");
+                assert_eq!(stage.part(&asked), expected, "{shell}: {debian} {answer}");
             }
         }
     }
@@ -369,13 +369,13 @@ fn dependencies_of_the_package_are_checked_before_anything_stops() {
                 least=$(printf '%s\\n' \"$2\" \"$4\" | sort -V | head -n 1)
                 case $3 in '>=') [ \"$least\" = \"$4\" ] ;; '<<') [ \"$least\" = \"$2\" ] && [ \"$2\" != \"$4\" ] ;; esac";
             script(&stage.path("dpkg"), versions);
-            let said = stage.part("PATH=$run_dir:$PATH; package_fits 2>&1 && emit fits; true");
-            let told = missing.rsplit_once('|').map_or("fits\n".to_owned(), |(unmet, names)| {
+            let printed = stage.part("PATH=$run_dir:$PATH; package_fits 2>&1 && emit fits; true");
+            let expected = missing.rsplit_once('|').map_or("fits\n".to_owned(), |(unmet, names)| {
                 format!(
                     "the package depends on what the VM does not have: {unmet}. Install it first, e.g. by apt-get install {names}\n"
                 )
             });
-            assert_eq!(said, told, "{shell}: {depends:?}, {pre_depends:?}");
+            assert_eq!(printed, expected, "{shell}: {depends:?}, {pre_depends:?}");
         }
     }
 }

@@ -24,9 +24,9 @@ fn shell(words: &[&str], script: &str) -> String {
         std::thread::spawn(move || std::io::Write::write_all(&mut stdin, script.as_bytes()));
     let output = child.wait_with_output().unwrap();
     writer.join().unwrap().unwrap();
-    let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
-    assert!(output.status.success(), "{words:?}: {said}");
-    said
+    let printed = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+    assert!(output.status.success(), "{words:?}: {printed}");
+    printed
 }
 
 fn is_accepted_by_every_shell(script: &str) {

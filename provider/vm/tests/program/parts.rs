@@ -64,7 +64,7 @@ fn a_global_ipv6_address_whose_traffic_no_rule_intercepts_is_told() {
         ("", "", address, ""),
     ];
     for shell in SHELLS {
-        for (redirect, ruled, address, told) in cases {
+        for (redirect, ruled, address, expected) in cases {
             let stage = Stage::new(shell);
             fs::create_dir_all(stage.path("in")).unwrap();
             fs::write(stage.path("in/redirect"), redirect).unwrap();
@@ -74,10 +74,10 @@ fn a_global_ipv6_address_whose_traffic_no_rule_intercepts_is_told() {
             }
             let own =
                 "PATH=$run_dir:$PATH; iptables_tools() { emit iptables-nft; emit ip6tables-nft; }";
-            let said = stage.part(&format!(
+            let printed = stage.part(&format!(
                 "{own}; ip() {{ emit '{address}'; }}; ipv6_bypass; true"
             ));
-            assert_eq!(said.trim(), told, "{shell}: {redirect:?}, {ruled:?}");
+            assert_eq!(printed.trim(), expected, "{shell}: {redirect:?}, {ruled:?}");
         }
     }
 }
@@ -184,11 +184,11 @@ fn a_certificate_with_another_name_differs_from_other_tls_errors() {
         fs::write(stage.path("in/root"), "root").unwrap();
         for (line, verdict) in cases {
             fs::write(stage.path("line"), line).unwrap();
-            let said = stage.part(
+            let printed = stage.part(
                 "as_proxy_group() { \"$@\"; }; curl() { emit \"$*\" >\"$run_dir/args\"; cat \"$run_dir/line\" >&2; }; run_checks 2>/dev/null",
             );
-            let told = format!("check tls-name {verdict} ");
-            assert!(said.contains(&told), "{shell}: {line}: {said}");
+            let expected = format!("check tls-name {verdict} ");
+            assert!(printed.contains(&expected), "{shell}: {line}: {printed}");
             let asked = fs::read_to_string(stage.path("args")).unwrap();
             assert!(
                 asked.contains("--connect-to ::[::1]:1 https://b:1/"),
@@ -196,8 +196,8 @@ fn a_certificate_with_another_name_differs_from_other_tls_errors() {
             );
         }
         fs::remove_file(stage.path("in/root")).unwrap();
-        let said = stage.part("run_checks 2>/dev/null");
-        assert!(!said.contains("check tls-name"), "{shell}: {said}");
+        let printed = stage.part("run_checks 2>/dev/null");
+        assert!(!printed.contains("check tls-name"), "{shell}: {printed}");
     }
 }
 
@@ -208,12 +208,12 @@ fn a_clock_is_bad_when_it_is_wrong() {
         fs::create_dir(stage.path("in")).unwrap();
         fs::write(stage.path("in/control-plane"), "127.0.0.1:1").unwrap();
         for (now, verdict) in [("1000", "bad"), ("$(date +%s)", "ok")] {
-            let said = stage.part(&format!(
+            let printed = stage.part(&format!(
                 "printf %s \"{now}\" >\"$run_dir/in/now\"; run_checks 2>/dev/null"
             ));
             assert!(
-                said.contains(&format!("check clock {verdict} ")),
-                "{shell}: {said}"
+                printed.contains(&format!("check clock {verdict} ")),
+                "{shell}: {printed}"
             );
         }
     }
@@ -301,8 +301,8 @@ fn a_changed_owner_or_mode_is_reported() {
         let listed = stage.path(placed).display().to_string();
         fs::write(stage.path("lib/mesh/files"), listed).unwrap();
         let looked = |own: &str| {
-            let said = stage.part(&format!("{own} changed_modes"));
-            said.replace(&stage.root.path().display().to_string(), "")
+            let printed = stage.part(&format!("{own} changed_modes"));
+            printed.replace(&stage.root.path().display().to_string(), "")
         };
         for tproxy in [false, true] {
             for name in ["lib/config", "bin/envoy", "bin/pilot-agent"] {
@@ -317,11 +317,19 @@ fn a_changed_owner_or_mode_is_reported() {
             for name in ["lib/config", placed, "bin/envoy"] {
                 set(name, 0o777);
             }
-            let said = looked("");
-            assert_eq!(said.lines().count(), 1 + usize::from(tproxy), "{said}");
-            assert!(said.starts_with("/lib/config ("), "{shell}: {said}");
-            assert!(said.contains(" 777, was "), "{shell}: {said}");
-            assert_eq!(said.contains("/bin/envoy ("), tproxy, "{shell}: {said}");
+            let printed = looked("");
+            assert_eq!(
+                printed.lines().count(),
+                1 + usize::from(tproxy),
+                "{printed}"
+            );
+            assert!(printed.starts_with("/lib/config ("), "{shell}: {printed}");
+            assert!(printed.contains(" 777, was "), "{shell}: {printed}");
+            assert_eq!(
+                printed.contains("/bin/envoy ("),
+                tproxy,
+                "{shell}: {printed}"
+            );
             set("lib/config", 0o755);
             set("bin/envoy", 0o755);
             // Another check reports missing files.
@@ -341,12 +349,12 @@ fn a_port_of_the_proxys_that_somebody_has_is_found() {
         fs::write(stage.path("in/now"), "0").unwrap();
         fs::write(stage.path("in/ports"), "15001\n15006\n").unwrap();
         for (port, verdict) in [("15006", "bad"), ("1500", "ok"), ("15021", "ok")] {
-            let said = stage.part(&format!(
+            let printed = stage.part(&format!(
                 "ss() {{ emit 'LISTEN 0 128 0.0.0.0:{port} 0.0.0.0:*'; }}; is_running() {{ false; }}; run_checks 2>/dev/null"
             ));
             assert!(
-                said.contains(&format!("check ports {verdict} ")),
-                "{shell}: {port}: {said}"
+                printed.contains(&format!("check ports {verdict} ")),
+                "{shell}: {port}: {printed}"
             );
         }
     }

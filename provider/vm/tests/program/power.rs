@@ -202,9 +202,9 @@ fn each_file_system_is_written_once_and_an_older_sync_writes_all() {
         let stage = Stage::new(shell);
         let words = "sync() { emit \"$*\"; }; flush \"$run_dir\" \"$run_dir/hosts\" \"$run_dir/none\" /dev/shm";
         let root = stage.root.path().display().to_string();
-        let said = stage.part(words);
+        let printed = stage.part(words);
         assert_eq!(
-            said,
+            printed,
             format!("-f /dev/null\n-f {root}\n-f /dev/shm\n"),
             "{shell}"
         );
@@ -297,14 +297,14 @@ fn a_copy_counts_when_it_is_on_the_disk() {
         let stage = Stage::new(shell);
         fs::write(stage.path("theirs"), "theirs").unwrap();
         let remember = "mkdir -p \"$state_dir/run/keep\" \"$state_dir/found\" && keep_file \"$state_dir/run/keep\" \"$run_dir/theirs\"";
-        let said = stage.part(&format!(
+        let printed = stage.part(&format!(
             "{remember}; rm -r \"$state_dir/run/keep/set\"; restore_set \"$state_dir/run/keep\"; cat \"$run_dir/theirs\""
         ));
-        assert_eq!(said, "theirs", "{shell}");
+        assert_eq!(printed, "theirs", "{shell}");
         let failing = "flush() { false; }";
-        let said = stage.part(&format!(
+        let printed = stage.part(&format!(
             "{failing}; {remember}; commit_copies || emit failed; [ -e \"$state_dir/run/keep/paths\" ] || emit 'no list'"
         ));
-        assert_eq!(said, "failed\nno list\n", "{shell}");
+        assert_eq!(printed, "failed\nno list\n", "{shell}");
     }
 }

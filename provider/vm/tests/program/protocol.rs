@@ -159,7 +159,7 @@ fn the_program_has_the_steps_of_the_protocol() {
         let undone = functions.contains(&format!("undo_{}", step.name));
         assert!(step.touches || !undone, "{}", step.name);
     }
-    let said = after(&[
+    let printed = after(&[
         "journal step ",
         "journal failed ",
         "fail ",
@@ -168,8 +168,8 @@ fn the_program_has_the_steps_of_the_protocol() {
         "refuse_state ",
     ]);
     let others = names(&OTHER_STEPS);
-    let unknown: Words = said.difference(&names(steps())).cloned().collect();
+    let unknown: Words = printed.difference(&names(steps())).cloned().collect();
     assert_eq!(unknown, Words::new());
-    let unsaid: Words = others.difference(&said).cloned().collect();
+    let unsaid: Words = others.difference(&printed).cloned().collect();
     assert_eq!(unsaid, Words::new());
 }

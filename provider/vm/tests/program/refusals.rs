@@ -43,7 +43,7 @@ fn own_refusals(script: &str) -> Vec<&str> {
             continue;
         }
         let next = lines.get(at + 1).copied().unwrap_or_default();
-        let told = line.split_once(">&2").is_some_and(|(before, after)| {
+        let expected = line.split_once(">&2").is_some_and(|(before, after)| {
             writes(before) && (ends(after) || after.is_empty() && ends(next))
         });
         let depends = line.split("&& ").skip(1).any(ends) && {
@@ -53,7 +53,7 @@ fn own_refusals(script: &str) -> Vec<&str> {
                 && !last.contains(['>', '|'])
                 && last.trim_start().starts_with("emit ")
         };
-        if told || depends {
+        if expected || depends {
             found.push(*line);
         }
     }
@@ -100,11 +100,11 @@ fn a_package_with_another_digest_is_refused_where_no_message_can_be_written() {
             fs::write(stage.path("package"), "a package").unwrap();
             let url = format!("file://{}", stage.path("package").display());
             fs::write(stage.path("in/url"), url).unwrap();
-            let said = stage.part(&format!(
+            let printed = stage.part(&format!(
                 "package_fits() {{ :; }}; if [ {digest} = own ]; then sum=$(sha256sum <\"$run_dir/package\"); else sum=another; fi
                  printf %s \"${{sum%% *}}\" >\"$run_dir/in/sha256\"; do_stage {errors} && emit staged; true"
             ));
-            assert_eq!(said, staged, "{shell}: {errors}, {digest}");
+            assert_eq!(printed, staged, "{shell}: {errors}, {digest}");
         }
     }
 }

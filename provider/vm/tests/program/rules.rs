@@ -183,9 +183,9 @@ fn a_jump_counts_if_it_leads_to_a_chain_with_rules() {
         for (saved, expected) in &cases {
             let stage = Stage::new(shell);
             stand_in(&stage, "iptables-nft", saved);
-            let said = stage
+            let printed = stage
                 .part("PATH=$run_dir:$PATH; iptables_tools() { emit iptables-nft; }; list_jumps");
-            assert_eq!(&said, expected, "{shell}: {saved}");
+            assert_eq!(&printed, expected, "{shell}: {saved}");
         }
     }
 }
@@ -229,13 +229,13 @@ fn a_jump_that_the_last_bootstrap_left_is_missed_in_its_family() {
             stand_in(&stage, "iptables-nft", four);
             stand_in(&stage, "ip6tables-nft", six);
             let now = format!("{own}backend=nft; ");
-            let said = stage.part(&format!("{now}list_lost_jumps | sort; true"));
-            assert_eq!(said, *lost, "{shell}: {address}");
-            let said = stage.part(&format!("{now}if is_intact; then emit intact; fi"));
-            assert_eq!(said == "intact\n", *intact, "{shell}: {address}, {lost}");
+            let printed = stage.part(&format!("{now}list_lost_jumps | sort; true"));
+            assert_eq!(printed, *lost, "{shell}: {address}");
+            let printed = stage.part(&format!("{now}if is_intact; then emit intact; fi"));
+            assert_eq!(printed == "intact\n", *intact, "{shell}: {address}, {lost}");
             // A bootstrap of an earlier version left no list.
-            let said = stage.part(&format!("{now}rm \"$state_dir/jumps\"; list_lost_jumps"));
-            assert_eq!(said, "", "{shell}");
+            let printed = stage.part(&format!("{now}rm \"$state_dir/jumps\"; list_lost_jumps"));
+            assert_eq!(printed, "", "{shell}");
         }
     }
 }
@@ -285,8 +285,8 @@ fn a_jump_of_others_that_changes_places_with_istios_is_missed() {
                 "{own}{{ jumps_by_family && jump_order; }} >\"$state_dir/jumps\""
             ));
             stand_in(&stage, "iptables-nft", is);
-            let said = stage.part(&format!("{own}list_lost_jumps; true"));
-            assert_eq!(said, lost, "{shell}: {is}");
+            let printed = stage.part(&format!("{own}list_lost_jumps; true"));
+            assert_eq!(printed, lost, "{shell}: {is}");
         }
     }
 }
@@ -300,15 +300,15 @@ fn the_guard_lets_no_connection_be_taken_in_its_middle_nor_any_of_sshds() {
         let stage = Stage::new(shell);
         fs::create_dir_all(stage.path("lib/mesh")).unwrap();
         let text = |own: &str| {
-            let said = stage.part(own);
-            said.replace(stage.root.path().to_str().unwrap(), "ROOT")
+            let printed = stage.part(own);
+            printed.replace(stage.root.path().to_str().unwrap(), "ROOT")
         };
-        let said = text(OWN);
+        let printed = text(OWN);
         expect![[r#"
             { iptables-nft-restore -w --noflush <ROOT/lib/mesh/guard || iptables-nft-restore --noflush <ROOT/lib/mesh/guard; } && { iptables-nft -w -t mangle -C OUTPUT -j MESH_TRACK 2>/dev/null || iptables-nft -w -t mangle -I OUTPUT -j MESH_TRACK; } && { iptables-nft -w -t nat -C OUTPUT -j MESH_OUT 2>/dev/null || iptables-nft -w -t nat -I OUTPUT -j MESH_OUT; } && { iptables-nft -w -t nat -C PREROUTING -j MESH_IN 2>/dev/null || iptables-nft -w -t nat -I PREROUTING -j MESH_IN; }
         "#]]
-        .assert_eq(&format!("{}\n", said.lines().next().unwrap()));
-        let rules: Vec<&str> = said
+        .assert_eq(&format!("{}\n", printed.lines().next().unwrap()));
+        let rules: Vec<&str> = printed
             .lines()
             .filter(|line| line.starts_with("-A") || line.starts_with("Environment"))
             .collect();
@@ -329,13 +329,13 @@ fn the_guard_lets_no_connection_be_taken_in_its_middle_nor_any_of_sshds() {
         // With tproxy Istio takes packets in table mangle, where its jump is behind ours, and those of others are ahead.
         fs::create_dir_all(stage.path("in")).unwrap();
         fs::write(stage.path("in/tproxy"), "yes").unwrap();
-        let said = text(OWN);
-        let start = said.lines().next().unwrap();
+        let printed = text(OWN);
+        let start = printed.lines().next().unwrap();
         assert!(
             start.contains("iptables-nft -w -t mangle -A PREROUTING -j MESH_IN"),
             "{start}"
         );
-        let mangle = said.split("COMMIT").next().unwrap();
+        let mangle = printed.split("COMMIT").next().unwrap();
         assert!(
             mangle.contains("\n-A MESH_IN -p tcp --dport 2222 -j ACCEPT\n"),
             "{mangle}"

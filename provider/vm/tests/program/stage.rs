@@ -90,8 +90,8 @@ impl Stage {
             .env("TMPDIR", self.root.path())
             .output()
             .unwrap();
-        let said = [output.stdout, output.stderr].concat();
-        (output.status.success(), String::from_utf8(said).unwrap())
+        let printed = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8(printed).unwrap())
     }
 
     /// Returns what is appended to the program: the directories, harmless steps, then the test's own text.

@@ -20,23 +20,23 @@ const REFUSING: &str =
 fn a_check_runs_as_the_proxys_user_whatever_sudo_says() {
     for shell in SHELLS {
         let stage = Stage::new(shell);
-        let said = stage.part(&format!(
+        let printed = stage.part(&format!(
             "{INSTALLED}\n{REFUSING}\nas_proxy getent ahosts b; as_proxy_group curl b"
         ));
         expect![[r"
             setpriv --reuid 998 --regid 997 --init-groups getent ahosts b
             setpriv --regid 997 --keep-groups curl b
         "]]
-        .assert_eq(&said);
+        .assert_eq(&printed);
         // busybox has a setpriv that changes no user.
-        let said = stage.part(&format!(
+        let printed = stage.part(&format!(
             "{INSTALLED}\nsetpriv() {{ return 1; }}; sudo() {{ emit \"sudo $*\"; }}; as_proxy getent ahosts b; as_proxy_group curl b"
         ));
         expect![[r"
             sudo -n -u istio-proxy getent ahosts b
             sudo -n -g istio-proxy curl b
         "]]
-        .assert_eq(&said);
+        .assert_eq(&printed);
     }
 }
 
@@ -69,18 +69,18 @@ fn a_check_that_cannot_be_made_is_not_bad() {
                 "encode() {{ cat; }}; {INSTALLED}\nsetpriv() {{ case $* in *' id -u') emit 65534 ;; *) shift 5; \"$@\" ;; esac; }}; can_connect() {{ :; }}
                  {own}\ncheck_network >\"$run_dir/checks\"; cat \"$run_dir/checks\"; journal_bad_checks hop; cat \"$run_dir/log\""
             );
-            let said = stage.part(&asked);
+            let printed = stage.part(&asked);
             assert!(
-                said.contains(&format!("check {name} unknown {why}\n")),
-                "{shell}: {said}"
+                printed.contains(&format!("check {name} unknown {why}\n")),
+                "{shell}: {printed}"
             );
             assert!(
-                !said.contains(" bad ") && !said.contains("hop "),
-                "{shell}: {said}"
+                !printed.contains(" bad ") && !printed.contains("hop "),
+                "{shell}: {printed}"
             );
             assert!(
-                said.contains(&format!("\nunknown {name} ")),
-                "{shell}: {said}"
+                printed.contains(&format!("\nunknown {name} ")),
+                "{shell}: {printed}"
             );
         }
     }
@@ -113,7 +113,7 @@ fn the_stand_in_of_sudo_takes_users_and_groups_from_this_machine() {
         fs::write(stage.path("shim"), text).unwrap();
         script(&stage.path("setpriv"), "echo \"$* at $HOME as $USER\"");
         script(&stage.path("id"), "echo \"looked up $*\"");
-        let said = stage.part(
+        let printed = stage.part(
             "PATH=$run_dir:$PATH; unset HOME
              stand_in() { (. \"$run_dir/shim\"); }
              stand_in -E -u istio-proxy -s /bin/bash -c 'exec it'
@@ -125,7 +125,7 @@ fn the_stand_in_of_sudo_takes_users_and_groups_from_this_machine() {
             --reuid 0 --regid 0 --groups 0 /bin/bash -c exec it at /root as root
             --reuid looked up -u of-a-directory --regid looked up -g of-a-directory --groups looked up -g of-a-directory true at  as of-a-directory
         "]]
-        .assert_eq(&said);
+        .assert_eq(&printed);
     }
 }
 
@@ -142,10 +142,10 @@ fn a_machine_without_setpriv_starts_the_proxy_by_a_sudo_that_keeps_the_environme
             let stage = Stage::new(shell);
             fs::create_dir_all(stage.path("lib/mesh/bin")).unwrap();
             fs::write(stage.path("lib/mesh/bin/sudo"), "of before").unwrap();
-            let said = stage.part(&format!(
+            let printed = stage.part(&format!(
                 "has_setpriv() {{ false; }}; sudo_works() {{ {keeps}; }}; place_sudo 2>&1 && emit started; true"
             ));
-            assert_eq!(said, outcome, "{shell}");
+            assert_eq!(printed, outcome, "{shell}");
             assert!(!stage.path("lib/mesh/bin/sudo").exists(), "{shell}");
         }
     }
@@ -164,14 +164,14 @@ fn the_proxys_last_words_are_its_complaints_and_never_its_configuration() {
         fs::write(stage.path("istio.err.log"), format!("old error\n{log}")).unwrap();
         fs::write(stage.path("istio.log"), "").unwrap();
         fs::write(stage.path("sizes"), "10\n0\n").unwrap();
-        let said = stage.part(
+        let printed = stage.part(
             "LOG_DIR=$run_dir; journalctl() { :; }; journal_lines() { cat; }; journal_last_words",
         );
         expect![[r"
             2026-11-22T23:00:01.1Z	warn	not ready
             /usr/local/bin/envoy: libc.so.6: version `GLIBC_9' not found
         "]]
-        .assert_eq(&said);
+        .assert_eq(&printed);
     }
 }
 
@@ -197,17 +197,17 @@ fn a_failed_start_is_reported_in_systemds_words_and_no_earlier_ones() {
         ),
     ];
     for shell in SHELLS {
-        for (error, fails, told) in &cases {
+        for (error, fails, expected) in &cases {
             let stage = Stage::new(shell);
             fs::write(stage.path("err"), error).unwrap();
             if *fails {
                 fs::write(stage.path("fails"), "").unwrap();
             }
-            let said = stage.part(&format!(
+            let printed = stage.part(&format!(
                 "{journal}\nsystemctl() {{ case $3 in MainPID) emit MainPID=0 ;; *) printf '%s\\n' ActiveState=activating SubState=start-pre ;; esac; }}
                  journal_lines() {{ cat; }}; mkdir \"$LOG_DIR\"; mark_logs; journal_last_words"
             ));
-            assert_eq!(said, *told, "{shell}");
+            assert_eq!(printed, *expected, "{shell}");
         }
     }
 }

@@ -282,11 +282,11 @@ fn a_variable_has_a_name_and_belongs_to_one_function() {
 #[test]
 fn each_file_says_what_it_does_needs_gives_owns_and_undoes() {
     for script in scripts() {
-        let said = script.text.lines().filter_map(|line| {
+        let printed = script.text.lines().filter_map(|line| {
             let (key, _) = line.strip_prefix("# ")?.split_once(": ")?;
             HEADER.into_iter().find(|word| *word == key)
         });
-        assert_eq!(said.collect::<Vec<_>>(), HEADER, "{}", script.name);
+        assert_eq!(printed.collect::<Vec<_>>(), HEADER, "{}", script.name);
         let before = script.text.split("# Does: ").next().unwrap();
         let is_comment = |line: &str| line.is_empty() || line.starts_with('#');
         assert!(before.lines().all(is_comment), "{}", script.name);

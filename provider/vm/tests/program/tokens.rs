@@ -90,10 +90,13 @@ fn a_token_has_three_parts_and_an_audience_that_fits() {
             assert_eq!(came(&format!("{text}\n")), "token\n", "{shell}: {text}");
         }
         for (text, word) in bad() {
-            let said = came(&text);
-            assert!(said.contains(word), "{shell}: {text}: {said}");
-            assert_eq!(said.lines().count(), 1, "{shell}: {said}");
-            assert!(!said.contains(MARK) && said != "token\n", "{shell}: {said}");
+            let printed = came(&text);
+            assert!(printed.contains(word), "{shell}: {text}: {printed}");
+            assert_eq!(printed.lines().count(), 1, "{shell}: {printed}");
+            assert!(
+                !printed.contains(MARK) && printed != "token\n",
+                "{shell}: {printed}"
+            );
         }
         assert!(came("").contains("0 bytes"), "{shell}");
     }
@@ -145,15 +148,15 @@ fn an_archive_refuses_an_invalid_token() {
             let stage = Stage::new(shell);
             let own = "put_file() { :; }\nkeep_file() { :; }\nSTEPS='keep ask token place'";
             let install = stage.unpack(&carried(token, &bundle), own);
-            let (joined, said) = stage.install(&install, &[]);
-            assert!(!joined, "{shell}: {said}");
+            let (joined, printed) = stage.install(&install, &[]);
+            assert!(!joined, "{shell}: {printed}");
             assert!(
-                said.contains("failed: ask") && said.contains("2 lines"),
-                "{shell}: {said}"
+                printed.contains("failed: ask") && printed.contains("2 lines"),
+                "{shell}: {printed}"
             );
             assert!(
-                !said.contains(MARK) && !said.contains(TOKEN),
-                "{shell}: {said}"
+                !printed.contains(MARK) && !printed.contains(TOKEN),
+                "{shell}: {printed}"
             );
         }
     }
@@ -200,8 +203,8 @@ fn a_refresh_keeps_the_token_of_before_where_the_command_prints_none() {
                 .arg(stage.path("refresh"))
                 .output()
                 .unwrap();
-            let said = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
-            (output.status.success(), said)
+            let printed = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+            (output.status.success(), printed)
         };
         let there = || fs::read_to_string(stage.path("secrets/tokens/istio-token")).unwrap();
         for text in good() {
@@ -214,9 +217,12 @@ fn a_refresh_keeps_the_token_of_before_where_the_command_prints_none() {
         }
         let before = there();
         for (text, word) in bad() {
-            let (done, said) = refreshed(&text);
-            assert!(!done && said.contains(word), "{shell}: {text}: {said}");
-            assert!(!said.contains(MARK), "{shell}: {said}");
+            let (done, printed) = refreshed(&text);
+            assert!(
+                !done && printed.contains(word),
+                "{shell}: {text}: {printed}"
+            );
+            assert!(!printed.contains(MARK), "{shell}: {printed}");
             assert_eq!(there(), before, "{shell}");
         }
     }

@@ -113,10 +113,10 @@ fn a_certificate_and_a_log_are_read_by_the_same_rule() {
             fs::write(stage.path("sizes"), "0\n4\n").unwrap();
             let own =
                 "journalctl() { :; }; journal_lines() { cat; }; journal_last_words; send_identity";
-            let said = stage.part(own);
-            assert!(said.starts_with("now error new\n"), "{shell}: {said}");
-            assert!(!said.contains("certificate"), "{shell}: {said}");
-            assert!(!said.contains("of root"), "{shell}: {said}");
+            let printed = stage.part(own);
+            assert!(printed.starts_with("now error new\n"), "{shell}: {printed}");
+            assert!(!printed.contains("certificate"), "{shell}: {printed}");
+            assert!(!printed.contains("of root"), "{shell}: {printed}");
         }
     }
 }

@@ -163,10 +163,10 @@ fn a_proxy_that_fails_again_and_again_counts_as_running() {
             ("deactivating", ""),
             ("failed", ""),
         ] {
-            let said = stage.part(&format!(
+            let printed = stage.part(&format!(
                 "systemctl() {{ [ $1 != is-active ] || emit {state}; }}; do_keep; cat \"$state_dir/run/unit\""
             ));
-            assert_eq!(said, kept, "{shell}: {state}");
+            assert_eq!(printed, kept, "{shell}: {state}");
         }
     }
 }
@@ -367,12 +367,12 @@ fn what_a_full_disk_does_not_keep_is_not_changed() {
             fs::create_dir_all(stage.path("in")).unwrap();
             let hosts = "# BEGIN mesh-vm\n10.0.0.1 istiod\n# END mesh-vm\n";
             fs::write(stage.path("hosts"), hosts).unwrap();
-            let said = stage.part(&format!(
+            let printed = stage.part(&format!(
                 "mkdir -p \"$state_dir/run/keep\" \"$state_dir/found\"; chmod 700 \"$state_dir/run/keep\"\n\
                  ln -s /dev/full \"$state_dir/{full}\"\n\
                  systemctl() {{ emit enabled; }}; if do_keep 2>/dev/null; then emit kept; else emit refused; fi"
             ));
-            assert_eq!(said, "refused\n", "{shell}: {full}");
+            assert_eq!(printed, "refused\n", "{shell}: {full}");
         }
     }
 }

@@ -13,8 +13,8 @@ fn a_clock_that_is_set_forward_ends_no_wait() {
     for shell in SHELLS {
         let stage = Stage::new(shell);
         let thrice = "thrice() { tries=$((${tries:-0} + 1)); [ \"$tries\" = 3 ]; }";
-        let said = stage.part(&format!("{JUMPS}\n{thrice}\nawait 60 thrice && emit came"));
-        assert_eq!(said, "came\n", "{shell}");
+        let printed = stage.part(&format!("{JUMPS}\n{thrice}\nawait 60 thrice && emit came"));
+        assert_eq!(printed, "came\n", "{shell}");
     }
 }
 
@@ -22,8 +22,8 @@ fn a_clock_that_is_set_forward_ends_no_wait() {
 fn a_clock_that_is_set_back_prolongs_no_wait() {
     for shell in SHELLS {
         let stage = Stage::new(shell);
-        let said = stage.part(&format!("{STANDS}\nawait 1 false || emit over"));
-        assert_eq!(said, "over\n", "{shell}");
+        let printed = stage.part(&format!("{STANDS}\nawait 1 false || emit over"));
+        assert_eq!(printed, "over\n", "{shell}");
     }
 }
 
@@ -33,13 +33,13 @@ fn a_clock_that_is_set_is_no_silence() {
     for shell in SHELLS {
         let stage = Stage::new(shell);
         let quiet = "count_requests() { emit '0 42'; }; idle_requests= idle_since=; is_idle || emit 'not yet'; is_idle || emit 'not yet'";
-        let said = stage.part(&format!("{JUMPS}\n{quiet}"));
-        assert_eq!(said, "not yet\nnot yet\n", "{shell}");
+        let printed = stage.part(&format!("{JUMPS}\n{quiet}"));
+        assert_eq!(printed, "not yet\nnot yet\n", "{shell}");
         let alone = "emit 0 >\"$run_dir/token\"; (sleep 60) & emit $! >\"$run_dir/follower\"; is_answered() { false; }
             field() { emit 60; }; journal() { :; }
             await() { shift; \"$@\"; kill \"$(cat \"$run_dir/follower\")\"; wait; \"$@\" || emit 'not yet'; }
             do_ask";
-        let said = stage.part(&format!("{JUMPS}\n{alone}"));
-        assert_eq!(said, "not yet\n", "{shell}");
+        let printed = stage.part(&format!("{JUMPS}\n{alone}"));
+        assert_eq!(printed, "not yet\n", "{shell}");
     }
 }

@@ -163,10 +163,10 @@ async fn a_program_that_fails_is_reported_with_status_and_last_lines() {
         "{lines:?}"
     );
     let unbegun = result(RunId::generate()).appending("main() { kill -9 $$; }");
-    for (payload, said) in [(unbegun, false), (call("kill -9 $$"), true)] {
+    for (payload, printed) in [(unbegun, false), (call("kill -9 $$"), true)] {
         let error = run(&session, &payload).await.unwrap_err();
         assert!(
-            matches!(error, VmError::Remote { status: None, begun, .. } if begun == said),
+            matches!(error, VmError::Remote { status: None, begun, .. } if begun == printed),
             "{error:?}"
         );
     }
