@@ -1,36 +1,46 @@
-//! Create and update. What is done is decided by [`steps`], before anything is written; this file says what each step
-//! calls, and what the state says meanwhile.
+//! Create and update. What is done is decided by [`steps`], before anything is written; each step is a function here.
 
-mod object_steps;
-mod vm_steps;
+mod former_vm;
+mod way_back;
+mod work;
 
-use cluster::Cluster;
+use std::time::Duration;
+
+use cluster::ClusterError;
+use jiff::Timestamp;
 use mesh::change::{Drift, Effect};
+use mesh::desired::Kind as ObjectKind;
 use mesh::drift::Finding;
-use plugin::{Diagnostics, Done};
+use mesh::observed::Connection;
+use plugin::{Diagnostic, Diagnostics, Done, Value};
 use tokio::time::Instant;
+use vm::Wait;
+use vm::program::Verdict;
 
 use super::archive;
-use super::input::WorkloadInput;
 use super::output::{DriftOutput, WorkloadOutput};
 use super::plan::{self, Decision};
 use super::preflight::Preflight;
-use super::prior::Prior;
 use super::runner::{self, Steps};
-use super::steps::{Circumstance, Kind, Reach, Step, WayBack, steps};
+use super::steps::{Kind, Reach, Step, WayBack, steps};
 use crate::context::Context;
-use crate::declared::field_manager::force;
-use crate::machine::{Bootstrapped, Failure, Machine, VmAfterFailure};
-use crate::objects::{Imported, Objects, imported};
+use crate::declared::ssh::VmAddress;
+use crate::machine::{Failure, Machine, VmAfterFailure};
+use crate::messages::report::reverted;
+use crate::messages::{self, Code, Message};
+use work::Work;
 
-/// What is applied.
-pub(super) struct Target<'a> {
-    /// `None` for a create.
-    pub(super) prior: Option<Prior<'a>>,
-    pub(super) next: &'a WorkloadInput,
-    /// What the plan decided.
-    pub(super) decision: Decision,
-}
+pub(super) use work::Target;
+
+/// The checks of the path to istiod, in their order.
+const PATH_TO_ISTIOD: [&str; 3] = ["dns", "control-plane", "tls-name"];
+
+/// How long istiod may take to report a proxy that is ready.
+const CONNECTED: Duration = Duration::from_mins(1);
+
+/// How long an application may take to answer after its first probe. One that is installed later must not delay the
+/// apply for long.
+const ANSWERED: Duration = Duration::from_secs(30);
 
 /// Creates or updates a workload.
 pub(super) async fn apply(
@@ -124,91 +134,189 @@ impl Steps for Work<'_> {
     }
 }
 
-/// An apply that is being carried out.
-struct Work<'a> {
-    context: &'a Context,
-    cluster: &'a Cluster,
-    target: Target<'a>,
-    deadline: Instant,
-    preflight: Preflight,
-    objects: Objects<'a>,
-    imported: Vec<Imported>,
-    machine: Option<Machine<'a>>,
-    bootstrapped: Option<Bootstrapped>,
-    /// The output as far as it is known.
-    output: WorkloadOutput,
-    warnings: Diagnostics,
+/// The steps.
+impl Work<'_> {
+    async fn connect(&mut self) -> Result<(), Diagnostics> {
+        let until = self.deadline.into_std();
+        let prior = self.target.prior;
+        let wait = if prior.is_none_or(|prior| prior.may_be_another_machine(self.target.next)) {
+            Wait::Until(until)
+        } else {
+            Wait::Briefly(until)
+        };
+        let ssh = self.target.next.ssh.known().ok_or_else(no_ssh)?;
+        let address = self.preflight.workload.address.as_ref();
+        let address = VmAddress::new(ssh, address, self.context.ssh()?)?;
+        let machine = Machine::new(address, &self.context.bastions);
+        let machine = self.machine.insert(machine);
+        let connected = machine.connect(wait).await;
+        connected.map_err(|error| messages::vm(&error).into())
+    }
+
+    /// Checks that the VM finds istiod, before anything is written, if somebody else has to publish the name or to put
+    /// it into the certificate.
+    async fn check_vm(&mut self) -> Result<(), Diagnostic> {
+        let (desired, facts) = (&self.preflight.desired, &self.preflight.facts);
+        if desired.bundle.hosts_line.is_some() && facts.control_plane.san.is_none() {
+            return Ok(());
+        }
+        let machine = self.machine.as_mut().ok_or_else(no_ssh)?;
+        let checks = machine.check(&desired.bundle).await.unwrap_or_default();
+        let bad = checks.iter().find(|check| {
+            PATH_TO_ISTIOD.contains(&check.name.as_str()) && check.verdict == Verdict::Bad
+        });
+        let Some(bad) = bad else {
+            return Ok(());
+        };
+        machine.close().await;
+        let lines = [format!("{}: {}", bad.name, bad.found.trim())];
+        Err(reverted("check", Some(&bad.name), &lines))
+    }
+
+    async fn withdraw_others(&self) -> Result<(), Diagnostic> {
+        for entry in &self.preflight.former {
+            self.objects.withdraw(entry).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes the objects with an entry that takes no traffic; its uid marks the VM.
+    async fn withdraw(&mut self) -> Result<(), Diagnostic> {
+        let Preflight { desired, facts, .. } = &mut self.preflight;
+        let written = self.objects.write(&desired.withdrawn()).await?;
+        let mut written = written.into_iter();
+        if let Some(entry) = written.find(|object| object.kind == ObjectKind::WorkloadEntry) {
+            desired.bundle.owner.uid.clone_from(&entry.uid);
+            facts.entry_uid = Some(entry.uid);
+        }
+        match self.preflight.entry() {
+            Some(entry) => self.objects.clear_health(&entry).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn bootstrap(&mut self) -> Result<(), Failure> {
+        let machine = self.machine.as_mut().ok_or_else(no_ssh)?;
+        let bundle = &self.preflight.desired.bundle;
+        let done = machine
+            .bootstrap(self.cluster, bundle, self.deadline)
+            .await?;
+        let reasons = self
+            .target
+            .decision
+            .change
+            .reasons
+            .clone()
+            .unwrap_or_default();
+        self.output = WorkloadOutput {
+            bundle_digest: Value::Known(bundle.digest().to_string()),
+            machine_id: Value::Known(done.machine_id.clone()),
+            proxy_version: done.version.clone().into(),
+            bootstrapped_at: Value::Known(Timestamp::now().to_string()),
+            ..self.preflight.output(reasons)
+        };
+        self.warnings.append(done.warnings());
+        self.bootstrapped = Some(done);
+        Ok(())
+    }
+
+    async fn await_connection(&mut self) -> Result<(), Diagnostic> {
+        let until = self.deadline.min(Instant::now() + CONNECTED);
+        let entry = self.preflight.observed.entry.as_ref();
+        let before = entry.map(Connection::from_entry).unwrap_or_default();
+        let id = &self.preflight.workload.id;
+        match self.cluster.connected(id, &before, until).await {
+            Ok(_) => Ok(()),
+            Err(error @ ClusterError::NotConnected { .. }) => {
+                self.warnings.push(messages::of_cluster(&error).warning());
+                Ok(())
+            }
+            Err(error) => Err(messages::cluster(&error)),
+        }
+    }
+
+    /// Waits until istiod has a probe's success. An application that does not answer is a warning: the VM is a member
+    /// all the same.
+    async fn await_health(&mut self) -> Result<(), Diagnostic> {
+        let check = self.preflight.workload.health_check.as_ref();
+        let delay = check.and_then(|check| check.initial_delay);
+        let delay = Duration::from_secs(delay.unwrap_or_default().into());
+        let until = self.deadline.min(Instant::now() + delay + ANSWERED);
+        match self
+            .cluster
+            .healthy(&self.preflight.workload.id, until)
+            .await
+        {
+            Ok(_) => Ok(()),
+            Err(error @ ClusterError::NotHealthy { .. }) => {
+                self.warnings.push(messages::of_cluster(&error).warning());
+                Ok(())
+            }
+            Err(error) => Err(messages::cluster(&error)),
+        }
+    }
+
+    async fn write_objects(&mut self) -> Result<(), Diagnostic> {
+        self.objects
+            .write(&self.preflight.desired.objects())
+            .await?;
+        let is_new = self.target.decision.change.effect >= Effect::Rebootstrap;
+        if is_new && Reach::of(self.target.next) == Reach::Objects {
+            self.output = self.preflight.output(vec![]).without_vm();
+        }
+        Ok(())
+    }
+
+    async fn write_archive(&mut self) -> Result<(), Diagnostics> {
+        let Some(path) = archive::path(self.target.next) else {
+            return Ok(());
+        };
+        let last = self.target.prior.map(|prior| prior.output);
+        let bundle = &self.preflight.desired.bundle;
+        let digest = archive::write(self.cluster, path, bundle, last).await?;
+        let reasons = self
+            .target
+            .decision
+            .change
+            .reasons
+            .clone()
+            .unwrap_or_default();
+        self.output = WorkloadOutput {
+            bundle_digest: Value::Known(digest),
+            bootstrapped_at: Value::Known(Timestamp::now().to_string()),
+            ..self.preflight.output(reasons)
+        };
+        Ok(())
+    }
+
+    /// Deletes the objects that the prior input asked for, or that carry the workload's mark, and that this input does
+    /// not ask for.
+    async fn prune(&self) -> Result<(), Diagnostic> {
+        let workload = &self.preflight.workload;
+        let prior = self.target.prior.and_then(|prior| prior.input.workload());
+        let prior = prior.map_or(vec![], |prior| mesh::objects::object_ids(&prior));
+        let mark = workload.mark();
+        let marked = self
+            .preflight
+            .observed
+            .marked(&workload.id.namespace, &mark);
+        let wanted = self.preflight.desired.objects();
+        self.objects
+            .prune(prior.into_iter().chain(marked), &wanted)
+            .await
+    }
+
+    fn remove_archive(&mut self) {
+        let prior = self.target.prior;
+        let archive = prior.and_then(|prior| Some((archive::path(prior.input)?, prior.output)));
+        if let Some((path, output)) = archive {
+            let id = &self.preflight.workload.id;
+            self.warnings.append(archive::remove(path, id, output));
+        }
+    }
 }
 
-impl<'a> Work<'a> {
-    async fn new(
-        context: &'a Context,
-        target: Target<'a>,
-        deadline: Instant,
-    ) -> Result<Self, Diagnostics> {
-        let cluster = context.cluster().await?;
-        // Conflicts are reported before waiting for a VM that is still booting.
-        let preflight = Preflight::new(cluster, target.next).await?;
-        if target.prior.is_none() {
-            preflight.refuse_existing()?;
-        }
-        let mark = preflight.workload.mark();
-        let force = force(&target.next.field_manager);
-        let mut objects = Objects::new(cluster, mark, force, deadline);
-        let mut adopted = vec![];
-        if let Some(prior) = target.prior {
-            objects.agreed = prior.output.drift().objects;
-            let declared = prior.input.workload();
-            adopted = declared.map_or(vec![], |prior| {
-                let ids = mesh::objects::object_ids(&prior);
-                imported(ids, &mesh::objects::declared(&prior), &preflight.observed)
-            });
-        }
-        let output = match target.prior {
-            Some(prior) => prior.output.clone(),
-            None => preflight.output(target.decision.change.reasons.clone().unwrap_or_default()),
-        };
-        Ok(Self {
-            context,
-            cluster,
-            target,
-            deadline,
-            preflight,
-            objects,
-            imported: adopted,
-            machine: None,
-            bootstrapped: None,
-            output,
-            warnings: Diagnostics::none(),
-        })
-    }
-
-    /// Returns what decides about the steps besides the plan.
-    fn circumstances(&self) -> Vec<Circumstance> {
-        use Circumstance as C;
-        let next = archive::path(self.target.next);
-        let before = self.target.prior;
-        let before = before.and_then(|prior| archive::path(prior.input));
-        let moves = before
-            .zip(next)
-            .is_some_and(|(before, next)| !archive::is_same(before, next));
-        let all = [
-            (!self.imported.is_empty(), C::AdoptsObjects),
-            (!self.preflight.former.is_empty(), C::TakesOverVm),
-            (
-                self.preflight.workload.health_check.is_some(),
-                C::ProbesHealth,
-            ),
-            (self.leaves_vm(), C::LeavesVm),
-            (moves, C::MovesArchive),
-        ];
-        let all = all.into_iter().filter(|(is, _)| *is);
-        all.map(|(_, circumstance)| circumstance).collect()
-    }
-
-    /// Returns whether the VM of before is to be cleaned, because it is no longer the workload's.
-    fn leaves_vm(&self) -> bool {
-        let former = |prior: Prior<'_>| prior.former_vm(self.target.next).is_some();
-        self.target.prior.is_some_and(former)
-    }
+fn no_ssh() -> Diagnostic {
+    let message = Message::new(Code::SshHost).text("ssh is not set.");
+    message.at("ssh").error()
 }

@@ -11,7 +11,7 @@
 //! **Invariant**: nothing computed enters an input, and no output reaches `render`.
 //!
 //! The files in the order of their imports: `output` and `input`; `steps`, `prior`, `archive` and `preflight`; `plan` and
-//! `runner`; `import`, `read`, `destroy` and `apply`, whose folder has one function for each step.
+//! `runner`; `import`, `read`, `destroy` and `apply`.
 
 mod apply;
 pub(crate) mod archive;

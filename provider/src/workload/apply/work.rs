@@ -1,0 +1,115 @@
+//! A create or an update that is being carried out: what it knows before its first step, and what the steps find out.
+
+use cluster::Cluster;
+use plugin::Diagnostics;
+use tokio::time::Instant;
+
+use crate::context::Context;
+use crate::declared::field_manager::force;
+use crate::machine::{Bootstrapped, Machine};
+use crate::objects::{Imported, Objects, imported};
+use crate::workload::archive;
+use crate::workload::input::WorkloadInput;
+use crate::workload::output::WorkloadOutput;
+use crate::workload::plan::Decision;
+use crate::workload::preflight::Preflight;
+use crate::workload::prior::Prior;
+use crate::workload::steps::Circumstance;
+
+/// What is applied.
+pub(crate) struct Target<'a> {
+    /// `None` for a create.
+    pub(crate) prior: Option<Prior<'a>>,
+    pub(crate) next: &'a WorkloadInput,
+    /// What the plan decided.
+    pub(crate) decision: Decision,
+}
+
+/// An apply that is being carried out.
+pub(super) struct Work<'a> {
+    pub(super) context: &'a Context,
+    pub(super) cluster: &'a Cluster,
+    pub(super) target: Target<'a>,
+    pub(super) deadline: Instant,
+    pub(super) preflight: Preflight,
+    pub(super) objects: Objects<'a>,
+    pub(super) imported: Vec<Imported>,
+    pub(super) machine: Option<Machine<'a>>,
+    pub(super) bootstrapped: Option<Bootstrapped>,
+    /// The output as far as it is known.
+    pub(super) output: WorkloadOutput,
+    pub(super) warnings: Diagnostics,
+}
+
+impl<'a> Work<'a> {
+    pub(super) async fn new(
+        context: &'a Context,
+        target: Target<'a>,
+        deadline: Instant,
+    ) -> Result<Self, Diagnostics> {
+        let cluster = context.cluster().await?;
+        // Conflicts are reported before waiting for a VM that is still booting.
+        let preflight = Preflight::new(cluster, target.next).await?;
+        if target.prior.is_none() {
+            preflight.refuse_existing()?;
+        }
+        let mark = preflight.workload.mark();
+        let force = force(&target.next.field_manager);
+        let mut objects = Objects::new(cluster, mark, force, deadline);
+        let mut adopted = vec![];
+        if let Some(prior) = target.prior {
+            objects.agreed = prior.output.drift().objects;
+            let declared = prior.input.workload();
+            adopted = declared.map_or(vec![], |prior| {
+                let ids = mesh::objects::object_ids(&prior);
+                imported(ids, &mesh::objects::declared(&prior), &preflight.observed)
+            });
+        }
+        let output = match target.prior {
+            Some(prior) => prior.output.clone(),
+            None => preflight.output(target.decision.change.reasons.clone().unwrap_or_default()),
+        };
+        Ok(Self {
+            context,
+            cluster,
+            target,
+            deadline,
+            preflight,
+            objects,
+            imported: adopted,
+            machine: None,
+            bootstrapped: None,
+            output,
+            warnings: Diagnostics::none(),
+        })
+    }
+
+    /// Returns what decides about the steps besides the plan.
+    pub(super) fn circumstances(&self) -> Vec<Circumstance> {
+        use Circumstance as C;
+        let next = archive::path(self.target.next);
+        let before = self.target.prior;
+        let before = before.and_then(|prior| archive::path(prior.input));
+        let moves = before
+            .zip(next)
+            .is_some_and(|(before, next)| !archive::is_same(before, next));
+        let all = [
+            (!self.imported.is_empty(), C::AdoptsObjects),
+            (!self.preflight.former.is_empty(), C::TakesOverVm),
+            (
+                self.preflight.workload.health_check.is_some(),
+                C::ProbesHealth,
+            ),
+            (self.leaves_vm(), C::LeavesVm),
+            (moves, C::MovesArchive),
+        ];
+        let all = all.into_iter().filter(|(is, _)| *is);
+        all.map(|(_, circumstance)| circumstance).collect()
+    }
+
+    /// Returns whether the VM of before is to be cleaned, because it is no longer the workload's.
+    pub(super) fn leaves_vm(&self) -> bool {
+        let former = |prior: Prior<'_>| prior.former_vm(self.target.next).is_some();
+        self.target.prior.is_some_and(former)
+    }
+}
