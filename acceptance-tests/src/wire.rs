@@ -74,7 +74,7 @@ impl State {
         let server = TcpStream::connect_timeout(&target, Duration::from_secs(10))?;
         lock(&self.open).extend([client.try_clone()?, server.try_clone()?]);
         let (mut question, mut asked) = (client.try_clone()?, server.try_clone()?);
-        let (mut answer, mut told) = (server, client);
+        let (mut answer, mut reported) = (server, client);
         let (state, mut left) = (Arc::clone(&self), self.limit());
         thread::spawn(move || {
             carry(&mut question, &mut asked, |bytes| {
@@ -86,7 +86,7 @@ impl State {
                 left.is_some()
             });
         });
-        carry(&mut answer, &mut told, |_| {
+        carry(&mut answer, &mut reported, |_| {
             !self.held.load(Ordering::SeqCst)
         });
         Ok(())

@@ -152,20 +152,23 @@ impl Workload {
     /// Does the same with a running provider.
     pub async fn apply_by(&mut self, client: &Client) -> Result<Vec<Diagnostic>> {
         let resource = client.resource(self.ty)?;
-        let mut told = self.refresh_by(&resource).await?;
+        let mut reported = self.refresh_by(&resource).await?;
         let plan = resource.plan(self.state.as_ref(), &self.config).await?;
-        told.extend(plan.diagnostics);
+        reported.extend(plan.diagnostics);
         if let Some(plan) = plan.value {
-            told.extend(self.keep(resource.apply(&plan, &self.config).await?));
+            reported.extend(self.keep(resource.apply(&plan, &self.config).await?));
         }
-        Ok(told)
+        Ok(reported)
     }
 
     /// Applies, which must succeed without diagnostics, and plans again, which must plan no changes.
     pub async fn converge(&mut self) -> Done {
-        let told = self.apply().await?;
-        if !told.is_empty() {
-            return Err(Failure::new(format!("the apply returned {}", texts(&told))));
+        let reported = self.apply().await?;
+        if !reported.is_empty() {
+            return Err(Failure::new(format!(
+                "the apply returned {}",
+                texts(&reported)
+            )));
         }
         // Both in one process, as in `terraform plan`.
         let client = self.provider().await?;
@@ -225,11 +228,11 @@ impl Workload {
             // Terraform continues with the previous state if a read fails. Here, the read must not fail.
             Some(state) => {
                 let tainted = state.tainted;
-                let told = self.keep(resource.read(&state).await?);
+                let reported = self.keep(resource.read(&state).await?);
                 if let Some(state) = &mut self.state {
                     state.tainted = tainted;
                 }
-                Ok(told)
+                Ok(reported)
             }
             None => Ok(vec![]),
         }
@@ -242,8 +245,8 @@ impl Workload {
 }
 
 /// Checks that there is exactly one error, with this code and all of the words.
-pub fn fails(told: &[Diagnostic], code: &str, words: &[&str]) -> Done {
-    let errors: Vec<_> = told
+pub fn fails(reported: &[Diagnostic], code: &str, words: &[&str]) -> Done {
+    let errors: Vec<_> = reported
         .iter()
         .filter(|one| one.severity == Severity::Error)
         .collect();
@@ -251,15 +254,15 @@ pub fn fails(told: &[Diagnostic], code: &str, words: &[&str]) -> Done {
         return Err(Failure::new(format!(
             "expected one error, got {}: {}",
             errors.len(),
-            texts(told)
+            texts(reported)
         )));
     };
     holds(error, code, words)
 }
 
 /// Checks that a diagnostic has this code and all of the words.
-pub fn holds(told: &Diagnostic, code: &str, words: &[&str]) -> Done {
-    let text = told.to_string();
+pub fn holds(reported: &Diagnostic, code: &str, words: &[&str]) -> Done {
+    let text = reported.to_string();
     let missing: Vec<_> = std::iter::once(format!("[{code}]"))
         .chain(words.iter().map(|&word| word.to_owned()))
         .filter(|word| !text.contains(word))
@@ -272,8 +275,9 @@ pub fn holds(told: &Diagnostic, code: &str, words: &[&str]) -> Done {
 }
 
 /// Returns diagnostics as text.
-pub fn texts(told: &[Diagnostic]) -> String {
-    told.iter()
+pub fn texts(reported: &[Diagnostic]) -> String {
+    reported
+        .iter()
         .map(ToString::to_string)
         .collect::<Vec<_>>()
         .join("\n")

@@ -55,10 +55,10 @@ async fn a_mesh_that_changes_after_the_plan_reaches_the_vm_at_once_and_the_state
     let plan = workload.plan().await?;
     assert_eq!(plan.planned["cluster_id"].to_json(), json!(OLD));
     rename(&bed)?;
-    let told = workload.apply_plan(&plan).await?;
+    let reported = workload.apply_plan(&plan).await?;
     let line = format!("cluster_id is '{OLD}', should be '{NEW}'");
-    let [warning] = &told[..] else {
-        panic!("expected one warning, got: {}", texts(&told));
+    let [warning] = &reported[..] else {
+        panic!("expected one warning, got: {}", texts(&reported));
     };
     holds(warning, "mesh-changed", &[&line])?;
     assert_eq!(said_by(vm)?, json!(NEW));

@@ -117,8 +117,8 @@ while True:
     // It may only keep its own VM out of the mesh.
     for version in ["v2", "v3"] {
         workload.config["labels"]["version"] = json!(version);
-        let told = texts(&workload.apply().await?);
-        assert!(!told.contains("secret of root"), "{told}");
+        let reported = texts(&workload.apply().await?);
+        assert!(!reported.contains("secret of root"), "{reported}");
         assert_eq!(vm.shell(UNTOUCHED)?, before);
     }
     vm.shell("systemctl kill --signal=KILL race; systemctl reset-failed race || :")?;
@@ -156,7 +156,7 @@ async fn foreign_files_keep_their_owner_and_survive_the_proxy() -> Done {
             "vm-files-left",
             &["/etc/certs/app", "/var/run/secrets/app"],
         )?,
-        told => return Err(Failure::new(texts(told))),
+        reported => return Err(Failure::new(texts(reported))),
     }
     assert_eq!(vm.shell(theirs)?, before);
     let left = vm.shell(
@@ -204,8 +204,12 @@ printf '%s\\n' '/etc/cron.d/evil' >../paths; echo 'uid bookinfo/x' >../owner";
     as_proxy(&vm, TRAP)?;
     let mut workload = Workload::new(&scenario)?;
     let fix = "chown -hR root:root /var/lib/istio/mesh && chmod 0700 /var/lib/istio/mesh";
-    let told = workload.apply().await?;
-    fails(&told, "vm-reverted", &[fix, "rm -rf /var/lib/istio/mesh"])?;
+    let reported = workload.apply().await?;
+    fails(
+        &reported,
+        "vm-reverted",
+        &[fix, "rm -rf /var/lib/istio/mesh"],
+    )?;
     assert!(!vm.exec(&["test", "-e", "/root/was-run"])?.success());
     vm.shell("rm -rf /var/lib/istio/mesh")?;
     workload.state = None;

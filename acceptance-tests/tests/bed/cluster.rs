@@ -113,9 +113,9 @@ async fn the_example_role_is_sufficient_and_a_missing_rule_is_reported() -> Done
     workload.block["kubernetes"] =
         json!({"host": host, "token": token, "cluster_ca_certificate": authority});
 
-    let told = workload.apply().await?;
+    let reported = workload.apply().await?;
     fails(
-        &told,
+        &reported,
         "token",
         &["serviceaccounts/token", "Add the rule", "verbs: [create]"],
     )?;

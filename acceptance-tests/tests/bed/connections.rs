@@ -137,9 +137,9 @@ async fn rules_that_lock_everyone_out_are_rolled_back() -> Done {
         look.await
             .map_err(|error| Failure::new(error.to_string()))?
     };
-    let (told, locked_out) = tokio::join!(workload.apply(), nobody);
+    let (reported, locked_out) = tokio::join!(workload.apply(), nobody);
     assert!(locked_out?, "the rules lock no one out");
-    fails(&told?, "vm-reverted", &["the VM is as it was before"])?;
+    fails(&reported?, "vm-reverted", &["the VM is as it was before"])?;
     assert!(crate::failures::clean(&scenario)?);
     let rules = vm.shell("iptables-save; iptables-legacy-save; true")?;
     assert!(!rules.contains("ISTIO_"), "{rules}");

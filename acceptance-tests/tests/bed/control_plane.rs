@@ -108,9 +108,9 @@ async fn a_name_of_the_control_plane_that_the_vm_cannot_resolve_is_reported_befo
     let scenario = Scenario::begin("nodns")?;
     let mut workload = Workload::new(&scenario)?;
     workload.block["istio"] = json!({ "control_plane_address": "nowhere.example.com" });
-    let told = workload.apply().await?;
+    let reported = workload.apply().await?;
     fails(
-        &told,
+        &reported,
         "vm-reverted",
         &["nowhere.example.com", "control_plane_address"],
     )?;

@@ -63,7 +63,7 @@ async fn a_vm_rejoins_with_a_valid_certificate_and_an_expired_one_is_planned() -
     vm.start()?;
     vm.wait_until_up()?;
     workload.refresh().await?;
-    told(
+    assert_reason(
         &workload,
         "certificate: the workload's certificate expired at ",
     )?;
@@ -74,7 +74,7 @@ async fn a_vm_rejoins_with_a_valid_certificate_and_an_expired_one_is_planned() -
     workload.config["rotate_before"] = json!("1h");
     assert_eq!(texts(&workload.apply().await?), "");
     workload.refresh().await?;
-    told(
+    assert_reason(
         &workload,
         "certificate: the workload's certificate ends at ",
     )
@@ -97,13 +97,13 @@ async fn a_machine_rebuilt_at_the_same_address_is_planned_as_a_bootstrap() -> Do
 
     rebuild(vm, HostKey::New)?;
     let before = workload.state.clone();
-    let told_so = workload.refresh().await?;
+    let reported = workload.refresh().await?;
     assert!(
-        texts(&told_so).contains("[ssh-host-key]"),
+        texts(&reported).contains("[ssh-host-key]"),
         "{}",
-        texts(&told_so)
+        texts(&reported)
     );
-    told(&workload, "machine: the host key is not the expected one")?;
+    assert_reason(&workload, "machine: the host key is not the expected one")?;
     let refused = workload.apply().await?;
     fails(&refused, "ssh-host-key", &["Nothing was sent"])?;
     let machine = |state: &Option<contract::State>| {
@@ -136,7 +136,7 @@ fn rebuild(vm: &Vm, key: HostKey) -> Done {
 }
 
 /// Checks that a single line of drift, with this beginning, is the reason for the planned bootstrap.
-fn told(workload: &Workload, begins: &str) -> Done {
+fn assert_reason(workload: &Workload, begins: &str) -> Done {
     let lines = workload.drift("vm");
     match &lines[..] {
         [line] if line.starts_with(begins) => Ok(()),

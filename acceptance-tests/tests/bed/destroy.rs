@@ -51,11 +51,11 @@ async fn a_vm_that_is_kept_continues_to_run_and_is_not_contacted() -> Done {
         crate::vm_state(&scenario.vm)?,
         scenario.vm.ssh_connections()?,
     );
-    let told = workload.destroy().await?;
+    let reported = workload.destroy().await?;
     assert!(
-        texts(&told).contains("The VM is left as it is"),
+        texts(&reported).contains("The VM is left as it is"),
         "{}",
-        texts(&told)
+        texts(&reported)
     );
     assert_eq!(scenario.objects()?, [""; 0]);
     assert_eq!(

@@ -161,9 +161,9 @@ async fn a_vm_that_is_off_causes_a_warning_and_its_state_is_kept() -> Done {
     workload.converge().await?;
     let before = workload.state.clone();
     scenario.vm.kill()?;
-    let told = workload.refresh().await?;
-    let [warning] = &told[..] else {
-        return Err(Failure::new(texts(&told)));
+    let reported = workload.refresh().await?;
+    let [warning] = &reported[..] else {
+        return Err(Failure::new(texts(&reported)));
     };
     assert_eq!(
         (warning.severity, warning.summary.as_str()),
@@ -195,9 +195,12 @@ async fn drift_that_is_held_back_is_reported_until_its_cause_is_allowed() -> Don
     workload.config["env"] = json!(null);
     workload.config["triggers"] = json!({ "vm": "2" });
     for apply_then_look in 0..2 {
-        let told = workload.apply().await?;
-        let held_back = |told: &Diagnostic| told.summary == "A bootstrap is held back";
-        assert!(!told.is_empty() && told.iter().all(held_back), "{told:?}");
+        let reported = workload.apply().await?;
+        let held_back = |reported: &Diagnostic| reported.summary == "A bootstrap is held back";
+        assert!(
+            !reported.is_empty() && reported.iter().all(held_back),
+            "{reported:?}"
+        );
         let env = "EXIT_ON_ZERO_ACTIVE_CONNECTIONS";
         let mut held = vec![
             format!("configuration: env.{env} was changed"),

@@ -264,9 +264,9 @@ async fn refuses(workload: &mut Workload, vm: &Machine) -> Done {
     for (engine, broken, mended, words) in cases {
         vm.shell(broken)?;
         workload.config["proxy"] = contained(engine, "one");
-        let told = workload.apply().await?;
+        let reported = workload.apply().await?;
         vm.shell(mended)?;
-        fails(&told, "vm-reverted", &[words])?;
+        fails(&reported, "vm-reverted", &[words])?;
         assert_eq!(vm.shell(SINCE)?, started);
         workload.state.clone_from(&state);
     }
@@ -394,7 +394,7 @@ async fn a_port_that_docker_publishes_bypasses_the_proxy_with_a_warning() -> Don
     let mut workload = Workload::new(&scenario)?;
     match &workload.apply().await?[..] {
         [warning] => holds(warning, "ports-bypass", &["8080", "127.0.0.1"])?,
-        told => return Err(Failure::new(texts(told))),
+        reported => return Err(Failure::new(texts(reported))),
     }
     call_vm(&scenario)?;
     let reached =

@@ -43,8 +43,8 @@ async fn a_failed_login_leaves_no_state_and_writes_nothing() -> Done {
         // Rejected logins are retried, because a new VM may still be creating its users.
         workload.config["timeouts"]["create"] = json!("12s");
         set(&mut workload, at, wrong);
-        let told = workload.apply().await?;
-        fails(&told, code, &[word, &scenario.vm.address.to_string()])?;
+        let reported = workload.apply().await?;
+        fails(&reported, code, &[word, &scenario.vm.address.to_string()])?;
         untouched(&scenario, &workload)?;
     }
     let mut workload = Workload::new(&scenario)?;
@@ -111,9 +111,9 @@ async fn checked(scenario: &Scenario) -> Done {
     for (wrong, right, words) in cases {
         scenario.vm.shell(wrong)?;
         let mut workload = Workload::new(scenario)?;
-        let told = workload.apply().await?;
-        fails(&told, "vm-reverted", &["The step \"check\" failed"])?;
-        fails(&told, "vm-reverted", &words)?;
+        let reported = workload.apply().await?;
+        fails(&reported, "vm-reverted", &["The step \"check\" failed"])?;
+        fails(&reported, "vm-reverted", &words)?;
         untouched(scenario, &workload)?;
         scenario.vm.shell(right)?;
     }
@@ -184,9 +184,9 @@ async fn a_destroy_without_a_credential_deletes_nothing() -> Done {
     let good = workload.block.clone();
     workload.block["ssh"] = json!({"user": scenario.vm.user, "agent": false});
     workload.config["timeouts"]["delete"] = json!("20s");
-    let told = workload.destroy().await?;
-    let [refused, blocked] = &told[..] else {
-        return Err(Failure::new(texts(&told)));
+    let reported = workload.destroy().await?;
+    let [refused, blocked] = &reported[..] else {
+        return Err(Failure::new(texts(&reported)));
     };
     holds(refused, "ssh-auth", &["offered: nothing"])?;
     holds(

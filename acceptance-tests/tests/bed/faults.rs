@@ -16,8 +16,8 @@ async fn a_read_only_disk_is_reported_and_nothing_is_written() -> Done {
     let vm = &scenario.vm;
     vm.shell("mkdir /var/lib/istio && mount -t tmpfs -o ro tmpfs /var/lib/istio")?;
     let mut workload = Workload::new(&scenario)?;
-    let told = workload.apply().await?;
-    fails(&told, "vm-reverted", &["Read-only file system"])?;
+    let reported = workload.apply().await?;
+    fails(&reported, "vm-reverted", &["Read-only file system"])?;
     vm.shell("umount /var/lib/istio && rmdir /var/lib/istio")?;
     untouched(&scenario, &workload)?;
     workload.converge().await
@@ -59,13 +59,13 @@ async fn two_concurrent_applies_run_one_after_the_other() -> Done {
             .get(&scenario.object("workloadentries", NAME))?;
         assert!(mesh::objects::is_withdrawn(&entry), "{entry:#}");
         let go = async { Ok::<_, Failure>(scenario.vm.shell("touch /var/tmp/walk/go")?) };
-        let (told, gone) = tokio::join!(patient.apply(), go);
+        let (reported, gone) = tokio::join!(patient.apply(), go);
         gone?;
-        told
+        reported
     };
-    let (told, second) = tokio::join!(first.apply(), second);
+    let (reported, second) = tokio::join!(first.apply(), second);
     assert_eq!(
-        (texts(&told?), texts(&second?)),
+        (texts(&reported?), texts(&second?)),
         (String::new(), String::new())
     );
     let labels = &acceptance_tests::proxy(vm)?["metadata"]["LABELS"];
@@ -115,13 +115,13 @@ async fn a_token_for_another_audience_is_reported() -> Done {
     )?;
     let mut workload = Workload::new(&scenario)?;
     workload.config["timeouts"]["create"] = json!("4m");
-    let told = workload.apply().await?;
+    let reported = workload.apply().await?;
     fails(
-        &told,
+        &reported,
         "vm-reverted",
         &["failed at the token", "audience", "the VM is as it was"],
     )?;
-    assert!(!texts(&told).contains(token.as_str()));
+    assert!(!texts(&reported).contains(token.as_str()));
     assert!(clean(&scenario)?, "the VM was not taken back");
     scenario.vm.write("/var/tmp/walk/hook", b"")?;
     workload.converge().await
@@ -193,9 +193,9 @@ async fn a_sudo_that_records_the_token_and_an_address_without_interception_cause
     scenario.vm.shell(
         "sysctl -q net.ipv6.conf.all.disable_ipv6=0; ip -6 address add 2001:db8::7/64 dev eth0 nodad",
     )?;
-    let told = workload.apply().await?;
-    let [sudo, address] = &told[..] else {
-        return Err(Failure::new(texts(&told)));
+    let reported = workload.apply().await?;
+    let [sudo, address] = &reported[..] else {
+        return Err(Failure::new(texts(&reported)));
     };
     holds(sudo, "sudo-log", &["!log_input"])?;
     let words = ["2001:db8::7", "ISTIO_DUAL_STACK", "proxy.interception"];
@@ -204,7 +204,7 @@ async fn a_sudo_that_records_the_token_and_an_address_without_interception_cause
     workload.config["env"] = json!({ "ISTIO_DUAL_STACK": "true" });
     match &workload.apply().await?[..] {
         [warning] => holds(warning, "sudo-log", &["!log_input"]),
-        told => Err(Failure::new(texts(told))),
+        reported => Err(Failure::new(texts(reported))),
     }
 }
 

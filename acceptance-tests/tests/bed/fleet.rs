@@ -47,8 +47,8 @@ fn answers(scenario: &Scenario) -> Result<BTreeMap<String, usize>> {
     let script = format!("curl --silent --max-time 60 '{url}'");
     let mut counts = BTreeMap::new();
     for line in scenario.pods[0].shell(&script)?.lines() {
-        let told: String = line.chars().take(120).collect();
-        let answer: Value = serde_json::from_str(line).map_err(|_| Failure::new(told))?;
+        let reported: String = line.chars().take(120).collect();
+        let answer: Value = serde_json::from_str(line).map_err(|_| Failure::new(reported))?;
         let host = answer["host"].as_str().unwrap_or_default().to_owned();
         *counts.entry(host).or_default() += 1;
     }
@@ -221,12 +221,12 @@ async fn a_fleet_is_imported_by_id_and_by_identity_and_not_created_twice() -> Do
     let identity = json!({"namespace": scenario.namespace, "name": FLEET});
     for by_identity in [false, true] {
         fleet.state = None;
-        let told = if by_identity {
+        let reported = if by_identity {
             fleet.import_identity(&identity).await?
         } else {
             fleet.import(&id).await?
         };
-        assert!(told.is_empty(), "{}", texts(&told));
+        assert!(reported.is_empty(), "{}", texts(&reported));
         fleet.refresh().await?;
         assert_eq!(fleet.plan().await?.action, contract::Action::NoOp);
     }
@@ -261,8 +261,8 @@ async fn a_manually_created_fleet_is_adopted() -> Done {
     fleet.config["group"] =
         json!({"labels": {"app": "ratings"}, "service_account": "bookinfo-ratings"});
     let id = format!("{}/{FLEET}", scenario.namespace);
-    let told = fleet.import(&id).await?;
-    assert!(told.is_empty(), "{}", texts(&told));
+    let reported = fleet.import(&id).await?;
+    assert!(reported.is_empty(), "{}", texts(&reported));
     fleet.converge().await?;
     let path = scenario.object("serviceentries", &format!("{FLEET}-ratings"));
     let spec = scenario.kubectl().get(&path)?["spec"].clone();
@@ -317,9 +317,9 @@ async fn a_fleet_that_is_destroyed_before_its_members_lists_them() -> Done {
     let mut member = Workload::new(&scenario)?.member();
     member.config["ssh"] = Value::Null;
     member.converge().await?;
-    let told = fleet.destroy().await?;
-    let [warning] = told.as_slice() else {
-        return Err(Failure::new(texts(&told)));
+    let reported = fleet.destroy().await?;
+    let [warning] = reported.as_slice() else {
+        return Err(Failure::new(texts(&reported)));
     };
     assert_eq!(warning.severity, Severity::Warning);
     let left = format!("{}/{NAME}", scenario.namespace);
@@ -359,12 +359,12 @@ async fn a_vm_that_registers_itself_is_a_member_but_not_managed() -> Done {
     })?;
     crate::demo::call_vm(&scenario)?;
     member.state = None;
-    let told = member.import(&format!("{namespace}/{name}")).await?;
-    fails(&told, "importable", &["WorkloadGroup ratings"])?;
+    let reported = member.import(&format!("{namespace}/{name}")).await?;
+    fails(&reported, "importable", &["WorkloadGroup ratings"])?;
     fleet.refresh().await?;
     assert_eq!(fleet.plan().await?.action, contract::Action::NoOp);
 
-    let told = fleet.destroy().await?;
-    assert!(texts(&told).contains(&name), "{}", texts(&told));
+    let reported = fleet.destroy().await?;
+    assert!(texts(&reported).contains(&name), "{}", texts(&reported));
     Ok(())
 }

@@ -106,7 +106,7 @@ async fn a_lost_report_is_requested_again() -> Done {
     let run = scenario.vm.shell("cat /var/lib/istio/mesh/run/id")?;
     workload.config["labels"]["version"] = json!("v2");
     let provider = workload.provider().await?;
-    let (told, cut) = tokio::join!(workload.apply_by(&provider), async {
+    let (reported, cut) = tokio::join!(workload.apply_by(&provider), async {
         journal(&scenario, &run, "[ \"$(tail -n 1 steps)\" = ready ]").await?;
         wire.hold();
         journal(&scenario, &run, "[ -e end ]").await?;
@@ -114,7 +114,7 @@ async fn a_lost_report_is_requested_again() -> Done {
         Ok::<_, Failure>(())
     });
     cut?;
-    assert_eq!(texts(&told?), "");
+    assert_eq!(texts(&reported?), "");
     workload.converge().await
 }
 

@@ -104,8 +104,8 @@ async fn hostile_names_are_rejected_with_their_path() -> Done {
             let mut workload = Workload::new(&scenario)?;
             workload.config["proxy"]["exclude_cidrs"] = json!(["10.0.0.0/8"]);
             put(&mut workload.config, place, json!(text));
-            let told = workload.apply().await?;
-            let error = told.iter().find(|one| one.severity == Severity::Error);
+            let reported = workload.apply().await?;
+            let error = reported.iter().find(|one| one.severity == Severity::Error);
             let error = error.ok_or_else(|| Failure::new(format!("{place} takes {text:?}")))?;
             let first = place.split('/').nth(1).unwrap_or_default();
             let at = error

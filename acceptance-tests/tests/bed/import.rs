@@ -122,13 +122,13 @@ fn an_id_without_objects_is_reported_and_leaves_no_state() -> Done {
     let scenario = Scenario::begin("import-missing")?;
     let terraform = Terraform::new(&scenario, "imported")?;
     let missing = format!("{}/ratings", scenario.namespace);
-    for (id, told) in [
+    for (id, reported) in [
         (missing.as_str(), "There is nothing to import"),
         ("ratings", "The import ID is not valid"),
     ] {
         let run = terraform.run(&["import", "-input=false", WORKLOAD, id])?;
         let words = run.failure()?;
-        assert!(words.contains(told), "{words}");
+        assert!(words.contains(reported), "{words}");
     }
     assert_eq!(terraform.state(WORKLOAD)?, Value::Null);
     Ok(())
@@ -176,10 +176,10 @@ async fn fields_missing_in_the_configuration_of_an_imported_workload_are_removed
     let scenario = Scenario::begin("import-kubectl")?;
     let mut workload = made_by_kubectl(&scenario)?;
     let get = |plural: &str, name: &str| scenario.kubectl().get(&scenario.object(plural, name));
-    let told = workload
+    let reported = workload
         .import(&format!("{}/{NAME}", scenario.namespace))
         .await?;
-    assert!(told.is_empty(), "{}", texts(&told));
+    assert!(reported.is_empty(), "{}", texts(&reported));
     workload.converge().await?;
 
     let mark = json!({"mesh.vm/workload": NAME});
@@ -216,8 +216,8 @@ async fn a_workload_is_imported_by_its_identity() -> Done {
     let scenario = Scenario::begin("import-identity")?;
     let mut workload = made_by_kubectl(&scenario)?;
     let identity = json!({"namespace": scenario.namespace, "name": NAME});
-    let told = workload.import_identity(&identity).await?;
-    assert!(told.is_empty(), "{}", texts(&told));
+    let reported = workload.import_identity(&identity).await?;
+    assert!(reported.is_empty(), "{}", texts(&reported));
     workload.converge().await?;
 
     let nobody = json!({"namespace": scenario.namespace, "name": "nobody"});
@@ -238,11 +238,11 @@ async fn an_entry_created_by_istiod_is_rejected_with_the_reason() -> Done {
     scenario
         .kubectl()
         .patch(&scenario.namespace, &entry, &registered, &[])?;
-    let told = workload
+    let reported = workload
         .import(&format!("{}/{NAME}", scenario.namespace))
         .await?;
     fails(
-        &told,
+        &reported,
         "importable",
         &["istiod created this WorkloadEntry", "group"],
     )?;

@@ -63,7 +63,11 @@ async fn after_a_killed_provider_the_vm_finishes_by_itself() -> Done {
     let (applied, killed) =
         tokio::join!(workload.apply_by(&provider), kill(&scenario.vm, &provider));
     killed?;
-    assert!(applied.is_err(), "{:?}", applied.map(|told| texts(&told)));
+    assert!(
+        applied.is_err(),
+        "{:?}",
+        applied.map(|reported| texts(&reported))
+    );
     // Terraform writes the previous state if a plugin dies.
     workload.state = before;
     wait_for("the VM ends its run", || {
@@ -87,7 +91,11 @@ async fn the_next_apply_repeats_a_killed_create() -> Done {
     let (applied, killed) =
         tokio::join!(workload.apply_by(&provider), kill(&scenario.vm, &provider));
     killed?;
-    assert!(applied.is_err(), "{:?}", applied.map(|told| texts(&told)));
+    assert!(
+        applied.is_err(),
+        "{:?}",
+        applied.map(|reported| texts(&reported))
+    );
     assert!(workload.state.is_none());
     assert_eq!(scenario.objects()?.len(), 3);
     // The VM also restores its previous state by itself after an interrupted run.
@@ -107,8 +115,8 @@ async fn a_program_that_cannot_start_leaves_no_state() -> Done {
     let scenario = Scenario::begin("not-begun")?;
     scenario.vm.shell("echo >/run/mesh-vm")?;
     let mut workload = Workload::new(&scenario)?;
-    let told = workload.apply().await?;
-    fails(&told, "vm-program", &["cannot write to /run/mesh-vm"])?;
+    let reported = workload.apply().await?;
+    fails(&reported, "vm-program", &["cannot write to /run/mesh-vm"])?;
     crate::failures::untouched(&scenario, &workload)?;
     scenario.vm.shell("rm /run/mesh-vm")?;
     workload.converge().await
@@ -125,8 +133,8 @@ async fn a_removal_that_stops_is_reported_and_completed_by_the_next_destroy() ->
     let refuse = "#!/bin/sh\necho not yet >&2; exit 1\n";
     scenario.vm.write(hook, refuse.as_bytes())?;
     scenario.vm.shell(&format!("chmod +x {hook}"))?;
-    let told = workload.destroy().await?;
-    fails(&told, "vm-not-removed", &["\"uninstall\"", "not yet"])?;
+    let reported = workload.destroy().await?;
+    fails(&reported, "vm-not-removed", &["\"uninstall\"", "not yet"])?;
     assert!(workload.state.is_some());
     assert_eq!(scenario.objects()?.len(), 3);
     scenario.vm.shell(&format!("rm {hook}"))?;
@@ -153,9 +161,9 @@ async fn stopped_too_early(scenario: &Scenario, workload: &mut Workload) -> Done
     let before = scenario.kubectl().get(&path)?;
     let hook = "hook() { [ \"$1\" != stop ] || sweep_chains() { echo not now >&2; return 1; }; }";
     crate::steps::hooked(&scenario.vm, hook)?;
-    let told = workload.destroy().await?;
+    let reported = workload.destroy().await?;
     fails(
-        &told,
+        &reported,
         "vm-not-removed",
         &["\"stop\"", "not now", "keeps its traffic"],
     )?;
@@ -191,9 +199,9 @@ async fn an_interrupted_move_to_another_vm_forgets_neither() -> Done {
         at_start(&to.vm).await?;
         Ok::<_, Failure>(provider.stop().await?)
     };
-    let (told, stopped) = tokio::join!(workload.apply_by(&provider), stop);
+    let (reported, stopped) = tokio::join!(workload.apply_by(&provider), stop);
     stopped?;
-    told?;
+    reported?;
     let address = workload.state.as_ref().map(|state| &state.value["address"]);
     let old = Value::String(from.vm.address.to_string());
     assert_eq!(address, Some(&old), "the state forgets the old VM");
@@ -244,9 +252,9 @@ async fn taken_up(
         process.logged(LOST).await?;
         Ok::<_, Failure>(scenario.vm.restore()?)
     };
-    let (told, restored) = tokio::join!(workload.apply_by(&provider), meanwhile);
+    let (reported, restored) = tokio::join!(workload.apply_by(&provider), meanwhile);
     restored?;
-    assert_eq!(texts(&told?), "");
+    assert_eq!(texts(&reported?), "");
     runs_on(&scenario.vm, "v2")?;
     workload.converge().await
 }
@@ -258,17 +266,17 @@ async fn stopped(scenario: &Scenario, workload: &mut Workload) -> Done {
         at_start(&scenario.vm).await?;
         Ok::<_, Failure>(provider.stop().await?)
     };
-    let (told, stopped) = tokio::join!(workload.apply_by(&provider), stop);
+    let (reported, stopped) = tokio::join!(workload.apply_by(&provider), stop);
     stopped?;
     let goes_on = scenario
         .vm
         .exec(&["test", "-e", "/var/lib/istio/mesh/run/end"])?;
     assert!(!goes_on.success(), "the provider waited for the VM");
-    let told = told?;
+    let reported = reported?;
     assert!(
-        told.iter().any(|one| one.severity == Severity::Error),
+        reported.iter().any(|one| one.severity == Severity::Error),
         "{}",
-        texts(&told)
+        texts(&reported)
     );
     assert_eq!(workload.drift("vm"), ["the bootstrap was not finished"]);
     Ok(())

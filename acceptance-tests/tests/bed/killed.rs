@@ -83,9 +83,9 @@ async fn a_killed_package_manager_is_undone_and_the_next_run_succeeds() -> Done 
     vm.write(hook, REMOVES.as_bytes())?;
     vm.shell(&format!("chmod 0755 {hook}; touch /var/tmp/kill"))?;
     fails(&workload.destroy().await?, "vm-not-removed", &["uninstall"])?;
-    let told = texts(&workload.destroy().await?);
-    if !told.is_empty() {
-        return Err(Failure::new(told));
+    let reported = texts(&workload.destroy().await?);
+    if !reported.is_empty() {
+        return Err(Failure::new(reported));
     }
     left_nothing(vm, &before)
 }
@@ -106,9 +106,9 @@ async fn a_removal_that_cannot_remove_the_package_fails() -> Done {
     fails(&workload.destroy().await?, "vm-not-removed", &["not today"])?;
     workload.state = state;
     vm.shell("rm /usr/local/bin/dpkg")?;
-    let told = texts(&workload.destroy().await?);
-    if !told.is_empty() {
-        return Err(Failure::new(told));
+    let reported = texts(&workload.destroy().await?);
+    if !reported.is_empty() {
+        return Err(Failure::new(reported));
     }
     left_nothing(vm, &before)
 }

@@ -31,13 +31,13 @@ fn the_gateways_of_both_networks_determine_the_route_of_traffic() -> Done {
     let scenario = Scenario::begin("networks")?;
     let networks = Networks::up(&scenario)?;
     // Gateways of the pods' and the VM's network, and whether requests of pods and of the VM pass through one.
-    let ways = [
+    let cases = [
         ([false, false], [false, false]),
         ([false, true], [true, false]),
         ([true, false], [false, true]),
         ([true, true], [true, true]),
     ];
-    for (announced, gateways) in ways {
+    for (announced, gateways) in cases {
         networks.announce(announced)?;
         // A network route only for direct connections.
         let callers = [Caller::Pods, Caller::Vms].into_iter().zip(gateways);
@@ -57,10 +57,10 @@ fn the_gateways_of_both_networks_determine_the_route_of_traffic() -> Done {
         });
         let [to_vm, to_pod] = taken;
         let taken = [to_vm?, to_pod?];
-        networks.foretold(gateways, &taken)?;
+        networks.check_network_path(gateways, &taken)?;
     }
     networks.names_in_the_logs()?;
-    networks.nobody_is_no_workload()?;
+    networks.an_unknown_workload_is_an_error()?;
     networks.terraform.destroy().map(drop)
 }
 
@@ -143,44 +143,44 @@ impl Networks {
         }
     }
 
-    /// The data source tells the ways that the traffic took: the first hop behind the caller is where the access log
-    /// says that the call went.
-    fn foretold(&self, gateways: [bool; 2], taken: &[String; 2]) -> Done {
-        let told = self.told("ratings-far")?.ok()?.to_json();
-        let ways = ["to_vm", "to_pod"].into_iter().zip(gateways).zip(taken);
-        for ((way, through), taken) in ways {
-            let told = &told[way];
-            assert_eq!(told["through_gateway"], through, "{way}: {told}");
-            let hop = told["hops"][1].as_str().unwrap_or_default();
+    /// Checks that the data source returns the actual routes: its first hop after the caller is the upstream in the access
+    /// log.
+    fn check_network_path(&self, gateways: [bool; 2], taken: &[String; 2]) -> Done {
+        let reported = self.network_path("ratings-far")?.ok()?.to_json();
+        let routes = ["to_vm", "to_pod"].into_iter().zip(gateways).zip(taken);
+        for ((route, through), taken) in routes {
+            let reported = &reported[route];
+            assert_eq!(reported["through_gateway"], through, "{route}: {reported}");
+            let hop = reported["hops"][1].as_str().unwrap_or_default();
             assert_eq!(
                 hop.starts_with(&format!("gateway {taken} ")),
                 through,
-                "{way}: {taken} and {told}"
+                "{route}: {taken} and {reported}"
             );
             // Without a gateway, a network route is needed, which the mesh cannot check.
-            let missing = told["missing"].as_array().map_or(0, Vec::len);
-            assert_eq!(missing, usize::from(!through), "{way}: {told}");
+            let missing = reported["missing"].as_array().map_or(0, Vec::len);
+            assert_eq!(missing, usize::from(!through), "{route}: {reported}");
         }
         Ok(())
     }
 
-    fn nobody_is_no_workload(&self) -> Done {
-        let told = match self.told("nobody")?.ok() {
+    fn an_unknown_workload_is_an_error(&self) -> Done {
+        let reported = match self.network_path("nobody")?.ok() {
             Ok(answer) => return Err(Failure::new(format!("{:?}", answer.to_json()))),
-            Err(told) => told.to_string(),
+            Err(reported) => reported.to_string(),
         };
-        assert!(told.contains("[no-workload]"), "{told}");
+        assert!(reported.contains("[no-workload]"), "{reported}");
         Ok(())
     }
 
-    fn told(&self, name: &str) -> acceptance_tests::Result<Answer<contract::Value>> {
+    fn network_path(&self, name: &str) -> acceptance_tests::Result<Answer<contract::Value>> {
         let block = json!({ "kubernetes": { "config_path": self.bed.kubectl().kubeconfig() } });
-        let asked = json!({ "namespace": NAMESPACE, "name": name });
+        let input = json!({ "namespace": NAMESPACE, "name": name });
         tokio::runtime::Runtime::new()?.block_on(async {
             let client = Client::launch(&self.binary, &[]).await?;
             client.configure(&block).await?.ok()?;
             let source = client.data_source("mesh_network_path")?;
-            Ok(source.read(&asked).await?)
+            Ok(source.read(&input).await?)
         })
     }
 
@@ -205,8 +205,8 @@ impl Networks {
 }
 
 impl Direction<'_> {
-    /// Calls until an answer has come by that way, from the right side and over mutual TLS. Returns where the caller's
-    /// proxy says that it sent the call.
+    /// Sends requests until one takes the route, reaches the right server and uses mutual TLS. Returns the upstream in the
+    /// access log of the caller's proxy.
     fn takes(&self, route: Route) -> acceptance_tests::Result<String> {
         let entrance = format!("{}:15443", self.gateway.entrance());
         let what = format!("{} is reached: {route:?}", self.url);
@@ -234,8 +234,8 @@ impl Direction<'_> {
         Ok(taken)
     }
 
-    /// Returns the upstream that the access log names for a call, which is known by its user agent: it is in quotes
-    /// behind the authority, the third after that.
+    /// Returns the upstream of a request in the access log. The request is identified by its user agent; the upstream is the
+    /// third quoted word after it.
     fn logged(&self, name: &str) -> Result<String, String> {
         let script = format!("until grep -m 1 -- '{name}' {ACCESS_LOG}; do sleep 0.1; done");
         let line = self.from.shell(&format!("timeout 20 sh -c \"{script}\""));

@@ -133,7 +133,7 @@ async fn the_same_port_twice_is_rejected_with_both_names() -> Done {
         "hosts": ["stars.vm"], "ports": { "web": { "number": 80, "protocol": "HTTP", "target_port": 9080 } },
     });
     let client = workload.provider().await?;
-    let told = client
+    let reported = client
         .resource("mesh_vm_workload")?
         .validate(&workload.config)
         .await?;
@@ -142,7 +142,7 @@ async fn the_same_port_twice_is_rejected_with_both_names() -> Done {
         "services.stars.ports.web",
         "9080",
     ];
-    fails(&told.diagnostics, "same-port-twice", &both)
+    fails(&reported.diagnostics, "same-port-twice", &both)
 }
 
 /// Forwards connections to an address of the host to the VM, like NAT.
@@ -321,9 +321,9 @@ async fn a_role_for_a_single_namespace_causes_a_warning() -> Done {
     workload.block["kubernetes"] =
         json!({ "host": host, "token": token, "cluster_ca_certificate": authority });
     without_vm(&mut workload);
-    let told = workload.apply().await?;
-    assert_eq!(told.len(), 1, "{}", texts(&told));
-    holds(&told[0], "entries-unseen", &["examples/rbac.yaml"])
+    let reported = workload.apply().await?;
+    assert_eq!(reported.len(), 1, "{}", texts(&reported));
+    holds(&reported[0], "entries-unseen", &["examples/rbac.yaml"])
 }
 
 #[tokio::test]
@@ -335,10 +335,10 @@ async fn two_workloads_on_one_vm_are_reported() -> Done {
     let mut second = Workload::new(&scenario)?;
     without_vm(&mut second);
     second.config["name"] = json!("stars-vm");
-    let told = second.apply().await?;
-    assert_eq!(told.len(), 1, "{}", texts(&told));
+    let reported = second.apply().await?;
+    assert_eq!(reported.len(), 1, "{}", texts(&reported));
     let names = [format!("{}/{NAME}", scenario.namespace), "stars-vm".into()];
-    holds(&told[0], "vm-shared", &[&names[0], &names[1]])
+    holds(&reported[0], "vm-shared", &[&names[0], &names[1]])
 }
 
 /// Each part of the configuration and its place in the cluster.
@@ -432,8 +432,8 @@ async fn parts_removed_from_the_configuration_are_removed_from_the_cluster() -> 
     without_vm(&mut workload);
     whole(&mut workload.config);
     let client = workload.provider().await?;
-    let told = workload.apply_by(&client).await?;
-    assert!(told.is_empty(), "{told:?}");
+    let reported = workload.apply_by(&client).await?;
+    assert!(reported.is_empty(), "{reported:?}");
     for (attribute, plural, name, field) in PARTS {
         let found = || -> Result<bool> {
             let object = scenario.kubectl().find(&scenario.object(plural, name))?;
@@ -444,8 +444,8 @@ async fn parts_removed_from_the_configuration_are_removed_from_the_cluster() -> 
         if attribute == "/sidecar" {
             take_out(&mut workload.config, "/services/ratings");
         }
-        let told = workload.apply_by(&client).await?;
-        assert!(told.is_empty(), "{attribute}: {told:?}");
+        let reported = workload.apply_by(&client).await?;
+        assert!(reported.is_empty(), "{attribute}: {reported:?}");
         assert!(!found()?, "{attribute} is still in the cluster");
     }
     assert_eq!(scenario.objects()?, [format!("WorkloadEntry/{NAME}")]);

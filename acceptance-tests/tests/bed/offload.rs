@@ -64,8 +64,9 @@ async fn a_vm_without_ssh_joins_and_leaves_with_an_archive() -> Done {
     assert!(labels.contains(r#""version":"v2""#), "{labels}");
     call_vm(&scenario)?;
 
-    let told = vm.shell("cp -r /root/mesh /root/kept && sh /root/kept/install.sh remove 2>&1")?;
-    assert!(told.contains("out of the mesh"), "{told}");
+    let reported =
+        vm.shell("cp -r /root/mesh /root/kept && sh /root/kept/install.sh remove 2>&1")?;
+    assert!(reported.contains("out of the mesh"), "{reported}");
     vm.shell("rm -rf /root/mesh* /root/kept")?;
     assert_eq!(vm.shell(LISTING)?, before);
     workload.destroy().await?;
@@ -77,8 +78,8 @@ async fn a_vm_without_ssh_joins_and_leaves_with_an_archive() -> Done {
 async fn is_written(scenario: &Scenario, workload: &mut Workload, archive: &Path) -> Done {
     let parent = archive.parent().unwrap_or(archive);
     fs::write(parent, "in the way")?;
-    let told = workload.apply().await?;
-    fails(&told, "archive-not-written", &["out/ratings.tar.gz"])?;
+    let reported = workload.apply().await?;
+    fails(&reported, "archive-not-written", &["out/ratings.tar.gz"])?;
     assert!(workload.state.is_none() && scenario.objects()?.is_empty());
     fs::remove_file(parent)?;
     workload.converge().await?;

@@ -63,8 +63,8 @@ fn sign(bed: &Beside, by: &Authority, roots: &[&Authority]) -> Done {
     bed.restart_istiod(&[])?;
     let map = format!("/api/v1/namespaces/{NAMESPACE}/configmaps/istio-ca-root-cert");
     wait_for("istiod distributes the roots", || {
-        let told = bed.kubectl().get(&map)?;
-        Ok::<_, bed::Error>(told["data"]["root-cert.pem"] == json!(roots))
+        let reported = bed.kubectl().get(&map)?;
+        Ok::<_, bed::Error>(reported["data"]["root-cert.pem"] == json!(roots))
     })
 }
 

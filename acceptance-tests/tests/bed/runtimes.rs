@@ -26,7 +26,7 @@ fn rules(vm: &Machine) -> Result<String> {
 const ROUTES: &str = "fwmark 0x539 lookup 133, local default dev lo scope host";
 
 /// Returns declared modes and the resulting rules.
-fn ways() -> [(&'static str, bool, String); 3] {
+fn modes() -> [(&'static str, bool, String); 3] {
     [
         ("tproxy", true, format!("mangle, nat, raw, {ROUTES}")),
         ("redirect", true, "nat, raw".to_owned()),
@@ -51,7 +51,7 @@ async fn changing_the_interception_mode_leaves_nothing_of_the_previous_one() -> 
     fails(&workload.apply().await?, "tproxy-loopback", &words)?;
 
     workload.config["services"]["ratings"]["ports"]["http"]["app_address"] = json!("0.0.0.0");
-    for (interception, dns_capture, expected) in ways() {
+    for (interception, dns_capture, expected) in modes() {
         let way = format!("{interception}, DNS capture {dns_capture}");
         workload.config["proxy"]["interception"] = json!(interception);
         workload.config["proxy"]["dns_capture"] = json!(dns_capture);

@@ -73,13 +73,13 @@ async fn a_masked_unit_is_reported_with_systemds_message() -> Done {
     assert!(earlier.contains("error of an earlier start"), "{earlier}");
     vm.shell("systemctl mask --quiet istio")?;
     workload.config["labels"]["version"] = json!("v2");
-    let told = workload.apply().await?;
+    let reported = workload.apply().await?;
     fails(
-        &told,
+        &reported,
         "vm-reverted",
         &["The step \"start\" failed", "istio.service is masked"],
     )?;
-    let text = texts(&told);
+    let text = texts(&reported);
     let first = text.lines().find(|line| line.starts_with("  "));
     if !first.is_some_and(|line| line.contains("is masked")) || text.contains("earlier") {
         return Err(Failure::new(text));
@@ -116,9 +116,9 @@ async fn a_package_with_a_missing_dependency_does_not_stop_the_proxy() -> Done {
         "not-there (>= 2) | not-there-either",
         "apt-get install not-there",
     ];
-    let told = workload.apply().await?;
-    fails(&told, "vm-reverted", &words)?;
-    assert!(!texts(&told).contains("mawk"), "{told:?}");
+    let reported = workload.apply().await?;
+    fails(&reported, "vm-reverted", &words)?;
+    assert!(!texts(&reported).contains("mawk"), "{reported:?}");
     let now = vm.shell("systemctl show --property=ActiveEnterTimestampMonotonic istio")?;
     assert_eq!(now, since, "the proxy was stopped");
     assert_ne!(before, "");

@@ -92,9 +92,9 @@ async fn a_connection_cut_at_each_step_is_resumed_each_time() -> Done {
         }
         Ok::<_, Failure>(())
     };
-    let (told, cut) = tokio::join!(walk.workload.apply_by(&provider), cuts);
+    let (reported, cut) = tokio::join!(walk.workload.apply_by(&provider), cuts);
     cut?;
-    assert_eq!(texts(&told?), "");
+    assert_eq!(texts(&reported?), "");
     assert_eq!(walk.look()?, Some(1 - walk.now));
     Ok(())
 }
@@ -211,15 +211,15 @@ impl Walk {
         self.begin(step)?;
         let before = self.workload.state.clone();
         let provider = self.workload.provider().await?;
-        let (told, struck) = tokio::join!(
+        let (reported, struck) = tokio::join!(
             self.workload.apply_by(&provider),
             self.fault.strike(&self.scenario.vm, &provider)
         );
         assert_eq!(struck?, step);
         drop(provider);
         let killed = self.fault.kills_the_provider(step);
-        let said = match told {
-            Ok(told) => texts(&told),
+        let said = match reported {
+            Ok(reported) => texts(&reported),
             Err(error) if killed => error.to_string(),
             Err(error) => return Err(error),
         };
@@ -232,8 +232,8 @@ impl Walk {
         let at = self.look()?;
         // After a reported failure, the VM is in the old state. A killed provider cannot report.
         let gone = killed || self.fault == Fault::Stop;
-        let told_so = said.is_empty() == (at != Some(self.now)) || gone;
-        if at.is_none() || !told_so {
+        let is_consistent = said.is_empty() == (at != Some(self.now)) || gone;
+        if at.is_none() || !is_consistent {
             let lines = differing(&self.states[self.now], &state(vm)?);
             return Err(Failure::new(format!(
                 "the VM is {at:?} and {said:?} was reported; from old to actual:\n{lines}"
@@ -355,8 +355,8 @@ async fn blocking(vm: &Machine, script: &'static str) -> Result<String> {
 async fn apply(workload: &mut Workload, at: usize) -> Done {
     workload.config["labels"]["version"] = version(at);
     match texts(&workload.apply().await?) {
-        told if told.is_empty() => Ok(()),
-        told => Err(Failure::new(format!("the apply returned {told}"))),
+        reported if reported.is_empty() => Ok(()),
+        reported => Err(Failure::new(format!("the apply returned {reported}"))),
     }
 }
 

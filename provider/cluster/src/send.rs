@@ -7,7 +7,7 @@ use http::{HeaderMap, Request, Response, StatusCode};
 use kube::client::Body;
 use kube::core::Status;
 use mesh::bounded;
-use mesh::bounded::Wrong;
+use mesh::bounded::ReadError;
 use serde_json::Value;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -129,14 +129,14 @@ pub(crate) fn unsendable(call: &Call, error: &http::Error) -> ClusterError {
 }
 
 /// The text of the answer is left out: it may be a token.
-fn unreadable(call: &Call, wrong: Wrong) -> ClusterError {
+fn unreadable(call: &Call, wrong: ReadError) -> ClusterError {
     let call = call.clone();
     match wrong {
-        Wrong::Text(reason) => ClusterError::Answer {
+        ReadError::Syntax(reason) => ClusterError::Answer {
             call,
             reason: format!("the answer {reason}"),
         },
-        Wrong::Excess(what) => ClusterError::Excess {
+        ReadError::TooLarge(what) => ClusterError::Excess {
             call,
             status: StatusCode::OK.as_u16(),
             what,

@@ -23,16 +23,16 @@ const MOST_OF_YAML: usize = 32 * MIB;
 
 /// The reason why a text cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Wrong {
+pub enum ReadError {
     /// The text has the wrong syntax, e.g. `is not valid JSON …`.
-    Text(String),
+    Syntax(String),
     /// The text exceeds a limit, e.g. `is longer than 1 MiB`.
-    Excess(String),
+    TooLarge(String),
 }
 
-impl fmt::Display for Wrong {
+impl fmt::Display for ReadError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (Self::Text(what) | Self::Excess(what)) = self;
+        let (Self::Syntax(what) | Self::TooLarge(what)) = self;
         f.write_str(what)
     }
 }
@@ -41,7 +41,7 @@ impl fmt::Display for Wrong {
 ///
 /// # Errors
 /// Returns what is wrong with the text, without quoting any of it.
-pub fn json(text: &[u8], most: usize) -> Result<Value, Wrong> {
+pub fn json(text: &[u8], most: usize) -> Result<Value, ReadError> {
     let mut reader = serde_json::Deserializer::from_slice(text);
     let budget = Budget::of(most);
     let value = Seed(&budget).deserialize(&mut reader);
@@ -56,10 +56,10 @@ pub fn json(text: &[u8], most: usize) -> Result<Value, Wrong> {
 ///
 /// # Errors
 /// Returns what is wrong with the text. The parser may quote a part of it.
-pub fn yaml(text: &[u8]) -> Result<Value, Wrong> {
+pub fn yaml(text: &[u8]) -> Result<Value, ReadError> {
     if text.len() > LONGEST_YAML {
         let what = format!("is longer than {} MiB", LONGEST_YAML / MIB);
-        return Err(Wrong::Excess(what));
+        return Err(ReadError::TooLarge(what));
     }
     let budget = Budget::of(MOST_OF_YAML);
     let value = Seed(&budget).deserialize(serde_yaml_ng::Deserializer::from_slice(text));
@@ -86,10 +86,12 @@ impl Budget {
     }
 
     /// Returns the error of a failed parse: the exceeded budget, otherwise `other`.
-    fn refusal(&self, other: String) -> Wrong {
+    fn refusal(&self, other: String) -> ReadError {
         match self.left.get() {
-            Some(_) => Wrong::Text(other),
-            None => Wrong::Excess(format!("takes more than {} MiB of memory", self.most / MIB)),
+            Some(_) => ReadError::Syntax(other),
+            None => {
+                ReadError::TooLarge(format!("takes more than {} MiB of memory", self.most / MIB))
+            }
         }
     }
 }
@@ -191,18 +193,22 @@ mod tests {
     fn an_error_does_not_quote_the_text() {
         assert_eq!(
             json(b"canary", MIB),
-            Err(Wrong::Text("is not valid JSON (line 1, column 1)".into()))
+            Err(ReadError::Syntax(
+                "is not valid JSON (line 1, column 1)".into()
+            ))
         );
         assert_eq!(
             json(b"{} x", MIB),
-            Err(Wrong::Text("is not valid JSON (line 1, column 4)".into()))
+            Err(ReadError::Syntax(
+                "is not valid JSON (line 1, column 4)".into()
+            ))
         );
         assert!(yaml(b"a: [").is_err());
     }
 
     #[test]
     fn values_that_take_too_much_memory_are_refused() {
-        let most = Wrong::Excess("takes more than 1 MiB of memory".into());
+        let most = ReadError::TooLarge("takes more than 1 MiB of memory".into());
         for text in ["{\"a\":0},", "[],", "0,", "\"xxxxxxxxxxxxxxxx\","] {
             let list = format!("[{}0]", text.repeat(20_000));
             assert_eq!(json(list.as_bytes(), MIB), Err(most.clone()), "{text}");
@@ -218,7 +224,7 @@ mod tests {
         let long = format!("a: {}", "x".repeat(LONGEST_YAML));
         assert_eq!(
             yaml(long.as_bytes()),
-            Err(Wrong::Excess("is longer than 1 MiB".into()))
+            Err(ReadError::TooLarge("is longer than 1 MiB".into()))
         );
     }
 }

@@ -25,7 +25,7 @@ use manifest::manifest;
 
 /// Returns the objects of a workload except its entry, in the order in which they are written.
 pub(crate) fn others(workload: &Workload, address: &Address) -> Vec<Manifest> {
-    offered(workload, address, &workload.mark())
+    service_objects(workload, address, &workload.mark())
 }
 
 /// Returns the objects of a fleet in the order in which they are written. The group comes last, so that the services
@@ -33,13 +33,13 @@ pub(crate) fn others(workload: &Workload, address: &Address) -> Vec<Manifest> {
 pub fn fleet_objects(fleet: &Fleet) -> Vec<Manifest> {
     // The address itself does not matter, but it must not be a name, which would need DNS resolution.
     let address = Address::Ip(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
-    let mut objects = offered(&fleet.as_one(), &address, &fleet.mark());
+    let mut objects = service_objects(&fleet.as_one(), &address, &fleet.mark());
     objects.extend(fleet.group.as_ref().map(|of| entry::group(fleet, of)));
     objects
 }
 
 /// Returns the service entries and the Sidecar of the VMs that carry the mark.
-fn offered(workload: &Workload, address: &Address, mark: &Mark) -> Vec<Manifest> {
+fn service_objects(workload: &Workload, address: &Address, mark: &Mark) -> Vec<Manifest> {
     let (namespace, selector) = (&workload.id.namespace, mark.selector());
     let services = workload.services.iter().filter_map(|(name, service)| {
         let resolution = service_entry::Resolution::of(address);

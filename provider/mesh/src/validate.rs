@@ -5,11 +5,11 @@
 
 mod fleet;
 mod metadata;
-mod offered;
 mod ports;
 mod problem;
 mod services;
 mod sidecar;
+mod traffic;
 
 pub use fleet::validate_fleet;
 
@@ -22,7 +22,6 @@ use crate::names::{Address, EnvName, is_dns_label};
 use crate::rule::Rule;
 use crate::workload::{Install, Interception, Proxy, Runtime, Workload};
 use metadata::{annotations, labels};
-use offered::offered;
 use problem::problem;
 
 /// Returns all problems of a workload. The caller must drop a problem if one of its `concerns` is unknown. If the list
@@ -41,7 +40,7 @@ pub fn validate(workload: &Workload) -> Vec<Problem> {
     if let Some(check) = &workload.health_check {
         health::validate(check, &mut problems);
     }
-    offered(workload, &mut problems);
+    traffic::validate(workload, &mut problems);
     fleet::member(workload, &mut problems);
     problems
 }

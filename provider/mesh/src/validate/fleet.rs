@@ -1,8 +1,8 @@
 //! Rules of fleets and their members.
 
 use super::metadata::{annotations, labels};
-use super::offered::offered;
 use super::problem::problem;
+use super::traffic;
 use crate::change::Problem;
 use crate::fleet::{Fleet, Group};
 use crate::health::{self, Probe};
@@ -27,7 +27,7 @@ pub fn validate_fleet(fleet: &Fleet) -> Vec<Problem> {
         let concerns = ["services", "sidecar", "group"];
         problems.push(problem(Rule::FleetEmpty, &concerns, text.to_owned()));
     }
-    offered(&fleet.as_one(), &mut problems);
+    traffic::validate(&fleet.as_one(), &mut problems);
     if let Some(group) = &fleet.group {
         problems.extend(self::group(fleet, group));
     }

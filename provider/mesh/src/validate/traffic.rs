@@ -5,7 +5,7 @@ use crate::change::Problem;
 use crate::workload::Workload;
 
 /// Adds all problems of services, ports and Sidecar.
-pub(super) fn offered(workload: &Workload, problems: &mut Vec<Problem>) {
+pub(super) fn validate(workload: &Workload, problems: &mut Vec<Problem>) {
     services::validate(workload, problems);
     ports::validate(workload, problems);
     sidecar::validate(workload, problems);
