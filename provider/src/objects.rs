@@ -79,14 +79,14 @@ impl<'a> Objects<'a> {
     /// Withdraws the traffic of an entry that keeps its other fields: first by the annotation, then by its reported
     /// health, so that istiod sends no traffic until a new proxy has probed the application.
     pub(crate) async fn withdraw(&self, entry: &Entry) -> Result<(), Diagnostic> {
-        let observed = mesh::objects::as_it_is(&entry.id, &entry.object);
+        let observed = mesh::objects::as_observed(&entry.id, &entry.object);
         self.write(&[mesh::objects::withdrawn(&observed)]).await?;
         self.clear_health(entry).await
     }
 
     /// Restores the traffic of an entry, and returns what prevented that.
     pub(crate) async fn restore(&self, entry: &Entry) -> Diagnostics {
-        let observed = mesh::objects::as_it_is(&entry.id, &entry.object);
+        let observed = mesh::objects::as_observed(&entry.id, &entry.object);
         let mut problems = Diagnostics::none();
         problems.extend(self.write(&[observed]).await.err());
         problems.extend(self.restore_health(entry).await.err());

@@ -95,7 +95,7 @@ pub fn is_unfinished(desired: &Manifest, entry: &Value) -> bool {
 /// Returns a manifest of an observed entry with only the fields that we own, so that applying [`withdrawn`] of it
 /// changes annotations and claims nothing else. If we never applied the entry, the manifest has all of its fields.
 /// istiod's annotations are left out.
-pub fn as_it_is(id: &Id, entry: &Value) -> Manifest {
+pub fn as_observed(id: &Id, entry: &Value) -> Manifest {
     let metadata = &entry["metadata"];
     let mut body = owned(entry).unwrap_or_else(
         || json!({ "metadata": { "labels": metadata["labels"], "annotations": metadata["annotations"] }, "spec": entry["spec"] }),

@@ -123,7 +123,7 @@ async fn refresh(
     let state = known.output.known();
     let mut found = known.compare(&expected.desired, input, vm.as_ref());
     if unobserved.is_some_and(|of| of.is_another_host) {
-        state.note_another_host(&mut found.vm);
+        state.note_unexpected_host_key(&mut found.vm);
     }
     if archive::path(input).is_some() {
         found.vm.clear();

@@ -119,7 +119,7 @@ impl Known {
 
     /// Adds the unexpected host key of a VM that was ours: the VM was rebuilt, or the connection is intercepted. Only a
     /// bootstrap with the new host key continues.
-    pub fn note_another_host(&self, vm: &mut Vec<Finding>) {
+    pub fn note_unexpected_host_key(&self, vm: &mut Vec<Finding>) {
         if self.is_touched() {
             add(vm, unexpected_host_key());
         }

@@ -173,7 +173,7 @@ fn a_foreign_entry_is_rewritten_without_istiods_annotations() {
         "spec": { "address": "203.0.113.7", "weight": 3 },
         "status": {},
     });
-    let written = mesh::objects::as_it_is(&p("bookinfo/a"), &entry).body;
+    let written = mesh::objects::as_observed(&p("bookinfo/a"), &entry).body;
     let expected = serde_json::json!({
         "metadata": { "labels": { "a": "b" }, "annotations": { "proxy.istio.io/health-checks-enabled": "false" } },
         "spec": { "address": "203.0.113.7", "weight": 3 },
@@ -200,7 +200,7 @@ fn an_entry_that_we_applied_is_rewritten_with_only_our_fields() {
         },
         "spec": { "address": "203.0.113.7", "weight": 3, "network": "n", "labels": { "app": "ratings", "theirs": "yes" } },
     });
-    let written = mesh::objects::as_it_is(&p("bookinfo/a"), &entry).body;
+    let written = mesh::objects::as_observed(&p("bookinfo/a"), &entry).body;
     let expected = json!({
         "metadata": { "labels": { "a": "b" }, "annotations": { "proxy.istio.io/health-checks-enabled": "false" } },
         "spec": { "address": "203.0.113.7", "labels": { "app": "ratings" } },

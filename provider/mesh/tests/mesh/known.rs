@@ -107,8 +107,8 @@ fn an_unexpected_host_key_is_noted_for_a_vm_that_was_bootstrapped() {
     for (machine, wanted) in [(Some("4711"), vec![ANOTHER_HOST]), (None, vec![])] {
         let mut vm = vec![];
         let before = known(machine, &[]);
-        before.note_another_host(&mut vm);
-        before.note_another_host(&mut vm);
+        before.note_unexpected_host_key(&mut vm);
+        before.note_unexpected_host_key(&mut vm);
         assert_eq!(texts(&vm), wanted);
     }
 }
