@@ -1,4 +1,4 @@
-# A workload that was made by hand, as its objects say it, and imported by a block.
+# A manually created workload, declared like its objects and imported by a block.
 
 import {
   to = mesh_vm_workload.ratings

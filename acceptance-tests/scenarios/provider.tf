@@ -1,4 +1,4 @@
-# The provider as every scenario uses it.
+# The provider configuration of all scenarios.
 
 terraform {
   required_providers {

@@ -1,4 +1,4 @@
-# A workload that is replaced by one of another name on the same VM, the new one first.
+# A workload that is replaced by one with another name on the same VM; the new one is created first.
 
 variable "name" {
   type    = string

@@ -1,4 +1,4 @@
-# Every optional attribute comes from something that does not exist yet.
+# Every optional attribute comes from a resource that does not exist yet.
 
 resource "terraform_data" "later" {
   input = { text = "a", number = 1, bool = true, list = ["a"], map = { a = "b" } }
@@ -6,7 +6,7 @@ resource "terraform_data" "later" {
 
 locals {
   later = terraform_data.later.output
-  # Unknown and without a type that Terraform could compare with the attribute's.
+  # Unknown and dynamically typed, so that Terraform cannot compare it with the type of the attribute.
   any = terraform_data.later.id == "" ? null : jsondecode(terraform_data.later.output.text)
 }
 

@@ -1,5 +1,5 @@
-# One VM with one application on 127.0.0.1:9080. The machine is made in the same apply, so that
-# its address is not known to the first plan.
+# One VM with one application on 127.0.0.1:9080. The machine is created in the same apply, so its address is unknown
+# in the first plan.
 
 variable "labels" {
   type    = map(string)

@@ -132,7 +132,7 @@ impl Row {
     }
 }
 
-/// Says whether libtest only reports that a test goes on: scenarios wait for a VM for minutes.
+/// Returns true if libtest only reports that a test is still running: scenarios may wait for a VM for minutes.
 fn is_waiting(line: &str) -> bool {
     line.starts_with("test ") && line.ends_with(" has been running for over 60 seconds")
 }

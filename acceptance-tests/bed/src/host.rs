@@ -34,7 +34,7 @@ const INSTANCES: u32 = 8192;
 
 /// Fails if this process may not create network namespaces and mounts.
 pub(crate) fn require_root() -> Result<()> {
-    let own = fs::metadata("/proc/self").map_err(Error::io("look at /proc/self"))?;
+    let own = fs::metadata("/proc/self").map_err(Error::io("read /proc/self"))?;
     if own.uid() == 0 {
         return Ok(());
     }

@@ -59,7 +59,7 @@ fn no_secret_is_in_state_plan_log_process_list_or_readable_files() -> Done {
     let (seen, files) = watch.end()?;
     assert!(seen.is_empty(), "in the process list or a file: {seen:?}");
     for name in ["known_hosts", "identity.pub"] {
-        assert!(files.contains(name), "no {name} was looked at: {files:?}");
+        assert!(files.contains(name), "no {name} was searched: {files:?}");
     }
 
     let trace = fs::read_to_string(&log)?;

@@ -65,7 +65,7 @@ impl Stage<'_> {
             "  pod-1 calls {RATINGS}: {}",
             answer.body.trim_end()
         ));
-        check!(answer.status != 200, "nobody should answer yet")?;
+        check!(answer.status != 200, "no response is expected yet")?;
         listing(self.vm)
     }
 
