@@ -69,7 +69,7 @@ pub(crate) fn replace(folder: &Path, copy: &Path, layers: &[PathBuf]) -> Result<
     overlay::mount_on(folder, &disk, layers).map(drop)
 }
 
-/// How often a block device was written to, and how many requests it is at.
+/// Number of completed writes and of pending requests of a block device.
 #[derive(PartialEq, Eq)]
 struct Writes {
     ended: u64,

@@ -99,7 +99,7 @@ fn fault(at: &Path, text: &str) -> Violation {
     }
 }
 
-/// Whether one of the blocks and attributes around an attribute is a set.
+/// Whether one of the enclosing blocks and attributes is a set.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Around {
     Set,

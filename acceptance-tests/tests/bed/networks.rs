@@ -64,7 +64,7 @@ fn the_gateways_of_both_networks_determine_the_route_of_traffic() -> Done {
     networks.terraform.destroy().map(drop)
 }
 
-/// How a request enters the other network.
+/// Route of a request into the other network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Route {
     Gateway,

@@ -36,9 +36,9 @@ pub struct HealthCheck {
 pub enum Probe {
     /// A GET request; a status from 200 to 399 is a success.
     Http {
-        /// Who is asked.
+        /// Host to connect to.
         host: Option<Address>,
-        /// Where it listens.
+        /// Port to connect to.
         port: Port,
         /// Path and query; `None`: `/`.
         path: Option<String>,
@@ -49,16 +49,16 @@ pub enum Probe {
     },
     /// A TCP connection; accepting it is a success.
     Tcp {
-        /// Who is asked.
+        /// Host to connect to.
         host: Option<Address>,
-        /// Where it listens.
+        /// Port to connect to.
         port: Port,
     },
     /// A command, run as the proxy's user; exit status 0 is a success.
     Exec(Vec<String>),
     /// A request of the gRPC health checking protocol.
     Grpc {
-        /// Where it listens.
+        /// Port to connect to.
         port: Port,
         /// Name of the gRPC service; `None`: the server as a whole.
         service: Option<String>,

@@ -1,4 +1,4 @@
-//! What a VM needs to be a member of an Istio mesh, as pure functions from values to values.
+//! Everything that makes a VM a member of an Istio mesh, as pure functions from values to values.
 //!
 //! ```text
 //! config -> Workload ─┐
@@ -8,8 +8,8 @@
 //! edits, Drift                         -> decide  -> Change
 //! ```
 //!
-//! **Invariant**: no clock, environment, file system, network or process is used here, and no
-//! word of Terraform's.
+//! **Invariant**: this crate uses no clock, environment, file system, network or process, and no
+//! terms of Terraform.
 
 pub mod bounded;
 pub mod bundle;
