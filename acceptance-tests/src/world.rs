@@ -196,7 +196,8 @@ fn is_clean(vm: &Vm) -> bool {
 
 /// Returns the VM once it is up, without traces of an earlier scenario and with the application running.
 fn fresh(vm: &Vm) -> Result<Vm> {
-    if !vm.is_on() {
+    // A scenario may have moved sshd to a port where nobody waits for it.
+    if !vm.is_on() || vm.read(USED).is_ok() {
         vm.rebuild(HostKey::Same)?;
     }
     vm.wait_until_up()?;
