@@ -1,4 +1,4 @@
-//! The data source `mesh_network_path`: which way traffic takes between pods and a VM.
+//! The data source `mesh_network_path`: the path of traffic between pods and a VM.
 
 use mesh::names::Id;
 use mesh::names::{Name, Namespace};
@@ -31,15 +31,15 @@ object! {
         /// Network of the cluster's pods; null if it has no name.
         Computed cluster_network: String,
         /// Path of calls from a pod to the VM.
-        Computed to_vm: WayOutput,
+        Computed to_vm: RouteOutput,
         /// Path of calls from the VM to a pod.
-        Computed to_pod: WayOutput,
+        Computed to_pod: RouteOutput,
     }
 }
 
 object! {
     /// The path of one direction.
-    pub struct WayOutput {
+    pub struct RouteOutput {
         /// Whether the path goes through a gateway.
         Computed through_gateway: bool,
         /// From the client to the target; only the client if Istio drops the target. If there are several gateways,
@@ -82,23 +82,23 @@ impl DataSource for NetworkPath {
         let (endpoint, networks) = found.map_err(|error| messages::cluster(&error))?;
         let endpoint = endpoint.ok_or_else(|| absent(&id))?;
         Ok(Found::new(NetworkPathOutput {
-            to_vm: way(networks.route_to_vm(&endpoint)).into(),
-            to_pod: way(networks.route_to_pod(&endpoint)).into(),
+            to_vm: route(networks.route_to_vm(&endpoint)).into(),
+            to_pod: route(networks.route_to_pod(&endpoint)).into(),
             network: endpoint.network.into(),
             cluster_network: networks.cluster.into(),
         }))
     }
 }
 
-fn way(way: NetworkRoute) -> WayOutput {
-    WayOutput {
-        through_gateway: way.through_gateway.into(),
-        hops: plain_lines(way.hops).into(),
-        missing: plain_lines(way.missing).into(),
+fn route(route: NetworkRoute) -> RouteOutput {
+    RouteOutput {
+        through_gateway: route.through_gateway.into(),
+        hops: plain_lines(route.hops).into(),
+        missing: plain_lines(route.missing).into(),
     }
 }
 
-/// What is called so in the cluster is anybody's choice.
+/// Names in the cluster may contain anything.
 fn plain_lines(lines: Vec<String>) -> Vec<String> {
     let line = |line: String| mesh::plain::line(&line, 400);
     lines.into_iter().map(line).collect()

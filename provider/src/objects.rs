@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use cluster::{Applied, Cluster, ClusterError, Doomed, Force};
+use cluster::{Applied, Cluster, ClusterError, Deletion, Force};
 use mesh::desired::{Kind, Manifest};
 use mesh::drift::Finding;
 use mesh::mark::Mark;
@@ -181,7 +181,7 @@ impl<'a> Objects<'a> {
     /// Deletes objects. An object that is not ours stays, and is an error.
     async fn delete(&self, objects: impl Iterator<Item = (Kind, Id)>) -> Result<(), ClusterError> {
         let doomed: Vec<_> = objects
-            .map(|(kind, id)| Doomed {
+            .map(|(kind, id)| Deletion {
                 uid: self.imported(kind, &id).map(|of| of.uid.clone()),
                 mark: self.mark.clone(),
                 kind,
@@ -241,7 +241,7 @@ pub(crate) fn deletions(
     ids: impl Iterator<Item = (Kind, Id)>,
     observed: &ObservedObjects,
     unmarked: Unmarked,
-) -> (Vec<Doomed>, Vec<(Kind, Id)>) {
+) -> (Vec<Deletion>, Vec<(Kind, Id)>) {
     let ids: BTreeSet<_> = ids.collect();
     let (mut deletions, mut foreign) = (vec![], vec![]);
     for (kind, id) in ids {
@@ -255,7 +255,7 @@ pub(crate) fn deletions(
         };
         if is_ours {
             let uid = object["metadata"]["uid"].as_str().map(str::to_owned);
-            deletions.push(Doomed {
+            deletions.push(Deletion {
                 kind,
                 id,
                 mark: mark.clone(),

@@ -23,13 +23,13 @@ impl Provider for Mesh {
     type Context = Context;
 
     fn check(config: &ProviderBlock, unknown: &Paths) -> Diagnostics {
-        let mut told = cluster(config);
+        let mut diagnostics = cluster(config);
         if let Some(ssh) = config.ssh.known() {
-            told.extend(identities(ssh, unknown));
+            diagnostics.extend(identities(ssh, unknown));
             let bastion = ssh.bastion.known();
-            told.append(bastion.map(BastionInput::unverified).unwrap_or_default());
+            diagnostics.append(bastion.map(BastionInput::unverified).unwrap_or_default());
         }
-        told
+        diagnostics
     }
 
     fn configure(&self, config: ProviderBlock) -> Result<Context, Diagnostics> {
@@ -66,7 +66,7 @@ fn cluster(config: &ProviderBlock) -> Diagnostics {
     }
 }
 
-/// Checks each identity: a key that cannot be used is told before anything is planned with it.
+/// Checks each identity: a key that cannot be used is reported before any plan that needs it.
 fn identities(block: &SshBlock, unknown: &Paths) -> Diagnostics {
     let at = |name: &str| Path::root().name("ssh").name("identities").key(name);
     let named = block.identities.known().into_iter().flatten();

@@ -12,10 +12,10 @@ use crate::error::ClusterError;
 use crate::send::unsendable;
 use mesh::mark::{MANAGER, is_ours};
 
-/// How often an adoption begins anew because others write at the same time.
+/// How often an adoption starts over because of concurrent writes.
 const ATTEMPTS: usize = 5;
 
-/// Whose fields an apply may take over.
+/// Which fields an apply may take over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Force {
     /// None: another owner of a field, or a foreign object of the same name, is an error.
@@ -31,18 +31,18 @@ pub struct Applied {
     pub kind: Kind,
     /// Namespace and name.
     pub id: Id,
-    /// What the API server calls this very object.
+    /// The UID of this very object.
     pub uid: String,
 }
 
-/// An object that shall not be.
+/// An object to delete.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Doomed {
+pub struct Deletion {
     /// Its kind.
     pub kind: Kind,
     /// Namespace and name.
     pub id: Id,
-    /// What it is deleted for: an object that carries another mark stays.
+    /// The mark of its owner: an object with another mark stays.
     pub mark: Mark,
     /// Its uid, where it is known to be ours without carrying our label (an imported one).
     pub uid: Option<String>,
@@ -92,7 +92,7 @@ impl Cluster {
             };
             attempts += 1;
             match self.clear(&call, manifest, &patch).await {
-                // Somebody, such as istiod, wrote in between: once more, with what is there now.
+                // Somebody, such as istiod, wrote in between: retry with the current object.
                 Err(ClusterError::Server { status: 409, .. }) if attempts < ATTEMPTS => {}
                 cleared => return cleared.and_then(|()| applied(call, manifest, &written)),
             }
@@ -158,37 +158,44 @@ impl Cluster {
     ///
     /// # Errors
     /// Also an object that is still there at the deadline, since finalizers hold it.
-    pub async fn delete(&self, doomed: &[Doomed], deadline: Instant) -> Result<(), ClusterError> {
-        let mut dying = Vec::new();
-        for one in doomed {
-            dying.extend(self.delete_one(one).await?);
+    pub async fn delete(
+        &self,
+        deletions: &[Deletion],
+        deadline: Instant,
+    ) -> Result<(), ClusterError> {
+        let mut pending = Vec::new();
+        for deletion in deletions {
+            pending.extend(self.delete_one(deletion).await?);
         }
-        for (call, uid) in &dying {
+        for (call, uid) in &pending {
             self.gone(call, uid, deadline).await?;
         }
-        // Whoever read a list meanwhile read them as dying: a create that follows must not believe it.
-        for one in doomed.iter().filter(|_| !dying.is_empty()) {
+        // A list that was read meanwhile has them as terminating: a create that follows must not use it.
+        for deletion in deletions.iter().filter(|_| !pending.is_empty()) {
             self.listings()
-                .forget(&(one.kind, one.id.namespace.clone()));
+                .forget(&(deletion.kind, deletion.id.namespace.clone()));
         }
         Ok(())
     }
 
     /// Returns the deletion and the object's uid if the object is not gone at once.
-    async fn delete_one(&self, doomed: &Doomed) -> Result<Option<(Call, String)>, ClusterError> {
-        let Doomed { kind, id, .. } = doomed;
+    async fn delete_one(
+        &self,
+        deletion: &Deletion,
+    ) -> Result<Option<(Call, String)>, ClusterError> {
+        let Deletion { kind, id, .. } = deletion;
         let kind = *kind;
         let Some(object) = self.get(&call(Verb::Get, kind, id)).await? else {
             return Ok(None);
         };
         let call = call(Verb::Delete, kind, id);
         let uid = uid(&object);
-        let of_another = Mark::of(&object).is_some_and(|of| of != doomed.mark);
-        let known = uid.is_some() && uid == doomed.uid.as_deref();
+        let of_another = Mark::of(&object).is_some_and(|of| of != deletion.mark);
+        let known = uid.is_some() && uid == deletion.uid.as_deref();
         if of_another || !is_ours(&object) && !known {
             return Err(foreign(call, id));
         }
-        // Only this very object: one made anew in the meantime stays.
+        // Only this very object: one that was created in the meantime stays.
         let body =
             json!({ "apiVersion": "v1", "kind": "DeleteOptions", "preconditions": { "uid": uid } });
         let request = call
@@ -208,7 +215,7 @@ impl Cluster {
 fn applied(call: Call, manifest: &Manifest, written: &Value) -> Result<Applied, ClusterError> {
     let uid = uid(written).ok_or_else(|| ClusterError::Answer {
         call,
-        reason: "the answer holds no uid".into(),
+        reason: "the response has no uid".into(),
     })?;
     Ok(Applied {
         kind: manifest.kind,
@@ -226,7 +233,7 @@ fn call(verb: Verb, kind: Kind, id: &Id) -> Call {
     )
 }
 
-/// Returns the error for an object whose deletion has begun: what is written to it goes with it.
+/// Returns the error for an object whose deletion has begun: anything written to it would be deleted with it.
 pub fn being_deleted(kind: Kind, id: &Id, object: &Value) -> Option<ClusterError> {
     terminating(&call(Verb::Patch, kind, id), object)
 }
@@ -239,7 +246,7 @@ fn terminating(call: &Call, object: &Value) -> Option<ClusterError> {
     })
 }
 
-/// Returns what has to be done before the API server removes an object.
+/// Returns the finalizers that must be removed before the API server deletes an object.
 pub(crate) fn finalizers(object: &Value) -> Vec<String> {
     let names = object["metadata"]["finalizers"].as_array();
     let names = names.into_iter().flatten().filter_map(Value::as_str);
@@ -253,7 +260,7 @@ fn foreign(call: Call, id: &Id) -> ClusterError {
     }
 }
 
-/// Returns the manifest as the API server wants it: a whole object of our fields.
+/// Returns the manifest as a complete object for the API server, with our fields only.
 fn whole(manifest: &Manifest) -> Value {
     let Manifest { kind, id, body } = manifest;
     let resource = Resource::of(*kind);

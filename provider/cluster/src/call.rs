@@ -1,4 +1,4 @@
-//! One request to the API server: what is asked of which object.
+//! One request to the API server: a verb and an object.
 //!
 //! Paths are built by hand and objects stay JSON: a typed round trip would drop the fields that
 //! a newer Istio adds, and fail a whole list over one value that it does not know.
@@ -9,7 +9,7 @@ use http::{Method, Request};
 use mesh::desired::Kind;
 use serde_json::Value;
 
-/// What is done, in the words of RBAC.
+/// The verb of a request, as RBAC names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verb {
     /// Reads one object.
@@ -18,7 +18,7 @@ pub enum Verb {
     List,
     /// Follows one object.
     Watch,
-    /// Server-side apply; RBAC asks for `patch`, and for `create` where the object is absent.
+    /// Server-side apply; RBAC requires `patch`, and `create` if the object is absent.
     Patch,
     /// Deletes one object.
     Delete,
@@ -59,7 +59,7 @@ pub(crate) const SERVICE_ACCOUNT: &Resource = &Resource::core("serviceaccounts",
 pub(crate) const TOKEN: &Resource =
     &Resource::core("serviceaccounts/token", "token of ServiceAccount");
 
-/// A subresource: what istiod says of an entry.
+/// A subresource: the status that istiod writes to an entry.
 pub(crate) const ENTRY_STATUS: &Resource =
     &Resource::istio("workloadentries/status", "status of WorkloadEntry");
 /// In no namespace.
@@ -69,7 +69,7 @@ pub(crate) const WEBHOOK: &Resource = &Resource {
     plural: "mutatingwebhookconfigurations",
     kind: "MutatingWebhookConfiguration",
 };
-/// What the API server tells of a group.
+/// The API server's description of a group.
 pub(crate) const API_GROUP: &Resource = &Resource::core("apis", "API group");
 /// The namespaces themselves: no object of one.
 pub(crate) const NAMESPACE: &Resource = &Resource::core("namespaces", "Namespace");
@@ -145,11 +145,11 @@ impl Resource {
 /// One request, as an error names it: `get ConfigMap istio-system/istio`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {
-    /// What is done.
+    /// The verb.
     pub verb: Verb,
     /// To what sort of object.
     pub resource: &'static Resource,
-    /// In which namespace; empty: in all, or none for what is in none.
+    /// The namespace; empty: all, or none for a cluster-scoped resource.
     pub namespace: String,
     /// To which one; empty: to all.
     pub name: String,

@@ -1,4 +1,4 @@
-//! The way to the cluster, from the provider block or the environment.
+//! The connection to the cluster, from the provider block or the environment.
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -39,7 +39,7 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Finds the cluster and gets the credentials ready; nothing is asked of the server yet.
+    /// Finds the cluster and gets the credentials ready; no request is sent yet.
     ///
     /// Where neither `host` nor `config_paths` is set, the kubeconfig is that of
     /// `KUBE_CONFIG_PATH`, `KUBE_CONFIG_PATHS` or `KUBECONFIG`, else that of the pod we run in.
@@ -124,7 +124,7 @@ pub(crate) async fn config(
     let url = own_proxy.or_else(|| proxy::for_server(&config.cluster_url, environment));
     config.proxy_url = url.and_then(|url| url.parse().ok());
     config.connect_timeout = Some(HANDSHAKE);
-    // `send` waits as the server asks, and no longer than a request may take.
+    // `send` waits as long as the server requests, but no longer than a request may take.
     config.default_retry = false;
     Ok(config)
 }
@@ -135,7 +135,7 @@ fn unusable(error: kube::Error) -> ClusterError {
         kube::Error::Auth(error) => credentials(&error),
         kube::Error::ProxyProtocolUnsupported { .. }
         | kube::Error::ProxyProtocolDisabled { .. } => {
-            let text = "is no http:// or https:// URL, which is what can be used".into();
+            let text = "must be an http:// or https:// URL".into();
             ClusterError::Settings(vec![SettingProblem {
                 attribute: "proxy_url",
                 text,

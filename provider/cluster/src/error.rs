@@ -1,4 +1,4 @@
-//! What can go wrong on the way to the cluster and in it.
+//! Errors of the connection to the cluster and of the API server.
 //!
 //! **Invariant**: no variant holds a token, a key or the output of a credential plugin; causes
 //! that could quote one are described, not carried.
@@ -33,7 +33,7 @@ pub enum ClusterError {
     Kubeconfig {
         /// Which file; several are joined as in `KUBECONFIG`.
         path: PathBuf,
-        /// What is wrong; never a part of the file.
+        /// The problem; never a part of the file.
         reason: String,
     },
     /// A kubeconfig is not there; it may still come, from another resource of the same apply.
@@ -45,7 +45,7 @@ pub enum ClusterError {
     /// The credentials cannot be had: plugin, token file, client certificate.
     #[error("the credentials for the cluster cannot be used: {reason}")]
     Credentials {
-        /// What is wrong; never a part of a credential.
+        /// The problem; never a part of a credential.
         reason: String,
     },
     /// No answer: name, route, TLS, proxy or time.
@@ -53,39 +53,39 @@ pub enum ClusterError {
     Unreachable {
         /// URL of the API server.
         server: String,
-        /// What was asked.
+        /// The request.
         call: Call,
         /// What the connection says.
         source: Cause,
     },
-    /// 401: the server does not know who asks.
+    /// 401: the server does not know the caller.
     #[error("cannot {call}: {server} does not accept the credentials")]
     Unauthorized {
         /// URL of the API server.
         server: String,
-        /// What was asked.
+        /// The request.
         call: Call,
     },
-    /// 403: known, but not allowed. `rule` of the call is what is missing.
+    /// 403: known, but not allowed. The missing rule follows from the request.
     #[error("not allowed to {call}: {message}")]
     Forbidden {
-        /// What was asked.
+        /// The request.
         call: Call,
-        /// The server's own words.
+        /// The server's message.
         message: String,
     },
     /// 404 for this very object.
     #[error("cannot {call}: {message}")]
     NotFound {
-        /// What was asked.
+        /// The request.
         call: Call,
-        /// The server's own words, or what is missing in the object.
+        /// The server's message, or what is missing in the object.
         message: String,
     },
     /// The API server does not know the kind.
     #[error("cannot {call}: the API server does not serve {kind} in {version}")]
     MissingCrd {
-        /// What was asked.
+        /// The request.
         call: Call,
         /// Kind of the object.
         kind: &'static str,
@@ -95,7 +95,7 @@ pub enum ClusterError {
     /// 409 of a server-side apply: others own the fields.
     #[error("cannot {call}: {}", joined(.fields))]
     Conflict {
-        /// What was asked.
+        /// The request.
         call: Call,
         /// Each field with its owner.
         fields: Vec<FieldConflict>,
@@ -106,79 +106,79 @@ pub enum ClusterError {
         mesh::mark::MANAGER
     )]
     Exists {
-        /// What was asked.
+        /// The request.
         call: Call,
-        /// What `terraform import` takes.
+        /// The import ID.
         import_id: String,
     },
     /// The object is there, but its deletion has begun.
     #[error("cannot {call}: it is being deleted{}", held_by(.finalizers))]
     Terminating {
-        /// What was asked.
+        /// The request.
         call: Call,
-        /// What the API server keeps it for.
+        /// The finalizers that keep it.
         finalizers: Vec<String>,
     },
     /// 400 or 422: the server's schema refuses the object.
     #[error("cannot {call}: {message}")]
     Invalid {
-        /// What was asked.
+        /// The request.
         call: Call,
-        /// The server's own words.
+        /// The server's message.
         message: String,
-        /// Field by field, as far as the server tells.
+        /// Field by field, as far as the server reports.
         causes: Vec<FieldCause>,
     },
     /// A webhook or a policy refuses the object.
     #[error("cannot {call}: {message}")]
     Denied {
-        /// What was asked.
+        /// The request.
         call: Call,
-        /// The webhook's own words.
+        /// The webhook's message.
         message: String,
     },
     /// 429 for longer than a request may take.
-    #[error("cannot {call}: the API server is overloaded and asks to wait {} s", wait.as_secs())]
+    #[error("cannot {call}: the API server is overloaded and requests a wait of {} s", wait.as_secs())]
     Busy {
-        /// What was asked.
+        /// The request.
         call: Call,
         /// `Retry-After` of the last answer.
         wait: Duration,
     },
-    /// 5xx and every other refusal.
+    /// 5xx and every other error status.
     #[error("cannot {call}: the API server answers {status}: {message}")]
     Server {
-        /// What was asked.
+        /// The request.
         call: Call,
         /// HTTP status.
         status: u16,
-        /// The server's own words.
+        /// The server's message.
         message: String,
     },
-    /// An answer, or an object of Istio's, that cannot be understood.
+    /// A response, or an object of Istio's, that cannot be parsed.
     #[error("cannot {call}: {reason}")]
     Answer {
-        /// What was asked.
+        /// The request.
         call: Call,
-        /// What is wrong with it.
+        /// The problem.
         reason: String,
     },
-    /// An answer of which more would have to be kept than any answer takes.
+    /// A response that exceeds every limit of a legitimate one.
     #[error("cannot {call}: the answer (HTTP {status}) {what}")]
     Excess {
-        /// What was asked.
+        /// The request.
         call: Call,
         /// HTTP status of the answer.
         status: u16,
-        /// What is too much, and which limit it is beyond.
+        /// The part that is too large, and the limit.
         what: String,
     },
-    /// istiod did not report that the application answers in time.
+    /// istiod did not report the application as healthy in time.
     #[error("the application of {id} does not answer its health check ({why})")]
     NotHealthy {
         /// The workload.
         id: Id,
-        /// What the proxy's probe said last.
+        /// The last message of the proxy's probe.
         why: String,
     },
     /// istiod did not report the proxy in time.
@@ -186,7 +186,7 @@ pub enum ClusterError {
     NotConnected {
         /// The workload.
         id: Id,
-        /// What istiod says of it.
+        /// The last connection that istiod reported.
         last: Box<Connection>,
     },
 }
@@ -196,7 +196,7 @@ pub enum ClusterError {
 pub struct SettingProblem {
     /// Its name, e.g. `cluster_ca_certificate`.
     pub attribute: &'static str,
-    /// What is wrong and what to write instead; never a secret's value.
+    /// The problem and the fix; never a secret's value.
     pub text: String,
 }
 

@@ -1,4 +1,4 @@
-//! What only the cluster can tell of the mesh.
+//! The mesh settings that only the cluster knows.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::connect::Cluster;
 use crate::error::ClusterError;
 use crate::settings::IstioSettings;
 
-/// Service through which istioctl, too, finds the way to istiod from outside.
+/// Service whose address istioctl, too, uses to reach istiod from outside.
 const GATEWAY: &str = "istio-eastwestgateway";
 /// istiod's port for discovery and certificates.
 const PORT: u16 = 15012;
@@ -33,7 +33,7 @@ impl Cluster {
     ///
     /// Read are the `ConfigMap`s that `istioctl x workload entry configure` reads, the gateway's
     /// Service unless `istio.control_plane_address` is set, the service account and the entry.
-    /// Workloads that ask at about the same time share each answer.
+    /// Workloads that need them at about the same time share each response.
     pub async fn facts(&self, id: &Id, service_account: &Name) -> Result<Facts, ClusterError> {
         let namespace = id.namespace.as_str();
         let istio = self.resolved().await?;
@@ -225,7 +225,7 @@ fn text(value: &Value) -> Option<String> {
         .map(str::to_owned)
 }
 
-/// Returns how istiod is called: as the block says, else as the mesh config tells all proxies, else through the
+/// Returns how istiod is called: as the block says, else as the mesh config says for all proxies, else through the
 /// gateway.
 fn control_plane(
     istio: &IstioSettings,

@@ -74,7 +74,7 @@ pub(crate) fn selected(
     }
     let mut user = own_user(settings).unwrap_or(file_user);
     if let Some(exec) = &mut user.exec {
-        // Standard input is Terraform's: a plugin that asks somebody would hang.
+        // Standard input is Terraform's: a plugin that prompts would hang.
         exec.interactive_mode = Some(ExecInteractiveMode::Never);
     }
     Ok((origin, single(cluster, user)))
@@ -131,7 +131,7 @@ fn expanded(path: &Path, home: Option<&str>) -> PathBuf {
 }
 
 /// Returns what is wrong with a kubeconfig. A parser's error quotes the text around the place,
-/// which may be a key, so only the place is told.
+/// which may be a key, so only the place is reported.
 pub(crate) fn unusable(path: &Path, error: &KubeconfigError) -> ClusterError {
     let reason = match error {
         KubeconfigError::ReadConfig(source, _) if source.kind() == ErrorKind::NotFound => {

@@ -35,7 +35,7 @@ mod token;
 mod version;
 mod wait;
 
-pub use apply::{Applied, Doomed, Force, being_deleted};
+pub use apply::{Applied, Deletion, Force, being_deleted};
 pub use call::{Call, Resource, Verb};
 pub use connect::Cluster;
 pub use error::{Cause, ClusterError, FieldCause, FieldConflict, SettingProblem};

@@ -21,7 +21,7 @@ impl Cluster {
     /// Reads the mesh's networks and the gateways into them.
     ///
     /// Services and gateways may be in any namespace, so these lists want rights in the whole cluster. What may not be
-    /// read counts as absent, and the answer tells so.
+    /// read counts as absent, and the result says so.
     pub async fn networks(&self) -> Result<Networks, ClusterError> {
         let istio = self.resolved().await?;
         let namespace = Call::new(Verb::Get, NAMESPACE, "", &istio.namespace);
@@ -114,7 +114,7 @@ fn seen<T: Default>(
                 return Err(error);
             };
             unseen.push(format!(
-                "The credential may not {call}, so the way may be another one than told. Its ClusterRole lacks the rule \
+                "The credential may not {call}, so the actual path may differ. Its ClusterRole lacks the rule \
                  {{ {} }}.",
                 rule.trim_start_matches("- ").replace("\n  ", ", ")
             ));

@@ -21,7 +21,7 @@ impl Cluster {
     /// workload's mark.
     ///
     /// Workloads that are read at about the same time share one LIST per kind and namespace, at
-    /// most 2 s old; what is not in it is asked for by itself before it counts as absent.
+    /// most 2 s old; an object that is not in it is read on its own before it counts as absent.
     pub async fn observe(
         &self,
         id: &Id,
@@ -106,7 +106,7 @@ impl Cluster {
         let mark = Mark::Fleet(fleet.name.clone());
         let is_its = |of: &&Value| Mark::of(of).as_ref() == Some(&mark);
         let mut found = vec![];
-        // Most fleets have services: then many members ask for nothing that is not shared.
+        // Most fleets have services: then many members need only shared responses.
         for kind in [Kind::ServiceEntry, Kind::Sidecar] {
             let all = self.listing(kind, &fleet.namespace).await?;
             found.extend(all.values().filter(is_its).cloned());
@@ -132,7 +132,7 @@ impl Cluster {
     }
 
     /// Reads the entries of all other namespaces, for `mesh::conflicts::conflicts`; `None` where that is not
-    /// allowed. Workloads that ask at about the same time share one LIST.
+    /// allowed. Workloads that need it at about the same time share one LIST.
     pub async fn others_elsewhere(
         &self,
         namespace: &Namespace,
@@ -175,7 +175,7 @@ impl Cluster {
         Ok(services.chain(sidecars).collect())
     }
 
-    /// Reads one object by way of the shared LIST.
+    /// Reads one object from the shared LIST.
     pub(crate) async fn object(&self, kind: Kind, id: &Id) -> Result<Option<Value>, ClusterError> {
         if let Some(object) = self
             .listing(kind, &id.namespace)
@@ -225,7 +225,7 @@ fn named(object: Value) -> Option<(String, Value)> {
 }
 
 /// Names and addresses come from the API server, which has checked them; an entry without an
-/// address (a network alone) cannot be in anybody's way.
+/// address (a network alone) cannot conflict with anybody's.
 fn other(namespace: &Namespace, name: &str, entry: &Value) -> Option<OtherEntry> {
     Some(OtherEntry {
         id: Id {

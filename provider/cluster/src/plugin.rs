@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use crate::error::ClusterError;
 
-/// How long credentials may take to come: a plugin may have to ask its cloud.
+/// How long credentials may take to come: a plugin may have to call its cloud's API.
 const PATIENCE: Duration = Duration::from_mins(1);
 const MIB: usize = 1 << 20;
 /// Bytes that a plugin may print, on each of its streams.
@@ -63,14 +63,14 @@ async fn printed(exec: &ExecConfig) -> Result<Vec<u8>, String> {
 
 fn command(name: &str, exec: &ExecConfig) -> Command {
     let spec = json!({ "interactive": false, "cluster": exec.cluster });
-    let asked = json!({ "apiVersion": exec.api_version, "kind": "ExecCredential", "spec": spec });
+    let info = json!({ "apiVersion": exec.api_version, "kind": "ExecCredential", "spec": spec });
     let variables = exec.env.iter().flatten();
     let variables = variables.filter_map(|of| Some((of.get("name")?, of.get("value")?)));
     let mut command = Command::new(name);
     command
         .args(exec.args.iter().flatten())
         .envs(variables)
-        .env("KUBERNETES_EXEC_INFO", asked.to_string())
+        .env("KUBERNETES_EXEC_INFO", info.to_string())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -48,7 +48,7 @@ pub(crate) fn refused(server: &str, call: Call, code: u16, status: Status) -> Cl
     }
 }
 
-/// Admission has no reason of its own in a Status: only these words tell it from RBAC and schema.
+/// Admission has no reason of its own in a Status: only these words distinguish it from RBAC and schema.
 fn is_denial(message: &str) -> bool {
     message.starts_with("admission webhook ") || message.contains("denied request:")
 }
@@ -143,7 +143,7 @@ mod tests {
     use super::*;
     use crate::call::{Resource, Verb};
 
-    /// istiod's webhook answers 400 without a reason, Gatekeeper 403: only the words tell.
+    /// istiod's webhook answers 400 without a reason, Gatekeeper 403: only the words differ.
     #[test]
     fn a_webhook_that_denies_is_neither_schema_nor_rbac() {
         let message = "admission webhook \"validation.istio.io\" denied the request: configuration is invalid: \

@@ -1,4 +1,4 @@
-//! Sends a request and reads the answer: waits as the server asks, knows refusals.
+//! Sends a request and reads the response: waits as long as the server requests, and recognises refusals.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::connect::Cluster;
 use crate::error::ClusterError;
 use crate::refusal::{refused, unanswered};
 
-/// How long one request may take, the waits that the server asks for included. API servers
+/// How long one request may take, including the waits that the server requests. API servers
 /// themselves end a request after 60 s.
 const LIMIT: Duration = Duration::from_secs(65);
 
@@ -42,7 +42,7 @@ impl Cluster {
             let sent = timeout(end - Instant::now(), sent);
             let (status, headers, body) =
                 sent.await.map_err(|elapsed| self.silent(call, elapsed))??;
-            match asked_to_wait(status, &headers) {
+            match requested_wait(status, &headers) {
                 Some(wait) if wait < end.saturating_duration_since(Instant::now()) => {
                     sleep(wait).await;
                 }
@@ -159,7 +159,7 @@ fn read_status(body: &[u8]) -> Status {
     })
 }
 
-fn asked_to_wait(status: StatusCode, headers: &HeaderMap) -> Option<Duration> {
+fn requested_wait(status: StatusCode, headers: &HeaderMap) -> Option<Duration> {
     let header = headers
         .get(http::header::RETRY_AFTER)
         .and_then(|value| value.to_str().ok());

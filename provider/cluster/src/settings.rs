@@ -115,35 +115,11 @@ impl IstioSettings {
 
 /// Returns everything that is wrong with the block itself.
 pub(crate) fn problems(settings: &Settings) -> Vec<SettingProblem> {
-    let pem = |text: Option<&str>, what: &str| text.is_some_and(|text| !text.contains(what));
-    let key = settings
-        .client_key
-        .as_ref()
-        .map(ExposeSecret::expose_secret);
     let proxy = settings.proxy_url.as_ref().map(ExposeSecret::expose_secret);
     let one_of = |left: bool, right: bool| left != right;
     let host = settings.host.as_deref().unwrap_or_default();
-    let host = format!("is {host:?}, which is no URL such as https://192.0.2.1:6443");
-    let certificate = "is no PEM certificate: give its text, e.g. by file(\"ca.pem\"), decoded where it was base64";
+    let host = format!("must be a URL such as https://192.0.2.1:6443, got {host:?}");
     let rules = [
-        (
-            pem(
-                settings.cluster_ca_certificate.as_deref(),
-                "BEGIN CERTIFICATE",
-            ),
-            "cluster_ca_certificate",
-            certificate,
-        ),
-        (
-            pem(settings.client_certificate.as_deref(), "BEGIN CERTIFICATE"),
-            "client_certificate",
-            certificate,
-        ),
-        (
-            pem(key, "PRIVATE KEY"),
-            "client_key",
-            "is no PEM private key: give its text, decoded where it was base64",
-        ),
         (
             settings
                 .token
@@ -173,16 +149,45 @@ pub(crate) fn problems(settings: &Settings) -> Vec<SettingProblem> {
         (
             proxy.is_some_and(|url| !url.starts_with("http") || !is_url(url)),
             "proxy_url",
-            "is no http:// or https:// URL",
+            "must be an http:// or https:// URL",
         ),
     ];
-    let broken = rules.into_iter().filter(|(broken, ..)| *broken);
-    broken
+    let rules = pem_rules(settings).into_iter().chain(rules);
+    rules
+        .filter(|(broken, ..)| *broken)
         .map(|(_, attribute, text)| SettingProblem {
             attribute,
             text: text.into(),
         })
         .collect()
+}
+
+/// Returns the rules of the attributes that hold PEM text.
+fn pem_rules(settings: &Settings) -> [(bool, &'static str, &'static str); 3] {
+    const CERTIFICATE: &str =
+        "must be a PEM certificate: its text, e.g. file(\"ca.pem\"), decoded if it was base64";
+    let lacks = |text: Option<&str>, what: &str| text.is_some_and(|text| !text.contains(what));
+    let key = settings.client_key.as_ref();
+    let key = key.map(ExposeSecret::expose_secret);
+    let authority = settings.cluster_ca_certificate.as_deref();
+    let certificate = settings.client_certificate.as_deref();
+    [
+        (
+            lacks(authority, "BEGIN CERTIFICATE"),
+            "cluster_ca_certificate",
+            CERTIFICATE,
+        ),
+        (
+            lacks(certificate, "BEGIN CERTIFICATE"),
+            "client_certificate",
+            CERTIFICATE,
+        ),
+        (
+            lacks(key, "PRIVATE KEY"),
+            "client_key",
+            "must be a PEM private key: its text, decoded if it was base64",
+        ),
+    ]
 }
 
 fn is_url(text: &str) -> bool {

@@ -1,4 +1,4 @@
-//! One answer for all who ask at about the same time.
+//! One response for all callers that need it at about the same time.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,8 +11,8 @@ const FRESH: Duration = Duration::from_secs(2);
 
 type Slot<T> = Arc<tokio::sync::Mutex<Option<(Instant, Arc<T>)>>>;
 
-/// Answers by key. Who asks while an answer is on its way waits for that one; a failure is told
-/// to the one who caused it and the next one asks again.
+/// Responses by key. A caller that arrives during a request waits for its response. A failure goes to the caller that
+/// sent the request, and the next caller sends another one.
 pub(crate) struct Shared<K, T> {
     slots: Mutex<BTreeMap<K, Slot<T>>>,
 }
@@ -24,11 +24,11 @@ impl<K: Ord, T> Shared<K, T> {
         }
     }
 
-    /// Returns the answer for `key`: a fresh one, or that of `ask`.
+    /// Returns the response for `key`: a recent one, or that of `request`.
     pub(crate) async fn get<E>(
         &self,
         key: K,
-        ask: impl Future<Output = Result<T, E>>,
+        request: impl Future<Output = Result<T, E>>,
     ) -> Result<Arc<T>, E> {
         let slot = Arc::clone(self.lock().entry(key).or_default());
         let mut held = slot.lock().await;
@@ -39,12 +39,12 @@ impl<K: Ord, T> Shared<K, T> {
         }
         // The age counts from before the request: the server may have read at its begin.
         let since = Instant::now();
-        let answer = Arc::new(ask.await?);
+        let answer = Arc::new(request.await?);
         *held = Some((since, Arc::clone(&answer)));
         Ok(answer)
     }
 
-    /// Forgets the answer for `key`; one on its way reaches only those who wait for it already.
+    /// Forgets the response for `key`. A pending one reaches only the callers that already wait for it.
     pub(crate) fn forget(&self, key: &K) {
         self.lock().remove(key);
     }
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn an_old_or_forgotten_answer_is_asked_for_again() {
+    async fn an_old_or_forgotten_answer_is_requested_again() {
         let (shared, asked) = (Shared::new(), Cell::new(0));
         let ask = || async {
             asked.set(asked.get() + 1);

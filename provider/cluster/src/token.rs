@@ -1,4 +1,4 @@
-//! The token with which the VM first asks for its certificate.
+//! The token with which the VM requests its first certificate.
 
 use std::fmt;
 use std::time::Duration;

@@ -1,6 +1,6 @@
 //! Istio's kinds where the API server does not serve them in v1: Istio before 1.22.
 //!
-//! Requests are written for v1. Only when that is not served is the server asked what is; the kinds are the same
+//! Requests are written for v1. Only if that is not served, the provider looks up which version is; the kinds are the same
 //! in each version.
 
 use http::{Request, Uri};
@@ -22,7 +22,7 @@ impl Cluster {
         }
     }
 
-    /// Tells whether a kind that was not found in the version `sent` is served in an older one only.
+    /// Returns whether a kind that was not found in the version `sent` is served in an older one only.
     pub(crate) async fn falls_back(&self, call: &Call, sent: Option<&str>) -> bool {
         if call.resource.group != GROUP || sent.is_some() {
             return false;
@@ -31,7 +31,7 @@ impl Cluster {
         if self.istio_version().get().is_none() && !Box::pin(self.serves("v1", plural)).await {
             for version in OLDER {
                 if Box::pin(self.serves(version, plural)).await {
-                    // Whoever asked at the same time has found the same.
+                    // A concurrent request found the same.
                     let _ = self.istio_version().set(version);
                     break;
                 }
@@ -40,7 +40,7 @@ impl Cluster {
         self.istio_version().get().is_some()
     }
 
-    /// Tells whether the API server lists a kind in a version of Istio's group.
+    /// Returns whether the API server lists a kind in a version of Istio's group.
     async fn serves(&self, version: &str, plural: &str) -> bool {
         let call = Call::new(Verb::Get, API_GROUP, "", GROUP);
         let request = Request::get(format!("/apis/{GROUP}/{version}")).body(vec![]);

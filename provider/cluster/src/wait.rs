@@ -17,14 +17,14 @@ use crate::error::ClusterError;
 use crate::refusal::unanswered;
 use crate::send::unsendable;
 
-/// How long one watch may last; the server is asked to end it then.
+/// How long one watch may last; the request makes the server end it then.
 const WATCH: Duration = Duration::from_mins(1);
-/// What the server may take longer to end it.
+/// Additional time for the server to end it.
 const GRACE: Duration = Duration::from_secs(5);
 /// Between the end of one watch and the next.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// What is waited for.
+/// The condition of a wait.
 type Awaited<'a> = &'a (dyn Fn(&Connection) -> bool + Sync);
 
 impl Cluster {
@@ -57,15 +57,15 @@ impl Cluster {
         timeout_at(deadline, self.follow(id, &healthy, &mut last))
             .await
             .unwrap_or_else(|_| {
-                let unasked = || "no probe has been reported yet".to_owned();
+                let unprobed = || "no probe has been reported yet".to_owned();
                 Err(ClusterError::NotHealthy {
                     id: id.clone(),
-                    why: last.unhealthy.unwrap_or_else(unasked),
+                    why: last.unhealthy.unwrap_or_else(unprobed),
                 })
             })
     }
 
-    /// Writes what istiod says of an entry in its place. Others that write at the same time may lose.
+    /// Writes the status conditions of an entry, which istiod owns. A concurrent write of istiod may get lost.
     pub async fn set_conditions(&self, id: &Id, conditions: &[Value]) -> Result<(), ClusterError> {
         let call = Call::new(
             Verb::Patch,
@@ -93,7 +93,7 @@ impl Cluster {
         loop {
             match self.get(&get).await {
                 Ok(None) => return Ok(()),
-                // Another one of that name, made in the meantime.
+                // Another object of that name was created in the meantime.
                 Ok(Some(object)) if object["metadata"]["uid"] != uid => return Ok(()),
                 Ok(Some(object)) if Instant::now() >= deadline => {
                     return Err(ClusterError::Terminating {
@@ -174,7 +174,7 @@ impl Cluster {
             return Err(self.refused(&call, head.status, &body?));
         }
         let mut lines = Lines::new(body);
-        // A stream that breaks ends the watch: the GET that follows tells whether the server is there.
+        // A stream that breaks ends the watch: the GET that follows shows whether the server responds.
         while let Some(line) = lines.next(&call).await? {
             let Ok(event) = bounded::json(&line, most_parsed(&call)) else {
                 return Ok(None);
@@ -197,12 +197,12 @@ impl Cluster {
 fn gone(call: Call) -> ClusterError {
     ClusterError::NotFound {
         call,
-        message: "the entry was deleted while istiod's report was waited for".into(),
+        message: "the entry was deleted during the wait for istiod's report".into(),
     }
 }
 
-/// Whether the same may be answered a moment later, as while an API server starts again: who waits goes on until its
-/// deadline, since what was to be done is done.
+/// Whether a retry may succeed, as while an API server restarts. A wait retries until its deadline, since the change
+/// itself is done.
 fn passes(error: &ClusterError) -> bool {
     match error {
         ClusterError::Unreachable { .. } | ClusterError::Busy { .. } => true,

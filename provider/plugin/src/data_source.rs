@@ -1,4 +1,4 @@
-//! Data sources: what the provider looks up, and nothing of which it changes.
+//! Data sources: the provider looks something up and changes nothing.
 
 use std::future::Future;
 use std::marker::PhantomData;
@@ -33,7 +33,7 @@ pub trait DataSource: Send + Sync + 'static {
     /// Checks a configuration: all problems at once, as [`Resource::check`](crate::Resource::check) does.
     fn check(input: &Self::Input, unknown: &Paths) -> Diagnostics;
 
-    /// Looks up. Asked only once the whole input is known, in a refresh or a plan.
+    /// Looks up. Called only once the whole input is known, in a refresh or a plan.
     fn read(
         context: &Self::Context,
         input: &Self::Input,

@@ -1,4 +1,4 @@
-//! What is declared of an attribute and of an object, and what a typed view of a value can do.
+//! Declarations of attributes and objects, and the typed view of a value.
 
 use crate::{Diagnostics, Kind, Path, Raw, Rule, Step};
 
@@ -102,9 +102,9 @@ pub trait Shape: Sized {
     /// Returns the type in a schema.
     fn ty() -> Type;
 
-    /// Reads a value, tells every problem in it and goes on behind each.
+    /// Reads a value, reports every problem in it and continues after each.
     ///
-    /// `None` stands for unknown: the value is unknown, or it has a problem that was told.
+    /// `None` stands for unknown: the value is unknown, or it has a problem that was reported.
     fn read(raw: &Raw, at: &Path, problems: &mut Diagnostics) -> Option<Self>;
 
     /// Writes the value.

@@ -1,4 +1,4 @@
-//! What is declared of a kind: documentation, both sides, and what changes do.
+//! The declaration of a kind: documentation, both sides, and what changes do.
 
 use crate::{Attribute, Kind, Mode, Object, Raw, Rule, Type, kind_of};
 
@@ -11,7 +11,7 @@ pub struct Sides {
     pub output: Raw,
 }
 
-/// What is declared of a resource, a data source or an ephemeral resource.
+/// The declaration of a resource, a data source or an ephemeral resource.
 #[derive(Clone, Debug)]
 pub struct Declared {
     /// Its documentation, as Markdown.
@@ -21,17 +21,17 @@ pub struct Declared {
     /// What the provider finds out.
     pub output: Vec<Attribute>,
     /// Returns the sentence that ends the description of each attribute of a rule; empty for none.
-    pub tells: fn(Rule) -> &'static str,
+    pub describe_rule: fn(Rule) -> &'static str,
 }
 
 impl Declared {
     /// Returns what the types of both sides declare.
-    pub fn of<I: Object, O: Object>(tells: fn(Rule) -> &'static str) -> Self {
+    pub fn of<I: Object, O: Object>(describe_rule: fn(Rule) -> &'static str) -> Self {
         Self {
             doc: I::DOC,
             input: I::attributes(),
             output: O::attributes(),
-            tells,
+            describe_rule,
         }
     }
 
@@ -45,12 +45,12 @@ impl Declared {
         kind_of(&self.output)
     }
 
-    /// Returns what is wrong with the declarations; nothing if they were tested once.
+    /// Returns the faults of the declarations; none if a test has loaded them.
     pub fn faults(&self) -> Vec<String> {
         let mut faults = vec![];
-        for (computed, declared) in [(false, &self.input), (true, &self.output)] {
+        for (side, declared) in [(Side::Input, &self.input), (Side::Output, &self.output)] {
             let mut wrong = vec![];
-            not_of(computed, declared, "", &mut wrong);
+            collect_misplaced(side, declared, "", &mut wrong);
             faults.extend(
                 wrong
                     .into_iter()
@@ -67,15 +67,15 @@ impl Declared {
         faults
     }
 
-    /// Returns what is wrong with the names that make an identity.
+    /// Returns the faults in the names that make an identity.
     pub fn faults_of_identity(&self, identity: &[&'static str]) -> Vec<String> {
         let is_text = |name: &str| {
             self.input
                 .iter()
                 .any(|attribute| attribute.name == name && matches!(attribute.ty, Type::Text))
         };
-        let strange = identity.iter().filter(|name| !is_text(name));
-        strange
+        let unsuitable = identity.iter().filter(|name| !is_text(name));
+        unsuitable
             .map(|name| format!("the identity `{name}` is no text of the input"))
             .collect()
     }
@@ -90,14 +90,26 @@ pub fn markdown(doc: &str) -> String {
     lines.join("\n").trim().to_owned()
 }
 
-fn not_of(computed: bool, attributes: &[Attribute], at: &str, wrong: &mut Vec<String>) {
+/// The side of a state that an attribute belongs to.
+#[derive(Clone, Copy, PartialEq)]
+enum Side {
+    Input,
+    Output,
+}
+
+/// Collects the attributes that belong to the other side.
+fn collect_misplaced(side: Side, attributes: &[Attribute], at: &str, wrong: &mut Vec<String>) {
     for attribute in attributes {
         let name = format!("{at}{}", attribute.name);
-        if (attribute.mode == Mode::Computed) != computed {
+        let own = match attribute.mode {
+            Mode::Computed => Side::Output,
+            Mode::Required | Mode::Optional | Mode::Secret => Side::Input,
+        };
+        if own != side {
             wrong.push(name.clone());
         }
         if let Some(inner) = object_in(&attribute.ty) {
-            not_of(computed, inner, &format!("{name}."), wrong);
+            collect_misplaced(side, inner, &format!("{name}."), wrong);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What the user is told.
+//! Messages to the user.
 
 use std::fmt::{self, Display, Formatter};
 
@@ -84,14 +84,14 @@ impl Diagnostics {
         self.0.extend(others.into().0);
     }
 
-    /// Tells whether the operation must stop.
+    /// Returns whether the operation must stop.
     pub fn has_error(&self) -> bool {
         self.0
             .iter()
             .any(|diagnostic| diagnostic.severity == Severity::Error)
     }
 
-    /// Tells whether there is no message at all.
+    /// Returns whether there is no message at all.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::{Attribute, Mode, Path, Raw, Rule, Type, plain};
+use crate::{Attribute, Mode, Path, Raw, Rule, Step, Type, plain};
 
 /// A changed leaf.
 #[derive(Clone, PartialEq)]
@@ -53,31 +53,79 @@ pub fn edits(attributes: &[Attribute], before: &Raw, after: &Raw) -> Vec<Changed
         rule: Rule::NONE,
         secret: false,
     };
-    object(attributes, leaf, &Path::root(), before, after, &mut found);
+    let place = Place {
+        at: Path::root(),
+        leaf,
+        before,
+        after,
+    };
+    place.compare_object(attributes, &mut found);
     found
 }
 
-fn object(
-    attributes: &[Attribute],
+/// Two values at one path, and what holds for the leaves there by all attributes around them.
+struct Place<'a> {
+    at: Path,
     leaf: Leaf,
-    at: &Path,
-    before: &Raw,
-    after: &Raw,
-    found: &mut Vec<Changed>,
-) {
-    for attribute in attributes
-        .iter()
-        .filter(|attribute| attribute.mode != Mode::Computed)
-    {
-        let (before, after) = (before.get(attribute.name), after.get(attribute.name));
-        if before != after {
+    before: &'a Raw,
+    after: &'a Raw,
+}
+
+impl Place<'_> {
+    /// Returns the place of an attribute or an element, if its values differ.
+    fn below(&self, key: &str, step: Step, leaf: Leaf) -> Option<Place<'_>> {
+        let (before, after) = (self.before.get(key), self.after.get(key));
+        (before != after).then(|| Place {
+            at: self.at.join(step),
+            leaf,
+            before,
+            after,
+        })
+    }
+
+    fn compare_object(&self, attributes: &[Attribute], found: &mut Vec<Changed>) {
+        let written = |attribute: &&Attribute| attribute.mode != Mode::Computed;
+        for attribute in attributes.iter().filter(written) {
             let own = attribute.rule;
             let own = Leaf {
-                rule: if leaf.rule.hides { own.hidden() } else { own },
-                secret: leaf.secret || attribute.mode == Mode::Secret,
+                rule: if self.leaf.rule.hides {
+                    own.hidden()
+                } else {
+                    own
+                },
+                secret: self.leaf.secret || attribute.mode == Mode::Secret,
             };
-            let at = at.name(attribute.name);
-            value(&attribute.ty, own, &at, before, after, found);
+            let step = Step::Name(attribute.name.into());
+            if let Some(place) = self.below(attribute.name, step, own) {
+                place.compare(&attribute.ty, found);
+            }
+        }
+    }
+
+    fn compare(&self, ty: &Type, found: &mut Vec<Changed>) {
+        let known_before = found.len();
+        match ty {
+            _ if *self.before == Raw::Unknown || *self.after == Raw::Unknown => {}
+            Type::Object(attributes) => self.compare_object(attributes, found),
+            Type::Map(inner) => {
+                for key in keys(self.before).union(&keys(self.after)) {
+                    let step = Step::Key((*key).to_owned());
+                    if let Some(place) = self.below(key, step, self.leaf) {
+                        place.compare(inner, found);
+                    }
+                }
+            }
+            _ => {}
+        }
+        // Nothing below differs, but the values do: null against empty, or a leaf.
+        if found.len() == known_before && self.before != self.after {
+            found.push(Changed {
+                at: self.at.clone(),
+                rule: self.leaf.rule,
+                before: self.before.clone(),
+                after: self.after.clone(),
+                secret: self.leaf.secret,
+            });
         }
     }
 }
@@ -87,33 +135,6 @@ fn object(
 struct Leaf {
     rule: Rule,
     secret: bool,
-}
-
-fn value(ty: &Type, leaf: Leaf, at: &Path, before: &Raw, after: &Raw, found: &mut Vec<Changed>) {
-    let known_before = found.len();
-    match ty {
-        _ if *before == Raw::Unknown || *after == Raw::Unknown => {}
-        Type::Object(attributes) => object(attributes, leaf, at, before, after, found),
-        Type::Map(inner) => {
-            for key in keys(before).union(&keys(after)) {
-                let (before, after) = (before.get(key), after.get(key));
-                if before != after {
-                    value(inner, leaf, &at.key(*key), before, after, found);
-                }
-            }
-        }
-        _ => {}
-    }
-    // Nothing below differs, but the values do: null against empty, or a leaf.
-    if found.len() == known_before && before != after {
-        found.push(Changed {
-            at: at.clone(),
-            rule: leaf.rule,
-            before: before.clone(),
-            after: after.clone(),
-            secret: leaf.secret,
-        });
-    }
 }
 
 fn keys(raw: &Raw) -> BTreeSet<&str> {

@@ -1,4 +1,4 @@
-//! Ephemeral resources: what is had for the time of one run, and is in no state and no plan.
+//! Ephemeral resources: values that exist during one run, and are in no state and no plan.
 
 use std::future::Future;
 use std::marker::PhantomData;
@@ -41,7 +41,7 @@ pub trait EphemeralResource: Send + Sync + 'static {
         deadline: Instant,
     ) -> impl Future<Output = Result<Opened<Self::Output>, Diagnostics>> + Send;
 
-    /// Makes it last longer; asked at [`Lease::renew_at`] if that was given, while the run goes on.
+    /// Renews it; called at [`Lease::renew_at`], if that is set, while the run continues.
     fn renew(
         _: &Self::Context,
         _: &[u8],
@@ -68,7 +68,7 @@ pub struct Opened<O> {
 pub struct Lease {
     /// When it is to be renewed; `None`: it lasts for the run.
     pub renew_at: Option<Timestamp>,
-    /// What is kept in memory for the next renewal or the end.
+    /// Data that is kept in memory for the next renewal or the close.
     pub kept: Vec<u8>,
 }
 

@@ -163,7 +163,7 @@ impl Display for Path {
     }
 }
 
-/// Tells whether a key can stand after a dot.
+/// Returns whether a key can stand after a dot.
 fn is_identifier(key: &str) -> bool {
     key.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && key

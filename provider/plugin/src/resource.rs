@@ -32,7 +32,7 @@ pub trait Resource: Send + Sync + 'static {
     type Context: Send + Sync + 'static;
 
     /// Returns the sentence that ends the description of each attribute of that rule; empty for none.
-    fn tells(rule: Rule) -> &'static str;
+    fn describe_rule(rule: Rule) -> &'static str;
 
     /// Returns a state of an earlier version as this version has it. Attributes that are missing in it are null, and
     /// those that this version does not have are dropped.
@@ -45,8 +45,8 @@ pub trait Resource: Send + Sync + 'static {
 
     /// Checks a configuration: all problems at once, each with its path.
     ///
-    /// What does not parse was told already and reads as unknown. A problem that concerns something unknown
-    /// (`unknown.is_unknown(path)`) must not be told.
+    /// A value that does not parse was reported already and reads as unknown. A problem that concerns something unknown
+    /// (`unknown.is_unknown(path)`) must not be reported.
     fn check(input: &Self::Input, unknown: &Paths) -> Diagnostics;
 
     /// Plans a change. Pure: the same stage gives the same plan, and it cannot do I/O.
@@ -55,7 +55,7 @@ pub trait Resource: Send + Sync + 'static {
     /// planned output must come out of the apply unchanged.
     fn plan(stage: &Stage<'_, Self>) -> Planned<Self::Output>;
 
-    /// Carries a planned change out; [`plan`](Self::plan) of the same stage tells again what was planned.
+    /// Carries a planned change out; [`plan`](Self::plan) of the same stage gives the same result again.
     ///
     /// `reached` is what the state will hold, whatever happens: error, panic, cancellation, timeout.
     /// - Create and update start with `None`: nothing was changed yet. An update that fails with `None` keeps the
@@ -117,7 +117,7 @@ pub enum Stage<'a, R: Resource + ?Sized> {
 
 /// A plan.
 pub struct Planned<O> {
-    /// The output after the apply; unknown is what only the apply can tell. Ignored for a delete.
+    /// The output after the apply; unknown: known only after the apply. Ignored for a delete.
     pub output: O,
     /// Errors stop the plan; warnings are for what the diff itself cannot show.
     pub diagnostics: Diagnostics,

@@ -13,7 +13,7 @@ use crate::{Declared, Diagnostics, ImportId, Limits, Path, Raw, Sides, Stored};
 pub struct Described {
     /// The name of the type, with the provider's prefix.
     pub name: &'static str,
-    /// What is declared of it.
+    /// Its declaration.
     pub declared: Declared,
     /// The text attributes of the input that identify it, in the order of an import id; only resources have some.
     pub identity: &'static [&'static str],
@@ -24,7 +24,7 @@ pub struct Described {
 }
 
 impl Described {
-    /// Returns what is wrong with the declaration; nothing if it was tested once.
+    /// Returns the faults of the declaration; none if a test has loaded it.
     pub fn faults(&self) -> Vec<String> {
         let mut faults = self.declared.faults();
         faults.extend(self.declared.faults_of_identity(self.identity));

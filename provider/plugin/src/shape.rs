@@ -50,7 +50,7 @@ impl PartialEq for SecretText {
 
 /// A type that can be the key of a map.
 pub trait Key: Ord + Sized {
-    /// Reads the key, or says what is wrong with it.
+    /// Reads the key, or returns the problem.
     fn parse_key(text: &str) -> Result<Self, String>;
     /// Writes the key.
     fn key_text(&self) -> String;
@@ -78,7 +78,7 @@ impl<T: FromStr<Err: Display> + Display + Ord> Key for Text<T> {
     }
 }
 
-/// Returns the attributes of an object; what is none is told.
+/// Returns the attributes of an object; any other value is reported.
 pub fn fields<'a>(
     raw: &'a Raw,
     at: &Path,
@@ -163,7 +163,7 @@ impl<T: FromStr<Err: Display> + Display> Shape for Text<T> {
     fn read(raw: &Raw, at: &Path, problems: &mut Diagnostics) -> Option<Self> {
         match text(raw, at, problems)?.parse() {
             Ok(value) => Some(Self(value)),
-            Err(err) => tell(&format!("{err}"), at, problems),
+            Err(err) => report(&format!("{err}"), at, problems),
         }
     }
 
@@ -201,7 +201,7 @@ macro_rules! whole_number {
                 let whole = number.to_i128().and_then(|whole| Self::try_from(whole).ok());
                 whole.or_else(|| {
                     let range = format!("{number} is not a whole number from {} to {}", Self::MIN, Self::MAX);
-                    tell(&range, at, problems)
+                    report(&range, at, problems)
                 })
             }
 
@@ -224,7 +224,7 @@ impl Shape for f64 {
         };
         number
             .to_f64()
-            .or_else(|| tell(&format!("{number} is too large"), at, problems))
+            .or_else(|| report(&format!("{number} is too large"), at, problems))
     }
 
     /// There is no infinity and no NaN: they become null.
@@ -303,14 +303,14 @@ fn elements<T: Shape>(
         return mismatch(noun, raw, at, problems);
     };
     let read = |(index, item)| match item {
-        &Raw::Null => tell(
+        &Raw::Null => report(
             "An element is null; leave it out instead",
             &at.index(index),
             problems,
         ),
         item => T::read(item, &at.index(index), problems),
     };
-    // All are read before one that failed decides: each problem is told.
+    // All elements are read, so that each problem is reported.
     items
         .iter()
         .enumerate()
@@ -327,11 +327,11 @@ fn text<'a>(raw: &'a Raw, at: &Path, problems: &mut Diagnostics) -> Option<&'a s
     }
 }
 
-/// Tells that a value has the wrong type. Null and unknown have none: they are no problem here.
+/// Reports a value of the wrong type. Null and unknown have no type and are valid.
 fn mismatch<T>(expected: &str, found: &Raw, at: &Path, problems: &mut Diagnostics) -> Option<T> {
     match found {
         Raw::Null | Raw::Unknown => None,
-        found => tell(
+        found => report(
             &format!("{expected} is expected, not {}", found.noun()),
             at,
             problems,
@@ -339,7 +339,7 @@ fn mismatch<T>(expected: &str, found: &Raw, at: &Path, problems: &mut Diagnostic
     }
 }
 
-fn tell<T>(what: &str, at: &Path, problems: &mut Diagnostics) -> Option<T> {
+fn report<T>(what: &str, at: &Path, problems: &mut Diagnostics) -> Option<T> {
     problems.push(Diagnostic::error("Invalid value", format!("{at}: {what}.")).at(at));
     None
 }

@@ -48,7 +48,7 @@ impl<R: Resource> Typed<R> {
         Self {
             described: Described {
                 name: R::NAME,
-                declared: Declared::of::<R::Input, R::Output>(R::tells),
+                declared: Declared::of::<R::Input, R::Output>(R::describe_rule),
                 identity: R::IDENTITY,
                 limits: R::LIMITS,
                 validate: |input| validated(input, R::check),

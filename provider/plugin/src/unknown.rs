@@ -22,7 +22,7 @@ impl Paths {
         self
     }
 
-    /// Tells whether the value at the path, something around it or something in it is unknown.
+    /// Returns whether the value at the path, something around it or something in it is unknown.
     ///
     /// A rule that concerns such a value cannot be judged yet.
     pub fn is_unknown(&self, path: impl Into<Path>) -> bool {

@@ -47,7 +47,7 @@ pub(crate) async fn within<T>(
     }
 }
 
-/// Returns what the user is told when code of the provider panicked.
+/// Returns the diagnostic for a panic in the provider.
 pub fn crashed(panic: &(dyn Any + Send)) -> Diagnostic {
     let text = panic
         .downcast_ref::<&str>()

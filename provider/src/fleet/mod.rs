@@ -30,7 +30,7 @@ impl Resource for VmFleet {
     type Output = FleetOutput;
     type Context = Context;
 
-    fn tells(rule: Rule) -> &'static str {
+    fn describe_rule(rule: Rule) -> &'static str {
         match rule::effect(rule) {
             Effect::Nothing => "",
             Effect::Objects | Effect::Rebootstrap => {

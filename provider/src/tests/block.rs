@@ -46,10 +46,10 @@ async fn every_attribute_of_the_kubernetes_block_that_does_not_fit_is_told_befor
         "username": "operator",
     } });
     check(block, Path::new("FOLDER"), expect![[r#"
-        Error: The kubernetes block cannot be used at kubernetes.cluster_ca_certificate: kubernetes.cluster_ca_certificate is no PEM certificate: give its text, e.g. by file("ca.pem"), decoded where it was base64.
+        Error: The kubernetes block cannot be used at kubernetes.cluster_ca_certificate: kubernetes.cluster_ca_certificate must be a PEM certificate: its text, e.g. file("ca.pem"), decoded if it was base64.
 
         [cluster-settings]
-        Error: The kubernetes block cannot be used at kubernetes.client_certificate: kubernetes.client_certificate is no PEM certificate: give its text, e.g. by file("ca.pem"), decoded where it was base64.
+        Error: The kubernetes block cannot be used at kubernetes.client_certificate: kubernetes.client_certificate must be a PEM certificate: its text, e.g. file("ca.pem"), decoded if it was base64.
 
         [cluster-settings]
         Error: The kubernetes block cannot be used at kubernetes.client_certificate: kubernetes.client_certificate and client_key must be set together.
@@ -58,7 +58,7 @@ async fn every_attribute_of_the_kubernetes_block_that_does_not_fit_is_told_befor
         Error: The kubernetes block cannot be used at kubernetes.username: kubernetes.username and password must be set together.
 
         [cluster-settings]
-        Error: The kubernetes block cannot be used at kubernetes.host: kubernetes.host is "ftp://k8s.example.com", which is no URL such as https://192.0.2.1:6443.
+        Error: The kubernetes block cannot be used at kubernetes.host: kubernetes.host must be a URL such as https://192.0.2.1:6443, got "ftp://k8s.example.com".
 
         [cluster-settings]
     "#]]).await;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cluster::{Cluster, Doomed, Force};
+use cluster::{Cluster, Deletion, Force};
 use mesh::change::Effect;
 use mesh::desired::{Kind as ObjectKind, Owner};
 use mesh::names::Id;
@@ -56,7 +56,7 @@ struct Destroy<'a> {
     /// The entry, if it is deleted.
     entry: Option<Entry>,
     owner: Owner,
-    deletions: Vec<Doomed>,
+    deletions: Vec<Deletion>,
     /// Objects that stay, because they are not ours.
     foreign: Vec<(ObjectKind, Id)>,
     objects: Objects<'a>,

@@ -49,7 +49,7 @@ impl Resource for VmWorkload {
     type Output = WorkloadOutput;
     type Context = Context;
 
-    fn tells(rule: Rule) -> &'static str {
+    fn describe_rule(rule: Rule) -> &'static str {
         match rule::effect(rule) {
             Effect::Nothing => "",
             Effect::Objects => "Changing it updates only the mesh objects.",

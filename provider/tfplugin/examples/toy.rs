@@ -39,7 +39,7 @@ impl Resource for Note {
     type Output = NoteOutput;
     type Context = ();
 
-    fn tells(_: Rule) -> &'static str {
+    fn describe_rule(_: Rule) -> &'static str {
         ""
     }
 

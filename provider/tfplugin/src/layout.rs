@@ -11,7 +11,7 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
-    /// Returns the layout of what is declared.
+    /// Returns the layout of a declaration.
     pub(crate) fn new(declared: &Declared) -> Self {
         let both = declared.input.iter().chain(&declared.output);
         let kinds = both.map(|attribute| (attribute.name.to_owned(), attribute.ty.kind()));
@@ -52,16 +52,16 @@ impl Layout {
         }
     }
 
-    /// Tells every attribute that the user wrote and only the provider can.
+    /// Reports each read-only attribute that the configuration sets.
     pub(crate) fn read_only(&self, config: &Raw) -> Diagnostics {
         let written = self.output.iter();
         let written = written.filter(|name| *config.get(name) != Raw::Null);
-        let tell = |name: &&'static str| {
+        let report = |name: &&'static str| {
             let detail = format!(
                 "`{name}` is found out by the provider and cannot be set. Remove it from the configuration."
             );
             Diagnostic::error("Invalid Configuration for Read-Only Attribute", detail).at(*name)
         };
-        written.map(tell).collect()
+        written.map(report).collect()
     }
 }

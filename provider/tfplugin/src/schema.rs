@@ -9,10 +9,10 @@ use plugin::{Attribute, Declared, Mode, Object, Rule, Type, markdown};
 
 use crate::codec::kind;
 
-/// Returns the schema of what is declared: input and output side by side.
+/// Returns the schema of a declaration: input and output side by side.
 pub(crate) fn of_declared(declared: &Declared, version: u32) -> wire::Schema {
-    let input = attributes(&declared.input, declared.tells);
-    let output = attributes(&declared.output, declared.tells);
+    let input = attributes(&declared.input, declared.describe_rule);
+    let output = attributes(&declared.output, declared.describe_rule);
     schema(
         declared.doc,
         version,
@@ -39,15 +39,18 @@ fn schema(doc: &str, version: u32, attributes: Vec<WireAttribute>) -> wire::Sche
     }
 }
 
-fn attributes(declared: &[Attribute], tells: fn(Rule) -> &'static str) -> Vec<WireAttribute> {
+fn attributes(
+    declared: &[Attribute],
+    describe_rule: fn(Rule) -> &'static str,
+) -> Vec<WireAttribute> {
     declared
         .iter()
-        .map(|attribute| write(attribute, tells))
+        .map(|attribute| write(attribute, describe_rule))
         .collect()
 }
 
-fn write(attribute: &Attribute, tells: fn(Rule) -> &'static str) -> WireAttribute {
-    let (r#type, nested_type) = match nested(&attribute.ty, tells) {
+fn write(attribute: &Attribute, describe_rule: fn(Rule) -> &'static str) -> WireAttribute {
+    let (r#type, nested_type) = match nested(&attribute.ty, describe_rule) {
         Some(object) => (vec![], Some(object)),
         None => (
             kind::write(&attribute.ty.kind()).to_string().into_bytes(),
@@ -57,7 +60,7 @@ fn write(attribute: &Attribute, tells: fn(Rule) -> &'static str) -> WireAttribut
     let rule = if attribute.mode == Mode::Computed {
         ""
     } else {
-        tells(attribute.rule)
+        describe_rule(attribute.rule)
     };
     WireAttribute {
         name: attribute.name.to_owned(),
@@ -77,7 +80,7 @@ fn write(attribute: &Attribute, tells: fn(Rule) -> &'static str) -> WireAttribut
 
 /// Returns the nested attributes of a type that has some. Only one level of nesting has a form on the wire:
 /// a map of maps of objects is sent as a plain type, without documentation.
-fn nested(ty: &Type, tells: fn(Rule) -> &'static str) -> Option<WireObject> {
+fn nested(ty: &Type, describe_rule: fn(Rule) -> &'static str) -> Option<WireObject> {
     let (nesting, inner) = match ty {
         Type::Object(inner) => (NestingMode::Single, inner),
         Type::List(ty) => (NestingMode::List, direct(ty)?),
@@ -86,7 +89,7 @@ fn nested(ty: &Type, tells: fn(Rule) -> &'static str) -> Option<WireObject> {
         Type::Text | Type::Number | Type::Bool | Type::Dynamic => return None,
     };
     Some(WireObject {
-        attributes: attributes(inner, tells),
+        attributes: attributes(inner, describe_rule),
         nesting: nesting.into(),
     })
 }

@@ -55,7 +55,7 @@ async fn made(settings: &Settings, environment: &[(&str, &str)]) -> Result<Confi
     config(settings, &variable).await
 }
 
-fn told(config: &Config) -> (String, Option<&str>, Option<&str>) {
+fn server_and_login(config: &Config) -> (String, Option<&str>, Option<&str>) {
     let token = config
         .auth_info
         .token
@@ -74,7 +74,7 @@ async fn a_file_gives_its_current_context_and_settings_choose_another() {
     let file = from_file(&folder.path().join("config"));
     let config = made(&file, &[]).await.unwrap();
     assert_eq!(
-        told(&config),
+        server_and_login(&config),
         (
             "https://one.example:6443/".into(),
             Some("alices-token"),
@@ -89,7 +89,7 @@ async fn a_file_gives_its_current_context_and_settings_choose_another() {
     };
     let config = made(&other, &[]).await.unwrap();
     assert_eq!(
-        told(&config),
+        server_and_login(&config),
         ("https://two.example/".into(), None, Some("bob"))
     );
     assert!(config.accept_invalid_certs);
@@ -102,7 +102,7 @@ async fn a_file_gives_its_current_context_and_settings_choose_another() {
     };
     let config = made(&mixed, &[]).await.unwrap();
     assert_eq!(
-        told(&config),
+        server_and_login(&config),
         ("https://two.example/".into(), Some("alices-token"), None)
     );
 }
@@ -120,7 +120,7 @@ async fn settings_beat_the_file_and_credentials_are_never_mixed() {
     };
     let config = made(&settings, &[]).await.unwrap();
     assert_eq!(
-        told(&config),
+        server_and_login(&config),
         ("https://192.0.2.1:6443/".into(), None, None)
     );
     assert_eq!(config.root_cert, Some(vec![vec![1, 2, 3]]));
@@ -136,7 +136,7 @@ async fn settings_beat_the_file_and_credentials_are_never_mixed() {
 }
 
 #[tokio::test]
-async fn the_environment_is_asked_in_its_order_and_only_without_host_and_paths() {
+async fn the_environment_is_read_in_its_order_and_only_without_host_and_paths() {
     let folder = folder(&[
         ("config", TWO),
         (
@@ -191,7 +191,10 @@ async fn the_environment_is_asked_in_its_order_and_only_without_host_and_paths()
         ..Settings::default()
     };
     let config = made(&host, &[("KUBECONFIG", &first)]).await.unwrap();
-    assert_eq!(told(&config), ("https://set.example/".into(), None, None));
+    assert_eq!(
+        server_and_login(&config),
+        ("https://set.example/".into(), None, None)
+    );
 }
 
 #[test]
@@ -270,7 +273,7 @@ async fn a_file_that_does_not_fit_is_named_with_what_it_has() {
 }
 
 #[tokio::test]
-async fn a_file_that_is_not_there_is_told_apart() {
+async fn a_missing_file_is_distinguished() {
     let missing = from_file(std::path::Path::new("/nowhere/kubeconfig"));
     let error = made(&missing, &[]).await.unwrap_err();
     let path = missing.config_paths.into_iter().next().unwrap();
@@ -281,7 +284,7 @@ async fn a_file_that_is_not_there_is_told_apart() {
 }
 
 #[tokio::test]
-async fn all_attributes_that_cannot_be_used_are_told_at_once() {
+async fn all_attributes_that_cannot_be_used_are_reported_at_once() {
     let settings = Settings {
         host: Some("ftp://x".into()),
         username: Some("bob".into()),
@@ -355,7 +358,7 @@ fn plugin_of(script: &str) -> Settings {
 }
 
 #[tokio::test]
-async fn a_plugin_gives_the_credentials_and_is_never_asked_on_a_terminal() {
+async fn a_plugin_gives_the_credentials_and_never_prompts_on_a_terminal() {
     let answer = r#"test "$ANSWER" = hidden-value && case "$KUBERNETES_EXEC_INFO" in *'"interactive":false'*) ;; *) exit 3 ;; esac
         echo '{"apiVersion":"client.authentication.k8s.io/v1","kind":"ExecCredential","status":{"token":"t"}}'"#;
     Cluster::connect(&plugin_of(answer), &|_| None)

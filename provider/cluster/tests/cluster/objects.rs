@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use cluster::{Cluster, ClusterError, Doomed, Force};
+use cluster::{Cluster, ClusterError, Deletion, Force};
 use mesh::desired::{Kind, Manifest};
 use mesh::names::Id;
 use serde_json::{Value, json};
@@ -268,7 +268,7 @@ async fn an_object_of_ours_is_known_without_its_label() {
 async fn only_what_is_ours_is_deleted() {
     let (cluster, id) = (cluster().await, workload());
     let doomed = |uid| {
-        [Doomed {
+        [Deletion {
             kind: Kind::WorkloadEntry,
             id: id.clone(),
             mark: mesh::mark::Mark::Workload(id.name.clone()),
@@ -319,8 +319,8 @@ const KINDS: [(Kind, &str); 4] = [
     (Kind::WorkloadGroup, "workloadgroups"),
 ];
 
-fn doomed_of(kind: Kind, id: &Id) -> [Doomed; 1] {
-    [Doomed {
+fn doomed_of(kind: Kind, id: &Id) -> [Deletion; 1] {
+    [Deletion {
         kind,
         id: id.clone(),
         mark: mesh::mark::Mark::Workload(id.name.clone()),

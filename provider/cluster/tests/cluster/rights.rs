@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cluster::{Cluster, ClusterError, Doomed, Force, IstioSettings, Settings};
+use cluster::{Cluster, ClusterError, Deletion, Force, IstioSettings, Settings};
 use mesh::desired::Kind;
 use mesh::names::Id;
 use mesh::observed::Connection;
@@ -145,7 +145,7 @@ async fn everything(id: Id, istio: Id) {
         unhealthy.await,
         Err(ClusterError::NotHealthy { .. })
     ));
-    let doomed = set.map(|manifest| Doomed {
+    let doomed = set.map(|manifest| Deletion {
         kind: manifest.kind,
         id: manifest.id,
         mark: mesh::mark::Mark::Workload(id.name.clone()),
@@ -173,7 +173,7 @@ async fn fleet(cluster: &Cluster, id: &Id) {
     cluster.apply(&[group], Force::Never).await.unwrap();
     assert_eq!(cluster.objects_of_fleet(Some(&id)).await.unwrap().len(), 1);
     cluster.members(&id).await.unwrap();
-    let doomed = Doomed {
+    let doomed = Deletion {
         kind: Kind::WorkloadGroup,
         id: id.clone(),
         mark,

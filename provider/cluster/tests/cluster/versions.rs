@@ -1,7 +1,7 @@
 //! API servers of other versions of Istio, and without it.
 
 use bed::ApiServer;
-use cluster::{ClusterError, Doomed, Force, Settings};
+use cluster::{ClusterError, Deletion, Force, Settings};
 use mesh::desired::Kind;
 use mesh::mark::Mark;
 use mesh::names::Id;
@@ -70,7 +70,7 @@ async fn a_server_that_has_only_an_older_version_is_spoken_to_in_that() {
         matches!(watched, Err(ClusterError::NotConnected { .. })),
         "{watched:?}"
     );
-    let doomed = Doomed {
+    let doomed = Deletion {
         kind: Kind::WorkloadEntry,
         mark: Mark::Workload(id.name.clone()),
         uid: None,

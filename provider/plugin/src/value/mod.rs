@@ -37,12 +37,12 @@ impl<T> Value<T> {
         }
     }
 
-    /// Tells whether the value is known only after some apply.
+    /// Returns whether the value is known only after some apply.
     pub fn is_unknown(&self) -> bool {
         matches!(self, Self::Unknown)
     }
 
-    /// Tells whether there is no value.
+    /// Returns whether there is no value.
     pub fn is_null(&self) -> bool {
         matches!(self, Self::Null)
     }

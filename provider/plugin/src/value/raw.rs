@@ -45,7 +45,7 @@ impl Raw {
         }
     }
 
-    /// Tells whether the value, or something in it, is unknown.
+    /// Returns whether the value, or something in it, is unknown.
     pub fn has_unknown(&self) -> bool {
         match self {
             Self::Unknown => true,

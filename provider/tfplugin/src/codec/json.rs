@@ -14,7 +14,7 @@ use super::{
 
 /// Reads a value of a type. Attributes that the type does not have are dropped, missing ones are null.
 ///
-/// Numbers keep their text: they are never an `f64` on the way.
+/// Numbers keep their text: they are never converted to `f64`.
 pub(crate) fn decode(bytes: &[u8], kind: &Kind) -> Result<Raw, Malformed> {
     let text = serde_json::from_slice(bytes).map_err(|err| Malformed::new(err.to_string()))?;
     value(text, kind, 0)

@@ -13,7 +13,7 @@ use unicode_normalization::{UnicodeNormalization as _, is_nfc};
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{what}")]
 pub(crate) struct Malformed {
-    /// Innermost step first, as it is found on the way out.
+    /// Innermost step first, since the caller adds the outer steps.
     steps: Vec<Step>,
     what: String,
 }
@@ -31,7 +31,7 @@ impl Malformed {
         self
     }
 
-    /// Returns where the broken value stands.
+    /// Returns the path of the malformed value.
     pub(crate) fn at(&self) -> Path {
         self.steps.iter().rev().cloned().collect()
     }

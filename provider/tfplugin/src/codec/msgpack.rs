@@ -1,6 +1,6 @@
 //! Values as `MessagePack`: what Terraform sends and expects.
 //!
-//! The type guides the reader, since the bytes alone do not tell a number beyond `f64` from text.
+//! The type guides the reader, since the bytes alone do not distinguish a number beyond `f64` from text.
 //! The format is that of Terraform's type system:
 //! <https://github.com/zclconf/go-cty/blob/main/docs/marshal.md#msgpack-encoding>
 

@@ -1,4 +1,4 @@
-//! What go-plugin tells a plugin by environment variables, and the line that answers it.
+//! The handshake of go-plugin: environment variables, and the line that answers them.
 //!
 //! **Invariant**: nothing is written to standard output before the handshake line.
 
@@ -21,8 +21,8 @@ pub(super) struct Environment {
     pub(super) place: Place,
     /// Certificate of the client, as PEM. Present: only this client may connect, and only by TLS.
     pub(super) client_certificate: Option<String>,
-    /// Whether the client asked about multiplexing, which adds a field to the line.
-    asked_for_multiplexing: bool,
+    /// Whether the client supports multiplexing, which adds a field to the line.
+    requests_multiplexing: bool,
 }
 
 impl Environment {
@@ -44,7 +44,7 @@ impl Environment {
         Ok(Self {
             place: Place::read(&get),
             client_certificate: text("PLUGIN_CLIENT_CERT"),
-            asked_for_multiplexing: text("PLUGIN_MULTIPLEX_GRPC").is_some(),
+            requests_multiplexing: text("PLUGIN_MULTIPLEX_GRPC").is_some(),
         })
     }
 
@@ -59,7 +59,7 @@ impl Environment {
         let certificate = certificate
             .map(|der| STANDARD_NO_PAD.encode(der))
             .unwrap_or_default();
-        let multiplexing = if self.asked_for_multiplexing {
+        let multiplexing = if self.requests_multiplexing {
             "|false"
         } else {
             ""

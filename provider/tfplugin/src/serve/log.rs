@@ -37,7 +37,7 @@ const CARRIERS: [&str; 14] = [
     "want",
 ];
 
-/// Sends events of this process to standard error, at the level that Terraform's variables ask for.
+/// Sends events of this process to standard error, at the level that Terraform's variables set.
 ///
 /// `TF_LOG_PROVIDER`, else `TF_LOG`: `TRACE` to `ERROR`, or `JSON`, which means `TRACE`. Unset: no log.
 pub(super) fn install(get: impl Fn(&str) -> Option<String>) {
@@ -131,7 +131,7 @@ where
         event.record(&mut fields);
         let line = fields.into_line(event.metadata());
         let mut out = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        // There is nowhere left to tell that the log cannot be written.
+        // There is no place left to report that the log cannot be written.
         _ = out.write_all(line.as_bytes());
     }
 }
@@ -201,7 +201,7 @@ mod tests {
     fn every_value_of_a_line_is_a_string() {
         let logged = lines(LevelFilter::DEBUG, || {
             let _span = tracing::info_span!("call", resource = "mesh_vm", attempt = 3).entered();
-            tracing::debug!(target: "vm::ssh", port = 22, known = true, error = ?Some(1.5), "dialled \"it\"\n");
+            tracing::debug!(target: "vm::ssh", port = 22, known = true, error = ?Some(1.5), "connected \"it\"\n");
         });
         let mut line = logged[0].clone();
         let timestamp = line.remove("@timestamp").unwrap();
@@ -211,7 +211,7 @@ mod tests {
             "{timestamp}"
         );
         let expected = serde_json::json!({
-            "@level": "debug", "@message": "dialled \"it\"\n", "@module": "vm.ssh", "attempt": "3",
+            "@level": "debug", "@message": "connected \"it\"\n", "@module": "vm.ssh", "attempt": "3",
             "error": "Some(1.5)", "known": "true", "port": "22", "resource": "mesh_vm",
         });
         assert_eq!(Value::Object(line), expected);

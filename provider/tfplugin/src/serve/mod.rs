@@ -45,12 +45,12 @@ const LARGEST_MESSAGE: usize = 256 << 20;
 const GRACE: Duration = Duration::from_millis(300);
 /// How long to wait before another client is accepted after one could not be.
 const RETRY: Duration = Duration::from_millis(100);
-/// How much a connection in memory holds on its way, in bytes.
+/// Size of the buffer of a connection in memory, in bytes.
 const MEMORY_BUFFER: usize = 64 << 10;
 /// A call waits mostly; blocking work has threads of its own.
 const THREADS: usize = 2;
 
-/// Serves `provider` as a plugin of Terraform until told to shut down, and returns the process's exit code. `address` is
+/// Serves `provider` as a plugin of Terraform until it is shut down, and returns the process's exit code. `address` is
 /// that of its source: `registry.terraform.io/NAMESPACE/NAME`.
 ///
 /// With the argument `--debug` it needs no Terraform: it prints the variable `TF_REATTACH_PROVIDERS` that makes
@@ -61,7 +61,7 @@ pub fn serve<P: Provider>(provider: P, address: &str) -> ExitCode {
     match run(provider, address) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // Standard error may be closed; the exit code tells then.
+            // Standard error may be closed; the exit code reports it then.
             _ = writeln!(io::stderr(), "{}", chain(&error));
             ExitCode::FAILURE
         }
@@ -106,10 +106,10 @@ fn run<P: Provider>(provider: P, source: &str) -> Result<(), ServeError> {
     result
 }
 
-/// Tells Terraform by the handshake line where to connect, and serves it.
+/// Prints the handshake line, which contains the address for Terraform, and serves it.
 async fn run_plugin<P: Provider>(provider: P, environment: &Environment) -> Result<(), ServeError> {
     let exit = CancellationToken::new();
-    // Ctrl-C reaches the whole process group; what it means for a plugin, Terraform tells by `StopProvider`.
+    // Ctrl-C reaches the whole process group; Terraform calls `StopProvider` when the plugin should stop.
     signals::ignore_interrupt()?;
     #[cfg(unix)]
     signals::cancel_on_terminate(&exit)?;
@@ -128,7 +128,7 @@ async fn run_plugin<P: Provider>(provider: P, environment: &Environment) -> Resu
     .await
 }
 
-/// Tells a person how to connect Terraform with this process, and serves until SIGINT.
+/// Prints how to connect Terraform with this process, and serves until SIGINT.
 async fn run_debug<P: Provider>(provider: P, source: &str) -> Result<(), ServeError> {
     let exit = CancellationToken::new();
     signals::cancel_on_interrupt(&exit)?;

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio_util::sync::CancellationToken;
 
-/// Tells running calls to end, and lets later calls run.
+/// Stops running calls, and lets later calls run.
 ///
 /// Terraform sends `StopProvider` on Ctrl-C and goes on using the process afterwards: for calls
 /// that save state, close ephemeral resources, and for the shutdown itself.

@@ -24,7 +24,7 @@ const BACKDATE: Duration = Duration::from_secs(30);
 
 /// The server's side of mutual TLS.
 pub(super) struct Tls {
-    /// What the handshake line tells the client to trust.
+    /// The certificate in the handshake line, which the client trusts.
     pub(super) certificate: CertificateDer<'static>,
     /// Accepts exactly one client: the one whose certificate was given.
     pub(super) acceptor: TlsAcceptor,

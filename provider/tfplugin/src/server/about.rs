@@ -6,7 +6,7 @@ use proto::tfplugin6::{
     self as wire, ServerCapabilities, resource_identity_schema::IdentityAttribute,
 };
 
-use super::{Entries, Entry, Server, answer::telling};
+use super::{Entries, Entry, Server, answer::with_diagnostics};
 use plugin::{Diagnostic, Diagnostics, Kind, Named, Provider, Served, markdown};
 
 use crate::{codec::kind, schema};
@@ -41,7 +41,7 @@ impl<P: Provider> Server<P> {
             ephemeral_resource_schemas: schemas(&self.ephemeral_resources, |_| 0),
             ..Default::default()
         };
-        telling(reply, self.faults(), &self.config)
+        with_diagnostics(reply, self.faults(), &self.config)
     }
 
     pub(super) fn identity_schemas(&self) -> wire::get_resource_identity_schemas::Response {

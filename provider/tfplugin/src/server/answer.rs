@@ -3,14 +3,14 @@
 use std::{future::Future, panic::AssertUnwindSafe, time::Instant};
 
 use futures::FutureExt;
-use proto::tfplugin6::{self as wire, Diagnostic as Told};
+use proto::tfplugin6::{self as wire, Diagnostic as WireDiagnostic};
 use tonic::{Response, Status};
 
 use plugin::{Diagnostic, Diagnostics, Kind, crashed};
 
 use crate::convert;
 
-/// A failure before the schema of what is asked for is known, or within its value.
+/// A failure before the schema of the requested type is known, or within its value.
 ///
 /// Its paths come from decoding, so that they are the schema's already.
 pub(super) struct Failure(Diagnostic);
@@ -24,13 +24,13 @@ impl From<Diagnostic> for Failure {
 /// A reply that can carry diagnostics.
 pub(super) trait Answer: Default {
     /// Returns the place of its diagnostics.
-    fn told(&mut self) -> &mut Vec<Told>;
+    fn diagnostics(&mut self) -> &mut Vec<WireDiagnostic>;
 }
 
 macro_rules! answers {
     ($($module:ident),+ $(,)?) => { $(
         impl Answer for wire::$module::Response {
-            fn told(&mut self) -> &mut Vec<Told> {
+            fn diagnostics(&mut self) -> &mut Vec<WireDiagnostic> {
                 &mut self.diagnostics
             }
         }
@@ -69,20 +69,31 @@ pub(super) async fn answer<R: Answer>(
         .await
         .unwrap_or_else(|panic| Err(crashed(&*panic).into()));
     if let Ok(reply) = &mut outcome {
-        let (told, took) = (reply.told().len(), start.elapsed());
-        tracing::debug!(call, told, milliseconds = took.as_millis(), "answered");
+        let (diagnostics, took) = (reply.diagnostics().len(), start.elapsed());
+        tracing::debug!(
+            call,
+            diagnostics,
+            milliseconds = took.as_millis(),
+            "answered"
+        );
     }
-    let reply = outcome.unwrap_or_else(|Failure(told)| {
-        tracing::debug!(call, ?told, "failed");
+    let reply = outcome.unwrap_or_else(|Failure(diagnostic)| {
+        tracing::debug!(call, ?diagnostic, "failed");
         let mut reply = R::default();
-        reply.told().push(convert::write_diagnostic(told));
+        reply
+            .diagnostics()
+            .push(convert::write_diagnostic(diagnostic));
         reply
     });
     Ok(Response::new(reply))
 }
 
 /// Returns a reply with messages about a value of a type.
-pub(super) fn telling<R: Answer>(mut reply: R, told: Diagnostics, kind: &Kind) -> R {
-    *reply.told() = convert::write_diagnostics(told, kind);
+pub(super) fn with_diagnostics<R: Answer>(
+    mut reply: R,
+    diagnostics: Diagnostics,
+    kind: &Kind,
+) -> R {
+    *reply.diagnostics() = convert::write_diagnostics(diagnostics, kind);
     reply
 }

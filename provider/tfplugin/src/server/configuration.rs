@@ -6,7 +6,7 @@ use proto::tfplugin6 as wire;
 
 use super::{
     Entry, Server,
-    answer::{Failure, telling},
+    answer::{Failure, with_diagnostics},
 };
 use plugin::{Diagnostics, Named, Provider, Raw, Registry};
 
@@ -18,7 +18,7 @@ impl<P: Provider> Server<P> {
         request: &wire::validate_provider_config::Request,
     ) -> Result<wire::validate_provider_config::Response, Failure> {
         let raw = convert::read(request.config.as_ref(), &self.config)?;
-        Ok(telling(
+        Ok(with_diagnostics(
             wire::validate_provider_config::Response::default(),
             Registry::<P>::check(raw),
             &self.config,
@@ -31,12 +31,12 @@ impl<P: Provider> Server<P> {
     ) -> Result<wire::configure_provider::Response, Failure> {
         let raw = convert::read(request.config.as_ref(), &self.config)?;
         // A configuration that failed must not leave the one before in its place.
-        let (context, told) = self.registry.configure(raw);
+        let (context, diagnostics) = self.registry.configure(raw);
         let context = context.map(Arc::new);
         *self.context.write().unwrap_or_else(PoisonError::into_inner) = context;
-        Ok(telling(
+        Ok(with_diagnostics(
             wire::configure_provider::Response::default(),
-            told,
+            diagnostics,
             &self.config,
         ))
     }
@@ -47,7 +47,7 @@ impl<P: Provider> Server<P> {
     ) -> Result<wire::validate_resource_config::Response, Failure> {
         let resource = self.resource(&request.type_name)?;
         let config = convert::read(request.config.as_ref(), &resource.layout.kind)?;
-        Ok(telling(
+        Ok(with_diagnostics(
             wire::validate_resource_config::Response::default(),
             resource.validate(config),
             &resource.layout.kind,
@@ -60,7 +60,7 @@ impl<P: Provider> Server<P> {
     ) -> Result<wire::validate_data_resource_config::Response, Failure> {
         let source = self.data_source(&request.type_name)?;
         let config = convert::read(request.config.as_ref(), &source.layout.kind)?;
-        Ok(telling(
+        Ok(with_diagnostics(
             wire::validate_data_resource_config::Response::default(),
             source.validate(config),
             &source.layout.kind,
@@ -71,11 +71,11 @@ impl<P: Provider> Server<P> {
 impl<S: Named + ?Sized> Entry<S> {
     /// Checks a configuration: nothing in it is the provider's, and what the kind itself says.
     pub(super) fn validate(&self, config: Raw) -> Diagnostics {
-        let mut told = self.layout.read_only(&config);
+        let mut diagnostics = self.layout.read_only(&config);
         let input = self.layout.split(config).map(|sides| sides.input);
-        told.append((self.served.described().validate)(
+        diagnostics.append((self.served.described().validate)(
             &input.unwrap_or_default(),
         ));
-        told
+        diagnostics
     }
 }

@@ -2,7 +2,7 @@
 
 use proto::{Timestamp, tfplugin6 as wire};
 
-use super::{Server, answer::Failure, answer::telling};
+use super::{Server, answer::Failure, answer::with_diagnostics};
 use plugin::{Bounds, Diagnostics, Lease, Opened, Provider, Sides};
 use tokio_util::sync::CancellationToken;
 
@@ -15,7 +15,7 @@ impl<P: Provider> Server<P> {
     ) -> Result<wire::validate_ephemeral_resource_config::Response, Failure> {
         let resource = self.ephemeral_resource(&request.type_name)?;
         let config = convert::read(request.config.as_ref(), &resource.layout.kind)?;
-        Ok(telling(
+        Ok(with_diagnostics(
             wire::validate_ephemeral_resource_config::Response::default(),
             resource.validate(config),
             &resource.layout.kind,
@@ -32,7 +32,7 @@ impl<P: Provider> Server<P> {
         let input = resource.layout.split(config).unwrap_or_default().input;
         let limit = resource.served.described().limits.for_value(&input).read;
         let opened = resource.served.open(&context, &input, self.bounds(limit));
-        let (reply, told) = match opened.await {
+        let (reply, diagnostics) = match opened.await {
             Ok(Opened { output, lease }) => {
                 let result = Layout::merge(Some(Sides { input, output }));
                 let reply = wire::open_ephemeral_resource::Response {
@@ -43,9 +43,12 @@ impl<P: Provider> Server<P> {
                 };
                 (reply, Diagnostics::none())
             }
-            Err(told) => (wire::open_ephemeral_resource::Response::default(), told),
+            Err(diagnostics) => (
+                wire::open_ephemeral_resource::Response::default(),
+                diagnostics,
+            ),
         };
-        Ok(telling(reply, told, &resource.layout.kind))
+        Ok(with_diagnostics(reply, diagnostics, &resource.layout.kind))
     }
 
     pub(super) async fn renew(
@@ -56,14 +59,14 @@ impl<P: Provider> Server<P> {
         let (context, kept) = (self.context()?, request.private.unwrap_or_default());
         let limit = resource.served.described().limits.read;
         let renewed = resource.served.renew(&context, &kept, self.bounds(limit));
-        let (lease, told) = match renewed.await {
+        let (lease, diagnostics) = match renewed.await {
             Ok(lease) => (lease, Diagnostics::none()),
-            Err(told) => (
+            Err(diagnostics) => (
                 Lease {
                     kept,
                     ..Lease::default()
                 },
-                told,
+                diagnostics,
             ),
         };
         let reply = wire::renew_ephemeral_resource::Response {
@@ -71,7 +74,7 @@ impl<P: Provider> Server<P> {
             private: Some(lease.kept),
             ..Default::default()
         };
-        Ok(telling(reply, told, &resource.layout.kind))
+        Ok(with_diagnostics(reply, diagnostics, &resource.layout.kind))
     }
 
     pub(super) async fn close(
@@ -85,10 +88,11 @@ impl<P: Provider> Server<P> {
             limit: resource.served.described().limits.read,
             stop: CancellationToken::new(),
         };
-        let (Ok(told) | Err(told)) = resource.served.close(&context, &kept, bounds).await;
-        Ok(telling(
+        let (Ok(diagnostics) | Err(diagnostics)) =
+            resource.served.close(&context, &kept, bounds).await;
+        Ok(with_diagnostics(
             wire::close_ephemeral_resource::Response::default(),
-            told,
+            diagnostics,
             &resource.layout.kind,
         ))
     }

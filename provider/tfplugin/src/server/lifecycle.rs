@@ -7,7 +7,7 @@ use proto::tfplugin6 as wire;
 
 use super::{
     Server,
-    answer::{Failure, telling},
+    answer::{Failure, with_diagnostics},
     stored::{identity_kind, identity_of},
 };
 use plugin::{
@@ -50,7 +50,7 @@ impl<P: Provider> Server<P> {
             planned_identity: identity,
             ..Default::default()
         };
-        Ok(telling(reply, diagnostics, &resource.layout.kind))
+        Ok(with_diagnostics(reply, diagnostics, &resource.layout.kind))
     }
 
     pub(super) async fn apply(
@@ -66,7 +66,7 @@ impl<P: Provider> Server<P> {
             prior.as_ref(),
             planned.as_ref(),
         );
-        let (state, told) = match self.context() {
+        let (state, diagnostics) = match self.context() {
             Ok(context) => {
                 let bounds = self.bounds(limit);
                 let applied =
@@ -84,7 +84,7 @@ impl<P: Provider> Server<P> {
             new_identity: write_identity_of(&*resource.served, &state),
             ..Default::default()
         };
-        Ok(telling(reply, told, &resource.layout.kind))
+        Ok(with_diagnostics(reply, diagnostics, &resource.layout.kind))
     }
 
     pub(super) async fn read(
@@ -94,7 +94,7 @@ impl<P: Provider> Server<P> {
         let resource = self.resource(&request.type_name)?;
         let current = convert::read(request.current_state.as_ref(), &resource.layout.kind)?;
         let current = resource.layout.split(current);
-        let (state, told) = match (self.context(), current) {
+        let (state, diagnostics) = match (self.context(), current) {
             (Ok(context), Some(current)) => {
                 let limit = resource
                     .served
@@ -115,7 +115,7 @@ impl<P: Provider> Server<P> {
             new_identity: write_identity_of(&*resource.served, &state),
             ..Default::default()
         };
-        Ok(telling(reply, told, &resource.layout.kind))
+        Ok(with_diagnostics(reply, diagnostics, &resource.layout.kind))
     }
 
     pub(super) async fn read_data(
@@ -128,7 +128,7 @@ impl<P: Provider> Server<P> {
         let input = source.layout.split(config).unwrap_or_default().input;
         let limit = source.served.described().limits.for_value(&input).read;
         let read = source.served.read(&context, &input, self.bounds(limit));
-        let (state, told) = match read.await {
+        let (state, diagnostics) = match read.await {
             Ok(found) => {
                 let output = found.output;
                 let input = input.settled();
@@ -137,13 +137,13 @@ impl<P: Provider> Server<P> {
                     found.diagnostics,
                 )
             }
-            Err(told) => (Raw::Null, told),
+            Err(diagnostics) => (Raw::Null, diagnostics),
         };
         let reply = wire::read_data_source::Response {
             state: Some(convert::write(&state)),
             ..Default::default()
         };
-        Ok(telling(reply, told, &source.layout.kind))
+        Ok(with_diagnostics(reply, diagnostics, &source.layout.kind))
     }
 
     pub(super) async fn import(
@@ -157,7 +157,9 @@ impl<P: Provider> Server<P> {
         let bounds = self.bounds(resource.served.described().limits.read);
         let state = match resource.served.import(&context, &id, bounds).await {
             Ok(state) => Layout::merge(Some(state)),
-            Err(told) => return Ok(telling(reply, told, &resource.layout.kind)),
+            Err(diagnostics) => {
+                return Ok(with_diagnostics(reply, diagnostics, &resource.layout.kind));
+            }
         };
         let imported = wire::import_resource_state::ImportedResource {
             type_name: request.type_name,
@@ -172,7 +174,7 @@ impl<P: Provider> Server<P> {
     }
 }
 
-/// Returns how long a change may take: a delete by what the state says, all else by what is planned.
+/// Returns how long a change may take: from the state for a delete, otherwise from the plan.
 fn change_limit(limits: Limits, prior: Option<&Sides>, planned: Option<&Sides>) -> Duration {
     let said = |sides: &Sides| limits.for_value(&sides.input);
     match (prior, planned) {

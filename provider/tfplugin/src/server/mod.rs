@@ -106,7 +106,7 @@ impl<P: Provider> Server<P> {
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
         context.ok_or_else(|| {
-            let detail = "Terraform asked for real work before it configured the provider, or the configuration failed.";
+            let detail = "Terraform called the provider before it configured it, or the configuration failed.";
             Diagnostic::error("Provider is not configured", detail)
         })
     }
@@ -189,7 +189,7 @@ impl<P: Provider> provider_server::Provider for Server<P> {
         &self,
         _: Request<wire::stop_provider::Request>,
     ) -> Reply<wire::stop_provider::Response> {
-        tracing::info!("told to stop");
+        tracing::info!("stopping at Terraform's request");
         self.stop.stop();
         Ok(Response::new(wire::stop_provider::Response::default()))
     }

@@ -6,7 +6,7 @@ use plugin::{Diagnostic, Kind, Provider, Raw, Served, Stored};
 
 use super::{
     Server,
-    answer::{Failure, telling},
+    answer::{Failure, with_diagnostics},
 };
 use crate::convert;
 
@@ -32,7 +32,7 @@ impl<P: Provider> Server<P> {
                 upgraded_state: Some(convert::write(&state)),
                 ..reply
             },
-            Err(told) => telling(reply, told, kind),
+            Err(diagnostics) => with_diagnostics(reply, diagnostics, kind),
         })
     }
 

@@ -37,7 +37,7 @@ impl Resource for Faulty {
     type Output = FaultyOutput;
     type Context = World;
 
-    fn tells(_: Rule) -> &'static str {
+    fn describe_rule(_: Rule) -> &'static str {
         ""
     }
 

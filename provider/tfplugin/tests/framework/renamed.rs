@@ -41,7 +41,7 @@ impl Resource for Book {
     type Output = BookOutput;
     type Context = World;
 
-    fn tells(_: Rule) -> &'static str {
+    fn describe_rule(_: Rule) -> &'static str {
         ""
     }
 

@@ -188,7 +188,7 @@ impl Resource for ThingResource {
     type Output = ThingOutput;
     type Context = World;
 
-    fn tells(rule: Rule) -> &'static str {
+    fn describe_rule(rule: Rule) -> &'static str {
         match rule {
             UPDATE => "Changing it updates the thing.",
             REPLACE => "Changing it replaces the thing.",
@@ -234,7 +234,12 @@ impl Resource for ThingResource {
                 Planned::new(ThingOutput {
                     id: output.id.clone(),
                     drift: vec![].into(),
-                    ..unknown_revision(planned, drifted)
+                    revision: if drifted {
+                        Value::Unknown
+                    } else {
+                        planned.revision.clone()
+                    },
+                    ..planned
                 })
             }
             Stage::Delete { output, prior } => {
@@ -291,17 +296,6 @@ impl Resource for ThingResource {
             .get(&name(input))
             .map(|thing| output(&name(input), thing));
         Ok(Diagnostics::none())
-    }
-}
-
-fn unknown_revision(planned: ThingOutput, drifted: bool) -> ThingOutput {
-    if drifted {
-        ThingOutput {
-            revision: Value::Unknown,
-            ..planned
-        }
-    } else {
-        planned
     }
 }
 
