@@ -1,4 +1,4 @@
-//! The provider block: what is wrong with it is told before anything is planned with it.
+//! The provider block: what is wrong with it is reported before anything is planned with it.
 
 use std::fs;
 use std::path::Path;
@@ -10,17 +10,17 @@ use super::{HOST_KEY, in_memory};
 
 /// Configures a provider with the block; `folder` in what it says becomes FOLDER.
 async fn check(block: Json, folder: &Path, expected: Expect) {
-    let told = in_memory().await.configure(&block).await.unwrap();
-    let lines: String = told
+    let reported = in_memory().await.configure(&block).await.unwrap();
+    let lines: String = reported
         .diagnostics
         .iter()
-        .map(|told| format!("{told}\n"))
+        .map(|reported| format!("{reported}\n"))
         .collect();
     expected.assert_eq(&lines.replace(folder.to_str().unwrap(), "FOLDER"));
 }
 
 #[tokio::test]
-async fn identities_that_cannot_be_used_are_told_before_a_plan() {
+async fn identities_that_cannot_be_used_are_reported_before_a_plan() {
     let block = json!({ "ssh": { "identities": {
         "public": { "private_key": HOST_KEY },
         "empty": { "private_key": "" },
@@ -40,7 +40,7 @@ async fn identities_that_cannot_be_used_are_told_before_a_plan() {
 }
 
 #[tokio::test]
-async fn every_attribute_of_the_kubernetes_block_that_does_not_fit_is_told_before_a_plan() {
+async fn every_attribute_of_the_kubernetes_block_that_does_not_fit_is_reported_before_a_plan() {
     let block = json!({ "kubernetes": {
         "host": "ftp://k8s.example.com", "cluster_ca_certificate": "LS0tLS1CRUdJTg==", "client_certificate": "x",
         "username": "operator",
@@ -65,7 +65,7 @@ async fn every_attribute_of_the_kubernetes_block_that_does_not_fit_is_told_befor
 }
 
 #[tokio::test]
-async fn a_kubeconfig_that_cannot_be_used_is_told_before_a_plan() {
+async fn a_kubeconfig_that_cannot_be_used_is_reported_before_a_plan() {
     let folder = tempfile::tempdir().unwrap();
     let at = |name: &str| folder.path().join(name);
     fs::write(at("text"), "clusters: {{ secret").unwrap();

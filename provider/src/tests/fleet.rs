@@ -159,8 +159,11 @@ async fn a_member_that_declares_services_or_a_sidecar_is_refused_at_both_paths()
     let resource = client.resource("mesh_vm_workload").unwrap();
     let mut config = usual();
     config["fleet"] = json!("bookinfo/ratings");
-    let told = resource.validate(&config).await.unwrap().diagnostics;
-    let lines: String = told.iter().map(|told| format!("{told}\n")).collect();
+    let reported = resource.validate(&config).await.unwrap().diagnostics;
+    let lines: String = reported
+        .iter()
+        .map(|reported| format!("{reported}\n"))
+        .collect();
     expect_test::expect![[r#"
         Error: Invalid workload at services: services and fleet are both set, but a member uses the services of its fleet bookinfo/ratings. Move services to the mesh_vm_fleet, or remove fleet.
 
@@ -170,6 +173,6 @@ async fn a_member_that_declares_services_or_a_sidecar_is_refused_at_both_paths()
         [fleet-declares]
     "#]].assert_eq(&lines);
     let unknown = with(config, "/fleet", json!(UNKNOWN));
-    let told = resource.validate(&unknown).await.unwrap().diagnostics;
-    assert!(told.is_empty(), "{told:?}");
+    let reported = resource.validate(&unknown).await.unwrap().diagnostics;
+    assert!(reported.is_empty(), "{reported:?}");
 }

@@ -17,8 +17,8 @@ fn hostile() -> Vec<String> {
     ]
 }
 
-fn harmless(told: &Diagnostic) {
-    let text = format!("{}\n{}", told.summary, told.detail);
+fn harmless(reported: &Diagnostic) {
+    let text = format!("{}\n{}", reported.summary, reported.detail);
     assert!(text.chars().count() < 40_000, "{} characters", text.len());
     for line in text.lines() {
         assert!(mesh::plain::is_plain(line, 10_000), "{line:?}");
@@ -26,7 +26,7 @@ fn harmless(told: &Diagnostic) {
     }
     let codes = text.lines().filter(|line| line.starts_with('['));
     assert!(codes.count() <= 1, "{text}");
-    assert!(told.summary.lines().count() == 1 && told.summary.len() < 100);
+    assert!(reported.summary.lines().count() == 1 && reported.summary.len() < 100);
 }
 
 /// Lines of drift and diagnostics of the domain, reasons and paths of the framework: the same text looks the same.
@@ -153,8 +153,8 @@ fn what_a_cluster_says_is_shown_and_not_obeyed() {
             text: text.clone(),
             concerns: vec![],
         };
-        for told in messages::problems(vec![problem], &Paths::default()) {
-            harmless(&told);
+        for reported in messages::problems(vec![problem], &Paths::default()) {
+            harmless(&reported);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Bad input: each mistake is told at its attribute, all at once.
+//! Bad input: each mistake is reported at its attribute, all at once.
 
 use contract::UNKNOWN;
 use expect_test::{Expect, expect};
@@ -9,17 +9,17 @@ use super::{HOST_KEY, provider, usual, with};
 async fn check(config: Json, expected: Expect) {
     let client = provider(&json!({})).await;
     let resource = client.resource("mesh_vm_workload").unwrap();
-    let told = resource.validate(&config).await.unwrap();
-    let lines: String = told
+    let reported = resource.validate(&config).await.unwrap();
+    let lines: String = reported
         .diagnostics
         .iter()
-        .map(|told| format!("{told}\n"))
+        .map(|reported| format!("{reported}\n"))
         .collect();
     expected.assert_eq(&lines);
 }
 
 #[tokio::test]
-async fn every_mistake_is_told_at_once() {
+async fn every_mistake_is_reported_at_once() {
     let config = json!({
         "namespace": "Book Info",
         "name": "a..b",
@@ -96,13 +96,15 @@ async fn each_hop_whose_key_is_not_verified_warns() {
     bastion["through"] = json!([{ "host": "a", "host_key": HOST_KEY }, insecure]);
     let mut config = usual();
     config["ssh"]["bastion"] = bastion.clone();
-    let at = |told: &[contract::Diagnostic]| -> Vec<String> {
+    let at = |reported: &[contract::Diagnostic]| -> Vec<String> {
         assert!(
-            told.iter()
-                .all(|told| told.summary == "Host keys are not verified")
+            reported
+                .iter()
+                .all(|reported| reported.summary == "Host keys are not verified")
         );
-        told.iter()
-            .map(|told| told.path.as_ref().unwrap().to_string())
+        reported
+            .iter()
+            .map(|reported| reported.path.as_ref().unwrap().to_string())
             .collect()
     };
     let paths = [
@@ -117,15 +119,15 @@ async fn each_hop_whose_key_is_not_verified_warns() {
     );
     // A destroy sends no configuration that could be checked.
     let prior = super::state(&resource, &config, &json!({ "objects": [], "vm": [] })).await;
-    let told = resource.plan_destroy(&prior).await.unwrap();
-    assert_eq!(at(&told.diagnostics), paths);
+    let reported = resource.plan_destroy(&prior).await.unwrap();
+    assert_eq!(at(&reported.diagnostics), paths);
     let block = json!({ "ssh": { "bastion": bastion } });
-    let told = super::in_memory().await.configure(&block).await.unwrap();
-    assert_eq!(at(&told.diagnostics), paths);
+    let reported = super::in_memory().await.configure(&block).await.unwrap();
+    assert_eq!(at(&reported.diagnostics), paths);
 }
 
 #[tokio::test]
-async fn a_leaf_that_does_not_parse_is_told_once() {
+async fn a_leaf_that_does_not_parse_is_reported_once() {
     check(
         with(usual(), "/address", json!("10.0.0.300")),
         expect![[r#"

@@ -25,7 +25,7 @@ fn carried() -> Json {
 }
 
 #[tokio::test]
-async fn an_archive_is_written_anew_for_what_would_bootstrap_again_and_for_a_token() {
+async fn an_archive_is_written_again_for_what_would_bootstrap_again_and_for_a_token() {
     let edits = [
         ("/labels/version", json!("v2")),
         ("/bundle/token_version", json!(2)),
@@ -131,12 +131,13 @@ async fn two_ways_to_the_vm_are_refused() {
     let resource = client.resource("mesh_vm_workload").unwrap();
     let mut both = usual();
     both["bundle"] = carried()["bundle"].clone();
-    let told = resource.validate(&both).await.unwrap().diagnostics;
-    let [told] = &told[..] else {
-        panic!("{told:?}");
+    let reported = resource.validate(&both).await.unwrap().diagnostics;
+    let [reported] = &reported[..] else {
+        panic!("{reported:?}");
     };
     assert!(
-        told.to_string()
+        reported
+            .to_string()
             .contains("ssh and bundle are both set at bundle")
     );
 }
@@ -146,10 +147,10 @@ async fn a_destroy_says_how_the_vm_is_cleaned_that_terraform_does_not_reach() {
     let client = provider(&json!({})).await;
     let resource = client.resource("mesh_vm_workload").unwrap();
     let prior = state(&resource, &carried(), &none()).await;
-    let told = resource.plan_destroy(&prior).await.unwrap().diagnostics;
-    let told: Vec<_> = told.iter().map(ToString::to_string).collect();
-    assert_eq!(told.len(), 1, "{told:?}");
-    assert!(told[0].contains("sh install.sh remove"), "{told:?}");
+    let reported = resource.plan_destroy(&prior).await.unwrap().diagnostics;
+    let reported: Vec<_> = reported.iter().map(ToString::to_string).collect();
+    assert_eq!(reported.len(), 1, "{reported:?}");
+    assert!(reported[0].contains("sh install.sh remove"), "{reported:?}");
 }
 
 #[tokio::test]
@@ -172,18 +173,30 @@ async fn what_a_bundle_is_asked_for_is_checked_as_a_workload_is_but_needs_no_add
     ];
     for (name, command, expected) in cases {
         let mut config = json!({ "namespace": "bookinfo", "name": name, "token_command": command });
-        let told = source.validate(&config).await.unwrap().diagnostics;
-        let told: Vec<_> = told.iter().map(ToString::to_string).collect();
-        assert_eq!(told.len(), usize::from(expected.is_some()), "{told:?}");
-        for (told, expected) in told.iter().zip(expected) {
-            assert!(told.contains(expected), "{told}");
+        let reported = source.validate(&config).await.unwrap().diagnostics;
+        let reported: Vec<_> = reported.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            reported.len(),
+            usize::from(expected.is_some()),
+            "{reported:?}"
+        );
+        for (reported, expected) in reported.iter().zip(expected) {
+            assert!(reported.contains(expected), "{reported}");
         }
         config["token_command"] = json!(UNKNOWN);
-        let told = source.validate(&config).await.unwrap().diagnostics;
-        assert_eq!(told.len(), usize::from(name == "rat.ings"), "{told:?}");
+        let reported = source.validate(&config).await.unwrap().diagnostics;
+        assert_eq!(
+            reported.len(),
+            usize::from(name == "rat.ings"),
+            "{reported:?}"
+        );
         config.as_object_mut().unwrap().remove("token_command");
-        let told = ephemeral.validate(&config).await.unwrap().diagnostics;
-        assert_eq!(told.len(), usize::from(name == "rat.ings"), "{told:?}");
+        let reported = ephemeral.validate(&config).await.unwrap().diagnostics;
+        assert_eq!(
+            reported.len(),
+            usize::from(name == "rat.ings"),
+            "{reported:?}"
+        );
     }
 }
 
@@ -203,13 +216,14 @@ async fn an_address_of_the_package_that_may_hold_a_password_goes_into_no_user_da
         let config = json!({
             "namespace": "bookinfo", "name": "ratings", "token_command": "cat /run/token", "proxy": { "install": install },
         });
-        let told = source.validate(&config).await.unwrap().diagnostics;
-        let told: Vec<_> = told.iter().map(ToString::to_string).collect();
-        assert_eq!(told.len(), usize::from(refused), "{told:?}");
+        let reported = source.validate(&config).await.unwrap().diagnostics;
+        let reported: Vec<_> = reported.iter().map(ToString::to_string).collect();
+        assert_eq!(reported.len(), usize::from(refused), "{reported:?}");
         assert!(
-            told.iter()
-                .all(|told| told.contains("bundle-url") && !told.contains("secret")),
-            "{told:?}"
+            reported
+                .iter()
+                .all(|reported| reported.contains("bundle-url") && !reported.contains("secret")),
+            "{reported:?}"
         );
     }
 }
@@ -243,7 +257,7 @@ fn the_archive_of_another_workload_is_neither_overwritten_nor_removed() {
     assert!(archive::remove(path, &other, &of_other).is_empty());
     assert!(!std::fs::exists(path).unwrap());
 
-    // The user's own file, perhaps an archive that was packed anew.
+    // The user's own file, perhaps an archive that was packed again.
     std::fs::write(path, "the application's release").unwrap();
     assert_eq!(
         archive::there(path, &other, Some(&of_other)),

@@ -223,12 +223,12 @@ async fn a_changed_mesh_is_only_reported_where_it_is_held_back() {
     let drift = json!({ "objects": [], "vm": ["mesh: /etc/hosts: istiod's line is missing, should be '10.0.0.1 istiod.istio-system.svc'"] });
     let plan = planned(&config, &drift, &config).await;
     assert_eq!(plan, "NoOp\n");
-    let told = warnings(config.clone(), drift.clone(), config.clone()).await;
+    let reported = warnings(config.clone(), drift.clone(), config.clone()).await;
     assert!(
-        told.len() == 1
-            && told[0].contains("A bootstrap is held back")
-            && told[0].contains("mesh: /etc/hosts"),
-        "{told:?}"
+        reported.len() == 1
+            && reported[0].contains("A bootstrap is held back")
+            && reported[0].contains("mesh: /etc/hosts"),
+        "{reported:?}"
     );
     // An apply of objects keeps it, and a cause that is put back on repairs it.
     let mut after = config.clone();
@@ -243,7 +243,7 @@ async fn a_changed_mesh_is_only_reported_where_it_is_held_back() {
 }
 
 #[tokio::test]
-async fn a_change_that_is_held_back_is_written_to_the_objects_and_told() {
+async fn a_change_that_is_held_back_is_written_to_the_objects_and_reported() {
     let mut before = usual();
     before["rebootstrap_on"] = json!([]);
     let after = with(before.clone(), "/labels/version", json!("v2"));

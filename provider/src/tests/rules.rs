@@ -204,7 +204,7 @@ pub(super) fn sample(pointer: &str) -> Json {
         _ if pointer.starts_with("/health_check/grpc") => {
             checked(json!({ "grpc": { "port": 1, "service": "ratings" } }))
         }
-        // Behind a name, the proxy must be told its own address.
+        // Behind a name, the proxy must be given its own address.
         "/instance_ip" => with(full(), "/address", json!("vm.example.com")),
         // There is no SSH then.
         _ if pointer.starts_with("/bundle") => {

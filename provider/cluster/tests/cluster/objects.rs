@@ -433,7 +433,7 @@ async fn a_foreign_object_that_is_being_deleted_is_called_so() {
 }
 
 #[tokio::test]
-async fn a_refused_object_is_told_field_by_field() {
+async fn a_refused_object_is_reported_field_by_field() {
     let (cluster, id) = (cluster().await, workload());
     let cases = [
         (

@@ -223,7 +223,7 @@ async fn a_right_that_is_missing_is_named_as_a_rule() {
 }
 
 #[tokio::test]
-async fn networks_that_may_not_be_looked_at_are_told_and_no_error() {
+async fn networks_that_may_not_be_looked_at_are_reported_and_no_error() {
     let (id, istio) = (workload(), workload());
     control_plane(&id, &istio);
     let (mesh, account) = (
@@ -254,12 +254,12 @@ async fn networks_that_may_not_be_looked_at_are_told_and_no_error() {
     let cluster = as_account(id.namespace.as_str(), "ratings", mesh).await;
     let networks = cluster.networks().await.unwrap();
     assert_eq!(networks.gateways, []);
-    let told = networks.unseen.join("\n");
+    let reported = networks.unseen.join("\n");
     for what in ["list Service", "list Gateway", "get Namespace"] {
-        assert!(told.contains(what), "{what}: {told}");
+        assert!(reported.contains(what), "{what}: {reported}");
     }
     let missing = "{ apiGroups: [\"\"], resources: [services], verbs: [list] }";
-    assert!(told.contains(missing), "{told}");
+    assert!(reported.contains(missing), "{reported}");
 }
 
 #[tokio::test]

@@ -169,7 +169,7 @@ fn broken_bytes_say_where_and_why() {
         vec![0xc1],
         vec![0xa2, 0xff, 0xff],
     ];
-    let told: Vec<_> = broken
+    let reported: Vec<_> = broken
         .iter()
         .map(|bytes| {
             msgpack::decode(bytes, &kind)
@@ -187,7 +187,7 @@ fn broken_bytes_say_where_and_why() {
         : the value ends too early
         : byte c1 has no meaning
         : a string is not UTF-8"#]]
-    .assert_eq(&told.join("\n"));
+    .assert_eq(&reported.join("\n"));
 }
 
 #[test]

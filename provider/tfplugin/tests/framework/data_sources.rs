@@ -6,16 +6,16 @@ use serde_json::{Value as Json, json};
 use crate::lifecycle::{apply, client};
 use crate::toy::World;
 
-/// What a data source answers, as JSON, or what it tells.
+/// What a data source answers, as JSON, or its diagnostics.
 async fn read(world: &World, config: Json) -> Result<Json, String> {
     let client = client(world).await;
     let source = client.data_source("toy_search").unwrap();
     let answer = source.read(&config).await.unwrap();
-    let told: Vec<_> = answer.diagnostics.iter().map(ToString::to_string).collect();
+    let reported: Vec<_> = answer.diagnostics.iter().map(ToString::to_string).collect();
     match answer.value {
-        Some(value) if told.is_empty() => Ok(Value::to_json(&value)),
-        Some(value) => Err(format!("{told:?} beside {}", value.to_json())),
-        None => Err(format!("{told:?}")),
+        Some(value) if reported.is_empty() => Ok(Value::to_json(&value)),
+        Some(value) => Err(format!("{reported:?} beside {}", value.to_json())),
+        None => Err(format!("{reported:?}")),
     }
 }
 
@@ -35,7 +35,7 @@ async fn a_data_source_finds_beside_what_was_asked_and_leaves_nothing_unknown() 
 }
 
 #[tokio::test]
-async fn whatever_goes_wrong_in_a_read_is_told() {
+async fn whatever_goes_wrong_in_a_read_is_reported() {
     let world = World::default();
     let cases = [
         ("read", "Error: Failed at fault: As ordered."),
@@ -44,41 +44,45 @@ async fn whatever_goes_wrong_in_a_read_is_told() {
         ("warn", "Warning: A warning: As ordered.\"] beside {"),
     ];
     for (fault, expected) in cases {
-        let told = read(&world, json!({ "prefix": "a", "fault": fault })).await;
-        let told = told.unwrap_err();
-        assert!(told.contains(expected), "{fault}: {told}");
+        let reported = read(&world, json!({ "prefix": "a", "fault": fault })).await;
+        let reported = reported.unwrap_err();
+        assert!(reported.contains(expected), "{fault}: {reported}");
     }
 }
 
 #[tokio::test]
-async fn mistakes_in_a_configuration_are_told_without_reading() {
+async fn mistakes_in_a_configuration_are_reported_without_reading() {
     let client = client(&World::default()).await;
     let source = client.data_source("toy_search").unwrap();
-    let told = async |config: Json| {
+    let reported = async |config: Json| {
         let answer = source.validate(&config).await.unwrap();
-        let told: Vec<_> = answer.diagnostics.iter().map(ToString::to_string).collect();
-        told.join("\n")
+        let reported: Vec<_> = answer.diagnostics.iter().map(ToString::to_string).collect();
+        reported.join("\n")
     };
-    let parsed = told(json!({ "prefix": "1" })).await;
+    let parsed = reported(json!({ "prefix": "1" })).await;
     assert!(parsed.contains("at prefix"), "{parsed}");
-    let written = told(json!({ "prefix": "a", "names": ["x"] })).await;
+    let written = reported(json!({ "prefix": "a", "names": ["x"] })).await;
     assert!(
         written.contains("Read-Only Attribute at names"),
         "{written}"
     );
-    let unknown = told(json!({ "prefix": UNKNOWN, "fault": "odd" })).await;
+    let unknown = reported(json!({ "prefix": UNKNOWN, "fault": "odd" })).await;
     assert_eq!(unknown, "");
 }
 
 #[tokio::test]
-async fn a_data_source_that_is_not_served_is_told_with_those_that_are() {
+async fn a_data_source_that_is_not_served_is_reported_with_those_that_are() {
     let client = client(&World::default()).await;
     let request = contract::wire::read_data_source::Request {
         type_name: "toy_nothing".to_owned(),
         ..Default::default()
     };
     let answer = client.raw().read_data_source(request).await.unwrap();
-    let told = &answer.get_ref().diagnostics[0];
-    assert_eq!(told.summary, "Unknown data source");
-    assert!(told.detail.contains("toy_search"), "{}", told.detail);
+    let reported = &answer.get_ref().diagnostics[0];
+    assert_eq!(reported.summary, "Unknown data source");
+    assert!(
+        reported.detail.contains("toy_search"),
+        "{}",
+        reported.detail
+    );
 }

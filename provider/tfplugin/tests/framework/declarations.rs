@@ -56,7 +56,7 @@ fn check_edits(before: &Raw, after: &Raw, expected: &Expect) {
 }
 
 #[test]
-fn every_problem_is_told_once_and_reads_as_unknown() {
+fn every_problem_is_reported_once_and_reads_as_unknown() {
     let raw = map([
         ("name", text("n0")),
         (
@@ -332,21 +332,21 @@ async fn the_schema_says_what_was_declared() {
 }
 
 #[tokio::test]
-async fn a_faulty_declaration_is_told_with_the_schema() {
+async fn a_faulty_declaration_is_reported_with_the_schema() {
     let server = Server::new(FaultyToy);
     let reply = server
         .get_provider_schema(Request::new(wire::get_provider_schema::Request {}))
         .await
         .unwrap()
         .into_inner();
-    let told: Vec<_> = reply
+    let reported: Vec<_> = reply
         .diagnostics
         .iter()
-        .map(|told| told.detail.as_str())
+        .map(|reported| reported.detail.as_str())
         .collect();
     expect![[r"
         toy_faulty: `found` is on the wrong side of input and output. Report it.
         toy_faulty: `both` is in the input and in the output. Report it.
         toy_faulty: the identity `nothing` is no text of the input. Report it."]]
-    .assert_eq(&told.join("\n"));
+    .assert_eq(&reported.join("\n"));
 }

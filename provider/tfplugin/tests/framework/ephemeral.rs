@@ -22,7 +22,7 @@ async fn an_ephemeral_resource_is_opened_renewed_and_closed_with_what_it_kept() 
 }
 
 #[tokio::test]
-async fn whatever_goes_wrong_with_an_ephemeral_resource_is_told() {
+async fn whatever_goes_wrong_with_an_ephemeral_resource_is_reported() {
     let client = client(&World::default()).await;
     let key = client.ephemeral_resource("toy_key").unwrap();
     let config = |fault: &str| json!({ "thing": "a", "fault": fault });
@@ -38,24 +38,27 @@ async fn whatever_goes_wrong_with_an_ephemeral_resource_is_told() {
     ];
     for (config, expected) in cases {
         let answer = key.open(&config).await.unwrap();
-        let told = format!("{}", answer.diagnostics[0]);
-        assert!(answer.value.is_none() && told.contains(expected), "{told}");
+        let reported = format!("{}", answer.diagnostics[0]);
+        assert!(
+            answer.value.is_none() && reported.contains(expected),
+            "{reported}"
+        );
     }
     let mut opened = key.open(&config("renew")).await.unwrap().ok().unwrap();
-    let told = key.renew(&mut opened).await.unwrap().diagnostics;
-    assert_eq!(told[0].summary, "Failed");
+    let reported = key.renew(&mut opened).await.unwrap().diagnostics;
+    assert_eq!(reported[0].summary, "Failed");
     assert_eq!(
         opened.renew_at,
         Some(1),
         "Terraform goes on with what it had"
     );
     let opened = key.open(&config("close")).await.unwrap().ok().unwrap();
-    let told = key.close(opened).await.unwrap().diagnostics;
-    assert_eq!(told[0].summary, "Failed");
+    let reported = key.close(opened).await.unwrap().diagnostics;
+    assert_eq!(reported[0].summary, "Failed");
 }
 
 #[tokio::test]
-async fn an_ephemeral_resource_is_in_the_metadata_and_another_is_told_with_those_that_are() {
+async fn an_ephemeral_resource_is_in_the_metadata_and_another_is_reported_with_those_that_are() {
     let client = client(&World::default()).await;
     let request = contract::wire::get_metadata::Request {};
     let metadata = client
@@ -79,7 +82,7 @@ async fn an_ephemeral_resource_is_in_the_metadata_and_another_is_told_with_those
         .close_ephemeral_resource(request)
         .await
         .unwrap();
-    let told = &answer.get_ref().diagnostics[0];
-    assert_eq!(told.summary, "Unknown ephemeral resource");
-    assert!(told.detail.contains("toy_key"), "{}", told.detail);
+    let reported = &answer.get_ref().diagnostics[0];
+    assert_eq!(reported.summary, "Unknown ephemeral resource");
+    assert!(reported.detail.contains("toy_key"), "{}", reported.detail);
 }

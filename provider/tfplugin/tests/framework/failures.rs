@@ -18,13 +18,13 @@ fn summaries(answer: &Answer<State>) -> Vec<&str> {
     answer
         .diagnostics
         .iter()
-        .map(|told| told.summary.as_str())
+        .map(|reported| reported.summary.as_str())
         .collect()
 }
 
 #[tokio::test]
 async fn a_failed_create_keeps_what_it_reached() {
-    for (fault, told, kept) in [
+    for (fault, reported, kept) in [
         ("before", "Failed", false),
         ("after", "Failed", true),
         ("panic", "The provider crashed", true),
@@ -33,7 +33,7 @@ async fn a_failed_create_keeps_what_it_reached() {
         let thing = client.resource("toy_thing").unwrap();
         let planned = plan(&thing, None, &faulty(fault)).await;
         let created = thing.apply(&planned, &faulty(fault)).await.unwrap();
-        assert_eq!(summaries(&created), [told]);
+        assert_eq!(summaries(&created), [reported]);
         assert_eq!(created.value.is_some(), kept, "{fault}");
         if let Some(state) = created.value {
             assert_eq!(state.value["id"].to_json(), json!("a"));

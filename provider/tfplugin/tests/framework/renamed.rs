@@ -10,7 +10,7 @@ use tfplugin::Server;
 use tokio::time::Instant;
 use tonic::Request;
 
-use crate::robustness::{meaning, told};
+use crate::robustness::{meaning, reported};
 use crate::toy::{Config, World};
 
 object! {
@@ -120,14 +120,14 @@ async fn a_state_of_an_earlier_version_is_brought_over_and_no_later_one() {
         meaning(reply.upgraded_state.as_ref()),
         json!({"title": "Emma", "pages": null, "id": "1"})
     );
-    assert!(told(&upgrade(2, now).await.diagnostics).contains("knows version 1"));
+    assert!(reported(&upgrade(2, now).await.diagnostics).contains("knows version 1"));
     for (broken, cause) in [("[]", "Not a book"), ("{", "cannot be read")] {
         let reply = upgrade(0, broken).await;
         assert!(reply.upgraded_state.is_none(), "{broken}");
-        assert!(told(&reply.diagnostics).contains(cause), "{broken}");
+        assert!(reported(&reply.diagnostics).contains(cause), "{broken}");
     }
     let deep = format!("{{\"a\": {}1{}}}", "[".repeat(100), "]".repeat(100));
-    assert!(told(&upgrade(0, &deep).await.diagnostics).contains("nested too deeply"));
+    assert!(reported(&upgrade(0, &deep).await.diagnostics).contains("nested too deeply"));
 }
 
 #[tokio::test]

@@ -26,9 +26,9 @@ fn value(json: &Json) -> Option<DynamicValue> {
     })
 }
 
-pub(crate) fn told(diagnostics: &[wire::Diagnostic]) -> String {
-    let line = |told: &wire::Diagnostic| {
-        let steps = told
+pub(crate) fn reported(diagnostics: &[wire::Diagnostic]) -> String {
+    let line = |reported: &wire::Diagnostic| {
+        let steps = reported
             .attribute
             .iter()
             .flat_map(|path| &path.steps)
@@ -41,8 +41,8 @@ pub(crate) fn told(diagnostics: &[wire::Diagnostic]) -> String {
         format!(
             "{} {}: {}",
             path.collect::<String>(),
-            told.summary,
-            told.detail
+            reported.summary,
+            reported.detail
         )
         .trim()
         .to_owned()
@@ -76,7 +76,7 @@ async fn validate(server: &Server<Toy>, type_name: &str, config: Option<DynamicV
         config,
         client_capabilities: None,
     };
-    told(
+    reported(
         &server
             .validate_resource_config(Request::new(request))
             .await
@@ -98,7 +98,7 @@ async fn configuration_is_checked_with_paths_of_the_schema() {
 }
 
 #[tokio::test]
-async fn an_unknown_type_is_told_with_the_known_ones() {
+async fn an_unknown_type_is_reported_with_the_known_ones() {
     expect![[r"
         Unknown resource type: This version of the provider has no `toy_car`. It has: toy_thing.
     "]]
@@ -106,7 +106,7 @@ async fn an_unknown_type_is_told_with_the_known_ones() {
 }
 
 #[tokio::test]
-async fn a_value_that_does_not_fit_is_told_with_its_place() {
+async fn a_value_that_does_not_fit_is_reported_with_its_place() {
     expect![[r#"
         .sizes[1] Value does not fit the schema: `sizes[1]` cannot be read: "x" is not a decimal number. The value and the schema of this provider do not belong together; if the provider's version was changed, run `init -upgrade` and try again.
     "#]].assert_eq(
@@ -120,7 +120,7 @@ async fn a_value_that_does_not_fit_is_told_with_its_place() {
 }
 
 #[tokio::test]
-async fn a_panic_is_told_and_the_server_goes_on() {
+async fn a_panic_is_reported_and_the_server_goes_on() {
     let server = Server::new(FaultyToy);
     for _ in 0..2 {
         let proposed_new_state = value(&json!({"found": null, "both": null}));
@@ -134,14 +134,14 @@ async fn a_panic_is_told_and_the_server_goes_on() {
             .await
             .unwrap()
             .into_inner();
-        assert!(told(&reply.diagnostics).starts_with(
+        assert!(reported(&reply.diagnostics).starts_with(
             "The provider crashed: A fault in the provider ended this operation: as ordered."
         ));
     }
 }
 
 #[tokio::test]
-async fn work_before_the_configuration_is_told_and_keeps_the_state() {
+async fn work_before_the_configuration_is_reported_and_keeps_the_state() {
     let server = toy();
     let state = json!({"name": "a", "id": "a", "revision": 1, "drift": []});
     let request = wire::read_resource::Request {
@@ -157,7 +157,7 @@ async fn work_before_the_configuration_is_told_and_keeps_the_state() {
     assert_eq!(meaning(reply.new_state.as_ref())["name"], "a");
     expect![[r"
         Provider is not configured: Terraform asked for real work before it configured the provider, or the configuration failed.
-    "]].assert_eq(&told(&reply.diagnostics));
+    "]].assert_eq(&reported(&reply.diagnostics));
 }
 
 #[tokio::test]
@@ -176,7 +176,7 @@ async fn a_failed_configuration_leaves_none_behind() {
             .await
             .unwrap()
             .into_inner();
-        assert_eq!(told(&reply.diagnostics), expected);
+        assert_eq!(reported(&reply.diagnostics), expected);
     }
     let request = wire::import_resource_state::Request {
         type_name: "toy_thing".into(),
@@ -188,7 +188,7 @@ async fn a_failed_configuration_leaves_none_behind() {
         .await
         .unwrap()
         .into_inner();
-    assert!(told(&reply.diagnostics).contains("not configured"));
+    assert!(reported(&reply.diagnostics).contains("not configured"));
 }
 
 #[tokio::test]
@@ -206,7 +206,7 @@ async fn the_provider_block_is_checked_and_may_be_absent() {
             .await
             .unwrap()
             .into_inner();
-        assert_eq!(told(&reply.diagnostics), expected);
+        assert_eq!(reported(&reply.diagnostics), expected);
     }
 }
 
@@ -237,7 +237,7 @@ async fn a_stored_state_is_upgraded_and_a_newer_one_refused() {
         (&state["revision"], &state["labels"]),
         (&json!(2), &Json::Null)
     );
-    assert!(told(&upgrade(1, &stored).await.diagnostics).contains("newer provider"));
+    assert!(reported(&upgrade(1, &stored).await.diagnostics).contains("newer provider"));
     // Neither a state that cannot be read nor an absent one may pass for "there is nothing".
     for broken in [&b""[..], b"[]", br#"{"name": 1}"#] {
         let reply = upgrade(0, broken).await;
@@ -356,7 +356,7 @@ async fn a_refresh_that_fails_keeps_the_state() {
         .into_inner();
     assert_eq!(meaning(reply.new_state.as_ref())["revision"], 1);
     assert_eq!(
-        told(&reply.diagnostics),
+        reported(&reply.diagnostics),
         ".fault Failed: As ordered: read.\n"
     );
 }

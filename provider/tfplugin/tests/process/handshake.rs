@@ -19,23 +19,23 @@ fn without_the_cookie_it_explains_itself_and_exits_with_1() {
         let output = run(&mut command);
         assert_eq!(output.status.code(), Some(1));
         assert_eq!(output.stdout, b"");
-        let told = String::from_utf8(output.stderr).unwrap();
-        assert!(told.contains("This binary is a plugin"), "{told}");
+        let reported = String::from_utf8(output.stderr).unwrap();
+        assert!(reported.contains("This binary is a plugin"), "{reported}");
     }
 }
 
 #[test]
-fn a_client_certificate_that_is_none_is_told_and_nothing_is_printed() {
+fn a_client_certificate_that_is_none_is_reported_and_nothing_is_printed() {
     let mut command = Command::new(toy());
     let output = run(command
         .env(COOKIE.0, COOKIE.1)
         .env("PLUGIN_CLIENT_CERT", "no PEM"));
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(output.stdout, b"");
-    let told = String::from_utf8(output.stderr).unwrap();
+    let reported = String::from_utf8(output.stderr).unwrap();
     assert!(
-        told.starts_with("PLUGIN_CLIENT_CERT holds no certificate"),
-        "{told}"
+        reported.starts_with("PLUGIN_CLIENT_CERT holds no certificate"),
+        "{reported}"
     );
 }
 

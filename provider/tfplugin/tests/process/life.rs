@@ -74,7 +74,7 @@ async fn twenty_mebibytes_survive_the_way_there_and_back() {
 }
 
 #[tokio::test]
-async fn a_fresh_process_validates_and_plans_without_having_told_its_schema() {
+async fn a_fresh_process_validates_and_plans_without_having_sent_its_schema() {
     let schema = configured(&[]).await;
     let config = json!({ "text": "a" });
     let note = schema.resource("toy_note").unwrap();

@@ -20,7 +20,7 @@ pub(super) struct Case {
     pub(super) capture_dns: bool,
 }
 
-/// The address that istioctl is told.
+/// The address that istioctl is given.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Flag {
     None,

@@ -1,4 +1,4 @@
-//! What is meant to differ from istioctl. The guide tells each, by the same name.
+//! The intended differences from istioctl. The guide lists each by the same name.
 
 use std::collections::BTreeMap;
 

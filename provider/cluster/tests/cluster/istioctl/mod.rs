@@ -65,7 +65,7 @@ fn mesh_objects(revision: Option<&str>, mesh: &str) -> [Value; 2] {
     ]
 }
 
-/// Returns what istioctl is told for a case.
+/// Returns the arguments of istioctl for a case.
 fn arguments(case: &Case, group: &Path, out: &Path) -> Vec<String> {
     let text = |text: &str| text.to_owned();
     let path = |path: &Path| path.to_str().unwrap().to_owned();
@@ -300,7 +300,7 @@ async fn istioctls_own_golden_cases_agree() {
 }
 
 #[test]
-fn each_difference_is_told_in_the_guide() {
+fn each_difference_is_reported_in_the_guide() {
     let guide = [
         env!("CARGO_MANIFEST_DIR"),
         "..",
