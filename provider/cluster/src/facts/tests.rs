@@ -1,0 +1,128 @@
+//! Tests of the mesh settings that the cluster knows.
+
+use serde_json::json;
+
+use super::*;
+
+#[test]
+fn the_gateway_address_is_the_balancers_then_an_external_one() {
+    let balancer = json!({ "ingress": [{ "ip": "192.0.2.1" }] });
+    let cases = [
+        (
+            json!({ "status": { "loadBalancer": balancer }, "spec": { "externalIPs": ["192.0.2.2"] } }),
+            Some("192.0.2.1"),
+        ),
+        (
+            json!({ "status": {}, "spec": { "externalIPs": ["192.0.2.2"] } }),
+            Some("192.0.2.2"),
+        ),
+        (
+            json!({ "status": { "loadBalancer": { "ingress": [{ "hostname": "lb.example.com" }] } } }),
+            None,
+        ),
+    ];
+    for (service, expected) in cases {
+        assert_eq!(
+            gateway_address(&service),
+            expected.map(|ip| ip.parse().unwrap()),
+            "{service}"
+        );
+    }
+}
+
+#[test]
+fn the_block_names_the_control_plane_then_the_mesh_then_the_gateway() {
+    let own = json!({ "defaultConfig": { "discoveryAddress": "istiod.istio-system.svc:15012" } });
+    let elsewhere = json!({ "defaultConfig": { "discoveryAddress": "mesh.example.com:443" } });
+    let gateway = Some("192.0.2.1");
+    let cases = [
+        (
+            None,
+            &own,
+            gateway,
+            "istiod.istio-system.svc",
+            15012,
+            gateway,
+        ),
+        (None, &own, None, "istiod.istio-system.svc", 15012, None),
+        (None, &elsewhere, gateway, "mesh.example.com", 443, None),
+        (
+            Some("lb.example.com"),
+            &elsewhere,
+            None,
+            "lb.example.com",
+            15012,
+            None,
+        ),
+        (
+            Some("192.0.2.2"),
+            &elsewhere,
+            None,
+            "istiod.istio-system.svc",
+            15012,
+            Some("192.0.2.2"),
+        ),
+    ];
+    let ip = |text: Option<&str>| text.map(|text| text.parse::<IpAddr>().unwrap());
+    for (address, config, gateway, host, port, expected) in cases {
+        let istio = IstioSettings {
+            control_plane_address: address.map(|address| address.parse().unwrap()),
+            control_plane_san: Some("lb.example.com".into()),
+            ..IstioSettings::default()
+        };
+        let plane = control_plane(&istio, config, ip(gateway));
+        let san = (host != "lb.example.com").then(|| "lb.example.com".to_owned());
+        let wanted = ControlPlane {
+            host: host.into(),
+            san,
+            port,
+            address: ip(expected),
+        };
+        assert_eq!(plane, wanted, "{address:?}");
+    }
+}
+
+#[test]
+fn a_name_that_a_terminal_would_obey_is_none() {
+    let named = |name: &str| Facts {
+        trust_domain: name.into(),
+        ..facts()
+    };
+    assert_eq!(check(&named("cluster.local")), Ok(()));
+    for name in ["a\u{1b}[2J", "a\nb", "\u{202e}a", &"a".repeat(400_000)] {
+        let reason = check(&named(name)).unwrap_err();
+        assert!(mesh::plain::is_plain(&reason, 200), "{reason}");
+    }
+}
+
+fn facts() -> Facts {
+    Facts {
+        revision: "default".into(),
+        cluster_id: "Kubernetes".into(),
+        trust_domain: "cluster.local".into(),
+        mesh_id: String::new(),
+        control_plane: control_plane(&IstioSettings::default(), &Value::Null, None),
+        ca_address: None,
+        version: None,
+        releases: IstioSettings::default().releases,
+        mesh_config: Value::Null,
+        root: Pem(String::new()),
+        service_account_exists: None,
+        entry_uid: None,
+    }
+}
+
+#[test]
+fn a_cluster_id_that_is_set_beats_the_charts() {
+    let global = json!({ "multiCluster": { "clusterName": "chart" } });
+    let set = IstioSettings {
+        cluster_id: Some("set".into()),
+        ..IstioSettings::default()
+    };
+    assert_eq!(cluster_id(&set, &global), "set");
+    assert_eq!(cluster_id(&IstioSettings::default(), &global), "chart");
+    assert_eq!(
+        cluster_id(&IstioSettings::default(), &Value::Null),
+        "Kubernetes"
+    );
+}
