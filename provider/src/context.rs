@@ -9,8 +9,8 @@ use secrecy::SecretString;
 use tokio::sync::OnceCell;
 use vm::Bastions;
 
-use crate::block::{ExecBlock, IstioBlock, KubernetesBlock, ProviderBlock, SshBlock};
 use crate::messages::{self, Code, Message};
+use crate::provider_config::{ExecBlock, IstioBlock, KubernetesBlock, ProviderBlock, SshBlock};
 
 /// The provider, configured.
 pub(crate) struct Context {

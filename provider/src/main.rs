@@ -1,6 +1,5 @@
 //! Terraform provider that makes virtual machines members of an Istio mesh.
 
-mod block;
 mod bundle;
 mod context;
 mod declared;
@@ -10,6 +9,7 @@ mod messages;
 mod network_path;
 mod objects;
 mod provider;
+mod provider_config;
 mod rule;
 mod workload;
 

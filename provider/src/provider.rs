@@ -5,7 +5,6 @@ use plugin::{
     data_source, ephemeral_resource, importable,
 };
 
-use crate::block::{ProviderBlock, SshBlock};
 use crate::bundle::{EphemeralBundle, VmBundle};
 use crate::context::{self, Context};
 use crate::declared::hop::BastionInput;
@@ -13,6 +12,7 @@ use crate::declared::ssh;
 use crate::fleet::VmFleet;
 use crate::messages;
 use crate::network_path::NetworkPath;
+use crate::provider_config::{ProviderBlock, SshBlock};
 use crate::workload::VmWorkload;
 
 /// The provider `mesh`.

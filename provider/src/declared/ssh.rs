@@ -10,8 +10,8 @@ use vm::{AgentUse, Credentials, Hop, HostKey, Identity, Target, Trust, VmError};
 
 use super::hop::{BastionInput, Defaults, Proofs, port, unverified};
 use super::scalars::PortNumber;
-use crate::block::{IdentityBlock, SshBlock};
 use crate::messages::{self, Code, Message};
+use crate::provider_config::{IdentityBlock, SshBlock};
 use crate::rule::MACHINE;
 
 object! {

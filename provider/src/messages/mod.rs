@@ -1,8 +1,8 @@
 //! Every diagnostic of the provider is made here: what was observed, the cause, and the next step.
 
-mod block;
 mod cluster_error;
 mod code;
+mod kubernetes;
 mod message;
 pub(crate) mod report;
 mod vm_error;
@@ -13,9 +13,9 @@ use mesh::change::Problem;
 use mesh::plain;
 use plugin::{Diagnostic, Diagnostics, Paths};
 
-pub(crate) use block::kubernetes_block;
 pub(crate) use cluster_error::{cluster, of_cluster};
 pub(crate) use code::Code;
+pub(crate) use kubernetes::kubernetes_block;
 pub(crate) use message::Message;
 pub(crate) use vm_error::{key, vm};
 

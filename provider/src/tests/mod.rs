@@ -1,6 +1,5 @@
 //! The provider without any cluster or VM: rules, plans, bad input.
 
-mod block;
 mod codes;
 mod fleet;
 mod hostile;
@@ -9,6 +8,7 @@ mod made_of;
 mod network_path;
 mod offload;
 mod plans;
+mod provider_config;
 mod rules;
 mod runner;
 mod steps;
