@@ -156,7 +156,7 @@ async fn work_before_the_configuration_is_reported_and_keeps_the_state() {
         .into_inner();
     assert_eq!(meaning(reply.new_state.as_ref())["name"], "a");
     expect![[r"
-        Provider is not configured: Terraform asked for real work before it configured the provider, or the configuration failed.
+        Provider is not configured: Terraform called the provider before it configured it, or the configuration failed.
     "]].assert_eq(&reported(&reply.diagnostics));
 }
 

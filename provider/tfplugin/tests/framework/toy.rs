@@ -237,9 +237,8 @@ impl Resource for ThingResource {
                     revision: if drifted {
                         Value::Unknown
                     } else {
-                        planned.revision.clone()
+                        planned.revision
                     },
-                    ..planned
                 })
             }
             Stage::Delete { output, prior } => {
