@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
-use std::path::Path;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::Value;
@@ -11,7 +13,7 @@ use crate::cargo::{metadata, root};
 
 /// Crates whose changes affect the scenarios: the tested binary and the scenarios themselves.
 const TESTED: [&str; 2] = ["terraform-provider-mesh", "acceptance-tests"];
-/// Folder of the scenarios. A change of one file affects only its scenarios.
+/// Folder of the scenarios. A change of one file affects its scenarios and those of modules that use it.
 const SCENARIOS: &str = "acceptance-tests/tests/bed/";
 
 /// Tests to run.
@@ -52,7 +54,59 @@ pub(crate) fn since(revision: &str) -> Result<Reach, Box<dyn Error>> {
     let tracked = git(&["diff", "--name-only", base.trim()])?;
     let others = git(&["ls-files", "--others", "--exclude-standard"])?;
     let files: Vec<&str> = tracked.lines().chain(others.lines()).collect();
-    Ok(Crates::read(&metadata()?).reach(&files))
+    let mut reach = Crates::read(&metadata()?).reach(&files);
+    if let Scenarios::Of(modules) = &mut reach.scenarios {
+        close_modules(modules, &module_uses()?);
+    }
+    Ok(reach)
+}
+
+/// Returns the modules of scenarios that each module of scenarios uses, by `crate::MODULE`.
+fn module_uses() -> Result<BTreeMap<String, BTreeSet<String>>, Box<dyn Error>> {
+    let folder = root().join(SCENARIOS);
+    let mut uses: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for path in rust_files(&folder)? {
+        let file = path.strip_prefix(root())?.display().to_string();
+        let Some(module) = scenario_of(&file) else {
+            continue;
+        };
+        let text = fs::read_to_string(&path)?;
+        let names = text.split("crate::").skip(1).map(|rest| {
+            let end = rest.find(|letter: char| !letter.is_alphanumeric() && letter != '_');
+            rest[..end.unwrap_or(rest.len())].to_owned()
+        });
+        uses.entry(module.to_owned()).or_default().extend(names);
+    }
+    Ok(uses)
+}
+
+/// Returns all files of Rust below a folder.
+fn rust_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut found = vec![];
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            found.extend(rust_files(&path)?);
+        } else if path.extension().is_some_and(|of| of == "rs") {
+            found.push(path);
+        }
+    }
+    Ok(found)
+}
+
+/// Adds the modules that use one of these, directly or through others.
+fn close_modules(modules: &mut BTreeSet<String>, uses: &BTreeMap<String, BTreeSet<String>>) {
+    loop {
+        let more: Vec<String> = uses
+            .iter()
+            .filter(|(module, used)| !modules.contains(*module) && !used.is_disjoint(modules))
+            .map(|(module, _)| module.clone())
+            .collect();
+        if more.is_empty() {
+            return;
+        }
+        modules.extend(more);
+    }
 }
 
 /// Returns the output of git.
@@ -232,6 +286,27 @@ mod tests {
             &["acceptance-tests", "xtask"],
             &Scenarios::All,
         );
+    }
+
+    #[test]
+    fn a_module_that_others_use_affects_their_scenarios() {
+        let uses = module_uses().unwrap();
+        let close = |module: &str| {
+            let mut modules = BTreeSet::from([module.to_owned()]);
+            close_modules(&mut modules, &uses);
+            modules
+        };
+        assert!(close("demo").contains("fleet"), "{:?}", close("demo"));
+        assert!(close("failures").contains("hops"));
+        let set = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+        let chain = BTreeMap::from([
+            ("a".to_owned(), set(&["b"])),
+            ("b".to_owned(), set(&["c"])),
+            ("d".to_owned(), set(&[])),
+        ]);
+        let mut modules = set(&["c"]);
+        close_modules(&mut modules, &chain);
+        assert_eq!(modules, set(&["a", "b", "c"]));
     }
 
     #[test]

@@ -43,7 +43,7 @@ pub(crate) fn run(args: &[&str]) -> Result<(), Box<dyn Error>> {
         _ => return Err(WrongArguments.into()),
     };
     let mut out = io::stdout();
-    let outcomes = match tools::provide(&tools::UNIT, plan.bed()) {
+    let mut outcomes = match tools::provide(&tools::UNIT, plan.bed()) {
         Ok(()) => [
             row::run(&[plan.first], io::stdout())?,
             row::run(&plan.lanes, io::stdout())?,
@@ -59,6 +59,7 @@ pub(crate) fn run(args: &[&str]) -> Result<(), Box<dyn Error>> {
             }]
         }
     };
+    outcomes.iter_mut().for_each(refuse_no_tests);
     out.write_all(summary(&outcomes, start.elapsed()).as_bytes())?;
     out.flush()?;
     if outcomes.iter().all(|outcome| outcome.success) {
@@ -66,6 +67,12 @@ pub(crate) fn run(args: &[&str]) -> Result<(), Box<dyn Error>> {
     } else {
         std::process::exit(1)
     }
+}
+
+/// Fails the row of the scenarios if it ran none: a filter that matches nothing is no success.
+fn refuse_no_tests(outcome: &mut Outcome) {
+    let ran = outcome.tests.passed + outcome.tests.failed;
+    outcome.success &= outcome.name != ACCEPTANCE || ran > 0;
 }
 
 /// Returns the rows for the changes since a revision.
@@ -173,6 +180,26 @@ fn packages(crates: Option<&BTreeSet<String>>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn scenarios_of_which_none_ran_are_no_success() {
+        for (name, passed, success) in [
+            (ACCEPTANCE, 0, false),
+            (ACCEPTANCE, 1, true),
+            ("docs", 0, true),
+        ] {
+            let mut tests = Reader::default();
+            tests.passed = passed;
+            let mut outcome = Outcome {
+                name,
+                took: Duration::ZERO,
+                success: true,
+                tests,
+            };
+            refuse_no_tests(&mut outcome);
+            assert_eq!(outcome.success, success, "{name} {passed}");
+        }
+    }
 
     #[test]
     fn a_change_runs_only_the_tests_that_it_can_affect() {

@@ -41,6 +41,15 @@ impl Message {
         }
     }
 
+    /// Reports the same text under another code, with the title of that one.
+    pub(crate) fn under(self, code: Code) -> Self {
+        Self {
+            code,
+            title: code.title().to_owned(),
+            ..self
+        }
+    }
+
     /// Ends the title with what it is about.
     pub(super) fn about(self, what: &str) -> Self {
         Self {

@@ -161,6 +161,8 @@ async fn a_refresh_with_an_unknown_provider_keeps_the_state_and_says_so() {
     let read = resource.read(&prior).await.unwrap();
     assert_eq!(read.diagnostics.len(), 1, "{:?}", read.diagnostics);
     assert_eq!(read.diagnostics[0].summary, "The VM was not checked");
+    let codes = read.diagnostics[0].detail.matches("\n\n[").count();
+    assert_eq!(codes, 1, "{}", read.diagnostics[0].detail);
     assert_eq!(read.ok().unwrap().value, prior.value);
 }
 

@@ -97,14 +97,14 @@ async fn the_state_of_each_step_is_saved_ahead_of_it() {
 }
 
 #[tokio::test]
-async fn a_failure_is_undone_in_reverse_and_leaves_the_state_as_it_was() {
+async fn a_failure_gives_traffic_back_first_and_leaves_the_state_as_it_was() {
     use WayBack::{DeleteWritten, RestoreHealth, RestoreOthers, WritePrior};
     let fails = Some((Step::Bootstrap, VmAfterFailure::Untouched));
     let (undone, reached, errors) = outcome(Kind::Create, &mut Notes::new(fails, &[])).await;
-    assert_eq!(undone, [DeleteWritten, RestoreOthers]);
+    assert_eq!(undone, [RestoreOthers, DeleteWritten]);
     assert_eq!((reached, errors.as_str()), (None, "failed"));
     let (undone, reached, _) = outcome(Kind::Update, &mut Notes::new(fails, &[])).await;
-    assert_eq!(undone, [RestoreHealth, WritePrior, RestoreOthers]);
+    assert_eq!(undone, [RestoreOthers, RestoreHealth, WritePrior]);
     assert_eq!(reached, None);
 }
 
@@ -113,7 +113,7 @@ async fn what_could_not_be_undone_stays_in_the_state() {
     let fails = Some((Step::Withdraw, VmAfterFailure::Untouched));
     let mut notes = Notes::new(fails, &[WayBack::DeleteWritten]);
     let (undone, reached, errors) = outcome(Kind::Create, &mut notes).await;
-    assert_eq!(undone, [WayBack::DeleteWritten, WayBack::RestoreOthers]);
+    assert_eq!(undone, [WayBack::RestoreOthers, WayBack::DeleteWritten]);
     assert_eq!(reached, Some(state(Step::Withdraw)));
     assert_eq!(errors, "failed, prevented");
     // A VM in an unknown state, and one that runs on its new files, are left to the next apply.

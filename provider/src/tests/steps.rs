@@ -183,7 +183,7 @@ type Failure = (
     &'static str,
 );
 
-const FAILURES: [Failure; 18] = [
+const FAILURES: [Failure; 19] = [
     (
         Kind::Create,
         (None, SSH),
@@ -271,6 +271,7 @@ const FAILURES: [Failure; 18] = [
         Untouched,
         "",
     ),
+    (Kind::Destroy, (SSH, None), Step::Withdraw, Untouched, ""),
     (
         Kind::Destroy,
         (SSH, None),

@@ -39,10 +39,8 @@ pub(super) async fn read(
     reached: &mut Option<WorkloadOutput>,
 ) -> Done {
     if !context.is_known() {
-        return Ok(unchecked(
-            "The provider's configuration is not known yet; the state is kept as it is.",
-        )
-        .into());
+        let why = no_check("The provider's configuration is not known yet.");
+        return Ok(unchecked(&why).into());
     }
     let Some(before) = reached.clone() else {
         return Ok(Diagnostics::none());
@@ -119,7 +117,7 @@ async fn refresh(
         Ok(vm) => (vm, None),
         Err(unobserved) => (None, Some(unobserved)),
     };
-    warnings.extend(unobserved.as_ref().map(|of| unchecked(&of.why.detail)));
+    warnings.extend(unobserved.as_ref().map(|of| unchecked(&of.why)));
     let state = known.output.known();
     let mut found = known.compare(&expected.desired, input, vm.as_ref());
     if unobserved.is_some_and(|of| of.is_another_host) {
@@ -251,20 +249,21 @@ fn first(problems: Diagnostics) -> Diagnostic {
 }
 
 fn silent() -> Diagnostic {
-    Message::new(Code::VmUnchecked)
-        .text("It did not answer within timeouts.read.")
-        .error()
+    no_check("It did not answer within timeouts.read.")
+}
+
+fn no_check(why: &str) -> Diagnostic {
+    Message::new(Code::VmUnchecked).text(why).error()
 }
 
 fn without_mesh(error: &cluster::ClusterError) -> Diagnostic {
-    let cause = messages::cluster(error).detail;
-    Message::new(Code::MeshUnchecked).text(cause).warning()
+    let message = messages::of_cluster(error);
+    message.under(Code::MeshUnchecked).warning()
 }
 
-fn unchecked(why: &str) -> Diagnostic {
-    Message::new(Code::VmUnchecked)
-        .text(format!(
-            "{why}\n\nThe state is kept, including the drift that was found before."
-        ))
-        .warning()
+/// Warns that the VM was not checked. The code of the cause leads to the place to read on.
+fn unchecked(why: &Diagnostic) -> Diagnostic {
+    let kept = "The state is kept, including the drift that was found before.";
+    let detail = format!("{kept}\n\n{}", why.detail);
+    Diagnostic::warning(Code::VmUnchecked.title(), detail)
 }

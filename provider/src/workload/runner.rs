@@ -35,14 +35,16 @@ pub(crate) async fn run(
             continue;
         };
         let mut diagnostics = failure.diagnostics;
+        let mut is_undone = false;
         for way in ways_back(kind, &steps[..=index], failure.vm) {
             tracing::info!("the step \"{step}\" failed: {way}");
             let problems = work.go_back(way, failure.vm).await;
-            // With the objects as they were, so is the state.
-            if problems.is_empty() && matches!(way, WayBack::DeleteWritten | WayBack::WritePrior) {
-                *reached = None;
-            }
+            is_undone |= way.is_of_objects() && problems.is_empty();
             diagnostics.append(problems);
+        }
+        // With the objects as they were, so is the state. Whatever interrupts the ways back finds the former one.
+        if is_undone {
+            *reached = None;
         }
         return Err(diagnostics);
     }

@@ -154,6 +154,13 @@ pub(crate) enum WayBack {
     RestoreOthers,
 }
 
+impl WayBack {
+    /// Returns true if it takes the objects back to what they were.
+    pub(super) fn is_of_objects(self) -> bool {
+        matches!(self, Self::DeleteWritten | Self::WritePrior)
+    }
+}
+
 impl fmt::Display for WayBack {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
@@ -174,8 +181,10 @@ pub(crate) enum Kind {
     Destroy,
 }
 
-/// Returns what undoes these steps after the last of them failed, in reverse. Nothing does once the VM was changed: the
-/// state then says what is left to do.
+/// Returns what undoes these steps after the last of them failed. Nothing does once the VM was changed: the state then
+/// says what is left to do.
+///
+/// Traffic comes back first: the deletion of an object may wait for finalizers until the deadline.
 pub(crate) fn ways_back(kind: Kind, steps: &[Step], vm: VmAfterFailure) -> Vec<WayBack> {
     let Some((failed, done)) = steps.split_last() else {
         return vec![];
@@ -186,14 +195,14 @@ pub(crate) fn ways_back(kind: Kind, steps: &[Step], vm: VmAfterFailure) -> Vec<W
     if is_changed || vm == VmAfterFailure::Unknown {
         return vec![];
     }
-    let back = steps.iter().rev().flat_map(|step| match (step, kind) {
+    let ways = steps.iter().rev().flat_map(|step| match (step, kind) {
         // A VM that was changed back may still have what the bootstrap left: a destroy removes it.
         (Step::Withdraw, Kind::Create) if vm == VmAfterFailure::Reverted => {
             vec![WayBack::RestoreHealth]
         }
         (Step::Withdraw | Step::WriteObjects, Kind::Create) => vec![WayBack::DeleteWritten],
         (Step::Withdraw, Kind::Update) => vec![WayBack::RestoreHealth, WayBack::WritePrior],
-        (Step::Withdraw, Kind::Destroy) => vec![WayBack::RestoreTraffic],
+        (Step::Withdraw, Kind::Destroy) if step != failed => vec![WayBack::RestoreTraffic],
         // The state was saved ahead of it already.
         (Step::WithdrawOthers, Kind::Create) if step == failed => {
             vec![WayBack::DeleteWritten, WayBack::RestoreOthers]
@@ -204,5 +213,8 @@ pub(crate) fn ways_back(kind: Kind, steps: &[Step], vm: VmAfterFailure) -> Vec<W
         (Step::WithdrawOthers, _) => vec![WayBack::RestoreOthers],
         _ => vec![],
     });
-    back.collect()
+    let (objects, traffic): (Vec<_>, Vec<_>) = ways.partition(|way| way.is_of_objects());
+    let others = traffic.iter().filter(|way| **way == WayBack::RestoreOthers);
+    let own = traffic.iter().filter(|way| **way != WayBack::RestoreOthers);
+    others.chain(own).chain(&objects).copied().collect()
 }

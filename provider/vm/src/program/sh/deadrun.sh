@@ -4,17 +4,17 @@
 # Gives: undo_dead_run finish_dead_run finish_at_boot
 # Owns: nothing of its own; it continues what the run began
 # Undo: undo_run takes back each step of the run
-# Undoes it before the next run, and reports that to its follower.
+# Undoes it before the next run, and reports that to its follower: always as reverted, since the next run goes on with
+# the objects that the follower would delete after an untouched VM.
 undo_dead_run() {
   if is_sealed; then
     return 0
   fi
   dead_run_dir=$runs_dir/$(cat "$state_dir/run/id" 2>/dev/null)
-  dead_outcome=$(outcome_of "$(last_step)")
   undo_run || return 1
   if [ -e "$dead_run_dir/log" ]; then
     rm -rf "$dead_run_dir/in" "$dead_run_dir/token" &&
-      printf '%s\n' "report $dead_outcome" end >>"$dead_run_dir/log"
+      printf '%s\n' 'report reverted' end >>"$dead_run_dir/log"
   fi
 }
 # finish_dead_run RUN_DIR: for the deadman timer, a boot, a kill, or a late `revert`.

@@ -49,7 +49,7 @@ keep_package_files() {
   done
 }
 package_files() {
-  emit "$BIN_DIR/envoy" "$BIN_DIR/pilot-agent" "$BIN_DIR/istio-start.sh" \
+  printf '%s\n' "$BIN_DIR/envoy" "$BIN_DIR/pilot-agent" "$BIN_DIR/istio-start.sh" \
     /var/lib/istio/envoy/envoy_bootstrap_tmpl.json "$(unit_file)"
 }
 unit_file() { systemctl show -p FragmentPath istio.service 2>/dev/null | sed -n 's/^FragmentPath=//p'; }
