@@ -100,7 +100,7 @@ fn route(route: NetworkRoute) -> RouteOutput {
 
 /// Names in the cluster may contain anything.
 fn plain_lines(lines: Vec<String>) -> Vec<String> {
-    let line = |line: String| mesh::plain::line(&line, 400);
+    let line = |line: String| plain::line(&line, 400);
     lines.into_iter().map(line).collect()
 }
 

@@ -1,7 +1,7 @@
 //! Output of a VM is shown to users without control characters and with a limited length.
 
 use acceptance_tests::{Done, Scenario, Terraform};
-use mesh::plain::is_plain;
+use plain::is_plain;
 use serde_json::{Value, json};
 
 use crate::WORKLOAD;

@@ -208,11 +208,11 @@ fn check(facts: &Facts) -> Result<(), String> {
     ];
     let strange = names
         .into_iter()
-        .find(|(_, value)| !mesh::plain::is_plain(value, LONGEST_NAME));
+        .find(|(_, value)| !plain::is_plain(value, LONGEST_NAME));
     match strange {
         Some((what, value)) => Err(format!(
             "the {what} of the mesh, {}, cannot be one",
-            mesh::plain::line(value, 80)
+            plain::line(value, 80)
         )),
         None => Ok(()),
     }

@@ -10,7 +10,7 @@ const LONGEST: u64 = 4 << 20;
 /// Reads a file of at most 4 MiB. A FIFO or a device is refused.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
     let regular = |of: std::fs::Metadata| {
-        let odd = || Error::other("it is no regular file");
+        let odd = || Error::other("it is not a regular file");
         of.is_file().then_some(()).ok_or_else(odd)
     };
     // Opening a FIFO waits for its writer.
@@ -28,5 +28,5 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
 
 /// Reads a text likewise.
 pub(crate) fn read_text(path: &Path) -> Result<String> {
-    String::from_utf8(read(path)?).map_err(|_| Error::other("it is no UTF-8 text"))
+    String::from_utf8(read(path)?).map_err(|_| Error::other("it is not UTF-8 text"))
 }

@@ -142,11 +142,11 @@ pub(crate) fn unusable(path: &Path, error: &KubeconfigError) -> ClusterError {
         KubeconfigError::ReadConfig(source, _) => format!("it cannot be read: {source}"),
         KubeconfigError::Parse(error) => match error.location() {
             Some(at) => format!(
-                "it is no valid kubeconfig (line {}, column {})",
+                "it is not a valid kubeconfig (line {}, column {})",
                 at.line(),
                 at.column()
             ),
-            None => "it is no valid kubeconfig".into(),
+            None => "it is not a valid kubeconfig".into(),
         },
         other => other.to_string(),
     };

@@ -84,7 +84,7 @@ impl Cluster {
             Value::Array(items) => Ok(items),
             _ => Err(ClusterError::Answer {
                 call,
-                reason: "the answer is no list".into(),
+                reason: "the answer is not a list".into(),
             }),
         }
     }

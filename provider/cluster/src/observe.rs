@@ -212,7 +212,7 @@ impl Cluster {
         let Value::Array(items) = answer["items"].take() else {
             return Err(ClusterError::Answer {
                 call,
-                reason: "the answer is no list".into(),
+                reason: "the answer is not a list".into(),
             });
         };
         Ok(items.into_iter().filter_map(named).collect())

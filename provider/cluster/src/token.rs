@@ -104,7 +104,7 @@ fn check(token: &str) -> Result<(), String> {
         audience => Err(format!(
             "a token of {} bytes for the audience {}, and not for {TOKEN_AUDIENCE}",
             token.len(),
-            mesh::plain::line(&audience.unwrap_or(&Value::Null).to_string(), 100)
+            plain::line(&audience.unwrap_or(&Value::Null).to_string(), 100)
         )),
     }
 }

@@ -28,7 +28,6 @@ pub mod names;
 pub mod network;
 pub mod objects;
 pub mod observed;
-pub mod plain;
 pub mod ports;
 pub mod proxy_config;
 pub mod render;

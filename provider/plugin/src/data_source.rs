@@ -17,7 +17,7 @@ use crate::{
 ///
 /// Its state is one object, as that of a [`Resource`](crate::Resource): the input as it came, beside the output.
 pub trait DataSource: Send + Sync + 'static {
-    /// The name of the type, with the provider's prefix: `mesh_network_path`.
+    /// The name of the type, with the provider's prefix: `cloud_region`.
     const NAME: &'static str;
 
     /// How long a read may take unless the attribute `timeouts` says otherwise; only `read` counts.

@@ -24,6 +24,8 @@ pub struct Diagnostic {
     pub detail: String,
     /// The attribute it concerns.
     pub at: Option<Path>,
+    /// Whether the detail goes on from the path, which the front writes before it: `PATH: must be …`.
+    pub names_path: bool,
 }
 
 impl Diagnostic {
@@ -34,6 +36,7 @@ impl Diagnostic {
             summary: summary.into(),
             detail: detail.into(),
             at: None,
+            names_path: false,
         }
     }
 
@@ -42,6 +45,14 @@ impl Diagnostic {
         Self {
             severity: Severity::Warning,
             ..Self::error(summary, detail)
+        }
+    }
+
+    /// Returns an error about the value at a path. What is wrong follows the path, which the front writes.
+    pub fn invalid(at: &Path, problem: impl Into<String>) -> Self {
+        Self {
+            names_path: true,
+            ..Self::error("Invalid value", problem).at(at)
         }
     }
 
@@ -58,7 +69,7 @@ impl Diagnostic {
 impl Display for Diagnostic {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         if let Some(path) = &self.at {
-            write!(f, "{path}: ")?;
+            write!(f, "{}: ", path.notation())?;
         }
         write!(f, "{}: {}", self.summary, self.detail)
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::{Attribute, Mode, Path, Raw, Rule, Step, Type, plain};
+use crate::{Attribute, Mode, Path, Raw, Rule, Step, Type};
 
 /// A changed leaf.
 #[derive(Clone, PartialEq)]
@@ -39,7 +39,7 @@ impl Changed {
 impl std::fmt::Debug for Changed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let text = self.text().unwrap_or_else(|| "unknown".to_owned());
-        write!(f, "{} {text} ({:?})", self.at, self.rule)
+        write!(f, "{} {text} ({:?})", self.at.notation(), self.rule)
     }
 }
 
@@ -164,7 +164,7 @@ mod tests {
             after: Raw::Text(deceit),
             secret: false,
         };
-        let text = format!("{}: {}", changed.at, changed.text().unwrap());
+        let text = format!("{}: {}", changed.at.notation(), changed.text().unwrap());
         assert_eq!(plain::line(&text, 600), text);
     }
 }

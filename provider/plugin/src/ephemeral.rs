@@ -18,7 +18,7 @@ use crate::{
 ///
 /// Its result is one object, as the state of a [`Resource`](crate::Resource): the input as it came, beside the output.
 pub trait EphemeralResource: Send + Sync + 'static {
-    /// The name of the type, with the provider's prefix: `mesh_vm_bundle`.
+    /// The name of the type, with the provider's prefix: `cloud_token`.
     const NAME: &'static str;
 
     /// How long a call may take; only `read` counts.

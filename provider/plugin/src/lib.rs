@@ -20,7 +20,6 @@ mod edits;
 mod ephemeral;
 mod object;
 mod path;
-pub mod plain;
 mod provider;
 mod registry;
 mod resource;

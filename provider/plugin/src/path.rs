@@ -1,11 +1,7 @@
 //! Attribute paths: where a value stands, written as a user writes it.
 
-use std::{
-    borrow::Cow,
-    fmt::{self, Display, Formatter},
-};
-
-use crate::plain;
+use std::borrow::Cow;
+use std::fmt::Write as _;
 
 /// Characters of a key that are shown: more than a label's key has.
 const LONGEST: usize = 400;
@@ -34,7 +30,7 @@ impl Step {
 
 /// Where a value stands, from the root of the configuration.
 ///
-/// Its text is what a user writes: `services.ratings.ports["a b"].number`. A path made from text knows no
+/// A message holds the steps, and each front writes them as its users do. A path made from text knows no
 /// schema, so its steps are names; [`Kind::resolve`](crate::Kind::resolve) turns them into keys and indexes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Path(Vec<Step>);
@@ -145,21 +141,25 @@ fn first_step(text: &str) -> Option<(Step, &str)> {
     Some((Step::Name(Cow::Owned(text[..end].to_owned())), &text[end..]))
 }
 
-impl Display for Path {
-    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        for (place, step) in self.0.iter().enumerate() {
-            let dot = if place == 0 { "" } else { "." };
-            match step {
-                Step::Name(name) => write!(f, "{dot}{name}")?,
-                Step::Key(key) if is_identifier(key) => write!(f, "{dot}{key}")?,
+impl Path {
+    /// Returns the text that is read as this path, e.g. `services.ratings.ports["a b"].number`: for what is stored and
+    /// for engines whose users write paths like this.
+    pub fn notation(&self) -> String {
+        let mut text = String::new();
+        for step in &self.0 {
+            let dot = if text.is_empty() { "" } else { "." };
+            // Writing to a String cannot fail.
+            let _ = match step {
+                Step::Name(name) => write!(text, "{dot}{name}"),
+                Step::Key(key) if is_identifier(key) => write!(text, "{dot}{key}"),
                 Step::Key(key) => {
                     let key = plain::line(&key.replace('"', "\\\""), LONGEST);
-                    write!(f, "[\"{key}\"]")?;
+                    write!(text, "[\"{key}\"]")
                 }
-                Step::Index(index) => write!(f, "[{index}]")?,
-            }
+                Step::Index(index) => write!(text, "[{index}]"),
+            };
         }
-        Ok(())
+        text
     }
 }
 
@@ -183,10 +183,10 @@ mod tests {
             .name("ports")
             .key("a b")
             .name("number");
-        assert_eq!(path.to_string(), r#"services.ratings.ports["a b"].number"#);
-        assert_eq!(Path::root().name("hosts").index(2).to_string(), "hosts[2]");
+        assert_eq!(path.notation(), r#"services.ratings.ports["a b"].number"#);
+        assert_eq!(Path::root().name("hosts").index(2).notation(), "hosts[2]");
         for text in ["a.b.c", r#"a["x/y"].b[3]"#, "labels", ""] {
-            assert_eq!(Path::from(text).to_string(), text);
+            assert_eq!(Path::from(text).notation(), text);
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::{Changed, Diagnostics, Done, Limits, Object, Paths, Raw, Rule};
 /// [`Output`](Self::Output), which the provider finds out. The names are disjoint. The framework stores the input
 /// as it came; a resource only ever fills the output.
 pub trait Resource: Send + Sync + 'static {
-    /// The name of the type, with the provider's prefix: `mesh_vm_workload`.
+    /// The name of the type, with the provider's prefix: `cloud_machine`.
     const NAME: &'static str;
 
     /// How long each operation may take unless the attribute `timeouts` says otherwise.

@@ -130,7 +130,7 @@ macro_rules! whole_number {
                 let Raw::Number(number) = raw else { return mismatch("a number", raw, at, problems) };
                 let whole = number.to_i128().and_then(|whole| Self::try_from(whole).ok());
                 whole.or_else(|| {
-                    let range = format!("{number} is not a whole number from {} to {}", Self::MIN, Self::MAX);
+                    let range = format!("must be a whole number from {} to {}, got {number}", Self::MIN, Self::MAX);
                     report(&range, at, problems)
                 })
             }
@@ -234,7 +234,7 @@ fn elements<T: Shape>(
     };
     let read = |(index, item)| match item {
         &Raw::Null => report(
-            "An element is null; leave it out instead",
+            "must not be null; leave the element out",
             &at.index(index),
             problems,
         ),
@@ -270,6 +270,6 @@ fn mismatch<T>(expected: &str, found: &Raw, at: &Path, problems: &mut Diagnostic
 }
 
 fn report<T>(what: &str, at: &Path, problems: &mut Diagnostics) -> Option<T> {
-    problems.push(Diagnostic::error("Invalid value", format!("{at}: {what}.")).at(at));
+    problems.push(Diagnostic::invalid(at, format!("{what}.")));
     None
 }

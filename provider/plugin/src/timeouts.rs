@@ -125,7 +125,7 @@ pub struct GoDuration(pub Duration);
 
 /// Text that is no length of time.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not a length of time; write it as \"30s\", \"20m\" or \"1h30m\"")]
+#[error("must be a length of time such as \"30s\", \"20m\" or \"1h30m\", got {0:?}")]
 pub struct InvalidDuration(String);
 
 impl FromStr for GoDuration {

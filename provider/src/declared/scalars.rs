@@ -20,7 +20,7 @@ impl Shape for PortNumber {
         Port::try_from(number)
             .map(Self)
             .map_err(|err| {
-                problems.push(Diagnostic::error("Invalid value", format!("{at}: {err}.")).at(at));
+                problems.push(Diagnostic::invalid(at, format!("{err}.")));
             })
             .ok()
     }

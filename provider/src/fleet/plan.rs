@@ -23,7 +23,7 @@ pub(super) fn updated(output: &FleetOutput, edits: &[Changed]) -> FleetOutput {
     let edits: Vec<Edit> = edits
         .iter()
         .map(|changed| Edit {
-            at: changed.at.to_string(),
+            at: changed.at.notation(),
             effect: rule::effect(changed.rule),
             cause: None,
             text: None,

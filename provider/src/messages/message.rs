@@ -1,6 +1,5 @@
 //! A diagnostic of the provider: a code, a title, the text, and lines of others below it.
 
-use mesh::plain;
 use plugin::{Diagnostic, Path};
 
 use super::Code;

@@ -10,7 +10,6 @@ mod vm_error;
 use std::error::Error;
 
 use mesh::change::Problem;
-use mesh::plain;
 use plugin::{Diagnostic, Diagnostics, Paths};
 
 pub(crate) use cluster_error::{cluster, of_cluster};

@@ -21,27 +21,12 @@ fn harmless(reported: &Diagnostic) {
     let text = format!("{}\n{}", reported.summary, reported.detail);
     assert!(text.chars().count() < 40_000, "{} characters", text.len());
     for line in text.lines() {
-        assert!(mesh::plain::is_plain(line, 10_000), "{line:?}");
+        assert!(plain::is_plain(line, 10_000), "{line:?}");
         assert!(!line.starts_with("Error: all is lost"), "{text}");
     }
     let codes = text.lines().filter(|line| line.starts_with('['));
     assert!(codes.count() <= 1, "{text}");
     assert!(reported.summary.lines().count() == 1 && reported.summary.len() < 100);
-}
-
-/// Lines of drift and diagnostics of the domain, reasons and paths of the framework: the same text looks the same.
-#[test]
-fn the_domain_and_the_framework_escape_alike() {
-    let all: String = ('\0'..=char::MAX).collect();
-    let escaped = mesh::plain::line(&all, usize::MAX);
-    assert!(escaped == plugin::plain::line(&all, usize::MAX));
-    assert!(mesh::plain::is_plain(&escaped, usize::MAX - 1));
-    for most in 0..20 {
-        for text in ["a\u{1b}\u{202e}b", "abcdefghijklmnopqrstuvwxyz", "\n\n"] {
-            let cut = mesh::plain::line(text, most);
-            assert_eq!(cut, plugin::plain::line(text, most), "{text:?} {most}");
-        }
-    }
 }
 
 static ENTRIES: cluster::Resource = cluster::Resource {

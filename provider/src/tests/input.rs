@@ -39,7 +39,7 @@ async fn every_mistake_is_reported_at_once() {
         Error: Invalid value at instance_ip: instance_ip: invalid IP address syntax.
         Error: Invalid key at labels.bad key!: must be a label key (an optional DNS name and '/', then 1 to 63 letters, digits, '-', '_' and '.', beginning and ending with a letter or digit), got "bad key!"
         Error: Invalid value at labels.version: labels.version: must be a label value (at most 63 letters, digits, '-', '_' and '.', beginning and ending with a letter or digit), got "a value".
-        Error: Invalid value at ports.http: ports.http: 70000 is not a whole number from 0 to 65535.
+        Error: Invalid value at ports.http: ports.http: must be a whole number from 0 to 65535, got 70000.
         Error: Invalid value at services.ratings.hosts[0]: services.ratings.hosts[0]: must be a service host (a domain name whose first part may be '*' if others follow), got "*".
         Error: Invalid value at services.ratings.ports.http.number: services.ratings.ports.http.number: must be a port (a whole number from 1 to 65535), got "0".
         Error: Invalid value at services.ratings.ports.http.protocol: services.ratings.ports.http.protocol: must be a protocol (one of TCP, UDP, GRPC, GRPC-WEB, HTTP, HTTP_PROXY, HTTP2, HTTPS, TLS, MONGO, REDIS, MYSQL), got "SPDY".
@@ -47,7 +47,7 @@ async fn every_mistake_is_reported_at_once() {
         Error: Invalid value at ssh.host_key: ssh.host_key: "not a key" is not a host key (Base64 encoding error: invalid Base64 encoding); give type and key as in /etc/ssh/ssh_host_ed25519_key.pub.
         Error: Invalid value at proxy.interception: proxy.interception: must be an interception mode ("redirect", "tproxy" or "none"), got "magic".
         Error: Invalid value at proxy.install.sha256: proxy.install.sha256: must be a SHA-256 hash in hex (64 digits and lower-case letters from a to f), got "12".
-        Error: Invalid value at timeouts.create: timeouts.create: "soon" is not a length of time; write it as "30s", "20m" or "1h30m".
+        Error: Invalid value at timeouts.create: timeouts.create: must be a length of time such as "30s", "20m" or "1h30m", got "soon".
     "#]]).await;
 }
 

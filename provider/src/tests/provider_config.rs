@@ -80,15 +80,15 @@ async fn a_kubeconfig_that_cannot_be_used_is_reported_before_a_plan() {
         (
             json!({ "config_path": at("text") }),
             expect![[r#"
-            Error: The kubeconfig cannot be used at kubernetes.config_path: kubeconfig FOLDER/text cannot be used: it is no valid kubeconfig (line 1, column 11). Correct the file or the path.
+                Error: The kubeconfig cannot be used at kubernetes.config_path: kubeconfig FOLDER/text cannot be used: it is not a valid kubeconfig (line 1, column 11). Correct the file or the path.
 
-            [cluster-kubeconfig]
-        "#]],
+                [cluster-kubeconfig]
+            "#]],
         ),
         (
             json!({ "config_path": folder.path() }),
             expect![[r#"
-                Error: The kubeconfig cannot be used at kubernetes.config_path: kubeconfig FOLDER cannot be used: it cannot be read: it is no regular file. Correct the file or the path.
+                Error: The kubeconfig cannot be used at kubernetes.config_path: kubeconfig FOLDER cannot be used: it cannot be read: it is not a regular file. Correct the file or the path.
 
                 [cluster-kubeconfig]
             "#]],

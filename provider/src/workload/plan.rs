@@ -50,7 +50,7 @@ fn change(prior: Prior<'_>, next: &WorkloadInput, edits: &[Changed]) -> Change {
 
 fn edit(changed: &Changed) -> Edit {
     Edit {
-        at: changed.at.to_string(),
+        at: changed.at.notation(),
         effect: rule::effect(changed.rule),
         cause: rule::cause(changed.rule),
         text: changed.text(),
@@ -131,7 +131,7 @@ fn outcome(
         return output.clone();
     }
     let mut planned = if change.effect >= Effect::Rebootstrap {
-        let edits: Vec<String> = edits.iter().map(|edit| edit.at.to_string()).collect();
+        let edits: Vec<String> = edits.iter().map(|edit| edit.at.notation()).collect();
         let touched = mesh::source::touched(edits.iter().map(String::as_str), &output.drift().vm);
         before_bootstrap(output, next, &touched)
     } else {

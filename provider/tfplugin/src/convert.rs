@@ -2,7 +2,7 @@
 
 use proto::tfplugin6::{self as wire, attribute_path::step::Selector};
 
-use plugin::{Diagnostic, Diagnostics, Kind, Path, Raw, Severity, Step, plain};
+use plugin::{Diagnostic, Diagnostics, Kind, Path, Raw, Severity, Step};
 
 use crate::codec::{Malformed, json, msgpack};
 
@@ -52,15 +52,21 @@ pub(crate) fn write_diagnostics(diagnostics: Diagnostics, kind: &Kind) -> Vec<wi
     diagnostics.into_iter().map(resolve).collect()
 }
 
-/// Writes a message whose path is the schema's already.
+/// Writes a message whose path is the schema's already. Terraform names only the outermost attribute in some versions, so
+/// that a text which begins with its path has it in full.
 pub(crate) fn write_diagnostic(diagnostic: Diagnostic) -> wire::Diagnostic {
+    let path = diagnostic.at.as_ref().filter(|_| diagnostic.names_path);
+    let detail = match path {
+        Some(path) => format!("{}: {}", path.notation(), diagnostic.detail),
+        None => diagnostic.detail,
+    };
     wire::Diagnostic {
         severity: match diagnostic.severity {
             Severity::Error => wire::diagnostic::Severity::Error.into(),
             Severity::Warning => wire::diagnostic::Severity::Warning.into(),
         },
-        summary: plain::lines(diagnostic.summary),
-        detail: plain::lines(diagnostic.detail),
+        summary: plain::with_line_breaks(diagnostic.summary),
+        detail: plain::with_line_breaks(detail),
         attribute: diagnostic.at.as_ref().map(write_path),
     }
 }
@@ -85,7 +91,7 @@ fn misfit(summary: &str, err: &Malformed) -> Diagnostic {
     let place = if at.steps().is_empty() {
         "The value".to_owned()
     } else {
-        format!("`{at}`")
+        format!("`{}`", at.notation())
     };
     let detail = format!(
         "{place} cannot be read: {err}. The value and the schema of this provider do not belong together; \

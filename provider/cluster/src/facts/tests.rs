@@ -91,7 +91,7 @@ fn a_name_that_a_terminal_would_obey_is_none() {
     assert_eq!(check(&named("cluster.local")), Ok(()));
     for name in ["a\u{1b}[2J", "a\nb", "\u{202e}a", &"a".repeat(400_000)] {
         let reason = check(&named(name)).unwrap_err();
-        assert!(mesh::plain::is_plain(&reason, 200), "{reason}");
+        assert!(plain::is_plain(&reason, 200), "{reason}");
     }
 }
 

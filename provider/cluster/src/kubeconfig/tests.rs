@@ -252,7 +252,7 @@ async fn a_file_that_does_not_fit_is_named_with_what_it_has() {
     let cases = [
         (context, "it has no context three; it has one, two"),
         (user, "it has no user carol; it has alice, bob"),
-        (at("broken"), "it is no valid kubeconfig (line 1, column"),
+        (at("broken"), "it is not a valid kubeconfig (line 1, column"),
         (
             at("empty"),
             "it has no current context: set kubernetes.config_context; it has none at all",

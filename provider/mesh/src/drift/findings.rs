@@ -76,5 +76,5 @@ impl Findings {
 
 /// Returns a text of foreign origin, shortened and without characters that a terminal interprets.
 pub(super) fn plain(text: &str) -> String {
-    crate::plain::line(text, LONGEST)
+    plain::line(text, LONGEST)
 }

@@ -7,9 +7,9 @@ use crate::cause::Cause;
 use crate::change::{Drift, Problem};
 use crate::names::Id;
 use crate::observed::{ObservedObjects, ObservedVm};
-use crate::plain::{is_plain, line};
 use crate::source;
 use crate::workload::Workload;
+use plain::{is_plain, line};
 
 /// Path prefix of variables in the mesh config.
 const METADATA: &str = "defaultConfig.proxyMetadata.";

@@ -172,8 +172,10 @@ fn broken_bytes_say_where_and_why() {
     let reported: Vec<_> = broken
         .iter()
         .map(|bytes| {
-            msgpack::decode(bytes, &kind)
-                .map_or_else(|err| format!("{}: {err}", err.at()), |raw| raw.to_string())
+            msgpack::decode(bytes, &kind).map_or_else(
+                |err| format!("{}: {err}", err.at().notation()),
+                |raw| raw.to_string(),
+            )
         })
         .collect();
     expect![[r#"

@@ -15,8 +15,6 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::registry::{LookupSpan, Scope};
 
-use ::plugin::plain;
-
 /// Bytes of one value. Terraform splits a line at 64 KiB and then shows its pieces raw.
 const LONGEST: usize = 8 * 1024;
 /// Crates that carry bytes: their debug output is about frames, and may hold what is secret.
@@ -68,7 +66,7 @@ pub(super) fn report_panics() {
         _ = writeln!(
             io::stderr(),
             "panic: {}\nthread {name}{place}\n{trace}",
-            plain::lines(message.to_owned())
+            plain::with_line_breaks(message.to_owned())
         );
     }));
 }
@@ -153,8 +151,10 @@ impl Fields {
             text.truncate(text.floor_char_boundary(LONGEST));
             text.push('…');
         }
-        self.0
-            .insert(field.name().to_owned(), plain::lines(text).into());
+        self.0.insert(
+            field.name().to_owned(),
+            plain::with_line_breaks(text).into(),
+        );
     }
 }
 
@@ -200,7 +200,8 @@ mod tests {
     #[test]
     fn every_value_of_a_line_is_a_string() {
         let logged = lines(LevelFilter::DEBUG, || {
-            let _span = tracing::info_span!("call", resource = "mesh_vm", attempt = 3).entered();
+            let _span =
+                tracing::info_span!("call", resource = "cloud_machine", attempt = 3).entered();
             tracing::debug!(target: "vm::ssh", port = 22, known = true, error = ?Some(1.5), "connected \"it\"\n");
         });
         let mut line = logged[0].clone();
@@ -212,7 +213,7 @@ mod tests {
         );
         let expected = serde_json::json!({
             "@level": "debug", "@message": "connected \"it\"\n", "@module": "vm.ssh", "attempt": "3",
-            "error": "Some(1.5)", "known": "true", "port": "22", "resource": "mesh_vm",
+            "error": "Some(1.5)", "known": "true", "port": "22", "resource": "cloud_machine",
         });
         assert_eq!(Value::Object(line), expected);
     }

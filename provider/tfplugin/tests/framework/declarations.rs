@@ -78,12 +78,12 @@ fn every_problem_is_reported_once_and_reads_as_unknown() {
     ]);
     let (input, problems) = read(&raw);
     expect![[r#"
-        name: Invalid value: name: "n0" is no name.
-        ports.grpc.number: Invalid value: ports.grpc.number: 1.5 is not a whole number from 0 to 65535.
-        ports.http.number: Invalid value: ports.http.number: 70000 is not a whole number from 0 to 65535.
-        sizes[0]: Invalid value: sizes[0]: -1 is not a whole number from 0 to 4294967295.
-        sizes[2]: Invalid value: sizes[2]: An element is null; leave it out instead.
-        timeouts.create: Invalid value: timeouts.create: "soon" is not a length of time; write it as "30s", "20m" or "1h30m".
+        name: Invalid value: "n0" is no name.
+        ports.grpc.number: Invalid value: must be a whole number from 0 to 65535, got 1.5.
+        ports.http.number: Invalid value: must be a whole number from 0 to 65535, got 70000.
+        sizes[0]: Invalid value: must be a whole number from 0 to 4294967295, got -1.
+        sizes[2]: Invalid value: must not be null; leave the element out.
+        timeouts.create: Invalid value: must be a length of time such as "30s", "20m" or "1h30m", got "soon".
     "#]]
     .assert_eq(&problems);
     assert!(input.name.is_unknown() && input.sizes.is_unknown());

@@ -92,7 +92,7 @@ async fn configuration_is_checked_with_paths_of_the_schema() {
     expect![[r#"
         .id Invalid Configuration for Read-Only Attribute: `id` is found out by the provider and cannot be set. Remove it from the configuration.
         .name Invalid value: name: "1" is no name.
-        .ports["a b"].number Invalid value: ports["a b"].number: -1 is not a whole number from 0 to 65535.
+        .ports["a b"].number Invalid value: ports["a b"].number: must be a whole number from 0 to 65535, got -1.
         .labels["toy.example/a"] Reserved label: Choose another key.
     "#]].assert_eq(&validate(&toy(), "toy_thing", value(&config)).await);
 }

@@ -277,7 +277,7 @@ fn file(words: &[&str]) -> Option<(String, Seen)> {
 fn owner(line: &str) -> Option<Owner> {
     let (uid, id) = line.split_once(' ')?;
     Some(Owner {
-        uid: mesh::plain::is_plain(uid, 100).then(|| uid.into())?,
+        uid: plain::is_plain(uid, 100).then(|| uid.into())?,
         id: id.trim().parse().ok()?,
     })
 }

@@ -39,6 +39,23 @@ pub fn lines(text: &str, most: usize) -> String {
     kept
 }
 
+/// Returns a text with its line breaks. Every other character that a terminal interprets is escaped.
+pub fn with_line_breaks(text: String) -> String {
+    let is_escaped = |sign: char| is_deceptive(sign) && sign != '\n';
+    if !text.contains(is_escaped) {
+        return text;
+    }
+    let mut kept = String::new();
+    for sign in text.chars() {
+        if sign == '\n' {
+            kept.push(sign);
+        } else {
+            push(&mut kept, sign);
+        }
+    }
+    kept
+}
+
 /// Returns true if a text is safe without escapes and has at most `most` characters.
 pub fn is_plain(text: &str, most: usize) -> bool {
     text.chars().take(most + 1).count() <= most && !text.chars().any(is_deceptive)
@@ -88,6 +105,19 @@ mod tests {
             assert_eq!(line(text, 100), expected);
             assert_eq!(is_plain(text, 100), text == expected, "{text:?}");
         }
+    }
+
+    #[test]
+    fn line_breaks_stay_where_they_are_wanted() {
+        assert_eq!(with_line_breaks("a\nb".into()), "a\nb");
+        assert_eq!(with_line_breaks("a\nb\u{1b}".into()), "a\nb\\u{1b}");
+    }
+
+    /// What is escaped once is not escaped again.
+    #[test]
+    fn an_escaped_text_is_plain() {
+        let all: String = ('\0'..=char::MAX).collect();
+        assert!(is_plain(&line(&all, usize::MAX), usize::MAX - 1));
     }
 
     #[test]
