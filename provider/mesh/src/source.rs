@@ -105,10 +105,10 @@ fn of_finding(finding: &Finding) -> Vec<Source> {
         return of_edit(attribute);
     }
     match finding.cause {
-        None if finding.at.starts_with("the proxy has no WorkloadEntry ") => vec![],
+        None if finding.what == What::NoEntry => vec![],
         None => ANY.to_vec(),
         Some(Cause::Mesh) if finding.subject.is_none() => of_fact(&finding.at),
-        Some(Cause::Machine) if finding.at.contains(" for an earlier WorkloadEntry ") => vec![],
+        Some(Cause::Machine) if finding.what == What::EarlierEntry => vec![],
         Some(Cause::Machine) => vec![Machine],
         Some(Cause::Proxy) if runs_the_same(finding) => vec![],
         Some(Cause::Proxy) => vec![Software],
@@ -129,6 +129,6 @@ fn runs_the_same(finding: &Finding) -> bool {
     match finding.at.as_str() {
         "the unit istio" => finding.what != What::Missing { should: None },
         "traffic" => true,
-        at => at.starts_with("no rules intercept "),
+        _ => finding.what == What::NotIntercepted,
     }
 }

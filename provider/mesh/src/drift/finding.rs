@@ -9,6 +9,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use crate::cause::Cause;
+use crate::names::Id;
 
 /// A difference.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,8 +48,14 @@ pub enum What {
     Hidden,
     /// The user changed it, and the required re-bootstrap is held back.
     Edited,
-    /// A bootstrap was not finished.
+    /// A bootstrap was not finished. `at` is the whole sentence.
     Unfinished,
+    /// The proxy's `WorkloadEntry` does not exist. `at` is the whole sentence.
+    NoEntry,
+    /// The proxy was bootstrapped for a `WorkloadEntry` that was deleted since. `at` is the whole sentence.
+    EarlierEntry,
+    /// Traffic bypasses the proxy. `at` is the whole sentence.
+    NotIntercepted,
     /// Any other text, with its leading space; empty if `at` is the whole sentence.
     Said(String),
 }
@@ -66,6 +73,11 @@ const MISSING_SHOULD_BE: &str = " is missing, should be '";
 const NOT_FINISHED: &str = "the bootstrap was not finished";
 /// Beginning of the line about a bootstrap that stopped at a step, as the VM reports it.
 const STOPPED: &str = "a bootstrap stopped at the step ";
+
+/// Beginnings of sentences, and what they say.
+const NO_ENTRY: &str = "the proxy has no WorkloadEntry ";
+const EARLIER_ENTRY: &str = "the proxy was bootstrapped for an earlier WorkloadEntry ";
+const NOT_INTERCEPTED: &str = "no rules intercept ";
 
 /// Hosts file of the VM.
 pub(super) const HOSTS: &str = "/etc/hosts";
@@ -101,6 +113,24 @@ impl Finding {
         Self::new(None, None, &format!("{STOPPED}{step}"), What::Unfinished)
     }
 
+    /// Returns the finding of a proxy whose entry does not exist. It also applies to a VM that was not checked.
+    pub(super) fn no_entry(id: &Id) -> Self {
+        let text = format!("{NO_ENTRY}{id} to report to");
+        Self::new(None, None, &text, What::NoEntry)
+    }
+
+    /// Returns the finding of a proxy that was bootstrapped for an entry that was deleted since.
+    pub(super) fn earlier_entry(id: &Id) -> Self {
+        let text = format!("{EARLIER_ENTRY}{id}");
+        Self::new(None, None, &text, What::EarlierEntry)
+    }
+
+    /// Returns the finding of traffic that bypasses the proxy, e.g. `inbound traffic`.
+    pub(super) fn not_intercepted(traffic: &str) -> Self {
+        let text = format!("{NOT_INTERCEPTED}{traffic}, and they should");
+        Self::new(None, None, &text, What::NotIntercepted)
+    }
+
     /// Returns the attribute whose edit is held back.
     pub fn edit(&self) -> Option<&str> {
         (self.what == What::Edited && self.cause.is_some()).then_some(&self.at)
@@ -132,7 +162,7 @@ impl fmt::Display for What {
             Self::Unwanted { is: Some(is) } => write!(f, " is '{is}{SHOULD_NOT_BE}"),
             Self::Hidden => f.write_str(DIFFERS),
             Self::Edited => f.write_str(WAS_CHANGED),
-            Self::Unfinished => Ok(()),
+            Self::Unfinished | Self::NoEntry | Self::EarlierEntry | Self::NotIntercepted => Ok(()),
             Self::Said(text) => f.write_str(text),
         }
     }
@@ -159,8 +189,8 @@ impl From<&str> for Finding {
 
 /// Parses a text without its cause.
 fn split(text: &str) -> Finding {
-    if text == NOT_FINISHED || text.starts_with(STOPPED) {
-        return Finding::new(None, None, text, What::Unfinished);
+    if let Some(what) = of_sentence(text) {
+        return Finding::new(None, None, text, what);
     }
     let begin = BEGINS.iter().filter_map(|begin| text.find(begin)).min();
     let (about, said) = text.split_at(begin.unwrap_or(text.len()));
@@ -169,6 +199,22 @@ fn split(text: &str) -> Finding {
         None => (None, about),
     };
     Finding::new(None, subject, at, what(said))
+}
+
+/// Returns what a whole sentence says; `None` if it names a thing and says what is found of it.
+fn of_sentence(text: &str) -> Option<What> {
+    let kinds = [
+        (STOPPED, What::Unfinished),
+        (NO_ENTRY, What::NoEntry),
+        (EARLIER_ENTRY, What::EarlierEntry),
+        (NOT_INTERCEPTED, What::NotIntercepted),
+    ];
+    if text == NOT_FINISHED {
+        return Some(What::Unfinished);
+    }
+    let mut kinds = kinds.into_iter();
+    let kind = kinds.find(|(begin, _)| text.starts_with(begin));
+    kind.map(|(_, what)| what)
 }
 
 fn what(said: &str) -> What {

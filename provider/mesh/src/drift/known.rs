@@ -2,7 +2,7 @@
 
 use super::finding::{Finding, What};
 use super::findings::plain;
-use super::machine::{unexpected_host_key, without_entry};
+use super::machine::unexpected_host_key;
 use crate::cause::Cause;
 use crate::change::{Drift, Problem};
 use crate::names::Id;
@@ -113,7 +113,7 @@ impl Known {
     /// the VM, which only a bootstrap updates.
     pub fn note_missing_entry(&self, vm: &mut Vec<Finding>, id: &Id, observed: &ObservedObjects) {
         if observed.entry.is_none() && self.is_touched() {
-            add(vm, without_entry(id));
+            add(vm, Finding::no_entry(id));
         }
     }
 

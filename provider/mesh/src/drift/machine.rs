@@ -9,7 +9,6 @@ use super::finding::{Finding, HOSTS, ISTIOD_LINE, What};
 use super::findings::{Findings, plain};
 use crate::cause::Cause;
 use crate::desired::{Bundle, Owner};
-use crate::names::Id;
 use crate::observed::{ObservedVm, SeenRuntime, UnitState};
 use crate::workload::{Interception, Proxy};
 
@@ -83,23 +82,13 @@ fn owner(desired: &Owner, seen: Option<&Owner>, lines: &mut Findings) {
             lines.say(&format!("the proxy belongs to {}", seen.id));
         }
         Some(_) if desired.uid.is_empty() => {
-            lines.because(None).push(without_entry(id));
+            lines.because(None).push(Finding::no_entry(id));
         }
         Some(seen) if seen.uid != desired.uid => {
-            lines.say(&format!(
-                "the proxy was bootstrapped for an earlier WorkloadEntry {id}"
-            ));
+            lines.push(Finding::earlier_entry(id));
         }
         Some(_) => {}
     }
-}
-
-/// Returns the finding of a proxy whose entry does not exist. It also applies to a VM that was not checked.
-pub(super) fn without_entry(id: &Id) -> Finding {
-    Finding::sentence(
-        None,
-        &format!("the proxy has no WorkloadEntry {id} to report to"),
-    )
 }
 
 /// Returns the finding of a VM with an unexpected host key. The machine may have been rebuilt at the same address; then
@@ -184,12 +173,12 @@ fn rules(interception: Interception, vm: &ObservedVm, lines: &mut Findings) {
     let outbound = has_jump("/nat/OUTPUT/ISTIO_");
     let inbound = has_jump(&format!("/{inbound_table}/PREROUTING/ISTIO_"));
     match (outbound, inbound) {
-        (false, false) => lines.say("no rules intercept traffic, and they should"),
+        (false, false) => lines.push(Finding::not_intercepted("traffic")),
         (true, false) => {
-            lines.say("no rules intercept inbound traffic, and they should");
+            lines.push(Finding::not_intercepted("inbound traffic"));
         }
         (false, true) => {
-            lines.say("no rules intercept outbound traffic, and they should");
+            lines.push(Finding::not_intercepted("outbound traffic"));
         }
         (true, true) if !vm.lost_jumps.is_empty() => {
             let jumps = vm.lost_jumps.iter().take(MOST_JUMPS);
