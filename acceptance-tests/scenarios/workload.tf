@@ -11,7 +11,7 @@ variable "machine" {
   default     = "first"
 }
 variable "machine_address" {
-  description = "What pods dial, where that is not where sshd is; known after the apply only."
+  description = "Address that pods connect to, if it is not that of sshd; known only after the apply."
   type        = string
   default     = null
 }

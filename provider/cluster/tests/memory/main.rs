@@ -159,9 +159,9 @@ async fn files_that_are_long_or_no_files_are_refused() {
     };
     let odd = [
         (at("large"), "MiB"),
-        (at("fifo"), "no regular file"),
-        ("/dev/zero".into(), "no regular file"),
-        (folder.path().into(), "no regular file"),
+        (at("fifo"), "not a regular file"),
+        ("/dev/zero".into(), "not a regular file"),
+        (folder.path().into(), "not a regular file"),
     ];
     for (path, why) in odd {
         let named = path.display().to_string();
@@ -192,7 +192,7 @@ async fn short_texts_that_mean_long_ones_are_refused() {
         config_paths: vec![path],
         ..Settings::default()
     };
-    says(&refused(&settings).await, &["no valid kubeconfig"]);
+    says(&refused(&settings).await, &["not a valid kubeconfig"]);
     let cluster = cluster_of(|path| {
         if path.contains("/configmaps/") {
             let long = "x".repeat(MIB / 2);

@@ -4,7 +4,7 @@
 # Gives: drain count_requests
 # Owns: nothing
 # Undo: nothing to undo
-# The mesh was told to send no more before this run: that has to arrive, and open requests end.
+# The mesh stopped sending before this run: that has to arrive, and open requests end.
 drain() {
   is_running || return 0
   if is_idle; then
