@@ -21,7 +21,7 @@ const PATIENCE: Duration = Duration::from_mins(5);
 
 /// Service account of the VMs' workloads in each scenario's namespace.
 const ACCOUNT: &str = "bookinfo-ratings";
-/// Marker that tells a later process that the VM has been used.
+/// File that marks a VM as used by a scenario, also for a later process.
 const USED: &str = "/var/cache/a-scenario-was-here";
 
 /// Kinds of the provider's objects.

@@ -56,7 +56,7 @@ pub(crate) fn since(revision: &str) -> Result<Reach, Box<dyn Error>> {
     let files: Vec<&str> = tracked.lines().chain(others.lines()).collect();
     let mut reach = Crates::read(&metadata()?).reach(&files);
     if let Scenarios::Of(modules) = &mut reach.scenarios {
-        close_modules(modules, &module_uses()?);
+        close(modules, &module_uses()?);
     }
     Ok(reach)
 }
@@ -94,18 +94,18 @@ fn rust_files(folder: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// Adds the modules that use one of these, directly or through others.
-fn close_modules(modules: &mut BTreeSet<String>, uses: &BTreeMap<String, BTreeSet<String>>) {
+/// Adds what needs one of these, directly or through others.
+fn close(names: &mut BTreeSet<String>, needs: &BTreeMap<String, BTreeSet<String>>) {
     loop {
-        let more: Vec<String> = uses
+        let more: Vec<String> = needs
             .iter()
-            .filter(|(module, used)| !modules.contains(*module) && !used.is_disjoint(modules))
-            .map(|(module, _)| module.clone())
+            .filter(|(name, needs)| !names.contains(*name) && !needs.is_disjoint(names))
+            .map(|(name, _)| name.clone())
             .collect();
         if more.is_empty() {
             return;
         }
-        modules.extend(more);
+        names.extend(more);
     }
 }
 
@@ -161,7 +161,7 @@ impl Crates {
                 (None, None) => crates.extend(self.needs.keys().cloned()),
             }
         }
-        self.close(&mut crates);
+        close(&mut crates, &self.needs);
         let reaches_all = TESTED.iter().any(|name| crates.contains(*name))
             || files.iter().any(|file| file.starts_with("examples/"));
         Reach {
@@ -182,22 +182,6 @@ impl Crates {
             .filter(|(folder, _)| file.starts_with(*folder));
         let innermost = around.max_by_key(|(folder, _)| folder.len());
         innermost.map(|(_, name)| name.as_str())
-    }
-
-    /// Adds the crates that depend on one of these.
-    fn close(&self, crates: &mut BTreeSet<String>) {
-        loop {
-            let more: Vec<String> = self
-                .needs
-                .iter()
-                .filter(|(name, needs)| !crates.contains(*name) && !needs.is_disjoint(crates))
-                .map(|(name, _)| name.clone())
-                .collect();
-            if more.is_empty() {
-                return;
-            }
-            crates.extend(more);
-        }
     }
 }
 
@@ -291,13 +275,13 @@ mod tests {
     #[test]
     fn a_module_that_others_use_affects_their_scenarios() {
         let uses = module_uses().unwrap();
-        let close = |module: &str| {
+        let reached = |module: &str| {
             let mut modules = BTreeSet::from([module.to_owned()]);
-            close_modules(&mut modules, &uses);
+            close(&mut modules, &uses);
             modules
         };
-        assert!(close("demo").contains("fleet"), "{:?}", close("demo"));
-        assert!(close("failures").contains("hops"));
+        assert!(reached("demo").contains("fleet"), "{:?}", reached("demo"));
+        assert!(reached("failures").contains("hops"));
         let set = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
         let chain = BTreeMap::from([
             ("a".to_owned(), set(&["b"])),
@@ -305,7 +289,7 @@ mod tests {
             ("d".to_owned(), set(&[])),
         ]);
         let mut modules = set(&["c"]);
-        close_modules(&mut modules, &chain);
+        close(&mut modules, &chain);
         assert_eq!(modules, set(&["a", "b", "c"]));
     }
 

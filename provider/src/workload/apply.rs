@@ -201,13 +201,7 @@ impl Work<'_> {
         let done = machine
             .bootstrap(self.cluster, bundle, self.deadline)
             .await?;
-        let reasons = self
-            .target
-            .decision
-            .change
-            .reasons
-            .clone()
-            .unwrap_or_default();
+        let reasons = self.target.reasons();
         self.output = WorkloadOutput {
             bundle_digest: Value::Known(bundle.digest().to_string()),
             machine_id: Value::Known(done.machine_id.clone()),
@@ -274,13 +268,7 @@ impl Work<'_> {
         let last = self.target.prior.map(|prior| prior.output);
         let bundle = &self.preflight.desired.bundle;
         let digest = archive::write(self.cluster, path, bundle, last).await?;
-        let reasons = self
-            .target
-            .decision
-            .change
-            .reasons
-            .clone()
-            .unwrap_or_default();
+        let reasons = self.target.reasons();
         self.output = WorkloadOutput {
             bundle_digest: Value::Known(digest),
             bootstrapped_at: Value::Known(Timestamp::now().to_string()),

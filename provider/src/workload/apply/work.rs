@@ -25,6 +25,13 @@ pub(crate) struct Target<'a> {
     pub(crate) decision: Decision,
 }
 
+impl Target<'_> {
+    /// Returns why the VM is bootstrapped, or the archive written.
+    pub(super) fn reasons(&self) -> Vec<String> {
+        self.decision.change.reasons.clone().unwrap_or_default()
+    }
+}
+
 /// An apply that is being carried out.
 pub(super) struct Work<'a> {
     pub(super) context: &'a Context,
@@ -67,7 +74,7 @@ impl<'a> Work<'a> {
         }
         let output = match target.prior {
             Some(prior) => prior.output.clone(),
-            None => preflight.output(target.decision.change.reasons.clone().unwrap_or_default()),
+            None => preflight.output(target.reasons()),
         };
         Ok(Self {
             context,

@@ -16,7 +16,7 @@ SILENT=10                  # seconds: after which a provider that says that it i
 DIRS="/etc/istio $CERTS $LOG ${TOKEN%/*} $SDS ${TOKEN%/*/*} /var/lib/istio/bin /var/lib/istio/config /var/lib/istio/envoy /var/lib/istio/proxy /var/lib/istio $DROP"
 STEPS='check stage keep ask stop install token place track start ready'
 p=${p:-}                   # this program as it came: gzip, base64
-NOW=                       # or how systemd is told not to be waited for
+NOW=                       # or the option that makes systemctl return at once
 OURS='MESH_TRACK MESH_IN MESH_OUT' # exactly these chains are ours: others may begin a name likewise
 hook() { :; } # before each step; tests put their own in its place
 say() { printf '%s\n' "$*"; }

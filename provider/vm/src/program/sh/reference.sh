@@ -25,8 +25,8 @@ list_sums() {
     sha256sum "$summed_path"
   done
 }
-# Prints `owner:group mode path` of what only root may write, and of the programs whose group tells the proxy's traffic from
-# others': an upgrade of the package gives them other owners. The directory of settings and placed files are compared apart.
+# Prints `owner:group mode path` of files that only root may write, and with tproxy of the proxy's programs: the rules
+# match them by their group, which an upgrade of the package changes. Placed files are compared elsewhere.
 list_modes() {
   istio_dir=${state_dir%/*}
   for mode_path in "$istio_dir/config" "$istio_dir/bin" "$istio_dir"/envoy/*.env; do
