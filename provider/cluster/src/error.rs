@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use mesh::names::Id;
@@ -14,10 +15,10 @@ use thiserror::Error;
 use crate::call::Call;
 
 /// Any cause, as `source`.
-pub type Cause = Box<dyn std::error::Error + Send + Sync>;
+pub type Cause = Arc<dyn std::error::Error + Send + Sync>;
 
-/// Why the cluster could not be used.
-#[derive(Debug, Error)]
+/// Why the cluster could not be used. All who wait for the same get the same.
+#[derive(Clone, Debug, Error)]
 pub enum ClusterError {
     /// Nothing says where the cluster is.
     #[error(

@@ -1,5 +1,7 @@
 //! What an answer of the API server means that is no success, and what no answer means.
 
+use std::sync::Arc;
+
 use kube::client::AuthError;
 use kube::core::Status;
 
@@ -105,14 +107,14 @@ pub(crate) fn unanswered(server: &str, call: Call, error: kube::Error) -> Cluste
             Err(source) => ClusterError::Unreachable {
                 server: server.into(),
                 call,
-                source,
+                source: source.into(),
             },
         },
         kube::Error::Auth(auth) => credentials(&auth),
         other => ClusterError::Unreachable {
             server: server.into(),
             call,
-            source: other.into(),
+            source: Arc::new(other),
         },
     }
 }

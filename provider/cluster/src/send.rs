@@ -1,5 +1,6 @@
 //! Sends a request and reads the response: waits as long as the server requests, and recognises refusals.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::AUTHORIZATION;
@@ -90,7 +91,7 @@ impl Cluster {
         ClusterError::Unreachable {
             server: self.server().into(),
             call: call.clone(),
-            source: elapsed.into(),
+            source: Arc::new(elapsed),
         }
     }
 

@@ -6,18 +6,50 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::error::ClusterError;
+
 /// How old a shared answer may be.
 const FRESH: Duration = Duration::from_secs(2);
+/// How long a failure is kept, at most.
+const LONGEST: Duration = Duration::from_secs(5);
 
-type Slot<T> = Arc<tokio::sync::Mutex<Option<(Instant, Arc<T>)>>>;
-
-/// Responses by key. A caller that arrives during a request waits for its response. A failure goes to the caller that
-/// sent the request, and the next caller sends another one.
-pub(crate) struct Shared<K, T> {
-    slots: Mutex<BTreeMap<K, Slot<T>>>,
+/// A failure, for all who need the same at about the same time.
+///
+/// It is kept for as long as it took, up to 5 s: whoever waited for it gets it as well instead of waiting as long once
+/// more, and so does whoever comes a moment later. A failure that came at once is hardly kept.
+pub(crate) struct Failure<E> {
+    error: E,
+    until: Instant,
 }
 
-impl<K: Ord, T> Shared<K, T> {
+impl<E: Clone> Failure<E> {
+    /// Keeps a failure of an attempt that began at `since`.
+    pub(crate) fn new(error: E, since: Instant) -> Self {
+        Self {
+            error,
+            until: Instant::now() + since.elapsed().min(LONGEST),
+        }
+    }
+
+    /// Returns the failure while it is kept.
+    pub(crate) fn kept(&self) -> Option<E> {
+        (Instant::now() < self.until).then(|| self.error.clone())
+    }
+}
+
+enum Answer<T, E> {
+    Came(Instant, Arc<T>),
+    Failed(Failure<E>),
+}
+
+type Slot<T, E> = Arc<tokio::sync::Mutex<Option<Answer<T, E>>>>;
+
+/// Responses by key. A caller that arrives during a request waits for its response, or for its failure.
+pub(crate) struct Shared<K, T, E = ClusterError> {
+    slots: Mutex<BTreeMap<K, Slot<T, E>>>,
+}
+
+impl<K: Ord, T, E: Clone> Shared<K, T, E> {
     pub(crate) fn new() -> Self {
         Self {
             slots: Mutex::new(BTreeMap::new()),
@@ -25,23 +57,37 @@ impl<K: Ord, T> Shared<K, T> {
     }
 
     /// Returns the response for `key`: a recent one, or that of `request`.
-    pub(crate) async fn get<E>(
+    pub(crate) async fn get(
         &self,
         key: K,
         request: impl Future<Output = Result<T, E>>,
     ) -> Result<Arc<T>, E> {
         let slot = Arc::clone(self.lock().entry(key).or_default());
         let mut held = slot.lock().await;
-        if let Some((since, answer)) = &*held
-            && since.elapsed() < FRESH
-        {
-            return Ok(Arc::clone(answer));
+        match &*held {
+            Some(Answer::Came(since, answer)) if since.elapsed() < FRESH => {
+                return Ok(Arc::clone(answer));
+            }
+            Some(Answer::Failed(failure)) => {
+                if let Some(error) = failure.kept() {
+                    return Err(error);
+                }
+            }
+            _ => {}
         }
         // The age counts from before the request: the server may have read at its begin.
         let since = Instant::now();
-        let answer = Arc::new(request.await?);
-        *held = Some((since, Arc::clone(&answer)));
-        Ok(answer)
+        match request.await {
+            Ok(answer) => {
+                let answer = Arc::new(answer);
+                *held = Some(Answer::Came(since, Arc::clone(&answer)));
+                Ok(answer)
+            }
+            Err(error) => {
+                *held = Some(Answer::Failed(Failure::new(error.clone(), since)));
+                Err(error)
+            }
+        }
     }
 
     /// Forgets the response for `key`. A pending one reaches only the callers that already wait for it.
@@ -49,7 +95,7 @@ impl<K: Ord, T> Shared<K, T> {
         self.lock().remove(key);
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<K, Slot<T>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<K, Slot<T, E>>> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -87,8 +133,28 @@ mod tests {
         assert_eq!(*shared.get("key", ask()).await.unwrap(), 3);
     }
 
-    #[tokio::test]
-    async fn a_failure_is_not_kept() {
+    /// Twenty workloads, ten of which Terraform starts at once.
+    #[tokio::test(start_paused = true)]
+    async fn whoever_waits_for_a_failure_gets_it_and_whoever_comes_soon_after() {
+        let (shared, asked) = (Shared::<_, (), _>::new(), Cell::new(0));
+        let ask = || async {
+            asked.set(asked.get() + 1);
+            tokio::time::sleep(Duration::from_mins(1)).await;
+            Err::<(), _>(asked.get())
+        };
+        let begin = Instant::now();
+        for _ in 0..2 {
+            let waiters = (0..10).map(|_| shared.get("key", ask()));
+            let answers = futures::future::join_all(waiters).await;
+            assert!(answers.into_iter().all(|answer| answer == Err(1)));
+        }
+        assert_eq!(begin.elapsed(), Duration::from_mins(1));
+        tokio::time::advance(LONGEST).await;
+        assert_eq!(shared.get("key", ask()).await, Err(2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_failure_that_came_at_once_is_not_kept() {
         let shared = Shared::new();
         assert_eq!(
             shared.get("key", async { Err::<u8, _>("no") }).await,

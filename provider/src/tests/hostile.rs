@@ -128,7 +128,7 @@ fn what_a_cluster_says_is_shown_and_not_obeyed() {
             ClusterError::Unreachable {
                 server: "https://api.example.com".into(),
                 call: call(),
-                source: text.clone().into(),
+                source: Box::<dyn std::error::Error + Send + Sync>::from(text.clone()).into(),
             },
         ] {
             harmless(&messages::cluster(&error));
