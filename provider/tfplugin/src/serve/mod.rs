@@ -25,6 +25,7 @@ use crate::Server;
 use error::ServeError;
 use handshake::Environment;
 use listen::{Address, Connection, Listener, Place};
+use parent::Parent;
 use plugin::Plugin;
 use tls::Tls;
 
@@ -32,6 +33,7 @@ mod error;
 mod handshake;
 mod listen;
 mod log;
+mod parent;
 mod plugin;
 mod signals;
 mod stop;
@@ -54,7 +56,7 @@ const THREADS: usize = 2;
 /// that of its source: `registry.terraform.io/NAMESPACE/NAME`.
 ///
 /// With the argument `--debug` it needs no Terraform: it prints the variable `TF_REATTACH_PROVIDERS` that makes
-/// Terraform use this process, and serves until SIGINT.
+/// Terraform use this process, and serves until SIGINT. Otherwise it also ends soon after the process that started it.
 pub fn serve<P: Provider>(provider: P, address: &str) -> ExitCode {
     log::report_panics();
     log::install(|name| std::env::var(name).ok());
@@ -82,6 +84,8 @@ pub async fn serve_on<P: Provider>(provider: P, mut io: DuplexStream) {
 }
 
 fn run<P: Provider>(provider: P, source: &str) -> Result<(), ServeError> {
+    // First: Terraform may be killed at any time.
+    let parent = Parent::now();
     let debug = std::env::args_os()
         .skip(1)
         .any(|argument| argument == "--debug");
@@ -97,7 +101,7 @@ fn run<P: Provider>(provider: P, source: &str) -> Result<(), ServeError> {
         .map_err(ServeError::Start)?;
     let result = runtime.block_on(async {
         match environment {
-            Some(environment) => run_plugin(provider, &environment).await,
+            Some(environment) => run_plugin(provider, &environment, parent).await,
             None => run_debug(provider, source).await,
         }
     });
@@ -107,7 +111,11 @@ fn run<P: Provider>(provider: P, source: &str) -> Result<(), ServeError> {
 }
 
 /// Prints the handshake line, which contains the address for Terraform, and serves it.
-async fn run_plugin<P: Provider>(provider: P, environment: &Environment) -> Result<(), ServeError> {
+async fn run_plugin<P: Provider>(
+    provider: P,
+    environment: &Environment,
+    parent: Parent,
+) -> Result<(), ServeError> {
     let exit = CancellationToken::new();
     // Ctrl-C reaches the whole process group; Terraform calls `StopProvider` when the plugin should stop.
     signals::ignore_interrupt()?;
@@ -120,12 +128,17 @@ async fn run_plugin<P: Provider>(provider: P, environment: &Environment) -> Resu
         .transpose()?;
     let (listener, address) = Listener::bind(&environment.place)?;
     print(&environment.line(&address, tls.as_ref().map(|tls| &tls.certificate)))?;
-    answer(
-        Server::new(provider),
-        connections(listener, tls, exit.clone()),
-        exit,
-    )
-    .await
+    let server = Server::new(provider);
+    tokio::spawn(end_with(parent, server.stop().clone(), exit.clone()));
+    answer(server, connections(listener, tls, exit.clone()), exit).await
+}
+
+/// Stops running calls and cancels `exit` when the parent has ended.
+async fn end_with(parent: Parent, stop: Stop, exit: CancellationToken) {
+    parent.ended().await;
+    tracing::warn!("stopping: the process that started the provider has ended");
+    stop.stop();
+    exit.cancel();
 }
 
 /// Prints how to connect Terraform with this process, and serves until SIGINT.

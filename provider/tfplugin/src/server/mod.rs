@@ -91,6 +91,11 @@ impl<P: Provider> Server<P> {
         )
     }
 
+    /// Returns what stops the calls that run.
+    pub(crate) fn stop(&self) -> &Stop {
+        &self.stop
+    }
+
     /// Returns the bounds of work that starts now.
     fn bounds(&self, limit: Duration) -> Bounds {
         Bounds {

@@ -10,6 +10,7 @@ use contract::{Client, ClientCertificate, Error, Process};
 mod handshake;
 mod life;
 mod log;
+mod parent;
 
 /// Returns the example `toy`, which cargo builds with the tests.
 fn toy() -> PathBuf {
