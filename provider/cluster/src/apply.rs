@@ -1,6 +1,7 @@
 //! Writes and removes the mesh objects.
 
 use mesh::desired::{Kind, Manifest};
+use mesh::keyed_list::KeyedList;
 use mesh::mark::Mark;
 use mesh::names::Id;
 use serde_json::{Value, json};
@@ -67,12 +68,9 @@ impl Cluster {
 
     async fn apply_one(&self, manifest: &Manifest, force: Force) -> Result<Applied, ClusterError> {
         let call = call(Verb::Patch, manifest.kind, &manifest.id);
-        self.refuse_foreign(&call, manifest).await?;
-        let written = self.write(&call, manifest, force).await?;
-        if let Some(patch) = mesh::leftover::leftover(manifest, &written) {
-            self.clear(&call, manifest, &patch).await?;
-        }
-        applied(call, manifest, &written)
+        let seen = self.refuse_foreign(&call, manifest).await?;
+        let left = |written: &Value| mesh::leftover::leftover(manifest, written);
+        self.take(manifest, force, seen, left).await
     }
 
     /// Takes an imported object over: applies the manifest with force, removes what `prior`, the
@@ -83,20 +81,48 @@ impl Cluster {
         manifest: &Manifest,
         prior: Option<&Manifest>,
     ) -> Result<Applied, ClusterError> {
+        let merges = KeyedList::of(manifest.kind).next().is_some();
+        let seen = if merges {
+            self.seen(manifest).await?
+        } else {
+            None
+        };
+        let left = |written: &Value| mesh::leftover::adoption(manifest, prior, written);
+        self.take(manifest, Force::Fields, seen, left).await
+    }
+
+    /// Writes an object and removes what an apply leaves. `seen` is the object before.
+    async fn take(
+        &self,
+        manifest: &Manifest,
+        force: Force,
+        mut seen: Option<Value>,
+        left: impl Fn(&Value) -> Option<Value>,
+    ) -> Result<Applied, ClusterError> {
         let call = call(Verb::Patch, manifest.kind, &manifest.id);
+        let claim = |seen: Option<&Value>| mesh::leftover::claim(manifest, seen?);
         let mut attempts = 0;
         loop {
-            let written = self.write(&call, manifest, Force::Fields).await?;
-            let Some(patch) = mesh::leftover::adoption(manifest, prior, &written) else {
-                return applied(call, manifest, &written);
-            };
             attempts += 1;
-            match self.clear(&call, manifest, &patch).await {
+            let done = async {
+                self.clear(&call, manifest, claim(seen.as_ref())).await?;
+                let written = self.write(&call, manifest, force).await?;
+                self.clear(&call, manifest, left(&written)).await?;
+                Ok(written)
+            };
+            match done.await {
                 // Somebody, such as istiod, wrote in between: retry with the current object.
-                Err(ClusterError::Server { status: 409, .. }) if attempts < ATTEMPTS => {}
-                cleared => return cleared.and_then(|()| applied(call, manifest, &written)),
+                Err(ClusterError::Server { status: 409, .. }) if attempts < ATTEMPTS => {
+                    seen = self.seen(manifest).await?;
+                }
+                done => return done.and_then(|written| applied(call, manifest, &written)),
             }
         }
+    }
+
+    async fn seen(&self, manifest: &Manifest) -> Result<Option<Value>, ClusterError> {
+        self.get(&call(Verb::Get, manifest.kind, &manifest.id))
+            .await
     }
 
     async fn write(
@@ -118,15 +144,18 @@ impl Cluster {
         written
     }
 
-    /// Sends a merge patch.
+    /// Sends a merge patch, if there is one.
     async fn clear(
         &self,
         call: &Call,
         manifest: &Manifest,
-        patch: &Value,
+        patch: Option<Value>,
     ) -> Result<(), ClusterError> {
+        let Some(patch) = patch else {
+            return Ok(());
+        };
         let query = format!("fieldManager={MANAGER}");
-        let request = call.request_with(&query, "application/merge-patch+json", patch);
+        let request = call.request_with(&query, "application/merge-patch+json", &patch);
         let done = self
             .send(call, request.map_err(|error| unsendable(call, &error))?)
             .await;
@@ -139,17 +168,22 @@ impl Cluster {
         self.listings().forget(&(manifest.kind, namespace));
     }
 
-    async fn refuse_foreign(&self, apply: &Call, manifest: &Manifest) -> Result<(), ClusterError> {
-        let Manifest { kind, id, body } = manifest;
+    /// Returns the object as it is; an error if it belongs to others.
+    async fn refuse_foreign(
+        &self,
+        apply: &Call,
+        manifest: &Manifest,
+    ) -> Result<Option<Value>, ClusterError> {
+        let Manifest { id, body, .. } = manifest;
         let other = |object: &Value| match (Mark::of(object), Mark::of(body)) {
             (Some(is), Some(shall)) => is != shall,
             _ => !is_ours(object),
         };
-        match self.get(&call(Verb::Get, *kind, id)).await? {
+        match self.seen(manifest).await? {
             Some(object) if other(&object) => {
                 Err(terminating(apply, &object).unwrap_or_else(|| foreign(apply.clone(), id)))
             }
-            _ => Ok(()),
+            seen => Ok(seen),
         }
     }
 

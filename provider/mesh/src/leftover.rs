@@ -1,18 +1,50 @@
 //! Removes fields that a server-side apply leaves behind.
 //!
-//! An apply merges maps and removes only fields without another owner. This is not enough in three cases: a selector,
-//! which selects nothing with a superfluous label; the labels of a `WorkloadGroup`, which can be in two places, of which
-//! we use one; and an imported object, of which the original manager still owns every field.
+//! An apply merges maps and keyed lists, and removes only what has no other owner. This is not enough in four cases: a
+//! selector, which selects nothing with a superfluous label; a keyed list ([`keyed_list`](crate::keyed_list)); the labels
+//! of a `WorkloadGroup`, which can be in two places, of which we use one; and an imported object, of which the original
+//! manager still owns every field.
 
 use serde_json::{Map, Value, json};
 
 use crate::desired::Manifest;
-use crate::mark::is_our_apply;
+use crate::keyed_list::KeyedList;
+use crate::mark::{is_our_apply, is_our_update};
 
-/// Returns the merge patch that removes foreign labels from the selector and the template of a written object; `None` if
-/// there are none.
+/// Returns the merge patch that replaces the keyed lists to which others added elements; `None` if there are none.
+///
+/// It goes ahead of an apply, which fails if an element of others has the same value as ours, e.g. a port that somebody
+/// renamed. It replaces the list as a whole, so that no port is missing in between.
+pub fn claim(object: &Manifest, seen: &Value) -> Option<Value> {
+    let shared = KeyedList::of(object.kind).filter(|list| list.is_shared(object, seen));
+    let ours = shared.map(|list| {
+        (
+            list.field.to_owned(),
+            object.body["spec"][list.field].clone(),
+        )
+    });
+    let spec: Map<_, _> = ours.collect();
+    (!spec.is_empty()).then(|| at_version(json!({ "spec": spec }), seen))
+}
+
+/// Returns the merge patch that removes from a written object the foreign labels of its selector and its template, the
+/// foreign elements of its keyed lists, and the ownership that a [`claim`] left; `None` if there are none.
 pub fn leftover(object: &Manifest, written: &Value) -> Option<Value> {
-    surplus(&with_ours(json!({}), written), &object.body)
+    let labels = surplus(&with_ours(json!({}), written), &object.body);
+    let lists = claim(object, written);
+    let owners = without_claims(&written["metadata"]["managedFields"]);
+    if lists.is_none() && owners.is_none() {
+        return labels;
+    }
+    let mut patch = at_version(labels.unwrap_or_else(|| json!({})), written);
+    let lists = lists.as_ref().and_then(|lists| lists["spec"].as_object());
+    for (field, list) in lists.into_iter().flatten() {
+        patch["spec"][field.as_str()] = list.clone();
+    }
+    if let Some(owners) = owners {
+        patch["metadata"]["managedFields"] = owners;
+    }
+    Some(patch)
 }
 
 /// Returns the merge patch that completes an adoption; `None` if nothing is left to do. `prior` is the object as the
@@ -31,12 +63,28 @@ pub fn adoption(object: &Manifest, prior: Option<&Manifest>, written: &Value) ->
     if gone.is_none() && owners.is_none() {
         return None;
     }
-    let mut patch = gone.unwrap_or_else(|| json!({}));
-    patch["metadata"]["resourceVersion"] = written["metadata"]["resourceVersion"].clone();
+    let mut patch = at_version(gone.unwrap_or_else(|| json!({})), written);
     if let Some(owners) = owners {
         patch["metadata"]["managedFields"] = owners;
     }
     Some(patch)
+}
+
+/// Adds the resource version of an object to a patch: if somebody writes in between, the patch fails.
+fn at_version(mut patch: Value, object: &Value) -> Value {
+    patch["metadata"]["resourceVersion"] = object["metadata"]["resourceVersion"].clone();
+    patch
+}
+
+/// Returns `metadata.managedFields` without what our patches own; `None` if they own nothing. With two entries of ours,
+/// an apply would not remove what it no longer has.
+fn without_claims(managers: &Value) -> Option<Value> {
+    let managers = managers.as_array()?;
+    let kept: Vec<_> = managers
+        .iter()
+        .filter(|entry| !is_our_update(entry))
+        .collect();
+    (kept.len() < managers.len()).then(|| json!(kept))
 }
 
 /// Copies the written maps that only we may own into an object.
@@ -94,10 +142,10 @@ pub(crate) fn owned(object: &Value) -> Option<Value> {
     Some(picked(object, &ours["fieldsV1"]))
 }
 
-/// Returns the fields of an object that are in a field tree. Lists are taken as a whole: those of mesh objects have no
-/// merge keys.
+/// Returns the fields of an object that are in a field tree. Lists are taken as a whole.
 fn picked(object: &Value, fields: &Value) -> Value {
-    let Some(fields) = fields.as_object().filter(|fields| !fields.is_empty()) else {
+    let is_parted = |fields: &&Map<_, _>| !fields.is_empty() && !object.is_array();
+    let Some(fields) = fields.as_object().filter(is_parted) else {
         return object.clone();
     };
     let below = fields.iter().filter_map(|(key, below)| {

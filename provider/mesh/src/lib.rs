@@ -22,6 +22,7 @@ pub mod facts;
 pub mod fleet;
 pub mod health;
 pub mod import;
+pub mod keyed_list;
 pub mod leftover;
 pub mod mark;
 pub mod names;

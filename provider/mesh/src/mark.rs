@@ -77,6 +77,12 @@ pub(crate) fn is_our_apply(manager: &Value) -> bool {
     manager["manager"] == MANAGER && manager["operation"] == "Apply"
 }
 
+/// Returns true if an entry of `metadata.managedFields` belongs to a patch of ours on the object itself.
+pub(crate) fn is_our_update(manager: &Value) -> bool {
+    let subresource = manager["subresource"].as_str().unwrap_or_default();
+    manager["manager"] == MANAGER && manager["operation"] == "Update" && subresource.is_empty()
+}
+
 impl fmt::Display for Mark {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -5,6 +5,7 @@
 mod bed;
 mod faults;
 mod istioctl;
+mod keyed_lists;
 mod knowledge;
 mod objects;
 mod rights;

@@ -212,8 +212,8 @@ async fn an_adoption_goes_on_when_somebody_writes_meanwhile() {
     let other = id.clone();
     let once = std::sync::atomic::AtomicBool::new(true);
     let cluster = cluster_behind(move |request| {
-        let patch =
-            &request.headers()[http::header::CONTENT_TYPE] == "application/merge-patch+json";
+        let kind = request.headers().get(http::header::CONTENT_TYPE);
+        let patch = kind.is_some_and(|kind| kind == "application/merge-patch+json");
         if patch && once.swap(false, std::sync::atomic::Ordering::SeqCst) {
             let more = json!({ "metadata": { "annotations": { "istio.io/connectedAt": "now" } } });
             let name = format!("workloadentry/{}", other.name);

@@ -6,6 +6,7 @@ use serde_json::Value;
 use super::finding::{Finding, What};
 use super::findings::{Findings, plain};
 use crate::desired::Manifest;
+use crate::keyed_list::KeyedList;
 use crate::mark::Mark;
 use crate::observed::ObservedObjects;
 
@@ -26,7 +27,14 @@ pub(super) fn compare(
                 lines.say(&format!("{title} {}", deletion(seen)));
             }
             Some(seen) => {
-                fields(&title, "", &manifest.body, seen, lines);
+                let mut body = manifest.body.clone();
+                for list in KeyedList::of(manifest.kind) {
+                    body["spec"]
+                        .as_object_mut()
+                        .map(|spec| spec.remove(list.field));
+                    elements(&title, list, &manifest.body, seen, lines);
+                }
+                fields(&title, "", &body, seen, lines);
                 labels(&title, &manifest.body, seen, lines);
             }
             None => lines.add(None, &title, What::Missing { should: None }),
@@ -127,6 +135,23 @@ fn labels(title: &str, desired: &Value, seen: &Value, lines: &mut Findings) {
                 let at = format!("spec.{of}.labels.{}", plain(key));
                 lines.compare(Some(title), &at, shown(value).as_deref(), None);
             }
+        }
+    }
+}
+
+/// Adds a finding for each element of a keyed list that differs. Their order has no meaning.
+fn elements(title: &str, list: KeyedList, desired: &Value, seen: &Value, lines: &mut Findings) {
+    for element in list.elements(desired) {
+        let at = plain(&list.path(element));
+        match list.find(seen, element) {
+            Some(seen) => fields(title, &at, element, seen, lines),
+            None => lines.compare(Some(title), &at, None, shown(element).as_deref()),
+        }
+    }
+    for element in list.elements(seen) {
+        if list.find(desired, element).is_none() {
+            let at = plain(&list.path(element));
+            lines.compare(Some(title), &at, shown(element).as_deref(), None);
         }
     }
 }

@@ -232,11 +232,11 @@ fn an_edited_object_is_reported_with_both_values() {
     check_objects(
         edited,
         &expect![[r#"
-        WorkloadEntry bookinfo/ratings-vm-1: metadata.annotations.proxy.istio.io/health-checks-enabled is 'true', should be 'false'
-        WorkloadEntry bookinfo/ratings-vm-1: spec.labels.version is 'v9\u{1b}[31m', should be 'v2'
-        WorkloadEntry bookinfo/ratings-vm-1: spec.serviceAccount is missing, should be 'bookinfo-ratings'
-        ServiceEntry bookinfo/ratings-vm-1-ratings: spec.hosts is '["ratings.vm.bookinfo","more"]', should be '["ratings.vm.bookinfo"]'
-        ServiceEntry bookinfo/ratings-vm-1-ratings: spec.ports is '[{"name":"http","number":80,"protocol":"HTTP","targetPort":9080}]', should be '[{"name":"http","number":9080,"protocol":"HTTP","targetPort":9080}]'"#]],
+            WorkloadEntry bookinfo/ratings-vm-1: metadata.annotations.proxy.istio.io/health-checks-enabled is 'true', should be 'false'
+            WorkloadEntry bookinfo/ratings-vm-1: spec.labels.version is 'v9\u{1b}[31m', should be 'v2'
+            WorkloadEntry bookinfo/ratings-vm-1: spec.serviceAccount is missing, should be 'bookinfo-ratings'
+            ServiceEntry bookinfo/ratings-vm-1-ratings: spec.ports[name="http"].number is '80', should be '9080'
+            ServiceEntry bookinfo/ratings-vm-1-ratings: spec.hosts is '["ratings.vm.bookinfo","more"]', should be '["ratings.vm.bookinfo"]'"#]],
     );
 }
 
@@ -251,6 +251,42 @@ fn a_selector_with_a_foreign_label_is_drift() {
         &expect![
             "ServiceEntry bookinfo/ratings-vm-1-ratings: spec.workloadSelector.labels.app is 'ratings', should not be there"
         ],
+    );
+}
+
+#[test]
+fn a_port_that_somebody_adds_removes_or_renames_is_drift_and_their_order_is_not() {
+    let port = |name: &str| json!({ "name": name, "number": 9080, "protocol": "HTTP", "targetPort": 9080 });
+    let check = |ports: Value, expected: &expect_test::Expect| {
+        let set = |objects: &mut ObservedObjects| {
+            let service = objects.services.get_mut(&p("ratings-vm-1-ratings"));
+            service.unwrap()["spec"]["ports"] = ports;
+        };
+        check_objects(set, expected);
+    };
+    check(
+        json!([port("more"), port("http")]),
+        &expect![[
+            r#"ServiceEntry bookinfo/ratings-vm-1-ratings: spec.ports[name="more"] is '{"name":"more","number":9080,"protocol":"HTTP","targetPort":9080}', should not be there"#
+        ]],
+    );
+    check(
+        json!([port("web")]),
+        &expect![[r#"
+        ServiceEntry bookinfo/ratings-vm-1-ratings: spec.ports[name="http"] is missing, should be '{"name":"http","number":9080,"protocol":"HTTP","targetPort":9080}'
+        ServiceEntry bookinfo/ratings-vm-1-ratings: spec.ports[name="web"] is '{"name":"web","number":9080,"protocol":"HTTP","targetPort":9080}', should not be there"#]],
+    );
+    check(
+        json!([]),
+        &expect![[
+            r#"ServiceEntry bookinfo/ratings-vm-1-ratings: spec.ports[name="http"] is missing, should be '{"name":"http","number":9080,"protocol":"HTTP","targetPort":9080}'"#
+        ]],
+    );
+    check(
+        Value::Null,
+        &expect![[
+            r#"ServiceEntry bookinfo/ratings-vm-1-ratings: spec.ports[name="http"] is missing, should be '{"name":"http","number":9080,"protocol":"HTTP","targetPort":9080}'"#
+        ]],
     );
 }
 
