@@ -6,8 +6,9 @@ use cluster::{Applied, Cluster, ClusterError, Deletion, Force};
 use mesh::desired::{Kind, Manifest};
 use mesh::drift::Finding;
 use mesh::mark::Mark;
-use mesh::names::Id;
+use mesh::names::{Id, Namespace};
 use mesh::observed::ObservedObjects;
+use mesh::rivals::{Claims, Rival};
 use plugin::{Diagnostic, Diagnostics};
 use serde_json::Value;
 use tokio::time::Instant;
@@ -226,6 +227,18 @@ pub(crate) fn refuse_dying(
     dying.map_or(Ok(()), |error| Err(messages::cluster(&error)))
 }
 
+/// Returns the objects of others that select the VM or claim its hosts.
+pub(crate) async fn rivals(
+    cluster: &Cluster,
+    namespace: &Namespace,
+    claims: &Claims,
+) -> Result<Vec<Rival>, Diagnostic> {
+    let of = |kind| cluster.matching(kind, namespace, move |object| claims.concern(kind, object));
+    let found = tokio::try_join!(of(Kind::Sidecar), of(Kind::ServiceEntry));
+    let (sidecars, services) = found.map_err(|error| messages::cluster(&error))?;
+    Ok(claims.rivals(&[sidecars, services].concat()))
+}
+
 /// Who owns an object without a mark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unmarked {
@@ -233,6 +246,18 @@ pub(crate) enum Unmarked {
     Ours,
     /// Someone else created it.
     Foreign,
+}
+
+impl Unmarked {
+    /// Returns who owns the objects without a mark among those that the state names. After an import without an apply,
+    /// nothing carries our mark yet: then what the state names is ours.
+    pub(crate) fn of<'a>(named: impl IntoIterator<Item = &'a Value>) -> Self {
+        if named.into_iter().any(mesh::mark::is_ours) {
+            Self::Foreign
+        } else {
+            Self::Ours
+        }
+    }
 }
 
 /// Returns the objects to delete, clients before what they call, and those that stay because they are not ours.

@@ -239,7 +239,7 @@ async fn a_fleet_is_imported_by_id_and_by_identity_and_not_created_twice() -> Do
 }
 
 #[tokio::test]
-async fn a_manually_created_fleet_is_adopted() -> Done {
+async fn a_manually_created_fleet_is_destroyed_or_adopted() -> Done {
     let scenario = Scenario::begin("fleet-adopt")?;
     let mut fleet = Workload::fleet(&scenario)?;
     let by_hand = json!({"apiVersion": "networking.istio.io/v1", "kind": "ServiceEntry",
@@ -247,22 +247,29 @@ async fn a_manually_created_fleet_is_adopted() -> Done {
         "spec": {"hosts": [format!("ratings.vm.{}", scenario.namespace)], "location": "MESH_INTERNAL",
             "resolution": "STATIC", "ports": [{"name": "http", "number": 9080, "protocol": "HTTP"}],
             "addresses": ["240.240.7.7"], "workloadSelector": {"labels": {"app": "ratings"}}}});
-    scenario
-        .kubectl()
-        .call(&["create", "-f", "-"], by_hand.to_string().as_bytes())?;
     // As printed by `istioctl x workload group create`, with labels in both possible places.
     let group = json!({"apiVersion": "networking.istio.io/v1", "kind": "WorkloadGroup",
         "metadata": {"namespace": scenario.namespace, "name": FLEET},
         "spec": {"metadata": {"labels": {"app": "ratings"}},
             "template": {"serviceAccount": "bookinfo-ratings", "labels": {"tier": "backend"}}}});
-    scenario
-        .kubectl()
-        .call(&["create", "-f", "-"], group.to_string().as_bytes())?;
+    let create = || {
+        let both = json!({"apiVersion": "v1", "kind": "List", "items": [by_hand, group]});
+        let kubectl = scenario.kubectl();
+        kubectl.call(&["create", "-f", "-"], both.to_string().as_bytes())
+    };
+    create()?;
     fleet.config["group"] =
         json!({"labels": {"app": "ratings"}, "service_account": "bookinfo-ratings"});
     let id = format!("{}/{FLEET}", scenario.namespace);
     let reported = fleet.import(&id).await?;
     assert!(reported.is_empty(), "{}", texts(&reported));
+    fleet.refresh().await?;
+    let reported = fleet.destroy().await?;
+    assert!(reported.is_empty(), "{}", texts(&reported));
+    assert_eq!(scenario.objects()?, [""; 0], "a destroy needs no apply");
+
+    create()?;
+    fleet.import(&id).await?;
     fleet.converge().await?;
     let path = scenario.object("serviceentries", &format!("{FLEET}-ratings"));
     let spec = scenario.kubectl().get(&path)?["spec"].clone();

@@ -35,6 +35,7 @@ mod offload;
 mod people;
 mod quiet;
 mod reconnects;
+mod rivals;
 mod rotation;
 mod rpm;
 mod rules;

@@ -119,7 +119,7 @@ impl Cluster {
     }
 
     /// Returns the entries that are members of a fleet, whoever made them.
-    pub async fn members(&self, fleet: &Id) -> Result<Vec<Id>, ClusterError> {
+    pub async fn members(&self, fleet: &Id) -> Result<Vec<(Id, Value)>, ClusterError> {
         let entries = self.listing(Kind::WorkloadEntry, &fleet.namespace).await?;
         let is_member = |entry: &Value| entry["spec"]["labels"][FLEET_LABEL] == fleet.name.as_str();
         let members = entries.iter().filter(|(_, entry)| is_member(entry));
@@ -128,7 +128,9 @@ impl Cluster {
             let name = name.parse().ok()?;
             Some(Id { namespace, name })
         };
-        Ok(members.filter_map(|(name, _)| id(name)).collect())
+        Ok(members
+            .filter_map(|(name, entry)| Some((id(name)?, entry.clone())))
+            .collect())
     }
 
     /// Reads the entries of all other namespaces, for `mesh::conflicts::conflicts`; `None` where that is not
@@ -173,6 +175,18 @@ impl Cluster {
         let services = services.keys().filter_map(of(Kind::ServiceEntry));
         let sidecars = sidecars.keys().filter_map(of(Kind::Sidecar));
         Ok(services.chain(sidecars).collect())
+    }
+
+    /// Returns the objects of a kind in a namespace that `wanted` picks, whoever made them.
+    pub async fn matching(
+        &self,
+        kind: Kind,
+        namespace: &Namespace,
+        wanted: impl Fn(&Value) -> bool,
+    ) -> Result<Vec<(Kind, Value)>, ClusterError> {
+        let all = self.listing(kind, namespace).await?;
+        let found = all.values().filter(|object| wanted(object));
+        Ok(found.map(|object| (kind, object.clone())).collect())
     }
 
     /// Reads one object from the shared LIST.

@@ -21,6 +21,7 @@ use crate::change::Drift;
 use crate::desired::{Desired, Manifest};
 use crate::mark::Mark;
 use crate::observed::{Connection, ObservedObjects, ObservedVm};
+use crate::rivals::Rival;
 
 /// Compares the cluster and the VM with the desired state. `vm` is `None` if the VM was not checked or is not ours.
 pub fn compare(
@@ -54,5 +55,14 @@ fn is_disconnected(entry: &Value) -> bool {
 pub fn of_objects(desired: &[Manifest], observed: &ObservedObjects, mark: &Mark) -> Vec<Finding> {
     let mut lines = Findings::default();
     objects::compare(desired, observed, mark, &mut lines);
+    lines.finish()
+}
+
+/// Returns a finding for each object of others that makes it a matter of age what istiod uses.
+pub fn of_rivals(rivals: &[Rival]) -> Vec<Finding> {
+    let mut lines = Findings::default();
+    for rival in rivals {
+        lines.say(&rival.line());
+    }
     lines.finish()
 }

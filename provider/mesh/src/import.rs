@@ -9,7 +9,7 @@ pub use fleet::{ImportedFleet, fleet_from_objects};
 
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::change::Problem;
 use crate::mark::{FLEET_LABEL, Mark, WORKLOAD_LABEL};
@@ -17,6 +17,7 @@ use crate::names::{Id, LabelKey, Name, PortName};
 use crate::objects::{HEALTH_CHECKS, WITHDRAWN};
 use crate::observed::ObservedObjects;
 use crate::rule::Rule;
+use crate::selection::{entry_labels, selects};
 use crate::workload::Workload;
 use field::{import_field, import_map, parsed, texts};
 
@@ -126,22 +127,4 @@ fn annotations(found: &Value) -> BTreeMap<String, String> {
             || key == WITHDRAWN
     };
     texts(found, |key| !is_managed(key))
-}
-
-/// Returns the labels that selectors match: those of the spec, overridden by those of the object.
-fn entry_labels(entry: &Value) -> Map<String, Value> {
-    let of = |labels: &Value| labels.as_object().cloned().unwrap_or_default();
-    let mut labels = of(&entry["spec"]["labels"]);
-    labels.extend(of(&entry["metadata"]["labels"]));
-    labels
-}
-
-fn selects(object: &Value, labels: &Map<String, Value>) -> bool {
-    let selector = object["spec"]["workloadSelector"]["labels"].as_object();
-    selector.is_some_and(|wanted| {
-        !wanted.is_empty()
-            && wanted
-                .iter()
-                .all(|(key, value)| labels.get(key) == Some(value))
-    })
 }

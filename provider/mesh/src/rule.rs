@@ -84,6 +84,8 @@ rules! {
     AddressTaken "address-taken";
     ServiceEntryTaken "service-entry-taken";
     SidecarTaken "sidecar-taken";
+    SidecarSelectsVm "sidecar-selects-vm";
+    HostTaken "host-taken";
     FleetMissing "fleet-missing";
     FleetLoopback "fleet-loopback";
     Importable "importable";

@@ -6,6 +6,7 @@ use mesh::desired::{Kind, Manifest};
 use mesh::fleet::Fleet;
 use mesh::names::Id;
 use mesh::observed::ObservedObjects;
+use mesh::rivals::{Claims, Rival};
 use plugin::{Diagnostic, Diagnostics, Done, Paths, Value};
 use tokio::time::Instant;
 
@@ -30,6 +31,7 @@ impl<'a> Preflight<'a> {
     async fn new(
         context: &'a Context,
         input: &FleetInput,
+        prior: Vec<(Kind, Id)>,
         deadline: Instant,
     ) -> Result<Self, Diagnostics> {
         let cluster = context.cluster().await?;
@@ -39,6 +41,8 @@ impl<'a> Preflight<'a> {
         objects::refuse_dying(ids(&desired), &observed)?;
         let mut problems = mesh::validate::validate_fleet(&fleet);
         problems.extend(mesh::conflicts::taken_objects(&fleet, &observed));
+        let rivals = rivals(cluster, &fleet, prior).await?;
+        problems.extend(rivals.iter().map(Rival::problem));
         if !problems.is_empty() {
             return Err(invalid(problems, &Paths::default()));
         }
@@ -66,7 +70,7 @@ pub(super) async fn create(
     deadline: Instant,
     reached: &mut Option<FleetOutput>,
 ) -> Done {
-    let preflight = Preflight::new(context, next, deadline).await?;
+    let preflight = Preflight::new(context, next, vec![], deadline).await?;
     let id = &preflight.fleet.id;
     let marked = preflight.marked();
     if !marked.is_empty() {
@@ -98,10 +102,10 @@ pub(super) async fn update(
     deadline: Instant,
     reached: &mut Option<FleetOutput>,
 ) -> Done {
-    let mut preflight = Preflight::new(context, next, deadline).await?;
     let declared = prior.input.fleet();
     let declared = declared.map_or(vec![], |prior| mesh::objects::fleet_objects(&prior));
     let ids = ids(&declared);
+    let mut preflight = Preflight::new(context, next, ids.clone(), deadline).await?;
     let imported = imported(ids.clone(), &declared, &preflight.observed);
     preflight.objects.adopt(imported);
     preflight.objects.agreed = drift(prior.output);
@@ -125,10 +129,12 @@ pub(super) async fn delete(
     let diagnostic = |error| messages::cluster(&error);
     let observed = observe(cluster, &fleet).await?;
     let members = cluster.members(&fleet.id).await.map_err(diagnostic)?;
-    let ids = ids(&mesh::objects::fleet_objects(&fleet))
-        .into_iter()
-        .chain(observed.marked(&fleet.id.namespace, &mark));
-    let (deletions, foreign) = objects::deletions(&mark, ids, &observed, Unmarked::Foreign);
+    let named = ids(&mesh::objects::fleet_objects(&fleet));
+    let found = named.iter();
+    let unmarked = Unmarked::of(found.filter_map(|(kind, id)| observed.get(*kind, &id.name)));
+    let marked = observed.marked(&fleet.id.namespace, &mark);
+    let ids = named.into_iter().chain(marked);
+    let (deletions, foreign) = objects::deletions(&mark, ids, &observed, unmarked);
     let deleted = cluster.delete(&deletions, deadline).await;
     deleted.map_err(diagnostic)?;
     *reached = None;
@@ -145,6 +151,20 @@ pub(super) async fn observe(
     let wanted = ids(&mesh::objects::fleet_objects(fleet));
     let observed = cluster.observe_fleet(&fleet.id, &wanted).await;
     observed.map_err(|error| messages::cluster(&error))
+}
+
+/// Returns the objects of others that select the fleet's VMs or claim its hosts. `prior` are the objects that the fleet
+/// had so far.
+pub(super) async fn rivals(
+    cluster: &Cluster,
+    fleet: &Fleet,
+    prior: Vec<(Kind, Id)>,
+) -> Result<Vec<Rival>, Diagnostic> {
+    let members = cluster.members(&fleet.id).await;
+    let members = members.map_err(|error| messages::cluster(&error))?;
+    let entries: Vec<_> = members.into_iter().map(|(_, entry)| entry).collect();
+    let claims = Claims::of_fleet(fleet, &entries, prior);
+    objects::rivals(cluster, &fleet.id.namespace, &claims).await
 }
 
 fn ids(objects: &[Manifest]) -> Vec<(Kind, Id)> {
@@ -170,8 +190,8 @@ fn exists(id: &Id) -> Diagnostic {
         .error()
 }
 
-fn left_alone(fleet: &Id, members: &[Id]) -> Diagnostic {
-    let members: Vec<_> = members.iter().map(ToString::to_string).collect();
+fn left_alone(fleet: &Id, members: &[(Id, serde_json::Value)]) -> Diagnostic {
+    let members: Vec<_> = members.iter().map(|(id, _)| id.to_string()).collect();
     let text = format!(
         "The objects of the fleet {fleet} are deleted, but these entries still refer to it: {}. Clients can no longer \
          reach these VMs by the fleet's names. Remove `fleet` from their configuration, or destroy them.",

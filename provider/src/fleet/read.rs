@@ -2,7 +2,7 @@
 
 use plugin::{Diagnostics, Done};
 
-use super::apply::observe;
+use super::apply::{observe, rivals};
 use super::input::FleetInput;
 use super::output::FleetOutput;
 use super::plan::drift_output;
@@ -30,9 +30,12 @@ pub(super) async fn read(
         return Ok(Diagnostics::none());
     }
     let objects = mesh::objects::fleet_objects(&fleet);
+    let mut found = mesh::drift::of_objects(&objects, &observed, &fleet.mark());
+    let rivals = rivals(cluster, &fleet, vec![]).await?;
+    found.extend(mesh::drift::of_rivals(&rivals));
     *reached = Some(FleetOutput {
         id: plugin::Value::Known(fleet.id.to_string()),
-        drift: drift_output(&mesh::drift::of_objects(&objects, &observed, &fleet.mark())),
+        drift: drift_output(&found),
     });
     Ok(Diagnostics::none())
 }

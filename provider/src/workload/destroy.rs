@@ -80,11 +80,7 @@ impl<'a> Destroy<'a> {
         let observed = cluster.observe(&id, &names).await;
         let observed = observed.map_err(|error| messages::cluster(&error))?;
         let entry = observed.entry.as_ref();
-        // After an import without an apply, nothing carries our mark yet: then what the state names is ours.
-        let unmarked = match entry {
-            Some(entry) if !mesh::mark::is_ours(entry) => Unmarked::Ours,
-            _ => Unmarked::Foreign,
-        };
+        let unmarked = entry.map_or(Unmarked::Foreign, |entry| Unmarked::of([entry]));
         let uid = entry.and_then(|entry| entry["metadata"]["uid"].as_str());
         let owner = Owner {
             uid: uid.unwrap_or_default().to_owned(),

@@ -1,10 +1,11 @@
 //! What must be known before anything is written: the facts of the mesh, the conflicts, and what should be.
 
 use cluster::Cluster;
-use mesh::desired::Desired;
+use mesh::desired::{Desired, Kind};
 use mesh::facts::Facts;
 use mesh::names::Id;
 use mesh::observed::ObservedObjects;
+use mesh::rivals::{Claims, Rival};
 use mesh::workload::Workload;
 use plugin::{Diagnostic, Diagnostics, Paths};
 
@@ -26,8 +27,13 @@ pub(super) struct Preflight {
 }
 
 impl Preflight {
-    /// Reads the cluster, and reports everything that prevents the workload from being written at once.
-    pub(super) async fn new(cluster: &Cluster, input: &WorkloadInput) -> Result<Self, Diagnostics> {
+    /// Reads the cluster, and reports everything that prevents the workload from being written at once. `prior` are the
+    /// objects that the workload had so far.
+    pub(super) async fn new(
+        cluster: &Cluster,
+        input: &WorkloadInput,
+        prior: Vec<(Kind, Id)>,
+    ) -> Result<Self, Diagnostics> {
         let workload = input.workload().ok_or_else(messages::incomplete)?;
         let names = mesh::objects::object_ids(&workload);
         let namespace = &workload.id.namespace;
@@ -47,6 +53,9 @@ impl Preflight {
         let mut problems = mesh::conflicts::conflicts(&workload, &facts, &others);
         problems.extend(mesh::conflicts::fleet_conflicts(&workload, &fleet));
         problems.extend(mesh::conflicts::taken_services(&workload, &observed));
+        let claims = Claims::of_workload(&workload, observed.entry.as_ref(), prior);
+        let rivals = objects::rivals(cluster, namespace, &claims).await?;
+        problems.extend(rivals.iter().map(Rival::problem));
         let mut desired = match mesh::render::render(&workload, &facts) {
             Ok(desired) if problems.is_empty() => desired,
             rendered => {

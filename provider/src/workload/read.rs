@@ -9,6 +9,7 @@ use mesh::drift::Expectations;
 use mesh::facts::Facts;
 use mesh::names::Address;
 use mesh::observed::{ObservedObjects, ObservedVm};
+use mesh::rivals::Claims;
 use mesh::workload::Workload;
 use plugin::{Diagnostic, Diagnostics, Done, Object as _, Value, rule_at};
 use tokio::time::{Instant, timeout_at};
@@ -24,6 +25,7 @@ use crate::declared::ssh::VmAddress;
 use crate::machine::Machine;
 use crate::messages::report::unexpected;
 use crate::messages::{self, Code, Message};
+use crate::objects;
 use crate::rule;
 
 /// Summary of the warnings about conflicts.
@@ -88,6 +90,8 @@ async fn refresh(
     deadline: Instant,
 ) -> Result<(WorkloadOutput, Diagnostics), Diagnostics> {
     let (workload, cluster) = (&known.workload, context.cluster().await?);
+    let claims = Claims::of_workload(workload, known.observed.entry.as_ref(), []);
+    let rivals = objects::rivals(cluster, &workload.id.namespace, &claims).await?;
     let asked = tokio::try_join!(
         cluster.facts(&workload.id, &workload.service_account),
         cluster.others(&workload.id.namespace),
@@ -126,6 +130,7 @@ async fn refresh(
     if archive::path(input).is_some() {
         found.vm.clear();
     }
+    found.objects.extend(mesh::drift::of_rivals(&rivals));
     let now = WorkloadOutput::from_facts(&expected.facts, bundle, vec![]);
     state.note_facts(&mut found.vm, &now.facts());
     let same = known.output.bundle_digest.known() == Some(&bundle.digest().to_string());

@@ -234,7 +234,7 @@ const CANONICAL_REVISION: &str = "service.istio.io/canonical-revision";
 /// They include the provider's labels. istiod selects the Sidecar of a proxy when it connects. At that time, the entry
 /// receives no traffic, so only the proxy's own labels count. istiod selects again once the entry receives traffic, but
 /// possibly before it has the entry's labels.
-fn labels(workload: &Workload) -> Value {
+pub(crate) fn labels(workload: &Workload) -> Value {
     let mut labels: BTreeMap<&str, &str> = workload
         .labels
         .iter()

@@ -18,5 +18,6 @@ mod network;
 mod objects;
 mod offload;
 mod properties;
+mod rivals;
 mod sample;
 mod validate;

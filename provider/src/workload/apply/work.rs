@@ -56,21 +56,21 @@ impl<'a> Work<'a> {
     ) -> Result<Self, Diagnostics> {
         let cluster = context.cluster().await?;
         // Conflicts are reported before waiting for a VM that is still booting.
-        let preflight = Preflight::new(cluster, target.next).await?;
+        let prior = target.prior.and_then(|prior| prior.input.workload());
+        let had = prior.as_ref().map_or(vec![], mesh::objects::object_ids);
+        let preflight = Preflight::new(cluster, target.next, had).await?;
         if target.prior.is_none() {
             preflight.refuse_existing()?;
         }
         let mark = preflight.workload.mark();
         let force = force(&target.next.field_manager);
         let mut objects = Objects::new(cluster, mark, force, deadline);
-        let mut adopted = vec![];
+        let adopted = prior.map_or(vec![], |prior| {
+            let ids = mesh::objects::object_ids(&prior);
+            imported(ids, &mesh::objects::declared(&prior), &preflight.observed)
+        });
         if let Some(prior) = target.prior {
             objects.agreed = prior.output.drift().objects;
-            let declared = prior.input.workload();
-            adopted = declared.map_or(vec![], |prior| {
-                let ids = mesh::objects::object_ids(&prior);
-                imported(ids, &mesh::objects::declared(&prior), &preflight.observed)
-            });
         }
         let output = match target.prior {
             Some(prior) => prior.output.clone(),

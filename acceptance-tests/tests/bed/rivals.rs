@@ -1,0 +1,94 @@
+//! Objects of others that select the VM or claim its hosts.
+
+use acceptance_tests::workload::{FLEET, NAME, Workload, fails};
+use acceptance_tests::{Done, Scenario};
+use contract::Action;
+use serde_json::{Value, json};
+
+fn object(scenario: &Scenario, kind: &str, spec: &Value) -> Value {
+    json!({ "apiVersion": "networking.istio.io/v1", "kind": kind, "spec": spec,
+        "metadata": { "namespace": scenario.namespace, "name": "legacy" } })
+}
+
+/// A Sidecar that selects the VM, and a `ServiceEntry` with its host, each with the code of its problem.
+fn rivals(scenario: &Scenario) -> [(Value, &'static str); 2] {
+    let sidecar = json!({ "workloadSelector": { "labels": { "app": "ratings" } },
+        "egress": [{ "hosts": ["./*"] }] });
+    let service = json!({ "hosts": [format!("ratings.vm.{}", scenario.namespace)], "resolution": "STATIC",
+        "location": "MESH_INTERNAL", "ports": [{ "number": 80, "name": "http", "protocol": "HTTP" }] });
+    [
+        (object(scenario, "Sidecar", &sidecar), "sidecar-selects-vm"),
+        (object(scenario, "ServiceEntry", &service), "host-taken"),
+    ]
+}
+
+#[tokio::test]
+async fn an_object_of_others_for_the_vm_is_refused_at_first_and_drift_later() -> Done {
+    let scenario = Scenario::begin("rivals")?;
+    let (kubectl, namespace) = (scenario.kubectl(), scenario.namespace.as_str());
+    let mut default = object(
+        &scenario,
+        "Sidecar",
+        &json!({ "egress": [{ "hosts": ["./*"] }] }),
+    );
+    default["metadata"]["name"] = json!("default");
+    kubectl.apply(&default)?;
+    let mut workload = Workload::new(&scenario)?;
+    workload.config["ssh"] = json!(null);
+    workload.config["proxy"] = json!(null);
+    for (rival, code) in rivals(&scenario) {
+        let kind = rival["kind"].as_str().unwrap_or_default();
+        let (name, id) = (
+            format!("{kind}/legacy"),
+            format!("{kind} {namespace}/legacy"),
+        );
+        kubectl.apply(&rival)?;
+        fails(&workload.apply().await?, code, &[&id])?;
+        assert!(workload.state.is_none(), "{name}");
+        kubectl.delete(namespace, &name)?;
+
+        workload.converge().await?;
+        kubectl.apply(&rival)?;
+        workload.refresh().await?;
+        let lines = workload.drift("objects");
+        assert!(lines.len() == 1 && lines[0].starts_with(&id), "{lines:?}");
+        assert_eq!(workload.plan().await?.action, Action::Update);
+        fails(&workload.apply().await?, code, &[&id])?;
+        kubectl.delete(namespace, &name)?;
+        workload.converge().await?;
+        workload.destroy().await?;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_host_or_a_member_of_a_fleet_that_others_claim_is_drift_of_the_fleet() -> Done {
+    let scenario = Scenario::begin("fleet-rivals")?;
+    let (kubectl, namespace) = (scenario.kubectl(), scenario.namespace.as_str());
+    let mut fleet = Workload::fleet(&scenario)?;
+    fleet.converge().await?;
+    let mut member = Workload::new(&scenario)?.member();
+    member.config["ssh"] = json!(null);
+    member.config["proxy"] = json!(null);
+    member.converge().await?;
+    for (rival, code) in rivals(&scenario) {
+        let kind = rival["kind"].as_str().unwrap_or_default();
+        let (name, id) = (
+            format!("{kind}/legacy"),
+            format!("{kind} {namespace}/legacy"),
+        );
+        kubectl.apply(&rival)?;
+        fails(&fleet.apply().await?, code, &[&id])?;
+        let lines = fleet.drift("objects");
+        assert!(lines.len() == 1 && lines[0].starts_with(&id), "{lines:?}");
+        kubectl.delete(namespace, &name)?;
+        fleet.converge().await?;
+    }
+    let expected = [format!("WorkloadEntry/{NAME}"), format!("Sidecar/{FLEET}")];
+    let objects = scenario.objects()?;
+    assert!(
+        expected.iter().all(|of| objects.contains(of)),
+        "{objects:?}"
+    );
+    Ok(())
+}
