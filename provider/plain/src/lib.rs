@@ -3,6 +3,34 @@
 
 /// Returns a text on one line, cut to `most` characters. Characters that a terminal interprets are escaped as in Rust.
 pub fn line(text: &str, most: usize) -> String {
+    let (mut kept, is_whole) = cut(text, most);
+    if !is_whole {
+        kept.push('…');
+    }
+    kept
+}
+
+/// Returns two texts as [`line`] does. If a cut would leave little of what differs, both begin shortly before the first
+/// difference instead, with `…` for what they have in common.
+pub fn pair(one: &str, other: &str, most: usize) -> (String, String) {
+    let same = one.chars().zip(other.chars());
+    let same = same.take_while(|(one, other)| one == other);
+    let same: usize = same.map(|(sign, _)| sign.len_utf8()).sum();
+    let common = &one[..same];
+    let fits = |text: &str, most: usize| cut(text, most).1;
+    let are_whole = fits(one, most) && fits(other, most);
+    if are_whole || fits(common, most * 3 / 4) {
+        return (line(one, most), line(other, most));
+    }
+    let starts = common.char_indices().rev().map(|(start, _)| start);
+    let start = starts.take_while(|start| fits(&common[*start..], most / 4));
+    let start = start.last().unwrap_or(same);
+    let shown = |text: &str| format!("…{}", line(&text[start..], most - 1));
+    (shown(one), shown(other))
+}
+
+/// Returns the escaped beginning of a text of at most `most` characters, and whether that is all of it.
+fn cut(text: &str, most: usize) -> (String, bool) {
     let mut kept = String::new();
     let mut left = most;
     for sign in text.chars() {
@@ -10,12 +38,11 @@ pub fn line(text: &str, most: usize) -> String {
         let count = push(&mut kept, sign);
         if count > left {
             kept.truncate(before);
-            kept.push('…');
-            break;
+            return (kept, false);
         }
         left -= count;
     }
-    kept
+    (kept, true)
 }
 
 /// Returns a text of several lines, cut to `most` characters in total. All lines but the first are indented, so that
@@ -129,6 +156,35 @@ mod tests {
         assert!(!is_plain("abcde", 4) && is_plain("abcd", 4));
         let many = lines(&"a\n".repeat(400_000), 100);
         assert!(many.len() < 400, "{many}");
+    }
+
+    #[test]
+    fn two_long_texts_are_cut_around_their_first_difference() {
+        let same = "x".repeat(500);
+        let (one, other) = (format!("{same}a{same}"), format!("{same}b"));
+        let (short, longer) = (&same[..20], &same[..21]);
+        for (texts, expected) in [
+            (("a", "b"), ("a", "b")),
+            (
+                (one.as_str(), other.as_str()),
+                ("…xxxxxaxxxxxxxxxxxxx…", "…xxxxxb"),
+            ),
+            ((&same, &one), ("…xxxxx", "…xxxxxaxxxxxxxxxxxxx…")),
+            ((short, longer), ("…xxxxx", "…xxxxxx")),
+            (
+                (&same[..15], &one),
+                ("xxxxxxxxxxxxxxx", "xxxxxxxxxxxxxxxxxxxx…"),
+            ),
+            // Escapes count, too.
+            (
+                ("\u{1b}\u{1b}\u{1b}\u{1b}a", "\u{1b}\u{1b}\u{1b}\u{1b}b"),
+                ("…a", "…b"),
+            ),
+        ] {
+            let (one, other) = pair(texts.0, texts.1, 20);
+            assert_eq!((&*one, &*other), expected);
+            assert_ne!(one, other);
+        }
     }
 
     #[test]

@@ -4,6 +4,9 @@ use std::collections::BTreeSet;
 
 use crate::{Attribute, Mode, Path, Raw, Rule, Step, Type};
 
+/// Maximum length of a value in the text of a change, in characters.
+const LONGEST: usize = 60;
+
 /// A changed leaf.
 #[derive(Clone, PartialEq)]
 pub struct Changed {
@@ -32,7 +35,9 @@ impl Changed {
         if self.rule.hides {
             return Some("changed".to_owned());
         }
-        Some(format!("{} -> {}", short(&self.before), short(&self.after)))
+        let (before, after) = (self.before.to_string(), self.after.to_string());
+        let (before, after) = plain::pair(&before, &after, LONGEST);
+        Some(format!("{before} -> {after}"))
     }
 }
 
@@ -142,12 +147,6 @@ fn keys(raw: &Raw) -> BTreeSet<&str> {
         Raw::Map(items) => items.keys().map(String::as_str).collect(),
         _ => BTreeSet::new(),
     }
-}
-
-/// Returns the value as one line of bounded length.
-fn short(raw: &Raw) -> String {
-    const LONGEST: usize = 60;
-    plain::line(&raw.to_string(), LONGEST)
 }
 
 #[cfg(test)]

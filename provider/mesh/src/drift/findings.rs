@@ -54,12 +54,14 @@ impl Findings {
         is: Option<&str>,
         should: Option<&str>,
     ) {
-        let what = match (is.map(plain), should.map(plain)) {
-            (Some(is), Some(should)) => What::Differs { is, should },
+        let what = match (is, should) {
+            (Some(is), Some(should)) => differs(is, should),
             (None, Some(should)) => What::Missing {
-                should: Some(should),
+                should: Some(plain(should)),
             },
-            (Some(is), None) => What::Unwanted { is: Some(is) },
+            (Some(is), None) => What::Unwanted {
+                is: Some(plain(is)),
+            },
             (None, None) => return,
         };
         self.add(subject, at, what);
@@ -72,6 +74,17 @@ impl Findings {
         self.kept.extend(more);
         self.kept
     }
+}
+
+/// Returns the difference between two values, shortened so that it is visible.
+pub(super) fn differs(is: &str, should: &str) -> What {
+    let (is, should) = pair(is, should);
+    What::Differs { is, should }
+}
+
+/// Returns two values of foreign origin, shortened so that their difference is visible.
+pub(super) fn pair(one: &str, other: &str) -> (String, String) {
+    plain::pair(one, other, LONGEST)
 }
 
 /// Returns a text of foreign origin, shortened and without characters that a terminal interprets.

@@ -1,7 +1,7 @@
 //! Knowledge about a workload in state, and the part of it that a refresh keeps if not everything can be compared.
 
 use super::finding::{Finding, What};
-use super::findings::plain;
+use super::findings::differs;
 use super::machine::unexpected_host_key;
 use crate::cause::Cause;
 use crate::change::{Drift, Problem};
@@ -168,10 +168,7 @@ impl MeshFacts {
         pairs
             .filter(|((_, is), (_, should))| is != should)
             .filter_map(|((name, is), (_, should))| {
-                let what = What::Differs {
-                    is: plain(is?),
-                    should: plain(should?),
-                };
+                let what = differs(is?, should?);
                 Some(Finding::new(Some(Cause::Mesh), None, name, what))
             })
             .collect()

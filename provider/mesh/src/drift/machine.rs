@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::expectations::Expectations;
 use super::finding::{Finding, HOSTS, ISTIOD_LINE, What};
-use super::findings::{Findings, plain};
+use super::findings::{Findings, pair, plain};
 use crate::cause::Cause;
 use crate::desired::{Bundle, Owner};
 use crate::observed::{ObservedVm, SeenRuntime, UnitState};
@@ -26,11 +26,8 @@ pub(super) fn compare(
     let known = expected.machine_id;
     if let Some(known) = known.filter(|known| !vm.machine_id.is_empty() && *known != vm.machine_id)
     {
-        lines.say(&format!(
-            "another machine: its id is {}, it was {}",
-            plain(&vm.machine_id),
-            plain(known)
-        ));
+        let (is, was) = pair(&vm.machine_id, known);
+        lines.say(&format!("another machine: its id is {is}, it was {was}"));
     }
     owner(&bundle.owner, vm.owner.as_ref(), lines);
     lines.because(Cause::Mesh);

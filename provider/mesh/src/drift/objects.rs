@@ -109,6 +109,12 @@ fn fields(title: &str, at: &str, desired: &Value, seen: &Value, lines: &mut Find
             }
         }
         _ if same(desired, seen) => {}
+        // Its other fields may differ, too, without being ours.
+        (Value::Array(desired), Value::Array(seen)) if are_objects(desired, seen) => {
+            for (index, (desired, seen)) in desired.iter().zip(seen).enumerate() {
+                fields(title, &format!("{at}[{index}]"), desired, seen, lines);
+            }
+        }
         // Users may keep confidential values in annotations.
         _ if at.starts_with("metadata.annotations.")
             && !at.ends_with(crate::objects::HEALTH_CHECKS) =>
@@ -154,6 +160,11 @@ fn elements(title: &str, list: KeyedList, desired: &Value, seen: &Value, lines: 
             lines.compare(Some(title), &at, shown(element).as_deref(), None);
         }
     }
+}
+
+/// Returns true if two lists can be compared element by element, and their elements field by field.
+fn are_objects(desired: &[Value], seen: &[Value]) -> bool {
+    desired.len() == seen.len() && desired.iter().all(Value::is_object)
 }
 
 /// Returns true if two values are equivalent: numbers by value, lists element by element, and objects by the fields
