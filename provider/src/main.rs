@@ -11,6 +11,7 @@ mod objects;
 mod provider;
 mod provider_config;
 mod rule;
+mod run;
 mod workload;
 
 #[cfg(test)]

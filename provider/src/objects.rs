@@ -39,12 +39,6 @@ pub(crate) struct Imported {
     declared: Option<Manifest>,
 }
 
-/// A `WorkloadEntry` as it was observed, before anything was written.
-pub(crate) struct Entry {
-    pub(crate) id: Id,
-    pub(crate) object: Value,
-}
-
 impl<'a> Objects<'a> {
     pub(crate) fn new(cluster: &'a Cluster, mark: Mark, force: Force, deadline: Instant) -> Self {
         Self {
@@ -77,48 +71,9 @@ impl<'a> Objects<'a> {
         Ok(applied)
     }
 
-    /// Withdraws the traffic of an entry that keeps its other fields: first by the annotation, then by its reported
-    /// health, so that istiod sends no traffic until a new proxy has probed the application.
-    pub(crate) async fn withdraw(&self, entry: &Entry) -> Result<(), Diagnostic> {
-        let observed = mesh::objects::as_observed(&entry.id, &entry.object);
-        self.write(&[mesh::objects::withdrawn(&observed)]).await?;
-        self.clear_health(entry).await
-    }
-
-    /// Restores the traffic of an entry, and returns what prevented that.
-    pub(crate) async fn restore(&self, entry: &Entry) -> Diagnostics {
-        let observed = mesh::objects::as_observed(&entry.id, &entry.object);
-        let mut problems = Diagnostics::none();
-        problems.extend(self.write(&[observed]).await.err());
-        problems.extend(self.restore_health(entry).await.err());
-        problems
-    }
-
     /// Admits traffic: writes the entry in its final form.
     pub(crate) async fn admit(&self, entry: &Manifest) -> Result<(), Diagnostic> {
         self.write(std::slice::from_ref(entry)).await.map(drop)
-    }
-
-    /// Clears the reported health of an entry, so that istiod sends no traffic until the new proxy has probed.
-    pub(crate) async fn clear_health(&self, entry: &Entry) -> Result<(), Diagnostic> {
-        match mesh::observed::without_health(&entry.object) {
-            Some(others) => self.set_conditions(&entry.id, &others).await,
-            None => Ok(()),
-        }
-    }
-
-    /// Restores the reported health of an entry: a proxy that was not restarted does not report it again.
-    pub(crate) async fn restore_health(&self, entry: &Entry) -> Result<(), Diagnostic> {
-        if mesh::observed::without_health(&entry.object).is_none() {
-            return Ok(());
-        }
-        let conditions = mesh::observed::conditions(&entry.object);
-        self.set_conditions(&entry.id, conditions).await
-    }
-
-    async fn set_conditions(&self, id: &Id, conditions: &[Value]) -> Result<(), Diagnostic> {
-        let set = self.cluster.set_conditions(id, conditions).await;
-        set.map_err(|error| messages::cluster(&error))
     }
 
     /// Writes an object, and forces conflicts if the plan showed all of them.

@@ -57,7 +57,7 @@ async fn two_concurrent_applies_run_one_after_the_other() -> Done {
         let entry = scenario
             .kubectl()
             .get(&scenario.object("workloadentries", NAME))?;
-        assert!(mesh::objects::is_withdrawn(&entry), "{entry:#}");
+        assert!(mesh::withdrawal::is_withdrawn(&entry), "{entry:#}");
         let go = async { Ok::<_, Failure>(scenario.vm.shell("touch /var/tmp/walk/go")?) };
         let (reported, gone) = tokio::join!(patient.apply(), go);
         gone?;

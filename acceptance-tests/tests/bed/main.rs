@@ -32,6 +32,7 @@ mod machine;
 mod networks;
 mod objects;
 mod offload;
+mod owners;
 mod people;
 mod quiet;
 mod reconnects;

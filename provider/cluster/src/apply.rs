@@ -125,7 +125,7 @@ impl Cluster {
             .await
     }
 
-    async fn write(
+    pub(crate) async fn write(
         &self,
         call: &Call,
         manifest: &Manifest,
@@ -258,7 +258,7 @@ fn applied(call: Call, manifest: &Manifest, written: &Value) -> Result<Applied, 
     })
 }
 
-fn call(verb: Verb, kind: Kind, id: &Id) -> Call {
+pub(crate) fn call(verb: Verb, kind: Kind, id: &Id) -> Call {
     Call::new(
         verb,
         Resource::of(kind),

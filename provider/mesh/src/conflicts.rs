@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::change::Problem;
 use crate::facts::{Facts, OtherEntry};
 use crate::fleet::Fleet;
-use crate::mark::Mark;
+use crate::mark::{Mark, is_labelled};
 use crate::names::Id;
 use crate::objects::{service_entry_name, sidecar_name};
 use crate::observed::ObservedObjects;
@@ -129,6 +129,14 @@ pub fn replaced<'a>(workload: &Workload, others: &'a [OtherEntry]) -> Vec<&'a Id
             && workload.address.as_ref() == Some(&other.address)
     };
     others.iter().filter(near).map(|other| &other.id).collect()
+}
+
+/// Returns whether an entry of the workload's namespace, as observed, still is one that [`replaced`] names.
+pub fn is_replaced(workload: &Workload, entry: &Value) -> bool {
+    let address = entry["spec"]["address"].as_str();
+    let address = address.and_then(|address| address.parse().ok());
+    let is_being_deleted = entry["metadata"]["deletionTimestamp"].is_string();
+    is_labelled(entry) && !is_being_deleted && address.is_some() && workload.address == address
 }
 
 fn no_account(workload: &Workload) -> Problem {

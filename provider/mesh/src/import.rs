@@ -14,10 +14,11 @@ use serde_json::Value;
 use crate::change::Problem;
 use crate::mark::{FLEET_LABEL, Mark, WORKLOAD_LABEL};
 use crate::names::{Id, LabelKey, Name, PortName};
-use crate::objects::{HEALTH_CHECKS, WITHDRAWN};
+use crate::objects::HEALTH_CHECKS;
 use crate::observed::ObservedObjects;
 use crate::rule::Rule;
 use crate::selection::{entry_labels, selects};
+use crate::withdrawal::WITHDRAWN;
 use crate::workload::Workload;
 use field::{import_field, import_map, parsed, texts};
 

@@ -37,4 +37,5 @@ pub mod rule;
 mod selection;
 pub mod source;
 pub mod validate;
+pub mod withdrawal;
 pub mod workload;

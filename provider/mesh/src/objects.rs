@@ -16,11 +16,12 @@ use serde_json::{Value, json};
 use crate::desired::{Kind, Manifest};
 use crate::fleet::Fleet;
 use crate::leftover::owned;
-use crate::mark::{Mark, is_labelled};
+use crate::mark::Mark;
 use crate::names::{Address, Id, Name};
+use crate::withdrawal::{WITHDRAWN, Withdrawal};
 use crate::workload::{Service, Sidecar, Workload};
+pub use entry::HEALTH_CHECKS;
 pub(crate) use entry::entry;
-pub use entry::{HEALTH_CHECKS, WITHDRAWN};
 use manifest::manifest;
 
 /// Returns the objects of a workload except its entry, in the order in which they are written.
@@ -67,29 +68,31 @@ pub fn declared(workload: &Workload) -> Vec<Manifest> {
     })
 }
 
-/// Returns an entry that receives no traffic. The listeners of its VM stay as they are. It is used until the proxy is
-/// ready, around a bootstrap, and before a destroy.
+/// Returns an entry that receives no traffic and carries the mark. The listeners of its VM stay as they are. It is used
+/// until the proxy is ready, around a bootstrap, and before a destroy.
 #[must_use]
-pub fn withdrawn(entry: &Manifest) -> Manifest {
+pub fn withdrawn(entry: &Manifest, mark: &Withdrawal) -> Manifest {
     let mut entry = entry.clone();
     let annotations = &mut entry.body["metadata"]["annotations"];
     annotations[HEALTH_CHECKS] = json!("true");
-    annotations[WITHDRAWN] = json!("true");
+    annotations[WITHDRAWN] = json!(mark.to_string());
     entry
 }
 
-/// Returns true if traffic is withdrawn from an observed entry: a bootstrap or a removal of its VM is running or was
-/// interrupted.
-pub fn is_withdrawn(entry: &Value) -> bool {
-    entry["metadata"]["annotations"][WITHDRAWN] == "true"
-}
-
-/// Returns true if an observed entry was left behind by a killed create of the same VM: it is ours, has the same
-/// address and receives no traffic yet. No state contains it.
-pub fn is_unfinished(desired: &Manifest, entry: &Value) -> bool {
-    is_labelled(entry)
-        && is_withdrawn(entry)
-        && entry["spec"]["address"] == desired.body["spec"]["address"]
+/// Returns an observed entry with what [`withdrawn`] changes as it was `before`.
+#[must_use]
+pub fn restored(id: &Id, entry: &Value, before: &Value) -> Manifest {
+    let mut restored = as_observed(id, entry);
+    let annotations = restored.body["metadata"]["annotations"].as_object_mut();
+    if let Some(annotations) = annotations {
+        for key in [HEALTH_CHECKS, WITHDRAWN] {
+            match before["metadata"]["annotations"].get(key) {
+                Some(value) => annotations.insert(key.to_owned(), value.clone()),
+                None => annotations.remove(key),
+            };
+        }
+    }
+    restored
 }
 
 /// Returns a manifest of an observed entry with only the fields that we own, so that applying [`withdrawn`] of it

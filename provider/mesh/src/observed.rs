@@ -112,6 +112,15 @@ pub fn without_health(entry: &Value) -> Option<Vec<Value>> {
     healthy.then(|| others.collect())
 }
 
+/// Returns the conditions of an entry with the `Healthy` condition that it had `before`; `None` if it was not healthy.
+/// A proxy that was not restarted does not report its health again.
+pub fn with_health_of(entry: &Value, before: &Value) -> Option<Vec<Value>> {
+    without_health(before)?;
+    let others = conditions(entry).iter().filter(|of| !is_health(of));
+    let health = conditions(before).iter().filter(|of| is_health(of));
+    Some(others.chain(health).cloned().collect())
+}
+
 /// Returns the status conditions of an entry.
 pub fn conditions(entry: &Value) -> &[Value] {
     entry["status"]["conditions"]

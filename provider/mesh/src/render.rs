@@ -7,6 +7,7 @@ use crate::facts::Facts;
 use crate::names::Address;
 use crate::objects::{entry, others, withdrawn};
 use crate::validate::{validate, validate_bundle};
+use crate::withdrawal::Withdrawal;
 use crate::workload::Workload;
 
 /// Renders the desired state of a workload. The output is deterministic.
@@ -49,10 +50,11 @@ impl Desired {
         self.with_entry(&self.entry)
     }
 
-    /// Returns all objects, with an entry that receives no traffic yet. They are written before a bootstrap.
+    /// Returns all objects, with an entry that receives no traffic yet and carries the mark. They are written before a
+    /// bootstrap.
     #[must_use]
-    pub fn withdrawn(&self) -> Vec<Manifest> {
-        self.with_entry(&withdrawn(&self.entry))
+    pub fn withdrawn(&self, mark: &Withdrawal) -> Vec<Manifest> {
+        self.with_entry(&withdrawn(&self.entry, mark))
     }
 
     fn with_entry(&self, entry: &Manifest) -> Vec<Manifest> {

@@ -1,6 +1,7 @@
 //! Create and update. What is done is decided by [`steps`], before anything is written; each step is a function here.
 
 mod former_vm;
+mod shared_vm;
 mod way_back;
 mod work;
 
@@ -12,7 +13,9 @@ use mesh::change::{Drift, Effect};
 use mesh::desired::Kind as ObjectKind;
 use mesh::drift::Finding;
 use mesh::observed::Connection;
+use mesh::withdrawal::is_withdrawn;
 use plugin::{Diagnostic, Diagnostics, Done, Value};
+use serde_json::Value as Json;
 use tokio::time::Instant;
 use vm::Wait;
 use vm::program::Verdict;
@@ -59,10 +62,14 @@ pub(super) async fn apply(
     let mut work = Work::new(context, target, deadline).await?;
     let steps = steps(before, after, effect, &work.circumstances());
     let kind = before.map_or(Kind::Create, |_| Kind::Update);
-    if kind == Kind::Create || steps.contains(&Step::Bootstrap) {
+    let takes_vm = kind == Kind::Create || steps.contains(&Step::Bootstrap);
+    if takes_vm {
         work.warnings.append(work.preflight.warnings.clone());
     }
     runner::run(kind, &steps, &mut work, reached).await?;
+    if takes_vm {
+        work.warnings.append(work.shared_vm().await);
+    }
     let Decision { change, planned } = work.target.decision;
     let output = WorkloadOutput {
         drift: DriftOutput::held(change.held),
@@ -127,7 +134,7 @@ impl Steps for Work<'_> {
             }
             WayBack::WritePrior => self.write_prior(vm).await,
             WayBack::RestoreHealth => self.restore_health().await,
-            WayBack::RestoreOthers => self.restore_others().await,
+            WayBack::RestoreOthers => self.run.restore().await,
             // Only a destroy has this.
             WayBack::RestoreTraffic => Diagnostics::none(),
         }
@@ -174,23 +181,31 @@ impl Work<'_> {
     }
 
     async fn withdraw_others(&self) -> Result<(), Diagnostic> {
-        for entry in &self.preflight.former {
-            self.objects.withdraw(entry).await?;
+        let workload = &self.preflight.workload;
+        // One that is withdrawn already takes no traffic: its own run is at work.
+        let wanted =
+            |entry: &Json| mesh::conflicts::is_replaced(workload, entry) && !is_withdrawn(entry);
+        for id in &self.preflight.former {
+            self.run.withdraw(id, wanted).await?;
         }
         Ok(())
     }
 
     /// Writes the objects with an entry that takes no traffic; its uid marks the VM.
     async fn withdraw(&mut self) -> Result<(), Diagnostic> {
+        let id = self.preflight.workload.id.clone();
+        let before = self.cluster.entry(&id).await;
+        self.before = before.map_err(|error| messages::cluster(&error))?;
         let Preflight { desired, facts, .. } = &mut self.preflight;
-        let written = self.objects.write(&desired.withdrawn()).await?;
+        let withdrawn = desired.withdrawn(self.run.mark());
+        let written = self.objects.write(&withdrawn).await?;
         let mut written = written.into_iter();
         if let Some(entry) = written.find(|object| object.kind == ObjectKind::WorkloadEntry) {
             desired.bundle.owner.uid.clone_from(&entry.uid);
             facts.entry_uid = Some(entry.uid);
         }
-        match self.preflight.entry() {
-            Some(entry) => self.objects.clear_health(&entry).await,
+        match &self.before {
+            Some(before) => self.run.clear_health(&id, before).await,
             None => Ok(()),
         }
     }

@@ -6,8 +6,10 @@ use cluster::{Cluster, Deletion, Force};
 use mesh::change::Effect;
 use mesh::desired::{Kind as ObjectKind, Owner};
 use mesh::names::Id;
+use mesh::withdrawal::Operation;
 use mesh::workload::Workload;
 use plugin::{Diagnostic, Diagnostics, Done};
+use serde_json::Value;
 use tokio::time::Instant;
 use vm::Wait;
 
@@ -20,7 +22,8 @@ use crate::context::Context;
 use crate::declared::ssh::VmAddress;
 use crate::machine::{Failure, Machine, VmAfterFailure, left_behind};
 use crate::messages::{self, Code, Message};
-use crate::objects::{self, Entry, Objects, Unmarked};
+use crate::objects::{self, Unmarked};
+use crate::run::Run;
 
 /// What is left of the time for the objects, after a VM that does not answer.
 const FOR_OBJECTS: Duration = Duration::from_secs(10);
@@ -53,13 +56,13 @@ struct Destroy<'a> {
     until: Instant,
     deadline: Instant,
     workload: Workload,
-    /// The entry, if it is deleted.
-    entry: Option<Entry>,
+    /// The uid of the entry, if it is deleted.
+    uid: Option<String>,
     owner: Owner,
     deletions: Vec<Deletion>,
     /// Objects that stay, because they are not ours.
     foreign: Vec<(ObjectKind, Id)>,
-    objects: Objects<'a>,
+    run: Run<'a>,
     /// `None`: not connected, or the VM does not answer any more.
     machine: Option<Machine<'a>>,
     warnings: Diagnostics,
@@ -90,22 +93,20 @@ impl<'a> Destroy<'a> {
             .into_iter()
             .chain(observed.marked(&id.namespace, &mark));
         let (deletions, foreign) = objects::deletions(&mark, ids, &observed, unmarked);
-        let is_deleted = deletions
-            .iter()
-            .any(|of| of.kind == ObjectKind::WorkloadEntry);
-        let entry = observed.entry.filter(|_| is_deleted);
+        let mut kinds = deletions.iter().map(|of| of.kind);
+        let uid = uid.filter(|_| kinds.any(|of| of == ObjectKind::WorkloadEntry));
         Ok(Self {
             context,
             cluster,
             prior,
             until: deadline.checked_sub(FOR_OBJECTS).unwrap_or(deadline),
             deadline,
-            entry: entry.map(|object| Entry { id, object }),
+            uid: uid.map(str::to_owned),
             owner,
             deletions,
             foreign,
             // The entry is about to be deleted, whoever owns its annotations.
-            objects: Objects::new(cluster, mark, Force::Fields, deadline),
+            run: Run::new(cluster, Operation::Destroy, Force::Fields),
             workload,
             machine: None,
             warnings: Diagnostics::none(),
@@ -132,8 +133,8 @@ impl Steps for Destroy<'_> {
     }
 
     async fn go_back(&self, way: WayBack, _: VmAfterFailure) -> Diagnostics {
-        match (way, &self.machine, &self.entry) {
-            (WayBack::RestoreTraffic, Some(_), Some(entry)) => self.objects.restore(entry).await,
+        match way {
+            WayBack::RestoreTraffic => self.run.restore().await,
             _ => Diagnostics::none(),
         }
     }
@@ -164,8 +165,11 @@ impl Destroy<'_> {
     /// Withdraws the VM's traffic while its proxy still serves open requests. The entry is deleted after the proxy is
     /// gone: without it, the proxy would drop them.
     async fn withdraw(&self) -> Result<(), Diagnostic> {
-        match (&self.machine, &self.entry) {
-            (Some(_), Some(entry)) => self.objects.withdraw(entry).await,
+        match (&self.machine, &self.uid) {
+            (Some(_), Some(uid)) => {
+                let same = |entry: &Value| entry["metadata"]["uid"] == **uid;
+                self.run.withdraw(&self.workload.id, same).await
+            }
             _ => Ok(()),
         }
     }

@@ -6,13 +6,14 @@ use mesh::facts::Facts;
 use mesh::names::Id;
 use mesh::observed::ObservedObjects;
 use mesh::rivals::{Claims, Rival};
+use mesh::withdrawal::{DEAD, Place, place};
 use mesh::workload::Workload;
 use plugin::{Diagnostic, Diagnostics, Paths};
 
 use super::input::WorkloadInput;
 use super::output::WorkloadOutput;
 use crate::messages::{self, Code, Message};
-use crate::objects::{self, Entry};
+use crate::objects;
 
 /// A workload that nothing prevents from being written.
 pub(super) struct Preflight {
@@ -21,7 +22,7 @@ pub(super) struct Preflight {
     pub(super) observed: ObservedObjects,
     pub(super) desired: Desired,
     /// The entries of other workloads of this provider that have had the VM until now.
-    pub(super) former: Vec<Entry>,
+    pub(super) former: Vec<Id>,
     /// What the user should know who bootstraps the VM.
     pub(super) warnings: Diagnostics,
 }
@@ -64,10 +65,9 @@ impl Preflight {
             }
         };
         desired.bundle.taken = mesh::conflicts::taken_addresses(&workload, &others);
-        let shared = mesh::conflicts::replaced(&workload, &others);
-        let mut warnings: Diagnostics = shared.iter().map(|of| shares_vm(&workload, of)).collect();
-        warnings.extend(unseen.then(entries_unseen));
-        let former = entries(cluster, &shared).await?;
+        let former = mesh::conflicts::replaced(&workload, &others);
+        let former = former.into_iter().cloned().collect();
+        let warnings = unseen.then(entries_unseen).into_iter().collect();
         Ok(Self {
             workload,
             facts,
@@ -81,30 +81,15 @@ impl Preflight {
     /// Refuses a create of a workload that exists; one that a create left unfinished is created again.
     pub(super) fn refuse_existing(&self) -> Result<(), Diagnostic> {
         let entry = self.observed.entry.as_ref();
-        let finished = |entry| !mesh::objects::is_unfinished(&self.desired.entry, entry);
-        if entry.is_some_and(finished) {
-            return Err(exists(&self.workload.id));
+        match place(&self.desired.entry, entry, DEAD) {
+            Place::Free => Ok(()),
+            Place::Held(_) | Place::Taken => Err(exists(&self.workload.id)),
         }
-        Ok(())
     }
 
     /// Returns the output as far as the facts determine it.
     pub(super) fn output(&self, reasons: Vec<String>) -> WorkloadOutput {
         WorkloadOutput::from_facts(&self.facts, &self.desired.bundle, reasons)
-    }
-
-    /// Returns the entry as it was before.
-    pub(super) fn entry(&self) -> Option<Entry> {
-        self.observed.entry.clone().map(|object| Entry {
-            id: self.workload.id.clone(),
-            object,
-        })
-    }
-
-    /// Returns whether the entry took no traffic before.
-    pub(super) fn was_withdrawn(&self) -> bool {
-        let entry = self.observed.entry.as_ref();
-        entry.is_some_and(mesh::objects::is_withdrawn)
     }
 
     /// Renders another input of the same workload with the same facts.
@@ -114,36 +99,11 @@ impl Preflight {
 }
 
 /// Summaries are constant, so that Terraform groups the warnings of many workloads.
-fn shares_vm(workload: &Workload, other: &Id) -> Diagnostic {
-    let text = format!(
-        "The WorkloadEntry {other} of this provider also has the address of {}. The VM's proxy now belongs to {}, and \
-         {other} receives no traffic. This is expected while one replaces the other. If both should stay, give each \
-         its own VM or address.",
-        workload.id, workload.id
-    );
-    Message::new(Code::VmShared)
-        .text(text)
-        .at("address")
-        .warning()
-}
-
 fn entries_unseen() -> Diagnostic {
     let text = "The provider is not allowed to list the WorkloadEntry objects of all namespaces, so it cannot check \
                 whether one in another namespace has this VM's address. The last rule of examples/rbac.yaml grants \
                 this permission.";
     Message::new(Code::EntriesUnseen).text(text).warning()
-}
-
-/// Returns entries as they are.
-async fn entries(cluster: &Cluster, ids: &[&Id]) -> Result<Vec<Entry>, Diagnostic> {
-    let mut entries = vec![];
-    for &id in ids {
-        let observed = cluster.observe(id, &[]).await;
-        let observed = observed.map_err(|error| messages::cluster(&error))?;
-        let id = id.clone();
-        entries.extend(observed.entry.map(|object| Entry { id, object }));
-    }
-    Ok(entries)
 }
 
 fn exists(id: &Id) -> Diagnostic {

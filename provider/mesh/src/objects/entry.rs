@@ -19,10 +19,6 @@ use crate::workload::Workload;
 /// no traffic until a probe succeeds. With any other value, istiod only tracks the connection.
 pub const HEALTH_CHECKS: &str = "proxy.istio.io/health-checks-enabled";
 
-/// Annotation of an entry whose traffic the provider has withdrawn. With a health check, the annotation above is the
-/// same on a withdrawn entry and on a final one.
-pub const WITHDRAWN: &str = "mesh.vm/withdrawn";
-
 /// Returns the entry of a workload.
 pub(crate) fn entry(workload: &Workload, address: &Address) -> Manifest {
     let mut annotations = text_map(&workload.annotations);

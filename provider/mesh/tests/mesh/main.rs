@@ -21,3 +21,4 @@ mod properties;
 mod rivals;
 mod sample;
 mod validate;
+mod withdrawal;

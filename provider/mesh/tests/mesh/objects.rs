@@ -1,8 +1,9 @@
 use expect_test::{Expect, expect};
 use mesh::desired::Manifest;
 use mesh::render::render;
+use mesh::withdrawal::{Operation, Withdrawal};
 use mesh::workload::Workload;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::sample::{facts, p, port, service, workload};
 
@@ -336,32 +337,14 @@ fn a_workload_without_services_has_only_an_entry() {
 fn a_withdrawn_entry_differs_only_in_the_annotations_that_stop_its_traffic() {
     const CHECKED: &str = "proxy.istio.io/health-checks-enabled";
     let desired = render(&workload(), &facts()).unwrap();
-    let mut withdrawn = desired.withdrawn();
+    let mut withdrawn = desired.withdrawn(&mark(Operation::Destroy));
     let annotations = &mut withdrawn[0].body["metadata"]["annotations"];
     assert_eq!(
         *annotations,
-        json!({ CHECKED: "true", "mesh.vm/withdrawn": "true" })
+        json!({ CHECKED: "true", "mesh.vm/withdrawn": "by=destroy run=3f renewal=0" })
     );
     *annotations = json!({ CHECKED: "false" });
     assert_eq!(withdrawn, desired.objects());
-}
-
-#[test]
-fn an_entry_with_a_health_check_is_not_an_unfinished_create() {
-    let mut checked = workload();
-    checked.health_check = Some(mesh::health::HealthCheck {
-        methods: vec![mesh::health::Probe::Exec(vec!["/bin/true".into()])],
-        ..mesh::health::HealthCheck::default()
-    });
-    let desired = render(&checked, &facts()).unwrap();
-    let entry = &desired.entry;
-    let annotations = &entry.body["metadata"]["annotations"];
-    assert_eq!(annotations["proxy.istio.io/health-checks-enabled"], "true");
-    assert!(!mesh::objects::is_unfinished(entry, &entry.body));
-    assert!(mesh::objects::is_unfinished(
-        entry,
-        &desired.withdrawn()[0].body
-    ));
 }
 
 #[test]
@@ -383,18 +366,10 @@ fn only_a_healthy_entry_has_a_condition_to_clear() {
     );
 }
 
-#[test]
-fn only_a_managed_entry_without_traffic_is_left_by_a_killed_create() {
-    let desired = render(&workload(), &facts()).unwrap();
-    let entry = &desired.entry;
-    let withdrawn = desired.withdrawn()[0].body.clone();
-    let with = |change: fn(&mut Value)| {
-        let mut seen = withdrawn.clone();
-        change(&mut seen);
-        mesh::objects::is_unfinished(entry, &seen)
-    };
-    assert!(with(|_| {}));
-    assert!(!mesh::objects::is_unfinished(entry, &entry.body));
-    assert!(!with(|seen| seen["spec"]["address"] = json!("10.9.9.9")));
-    assert!(!with(|seen| seen["metadata"]["labels"] = json!({})));
+fn mark(by: Operation) -> Withdrawal {
+    Withdrawal {
+        by: Some(by),
+        run: "3f".into(),
+        renewal: 0,
+    }
 }

@@ -1,6 +1,7 @@
 //! What undoes the steps of a create or an update that failed.
 
 use mesh::desired::Manifest;
+use mesh::withdrawal::Withdrawal;
 use plugin::Diagnostics;
 
 use super::work::Work;
@@ -8,17 +9,21 @@ use crate::machine::VmAfterFailure;
 
 impl Work<'_> {
     /// Writes the objects of the prior input again, since the VM runs on that, and deletes those that were added. An
-    /// entry that another run withdrew, which is working on the proxy now, stays withdrawn.
+    /// entry that another run withdrew, which is working on the proxy now, stays withdrawn. One that no longer carries
+    /// our mark belongs to others by now, and so do the other objects.
     pub(super) async fn write_prior(&self, vm: VmAfterFailure) -> Diagnostics {
+        match self.run.holds(&self.preflight.workload.id).await {
+            Ok(true) => {}
+            Ok(false) => return Diagnostics::none(),
+            Err(error) => return error.into(),
+        }
         let prior = self.target.prior;
         let prior = prior.and_then(|prior| self.preflight.rendered(prior.input));
-        let stays_withdrawn = vm == VmAfterFailure::Occupied && self.preflight.was_withdrawn();
-        let before = prior.map_or(vec![], |desired| {
-            if stays_withdrawn {
-                desired.withdrawn()
-            } else {
-                desired.objects()
-            }
+        let occupied = vm == VmAfterFailure::Occupied;
+        let by_another = self.before.as_ref().and_then(Withdrawal::of);
+        let before = prior.map_or(vec![], |desired| match by_another.filter(|_| occupied) {
+            Some(mark) => desired.withdrawn(&mark),
+            None => desired.objects(),
         });
         let mut problems = self.objects.write_prior(&before).await;
         let is_added = |added: &Manifest| {
@@ -34,16 +39,9 @@ impl Work<'_> {
 
     pub(super) async fn restore_health(&self) -> Diagnostics {
         let mut problems = Diagnostics::none();
-        if let Some(entry) = self.preflight.entry() {
-            problems.extend(self.objects.restore_health(&entry).await.err());
-        }
-        problems
-    }
-
-    pub(super) async fn restore_others(&self) -> Diagnostics {
-        let mut problems = Diagnostics::none();
-        for entry in &self.preflight.former {
-            problems.append(self.objects.restore(entry).await);
+        if let Some(before) = &self.before {
+            let id = &self.preflight.workload.id;
+            problems.extend(self.run.restore_health(id, before).await.err());
         }
         problems
     }

@@ -1,13 +1,16 @@
 //! A create or an update that is being carried out: what it knows before its first step, and what the steps find out.
 
 use cluster::Cluster;
+use mesh::withdrawal::Operation;
 use plugin::Diagnostics;
+use serde_json::Value as Json;
 use tokio::time::Instant;
 
 use crate::context::Context;
 use crate::declared::field_manager::force;
 use crate::machine::{Bootstrapped, Machine};
 use crate::objects::{Imported, Objects, imported};
+use crate::run::Run;
 use crate::workload::archive;
 use crate::workload::input::WorkloadInput;
 use crate::workload::output::WorkloadOutput;
@@ -40,6 +43,9 @@ pub(super) struct Work<'a> {
     pub(super) deadline: Instant,
     pub(super) preflight: Preflight,
     pub(super) objects: Objects<'a>,
+    pub(super) run: Run<'a>,
+    /// The workload's own entry as it was before its traffic was withdrawn; `None`: absent, or not withdrawn yet.
+    pub(super) before: Option<Json>,
     pub(super) imported: Vec<Imported>,
     pub(super) machine: Option<Machine<'a>>,
     pub(super) bootstrapped: Option<Bootstrapped>,
@@ -76,6 +82,10 @@ impl<'a> Work<'a> {
             Some(prior) => prior.output.clone(),
             None => preflight.output(target.reasons()),
         };
+        let by = match target.prior {
+            Some(_) => Operation::Bootstrap,
+            None => Operation::Create,
+        };
         Ok(Self {
             context,
             cluster,
@@ -83,6 +93,8 @@ impl<'a> Work<'a> {
             deadline,
             preflight,
             objects,
+            run: Run::new(cluster, by, force),
+            before: None,
             imported: adopted,
             machine: None,
             bootstrapped: None,

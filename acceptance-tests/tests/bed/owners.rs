@@ -1,0 +1,83 @@
+//! A workload has one owner: what one run works on, no other run takes, deletes or brings back.
+
+use std::pin::pin;
+
+use acceptance_tests::workload::{NAME, Workload, fails, texts};
+use acceptance_tests::{Done, Failure, Scenario};
+use bed::Machine;
+use serde_json::json;
+
+use crate::steps::hooked;
+
+/// Holds the next bootstrap at its step `stage` until it is released.
+const HELD: &str = "hook() { [ \"$1\" != stage ] || [ -e /var/tmp/walk/once ] || { : >/var/tmp/walk/once; await 60 [ -e /var/tmp/walk/go ]; }; }";
+
+/// Waits until the bootstrap is held.
+async fn held(vm: &Machine) -> Done {
+    let vm = vm.clone();
+    let there = "timeout 60 sh -c 'until [ -e /var/tmp/walk/once ]; do sleep 0.1; done'";
+    let waited = tokio::task::spawn_blocking(move || vm.shell(there)).await;
+    waited.map_err(|error| Failure::new(error.to_string()))??;
+    Ok(())
+}
+
+/// Takes the VM of another workload over with a package that the VM rejects, and runs `meanwhile` before that.
+async fn fail_to_take_over(scenario: &Scenario, meanwhile: impl Fn() -> Done) -> Done {
+    scenario
+        .vm
+        .shell("rm -f /var/tmp/walk/once /var/tmp/walk/go")?;
+    let mut other = Workload::new(scenario)?;
+    other.config["name"] = json!("stars-vm");
+    other.config["services"] = json!({});
+    other.config["proxy"]["install"]["sha256"] = json!("0".repeat(64));
+    let mut apply = pin!(other.apply());
+    tokio::select! {
+        early = &mut apply => return Err(Failure::new(texts(&early?))),
+        held = held(&scenario.vm) => held?,
+    }
+    meanwhile()?;
+    scenario.vm.shell("touch /var/tmp/walk/go")?;
+    let reported = apply.await?;
+    fails(&reported, "vm-reverted", &["SHA-256"])?;
+    assert_eq!(reported.len(), 1, "{}", texts(&reported));
+    Ok(())
+}
+
+/// The former entry is given its traffic back only if it is still the one that was withdrawn.
+#[tokio::test]
+async fn a_rollback_restores_only_what_is_still_withdrawn_by_it() -> Done {
+    let scenario = Scenario::begin("rollback")?;
+    let mut first = Workload::new(&scenario)?;
+    first.converge().await?;
+    hooked(&scenario.vm, HELD)?;
+    let (kubectl, path) = (scenario.kubectl(), scenario.object("workloadentries", NAME));
+    let before = kubectl.get(&path)?["spec"].clone();
+    fail_to_take_over(&scenario, || {
+        assert!(mesh::withdrawal::is_withdrawn(&kubectl.get(&path)?));
+        Ok(())
+    })
+    .await?;
+    let entry = kubectl.get(&path)?;
+    assert!(!mesh::withdrawal::is_withdrawn(&entry), "{entry:#}");
+    assert_eq!(entry["spec"], before);
+
+    // Its own run has moved it to another VM meanwhile.
+    let object = format!("workloadentry/{NAME}");
+    let moved = json!({
+        "metadata": { "annotations": { "mesh.vm/withdrawn": null } }, "spec": { "address": "10.99.0.99" },
+    });
+    fail_to_take_over(&scenario, || {
+        Ok(kubectl.patch(&scenario.namespace, &object, &moved, &[])?)
+    })
+    .await?;
+    assert_eq!(kubectl.get(&path)?["spec"]["address"], "10.99.0.99");
+
+    let back = json!({ "spec": { "address": scenario.vm.address.to_string() } });
+    kubectl.patch(&scenario.namespace, &object, &back, &[])?;
+    fail_to_take_over(&scenario, || {
+        Ok(kubectl.delete(&scenario.namespace, &format!("WorkloadEntry/{NAME}"))?)
+    })
+    .await?;
+    assert_eq!(kubectl.find(&path)?, None, "a destroyed entry comes back");
+    Ok(())
+}

@@ -1,0 +1,153 @@
+//! One run of an apply or a destroy: what it has withdrawn, with its mark on the entries.
+
+use std::sync::{Mutex, PoisonError};
+
+use cluster::{Cluster, ClusterError, Edited, Force};
+use mesh::names::Id;
+use mesh::withdrawal::{Operation, Withdrawal};
+use plugin::{Diagnostic, Diagnostics};
+use serde_json::Value;
+use vm::program::RunId;
+
+use crate::messages;
+
+/// A run, and the entries whose traffic it has withdrawn.
+pub(crate) struct Run<'a> {
+    cluster: &'a Cluster,
+    mark: Withdrawal,
+    /// How conflicts with other owners of a field are handled.
+    force: Force,
+    withdrawn: Mutex<Vec<Entry>>,
+}
+
+/// A `WorkloadEntry` as it was before the run withdrew its traffic.
+#[derive(Clone)]
+struct Entry {
+    id: Id,
+    before: Value,
+}
+
+impl<'a> Run<'a> {
+    pub(crate) fn new(cluster: &'a Cluster, by: Operation, force: Force) -> Self {
+        let mark = Withdrawal {
+            by: Some(by),
+            run: RunId::generate().to_string(),
+            renewal: 0,
+        };
+        Self {
+            cluster,
+            mark,
+            force,
+            withdrawn: Mutex::default(),
+        }
+    }
+
+    /// Returns the mark of the entries that the run withdraws.
+    pub(crate) fn mark(&self) -> &Withdrawal {
+        &self.mark
+    }
+
+    /// Withdraws the traffic of an entry if it is still `wanted`, and keeps its other fields: first by the annotation,
+    /// then by its reported health, so that istiod sends no traffic until a new proxy has probed the application.
+    pub(crate) async fn withdraw(
+        &self,
+        id: &Id,
+        wanted: impl Fn(&Value) -> bool + Send + Sync,
+    ) -> Result<(), Diagnostic> {
+        // A create that takes a VM over has not created this entry.
+        let by = match self.mark.by {
+            Some(Operation::Destroy) => Operation::Destroy,
+            _ => Operation::Bootstrap,
+        };
+        let mark = Withdrawal {
+            by: Some(by),
+            ..self.mark.clone()
+        };
+        let edit = |seen: &Value| {
+            let observed = || mesh::objects::as_observed(id, seen);
+            wanted(seen).then(|| mesh::objects::withdrawn(&observed(), &mark))
+        };
+        let edited = self.cluster.edit_entry(id, self.force, edit).await;
+        let Some(Edited { before, after }) = edited.map_err(|error| messages::cluster(&error))?
+        else {
+            return Ok(());
+        };
+        let entry = Entry {
+            id: id.clone(),
+            before,
+        };
+        self.lock().push(entry);
+        self.clear_health(id, &after).await
+    }
+
+    /// Clears the reported health of an entry, so that istiod sends no traffic until the new proxy has probed.
+    pub(crate) async fn clear_health(&self, id: &Id, entry: &Value) -> Result<(), Diagnostic> {
+        let Some(others) = mesh::observed::without_health(entry) else {
+            return Ok(());
+        };
+        let set = self.cluster.set_conditions(id, &others).await;
+        set.map_err(|error| messages::cluster(&error))
+    }
+
+    /// Restores the reported health that an entry had `before`, if the entry still carries the mark.
+    pub(crate) async fn restore_health(&self, id: &Id, before: &Value) -> Result<(), Diagnostic> {
+        let restore = async {
+            match self.cluster.entry(id).await? {
+                Some(seen) if self.is_held(&seen, before) => {
+                    self.set_health(id, &seen, before).await
+                }
+                _ => Ok(()),
+            }
+        };
+        restore.await.map_err(|error| messages::cluster(&error))
+    }
+
+    /// Returns whether an entry still carries the mark.
+    pub(crate) async fn holds(&self, id: &Id) -> Result<bool, Diagnostic> {
+        let entry = self.cluster.entry(id).await;
+        let entry = entry.map_err(|error| messages::cluster(&error))?;
+        Ok(entry.is_some_and(|entry| self.mark.is_on(&entry)))
+    }
+
+    /// Returns whether an entry is the one of `before` and carries the mark.
+    fn is_held(&self, entry: &Value, before: &Value) -> bool {
+        entry["metadata"]["uid"] == before["metadata"]["uid"] && self.mark.is_on(entry)
+    }
+
+    async fn set_health(&self, id: &Id, seen: &Value, before: &Value) -> Result<(), ClusterError> {
+        match mesh::observed::with_health_of(seen, before) {
+            Some(conditions) => self.cluster.set_conditions(id, &conditions).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Restores the traffic of the entries that the run has withdrawn, and returns what prevented that.
+    pub(crate) async fn restore(&self) -> Diagnostics {
+        let withdrawn = self.lock().clone();
+        let mut problems = Diagnostics::none();
+        for entry in &withdrawn {
+            let restored = self.restore_one(entry).await;
+            problems.extend(restored.err().map(|error| messages::cluster(&error)));
+        }
+        problems
+    }
+
+    /// Takes the mark back. An entry that was replaced, or that another run has marked or finished, belongs to others
+    /// by now and stays as it is.
+    async fn restore_one(&self, Entry { id, before }: &Entry) -> Result<(), ClusterError> {
+        let edit = |seen: &Value| {
+            let is_held = self.is_held(seen, before);
+            is_held.then(|| mesh::objects::restored(id, seen, before))
+        };
+        match self.cluster.edit_entry(id, self.force, edit).await? {
+            Some(Edited { after, .. }) => self.set_health(id, &after, before).await,
+            None => Ok(()),
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Entry>> {
+        self.withdrawn
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
