@@ -62,6 +62,7 @@ rules! {
     PortNumbers "port-numbers";
     TargetPortTwice "target-port-twice";
     ProxyPort "proxy-port";
+    PortNotCaptured "port-not-captured";
     SamePortTwice "same-port-twice";
     EntryPortUnknown "entry-port-unknown";
     AppPortNeedsSidecar "app-port-needs-sidecar";

@@ -3,6 +3,7 @@
 //!
 //! **Invariant**: all problems are reported at once, each at the attribute that the user would change.
 
+mod captured;
 mod fleet;
 mod metadata;
 mod ports;
@@ -11,6 +12,8 @@ mod services;
 mod sidecar;
 mod traffic;
 
+pub use captured::bypasses_everything;
+pub use captured::validate_sshd;
 pub use fleet::validate_fleet;
 
 use std::net::IpAddr;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use mesh::names::Port;
+use mesh::names::{Invalid, Port};
 use plugin::{Diagnostic, Diagnostics, Path, Raw, Shape, Type};
 
 /// A port, written as a number from 1 to 65535.
@@ -16,10 +16,16 @@ impl Shape for PortNumber {
     }
 
     fn read(raw: &Raw, at: &Path, problems: &mut Diagnostics) -> Option<Self> {
-        let number = <u16 as Shape>::read(raw, at, problems)?;
-        Port::try_from(number)
-            .map(Self)
-            .map_err(|err| {
+        let Raw::Number(number) = raw else {
+            // It reports the type that it finds.
+            return <u16 as Shape>::read(raw, at, problems)?
+                .try_into()
+                .ok()
+                .map(Self);
+        };
+        let port = number.to_string().parse();
+        port.map(Self)
+            .map_err(|err: Invalid| {
                 problems.push(Diagnostic::invalid(at, format!("{err}.")));
             })
             .ok()

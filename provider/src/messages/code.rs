@@ -102,6 +102,7 @@ codes! {
     VmFilesLeft "vm-files-left" "Files are left on the VM";
     DestroyBlocked "destroy-blocked" "The VM could not be cleaned, so nothing was deleted";
     NotIntercepted "not-intercepted" "IPv6 traffic bypasses the proxy";
+    EverythingBypasses "everything-bypasses" "All outbound traffic bypasses the proxy";
     PortsBypass "ports-bypass" "Ports of containers bypass the proxy";
     HeldBack "held-back" "A bootstrap is held back";
     MeshChanged "mesh-changed" "The mesh changed after the plan";

@@ -10,6 +10,7 @@ mod vm_error;
 use std::error::Error;
 
 use mesh::change::Problem;
+use mesh::names::Cidr;
 use plugin::{Diagnostic, Diagnostics, Paths};
 
 pub(crate) use cluster_error::{cluster, of_cluster};
@@ -38,6 +39,18 @@ pub(crate) fn incomplete() -> Diagnostic {
     Message::new(Code::Incomplete)
         .text("The input has no namespace or no name. Please report this.")
         .error()
+}
+
+/// Warns of an excluded range that is every address of one IP version.
+pub(crate) fn everything_bypasses(range: &Cidr) -> Diagnostic {
+    let text = format!(
+        "proxy.exclude_cidrs contains {range}, which is every destination of its IP version: no request of the VM uses \
+         mutual TLS, routes or policies of the mesh. Exclude only what must bypass the proxy."
+    );
+    Message::new(Code::EverythingBypasses)
+        .text(text)
+        .at("proxy.exclude_cidrs")
+        .warning()
 }
 
 impl Message {

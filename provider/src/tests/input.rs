@@ -39,7 +39,7 @@ async fn every_mistake_is_reported_at_once() {
         Error: Invalid value at instance_ip: instance_ip: invalid IP address syntax.
         Error: Invalid key at labels.bad key!: must be a label key (an optional DNS name and '/', then 1 to 63 letters, digits, '-', '_' and '.', beginning and ending with a letter or digit), got "bad key!"
         Error: Invalid value at labels.version: labels.version: must be a label value (at most 63 letters, digits, '-', '_' and '.', beginning and ending with a letter or digit), got "a value".
-        Error: Invalid value at ports.http: ports.http: must be a whole number from 0 to 65535, got 70000.
+        Error: Invalid value at ports.http: ports.http: must be a port (a whole number from 1 to 65535), got "70000".
         Error: Invalid value at services.ratings.hosts[0]: services.ratings.hosts[0]: must be a service host (a domain name whose first part may be '*' if others follow), got "*".
         Error: Invalid value at services.ratings.ports.http.number: services.ratings.ports.http.number: must be a port (a whole number from 1 to 65535), got "0".
         Error: Invalid value at services.ratings.ports.http.protocol: services.ratings.ports.http.protocol: must be a protocol (one of TCP, UDP, GRPC, GRPC-WEB, HTTP, HTTP_PROXY, HTTP2, HTTPS, TLS, MONGO, REDIS, MYSQL), got "SPDY".
@@ -66,6 +66,34 @@ async fn an_unknown_address_hides_no_other_mistake() {
         Error: Invalid workload at services.ratings.ports.http.target_port: services.again.ports.web and services.ratings.ports.http both forward to port 22 of the VM, and its proxy supports only one service per port. Give one of them another target_port.
 
         [same-port-twice]
+        Error: Invalid workload at services.again.ports.web.number: Traffic to port 22 of the VM bypasses the proxy, because sshd listens on it. The service would answer in plain text. Set a port that the proxy captures.
+
+        [port-not-captured]
+        Error: Invalid workload at services.ratings.ports.http.number: Traffic to port 22 of the VM bypasses the proxy, because sshd listens on it. The service would answer in plain text. Set a port that the proxy captures.
+
+        [port-not-captured]
+    "#]]).await;
+}
+
+#[tokio::test]
+async fn the_port_of_sshd_is_no_port_of_a_service() {
+    let mut config = usual();
+    config["ssh"]["port"] = json!(9080);
+    check(config, expect![[r#"
+        Error: Invalid workload at services.ratings.ports.http.number: Traffic to port 9080 of the VM bypasses the proxy, because sshd listens on it (ssh.port). The service would answer in plain text. Set a port that the proxy captures.
+
+        [port-not-captured]
+    "#]]).await;
+}
+
+#[tokio::test]
+async fn a_range_that_excludes_every_destination_warns() {
+    let mut config = usual();
+    config["proxy"] = json!({ "exclude_cidrs": ["10.0.0.0/8", "0.0.0.0/0"] });
+    check(config, expect![[r#"
+        Warning: All outbound traffic bypasses the proxy at proxy.exclude_cidrs: proxy.exclude_cidrs contains 0.0.0.0/0, which is every destination of its IP version: no request of the VM uses mutual TLS, routes or policies of the mesh. Exclude only what must bypass the proxy.
+
+        [everything-bypasses]
     "#]]).await;
 }
 

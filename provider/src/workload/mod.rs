@@ -27,10 +27,12 @@ pub(crate) mod runner;
 pub(crate) mod steps;
 
 use mesh::change::Effect;
+use mesh::workload::Workload;
 use plugin::{Diagnostics, Done, Import, ImportId, Paths, Planned, Resource, Rule, Stage};
 use tokio::time::Instant;
 
 use crate::context::Context;
+use crate::declared::scalars::PortNumber;
 use crate::declared::ssh::SshInput;
 use crate::{messages, rule};
 use apply::Target;
@@ -59,10 +61,10 @@ impl Resource for VmWorkload {
     }
 
     fn check(input: &WorkloadInput, unknown: &Paths) -> Diagnostics {
-        let mut diagnostics = input
-            .workload()
-            .map(|workload| messages::problems(mesh::validate::validate(&workload), unknown))
-            .unwrap_or_default();
+        let mut diagnostics = Diagnostics::none();
+        if let Some(workload) = input.workload() {
+            diagnostics.append(check_workload(&workload, input, unknown));
+        }
         diagnostics.append(
             input
                 .ssh
@@ -131,6 +133,24 @@ impl Resource for VmWorkload {
     ) -> Done {
         read::read(context, input, deadline, reached).await
     }
+}
+
+/// Checks the domain's rules, those of the connection's port, and warns of what no rule forbids.
+fn check_workload(workload: &Workload, input: &WorkloadInput, unknown: &Paths) -> Diagnostics {
+    let mut problems = mesh::validate::validate(workload);
+    let sshd = input.ssh.known().and_then(|ssh| ssh.port.known());
+    if let Some(PortNumber(sshd)) = sshd {
+        problems.extend(mesh::validate::validate_sshd(workload, *sshd));
+    }
+    let mut diagnostics = messages::problems(problems, unknown);
+    let excluded = &workload.proxy.exclude_cidrs;
+    diagnostics.extend(
+        excluded
+            .iter()
+            .filter(|cidr| mesh::validate::bypasses_everything(cidr))
+            .map(messages::everything_bypasses),
+    );
+    diagnostics
 }
 
 impl Import for VmWorkload {

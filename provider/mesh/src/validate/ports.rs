@@ -76,12 +76,26 @@ fn targets(
         let concerns = concerns.each_ref().map(String::as_str);
         problems.push(problem(Rule::TargetPortTwice, &concerns, text));
     }
-    let number = format!("{at}.number");
-    for (attribute, found) in [
-        ("target_port", port.target(name, &workload.ports)),
-        ("app_port", port.app_port(name, &workload.ports)),
-    ] {
-        not_reserved(found, &[&format!("{at}.{attribute}"), &number], problems);
+    let target = port.target(name, &workload.ports);
+    not_reserved(target, &[&target_path(workload, at, name, port)], problems);
+    if let Some(app_port) = port.app_port.filter(|app_port| *app_port != target) {
+        not_reserved(app_port, &[&format!("{at}.app_port")], problems);
+    }
+}
+
+/// Returns the attribute that sets the port on which the VM's proxy receives the traffic.
+pub(super) fn target_path(
+    workload: &Workload,
+    at: &str,
+    name: &PortName,
+    port: &ServicePort,
+) -> String {
+    if workload.ports.contains_key(name) {
+        format!("ports.{name}")
+    } else if port.target_port.is_some() {
+        format!("{at}.target_port")
+    } else {
+        format!("{at}.number")
     }
 }
 

@@ -1,6 +1,6 @@
 //! Rules of the services, ports and Sidecar of a workload or fleet.
 
-use super::{ports, services, sidecar};
+use super::{captured, ports, services, sidecar};
 use crate::change::Problem;
 use crate::workload::Workload;
 
@@ -8,5 +8,6 @@ use crate::workload::Workload;
 pub(super) fn validate(workload: &Workload, problems: &mut Vec<Problem>) {
     services::validate(workload, problems);
     ports::validate(workload, problems);
+    captured::validate(workload, problems);
     sidecar::validate(workload, problems);
 }

@@ -32,7 +32,8 @@ fn objects_written_by_the_provider_are_imported_as_declared() {
     all.network = Some(p("gcp-vms"));
     all.locality = Some(p("eu/a"));
     all.weight = Some(3);
-    all.ports.insert(p("http"), p("9081"));
+    all.ports
+        .extend([(p("http"), p("9081")), (p("stars"), p("2"))]);
     let http = all
         .services
         .get_mut(&p("ratings"))

@@ -102,8 +102,11 @@ fn all_settings_are_in_the_objects() {
             ..port(7000)
         },
     );
-    all.services
-        .insert(p("admin"), service("admin.vm.bookinfo", 8080));
+    let mut admin = service("admin.vm.bookinfo", 8080);
+    admin.ports = [(p("admin"), port(8080))].into();
+    all.services.insert(p("admin"), admin);
+    all.ports
+        .extend([(p("http"), p("9081")), (p("admin"), p("8080"))]);
     all.sidecar = Some(mesh::workload::Sidecar::default());
     check(
         &all,
@@ -125,7 +128,9 @@ fn all_settings_are_in_the_objects() {
           locality: eu/a
           network: gcp-vms
           ports:
+            admin: 8080
             grpc: 7001
+            http: 9081
           serviceAccount: bookinfo-ratings
           weight: 0
         ServiceEntry bookinfo/ratings-vm-1-admin
@@ -138,7 +143,7 @@ fn all_settings_are_in_the_objects() {
           - admin.vm.bookinfo
           location: MESH_INTERNAL
           ports:
-          - name: http
+          - name: admin
             number: 8080
             protocol: HTTP
             targetPort: 8080
@@ -180,7 +185,7 @@ fn all_settings_are_in_the_objects() {
           - bind: 10.99.1.10
             defaultEndpoint: 127.0.0.1:8080
             port:
-              name: http
+              name: admin
               number: 8080
               protocol: HTTP
           - bind: 10.99.1.10

@@ -465,8 +465,19 @@ fn ports_must_be_consistent_with_the_entry_and_the_sidecar() {
     );
     check(
         http(|port| port.target_port = Some(p("15006"))),
-        "proxy-port: services.ratings.ports.http.target_port, services.ratings.ports.http.number\n\
-         proxy-port: services.ratings.ports.http.app_port, services.ratings.ports.http.number",
+        "proxy-port: services.ratings.ports.http.target_port",
+    );
+    check(
+        http(|port| port.number = p("15006")),
+        "proxy-port: services.ratings.ports.http.number",
+    );
+    check(
+        http(|port| port.app_port = Some(p("15006"))),
+        "proxy-port: services.ratings.ports.http.app_port",
+    );
+    check(
+        |w| w.ports.extend([(p("http"), p("15006"))]),
+        "proxy-port: ports.http",
     );
     let no_sidecar = |w: &mut Workload| {
         http(|port| port.app_port = Some(p("8080")))(w);
@@ -477,9 +488,57 @@ fn ports_must_be_consistent_with_the_entry_and_the_sidecar() {
         "app-port-needs-sidecar: services.ratings.ports.http.app_port, sidecar",
     );
     check(
-        |w| w.ports.extend([(p("grpc"), p("1"))]),
+        |w| {
+            w.ports
+                .extend([(p("grpc"), p("1")), (p("http"), p("9080"))])
+        },
         "entry-port-unknown: ports.grpc, services",
     );
+}
+
+#[test]
+fn a_service_needs_a_port_that_the_proxy_captures() {
+    let http = |change: fn(&mut mesh::workload::ServicePort)| {
+        move |w: &mut Workload| {
+            w.services
+                .values_mut()
+                .for_each(|s| s.ports.values_mut().for_each(change));
+        }
+    };
+    let at =
+        |attribute: &str| format!("port-not-captured: services.ratings.ports.http.{attribute}");
+    check(http(|port| port.number = p("22")), &at("number"));
+    check(
+        http(|port| port.target_port = Some(p("22"))),
+        &at("target_port"),
+    );
+    check(
+        |w| w.proxy.exclude_inbound_ports = vec![p("80"), p("9080")],
+        &at("number, proxy.exclude_inbound_ports"),
+    );
+    let other = |w: &mut Workload| {
+        let ratings = w.services.get_mut(&p("ratings")).unwrap();
+        ratings.ports.insert(p("other"), port(9081));
+        w.ports.insert(p("other"), p("9082"));
+    };
+    check(other, &at("number, ports"));
+    // A listener that clients connect to directly needs no rules, and neither does a proxy without interception.
+    let direct = |w: &mut Workload| {
+        http(|port| port.capture = Some(mesh::workload::Capture::None))(w);
+        w.proxy.exclude_inbound_ports = vec![p("9080")];
+    };
+    check(direct, "");
+    let no_rules = |w: &mut Workload| {
+        w.proxy.interception = Interception::None;
+        w.proxy.exclude_inbound_ports = vec![p("9080")];
+    };
+    check(no_rules, "");
+    check_text(
+        |w| w.proxy.exclude_inbound_ports = vec![p("9080")],
+        &expect!["Traffic to port 9080 of the VM bypasses the proxy, because it is in proxy.exclude_inbound_ports. The service would answer in plain text. Set a port that the proxy captures."],
+    );
+    let sshd = |number: &str| mesh::validate::validate_sshd(&workload(), p(number)).len();
+    assert_eq!([sshd("22"), sshd("9080"), sshd("2222")], [0, 1, 0]);
 }
 
 #[test]
