@@ -4,6 +4,7 @@ mod bundle;
 mod context;
 mod declared;
 mod fleet;
+mod home;
 mod machine;
 mod messages;
 mod network_path;

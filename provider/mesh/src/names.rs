@@ -161,11 +161,32 @@ text! {
     }
 }
 
-text! {
-    /// A SHA-256 hash in lower-case hex.
-    Sha256: "a SHA-256 hash in hex",
-    "64 digits and lower-case letters from a to f",
-    |text| text.len() == 64 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+/// A SHA-256 hash, written in lower-case hex.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Sha256(String);
+
+impl FromStr for Sha256 {
+    type Err = Invalid;
+
+    /// Parses 64 hex digits, also after `sha256:`, as images and download pages write a digest.
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let digits = text.strip_prefix("sha256:").unwrap_or(text);
+        if digits.len() == 64 && digits.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+            Ok(Self(digits.to_ascii_lowercase()))
+        } else {
+            Err(Invalid::new(
+                text,
+                "a SHA-256 hash in hex",
+                "64 digits and letters from a to f, with or without sha256: in front",
+            ))
+        }
+    }
+}
+
+impl fmt::Display for Sha256 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
 }
 
 text! {

@@ -19,7 +19,7 @@ macro_rules! hop {
                 Optional port: PortNumber,
                 /// User to log in as. Default: the VM's user.
                 Optional user: String,
-                /// Public host key, e.g. `ssh-ed25519 AAAA…`.
+                /// Public host key, e.g. `ssh-ed25519 AAAA…`, or the line that `ssh-keyscan` prints for it.
                 Optional host_key: Text<HostKey>,
                 /// Public key of the CA that signs host keys.
                 Optional host_ca: Text<HostKey>,

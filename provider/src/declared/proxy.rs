@@ -45,7 +45,7 @@ object! {
         /// URL that the VM downloads the package from: `https://`, `http://`, or `file:///` for a package that is
         /// already on the VM.
         Required url: String => PACKAGE.hidden(),
-        /// SHA-256 of the package in hex.
+        /// SHA-256 of the package in hex, with or without `sha256:` in front.
         Required sha256: Text<Sha256> => PACKAGE,
     }
 }

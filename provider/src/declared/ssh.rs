@@ -1,6 +1,5 @@
 //! The declared SSH connection to a VM, and the address and credentials that follow from it and the provider block.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use mesh::names::Address;
@@ -10,6 +9,7 @@ use vm::{AgentUse, Credentials, Hop, HostKey, Identity, Target, Trust, VmError};
 
 use super::hop::{BastionInput, Defaults, Proofs, port, unverified};
 use super::scalars::PortNumber;
+use crate::home;
 use crate::messages::{self, Code, Message};
 use crate::provider_config::{IdentityBlock, SshBlock};
 use crate::rule::MACHINE;
@@ -26,7 +26,7 @@ object! {
         Optional user: String,
         /// Name of one of the provider block's `identities`. Default: from the provider block.
         Optional identity: String,
-        /// The VM's public host key, e.g. `ssh-ed25519 AAAA…`.
+        /// The VM's public host key, e.g. `ssh-ed25519 AAAA…`, or the line that `ssh-keyscan` prints for it.
         Optional host_key: Text<HostKey>,
         /// Public key of the CA that signs host keys, e.g. `ssh-ed25519 AAAA…`.
         Optional host_ca: Text<HostKey>,
@@ -181,7 +181,7 @@ fn credentials(name: Option<&String>, block: &SshBlock) -> Result<Credentials, D
         } else {
             AgentUse::Never
         },
-        config_file: block.config_file.known().map(PathBuf::from),
+        config_file: block.config_file.known().map(|path| home::expand(path)),
     })
 }
 

@@ -44,9 +44,9 @@ async fn every_mistake_is_reported_at_once() {
         Error: Invalid value at services.ratings.ports.http.number: services.ratings.ports.http.number: must be a port (a whole number from 1 to 65535), got "0".
         Error: Invalid value at services.ratings.ports.http.protocol: services.ratings.ports.http.protocol: must be a protocol (one of TCP, UDP, GRPC, GRPC-WEB, HTTP, HTTP_PROXY, HTTP2, HTTPS, TLS, MONGO, REDIS, MYSQL), got "SPDY".
         Error: Invalid value at ssh.port: ssh.port: must be a port (a whole number from 1 to 65535), got "0".
-        Error: Invalid value at ssh.host_key: ssh.host_key: "not a key" is not a host key (Base64 encoding error: invalid Base64 encoding); give type and key as in /etc/ssh/ssh_host_ed25519_key.pub.
+        Error: Invalid value at ssh.host_key: ssh.host_key: must be a public host key, type and key as in /etc/ssh/ssh_host_ed25519_key.pub, got "not a key": Base64 encoding error: invalid Base64 encoding.
         Error: Invalid value at proxy.interception: proxy.interception: must be an interception mode ("redirect", "tproxy" or "none"), got "magic".
-        Error: Invalid value at proxy.install.sha256: proxy.install.sha256: must be a SHA-256 hash in hex (64 digits and lower-case letters from a to f), got "12".
+        Error: Invalid value at proxy.install.sha256: proxy.install.sha256: must be a SHA-256 hash in hex (64 digits and letters from a to f, with or without sha256: in front), got "12".
         Error: Invalid value at timeouts.create: timeouts.create: must be a length of time such as "30s", "20m" or "1h30m", got "soon".
     "#]]).await;
 }
@@ -101,7 +101,7 @@ async fn a_range_that_excludes_every_destination_warns() {
 async fn a_private_key_is_no_host_key() {
     let key = "-----BEGIN OPENSSH PRIVATE KEY-----\nsecret\n-----END OPENSSH PRIVATE KEY-----\n";
     check(with(usual(), "/ssh/host_key", json!(key)), expect![[r#"
-        Error: Invalid value at ssh.host_key: ssh.host_key: "…" is not a host key (this is a private key); give type and key as in /etc/ssh/ssh_host_ed25519_key.pub.
+        Error: Invalid value at ssh.host_key: ssh.host_key: must be a public host key, type and key as in /etc/ssh/ssh_host_ed25519_key.pub, got "…": this is a private key.
     "#]]).await;
 }
 

@@ -14,6 +14,7 @@ use vm::program::{Offload, Token};
 use super::plans::planned;
 use super::{none, provider, state, usual, with};
 use crate::workload::archive::{self, There};
+use crate::workload::input::{BundleInput, WorkloadInput};
 use crate::workload::output::WorkloadOutput;
 
 /// The usual workload, carried by an archive.
@@ -231,8 +232,7 @@ async fn an_address_of_the_package_that_may_hold_a_password_goes_into_no_user_da
 #[test]
 fn the_archive_of_another_workload_is_neither_overwritten_nor_removed() {
     let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("ratings.tar.gz");
-    let path = path.to_str().unwrap();
+    let path = &folder.path().join("ratings.tar.gz");
     let [ours, other] =
         ["bookinfo/ratings", "bookinfo/reviews"].map(|id| id.parse::<Id>().unwrap());
     let [none, of_ours, of_other] =
@@ -268,9 +268,23 @@ fn the_archive_of_another_workload_is_neither_overwritten_nor_removed() {
 }
 
 #[test]
+fn an_archive_goes_to_the_home_folder_that_its_path_names() {
+    let bundle = BundleInput {
+        path: Value::Known("~/ratings.tar.gz".to_owned()),
+        ..BundleInput::default()
+    };
+    let input = WorkloadInput {
+        bundle: Value::Known(bundle),
+        ..WorkloadInput::default()
+    };
+    let home = std::env::home_dir().unwrap();
+    assert_eq!(archive::path(&input), Some(home.join("ratings.tar.gz")));
+}
+
+#[test]
 fn another_spelling_of_a_path_is_the_same_file() {
     let folder = tempfile::tempdir().unwrap();
-    let path = |name: &str| folder.path().join(name).to_str().unwrap().to_owned();
+    let path = |name: &str| folder.path().join(name);
     let (file, spelled) = (path("r.tar.gz"), path("./r.tar.gz"));
     assert!(archive::is_same(&file, &file));
     assert!(!archive::is_same(&file, &path("other.tar.gz")));

@@ -282,7 +282,7 @@ impl Work<'_> {
         };
         let last = self.target.prior.map(|prior| prior.output);
         let bundle = &self.preflight.desired.bundle;
-        let digest = archive::write(self.cluster, path, bundle, last).await?;
+        let digest = archive::write(self.cluster, &path, bundle, last).await?;
         let reasons = self.target.reasons();
         self.output = WorkloadOutput {
             bundle_digest: Value::Known(digest),
@@ -314,7 +314,7 @@ impl Work<'_> {
         let archive = prior.and_then(|prior| Some((archive::path(prior.input)?, prior.output)));
         if let Some((path, output)) = archive {
             let id = &self.preflight.workload.id;
-            self.warnings.append(archive::remove(path, id, output));
+            self.warnings.append(archive::remove(&path, id, output));
         }
     }
 }

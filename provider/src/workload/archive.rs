@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{self, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use cluster::Cluster;
@@ -14,6 +14,7 @@ use vm::program::{Offload, Token};
 
 use super::input::WorkloadInput;
 use super::output::WorkloadOutput;
+use crate::home;
 use crate::messages::{self, Code, Message};
 
 /// Lifetime of the token in an archive, within which the user should install it.
@@ -22,7 +23,7 @@ const TOKEN: Duration = Duration::from_hours(1);
 /// Writes the archive, with a token created for it, and returns the digest of its files. `last` is what was written last.
 pub(super) async fn write(
     cluster: &Cluster,
-    path: &str,
+    path: &Path,
     bundle: &Bundle,
     last: Option<&WorkloadOutput>,
 ) -> Result<String, Diagnostics> {
@@ -40,22 +41,22 @@ pub(super) async fn write(
     let token = cluster.mint(&bundle.identity, TOKEN).await;
     let token = token.map_err(|error| messages::cluster(&error))?;
     let offload = Offload::new(&bundle, Token::Enclosed(&token.secret));
-    let written = offload
-        .archive()
-        .and_then(|archive| place(Path::new(path), &archive));
+    let written = offload.archive().and_then(|archive| place(path, &archive));
     written.map_err(|error| unwritable(path, &error))?;
     Ok(bundle.digest().to_string())
 }
 
 /// Removes an archive that is no longer needed. It may be gone already, and another file in its place stays.
-pub(crate) fn remove(path: &str, id: &Id, last: &WorkloadOutput) -> Diagnostics {
+pub(crate) fn remove(path: &Path, id: &Id, last: &WorkloadOutput) -> Diagnostics {
     if there(path, id, Some(last)) != There::Ours {
         return Diagnostics::none();
     }
     match fs::remove_file(path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            let text =
-                format!("{path}: {error}. Remove it: it may contain a token that is still valid.");
+            let text = format!(
+                "{}: {error}. Remove it: it may contain a token that is still valid.",
+                path.display()
+            );
             Message::new(Code::ArchiveLeft)
                 .text(text)
                 .at("bundle.path")
@@ -67,9 +68,9 @@ pub(crate) fn remove(path: &str, id: &Id, last: &WorkloadOutput) -> Diagnostics 
 }
 
 /// Returns where the archive of a workload is, if it has one.
-pub(super) fn path(input: &WorkloadInput) -> Option<&str> {
+pub(crate) fn path(input: &WorkloadInput) -> Option<PathBuf> {
     let bundle = input.bundle.known().filter(|_| input.ssh.is_null())?;
-    bundle.path.known().map(String::as_str)
+    bundle.path.known().map(|path| home::expand(path))
 }
 
 /// Refuses `ssh` and `bundle` together.
@@ -100,7 +101,7 @@ pub(crate) enum There {
 }
 
 /// Returns what is at the path. `last` is what the workload wrote last.
-pub(crate) fn there(path: &str, id: &Id, last: Option<&WorkloadOutput>) -> There {
+pub(crate) fn there(path: &Path, id: &Id, last: Option<&WorkloadOutput>) -> There {
     let Ok(content) = fs::read(path) else {
         return There::Nothing;
     };
@@ -116,13 +117,14 @@ pub(crate) fn there(path: &str, id: &Id, last: Option<&WorkloadOutput>) -> There
 }
 
 /// Returns whether two paths lead to the same file.
-pub(crate) fn is_same(a: &str, b: &str) -> bool {
+pub(crate) fn is_same(a: &Path, b: &Path) -> bool {
     a == b || matches!((fs::canonicalize(a), fs::canonicalize(b)), (Ok(a), Ok(b)) if a == b)
 }
 
-fn stranger(path: &str) -> Diagnostic {
+fn stranger(path: &Path) -> Diagnostic {
     let text = format!(
-        "{path} exists and is not an archive of this provider. Choose a path that is not in use, or remove the file."
+        "{} exists and is not an archive of this provider. Choose a path that is not in use, or remove the file.",
+        path.display()
     );
     Message::new(Code::ArchiveTaken)
         .text(text)
@@ -130,7 +132,7 @@ fn stranger(path: &str) -> Diagnostic {
         .error()
 }
 
-fn taken(path: &str, id: &Id, other: &Origin) -> Diagnostic {
+fn taken(path: &Path, id: &Id, other: &Origin) -> Diagnostic {
     let owner = &other.owner;
     let mesh = if owner == id {
         " at another control plane"
@@ -138,8 +140,9 @@ fn taken(path: &str, id: &Id, other: &Origin) -> Diagnostic {
         ""
     };
     let text = format!(
-        "{path} is the archive of {owner}{mesh}, whose machine would then join as this workload. Give each workload \
-         its own path. If that workload is gone, remove the file."
+        "{} is the archive of {owner}{mesh}, whose machine would then join as this workload. Give each workload \
+         its own path. If that workload is gone, remove the file.",
+        path.display()
     );
     Message::new(Code::ArchiveTaken)
         .title("The archive belongs to another workload")
@@ -161,9 +164,10 @@ fn place(path: &Path, content: &[u8]) -> io::Result<()> {
     file.persist(path).map(drop).map_err(|error| error.error)
 }
 
-fn unwritable(path: &str, error: &io::Error) -> Diagnostic {
+fn unwritable(path: &Path, error: &io::Error) -> Diagnostic {
     let text = format!(
-        "{path}: {error}. There is nothing to copy to the VM. Choose a path that can be written."
+        "{}: {error}. There is nothing to copy to the VM. Choose a path that can be written.",
+        path.display()
     );
     Message::new(Code::ArchiveNotWritten)
         .text(text)

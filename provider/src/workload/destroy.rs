@@ -194,7 +194,7 @@ impl Destroy<'_> {
 
     fn remove_archive(&mut self) {
         if let Some(path) = archive::path(self.prior.input) {
-            let removed = archive::remove(path, &self.workload.id, self.prior.output);
+            let removed = archive::remove(&path, &self.workload.id, self.prior.output);
             self.warnings.append(removed);
         }
     }

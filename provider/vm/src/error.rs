@@ -184,7 +184,7 @@ pub enum KeyError {
     Certificate(String),
     /// The host key, or the certificate authority's, does not parse.
     #[error(
-        "{found:?} is not a host key ({cause}); give type and key as in /etc/ssh/ssh_host_ed25519_key.pub"
+        "must be a public host key, type and key as in /etc/ssh/ssh_host_ed25519_key.pub, got {found:?}: {cause}"
     )]
     HostKey {
         /// As it was given, cut.

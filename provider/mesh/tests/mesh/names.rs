@@ -110,10 +110,20 @@ fn istio_names() {
     check::<mesh::workload::Runtime>(&["systemd"], &["", "Systemd"]);
     check::<mesh::workload::Interception>(&["redirect", "none"], &["", "Redirect"]);
     check::<EnvName>(&["A", "_a1"], &["", "1a", "a-b", "a b", "A=1"]);
+    let hash = "0a".repeat(32);
     check::<Sha256>(
-        &[&"0a".repeat(32)],
-        &["", &"0A".repeat(32), &"0a".repeat(31)],
+        &[&hash],
+        &[
+            "",
+            &"0g".repeat(32),
+            &"0a".repeat(31),
+            "sha256:",
+            &format!("md5:{hash}"),
+        ],
     );
+    for written in [format!("sha256:{hash}"), hash.to_uppercase()] {
+        assert_eq!(written.parse::<Sha256>().unwrap().to_string(), hash);
+    }
 }
 
 #[test]

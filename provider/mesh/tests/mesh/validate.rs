@@ -490,7 +490,7 @@ fn ports_must_be_consistent_with_the_entry_and_the_sidecar() {
     check(
         |w| {
             w.ports
-                .extend([(p("grpc"), p("1")), (p("http"), p("9080"))])
+                .extend([(p("grpc"), p("1")), (p("http"), p("9080"))]);
         },
         "entry-port-unknown: ports.grpc, services",
     );
@@ -535,7 +535,9 @@ fn a_service_needs_a_port_that_the_proxy_captures() {
     check(no_rules, "");
     check_text(
         |w| w.proxy.exclude_inbound_ports = vec![p("9080")],
-        &expect!["Traffic to port 9080 of the VM bypasses the proxy, because it is in proxy.exclude_inbound_ports. The service would answer in plain text. Set a port that the proxy captures."],
+        &expect![
+            "Traffic to port 9080 of the VM bypasses the proxy, because it is in proxy.exclude_inbound_ports. The service would answer in plain text. Set a port that the proxy captures."
+        ],
     );
     let sshd = |number: &str| mesh::validate::validate_sshd(&workload(), p(number)).len();
     assert_eq!([sshd("22"), sshd("9080"), sshd("2222")], [0, 1, 0]);

@@ -111,7 +111,7 @@ impl<'a> Work<'a> {
         let before = before.and_then(|prior| archive::path(prior.input));
         let moves = before
             .zip(next)
-            .is_some_and(|(before, next)| !archive::is_same(before, next));
+            .is_some_and(|(before, next)| !archive::is_same(&before, &next));
         let all = [
             (!self.imported.is_empty(), C::AdoptsObjects),
             (!self.preflight.former.is_empty(), C::TakesOverVm),

@@ -1,6 +1,7 @@
 //! How a host proves that it is the right one.
 
 use std::fmt;
+use std::path::Path;
 use std::str::FromStr;
 
 use ssh_key::PublicKey;
@@ -53,26 +54,59 @@ impl HostKey {
 impl FromStr for HostKey {
     type Err = KeyError;
 
-    /// Parses `ssh-ed25519 AAAA… comment`; the comment is optional and forgotten.
+    /// Parses `ssh-ed25519 AAAA… comment`, or the line of `ssh-keyscan`, which begins with the host. The comment is
+    /// optional and forgotten, and so is the host: the key is pinned for one host already.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let refuse = |cause: String| KeyError::HostKey {
-            found: text.chars().take(60).collect(),
-            cause,
-        };
         if text.contains("PRIVATE KEY") {
             return Err(KeyError::HostKey {
                 found: "…".into(),
                 cause: "this is a private key".into(),
             });
         }
-        if text.trim().lines().count() > 1 {
-            return Err(refuse("more than one line".into()));
-        }
-        let mut key =
-            PublicKey::from_openssh(text.trim()).map_err(|error| refuse(error.to_string()))?;
+        let mut key = parse(text).map_err(|cause| KeyError::HostKey {
+            found: text.chars().take(60).collect(),
+            cause,
+        })?;
         key.set_comment("");
         Ok(Self(key))
     }
+}
+
+fn parse(text: &str) -> Result<PublicKey, String> {
+    let lines: Vec<&str> = text
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .collect();
+    let &[line] = lines.as_slice() else {
+        return Err(match lines.len() {
+            0 => "there is no key".to_owned(),
+            several => format!("there are {several} lines; choose one, best that of ssh-ed25519"),
+        });
+    };
+    if let Some(other) = what_else(line) {
+        return Err(other.to_owned());
+    }
+    let key = PublicKey::from_openssh(line);
+    let of_host = || {
+        let (_, rest) = line.split_once(char::is_whitespace)?;
+        PublicKey::from_openssh(rest.trim_start()).ok()
+    };
+    key.or_else(|error| of_host().ok_or_else(|| error.to_string()))
+}
+
+/// Returns what a text is that is often taken for a host key.
+fn what_else(line: &str) -> Option<&'static str> {
+    if line.contains("SHA256:") || line.contains("MD5:") {
+        return Some("this is a fingerprint, and the key does not follow from it");
+    }
+    if line.starts_with('@') {
+        return Some("this is a line of known_hosts with a marker; use known_hosts or host_ca");
+    }
+    let extension = Path::new(line).extension();
+    let is_public_key = extension.is_some_and(|extension| extension.eq_ignore_ascii_case("pub"));
+    let is_path = line.starts_with(['/', '~', '.']) || is_public_key;
+    is_path.then_some("this is a path; use file(\"…\") to read it")
 }
 
 impl fmt::Display for HostKey {
@@ -166,18 +200,41 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_host_key_is_refused_and_private_keys_are_not_repeated() {
-        for text in [
-            "",
-            "AAAA",
-            "ssh-ed25519",
-            "vm ssh-ed25519 AAAA",
-            &format!("{KEY}\n{KEY}"),
+    fn a_line_of_ssh_keyscan_is_a_host_key() {
+        for line in [
+            format!("10.0.0.20 {KEY}"),
+            format!("# 10.0.0.20:22 SSH-2.0-OpenSSH_10.0\n[10.0.0.20]:2222 {KEY}\n"),
+            format!("|1|Zm9vYmFyYmF6cXV4cXV1eAo=|Zm9vYmFyYmF6cXV4cXV1eAo= {KEY} vm"),
         ] {
-            assert!(
-                matches!(text.parse::<HostKey>(), Err(KeyError::HostKey { .. })),
-                "{text:?}"
-            );
+            let parsed: HostKey = line.parse().unwrap();
+            assert_eq!(parsed.to_string(), KEY, "{line}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_host_key_is_refused_and_private_keys_are_not_repeated() {
+        for (text, cause) in [
+            ("", "there is no key"),
+            ("AAAA", ""),
+            ("ssh-ed25519", ""),
+            ("vm ssh-ed25519 AAAA", ""),
+            (&format!("{KEY}\nvm {KEY}"), "there are 2 lines"),
+            (
+                "SHA256:p2QAMXNIC1TJYWeIOttrVc98/R1BUFWu3/LiyKgUfQM",
+                "fingerprint",
+            ),
+            (
+                "256 SHA256:p2QAMXNIC1TJYWeIOttrVc98/R1BUFW vm (ED25519)",
+                "fingerprint",
+            ),
+            ("/etc/ssh/ssh_host_ed25519_key.pub", "path"),
+            ("~/vm.pub", "path"),
+            ("vm.pub", "path"),
+            (&format!("@cert-authority * {KEY}"), "host_ca"),
+        ] {
+            let error = text.parse::<HostKey>().unwrap_err();
+            assert!(matches!(error, KeyError::HostKey { .. }), "{text:?}");
+            assert!(error.to_string().contains(cause), "{text:?}: {error}");
         }
         let error = "-----BEGIN OPENSSH PRIVATE KEY-----\nc2VjcmV0"
             .parse::<HostKey>()
