@@ -64,6 +64,11 @@ impl Resource<'_> {
     /// Checks that a second plan with more known values agrees with the first one.
     fn agree(&self, first: &Plan, again: &Plan) -> Result<(), Error> {
         rules::compatible(&self.ty, &first.planned, &again.planned, Rule::FinalPlan)?;
+        let known = first.identity.as_ref().filter(|of| of.is_known());
+        if known.is_some() && first.identity != again.identity {
+            let text = "the plan has another identity than the plan of the apply";
+            return Err(broken(Rule::Identity, text));
+        }
         match (first.action, again.action) {
             (Action::Replace, Action::Create) | (Action::Update, Action::NoOp) => Ok(()),
             (before, now) if before == now => Ok(()),

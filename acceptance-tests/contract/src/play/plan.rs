@@ -16,6 +16,34 @@ struct Planned {
     identity: Option<Value>,
 }
 
+/// What a plan call starts from.
+#[derive(Clone, Copy)]
+struct Before<'a> {
+    value: &'a Value,
+    private: &'a [u8],
+    identity: Option<&'a Value>,
+}
+
+impl Default for Before<'_> {
+    fn default() -> Self {
+        Self {
+            value: &Value::Null,
+            private: &[],
+            identity: None,
+        }
+    }
+}
+
+impl<'a> From<&'a State> for Before<'a> {
+    fn from(state: &'a State) -> Self {
+        Self {
+            value: &state.value,
+            private: &state.private,
+            identity: state.identity.as_ref(),
+        }
+    }
+}
+
 impl Resource<'_> {
     /// Validates and plans: a creation without `prior`, otherwise an update, or a replacement if the provider requires it.
     ///
@@ -41,7 +69,8 @@ impl Resource<'_> {
         config: &Value,
     ) -> Result<Answer<Plan>, Error> {
         let tainted = prior.is_some_and(|state| state.tainted);
-        let mut answer = self.call_plan(prior.filter(|_| !tainted), config).await?;
+        let before = prior.filter(|_| !tainted).map(Before::from);
+        let mut answer = self.call_plan(before.unwrap_or_default(), config).await?;
         let Some(first) = answer.value.take() else {
             return Ok(Answer {
                 value: None,
@@ -56,8 +85,14 @@ impl Resource<'_> {
         };
         let mut planned = first;
         if replace && !tainted {
-            // Terraform plans a replacement a second time, as a creation.
-            let second = self.call_plan(None, config).await?;
+            // Terraform plans a replacement a second time, as a creation: since 1.12 with the identity that the first
+            // plan returned.
+            let before = Before {
+                private: &planned.private,
+                identity: planned.identity.as_ref(),
+                ..Before::default()
+            };
+            let second = self.call_plan(before, config).await?;
             answer.diagnostics.extend(second.diagnostics);
             let Some(second) = second.value else {
                 return Ok(Answer {
@@ -99,17 +134,16 @@ impl Resource<'_> {
     /// Calls plan once and checks the response.
     async fn call_plan(
         &self,
-        prior: Option<&State>,
+        before: Before<'_>,
         config: &Value,
     ) -> Result<Answer<Planned>, Error> {
-        let before = prior.map_or(&Value::Null, |state| &state.value);
-        let proposed = proposed::object(&self.attributes, before, config);
-        let response = self.send_plan(prior, &proposed, config).await?;
+        let proposed = proposed::object(&self.attributes, before.value, config);
+        let response = self.send_plan(before, &proposed, config).await?;
         if failed(&response.diagnostics) {
             return Ok(Answer::new(None, &response.diagnostics));
         }
         let value = decode(response.planned_state.as_ref(), &self.ty)?;
-        rules::plan(&self.attributes, before, config, &value)?;
+        rules::plan(&self.attributes, before.value, config, &value)?;
         let identity = self.identity_of(response.planned_identity.as_ref())?;
         let requires_replace = response.requires_replace.iter().map(Path::from).collect();
         let planned = Planned {
@@ -123,18 +157,18 @@ impl Resource<'_> {
 
     async fn send_plan(
         &self,
-        prior: Option<&State>,
+        before: Before<'_>,
         proposed: &Value,
         config: &Value,
     ) -> Result<wire::plan_resource_change::Response, Error> {
         let request = wire::plan_resource_change::Request {
             type_name: self.name.clone(),
-            prior_state: Some(encode(prior.map_or(&Value::Null, |state| &state.value))),
+            prior_state: Some(encode(before.value)),
             proposed_new_state: Some(encode(proposed)),
             config: Some(encode(config)),
-            prior_private: prior.map(|state| state.private.clone()).unwrap_or_default(),
+            prior_private: before.private.to_vec(),
             client_capabilities: Some(capabilities()),
-            prior_identity: prior.and_then(|state| wire_identity(state.identity.as_ref())),
+            prior_identity: wire_identity(before.identity),
             ..Default::default()
         };
         let response = self
@@ -156,7 +190,7 @@ impl Resource<'_> {
     /// Returns [`Error::Call`] or [`Error::Broken`].
     pub async fn plan_destroy(&self, prior: &State) -> Result<Answer<Plan>, Error> {
         let response = self
-            .send_plan(Some(prior), &Value::Null, &Value::Null)
+            .send_plan(prior.into(), &Value::Null, &Value::Null)
             .await?;
         if failed(&response.diagnostics) {
             return Ok(Answer::new(None, &response.diagnostics));

@@ -39,10 +39,10 @@ impl<P: Provider> Server<P> {
             .collect();
         replaces.sort();
         replaces.dedup();
-        // A resource that will be replaced keeps its identity in this plan; the one with no prior has the new one.
-        let identity = request
-            .prior_identity
-            .or_else(|| write_identity_of(&*resource.served, &state));
+        // A resource that will be replaced keeps its identity in this plan. Terraform then plans the new one with a null
+        // prior state, and since 1.12 with the identity of the first plan, which is that of the old one.
+        let kept = request.prior_identity.filter(|_| prior.is_some());
+        let identity = kept.or_else(|| write_identity_of(&*resource.served, &state));
         let reply = wire::plan_resource_change::Response {
             planned_state: Some(convert::write(&state)),
             requires_replace: replaces.iter().map(convert::write_path).collect(),
