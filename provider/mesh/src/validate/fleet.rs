@@ -1,6 +1,6 @@
 //! Rules of fleets and their members.
 
-use super::metadata::{annotations, labels};
+use super::metadata::{annotations, annotations_of_group, labels};
 use super::problem::problem;
 use super::traffic;
 use crate::change::Problem;
@@ -40,6 +40,7 @@ fn group(fleet: &Fleet, group: &Group) -> Vec<Problem> {
     let mut problems = Vec::new();
     labels(&entry, &mut problems);
     annotations(&entry, &mut problems);
+    annotations_of_group(group, &mut problems);
     if let Some(check) = &group.health_check {
         health::validate(check, &mut problems);
         if check

@@ -2,6 +2,7 @@
 
 use super::problem::problem;
 use crate::change::Problem;
+use crate::fleet::Group;
 use crate::mark::{FLEET_LABEL, WORKLOAD_LABEL};
 use crate::names::LabelKey;
 use crate::objects::HEALTH_CHECKS;
@@ -10,6 +11,12 @@ use crate::workload::Workload;
 
 /// The API server's limit for the keys and values of all annotations of an object, in bytes.
 const ANNOTATIONS_LIMIT: usize = 256 * 1024;
+/// Bytes of that for the annotations that the provider and istiod write on an entry.
+const ANNOTATIONS_OF_OTHERS: usize = 1024;
+/// Maximum number of labels and of annotations in the CRDs.
+const MOST: usize = 256;
+/// Maximum number of ports of an entry in the CRD.
+const MOST_PORTS: usize = 128;
 
 pub(super) fn labels(workload: &Workload, problems: &mut Vec<Problem>) {
     if let Some(key) = workload
@@ -26,9 +33,11 @@ pub(super) fn labels(workload: &Workload, problems: &mut Vec<Problem>) {
             text,
         ));
     }
+    // Those of the provider are written, too: the mark, and the fleet of a member.
+    let written = 1 + usize::from(workload.fleet.is_some());
     for (at, count, limit) in [
-        ("labels", workload.labels.len(), 255),
-        ("ports", workload.ports.len(), 128),
+        ("labels", workload.labels.len(), MOST - written),
+        ("ports", workload.ports.len(), MOST_PORTS),
     ] {
         if count > limit {
             let text = format!(
@@ -63,14 +72,24 @@ pub(super) fn annotations(workload: &Workload, problems: &mut Vec<Problem>) {
         .iter()
         .map(|(key, value)| key.len() + value.len())
         .sum();
-    // The provider's own annotation is one of them; its longest value is "false".
-    let limit = ANNOTATIONS_LIMIT - HEALTH_CHECKS.len() - "false".len();
+    let limit = ANNOTATIONS_LIMIT - ANNOTATIONS_OF_OTHERS;
     if size > limit {
         let text = format!(
-            "The annotations have {size} bytes; the API server accepts at most {limit} besides the provider's own. \
-             Shorten them."
+            "The annotations have {size} bytes; the API server accepts at most {limit} besides those of the provider \
+             and of istiod. Shorten them."
         );
         problems.push(problem(Rule::AnnotationsSize, &["annotations"], text));
+    }
+}
+
+/// Checks how many annotations a group has: only its definition limits their number.
+pub(super) fn annotations_of_group(group: &Group, problems: &mut Vec<Problem>) {
+    let count = group.annotations.len();
+    if count > MOST {
+        let text = format!(
+            "There are {count} annotations; a WorkloadGroup can have at most {MOST}. Remove some."
+        );
+        problems.push(problem(Rule::TooMany, &["annotations"], text));
     }
 }
 

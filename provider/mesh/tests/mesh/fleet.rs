@@ -48,6 +48,27 @@ fn fleet() -> Fleet {
     }
 }
 
+#[test]
+fn a_group_has_at_most_as_many_labels_and_annotations_as_its_definition_allows() {
+    let rules = |labels: usize, annotations: usize| {
+        let mut fleet = fleet();
+        let group = fleet.group.as_mut().unwrap();
+        let names = |count| (0..count).map(|n: usize| format!("n{n}"));
+        group.labels = names(labels).map(|name| (p(&name), p("v"))).collect();
+        group.annotations = names(annotations).map(|name| (name, "v".into())).collect();
+        let problems = validate_fleet(&fleet);
+        let rules = problems
+            .iter()
+            .map(|of| format!("{}: {}", of.rule, of.concerns.join(", ")));
+        rules.collect::<Vec<_>>().join("; ")
+    };
+    assert_eq!(rules(255, 256), "");
+    assert_eq!(
+        rules(256, 257),
+        "too-many: group.labels; too-many: group.annotations"
+    );
+}
+
 fn member() -> Workload {
     Workload {
         fleet: Some(p("bookinfo/ratings")),

@@ -151,12 +151,35 @@ fn reserved_labels_and_annotations_are_rejected() {
         annotations(&[("a", 200_000), ("b", 100_000)]),
         "annotations-size: annotations",
     );
-    // The API server's limit of 262144 bytes includes the provider's annotation.
-    check(annotations(&[("a", 262_102)]), "");
+    // The API server's limit of 262144 bytes includes the annotations of the provider and of istiod.
+    check(annotations(&[("a", 261_119)]), "");
     check(
-        annotations(&[("a", 262_103)]),
+        annotations(&[("a", 261_120)]),
         "annotations-size: annotations",
     );
+}
+
+/// The provider's own labels count: `mesh.vm/workload`, and `mesh.vm/fleet` of a member.
+#[test]
+fn as_many_labels_are_accepted_as_are_written() {
+    let written = |of: &Workload| {
+        let entry = mesh::objects::declared(of).remove(0);
+        entry.body["spec"]["labels"].as_object().unwrap().len()
+    };
+    for fleet in [None, Some(p("bookinfo/ratings"))] {
+        let mut most = workload();
+        if fleet.is_some() {
+            (most.fleet, most.sidecar) = (fleet, None);
+            most.services.clear();
+        }
+        let mut more = (0..).map(|n| (p(&format!("l{n}")), p("v")));
+        let missing = 256 - written(&most);
+        most.labels.extend(more.by_ref().take(missing));
+        assert_eq!((validate(&most), written(&most)), (vec![], 256));
+        most.labels.extend(more.next());
+        let rules: Vec<_> = validate(&most).iter().map(|of| of.rule.name()).collect();
+        assert_eq!(rules, ["too-many"]);
+    }
 }
 
 #[test]
