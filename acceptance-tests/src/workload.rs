@@ -203,6 +203,11 @@ impl Workload {
     /// Destroys, and returns the provider's diagnostics.
     pub async fn destroy(&mut self) -> Result<Vec<Diagnostic>> {
         let client = self.provider().await?;
+        self.destroy_by(&client).await
+    }
+
+    /// Does the same with a running provider.
+    pub async fn destroy_by(&mut self, client: &Client) -> Result<Vec<Diagnostic>> {
         let resource = client.resource(self.ty)?;
         let Some(state) = self.state.clone() else {
             return Ok(vec![]);

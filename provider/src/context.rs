@@ -11,6 +11,7 @@ use vm::Bastions;
 
 use crate::messages::{self, Code, Message};
 use crate::provider_config::{ExecBlock, IstioBlock, KubernetesBlock, ProviderBlock, SshBlock};
+use crate::reservations::Reservations;
 
 /// The provider, configured.
 pub(crate) struct Context {
@@ -21,6 +22,8 @@ pub(crate) struct Context {
     ssh: Option<SshBlock>,
     /// Connections to bastions, shared by all VMs of this process.
     pub(crate) bastions: Bastions,
+    /// What this process works on.
+    pub(crate) reservations: Reservations,
 }
 
 impl Context {
@@ -32,6 +35,7 @@ impl Context {
             cluster: OnceCell::new(),
             ssh: ssh_known.then(|| block.ssh.known().cloned().unwrap_or_default()),
             bastions: Bastions::default(),
+            reservations: Reservations::default(),
         }
     }
 

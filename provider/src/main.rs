@@ -11,6 +11,7 @@ mod network_path;
 mod objects;
 mod provider;
 mod provider_config;
+mod reservations;
 mod rule;
 mod run;
 mod workload;

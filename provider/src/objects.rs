@@ -139,6 +139,7 @@ impl<'a> Objects<'a> {
         let doomed: Vec<_> = objects
             .map(|(kind, id)| Deletion {
                 uid: self.imported(kind, &id).map(|of| of.uid.clone()),
+                run: None,
                 mark: self.mark.clone(),
                 kind,
                 id,
@@ -215,7 +216,8 @@ impl Unmarked {
     }
 }
 
-/// Returns the objects to delete, clients before what they call, and those that stay because they are not ours.
+/// Returns the objects to delete, and those that stay because they are not ours. The entry comes last: once it is gone,
+/// a create of the same ID may begin.
 pub(crate) fn deletions(
     mark: &Mark,
     ids: impl Iterator<Item = (Kind, Id)>,
@@ -223,8 +225,10 @@ pub(crate) fn deletions(
     unmarked: Unmarked,
 ) -> (Vec<Deletion>, Vec<(Kind, Id)>) {
     let ids: BTreeSet<_> = ids.collect();
+    let is_entry = |(kind, _): &(Kind, Id)| *kind == Kind::WorkloadEntry;
+    let (entry, others): (Vec<_>, Vec<_>) = ids.into_iter().partition(is_entry);
     let (mut deletions, mut foreign) = (vec![], vec![]);
-    for (kind, id) in ids {
+    for (kind, id) in others.into_iter().chain(entry) {
         let Some(object) = observed.get(kind, &id.name) else {
             continue;
         };
@@ -240,6 +244,7 @@ pub(crate) fn deletions(
                 id,
                 mark: mark.clone(),
                 uid: uid.filter(|_| is_imported),
+                run: None,
             });
         } else {
             foreign.push((kind, id));

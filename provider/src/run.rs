@@ -1,12 +1,15 @@
 //! One run of an apply or a destroy: what it has withdrawn, with its mark on the entries.
 
+use std::collections::BTreeSet;
+use std::convert::Infallible;
 use std::sync::{Mutex, PoisonError};
 
 use cluster::{Cluster, ClusterError, Edited, Force};
 use mesh::names::Id;
-use mesh::withdrawal::{Operation, Withdrawal};
+use mesh::withdrawal::{Operation, RENEWAL, Withdrawal};
 use plugin::{Diagnostic, Diagnostics};
 use serde_json::Value;
+use tokio::time::sleep;
 use vm::program::RunId;
 
 use crate::messages;
@@ -18,6 +21,8 @@ pub(crate) struct Run<'a> {
     /// How conflicts with other owners of a field are handled.
     force: Force,
     withdrawn: Mutex<Vec<Entry>>,
+    /// The entries whose marks are renewed.
+    held: Mutex<BTreeSet<Id>>,
 }
 
 /// A `WorkloadEntry` as it was before the run withdrew its traffic.
@@ -39,12 +44,55 @@ impl<'a> Run<'a> {
             mark,
             force,
             withdrawn: Mutex::default(),
+            held: Mutex::default(),
         }
     }
 
     /// Returns the mark of the entries that the run withdraws.
     pub(crate) fn mark(&self) -> &Withdrawal {
         &self.mark
+    }
+
+    /// Renews the mark of an entry from now on.
+    pub(crate) fn hold(&self, id: &Id) {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.insert(id.clone());
+    }
+
+    /// Carries out work, and renews the marks meanwhile: others see that the run lives.
+    pub(crate) async fn alive<T>(&self, work: impl Future<Output = T>) -> T {
+        tokio::select! {
+            biased;
+            done = work => done,
+            never = self.renew() => match never {},
+        }
+    }
+
+    async fn renew(&self) -> Infallible {
+        loop {
+            sleep(RENEWAL).await;
+            let held = self
+                .held
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .clone();
+            for id in &held {
+                // The next renewal may succeed, and the run does not depend on it.
+                if let Err(error) = self.renew_one(id).await {
+                    tracing::warn!("the mark of {id} was not renewed: {error}");
+                }
+            }
+        }
+    }
+
+    async fn renew_one(&self, id: &Id) -> Result<(), ClusterError> {
+        let edit = |seen: &Value| {
+            let mark = Withdrawal::of(seen).filter(|_| self.mark.is_on(seen))?;
+            let observed = mesh::objects::as_observed(id, seen);
+            Some(mesh::objects::withdrawn(&observed, &mark.renewed()))
+        };
+        let edited = self.cluster.edit_entry(id, Force::Never, edit).await;
+        edited.map(drop)
     }
 
     /// Withdraws the traffic of an entry if it is still `wanted`, and keeps its other fields: first by the annotation,
@@ -77,6 +125,7 @@ impl<'a> Run<'a> {
             before,
         };
         self.lock().push(entry);
+        self.hold(id);
         self.clear_health(id, &after).await
     }
 
@@ -107,6 +156,13 @@ impl<'a> Run<'a> {
         let entry = self.cluster.entry(id).await;
         let entry = entry.map_err(|error| messages::cluster(&error))?;
         Ok(entry.is_some_and(|entry| self.mark.is_on(&entry)))
+    }
+
+    /// Returns whether there is an entry that does not carry the mark.
+    pub(crate) async fn is_replaced(&self, id: &Id) -> Result<bool, Diagnostic> {
+        let entry = self.cluster.entry(id).await;
+        let entry = entry.map_err(|error| messages::cluster(&error))?;
+        Ok(entry.is_some_and(|entry| !self.mark.is_on(&entry)))
     }
 
     /// Returns whether an entry is the one of `before` and carries the mark.

@@ -81,3 +81,50 @@ async fn a_rollback_restores_only_what_is_still_withdrawn_by_it() -> Done {
     assert_eq!(kubectl.find(&path)?, None, "a destroyed entry comes back");
     Ok(())
 }
+
+/// A state without the workload waits, and does not take over what another state bootstraps.
+#[tokio::test]
+async fn a_create_waits_for_a_run_that_lives_and_takes_nothing_over() -> Done {
+    let scenario = Scenario::begin("waits")?;
+    let mut first = Workload::new(&scenario)?;
+    first.converge().await?;
+    hooked(&scenario.vm, HELD)?;
+    first.config["labels"]["version"] = json!("v2");
+    let mut other = Workload::new(&scenario)?;
+    let client = other.provider().await?;
+    let process = client.process().ok_or_else(|| Failure::new("no process"))?;
+    let meanwhile = async {
+        held(&scenario.vm).await?;
+        let release = async {
+            process.logged("waits for the bootstrap").await?;
+            Ok::<_, Failure>(scenario.vm.shell("touch /var/tmp/walk/go")?)
+        };
+        let (refused, released) = tokio::join!(other.apply_by(&client), release);
+        released?;
+        fails(
+            &refused?,
+            "workload-exists",
+            &["moved {", "terraform import"],
+        )
+    };
+    let (applied, refused) = tokio::join!(first.apply(), meanwhile);
+    refused?;
+    assert_eq!(texts(&applied?), "");
+    assert!(other.state.is_none());
+    first.converge().await
+}
+
+/// A key of `for_each` that is renamed without `moved`: Terraform creates and destroys at the same time.
+#[tokio::test]
+async fn a_create_in_the_apply_of_a_destroy_comes_after_it() -> Done {
+    let scenario = Scenario::begin("renamed")?;
+    let mut old = Workload::new(&scenario)?;
+    old.converge().await?;
+    let mut new = Workload::new(&scenario)?;
+    let client = old.provider().await?;
+    let (destroyed, created) = tokio::join!(old.destroy_by(&client), new.apply_by(&client));
+    assert_eq!(texts(&destroyed?), "");
+    assert_eq!(texts(&created?), "");
+    assert_eq!(scenario.objects()?.len(), 3);
+    new.converge().await
+}

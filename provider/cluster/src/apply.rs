@@ -3,7 +3,8 @@
 use mesh::desired::{Kind, Manifest};
 use mesh::keyed_list::KeyedList;
 use mesh::mark::Mark;
-use mesh::names::Id;
+use mesh::names::{Id, Namespace};
+use mesh::withdrawal::Withdrawal;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -47,6 +48,8 @@ pub struct Deletion {
     pub mark: Mark,
     /// Its uid, where it is known to be ours without carrying our label (an imported one).
     pub uid: Option<String>,
+    /// The mark that the run has set on an entry: one that no longer carries it belongs to another run by now.
+    pub run: Option<Withdrawal>,
 }
 
 impl Cluster {
@@ -164,8 +167,12 @@ impl Cluster {
     }
 
     fn forget(&self, manifest: &Manifest) {
-        let namespace = manifest.id.namespace.clone();
-        self.listings().forget(&(manifest.kind, namespace));
+        self.forget_list(manifest.kind, &manifest.id.namespace);
+    }
+
+    /// Forgets the shared list of a kind: whoever waited for a change must see it.
+    pub fn forget_list(&self, kind: Kind, namespace: &Namespace) {
+        self.listings().forget(&(kind, namespace.clone()));
     }
 
     /// Returns the object as it is; an error if it belongs to others.
@@ -217,7 +224,22 @@ impl Cluster {
         &self,
         deletion: &Deletion,
     ) -> Result<Option<(Call, String)>, ClusterError> {
-        let Deletion { kind, id, .. } = deletion;
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            match self.delete_seen(deletion).await {
+                // Somebody, such as istiod, wrote in between: check the object as it is now.
+                Err(ClusterError::Server { status: 409, .. }) if attempts < ATTEMPTS => {}
+                done => return done,
+            }
+        }
+    }
+
+    async fn delete_seen(
+        &self,
+        deletion: &Deletion,
+    ) -> Result<Option<(Call, String)>, ClusterError> {
+        let Deletion { kind, id, run, .. } = deletion;
         let kind = *kind;
         let Some(object) = self.get(&call(Verb::Get, kind, id)).await? else {
             return Ok(None);
@@ -230,8 +252,14 @@ impl Cluster {
             return Err(foreign(call, id));
         }
         // Only this very object: one that was created in the meantime stays.
-        let body =
-            json!({ "apiVersion": "v1", "kind": "DeleteOptions", "preconditions": { "uid": uid } });
+        let mut only = json!({ "uid": uid });
+        if let Some(run) = run {
+            if !run.is_on(&object) {
+                return Err(ClusterError::Taken { call });
+            }
+            only["resourceVersion"] = object["metadata"]["resourceVersion"].clone();
+        }
+        let body = json!({ "apiVersion": "v1", "kind": "DeleteOptions", "preconditions": only });
         let request = call
             .request_with("", "application/json", &body)
             .map_err(|error| unsendable(&call, &error))?;

@@ -112,6 +112,12 @@ pub enum ClusterError {
         /// The import ID.
         import_id: String,
     },
+    /// An entry no longer carries the mark of the run that withdrew its traffic.
+    #[error("cannot {call}: another run has taken it over in the meantime")]
+    Taken {
+        /// The request.
+        call: Call,
+    },
     /// The object is there, but its deletion has begun.
     #[error("cannot {call}: it is being deleted{}", held_by(.finalizers))]
     Terminating {

@@ -12,8 +12,8 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use crate::desired::Manifest;
 use crate::mark::{is_labelled, is_our_apply};
+use crate::workload::Workload;
 
 /// Annotation of an entry whose traffic the provider has withdrawn. With a health check, `HEALTH_CHECKS` is the same on
 /// a withdrawn entry and on a final one.
@@ -149,9 +149,9 @@ pub enum Place {
     Taken,
 }
 
-/// Returns what a create of `desired` finds. `silent` is how long the mark of the entry has not changed, as seen by
+/// Returns what a create of a workload finds. `silent` is how long the mark of the entry has not changed, as seen by
 /// whoever waits.
-pub fn place(desired: &Manifest, entry: Option<&Value>, silent: Duration) -> Place {
+pub fn place(workload: &Workload, entry: Option<&Value>, silent: Duration) -> Place {
     let Some(entry) = entry else {
         return Place::Free;
     };
@@ -161,8 +161,9 @@ pub fn place(desired: &Manifest, entry: Option<&Value>, silent: Duration) -> Pla
     if silent < DEAD {
         return Place::Held(withdrawal);
     }
-    let same = entry["spec"]["address"] == desired.body["spec"]["address"];
-    if withdrawal.by == Some(Operation::Create) && same {
+    let address = entry["spec"]["address"].as_str();
+    let address = address.and_then(|address| address.parse().ok());
+    if withdrawal.by == Some(Operation::Create) && address == workload.address {
         Place::Free
     } else {
         Place::Taken

@@ -181,8 +181,8 @@ fn output(id: &Id) -> FleetOutput {
 
 fn exists(id: &Id) -> Diagnostic {
     let text = format!(
-        "Objects of a fleet {id} already exist. If it is this fleet, import it:\n\n  \
-         terraform import mesh_vm_fleet.NAME {id}\n\nelse choose another name."
+        "Objects of a fleet {id} already exist, and this provider has created them.{}",
+        messages::renamed("mesh_vm_fleet", id)
     );
     Message::new(Code::FleetExists)
         .text(text)

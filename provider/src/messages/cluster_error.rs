@@ -54,6 +54,10 @@ fn explanation(error: &ClusterError) -> (Code, &'static str) {
             "Remove them from the configuration, make the owner give them up, or set field_manager.force_conflicts.",
         ),
         E::Exists { .. } => (Code::ClusterExists, ""),
+        E::Taken { .. } => (
+            Code::WorkloadTaken,
+            "It was left as it is. Plan again to see what there is now.",
+        ),
         E::Terminating { .. } => (
             Code::ClusterTerminating,
             "The controller that set its finalizers removes them once it has cleaned up. Check that controller's log. \

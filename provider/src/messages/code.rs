@@ -68,6 +68,8 @@ codes! {
     FleetExists "fleet-exists" "The fleet already exists";
     FleetMembers "fleet-members" "Members of the fleet are left without services";
     WorkloadExists "workload-exists" "The workload already exists";
+    WorkloadBusy "workload-busy" "Another run is working on the workload";
+    WorkloadTaken "workload-taken" "Another run has taken the workload over";
     ImportId "import-id" "The import ID is not valid";
     ImportMissing "import-missing" "There is nothing to import";
     SshCoordinate "ssh-coordinate" "The VM's SSH settings are not valid";

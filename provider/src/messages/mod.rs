@@ -10,7 +10,7 @@ mod vm_error;
 use std::error::Error;
 
 use mesh::change::Problem;
-use mesh::names::Cidr;
+use mesh::names::{Cidr, Id};
 use plugin::{Diagnostic, Diagnostics, Paths};
 
 pub(crate) use cluster_error::{cluster, of_cluster};
@@ -51,6 +51,28 @@ pub(crate) fn everything_bypasses(range: &Cidr) -> Diagnostic {
         .text(text)
         .at("proxy.exclude_cidrs")
         .warning()
+}
+
+/// Reports an entry that no longer carries the mark of the run.
+pub(crate) fn taken(id: &Id) -> Diagnostic {
+    Message::new(Code::WorkloadTaken)
+        .text(format!(
+            "The WorkloadEntry {id} no longer carries the mark of this run, so another run works on it. It was left as \
+             it is. Plan again to see what there is now."
+        ))
+        .at("name")
+        .error()
+}
+
+/// Returns what to do about objects of ours that exist: a destroy that comes later cannot be seen.
+pub(crate) fn renamed(resource: &str, id: &Id) -> String {
+    format!(
+        "\n\nIf its resource was renamed in the configuration, for example by another key of for_each, say \
+         so:\n\n  moved {{\n    from = {resource}.OLD\n    to   = {resource}.NEW\n  }}\n\nWith \
+         create_before_destroy, the new resource is created while the old one still exists, so it needs another \
+         name. If the old resource was destroyed by this apply, apply again.\n\nIf no state has it, import \
+         it:\n\n  terraform import {resource}.NAME {id}"
+    )
 }
 
 impl Message {

@@ -5,12 +5,13 @@ mod shared_vm;
 mod way_back;
 mod work;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use cluster::ClusterError;
 use jiff::Timestamp;
 use mesh::change::{Drift, Effect};
-use mesh::desired::Kind as ObjectKind;
+use mesh::desired::Manifest;
 use mesh::drift::Finding;
 use mesh::observed::Connection;
 use mesh::withdrawal::is_withdrawn;
@@ -66,7 +67,9 @@ pub(super) async fn apply(
     if takes_vm {
         work.warnings.append(work.preflight.warnings.clone());
     }
-    runner::run(kind, &steps, &mut work, reached).await?;
+    let run = Arc::clone(&work.run);
+    let steps = runner::run(kind, &steps, &mut work, reached);
+    run.alive(steps).await?;
     if takes_vm {
         work.warnings.append(work.shared_vm().await);
     }
@@ -113,7 +116,7 @@ impl Steps for Work<'_> {
             Step::Withdraw => self.withdraw().await?,
             Step::Bootstrap => self.bootstrap().await?,
             Step::AwaitConnection => self.await_connection().await?,
-            Step::Admit => self.objects.admit(&self.preflight.desired.entry).await?,
+            Step::Admit => self.admit().await?,
             Step::AwaitHealth => self.await_health().await?,
             Step::WriteObjects => self.write_objects().await?,
             Step::WriteArchive => self.write_archive().await?,
@@ -128,10 +131,7 @@ impl Steps for Work<'_> {
 
     async fn go_back(&self, way: WayBack, vm: VmAfterFailure) -> Diagnostics {
         match way {
-            WayBack::DeleteWritten => {
-                let written = self.preflight.desired.objects();
-                self.objects.delete_written(&written).await
-            }
+            WayBack::DeleteWritten => self.delete_written().await,
             WayBack::WritePrior => self.write_prior(vm).await,
             WayBack::RestoreHealth => self.restore_health().await,
             WayBack::RestoreOthers => self.run.restore().await,
@@ -196,18 +196,35 @@ impl Work<'_> {
         let id = self.preflight.workload.id.clone();
         let before = self.cluster.entry(&id).await;
         self.before = before.map_err(|error| messages::cluster(&error))?;
-        let Preflight { desired, facts, .. } = &mut self.preflight;
-        let withdrawn = desired.withdrawn(self.run.mark());
-        let written = self.objects.write(&withdrawn).await?;
-        let mut written = written.into_iter();
-        if let Some(entry) = written.find(|object| object.kind == ObjectKind::WorkloadEntry) {
-            desired.bundle.owner.uid.clone_from(&entry.uid);
-            facts.entry_uid = Some(entry.uid);
+        let withdrawn = self.preflight.desired.withdrawn(self.run.mark());
+        self.run.hold(&id);
+        self.write(&withdrawn).await?;
+        if let Some(uid) = &self.written {
+            let Preflight { desired, facts, .. } = &mut self.preflight;
+            desired.bundle.owner.uid.clone_from(uid);
+            facts.entry_uid = Some(uid.clone());
         }
         match &self.before {
             Some(before) => self.run.clear_health(&id, before).await,
             None => Ok(()),
         }
+    }
+
+    /// Writes objects, and notes the uid of the entry as soon as it is written.
+    async fn write(&mut self, objects: &[Manifest]) -> Result<(), Diagnostic> {
+        let (entry, others) = objects.split_at(objects.len().min(1));
+        let written = self.objects.write(entry).await?;
+        self.written = written.into_iter().next().map(|entry| entry.uid);
+        self.objects.write(others).await.map(drop)
+    }
+
+    /// Admits traffic. Another run may have taken a create up that could not renew its mark.
+    async fn admit(&self) -> Result<(), Diagnostic> {
+        let id = &self.preflight.workload.id;
+        if self.target.prior.is_none() && !self.run.holds(id).await? {
+            return Err(messages::taken(id));
+        }
+        self.objects.admit(&self.preflight.desired.entry).await
     }
 
     async fn bootstrap(&mut self) -> Result<(), Failure> {
@@ -266,9 +283,8 @@ impl Work<'_> {
     }
 
     async fn write_objects(&mut self) -> Result<(), Diagnostic> {
-        self.objects
-            .write(&self.preflight.desired.objects())
-            .await?;
+        let objects = self.preflight.desired.objects();
+        self.write(&objects).await?;
         let is_new = self.target.decision.change.effect >= Effect::Rebootstrap;
         if is_new && Reach::of(self.target.next) == Reach::Objects {
             self.output = self.preflight.output(vec![]).without_vm();

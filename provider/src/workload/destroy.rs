@@ -1,5 +1,6 @@
 //! Destroy: the VM first, then the objects. What is done is decided by [`steps`]; each step is a function here.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use cluster::{Cluster, Deletion, Force};
@@ -41,8 +42,13 @@ pub(super) async fn destroy(
     };
     let before = Some(Reach::of(prior.input));
     let steps = steps(before, None, Effect::Replace, circumstances);
+    // Noted first of all: a create of the same apply waits for it.
+    let id = prior.input.workload().map(|workload| workload.id);
+    let _under_way = id.map(|id| context.reservations.begin_destroy(&id));
     let mut destroy = Destroy::new(context, prior, deadline).await?;
-    runner::run(Kind::Destroy, &steps, &mut destroy, reached).await?;
+    let run = Arc::clone(&destroy.run);
+    let steps = runner::run(Kind::Destroy, &steps, &mut destroy, reached);
+    run.alive(steps).await?;
     *reached = None;
     Ok(destroy.warnings)
 }
@@ -56,13 +62,13 @@ struct Destroy<'a> {
     until: Instant,
     deadline: Instant,
     workload: Workload,
-    /// The uid of the entry, if it is deleted.
+    /// The uid of the entry, if it is ours and is deleted.
     uid: Option<String>,
     owner: Owner,
     deletions: Vec<Deletion>,
     /// Objects that stay, because they are not ours.
     foreign: Vec<(ObjectKind, Id)>,
-    run: Run<'a>,
+    run: Arc<Run<'a>>,
     /// `None`: not connected, or the VM does not answer any more.
     machine: Option<Machine<'a>>,
     warnings: Diagnostics,
@@ -94,7 +100,9 @@ impl<'a> Destroy<'a> {
             .chain(observed.marked(&id.namespace, &mark));
         let (deletions, foreign) = objects::deletions(&mark, ids, &observed, unmarked);
         let mut kinds = deletions.iter().map(|of| of.kind);
-        let uid = uid.filter(|_| kinds.any(|of| of == ObjectKind::WorkloadEntry));
+        // An import that was never applied stays as it is until it is deleted.
+        let is_ours = entry.is_some_and(mesh::mark::is_ours);
+        let uid = uid.filter(|_| is_ours && kinds.any(|of| of == ObjectKind::WorkloadEntry));
         Ok(Self {
             context,
             cluster,
@@ -106,7 +114,7 @@ impl<'a> Destroy<'a> {
             deletions,
             foreign,
             // The entry is about to be deleted, whoever owns its annotations.
-            run: Run::new(cluster, Operation::Destroy, Force::Fields),
+            run: Arc::new(Run::new(cluster, Operation::Destroy, Force::Fields)),
             workload,
             machine: None,
             warnings: Diagnostics::none(),
@@ -164,14 +172,18 @@ impl Destroy<'_> {
 
     /// Withdraws the VM's traffic while its proxy still serves open requests. The entry is deleted after the proxy is
     /// gone: without it, the proxy would drop them.
-    async fn withdraw(&self) -> Result<(), Diagnostic> {
-        match (&self.machine, &self.uid) {
-            (Some(_), Some(uid)) => {
-                let same = |entry: &Value| entry["metadata"]["uid"] == **uid;
-                self.run.withdraw(&self.workload.id, same).await
+    async fn withdraw(&mut self) -> Result<(), Diagnostic> {
+        let Some(uid) = &self.uid else {
+            return Ok(());
+        };
+        let same = |entry: &Value| entry["metadata"]["uid"] == **uid;
+        self.run.withdraw(&self.workload.id, same).await?;
+        for deletion in &mut self.deletions {
+            if deletion.kind == ObjectKind::WorkloadEntry {
+                deletion.run = Some(self.run.mark().clone());
             }
-            _ => Ok(()),
         }
+        Ok(())
     }
 
     async fn remove_proxy(&mut self) -> Result<(), Failure> {
@@ -183,6 +195,10 @@ impl Destroy<'_> {
     }
 
     async fn delete_objects(&mut self) -> Result<(), Diagnostic> {
+        let id = &self.workload.id;
+        if self.uid.is_some() && self.run.is_replaced(id).await? {
+            return Err(messages::taken(id));
+        }
         let deleted = self.cluster.delete(&self.deletions, self.deadline).await;
         deleted.map_err(|error| messages::cluster(&error))?;
         let mark = self.workload.mark();

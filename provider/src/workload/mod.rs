@@ -10,7 +10,7 @@
 //!
 //! **Invariant**: nothing computed enters an input, and no output reaches `render`.
 //!
-//! The files in the order of their imports: `output` and `input`; `steps`, `prior`, `archive` and `preflight`; `plan` and
+//! The files in the order of their imports: `output` and `input`; `steps`, `prior`, `archive`, `place` and `preflight`; `plan` and
 //! `runner`; `import`, `read`, `destroy` and `apply`.
 
 mod apply;
@@ -19,6 +19,7 @@ mod destroy;
 pub(crate) mod import;
 pub(crate) mod input;
 pub(crate) mod output;
+mod place;
 mod plan;
 mod preflight;
 mod prior;

@@ -6,7 +6,6 @@ use mesh::facts::Facts;
 use mesh::names::Id;
 use mesh::observed::ObservedObjects;
 use mesh::rivals::{Claims, Rival};
-use mesh::withdrawal::{DEAD, Place, place};
 use mesh::workload::Workload;
 use plugin::{Diagnostic, Diagnostics, Paths};
 
@@ -78,15 +77,6 @@ impl Preflight {
         })
     }
 
-    /// Refuses a create of a workload that exists; one that a create left unfinished is created again.
-    pub(super) fn refuse_existing(&self) -> Result<(), Diagnostic> {
-        let entry = self.observed.entry.as_ref();
-        match place(&self.desired.entry, entry, DEAD) {
-            Place::Free => Ok(()),
-            Place::Held(_) | Place::Taken => Err(exists(&self.workload.id)),
-        }
-    }
-
     /// Returns the output as far as the facts determine it.
     pub(super) fn output(&self, reasons: Vec<String>) -> WorkloadOutput {
         WorkloadOutput::from_facts(&self.facts, &self.desired.bundle, reasons)
@@ -104,15 +94,4 @@ fn entries_unseen() -> Diagnostic {
                 whether one in another namespace has this VM's address. The last rule of examples/rbac.yaml grants \
                 this permission.";
     Message::new(Code::EntriesUnseen).text(text).warning()
-}
-
-fn exists(id: &Id) -> Diagnostic {
-    let text = format!(
-        "The WorkloadEntry {id} already exists. If it belongs to this VM, import it:\n\n  \
-         terraform import mesh_vm_workload.NAME {id}\n\nelse choose another name."
-    );
-    Message::new(Code::WorkloadExists)
-        .text(text)
-        .at("name")
-        .error()
 }

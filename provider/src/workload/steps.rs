@@ -134,7 +134,7 @@ pub(crate) fn steps(
         ],
         None => vec![
             (has(C::LeavesVm), Step::Connect),
-            (has(C::LeavesVm), Step::Withdraw),
+            (true, Step::Withdraw),
             (has(C::LeavesVm), Step::RemoveProxy),
             (updates, Step::DeleteObjects),
             (had_archive, Step::RemoveArchive),

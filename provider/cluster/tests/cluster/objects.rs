@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use cluster::{Cluster, ClusterError, Deletion, Force};
 use mesh::desired::{Kind, Manifest};
 use mesh::names::Id;
+use mesh::withdrawal::{Operation, Withdrawal};
 use serde_json::{Value, json};
 use tokio::sync::watch::Receiver;
 use tokio::time::Instant;
@@ -273,6 +274,7 @@ async fn only_what_is_ours_is_deleted() {
             id: id.clone(),
             mark: mesh::mark::Mark::Workload(id.name.clone()),
             uid,
+            run: None,
         }]
     };
     let found = || kubectl().find(&path("workloadentries", &id)).unwrap();
@@ -300,6 +302,60 @@ async fn only_what_is_ours_is_deleted() {
     assert!(!observed.sidecars.is_empty());
 }
 
+fn mark(run: &str) -> Withdrawal {
+    Withdrawal {
+        by: Some(Operation::Destroy),
+        run: run.into(),
+        renewal: 0,
+    }
+}
+
+/// Another run took the entry over while this one was away.
+#[tokio::test]
+async fn an_entry_with_the_mark_of_another_run_is_not_deleted() {
+    let (cluster, id) = (cluster().await, workload());
+    let withdrawn = |run| [mesh::objects::withdrawn(&entry(&id), &mark(run))];
+    cluster.apply(&withdrawn("4a"), Force::Never).await.unwrap();
+    let doomed = |run| {
+        let [of] = doomed_of(Kind::WorkloadEntry, &id);
+        let run = Some(mark(run));
+        [Deletion { run, ..of }]
+    };
+    let error = cluster.delete(&doomed("3f"), later()).await.unwrap_err();
+    assert!(matches!(error, ClusterError::Taken { .. }), "{error:?}");
+    cluster.delete(&doomed("4a"), later()).await.unwrap();
+    assert_eq!(kubectl().find(&path("workloadentries", &id)).unwrap(), None);
+}
+
+/// Somebody writes between the read and the write of an edit: it starts over with what is there then.
+#[tokio::test]
+async fn an_edit_overwrites_nothing_that_it_has_not_seen() {
+    let (cluster, id) = (cluster().await, workload());
+    cluster.apply(&[entry(&id)], Force::Never).await.unwrap();
+    let (patched, object) = (AtomicBool::new(false), format!("workloadentry/{}", id.name));
+    let edit = |seen: &Value| {
+        if !patched.swap(true, Ordering::Relaxed) {
+            let patch = json!({ "spec": { "address": "192.0.2.7" } });
+            kubectl()
+                .patch(id.namespace.as_str(), &object, &patch, &[])
+                .unwrap();
+        }
+        let observed = mesh::objects::as_observed(&id, seen);
+        Some(mesh::objects::withdrawn(&observed, &mark("3f")))
+    };
+    let edited = cluster.edit_entry(&id, Force::Never, edit).await;
+    let edited = edited.unwrap().unwrap();
+    assert_eq!(edited.before["spec"]["address"], "192.0.2.7");
+    assert_eq!(edited.after["spec"]["address"], "192.0.2.7");
+    assert!(mark("3f").is_on(&edited.after));
+
+    let left = cluster.edit_entry(&id, Force::Never, |_| None).await;
+    assert_eq!(left.unwrap(), None);
+    let gone: Id = format!("{}/gone", id.namespace).parse().unwrap();
+    let gone = cluster.edit_entry(&gone, Force::Never, edit).await;
+    assert_eq!(gone.unwrap(), None, "an absent entry is not created");
+}
+
 const FINALIZER: &str = "example.com/backup";
 
 /// Sets the finalizers of an object, by its kind in lower case.
@@ -325,6 +381,7 @@ fn doomed_of(kind: Kind, id: &Id) -> [Deletion; 1] {
         id: id.clone(),
         mark: mesh::mark::Mark::Workload(id.name.clone()),
         uid: None,
+        run: None,
     }]
 }
 

@@ -150,6 +150,7 @@ async fn everything(id: Id, istio: Id) {
         id: manifest.id,
         mark: mesh::mark::Mark::Workload(id.name.clone()),
         uid: None,
+        run: None,
     });
     cluster.delete(&doomed, later()).await.unwrap();
 }
@@ -178,6 +179,7 @@ async fn fleet(cluster: &Cluster, id: &Id) {
         id: id.clone(),
         mark,
         uid: None,
+        run: None,
     };
     cluster.delete(&[doomed], later()).await.unwrap();
     assert!(

@@ -74,6 +74,7 @@ async fn a_server_that_has_only_an_older_version_is_spoken_to_in_that() {
         kind: Kind::WorkloadEntry,
         mark: Mark::Workload(id.name.clone()),
         uid: None,
+        run: None,
         id: id.clone(),
     };
     cluster.delete(&[doomed], later()).await.unwrap();

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use mesh::desired::Manifest;
 use mesh::render::render;
 use mesh::withdrawal::{DEAD, Operation, Place, Withdrawal, is_withdrawn, place};
 use serde_json::{Value, json};
@@ -69,30 +68,30 @@ fn a_mark_without_a_run_is_a_creates_if_the_entry_was_not_written_since_its_crea
     assert!(!seen.is_on(&entry("true")), "nobody knows whose it is");
 }
 
-fn withdrawn(by: Operation) -> (Manifest, Value) {
+fn withdrawn(by: Operation) -> Value {
     let desired = render(&workload(), &facts()).unwrap();
-    let withdrawn = desired.withdrawn(&mark(by)).swap_remove(0).body;
-    (desired.entry, withdrawn)
+    desired.withdrawn(&mark(by)).swap_remove(0).body
 }
 
 #[test]
 fn a_create_takes_up_only_what_a_dead_create_of_the_same_vm_left() {
-    let (desired, left) = withdrawn(Operation::Create);
+    let left = withdrawn(Operation::Create);
     let with = |change: fn(&mut Value)| {
         let mut seen = left.clone();
         change(&mut seen);
-        place(&desired, Some(&seen), DEAD)
+        place(&workload(), Some(&seen), DEAD)
     };
     assert_eq!(with(|_| {}), Place::Free);
-    assert_eq!(place(&desired, None, Duration::ZERO), Place::Free);
-    assert_eq!(place(&desired, Some(&desired.body), DEAD), Place::Taken);
+    assert_eq!(place(&workload(), None, Duration::ZERO), Place::Free);
+    let finished = render(&workload(), &facts()).unwrap().entry.body;
+    assert_eq!(place(&workload(), Some(&finished), DEAD), Place::Taken);
     let elsewhere = with(|seen| seen["spec"]["address"] = json!("10.9.9.9"));
     assert_eq!(elsewhere, Place::Taken);
     let unlabelled = with(|seen| seen["metadata"]["labels"] = json!({}));
     assert_eq!(unlabelled, Place::Taken);
     for by in [Operation::Bootstrap, Operation::Destroy] {
-        let (desired, left) = withdrawn(by);
-        assert_eq!(place(&desired, Some(&left), DEAD), Place::Taken, "{by}");
+        let left = withdrawn(by);
+        assert_eq!(place(&workload(), Some(&left), DEAD), Place::Taken, "{by}");
     }
 }
 
@@ -100,8 +99,11 @@ fn a_create_takes_up_only_what_a_dead_create_of_the_same_vm_left() {
 fn a_create_waits_for_a_run_that_may_live() {
     let silent = DEAD.checked_sub(Duration::from_secs(1)).unwrap();
     for by in [Operation::Create, Operation::Bootstrap, Operation::Destroy] {
-        let (desired, seen) = withdrawn(by);
-        assert_eq!(place(&desired, Some(&seen), silent), Place::Held(mark(by)));
+        let seen = withdrawn(by);
+        assert_eq!(
+            place(&workload(), Some(&seen), silent),
+            Place::Held(mark(by))
+        );
     }
 }
 
@@ -117,7 +119,7 @@ fn an_entry_with_a_health_check_is_not_withdrawn() {
     let annotations = &desired.entry.body["metadata"]["annotations"];
     assert_eq!(annotations["proxy.istio.io/health-checks-enabled"], "true");
     assert_eq!(
-        place(&desired.entry, Some(&desired.entry.body), DEAD),
+        place(&checked, Some(&desired.entry.body), DEAD),
         Place::Taken
     );
 }

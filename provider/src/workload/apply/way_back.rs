@@ -1,11 +1,12 @@
 //! What undoes the steps of a create or an update that failed.
 
 use mesh::desired::Manifest;
-use mesh::withdrawal::Withdrawal;
+use mesh::withdrawal::{Withdrawal, is_withdrawn};
 use plugin::Diagnostics;
 
 use super::work::Work;
 use crate::machine::VmAfterFailure;
+use crate::messages;
 
 impl Work<'_> {
     /// Writes the objects of the prior input again, since the VM runs on that, and deletes those that were added. An
@@ -35,6 +36,28 @@ impl Work<'_> {
         added.retain(is_added);
         problems.append(self.objects.delete_written(&added).await);
         problems
+    }
+
+    /// Deletes what a create wrote. An entry that somebody has replaced or taken up is not ours any more, and neither are
+    /// the other objects.
+    pub(super) async fn delete_written(&self) -> Diagnostics {
+        let Some(uid) = &self.written else {
+            return Diagnostics::none();
+        };
+        let entry = self.cluster.entry(&self.preflight.workload.id).await;
+        let entry = match entry {
+            Ok(entry) => entry,
+            Err(error) => return messages::cluster(&error).into(),
+        };
+        let is_of_another = entry.is_some_and(|entry| {
+            let mark = is_withdrawn(&entry) && !self.run.mark().is_on(&entry);
+            mark || entry["metadata"]["uid"] != **uid
+        });
+        if is_of_another {
+            return Diagnostics::none();
+        }
+        let written = self.preflight.desired.objects();
+        self.objects.delete_written(&written).await
     }
 
     pub(super) async fn restore_health(&self) -> Diagnostics {

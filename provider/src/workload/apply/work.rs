@@ -1,5 +1,7 @@
 //! A create or an update that is being carried out: what it knows before its first step, and what the steps find out.
 
+use std::sync::Arc;
+
 use cluster::Cluster;
 use mesh::withdrawal::Operation;
 use plugin::Diagnostics;
@@ -9,11 +11,13 @@ use tokio::time::Instant;
 use crate::context::Context;
 use crate::declared::field_manager::force;
 use crate::machine::{Bootstrapped, Machine};
+use crate::messages;
 use crate::objects::{Imported, Objects, imported};
 use crate::run::Run;
 use crate::workload::archive;
 use crate::workload::input::WorkloadInput;
 use crate::workload::output::WorkloadOutput;
+use crate::workload::place::await_place;
 use crate::workload::plan::Decision;
 use crate::workload::preflight::Preflight;
 use crate::workload::prior::Prior;
@@ -43,7 +47,9 @@ pub(super) struct Work<'a> {
     pub(super) deadline: Instant,
     pub(super) preflight: Preflight,
     pub(super) objects: Objects<'a>,
-    pub(super) run: Run<'a>,
+    pub(super) run: Arc<Run<'a>>,
+    /// The uid of the entry, once this apply has written it.
+    pub(super) written: Option<String>,
     /// The workload's own entry as it was before its traffic was withdrawn; `None`: absent, or not withdrawn yet.
     pub(super) before: Option<Json>,
     pub(super) imported: Vec<Imported>,
@@ -61,13 +67,14 @@ impl<'a> Work<'a> {
         deadline: Instant,
     ) -> Result<Self, Diagnostics> {
         let cluster = context.cluster().await?;
+        if target.prior.is_none() {
+            let workload = target.next.workload().ok_or_else(messages::incomplete)?;
+            await_place(context, &workload, deadline).await?;
+        }
         // Conflicts are reported before waiting for a VM that is still booting.
         let prior = target.prior.and_then(|prior| prior.input.workload());
         let had = prior.as_ref().map_or(vec![], mesh::objects::object_ids);
         let preflight = Preflight::new(cluster, target.next, had).await?;
-        if target.prior.is_none() {
-            preflight.refuse_existing()?;
-        }
         let mark = preflight.workload.mark();
         let force = force(&target.next.field_manager);
         let mut objects = Objects::new(cluster, mark, force, deadline);
@@ -93,7 +100,8 @@ impl<'a> Work<'a> {
             deadline,
             preflight,
             objects,
-            run: Run::new(cluster, by, force),
+            run: Arc::new(Run::new(cluster, by, force)),
+            written: None,
             before: None,
             imported: adopted,
             machine: None,
