@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use cluster::{Cluster, Exec, IstioSettings, Settings};
 use plugin::{Diagnostic, Diagnostics, SecretText, Shape as _, Value};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 use tokio::sync::OnceCell;
 use vm::Bastions;
 
@@ -45,9 +45,12 @@ impl Context {
             .settings
             .as_ref()
             .ok_or_else(|| unknown("kubernetes", "the cluster"))?;
-        let connect = || Cluster::connect(settings, &environment);
-        self.cluster
-            .get_or_try_init(connect)
+        let ready = async || {
+            let new = async || Cluster::new(settings, &environment);
+            let cluster = self.cluster.get_or_try_init(new).await?;
+            cluster.ready().await.map(|()| cluster)
+        };
+        ready()
             .await
             .map_err(|error| messages::cluster(&error).into())
     }
@@ -114,20 +117,21 @@ fn settings(block: &ProviderBlock) -> Settings {
         .into_known()
         .unwrap_or_default()
         .into_iter()
-        .chain(config_path.into_known());
+        .chain(config_path.into_known())
+        .filter(|path| !path.is_empty());
     Settings {
         config_paths: paths.map(PathBuf::from).collect(),
-        config_context: config_context.into_known(),
-        config_context_cluster: config_context_cluster.into_known(),
-        config_context_auth_info: config_context_auth_info.into_known(),
-        host: host.into_known(),
+        config_context: text(config_context),
+        config_context_cluster: text(config_context_cluster),
+        config_context_auth_info: text(config_context_auth_info),
+        host: text(host),
         token: secret(token),
-        username: username.into_known(),
+        username: text(username),
         password: secret(password),
-        cluster_ca_certificate: cluster_ca_certificate.into_known(),
-        client_certificate: client_certificate.into_known(),
+        cluster_ca_certificate: text(cluster_ca_certificate),
+        client_certificate: text(client_certificate),
         client_key: secret(client_key),
-        tls_server_name: tls_server_name.into_known(),
+        tls_server_name: text(tls_server_name),
         proxy_url: secret(proxy_url),
         insecure: insecure.into_known().unwrap_or(false),
         exec: exec.into_known().and_then(self::exec),
@@ -143,13 +147,13 @@ fn istio(block: &IstioBlock) -> IstioSettings {
             .known()
             .map_or(defaults.namespace, |name| name.0.to_string()),
         revision: block.revision.known().map(|name| name.0.to_string()),
-        cluster_id: block.cluster_id.known().cloned(),
+        cluster_id: text(block.cluster_id.clone()),
         trust_domain: block.trust_domain.known().map(|name| name.0.to_string()),
         trust_bundle_name: block
             .trust_bundle_name
             .known()
             .map(|name| name.0.to_string()),
-        ca_address: block.ca_address.known().cloned(),
+        ca_address: text(block.ca_address.clone()),
         control_plane_address: block
             .control_plane_address
             .known()
@@ -181,6 +185,12 @@ fn exec(block: ExecBlock) -> Option<Exec> {
     })
 }
 
+/// Returns a text. An empty one counts as unset, as for kubectl and for the kubernetes provider.
+fn text(value: Value<String>) -> Option<String> {
+    value.into_known().filter(|text| !text.is_empty())
+}
+
 fn secret(value: Value<SecretText>) -> Option<SecretString> {
-    value.into_known().map(SecretText::into_secret)
+    let secret = value.into_known().map(SecretText::into_secret);
+    secret.filter(|secret| !secret.expose_secret().is_empty())
 }

@@ -12,7 +12,8 @@ use crate::declared::scalars::{CheckOnRefresh, PortNumber};
 object! {
     /// Joins virtual machines to an Istio mesh.
     pub struct ProviderBlock {
-        /// Connection to the cluster. The attributes are named as in the kubernetes provider. If unset, the provider
+        /// Connection to the cluster. The attributes are named as in the kubernetes provider. An empty text counts as
+        /// unset. If the block is unset, the provider
         /// uses `KUBE_CONFIG_PATH`, `KUBE_CONFIG_PATHS` or `KUBECONFIG`, in this order, then the service account of
         /// the pod that Terraform runs in. It reads no other environment variable of the kubernetes provider.
         Optional kubernetes: KubernetesBlock,
@@ -44,7 +45,7 @@ object! {
         Optional username: String,
         /// Password for basic authentication.
         Secret password: SecretText,
-        /// PEM certificates to verify the API server's certificate with.
+        /// PEM certificates to verify the API server's certificate with: of its CA, or the server's own.
         Optional cluster_ca_certificate: String,
         /// PEM client certificate.
         Optional client_certificate: String,
@@ -52,11 +53,13 @@ object! {
         Secret client_key: SecretText,
         /// Name in the API server's certificate, if it differs from the host in the API server's address.
         Optional tls_server_name: String,
-        /// Proxy for connections to the API server. The URL may contain a password.
+        /// Proxy for connections to the API server: an `http://`, `https://` or `socks5://` URL. It may contain a
+        /// password. Default: the kubeconfig's `proxy-url`, then `HTTPS_PROXY` with the exceptions of `NO_PROXY`.
         Secret proxy_url: SecretText,
         /// Do not verify the API server's certificate. Default: `false`.
         Optional insecure: bool,
-        /// Command that prints a credential.
+        /// Command that prints a credential. It is run again before the credential ends, and where the API server no
+        /// longer accepts it.
         Optional exec: ExecBlock,
     }
 }

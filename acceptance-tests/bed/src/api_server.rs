@@ -104,7 +104,7 @@ impl ApiServer {
         self.kubectl.kubeconfig()
     }
 
-    /// Returns the path of a file: `ca.crt`, `admin.crt`, `admin.key`, `kube-apiserver.log`, `audit.log`.
+    /// Returns the path of a file: `ca.crt`, `ca.key`, `admin.crt`, `admin.key`, `kube-apiserver.log`, `audit.log`.
     pub fn file(&self, name: &str) -> PathBuf {
         self.folder.join(name)
     }

@@ -12,7 +12,7 @@ use rcgen::{
 
 use crate::{Error, Result};
 
-/// Writes `ca.crt`, `server.{crt,key}`, `admin.{crt,key}` and `sa.{pub,key}` into a folder.
+/// Writes `ca.{crt,key}`, `server.{crt,key}`, `admin.{crt,key}` and `sa.{pub,key}` into a folder.
 /// `names` are the host names and addresses of the API server.
 pub(crate) fn write(folder: &Path, names: Vec<String>) -> Result<()> {
     let files = generate(names)
@@ -63,6 +63,7 @@ fn generate(names: Vec<String>) -> std::result::Result<Vec<(&'static str, String
     let accounts = KeyPair::generate()?;
     Ok(vec![
         ("ca.crt", ca.pem()),
+        ("ca.key", ca.key().serialize_pem()),
         ("server.crt", server.pem()),
         ("server.key", server_key.serialize_pem()),
         ("admin.crt", admin.pem()),

@@ -1,22 +1,30 @@
 //! The connection to the cluster, from the provider block or the environment.
 
 use std::collections::BTreeMap;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use kube::config::KubeConfigOptions;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use http::Uri;
+use kube::config::ExecAuthCluster;
 use kube::{Client, Config};
 use mesh::desired::Kind;
 use mesh::names::Namespace;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, ServerName};
 use serde_json::Value;
 use tokio::sync::OnceCell;
 
-use crate::bearer::Bearer;
+use crate::access::{Access, Pass};
+use crate::credentials::Source;
+use crate::environment::Environment;
 use crate::error::{ClusterError, SettingProblem};
-use crate::refusal::credentials;
-use crate::settings::{Environment, IstioSettings, Settings};
+use crate::kubeconfig::{self, Chosen};
+use crate::origin::Origin;
+use crate::proxy;
+use crate::settings::{IstioSettings, Settings, is_url};
 use crate::shared::Shared;
-use crate::{kubeconfig, proxy};
 
 /// How long a TCP and TLS handshake with the API server may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -26,9 +34,10 @@ pub(crate) type Listing = BTreeMap<String, Value>;
 
 /// A connection to one cluster.
 pub struct Cluster {
-    client: Client,
-    bearer: Option<Bearer>,
+    access: Access,
     server: String,
+    /// How errors call the server, and the credentials: by where they are configured.
+    named: (String, String),
     istio: IstioSettings,
     /// The settings once a tag is resolved.
     tag: OnceCell<IstioSettings>,
@@ -39,35 +48,60 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Finds the cluster and gets the credentials ready; no request is sent yet.
+    /// Finds the cluster. No request is sent yet, and no plugin is run.
     ///
     /// Where neither `host` nor `config_paths` is set, the kubeconfig is that of
     /// `KUBE_CONFIG_PATH`, `KUBE_CONFIG_PATHS` or `KUBECONFIG`, else that of the pod we run in.
     /// There is no other default: never `localhost`, never `~/.kube/config`.
+    pub fn new(settings: &Settings, environment: Environment<'_>) -> Result<Self, ClusterError> {
+        let Way {
+            origin,
+            user_origin,
+            mut config,
+        } = way(settings, environment)?;
+        let source = Source::new(&mut config.auth_info, user_origin.clone())?;
+        let server = config.cluster_url.to_string();
+        let server = server.trim_end_matches('/').to_owned();
+        let named = match &settings.host {
+            Some(_) => server.clone(),
+            None => format!("{server} of {origin}"),
+        };
+        let credentials = format!("the credentials of {user_origin}");
+        let access = Access::new(source, origin, config);
+        Ok(Self::with(
+            access,
+            server,
+            (named, credentials),
+            settings.istio.clone(),
+        ))
+    }
+
+    /// Finds the cluster and gets the credentials ready.
     pub async fn connect(
         settings: &Settings,
         environment: Environment<'_>,
     ) -> Result<Self, ClusterError> {
-        let mut config = config(settings, environment).await?;
-        let bearer = Bearer::of(&mut config.auth_info).await?;
-        let server = config
-            .cluster_url
-            .to_string()
-            .trim_end_matches('/')
-            .to_owned();
-        let client = Client::try_from(config).map_err(unusable)?;
-        Ok(Self {
-            bearer,
-            ..Self::over(client, server, settings.istio.clone())
-        })
+        let cluster = Self::new(settings, environment)?;
+        cluster.ready().await?;
+        Ok(cluster)
+    }
+
+    /// Gets the credentials ready. All who wait for a plugin get what it gives, or the same failure.
+    pub async fn ready(&self) -> Result<(), ClusterError> {
+        self.access.pass().await.map(drop)
     }
 
     /// Returns a cluster over a client that exists: where tests put faults in between.
     pub fn over(client: Client, server: String, istio: IstioSettings) -> Self {
+        let named = (server.clone(), "the credentials".to_owned());
+        Self::with(Access::over(client), server, named, istio)
+    }
+
+    fn with(access: Access, server: String, named: (String, String), istio: IstioSettings) -> Self {
         Self {
-            client,
-            bearer: None,
+            access,
             server,
+            named,
             istio,
             tag: OnceCell::new(),
             istio_version: OnceLock::new(),
@@ -81,12 +115,31 @@ impl Cluster {
         &self.server
     }
 
-    pub(crate) fn client(&self) -> &Client {
-        &self.client
+    /// Returns how errors call the server: with what it is configured by.
+    pub(crate) fn named_server(&self) -> &str {
+        &self.named.0
     }
 
-    pub(crate) fn bearer(&self) -> Option<&Bearer> {
-        self.bearer.as_ref()
+    /// Returns how errors call the credentials.
+    pub(crate) fn named_credentials(&self) -> &str {
+        &self.named.1
+    }
+
+    #[cfg(test)]
+    pub(crate) fn access(&self) -> &Access {
+        &self.access
+    }
+
+    pub(crate) async fn pass(&self) -> Result<Arc<Pass>, ClusterError> {
+        self.access.pass().await
+    }
+
+    /// Returns another pass than one that was not accepted, if there is one.
+    pub(crate) async fn pass_instead_of(
+        &self,
+        refused: &Pass,
+    ) -> Result<Option<Arc<Pass>>, ClusterError> {
+        self.access.instead_of(refused).await
     }
 
     pub(crate) fn istio(&self) -> &IstioSettings {
@@ -110,39 +163,96 @@ impl Cluster {
     }
 }
 
-/// Returns the client's configuration for the settings.
-pub(crate) async fn config(
-    settings: &Settings,
-    environment: Environment<'_>,
-) -> Result<Config, ClusterError> {
-    let (origin, mut kubeconfig) = kubeconfig::selected(settings, environment)?;
-    kubeconfig::embed(&origin, &mut kubeconfig)?;
-    let own_proxy = kubeconfig::proxy(&kubeconfig).map(str::to_owned);
-    let made = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await;
-    let mut config = made.map_err(|error| kubeconfig::unusable(&origin, &error))?;
-    // kube holds NO_PROXY against the proxy's own name, so this is decided here.
-    let url = own_proxy.or_else(|| proxy::for_server(&config.cluster_url, environment));
-    config.proxy_url = url.and_then(|url| url.parse().ok());
-    config.connect_timeout = Some(HANDSHAKE);
-    // `send` waits as long as the server requests, but no longer than a request may take.
-    config.default_retry = false;
-    Ok(config)
+/// The configuration of a client, with the user's credentials, and where they come from.
+#[derive(Debug)]
+pub(crate) struct Way {
+    origin: Origin,
+    user_origin: Origin,
+    pub(crate) config: Config,
 }
 
-/// Returns why no client could be made; a proxy's URL may hold a password and is left out.
-fn unusable(error: kube::Error) -> ClusterError {
-    match error {
-        kube::Error::Auth(error) => credentials(&error),
-        kube::Error::ProxyProtocolUnsupported { .. }
-        | kube::Error::ProxyProtocolDisabled { .. } => {
-            let text = "must be an http:// or https:// URL".into();
-            ClusterError::Settings(vec![SettingProblem {
-                attribute: "proxy_url",
-                text,
-            }])
-        }
-        other => ClusterError::Credentials {
-            reason: other.to_string(),
-        },
+/// Returns the client's configuration for the settings.
+pub(crate) fn way(settings: &Settings, environment: Environment<'_>) -> Result<Way, ClusterError> {
+    let mut chosen = kubeconfig::selected(settings, environment)?;
+    kubeconfig::embed(&mut chosen)?;
+    let Chosen {
+        origin,
+        cluster,
+        user_origin,
+        mut user,
+    } = chosen;
+    let server = cluster.server.clone().unwrap_or_default();
+    let url = server.parse::<Uri>().ok().filter(|_| is_url(&server));
+    let url = url.ok_or_else(|| {
+        origin.refused(format!(
+            "its server must be a URL such as https://192.0.2.1:6443, got {server:?}"
+        ))
+    })?;
+    let mut config = Config::new(url);
+    if let Some(data) = &cluster.certificate_authority_data {
+        let certificates = certificates(data).map_err(|text| {
+            let attribute = settings.cluster_ca_certificate.is_some();
+            let attribute = attribute.then_some("cluster_ca_certificate");
+            unusable(&origin, attribute, "certificate-authority", text)
+        })?;
+        config.root_cert = Some(certificates);
+    }
+    if let Some(name) = &cluster.tls_server_name
+        && ServerName::try_from(name.as_str()).is_err()
+    {
+        return Err(origin.refused(format!(
+            "its tls-server-name must be a DNS name or an IP address, got {name:?}"
+        )));
+    }
+    let by_file = cluster.proxy_url.as_deref().map(|url| {
+        proxy::parse(url).map_err(|text| origin.refused(format!("its proxy-url {text}")))
+    });
+    // kube holds NO_PROXY against the proxy's own name, so this is decided here.
+    config.proxy_url = match by_file {
+        Some(url) => Some(url?),
+        None => proxy::for_server(&config.cluster_url, environment)?,
+    };
+    if let Some(exec) = &mut user.exec
+        && exec.provide_cluster_info
+    {
+        let of_cluster = ExecAuthCluster::try_from(&cluster);
+        exec.cluster = Some(of_cluster.map_err(|error| origin.refused(error.to_string()))?);
+    }
+    config.tls_server_name = cluster.tls_server_name;
+    config.accept_invalid_certs = cluster.insecure_skip_tls_verify.unwrap_or(false);
+    config.connect_timeout = Some(HANDSHAKE);
+    config.auth_info = user;
+    Ok(Way {
+        origin,
+        user_origin,
+        config,
+    })
+}
+
+/// Returns the certificates of a PEM text in base64.
+fn certificates(data: &str) -> Result<Vec<Vec<u8>>, &'static str> {
+    let pem = BASE64.decode(data).map_err(|_| "is not base64")?;
+    let certificates = CertificateDer::pem_slice_iter(&pem).map(|of| of.map(|of| of.to_vec()));
+    let certificates = certificates.collect::<Result<Vec<_>, _>>();
+    let certificates = certificates.map_err(|_| "is not PEM")?;
+    if certificates.is_empty() {
+        return Err("holds no PEM certificate");
+    }
+    Ok(certificates)
+}
+
+/// Returns the error for a value: of the attribute that sets it, else of a part of the kubeconfig.
+fn unusable(
+    origin: &Origin,
+    attribute: Option<&'static str>,
+    part: &str,
+    text: &str,
+) -> ClusterError {
+    match attribute {
+        Some(attribute) => ClusterError::Settings(vec![SettingProblem {
+            attribute,
+            text: text.into(),
+        }]),
+        None => origin.refused(format!("its {part} {text}")),
     }
 }

@@ -4,7 +4,7 @@
 //! that could quote one are described, not carried.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,10 +30,12 @@ pub enum ClusterError {
     #[error("the kubernetes block of the provider cannot be used: {}", joined(.0))]
     Settings(Vec<SettingProblem>),
     /// A kubeconfig cannot be read or names what it does not hold.
-    #[error("kubeconfig {} cannot be used: {reason}", path.display())]
+    #[error("{} cannot be used: {reason}", kubeconfig(path, context.as_deref()))]
     Kubeconfig {
         /// Which file; several are joined as in `KUBECONFIG`.
         path: PathBuf,
+        /// Its context that was chosen, if one was.
+        context: Option<String>,
         /// The problem; never a part of the file.
         reason: String,
     },
@@ -43,16 +45,48 @@ pub enum ClusterError {
         /// Which file.
         path: PathBuf,
     },
-    /// The credentials cannot be had: plugin, token file, client certificate.
-    #[error("the credentials for the cluster cannot be used: {reason}")]
+    /// The credentials cannot be used, and no kubeconfig holds them.
+    #[error("the credentials of {origin} cannot be used: {reason}")]
     Credentials {
+        /// What they come from.
+        origin: String,
         /// The problem; never a part of a credential.
         reason: String,
+    },
+    /// A variable of the environment cannot be used.
+    #[error("{name} of the environment {reason}")]
+    Variable {
+        /// Its name.
+        name: String,
+        /// The problem; never a part of the value.
+        reason: String,
+    },
+    /// The program of a plugin does not exist.
+    #[error("the exec plugin {command} of {origin} is not installed: no such program was found")]
+    NoPlugin {
+        /// The program.
+        command: String,
+        /// What names it.
+        origin: String,
+        /// How to install it, as the kubeconfig says.
+        install_hint: Option<String>,
+    },
+    /// A plugin gives no credentials.
+    #[error("the exec plugin {command} of {origin} {reason}")]
+    Plugin {
+        /// The program.
+        command: String,
+        /// What names it.
+        origin: String,
+        /// How it failed; never a part of what it printed on stdout.
+        reason: String,
+        /// The lines that it printed on stderr.
+        printed: Vec<String>,
     },
     /// No answer: name, route, TLS, proxy or time.
     #[error("cannot {call}: {server} does not answer")]
     Unreachable {
-        /// URL of the API server.
+        /// URL of the API server, and where it is configured.
         server: String,
         /// The request.
         call: Call,
@@ -60,10 +94,12 @@ pub enum ClusterError {
         source: Cause,
     },
     /// 401: the server does not know the caller.
-    #[error("cannot {call}: {server} does not accept the credentials")]
+    #[error("cannot {call}: {server} does not accept {credentials}")]
     Unauthorized {
         /// URL of the API server.
         server: String,
+        /// The credentials, by where they are configured.
+        credentials: String,
         /// The request.
         call: Call,
     },
@@ -235,6 +271,16 @@ pub struct FieldCause {
     pub field: String,
     /// Why.
     pub message: String,
+}
+
+/// Returns how errors call a kubeconfig, with its context.
+pub(crate) fn kubeconfig(path: &Path, context: Option<&str>) -> String {
+    let context = context.map(|name| format!(" (context {name})"));
+    format!(
+        "kubeconfig {}{}",
+        path.display(),
+        context.unwrap_or_default()
+    )
 }
 
 fn held_by(finalizers: &[String]) -> String {

@@ -1,24 +1,24 @@
 //! Kubeconfigs: which one, and the one cluster and user that the settings choose of it.
 
+mod choice;
+mod chosen;
 mod load;
 mod overrides;
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use kube::config::{
-    AuthInfo, Cluster, Context, ExecInteractiveMode, Kubeconfig, KubeconfigError, NamedAuthInfo,
-    NamedCluster, NamedContext,
-};
+use kube::config::{AuthInfo, Cluster, ExecInteractiveMode, Kubeconfig, KubeconfigError};
 
-use crate::bearer;
+use crate::credentials::bearer;
+use crate::environment::Environment;
 use crate::error::ClusterError;
-use crate::settings::{Environment, Settings, problems};
+use crate::origin::Origin;
+use crate::settings::{Settings, problems};
+pub(crate) use chosen::Chosen;
 pub(crate) use load::embed;
-use overrides::{override_cluster, own_user};
+use overrides::{complete_server, override_cluster, own_user};
 
-/// What names the kubeconfig that is made of the settings alone.
-const OWN: &str = "terraform";
 const POD: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
 /// Finds out what shows of wrong settings without asking anybody.
@@ -38,58 +38,62 @@ pub fn check(settings: &Settings, environment: Environment<'_>) -> Result<(), Cl
     selected(settings, environment).map(drop)
 }
 
-/// Returns a kubeconfig of exactly one cluster, user and context, and the file it comes from.
+/// Returns the cluster and the user that the settings choose, and where they come from.
 pub(crate) fn selected(
     settings: &Settings,
     environment: Environment<'_>,
-) -> Result<(PathBuf, Kubeconfig), ClusterError> {
+) -> Result<Chosen, ClusterError> {
     let problems = problems(settings);
     if !problems.is_empty() {
         return Err(ClusterError::Settings(problems));
     }
-    let (origin, all) = found(settings, environment)?;
-    let (mut cluster, file_user) =
-        choice(settings, &all).map_err(|reason| ClusterError::Kubeconfig {
-            path: origin.clone(),
-            reason,
-        })?;
+    let Chosen {
+        origin,
+        mut cluster,
+        user: file_user,
+        ..
+    } = found(settings, environment)?;
     override_cluster(&mut cluster, settings);
-    if cluster.server.as_deref().unwrap_or_default().is_empty() {
-        let reason = "the cluster it names has no server".into();
-        return Err(ClusterError::Kubeconfig {
-            path: origin,
-            reason,
-        });
+    if cluster.server.is_none() {
+        return Err(origin.refused("the cluster it names has no server"));
     }
-    if file_user
-        .token
-        .as_ref()
-        .is_some_and(|token| bearer::header(token).is_err())
+    let (user_origin, mut user) = match own_user(settings) {
+        Some(own) => (Origin::Block, own),
+        None => (origin.clone(), file_user),
+    };
+    complete_server(&mut cluster, &user);
+    if let Some(token) = &user.token
+        && let Err(reason) = bearer(token)
     {
-        let reason = "the token of its user must be one line of printable characters".into();
-        return Err(ClusterError::Kubeconfig {
-            path: origin,
-            reason,
-        });
+        return Err(user_origin.refused(format!("its user: {reason}")));
     }
-    let mut user = own_user(settings).unwrap_or(file_user);
     if let Some(exec) = &mut user.exec {
+        if exec.command.is_none() {
+            return Err(user_origin.refused("the exec plugin of its user has no command"));
+        }
         // Standard input is Terraform's: a plugin that prompts would hang.
         exec.interactive_mode = Some(ExecInteractiveMode::Never);
     }
-    Ok((origin, single(cluster, user)))
+    Ok(Chosen {
+        origin,
+        cluster,
+        user_origin,
+        user,
+    })
 }
 
-fn found(
-    settings: &Settings,
-    environment: Environment<'_>,
-) -> Result<(PathBuf, Kubeconfig), ClusterError> {
+fn found(settings: &Settings, environment: Environment<'_>) -> Result<Chosen, ClusterError> {
     let home = environment("HOME");
+    let of_files = |paths: &[PathBuf]| choice::choose(settings, read(paths, home.as_deref())?);
     if !settings.config_paths.is_empty() {
-        return read(&settings.config_paths, home.as_deref());
+        return of_files(&settings.config_paths);
     }
     if settings.host.is_some() {
-        return Ok((OWN.into(), single(Cluster::default(), AuthInfo::default())));
+        return Ok(alone(
+            Origin::Block,
+            Cluster::default(),
+            AuthInfo::default(),
+        ));
     }
     for variable in ["KUBE_CONFIG_PATH", "KUBE_CONFIG_PATHS", "KUBECONFIG"] {
         let value = environment(variable).unwrap_or_default();
@@ -101,12 +105,10 @@ fn found(
             paths.retain(|path| path.exists());
         }
         if !paths.is_empty() {
-            return read(&paths, home.as_deref());
+            return of_files(&paths);
         }
     }
-    in_pod(environment)
-        .map(|config| (POD.into(), config))
-        .ok_or(ClusterError::NoConfiguration)
+    in_pod(environment).ok_or(ClusterError::NoConfiguration)
 }
 
 fn read(paths: &[PathBuf], home: Option<&str>) -> Result<(PathBuf, Kubeconfig), ClusterError> {
@@ -132,7 +134,7 @@ fn expanded(path: &Path, home: Option<&str>) -> PathBuf {
 
 /// Returns what is wrong with a kubeconfig. A parser's error quotes the text around the place,
 /// which may be a key, so only the place is reported.
-pub(crate) fn unusable(path: &Path, error: &KubeconfigError) -> ClusterError {
+fn unusable(path: &Path, error: &KubeconfigError) -> ClusterError {
     let reason = match error {
         KubeconfigError::ReadConfig(source, _) if source.kind() == ErrorKind::NotFound => {
             return ClusterError::NoKubeconfig {
@@ -152,12 +154,13 @@ pub(crate) fn unusable(path: &Path, error: &KubeconfigError) -> ClusterError {
     };
     ClusterError::Kubeconfig {
         path: path.to_owned(),
+        context: None,
         reason,
     }
 }
 
 /// The pod's own service account, as every Kubernetes client finds it.
-fn in_pod(environment: Environment<'_>) -> Option<Kubeconfig> {
+fn in_pod(environment: Environment<'_>) -> Option<Chosen> {
     let (host, port) = (
         environment("KUBERNETES_SERVICE_HOST")?,
         environment("KUBERNETES_SERVICE_PORT")?,
@@ -172,112 +175,20 @@ fn in_pod(environment: Environment<'_>) -> Option<Kubeconfig> {
         certificate_authority: Some(format!("{POD}/ca.crt")),
         ..Cluster::default()
     };
-    Some(single(
+    let user = AuthInfo {
+        token_file: Some(format!("{POD}/token")),
+        ..AuthInfo::default()
+    };
+    Some(alone(Origin::Pod, cluster, user))
+}
+
+fn alone(origin: Origin, cluster: Cluster, user: AuthInfo) -> Chosen {
+    Chosen {
+        user_origin: origin.clone(),
+        origin,
         cluster,
-        AuthInfo {
-            token_file: Some(format!("{POD}/token")),
-            ..AuthInfo::default()
-        },
-    ))
-}
-
-/// Returns the cluster and the user that settings and current context choose.
-fn choice(settings: &Settings, all: &Kubeconfig) -> Result<(Cluster, AuthInfo), String> {
-    let wanted = settings
-        .config_context
-        .as_ref()
-        .or(all.current_context.as_ref())
-        .filter(|name| !name.is_empty());
-    let contexts = names(all.contexts.iter().map(|context| &context.name));
-    let context = match wanted {
-        Some(name) => all
-            .contexts
-            .iter()
-            .find(|context| context.name == *name)
-            .and_then(|context| context.context.clone())
-            .ok_or_else(|| format!("it has no context {name}; {contexts}"))?,
-        None if settings.config_context_cluster.is_some() => Context::default(),
-        None => {
-            return Err(format!(
-                "it has no current context: set kubernetes.config_context; {contexts}"
-            ));
-        }
-    };
-    let name = settings
-        .config_context_cluster
-        .as_ref()
-        .unwrap_or(&context.cluster);
-    let cluster = all
-        .clusters
-        .iter()
-        .find(|cluster| cluster.name == *name)
-        .and_then(|cluster| cluster.cluster.clone());
-    let clusters = || names(all.clusters.iter().map(|cluster| &cluster.name));
-    let cluster = cluster.ok_or_else(|| format!("it has no cluster {name}; {}", clusters()))?;
-    let Some(name) = settings
-        .config_context_auth_info
-        .as_ref()
-        .or(context.user.as_ref())
-    else {
-        return Ok((cluster, AuthInfo::default()));
-    };
-    let user = all
-        .auth_infos
-        .iter()
-        .find(|user| user.name == *name)
-        .and_then(|user| user.auth_info.clone());
-    let users = || names(all.auth_infos.iter().map(|user| &user.name));
-    Ok((
-        cluster,
-        user.ok_or_else(|| format!("it has no user {name}; {}", users()))?,
-    ))
-}
-
-fn names<'a>(names: impl Iterator<Item = &'a String>) -> String {
-    let names: Vec<&str> = names.map(String::as_str).collect();
-    if names.is_empty() {
-        "it has none at all".into()
-    } else {
-        format!("it has {}", names.join(", "))
+        user,
     }
-}
-
-fn single(cluster: Cluster, user: AuthInfo) -> Kubeconfig {
-    let context = Context {
-        cluster: OWN.into(),
-        user: Some(OWN.into()),
-        ..Context::default()
-    };
-    Kubeconfig {
-        clusters: vec![NamedCluster {
-            name: OWN.into(),
-            cluster: Some(cluster),
-            ..NamedCluster::default()
-        }],
-        auth_infos: vec![NamedAuthInfo {
-            name: OWN.into(),
-            auth_info: Some(user),
-            ..NamedAuthInfo::default()
-        }],
-        contexts: vec![NamedContext {
-            name: OWN.into(),
-            context: Some(context),
-            ..NamedContext::default()
-        }],
-        current_context: Some(OWN.into()),
-        ..Kubeconfig::default()
-    }
-}
-
-/// Returns the proxy of a kubeconfig made by [`selected`].
-pub(crate) fn proxy(config: &Kubeconfig) -> Option<&str> {
-    config
-        .clusters
-        .first()?
-        .cluster
-        .as_ref()?
-        .proxy_url
-        .as_deref()
 }
 
 #[cfg(test)]

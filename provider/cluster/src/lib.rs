@@ -12,20 +12,24 @@
 //! **Invariant**: nothing is decided here, and nothing absent is inferred: an object is absent
 //! only if a GET for it says `NotFound`.
 
+mod access;
 mod apply;
-mod bearer;
 mod body;
 mod call;
 mod connect;
+mod credentials;
 mod edit;
+mod environment;
 mod error;
 mod facts;
 mod files;
 #[cfg(test)]
 mod hostile;
+mod identity;
 mod kubeconfig;
 mod networks;
 mod observe;
+mod origin;
 mod plugin;
 mod proxy;
 mod refusal;
@@ -33,6 +37,8 @@ mod send;
 mod settings;
 mod shared;
 mod token;
+mod transport;
+mod trust;
 mod version;
 mod wait;
 
@@ -40,7 +46,8 @@ pub use apply::{Applied, Deletion, Force, being_deleted};
 pub use call::{Call, Resource, Verb};
 pub use connect::Cluster;
 pub use edit::Edited;
+pub use environment::Environment;
 pub use error::{Cause, ClusterError, FieldCause, FieldConflict, SettingProblem};
 pub use kubeconfig::check;
-pub use settings::{Environment, Exec, IstioSettings, Settings};
+pub use settings::{Exec, IstioSettings, Settings};
 pub use token::Token;

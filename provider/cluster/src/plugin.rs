@@ -1,6 +1,7 @@
 //! A program that prints credentials: what it is given, and what it says.
 
-use std::process::{ExitStatus, Stdio};
+use std::io::ErrorKind;
+use std::process::Stdio;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -9,10 +10,11 @@ use mesh::bounded;
 use secrecy::SecretString;
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncReadExt};
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
 use crate::error::ClusterError;
+use crate::origin::Origin;
 
 /// How long credentials may take to come: a plugin may have to call its cloud's API.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -31,34 +33,74 @@ pub(crate) struct Credential {
     pub(crate) until: Option<Timestamp>,
 }
 
-/// Runs a plugin. It is stopped where it prints or takes too much.
-pub(crate) async fn run(exec: &ExecConfig) -> Result<Credential, ClusterError> {
-    let printed = timeout(PATIENCE, printed(exec));
-    let printed = printed.await.unwrap_or_else(|_| {
-        let seconds = PATIENCE.as_secs();
-        Err(format!("the exec plugin did not end within {seconds} s"))
-    });
-    let read = printed.and_then(|printed| {
-        read(&printed).ok_or_else(|| "the exec plugin did not print an ExecCredential".into())
-    });
-    read.map_err(|reason| ClusterError::Credentials { reason })
+/// What a plugin has printed so far.
+#[derive(Default)]
+struct Printed {
+    stdout: Vec<u8>,
+    stderr: Vec<u8>,
 }
 
-async fn printed(exec: &ExecConfig) -> Result<Vec<u8>, String> {
-    let name = exec.command.as_deref();
-    let name = name.ok_or("the exec plugin has no command")?;
-    let mut plugin = command(name, exec).spawn();
-    let plugin = plugin.as_mut();
-    let plugin =
-        plugin.map_err(|error| format!("the exec plugin {name} cannot be run: {error}"))?;
-    let (stdout, stderr) = (plugin.stdout.take(), plugin.stderr.take());
-    let (stdout, stderr) = tokio::try_join!(
-        of_stream(name, "stdout", stdout),
-        of_stream(name, "stderr", stderr)
+/// Runs a plugin. It is stopped where it prints or takes too much.
+///
+/// # Errors
+/// [`ClusterError::NoPlugin`], and [`ClusterError::Plugin`] without what it printed on stdout or was given in its environment: both may hold a token.
+pub(crate) async fn run(exec: &ExecConfig, origin: &Origin) -> Result<Credential, ClusterError> {
+    let name = exec.command.as_deref().unwrap_or_default();
+    let mut printed = Printed::default();
+    let plugin = match command(name, exec).spawn() {
+        Ok(plugin) => plugin,
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            return Err(ClusterError::NoPlugin {
+                command: name.into(),
+                origin: origin.to_string(),
+                install_hint: exec.install_hint.clone(),
+            });
+        }
+        Err(error) => return Err(failed(exec, origin, format!("cannot be run: {error}"), &[])),
+    };
+    let ended = timeout(PATIENCE, follow(plugin, &mut printed)).await;
+    let ended = ended.unwrap_or_else(|_| {
+        let seconds = PATIENCE.as_secs();
+        Err(format!("did not end within {seconds} s and was stopped"))
+    });
+    let read = ended.and_then(|()| read(&printed.stdout));
+    read.map_err(|reason| failed(exec, origin, reason, &printed.stderr))
+}
+
+/// Returns the error for a credential that cannot be used.
+pub(crate) fn useless(exec: &ExecConfig, origin: &Origin, reason: &str) -> ClusterError {
+    let reason = format!("printed a credential that cannot be used: {reason}");
+    failed(exec, origin, reason, &[])
+}
+
+fn failed(exec: &ExecConfig, origin: &Origin, reason: String, stderr: &[u8]) -> ClusterError {
+    let stderr = String::from_utf8_lossy(stderr);
+    let lines = stderr.lines().filter(|line| !line.trim().is_empty());
+    ClusterError::Plugin {
+        command: exec.command.clone().unwrap_or_default(),
+        origin: origin.to_string(),
+        reason,
+        printed: lines.map(str::to_owned).collect(),
+    }
+}
+
+async fn follow(mut plugin: Child, printed: &mut Printed) -> Result<(), String> {
+    let lost = |error: std::io::Error| format!("was lost: {error}");
+    let Printed { stdout, stderr } = printed;
+    let Child {
+        stdout: out,
+        stderr: err,
+        ..
+    } = &mut plugin;
+    tokio::try_join!(
+        collect("stdout", out.as_mut(), stdout),
+        collect("stderr", err.as_mut(), stderr)
     )?;
-    let status = plugin.wait().await;
-    let status = status.map_err(|error| format!("the exec plugin {name} was lost: {error}"))?;
-    ended(status, &stderr).map(|()| stdout)
+    let status = plugin.wait().await.map_err(lost)?;
+    if status.success() {
+        return Ok(());
+    }
+    Err(format!("ended with {status}"))
 }
 
 fn command(name: &str, exec: &ExecConfig) -> Command {
@@ -81,52 +123,64 @@ fn command(name: &str, exec: &ExecConfig) -> Command {
     command
 }
 
-async fn of_stream(
-    name: &str,
+async fn collect(
     stream: &str,
     from: Option<impl AsyncRead + Unpin>,
-) -> Result<Vec<u8>, String> {
-    let mut bytes = Vec::new();
+    bytes: &mut Vec<u8>,
+) -> Result<(), String> {
     if let Some(from) = from {
         let mut from = from.take(LONGEST as u64 + 1);
-        let read = from.read_to_end(&mut bytes).await;
-        read.map_err(|error| format!("the exec plugin {name} was lost: {error}"))?;
+        let read = from.read_to_end(bytes).await;
+        read.map_err(|error| format!("was lost: {error}"))?;
     }
     if bytes.len() > LONGEST {
+        bytes.clear();
         return Err(format!(
-            "the exec plugin {name} printed more than {} MiB on {stream} and was stopped; see by hand what it prints",
+            "printed more than {} MiB on {stream} and was stopped; see by hand what it prints",
             LONGEST / MIB
         ));
     }
-    Ok(bytes)
-}
-
-/// Says how a plugin failed, without what it printed on stdout or was given in its environment: both may hold a
-/// token.
-fn ended(status: ExitStatus, stderr: &[u8]) -> Result<(), String> {
-    if status.success() {
-        return Ok(());
-    }
-    let text = String::from_utf8_lossy(stderr);
-    let mut lines = text.lines().rev();
-    let last = lines.find(|line| !line.trim().is_empty());
-    let last: String = last.unwrap_or("no message").chars().take(300).collect();
-    Err(format!("the exec plugin ended with {status}: {last}"))
+    Ok(())
 }
 
 /// Reads an `ExecCredential`, which is JSON or, from some plugins, YAML.
-fn read(printed: &[u8]) -> Option<Credential> {
+///
+/// # Errors
+/// What it lacks, without a part of it.
+fn read(printed: &[u8]) -> Result<Credential, String> {
     let answer = bounded::json(printed, MOST).or_else(|_| bounded::yaml(printed));
-    let status = answer.ok()?["status"].take();
-    let text = |name: &str| status[name].as_str().map(str::to_owned);
+    let mut answer = answer.map_err(|_| {
+        let length = printed.len();
+        format!("printed {length} bytes on stdout that are no ExecCredential, neither as JSON nor as YAML")
+    })?;
+    let status = answer.get_mut("status").map(Value::take);
+    let status = status.filter(Value::is_object);
+    let status = status.ok_or("printed no ExecCredential: it has no status")?;
+    let text = |name: &str| {
+        let text = status[name].as_str().filter(|text| !text.is_empty());
+        text.map(str::to_owned)
+    };
     let until = match &status["expirationTimestamp"] {
         Value::Null => None,
-        at => Some(at.as_str()?.parse().ok()?),
+        at => {
+            let at = at.as_str().and_then(|at| at.parse().ok());
+            Some(at.ok_or("printed an expirationTimestamp that is no RFC 3339 time")?)
+        }
     };
-    let certificate = text("clientCertificateData");
-    let certificate = certificate.zip(text("clientKeyData").map(SecretString::from));
+    let certificate = match (text("clientCertificateData"), text("clientKeyData")) {
+        (None, None) => None,
+        (Some(certificate), Some(key)) => Some((certificate, SecretString::from(key))),
+        _ => {
+            return Err(
+                "printed a certificate without its key, or a key without its certificate".into(),
+            );
+        }
+    };
     let token = text("token").map(SecretString::from);
-    (token.is_some() || certificate.is_some()).then_some(Credential {
+    if token.is_none() && certificate.is_none() {
+        return Err("printed neither a token nor a certificate".into());
+    }
+    Ok(Credential {
         token,
         certificate,
         until,
@@ -150,13 +204,34 @@ mod tests {
         }
         let pair = br#"{"status":{"clientCertificateData":"c","clientKeyData":"k"}}"#;
         assert!(read(pair).unwrap().certificate.is_some());
-        for none in [
-            "",
-            "{}",
-            r#"{"status":{}}"#,
-            r#"{"status":{"token":"t","expirationTimestamp":"soon"}}"#,
+    }
+
+    #[test]
+    fn what_is_no_credential_says_what_it_lacks_and_nothing_of_it() {
+        for (printed, lacks) in [
+            ("", "no status"),
+            ("secret: {", "9 bytes"),
+            ("{}", "no status"),
+            (r#"{"status":"secret"}"#, "no status"),
+            (r#"{"status":{}}"#, "neither a token nor a certificate"),
+            (
+                r#"{"status":{"token":""}}"#,
+                "neither a token nor a certificate",
+            ),
+            (
+                r#"{"status":{"token":"secret","expirationTimestamp":"soon"}}"#,
+                "RFC 3339",
+            ),
+            (
+                r#"{"status":{"token":"secret","clientKeyData":"secret"}}"#,
+                "without its certificate",
+            ),
         ] {
-            assert!(read(none.as_bytes()).is_none(), "{none}");
+            let error = read(printed.as_bytes()).err().unwrap();
+            assert!(
+                error.contains(lacks) && !error.contains("secret"),
+                "{printed}: {error}"
+            );
         }
     }
 }

@@ -5,27 +5,64 @@ use std::net::IpAddr;
 
 use http::Uri;
 
-use crate::settings::Environment;
+use crate::environment::Environment;
+use crate::error::ClusterError;
+
+/// What the URL of a proxy must be.
+pub(crate) const RULE: &str = "must be an http://, https:// or socks5:// URL";
+
+/// Reads the URL of a proxy.
+///
+/// # Errors
+/// [`RULE`]. The URL may hold a password.
+pub(crate) fn parse(url: &str) -> Result<Uri, &'static str> {
+    let parsed = url.parse::<Uri>().ok();
+    let is_usable = |uri: &Uri| {
+        matches!(
+            uri.scheme_str(),
+            Some("http" | "https" | "socks5" | "socks5h")
+        ) && uri.host().is_some_and(|host| !host.is_empty())
+    };
+    parsed.filter(is_usable).ok_or(RULE)
+}
 
 /// Returns the URL of the proxy for a server. `None`: a direct connection, as for this machine and for what `NO_PROXY`
 /// lists.
-pub(crate) fn for_server(server: &Uri, environment: Environment<'_>) -> Option<String> {
+///
+/// # Errors
+/// [`ClusterError::Variable`].
+pub(crate) fn for_server(
+    server: &Uri,
+    environment: Environment<'_>,
+) -> Result<Option<Uri>, ClusterError> {
     let variable = |upper: &str| {
-        let set = |name: &str| environment(name).filter(|value| !value.is_empty());
-        set(upper).or_else(|| set(&upper.to_lowercase()))
+        [upper.to_owned(), upper.to_lowercase()]
+            .into_iter()
+            .find_map(|name| {
+                let value = environment(&name).filter(|value| !value.is_empty());
+                value.map(|value| (name, value))
+            })
     };
     let is_http = server.scheme_str() == Some("http");
-    let proxy = variable(if is_http { "HTTP_PROXY" } else { "HTTPS_PROXY" })?;
-    let target = Target::of(server, if is_http { "80" } else { "443" })?;
-    let exceptions = variable("NO_PROXY").unwrap_or_default();
-    if target.is_this_machine() || target.is_excepted(&exceptions) {
-        return None;
+    let proxy = variable(if is_http { "HTTP_PROXY" } else { "HTTPS_PROXY" });
+    let target = Target::of(server, if is_http { "80" } else { "443" });
+    let (Some((name, proxy)), Some(target)) = (proxy, target) else {
+        return Ok(None);
+    };
+    let exceptions = variable("NO_PROXY").map(|(_, value)| value);
+    if target.is_this_machine() || target.is_excepted(&exceptions.unwrap_or_default()) {
+        return Ok(None);
     }
-    Some(if proxy.contains("://") {
+    let url = if proxy.contains("://") {
         proxy
     } else {
         format!("http://{proxy}")
-    })
+    };
+    let wrong = |reason: &str| ClusterError::Variable {
+        name,
+        reason: reason.into(),
+    };
+    parse(&url).map(Some).map_err(wrong)
 }
 
 /// The server of a connection.
@@ -138,7 +175,8 @@ mod tests {
             all.find(|(of, _)| *of == name)
                 .map(|(_, value)| (*value).to_owned())
         };
-        for_server(&server.parse().unwrap(), &lookup)
+        let url = for_server(&server.parse().unwrap(), &lookup).unwrap();
+        url.map(|url| url.to_string().trim_end_matches('/').to_owned())
     }
 
     /// Checked against `httpproxy` of `golang.org/x/net` 0.58.

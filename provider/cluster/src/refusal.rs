@@ -2,14 +2,18 @@
 
 use std::sync::Arc;
 
-use kube::client::AuthError;
 use kube::core::Status;
 
 use crate::call::Call;
-use crate::error::{ClusterError, FieldCause, FieldConflict};
+use crate::error::{Cause, ClusterError, FieldCause, FieldConflict};
 
 /// Returns what a refusal of the API server means.
-pub(crate) fn refused(server: &str, call: Call, code: u16, status: Status) -> ClusterError {
+pub(crate) fn refused(
+    (server, credentials): (&str, &str),
+    call: Call,
+    code: u16,
+    status: Status,
+) -> ClusterError {
     let message = if status.message.is_empty() {
         status.reason.clone()
     } else {
@@ -21,6 +25,7 @@ pub(crate) fn refused(server: &str, call: Call, code: u16, status: Status) -> Cl
     match code {
         401 => ClusterError::Unauthorized {
             server: server.into(),
+            credentials: credentials.into(),
             call,
         },
         403 => ClusterError::Forbidden { call, message },
@@ -101,40 +106,15 @@ fn field_causes(status: Status) -> Vec<FieldCause> {
 
 /// Returns what a request without an answer means.
 pub(crate) fn unanswered(server: &str, call: Call, error: kube::Error) -> ClusterError {
-    match error {
-        kube::Error::Service(source) => match source.downcast::<AuthError>() {
-            Ok(auth) => credentials(&auth),
-            Err(source) => ClusterError::Unreachable {
-                server: server.into(),
-                call,
-                source: source.into(),
-            },
-        },
-        kube::Error::Auth(auth) => credentials(&auth),
-        other => ClusterError::Unreachable {
-            server: server.into(),
-            call,
-            source: Arc::new(other),
-        },
-    }
-}
-
-/// Returns what is wrong with the credentials.
-pub(crate) fn credentials(error: &AuthError) -> ClusterError {
-    let reason = match error {
-        // Plugins are run by us; what one printed may be a token.
-        AuthError::AuthExecRun { .. } | AuthError::AuthExecParse(_) => {
-            "the exec plugin failed".into()
-        }
-        AuthError::InvalidBearerToken(_) => {
-            "the token holds characters that a header cannot carry".into()
-        }
-        AuthError::InvalidBasicAuth(_) => {
-            "username or password hold characters that a header cannot carry".into()
-        }
-        other => other.to_string(),
+    let source: Cause = match error {
+        kube::Error::Service(source) => source.into(),
+        other => Arc::new(other),
     };
-    ClusterError::Credentials { reason }
+    ClusterError::Unreachable {
+        server: server.into(),
+        call,
+        source,
+    }
 }
 
 #[cfg(test)]
@@ -154,7 +134,7 @@ mod tests {
             let status =
                 serde_json::from_value(json!({ "message": message, "code": code })).unwrap();
             let call = Call::new(Verb::Patch, Resource::of(Kind::ServiceEntry), "ns", "a");
-            let error = refused("https://x", call, code, status);
+            let error = refused(("https://x", "the credentials"), call, code, status);
             assert_eq!(
                 error.to_string(),
                 format!("cannot apply ServiceEntry ns/a: {message}")

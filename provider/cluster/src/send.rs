@@ -12,6 +12,7 @@ use mesh::bounded::ReadError;
 use serde_json::Value;
 use tokio::time::{Instant, sleep, timeout};
 
+use crate::access::Pass;
 use crate::body::{self, most_parsed};
 use crate::call::{Call, Verb};
 use crate::connect::Cluster;
@@ -69,27 +70,44 @@ impl Cluster {
     ) -> Result<Sent, ClusterError> {
         let (head, body) = self.ask(call, request).await?.into_parts();
         let body = body::whole(call, head.status, body).await;
-        let body = body.map_err(|error| unanswered(self.server(), call.clone(), error))?;
+        let body = body.map_err(|error| unanswered(self.named_server(), call.clone(), error))?;
         Ok((head.status, head.headers, body))
     }
 
-    /// Sends a request with the credentials, and returns the answer as soon as it begins.
+    /// Sends a request with the credentials, and returns the answer as soon as it begins. Credentials that are not
+    /// accepted any longer are renewed once: a plugin may not say when they end.
     pub(crate) async fn ask(
         &self,
         call: &Call,
+        request: Request<Vec<u8>>,
+    ) -> Result<Response<Body>, ClusterError> {
+        let pass = self.pass().await?;
+        let answer = self.ask_with(&pass, call, request.clone()).await?;
+        if answer.status() != StatusCode::UNAUTHORIZED {
+            return Ok(answer);
+        }
+        match self.pass_instead_of(&pass).await? {
+            Some(pass) => self.ask_with(&pass, call, request).await,
+            None => Ok(answer),
+        }
+    }
+
+    async fn ask_with(
+        &self,
+        pass: &Pass,
+        call: &Call,
         mut request: Request<Vec<u8>>,
     ) -> Result<Response<Body>, ClusterError> {
-        if let Some(bearer) = self.bearer() {
-            let header = bearer.header().await?;
-            request.headers_mut().insert(AUTHORIZATION, header);
+        if let Some(header) = &pass.authorization {
+            request.headers_mut().insert(AUTHORIZATION, header.clone());
         }
-        let answer = self.client().send(request.map(Body::from)).await;
-        answer.map_err(|error| unanswered(self.server(), call.clone(), error))
+        let answer = pass.client.send(request.map(Body::from)).await;
+        answer.map_err(|error| unanswered(self.named_server(), call.clone(), error))
     }
 
     fn silent(&self, call: &Call, elapsed: tokio::time::error::Elapsed) -> ClusterError {
         ClusterError::Unreachable {
-            server: self.server().into(),
+            server: self.named_server().into(),
             call: call.clone(),
             source: Arc::new(elapsed),
         }
@@ -106,7 +124,12 @@ impl Cluster {
     /// Returns what a refusal means.
     pub(crate) fn refused(&self, call: &Call, status: StatusCode, body: &[u8]) -> ClusterError {
         let (call, code) = (call.clone(), status.as_u16());
-        refused(self.server(), call, code, read_status(body))
+        refused(
+            (self.server(), self.named_credentials()),
+            call,
+            code,
+            read_status(body),
+        )
     }
 
     /// Reads one object; `None` only if the server says that this very object does not exist.

@@ -6,13 +6,12 @@ use std::path::PathBuf;
 use http::Uri;
 use mesh::names::Address;
 use mesh::names::ReleaseUrl;
+use rustls::pki_types::ServerName;
 use secrecy::{ExposeSecret, SecretString};
 
-use crate::bearer;
+use crate::credentials::bearer;
 use crate::error::SettingProblem;
-
-/// Reads one environment variable.
-pub type Environment<'a> = &'a (dyn Fn(&str) -> Option<String> + Sync);
+use crate::proxy;
 
 /// The provider's blocks `kubernetes` and `istio`. `Debug` shows no secret.
 #[derive(Clone, Debug, Default)]
@@ -41,7 +40,7 @@ pub struct Settings {
     pub client_key: Option<SecretString>,
     /// Name that the API server's certificate carries, where that is not the host's.
     pub tls_server_name: Option<String>,
-    /// `http://` or `https://` proxy; may hold a password.
+    /// `http://`, `https://` or `socks5://` proxy; may hold a password.
     pub proxy_url: Option<SecretString>,
     /// Whether any certificate of the API server is accepted.
     pub insecure: bool,
@@ -116,6 +115,7 @@ impl IstioSettings {
 /// Returns everything that is wrong with the block itself.
 pub(crate) fn problems(settings: &Settings) -> Vec<SettingProblem> {
     let proxy = settings.proxy_url.as_ref().map(ExposeSecret::expose_secret);
+    let name = settings.tls_server_name.as_deref();
     let one_of = |left: bool, right: bool| left != right;
     let host = settings.host.as_deref().unwrap_or_default();
     let host = format!("must be a URL such as https://192.0.2.1:6443, got {host:?}");
@@ -124,7 +124,7 @@ pub(crate) fn problems(settings: &Settings) -> Vec<SettingProblem> {
             settings
                 .token
                 .as_ref()
-                .is_some_and(|token| bearer::header(token).is_err()),
+                .is_some_and(|token| bearer(token).is_err()),
             "token",
             "must be one line of printable characters, as in trimspace(file(\"token\"))",
         ),
@@ -147,9 +147,22 @@ pub(crate) fn problems(settings: &Settings) -> Vec<SettingProblem> {
             &host,
         ),
         (
-            proxy.is_some_and(|url| !url.starts_with("http") || !is_url(url)),
+            name.is_some_and(|name| ServerName::try_from(name).is_err()),
+            "tls_server_name",
+            "must be a DNS name or an IP address",
+        ),
+        (
+            settings
+                .exec
+                .as_ref()
+                .is_some_and(|exec| exec.command.is_empty()),
+            "exec",
+            "must have a command",
+        ),
+        (
+            proxy.is_some_and(|url| proxy::parse(url).is_err()),
             "proxy_url",
-            "must be an http:// or https:// URL",
+            proxy::RULE,
         ),
     ];
     let rules = pem_rules(settings).into_iter().chain(rules);
@@ -190,13 +203,17 @@ fn pem_rules(settings: &Settings) -> [(bool, &'static str, &'static str); 3] {
     ]
 }
 
-fn is_url(text: &str) -> bool {
-    let text = text
+/// Whether a text is the URL of a server, with `https://`, `http://` or neither before it.
+pub(crate) fn is_url(text: &str) -> bool {
+    /// Longer ones could not be joined with the path of a request.
+    const LONGEST: usize = 2000;
+    let rest = text
         .strip_prefix("https://")
         .or_else(|| text.strip_prefix("http://"))
         .unwrap_or(text);
-    !text.contains("://")
-        && format!("https://{text}")
+    text.len() <= LONGEST
+        && !rest.contains("://")
+        && format!("https://{rest}")
             .parse::<Uri>()
             .is_ok_and(|uri| uri.host().is_some_and(|host| !host.is_empty()))
 }

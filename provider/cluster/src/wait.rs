@@ -170,7 +170,8 @@ impl Cluster {
         let (head, body) = self.ask(&call, request).await?.into_parts();
         if !head.status.is_success() {
             let body = body::whole(&call, head.status, body).await;
-            let body = body.map_err(|error| unanswered(self.server(), call.clone(), error))?;
+            let body =
+                body.map_err(|error| unanswered(self.named_server(), call.clone(), error))?;
             return Err(self.refused(&call, head.status, &body?));
         }
         let mut lines = Lines::new(body);

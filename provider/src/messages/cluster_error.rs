@@ -5,6 +5,9 @@ use plugin::Diagnostic;
 
 use super::{Code, Message, chain};
 
+/// Characters that a diagnostic shows of a plugin's install hint.
+const LONGEST_HINT: usize = 2000;
+
 /// Reports why the cluster could not be used.
 pub(crate) fn cluster(error: &ClusterError) -> Diagnostic {
     of_cluster(error).error()
@@ -21,6 +24,7 @@ pub(crate) fn of_cluster(error: &ClusterError) -> Message {
             let lines = lines.map(|cause| format!("{}: {}", cause.field, cause.message));
             message.lines(&lines.collect::<Vec<_>>())
         }
+        ClusterError::Plugin { printed, .. } => message.lines(printed),
         _ => message,
     }
 }
@@ -35,6 +39,15 @@ fn explanation(error: &ClusterError) -> (Code, &'static str) {
             (Code::ClusterKubeconfig, "Correct the file or the path.")
         }
         E::Credentials { .. } => (Code::ClusterCredentials, "Renew them."),
+        E::NoPlugin { .. } => (
+            Code::ClusterCredentials,
+            "Install it, or correct the command that names it.",
+        ),
+        E::Plugin { .. } => (
+            Code::ClusterCredentials,
+            "Run it by hand with the same arguments to see what it needs; it gets no terminal here.",
+        ),
+        E::Variable { .. } => (Code::ClusterSettings, "Correct it, or unset it."),
         E::Unreachable { .. } => (
             Code::ClusterUnreachable,
             "Check its address, the route to it and, for an endpoint with another name, kubernetes.tls_server_name.",
@@ -90,6 +103,14 @@ fn next_of(error: &ClusterError) -> String {
             .missing_rule()
             .map(|rule| format!("\n\n{rule}"))
             .unwrap_or_default(),
+        ClusterError::NoPlugin {
+            install_hint: Some(hint),
+            ..
+        } => {
+            let hint = plain::lines(hint, LONGEST_HINT);
+            format!("\n\nIts install hint:\n  {hint}")
+        }
+        ClusterError::Plugin { printed, .. } if !printed.is_empty() => "\n\nIt printed:".into(),
         ClusterError::Exists { call, import_id } if call.resource.kind == "WorkloadEntry" => {
             format!("Import it:\n\n  terraform import mesh_vm_workload.NAME {import_id}")
         }

@@ -102,6 +102,7 @@ fn what_a_cluster_says_is_shown_and_not_obeyed() {
         };
         for error in [
             ClusterError::Credentials {
+                origin: text.clone(),
                 reason: text.clone(),
             },
             ClusterError::Denied {
@@ -140,6 +141,27 @@ fn what_a_cluster_says_is_shown_and_not_obeyed() {
         };
         for reported in messages::problems(vec![problem], &Paths::default()) {
             harmless(&reported);
+        }
+    }
+}
+
+#[test]
+fn what_a_plugin_and_its_kubeconfig_say_is_shown_and_not_obeyed() {
+    for text in hostile() {
+        for error in [
+            ClusterError::NoPlugin {
+                command: text.clone(),
+                origin: text.clone(),
+                install_hint: Some(text.clone()),
+            },
+            ClusterError::Plugin {
+                command: text.clone(),
+                origin: text.clone(),
+                reason: text.clone(),
+                printed: vec![text.clone(); 1000],
+            },
+        ] {
+            harmless(&messages::cluster(&error));
         }
     }
 }

@@ -3,10 +3,12 @@
 use std::fs;
 use std::path::Path;
 
+use cluster::ClusterError;
 use expect_test::{Expect, expect};
 use serde_json::{Value as Json, json};
 
 use super::{HOST_KEY, in_memory};
+use crate::messages;
 
 /// Configures a provider with the block; `folder` in what it says becomes FOLDER.
 async fn check(block: Json, folder: &Path, expected: Expect) {
@@ -104,7 +106,7 @@ async fn a_kubeconfig_that_cannot_be_used_is_reported_before_a_plan() {
         (
             json!({ "config_path": at("dangling") }),
             expect![[r#"
-            Error: The kubeconfig cannot be used at kubernetes.config_path: kubeconfig FOLDER/dangling cannot be used: it has no cluster prod; it has none at all. Correct the file or the path.
+            Error: The kubeconfig cannot be used at kubernetes.config_path: kubeconfig FOLDER/dangling (context prod) cannot be used: it has no cluster prod; it has none at all. Correct the file or the path.
 
             [cluster-kubeconfig]
         "#]],
@@ -121,6 +123,55 @@ async fn a_kubeconfig_that_cannot_be_used_is_reported_before_a_plan() {
     for (kubernetes, expected) in cases {
         check(json!({ "kubernetes": kubernetes }), folder.path(), expected).await;
     }
+}
+
+#[tokio::test]
+async fn an_empty_text_of_the_kubernetes_block_counts_as_unset() {
+    let folder = tempfile::tempdir().unwrap();
+    let block = json!({ "kubernetes": {
+        "config_path": "", "config_paths": [""], "config_context": "", "host": "", "token": "", "username": "",
+        "password": "", "cluster_ca_certificate": "", "client_certificate": "", "client_key": "",
+        "tls_server_name": "", "proxy_url": "",
+    } });
+    check(block, folder.path(), expect![""]).await;
+}
+
+#[test]
+fn a_missing_plugin_is_named_with_its_install_hint() {
+    let error = ClusterError::NoPlugin {
+        command: "aws".into(),
+        origin: "kubeconfig /home/me/config (context prod)".into(),
+        install_hint: Some("Install the AWS CLI:\n  brew install awscli".into()),
+    };
+    expect![[r#"
+        the exec plugin aws of kubeconfig /home/me/config (context prod) is not installed: no such program was found. Install it, or correct the command that names it.
+
+        Its install hint:
+          Install the AWS CLI:
+            brew install awscli
+
+        [cluster-credentials]"#]].assert_eq(&messages::cluster(&error).detail);
+}
+
+#[test]
+fn all_that_a_plugin_printed_is_shown() {
+    let error = ClusterError::Plugin {
+        command: "aws".into(),
+        origin: "kubeconfig /home/me/config (context prod)".into(),
+        reason: "ended with exit status: 255".into(),
+        printed: vec![
+            "Unable to locate credentials.".into(),
+            "Run aws configure.".into(),
+        ],
+    };
+    expect![[r#"
+        the exec plugin aws of kubeconfig /home/me/config (context prod) ended with exit status: 255. Run it by hand with the same arguments to see what it needs; it gets no terminal here.
+
+        It printed:
+          Unable to locate credentials.
+          Run aws configure.
+
+        [cluster-credentials]"#]].assert_eq(&messages::cluster(&error).detail);
 }
 
 #[tokio::test]

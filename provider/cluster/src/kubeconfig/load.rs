@@ -4,29 +4,38 @@ use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use kube::config::{AuthInfo, Kubeconfig, KubeconfigError};
-use secrecy::SecretString;
+use kube::config::{AuthInfo, Cluster, Kubeconfig, KubeconfigError};
+use secrecy::{ExposeSecret, SecretString};
 
+use super::chosen::Chosen;
 use crate::error::ClusterError;
 use crate::files;
 
-/// Reads one kubeconfig. The files and programs that it names by a relative path are beside it.
+/// Reads one kubeconfig. The files and programs that it names by a relative path are beside it. What is empty in it
+/// counts as unset, as for kubectl.
 pub(super) fn read(path: &Path) -> Result<Kubeconfig, KubeconfigError> {
     let text = files::read_text(path);
     let text = text.map_err(|error| KubeconfigError::ReadConfig(error, path.to_owned()))?;
     let mut config = Kubeconfig::from_yaml(&text)?;
+    unset_if_empty(&mut config.current_context);
     let folder = path.parent().unwrap_or(Path::new(""));
     let beside = |name: &mut Option<String>| {
         if let Some(name) = name.as_mut().filter(|name| Path::new(name).is_relative()) {
             *name = folder.join(&*name).to_string_lossy().into_owned();
         }
     };
+    let contexts = config.contexts.iter_mut();
+    for context in contexts.filter_map(|of| of.context.as_mut()) {
+        unset_if_empty(&mut context.user);
+    }
     let clusters = config.clusters.iter_mut();
     for cluster in clusters.filter_map(|of| of.cluster.as_mut()) {
+        tidy_cluster(cluster);
         beside(&mut cluster.certificate_authority);
     }
     let users = config.auth_infos.iter_mut();
     for user in users.filter_map(|of| of.auth_info.as_mut()) {
+        tidy_user(user);
         beside(&mut user.client_certificate);
         beside(&mut user.client_key);
         beside(&mut user.token_file);
@@ -43,46 +52,91 @@ pub(super) fn read(path: &Path) -> Result<Kubeconfig, KubeconfigError> {
     Ok(config)
 }
 
-/// Puts the certificates and keys that a kubeconfig names in their files' place.
-pub(crate) fn embed(origin: &Path, config: &mut Kubeconfig) -> Result<(), ClusterError> {
-    let read = |name: &'static str, file: &mut Option<String>, data: bool| {
-        let Some(file) = file.take().filter(|_| !data) else {
+fn tidy_cluster(cluster: &mut Cluster) {
+    for text in [
+        &mut cluster.server,
+        &mut cluster.certificate_authority,
+        &mut cluster.certificate_authority_data,
+        &mut cluster.proxy_url,
+        &mut cluster.tls_server_name,
+    ] {
+        unset_if_empty(text);
+    }
+}
+
+fn tidy_user(user: &mut AuthInfo) {
+    for text in [
+        &mut user.username,
+        &mut user.token_file,
+        &mut user.client_certificate,
+        &mut user.client_certificate_data,
+        &mut user.client_key,
+        &mut user.impersonate,
+        &mut user.impersonate_uid,
+    ] {
+        unset_if_empty(text);
+    }
+    for secret in [
+        &mut user.password,
+        &mut user.token,
+        &mut user.client_key_data,
+    ] {
+        if secret
+            .as_ref()
+            .is_some_and(|secret| secret.expose_secret().is_empty())
+        {
+            *secret = None;
+        }
+    }
+    if let Some(exec) = &mut user.exec {
+        unset_if_empty(&mut exec.command);
+        unset_if_empty(&mut exec.install_hint);
+    }
+}
+
+fn unset_if_empty(text: &mut Option<String>) {
+    if text.as_ref().is_some_and(String::is_empty) {
+        *text = None;
+    }
+}
+
+/// Puts the certificates and keys that a kubeconfig names in their files' place. What is base64 is on one line then.
+pub(crate) fn embed(chosen: &mut Chosen) -> Result<(), ClusterError> {
+    let Chosen {
+        origin,
+        cluster,
+        user_origin,
+        user,
+    } = chosen;
+    let read = |name: &'static str, file: &mut Option<String>, data: Option<&str>| {
+        let file = file.take();
+        if let Some(data) = data {
+            return Ok(Some(data.replace(['\r', '\n'], "")));
+        }
+        let Some(file) = file else {
             return Ok(None);
         };
         match files::read(Path::new(&file)) {
             Ok(bytes) => Ok(Some(BASE64.encode(bytes))),
-            Err(error) => Err(ClusterError::Kubeconfig {
-                path: origin.to_owned(),
-                reason: format!("its {name} {file} cannot be read: {error}"),
-            }),
+            Err(error) => Err(format!("its {name} {file} cannot be read: {error}")),
         }
     };
-    let clusters = config.clusters.iter_mut();
-    for cluster in clusters.filter_map(|of| of.cluster.as_mut()) {
-        let (file, data) = (
-            &mut cluster.certificate_authority,
-            &mut cluster.certificate_authority_data,
-        );
-        if let Some(read) = read("certificate-authority", file, data.is_some())? {
-            *data = Some(read);
-        }
-    }
-    let users = config.auth_infos.iter_mut();
-    for user in users.filter_map(|of| of.auth_info.as_mut()) {
-        let AuthInfo {
-            client_certificate,
-            client_certificate_data,
-            client_key,
-            client_key_data,
-            ..
-        } = user;
-        let has = client_certificate_data.is_some();
-        if let Some(read) = read("client-certificate", client_certificate, has)? {
-            *client_certificate_data = Some(read);
-        }
-        if let Some(read) = read("client-key", client_key, client_key_data.is_some())? {
-            *client_key_data = Some(SecretString::from(read));
-        }
-    }
+    let data = cluster.certificate_authority_data.as_deref();
+    let authority = read(
+        "certificate-authority",
+        &mut cluster.certificate_authority,
+        data,
+    );
+    cluster.certificate_authority_data = authority.map_err(|reason| origin.refused(reason))?;
+    let data = user.client_certificate_data.as_deref();
+    let certificate = read("client-certificate", &mut user.client_certificate, data);
+    user.client_certificate_data = certificate.map_err(|reason| user_origin.refused(reason))?;
+    let data = user
+        .client_key_data
+        .as_ref()
+        .map(ExposeSecret::expose_secret);
+    let key = read("client-key", &mut user.client_key, data);
+    let key = key.map_err(|reason| user_origin.refused(reason))?;
+    user.client_key_data = key.map(SecretString::from);
     Ok(())
 }

@@ -9,15 +9,8 @@ use crate::settings::{Exec, Settings};
 
 pub(super) fn override_cluster(cluster: &mut Cluster, settings: &Settings) {
     if let Some(host) = &settings.host {
-        cluster.server = Some(host.clone());
+        cluster.server = Some(with_scheme(host, "https"));
     }
-    cluster.server = cluster.server.take().map(|server| {
-        if server.contains("://") || server.is_empty() {
-            server
-        } else {
-            format!("https://{server}")
-        }
-    });
     if let Some(pem) = &settings.cluster_ca_certificate {
         cluster.certificate_authority = None;
         cluster.certificate_authority_data = Some(BASE64.encode(pem));
@@ -30,6 +23,36 @@ pub(super) fn override_cluster(cluster: &mut Cluster, settings: &Settings) {
     }
     if settings.insecure {
         cluster.insecure_skip_tls_verify = Some(true);
+    }
+}
+
+/// Completes a server without a scheme, as `kubectl proxy` prints it: kubectl itself speaks plain HTTP with one of which
+/// the kubeconfig says nothing about TLS. Here this holds only while nothing secret is sent.
+pub(super) fn complete_server(cluster: &mut Cluster, user: &AuthInfo) {
+    let is_secure = cluster.certificate_authority.is_some()
+        || cluster.certificate_authority_data.is_some()
+        || cluster.insecure_skip_tls_verify == Some(true);
+    let is_nobody = user.token.is_none()
+        && user.token_file.is_none()
+        && user.username.is_none()
+        && user.exec.is_none()
+        && user.auth_provider.is_none()
+        && user.client_certificate.is_none()
+        && user.client_certificate_data.is_none();
+    let scheme = if is_nobody && !is_secure {
+        "http"
+    } else {
+        "https"
+    };
+    let server = cluster.server.take();
+    cluster.server = server.map(|server| with_scheme(&server, scheme));
+}
+
+fn with_scheme(server: &str, scheme: &str) -> String {
+    if server.contains("://") {
+        server.to_owned()
+    } else {
+        format!("{scheme}://{server}")
     }
 }
 

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::Cluster;
-use crate::connect::config;
+use crate::connect::way;
 use crate::settings::Exec;
 
 const TWO: &str = r#"
@@ -45,14 +45,14 @@ fn from_file(path: &Path) -> Settings {
     }
 }
 
-async fn made(settings: &Settings, environment: &[(&str, &str)]) -> Result<Config, ClusterError> {
+fn made(settings: &Settings, environment: &[(&str, &str)]) -> Result<Config, ClusterError> {
     let variable = |name: &str| {
         environment
             .iter()
             .find(|(key, _)| *key == name)
             .map(|(_, value)| (*value).to_owned())
     };
-    config(settings, &variable).await
+    way(settings, &variable).map(|way| way.config)
 }
 
 fn server_and_login(config: &Config) -> (String, Option<&str>, Option<&str>) {
@@ -68,11 +68,11 @@ fn server_and_login(config: &Config) -> (String, Option<&str>, Option<&str>) {
     )
 }
 
-#[tokio::test]
-async fn a_file_gives_its_current_context_and_settings_choose_another() {
+#[test]
+fn a_file_gives_its_current_context_and_settings_choose_another() {
     let folder = folder(&[("config", TWO)]);
     let file = from_file(&folder.path().join("config"));
-    let config = made(&file, &[]).await.unwrap();
+    let config = made(&file, &[]).unwrap();
     assert_eq!(
         server_and_login(&config),
         (
@@ -87,7 +87,7 @@ async fn a_file_gives_its_current_context_and_settings_choose_another() {
         config_context: Some("two".into()),
         ..file.clone()
     };
-    let config = made(&other, &[]).await.unwrap();
+    let config = made(&other, &[]).unwrap();
     assert_eq!(
         server_and_login(&config),
         ("https://two.example/".into(), None, Some("bob"))
@@ -100,15 +100,15 @@ async fn a_file_gives_its_current_context_and_settings_choose_another() {
         config_context_auth_info: Some("alice".into()),
         ..file
     };
-    let config = made(&mixed, &[]).await.unwrap();
+    let config = made(&mixed, &[]).unwrap();
     assert_eq!(
         server_and_login(&config),
         ("https://two.example/".into(), Some("alices-token"), None)
     );
 }
 
-#[tokio::test]
-async fn settings_beat_the_file_and_credentials_are_never_mixed() {
+#[test]
+fn settings_beat_the_file_and_credentials_are_never_mixed() {
     let folder = folder(&[("config", TWO)]);
     let settings = Settings {
         host: Some("192.0.2.1:6443".into()),
@@ -118,7 +118,7 @@ async fn settings_beat_the_file_and_credentials_are_never_mixed() {
         tls_server_name: Some("outer.example".into()),
         ..from_file(&folder.path().join("config"))
     };
-    let config = made(&settings, &[]).await.unwrap();
+    let config = made(&settings, &[]).unwrap();
     assert_eq!(
         server_and_login(&config),
         ("https://192.0.2.1:6443/".into(), None, None)
@@ -135,8 +135,8 @@ async fn settings_beat_the_file_and_credentials_are_never_mixed() {
     );
 }
 
-#[tokio::test]
-async fn the_environment_is_read_in_its_order_and_only_without_host_and_paths() {
+#[test]
+fn the_environment_is_read_in_its_order_and_only_without_host_and_paths() {
     let folder = folder(&[
         ("config", TWO),
         (
@@ -183,14 +183,14 @@ async fn the_environment_is_read_in_its_order_and_only_without_host_and_paths() 
         ),
     ];
     for (environment, expected) in cases {
-        let config = made(&Settings::default(), environment).await.unwrap();
+        let config = made(&Settings::default(), environment).unwrap();
         assert_eq!(config.cluster_url.to_string(), expected, "{environment:?}");
     }
     let host = Settings {
         host: Some("https://set.example".into()),
         ..Settings::default()
     };
-    let config = made(&host, &[("KUBECONFIG", &first)]).await.unwrap();
+    let config = made(&host, &[("KUBECONFIG", &first)]).unwrap();
     assert_eq!(
         server_and_login(&config),
         ("https://set.example/".into(), None, None)
@@ -204,21 +204,17 @@ fn a_pod_finds_its_own_cluster() {
         "KUBERNETES_SERVICE_PORT" => Some("443".to_owned()),
         _ => None,
     };
-    let (_, config) = selected(&Settings::default(), &variable).unwrap();
-    let cluster = config.clusters[0].cluster.clone().unwrap();
-    assert_eq!(cluster.server.unwrap(), "https://[fd00::1]:443");
-    let user = config.auth_infos[0].auth_info.clone().unwrap();
+    let chosen = selected(&Settings::default(), &variable).unwrap();
+    assert_eq!(chosen.cluster.server.unwrap(), "https://[fd00::1]:443");
     assert_eq!(
-        user.token_file.unwrap(),
+        chosen.user.token_file.unwrap(),
         "/var/run/secrets/kubernetes.io/serviceaccount/token"
     );
 }
 
-#[tokio::test]
-async fn without_any_configuration_the_error_says_what_to_set() {
-    let error = made(&Settings::default(), &[("HOME", "/root")])
-        .await
-        .unwrap_err();
+#[test]
+fn without_any_configuration_the_error_says_what_to_set() {
+    let error = made(&Settings::default(), &[("HOME", "/root")]).unwrap_err();
     assert!(matches!(error, ClusterError::NoConfiguration), "{error:?}");
     for name in [
         "kubernetes.config_path",
@@ -230,8 +226,8 @@ async fn without_any_configuration_the_error_says_what_to_set() {
     }
 }
 
-#[tokio::test]
-async fn a_file_that_does_not_fit_is_named_with_what_it_has() {
+#[test]
+fn a_file_that_does_not_fit_is_named_with_what_it_has() {
     let secret = "users: [{name: a, user: {token: [very-secret}}]";
     let no_server = TWO.replace("server: \"https://one.example:6443\", ", "");
     let folder = folder(&[
@@ -250,32 +246,45 @@ async fn a_file_that_does_not_fit_is_named_with_what_it_has() {
         ..at("config")
     };
     let cases = [
-        (context, "it has no context three; it has one, two"),
-        (user, "it has no user carol; it has alice, bob"),
-        (at("broken"), "it is not a valid kubeconfig (line 1, column"),
+        (context, "", "it has no context three; it has one, two"),
+        (
+            user,
+            " (context one)",
+            "it has no user carol; it has alice, bob",
+        ),
+        (
+            at("broken"),
+            "",
+            "it is not a valid kubeconfig (line 1, column",
+        ),
         (
             at("empty"),
+            "",
             "it has no current context: set kubernetes.config_context; it has none at all",
         ),
-        (at("no-server"), "the cluster it names has no server"),
+        (
+            at("no-server"),
+            " (context one)",
+            "the cluster it names has no server",
+        ),
     ];
-    for (settings, expected) in cases {
-        let error = made(&settings, &[]).await.unwrap_err();
+    for (settings, context, expected) in cases {
+        let error = made(&settings, &[]).unwrap_err();
         let path = settings.config_paths[0].display().to_string();
         assert!(
-            error
-                .to_string()
-                .starts_with(&format!("kubeconfig {path} cannot be used: {expected}")),
+            error.to_string().starts_with(&format!(
+                "kubeconfig {path}{context} cannot be used: {expected}"
+            )),
             "{error}"
         );
         assert!(!format!("{error:?}").contains("very-secret"), "{error:?}");
     }
 }
 
-#[tokio::test]
-async fn a_missing_file_is_distinguished() {
+#[test]
+fn a_missing_file_is_distinguished() {
     let missing = from_file(std::path::Path::new("/nowhere/kubeconfig"));
-    let error = made(&missing, &[]).await.unwrap_err();
+    let error = made(&missing, &[]).unwrap_err();
     let path = missing.config_paths.into_iter().next().unwrap();
     assert!(
         matches!(&error, ClusterError::NoKubeconfig { path: of } if *of == path),
@@ -283,17 +292,17 @@ async fn a_missing_file_is_distinguished() {
     );
 }
 
-#[tokio::test]
-async fn all_attributes_that_cannot_be_used_are_reported_at_once() {
+#[test]
+fn all_attributes_that_cannot_be_used_are_reported_at_once() {
     let settings = Settings {
         host: Some("ftp://x".into()),
         username: Some("bob".into()),
         cluster_ca_certificate: Some("QUJD".into()),
         client_key: Some(SecretString::from("my key")),
-        proxy_url: Some(SecretString::from("socks5://user:hidden@proxy")),
+        proxy_url: Some(SecretString::from("ftp://user:hidden@proxy")),
         ..Settings::default()
     };
-    let error = made(&settings, &[]).await.unwrap_err();
+    let error = made(&settings, &[]).unwrap_err();
     let ClusterError::Settings(problems) = &error else {
         panic!("{error:?}")
     };
@@ -312,8 +321,8 @@ async fn all_attributes_that_cannot_be_used_are_reported_at_once() {
     assert!(!format!("{error:?} {error} {settings:?}").contains("hidden"));
 }
 
-#[tokio::test]
-async fn the_environments_proxy_serves_what_no_proxy_leaves() {
+#[test]
+fn the_environments_proxy_serves_what_no_proxy_leaves() {
     let no_proxy = "corp.example, .inner.example,10.0.0.0/8,fd00::/8,192.0.2.1";
     let cases = [
         ("https://api.example", true),
@@ -337,7 +346,7 @@ async fn the_environments_proxy_serves_what_no_proxy_leaves() {
             ("https_proxy", "http://proxy.example:3128"),
             ("NO_PROXY", no_proxy),
         ];
-        let config = made(&settings, &environment).await.unwrap();
+        let config = made(&settings, &environment).unwrap();
         assert_eq!(config.proxy_url.is_some(), proxied, "{host}");
     }
 }
@@ -375,8 +384,12 @@ async fn a_plugin_that_fails_is_quoted_without_what_it_printed_as_credential() {
     };
     assert_eq!(
         error.to_string(),
-        "the credentials for the cluster cannot be used: the exec plugin ended with exit status: 7: cannot log in"
+        "the exec plugin sh of the provider's kubernetes block ended with exit status: 7"
     );
+    let ClusterError::Plugin { printed, .. } = &error else {
+        panic!("{error:?}")
+    };
+    assert_eq!(printed.as_slice(), ["first", "cannot log in"]);
     let all = format!("{error:?}");
     assert!(
         !all.contains("half-a-token") && !all.contains("hidden-value"),

@@ -1,0 +1,15 @@
+//! What is chosen of a kubeconfig.
+
+use kube::config::{AuthInfo, Cluster};
+
+use crate::origin::Origin;
+
+/// One cluster and one user.
+#[derive(Debug)]
+pub(crate) struct Chosen {
+    pub(crate) origin: Origin,
+    pub(crate) cluster: Cluster,
+    /// The block's where it has a credential of its own.
+    pub(crate) user_origin: Origin,
+    pub(crate) user: AuthInfo,
+}

@@ -1,0 +1,318 @@
+//! What kubectl accepts, the provider accepts, and what kubectl refuses is refused: both use the same kubeconfigs for the
+//! same API server.
+
+use std::path::{Path, PathBuf};
+
+use cluster::{Cluster, ClusterError, Settings};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::process::Command;
+
+use crate::bed::{kubectl, server, workload};
+use crate::certificates::{Authority, version_1};
+use crate::fronts::{in_plain, in_tls, socks};
+
+#[derive(Debug, PartialEq)]
+enum Outcome {
+    Answers,
+    /// The API server knows the user, who is not allowed.
+    Forbids,
+    DoesNotKnow,
+    /// There is no connection, or no credential.
+    Fails,
+}
+use Outcome::{Answers, DoesNotKnow, Fails, Forbids};
+
+async fn of_kubectl(kubeconfig: &Path) -> (Outcome, String) {
+    let asked = Command::new(kubectl().binary())
+        .arg("--kubeconfig")
+        .arg(kubeconfig)
+        .args(["--request-timeout", "20s", "get", "--raw"])
+        .arg("/api/v1/namespaces/default/configmaps")
+        .output();
+    let asked = asked.await.unwrap();
+    let said = String::from_utf8(asked.stderr).unwrap();
+    let outcome = match &said {
+        _ if asked.status.success() => Answers,
+        said if said.contains("(Forbidden)") => Forbids,
+        said if said.contains("(Unauthorized)") || said.contains("must be logged in") => {
+            DoesNotKnow
+        }
+        _ => Fails,
+    };
+    (outcome, said)
+}
+
+async fn of_ours(kubeconfig: &Path) -> (Outcome, String) {
+    let settings = Settings {
+        config_paths: vec![kubeconfig.into()],
+        ..Settings::default()
+    };
+    let asked = async {
+        let cluster = Cluster::connect(&settings, &|_| None).await?;
+        let id = "default/ratings".parse().unwrap();
+        cluster.observe(&id, &[]).await
+    };
+    match asked.await {
+        Ok(_) => (Answers, String::new()),
+        Err(error @ ClusterError::Forbidden { .. }) => (Forbids, error.to_string()),
+        Err(error @ ClusterError::Unauthorized { .. }) => (DoesNotKnow, error.to_string()),
+        Err(error) => (Fails, format!("{error:?}")),
+    }
+}
+
+/// Kubeconfigs in one folder.
+struct Cases {
+    folder: TempDir,
+    count: usize,
+}
+
+impl Cases {
+    fn new() -> Self {
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+            count: 0,
+        }
+    }
+
+    /// Asks both with a kubeconfig of this cluster and these users.
+    async fn check(&mut self, expected: Outcome, cluster: Value, users: Value) {
+        self.count += 1;
+        let name = users[0]["name"].as_str().unwrap_or_default().to_owned();
+        let config = json!({
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": "here",
+            "contexts": [{ "name": "here", "context": { "cluster": "here", "user": name } }],
+            "clusters": [{ "name": "here", "cluster": cluster }],
+            "users": users,
+        });
+        let path = self.write(&format!("config-{}", self.count), config.to_string());
+        let (outcome, text) = of_kubectl(&path).await;
+        assert_eq!(outcome, expected, "kubectl: {text}: {config}");
+        let (outcome, text) = of_ours(&path).await;
+        assert_eq!(outcome, expected, "{text}: {config}");
+    }
+
+    fn write(&self, name: &str, text: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path
+    }
+}
+
+fn read(name: &str) -> String {
+    std::fs::read_to_string(server().file(name)).unwrap()
+}
+
+/// The API server, with `more` in place of what a kubeconfig usually says of it.
+fn here(more: &Value) -> Value {
+    let mut cluster =
+        json!({ "server": server().url(), "certificate-authority": server().file("ca.crt") });
+    for (key, value) in more.as_object().unwrap() {
+        cluster[key] = value.clone();
+    }
+    cluster
+}
+
+fn user(user: &Value) -> Value {
+    json!([{ "name": "me", "user": user }])
+}
+
+fn admin() -> Value {
+    json!({ "client-certificate": server().file("admin.crt"), "client-key": server().file("admin.key") })
+}
+
+fn base64(text: impl AsRef<[u8]>) -> String {
+    use ::base64::Engine as _;
+    ::base64::engine::general_purpose::STANDARD.encode(text)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn texts_of_a_kubeconfig_are_read_as_kubectl_reads_them() {
+    let mut cases = Cases::new();
+    let plain = here(&json!({}));
+    cases.check(Answers, plain.clone(), user(&admin())).await;
+    let lines: Vec<_> = base64(read("ca.crt")).into_bytes();
+    let lines: Vec<_> = lines
+        .chunks(64)
+        .map(|line| str::from_utf8(line).unwrap().to_owned())
+        .collect();
+    let data =
+        json!({ "certificate-authority": "", "certificate-authority-data": lines.join("\n") });
+    cases.check(Answers, here(&data), user(&admin())).await;
+    let unset = json!({ "certificate-authority-data": "", "proxy-url": "", "tls-server-name": "" });
+    let mut of_user = admin();
+    for key in [
+        "token",
+        "tokenFile",
+        "username",
+        "password",
+        "client-certificate-data",
+        "client-key-data",
+        "as",
+    ] {
+        of_user[key] = "".into();
+    }
+    cases.check(Answers, here(&unset), user(&of_user)).await;
+    let slash = server().url() + "/";
+    cases
+        .check(Answers, here(&json!({ "server": slash })), user(&admin()))
+        .await;
+    let broken = json!({ "token": "two\nlines" });
+    cases.check(Fails, plain, user(&broken)).await;
+}
+
+/// As behind `kubectl proxy`. Over TLS, kubectl asks for a name and a password.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_context_needs_no_user() {
+    let mut cases = Cases::new();
+    let port = in_plain(&server().url()).await;
+    for address in [
+        format!("http://127.0.0.1:{port}"),
+        format!("127.0.0.1:{port}"),
+    ] {
+        let proxied = json!({ "server": address });
+        for users in [
+            json!(null),
+            json!([{ "name": "", "user": {} }]),
+            json!([{ "name": "me", "user": null }]),
+            json!([{ "name": "me" }]),
+        ] {
+            cases.check(Forbids, proxied.clone(), users).await;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_credentials_of_kubectl_are_accepted() {
+    let mut cases = Cases::new();
+    let plain = here(&json!({}));
+    let id = workload();
+    let token = kubectl()
+        .token(id.namespace.as_str(), "ratings", None)
+        .unwrap();
+    let file = cases.write("token", format!("{token}\n"));
+    cases
+        .check(Forbids, plain.clone(), user(&json!({ "tokenFile": file })))
+        .await;
+    let empty = cases.write("empty", "\n");
+    cases
+        .check(Fails, plain.clone(), user(&json!({ "tokenFile": empty })))
+        .await;
+    cases
+        .check(
+            DoesNotKnow,
+            plain.clone(),
+            user(&json!({ "token": "unknown" })),
+        )
+        .await;
+    cases
+        .check(Forbids, plain.clone(), user(&json!({ "username": "me" })))
+        .await;
+    let impersonated = json!({ "as": "me", "as-groups": ["system:masters"] });
+    let mut admin_as = admin();
+    admin_as["as"] = impersonated["as"].clone();
+    admin_as["as-groups"] = impersonated["as-groups"].clone();
+    cases.check(Answers, plain.clone(), user(&admin_as)).await;
+    let (certificate, key) = version_1(&read("ca.crt"), &read("ca.key"));
+    let old =
+        json!({ "client-certificate-data": base64(certificate), "client-key-data": base64(&key) });
+    cases.check(Answers, plain.clone(), user(&old)).await;
+    let strange = json!({ "client-certificate": server().file("admin.crt"), "client-key-data": base64(&key) });
+    cases.check(Fails, plain.clone(), user(&strange)).await;
+    let exec = |status: &Value, command: &str| {
+        let answer = json!({ "apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": status });
+        json!({ "exec": {
+            "apiVersion": "client.authentication.k8s.io/v1", "command": command, "args": [answer.to_string()],
+            "interactiveMode": "Never",
+        } })
+    };
+    let token = json!({ "token": token });
+    cases
+        .check(Forbids, plain.clone(), user(&exec(&token, "echo")))
+        .await;
+    let pair =
+        json!({ "clientCertificateData": read("admin.crt"), "clientKeyData": read("admin.key") });
+    cases
+        .check(Answers, plain.clone(), user(&exec(&pair, "echo")))
+        .await;
+    let half = json!({ "clientCertificateData": read("admin.crt") });
+    cases
+        .check(Fails, plain.clone(), user(&exec(&half, "echo")))
+        .await;
+    cases
+        .check(Fails, plain, user(&exec(&token, "no-such-plugin")))
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_socks_proxy_is_used() {
+    let mut cases = Cases::new();
+    let proxy = format!("socks5://127.0.0.1:{}", socks().await);
+    cases
+        .check(
+            Answers,
+            here(&json!({ "proxy-url": proxy })),
+            user(&admin()),
+        )
+        .await;
+    let nobody = json!({ "proxy-url": "socks5://127.0.0.1:1" });
+    cases.check(Fails, here(&nobody), user(&admin())).await;
+    let other = json!({ "proxy-url": "ftp://127.0.0.1:1" });
+    cases.check(Fails, here(&other), user(&admin())).await;
+}
+
+/// Nobody knows the token, so the API server's answer shows that the front is trusted.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_is_trusted_as_by_kubectl() {
+    let mut cases = Cases::new();
+    let (ca, other) = (Authority::new(), Authority::new());
+    let leaf = ca.leaf();
+    for (expected, served, trusted) in [
+        (DoesNotKnow, &leaf, vec![ca.pem()]),
+        (Fails, &leaf, vec![other.pem()]),
+        // What is trusted by itself: issued by somebody else, and self-signed as a CA and as none.
+        (DoesNotKnow, &leaf, vec![leaf.pem()]),
+        (DoesNotKnow, &leaf, vec![other.pem(), leaf.pem()]),
+        (DoesNotKnow, &Authority::of_server().itself(), vec![]),
+        (DoesNotKnow, &Authority::of_leaf().itself(), vec![]),
+        // Trust in it goes no further, and its name, time and purpose are checked.
+        (Fails, &ca.leaf(), vec![leaf.pem()]),
+        (
+            Fails,
+            &Authority::of_leaf().leaf(),
+            vec![Authority::of_leaf().pem()],
+        ),
+        (Fails, &Authority::elsewhere().itself(), vec![]),
+        (Fails, &Authority::expired().itself(), vec![]),
+        (Fails, &Authority::of_clients().itself(), vec![]),
+    ] {
+        let port = in_tls(&server().url(), served).await;
+        let trusted = if trusted.is_empty() {
+            served.pem()
+        } else {
+            trusted.concat()
+        };
+        let cluster = json!({
+            "server": format!("https://127.0.0.1:{port}"), "certificate-authority-data": base64(trusted),
+        });
+        cases
+            .check(expected, cluster, user(&json!({ "token": "unknown" })))
+            .await;
+    }
+}
+
+/// One that is not the CA which it claims to be by its name.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_leaf_that_is_trusted_issues_nothing() {
+    let mut cases = Cases::new();
+    let leaf = Authority::of_leaf();
+    let port = in_tls(&server().url(), &leaf.leaf()).await;
+    let cluster = json!({
+        "server": format!("https://127.0.0.1:{port}"), "certificate-authority-data": base64(leaf.pem()),
+    });
+    cases
+        .check(Fails, cluster, user(&json!({ "token": "unknown" })))
+        .await;
+}
