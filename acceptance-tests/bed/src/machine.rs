@@ -162,7 +162,21 @@ impl Machine {
             } else {
                 Err(state)
             }
-        })
+        })?;
+        // The unit failed that removes this file: sshd would close each connection of a user, without a reason.
+        if self.exec(&["test", "-e", "/run/nologin"])?.success() {
+            return Err(Error::Refused(format!(
+                "{} has booted but lets no user log in; failed units: {}",
+                self.name,
+                self.failed_units()?
+            )));
+        }
+        Ok(())
+    }
+
+    /// Returns the units that failed, one a line; nothing if all went well.
+    pub fn failed_units(&self) -> Result<String> {
+        self.shell("systemctl list-units --state=failed --plain --no-legend")
     }
 
     /// Returns true if a command ran in it, or its power or network was changed, since the last [`Machine::forget_touches`].

@@ -1,10 +1,12 @@
 //! VMs of the bed, as a cloud user sees them.
 
+use std::fs;
+use std::io::ErrorKind;
 use std::ops::Deref;
 use std::path::PathBuf;
 
 use crate::machine::{HostKey, Machine};
-use crate::{Result, cache, cloud_init, disk, engines, firewalls, overlay};
+use crate::{Error, Result, cache, cloud_init, disk, engines, firewalls, overlay};
 
 /// A virtual machine: accessible over SSH, without the sidecar's package.
 ///
@@ -42,6 +44,32 @@ impl Vm {
         })
     }
 
+    /// Returns true since [`Vm::mark_used`], also in a later process, until [`Vm::rebuild`] or [`Vm::mark_unused`]. Nothing
+    /// that happens to its disk changes that.
+    pub fn is_used(&self) -> bool {
+        self.used_mark().exists()
+    }
+
+    /// Marks it as used by a test.
+    pub fn mark_used(&self) -> Result<()> {
+        let mark = self.used_mark();
+        fs::write(&mark, "").map_err(Error::at("write", &mark))
+    }
+
+    /// Marks it as not used: it is as [`Vm::rebuild`] leaves it.
+    pub fn mark_unused(&self) -> Result<()> {
+        match fs::remove_file(self.used_mark()) {
+            Err(error) if error.kind() != ErrorKind::NotFound => {
+                Err(Error::at("remove", &self.used_mark())(error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn used_mark(&self) -> PathBuf {
+        self.folder.join("used")
+    }
+
     /// Replaces it with a fresh VM at the same address, with another machine ID. Returns while it boots.
     /// [`Machine::host_key`] returns a new key.
     pub fn rebuild(&self, key: HostKey) -> Result<()> {
@@ -52,6 +80,7 @@ impl Vm {
             self.new_host_key()?;
         }
         self.create(&self.private_key_path)?;
+        self.mark_unused()?;
         self.start()
     }
 

@@ -59,6 +59,7 @@ fn a_bed_comes_up_works_and_leaves_nothing() {
 
     pods_talk_over_mutual_tls(&found);
     vm_is_as_described(&found);
+    a_vm_that_lets_no_user_log_in_is_not_up(&found);
     vm_survives_what_tests_do_to_it(&found);
 
     let address = found.control_plane_address();
@@ -167,6 +168,17 @@ fn vm_is_as_described(bed: &Bed) {
     );
     vm.shell(&install).unwrap();
     assert!(vm.shell("pilot-agent version").unwrap().contains("1.31.0"));
+}
+
+/// As after a boot in which the unit failed that lets users log in.
+fn a_vm_that_lets_no_user_log_in_is_not_up(bed: &Bed) {
+    let vm = &bed.vms[0];
+    vm.write("/run/nologin", b"").unwrap();
+    let refused = vm.wait_until_up().unwrap_err().chain();
+    assert!(refused.contains("lets no user log in"), "{refused}");
+    assert!(!ssh(bed, "ubuntu", &["true"]).0);
+    vm.exec(&["rm", "/run/nologin"]).unwrap();
+    vm.wait_until_up().unwrap();
 }
 
 fn vm_survives_what_tests_do_to_it(bed: &Bed) {
