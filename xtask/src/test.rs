@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::arguments::WrongArguments;
 use crate::changed::{self, Scenarios};
 use crate::libtest::Reader;
-use crate::row::{self, Row};
+use crate::row::{self, Row, UNIT};
 use crate::summary::{Outcome, summary};
 use crate::tools::{self, Bed};
 
@@ -110,7 +110,7 @@ fn plan(crates: Option<&BTreeSet<String>>, scenarios: &Scenarios) -> Plan {
     let packages = packages(crates);
     if crates.is_none() || !packages.is_empty() {
         first.push(row("compile", &format!("cargo test{packages} --no-run")));
-        unit.push(row("unit", &format!("cargo test{packages} --no-fail-fast")));
+        unit.push(row(UNIT, &format!("cargo test{packages} --no-fail-fast")));
     }
     unit.push(row("docs", "cargo xtask docs --check"));
     let chosen = match scenarios {
