@@ -5,13 +5,13 @@
 //! data and finally the token; standard output carries the answer.
 //!
 //! ```text
-//! command(privilege)    <- Payload::stdin: program, then `key base64` lines, `end`
+//! command(privilege)    <- Payload::stdin: program, then lines of data, `end`
 //!                       -> begin RUN, lines, heartbeats, `want token`, …, end RUN -> Reader -> Report
 //!                       <- token_line, when the reader says WantsToken
 //! ```
 //!
 //! **Invariant**: nothing here does input or output, and no value of the user's is ever a word of
-//! a script: values travel as base64 and become files on the VM.
+//! a script: values travel as texts or base64 and become files on the VM.
 
 mod answer;
 mod certificate;

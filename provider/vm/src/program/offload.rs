@@ -18,7 +18,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use super::pack::packed;
 use super::patience::Patience;
-use super::payload::{Data, gzip, joining, leaving, line};
+use super::payload::{self, Data, gzip, joining, leaving, line};
 use super::protocol::{Input, Verb};
 use super::text::{CARRIED, INSTALL, REFRESH, TEXT};
 
@@ -205,8 +205,8 @@ impl Origin {
         data.read_to_string(&mut text).ok()?;
         let value = |key| {
             let mut lines = text.lines();
-            let encoded = lines.find_map(|line| line.strip_prefix(key)?.strip_prefix(' '))?;
-            String::from_utf8(STANDARD.decode(encoded).ok()?).ok()
+            let found = lines.find_map(|line| line.strip_prefix(key)?.strip_prefix(' '))?;
+            String::from_utf8(payload::value(found)?).ok()
         };
         Some(Self {
             owner: value(Input::Owner.text())?

@@ -150,9 +150,27 @@ pub(super) fn leaving(owner: &Owner, patience: Patience) -> Data {
     waits(patience).chain([owner]).collect()
 }
 
-/// Returns a line of data.
+/// Returns a line of data: a plain text as it is, and any other value in base64.
 pub(super) fn line(key: &str, value: &[u8]) -> String {
-    format!("{key} {}\n", STANDARD.encode(value))
+    match plain(value) {
+        Some(text) => format!("{key} ={text}\n"),
+        None => format!("{key} {}\n", STANDARD.encode(value)),
+    }
+}
+
+/// Returns the value as text, if it is one of plain words that the shell reads unchanged.
+fn plain(value: &[u8]) -> Option<&str> {
+    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/=.- ".contains(byte);
+    let text = std::str::from_utf8(value).ok()?;
+    (value.iter().all(is_plain) && !text.ends_with(' ')).then_some(text)
+}
+
+/// Returns the value of a line of data, without its key.
+pub(super) fn value(text: &str) -> Option<Vec<u8>> {
+    match text.strip_prefix('=') {
+        Some(plain) => Some(plain.as_bytes().to_vec()),
+        None => STANDARD.decode(text).ok(),
+    }
 }
 
 fn clock(now: Timestamp) -> (String, Vec<u8>) {

@@ -61,6 +61,12 @@ fn earlier(stage: &Stage, payload: &Payload, own: &str) -> Call {
     let program = STANDARD.encode(zip.finish().unwrap());
     let sent = String::from_utf8(payload.stdin()).unwrap();
     let (_, data) = sent.split_once('\n').unwrap();
+    // That version reads base64 only.
+    let encoded = |line: &str| match line.split_once(" =") {
+        Some((key, text)) => format!("{key} {}\n", STANDARD.encode(text)),
+        None => format!("{line}\n"),
+    };
+    let data: String = data.lines().map(encoded).collect();
     let mut call = stage.start_by(COMMAND);
     call.stdin(format!("{program}\n{data}").as_bytes());
     call.reader = Some(Reader::new(payload.run()));

@@ -14,7 +14,7 @@ fn hostile() -> Vec<Vec<u8>> {
     let random: Vec<u8> = (0_u32..6144)
         .map(|at| at.wrapping_mul(2_654_435_761).to_le_bytes()[2])
         .collect();
-    let texts: [&[u8]; 9] = [
+    let texts: [&[u8]; 12] = [
         b"",
         b"it's \"quoted\" \\ and `touch pwned`",
         b"$(touch pwned) ${HOME} $((1)) !! ; touch pwned &",
@@ -23,6 +23,9 @@ fn hostile() -> Vec<Vec<u8>> {
         b"no line end",
         b"-n -e %s %d \\n \\c",
         b"end\ntoken AAAA\n",
+        b"=  two spaces  in it",
+        b" begins with a space",
+        b"ends with a space ",
         "\u{fffd}\u{1f512} caf\u{e9}\r\n".as_bytes(),
     ];
     texts

@@ -200,12 +200,12 @@ fn a_power_cut_at_any_sync_leaves_old_or_new_and_what_was_there_before() {
 fn each_file_system_is_written_once_and_an_older_sync_writes_all() {
     for shell in SHELLS {
         let stage = Stage::new(shell);
-        let words = "sync() { emit \"$*\"; }; flush \"$run_dir\" \"$run_dir/hosts\" \"$run_dir/none\" /dev/shm";
+        let words = "sync() { emit \"$*\"; }; flush \"$run_dir\" \"$run_dir/hosts\" \"$run_dir/none\" /proc";
         let root = stage.root.path().display().to_string();
         let printed = stage.part(words);
         assert_eq!(
             printed,
-            format!("-f /dev/null\n-f {root}\n-f /dev/shm\n"),
+            format!("-f /dev/null\n-f {root}\n-f /proc\n"),
             "{shell}"
         );
         let older = "sync() { [ $# = 0 ] || return 1; emit all; }; flush \"$run_dir\"";

@@ -99,7 +99,7 @@ fn the_program_is_called_by_the_verbs_and_entries_of_the_protocol() {
 
 #[test]
 fn the_program_reads_the_keys_of_the_protocol() {
-    let mut read = after(&["field ", "has "]);
+    let mut read = after(&["field ", "field_lines ", "has "]);
     let text = text();
     for (at, begin) in text.match_indices("$run_dir/in/") {
         let rest = &text[at + begin.len()..];

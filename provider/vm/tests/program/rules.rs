@@ -281,9 +281,7 @@ fn a_jump_of_others_that_changes_places_with_istios_is_missed() {
             fs::create_dir_all(stage.path("lib/mesh")).unwrap();
             let own = "PATH=$run_dir:$PATH; iptables_tools() { emit iptables-nft; }; global_ipv6() { :; }; ";
             stand_in(&stage, "iptables-nft", was);
-            stage.part(&format!(
-                "{own}{{ jumps_by_family && jump_order; }} >\"$state_dir/jumps\""
-            ));
+            stage.part(&format!("{own}list_reference_jumps >\"$state_dir/jumps\""));
             stand_in(&stage, "iptables-nft", is);
             let printed = stage.part(&format!("{own}list_lost_jumps; true"));
             assert_eq!(printed, lost, "{shell}: {is}");

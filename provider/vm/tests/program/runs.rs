@@ -334,7 +334,7 @@ fn a_caller_whose_heartbeat_is_being_written_counts_as_there() {
         let stage = Stage::new(shell);
         fs::write(stage.path("here"), "1\n").unwrap();
         let own =
-            "emit $$ >\"$run_dir/follower\"; cat() { [ \"$1\" = \"$run_dir/here\" ] || command cat \"$@\"; }
+            "emit $$ >\"$run_dir/follower\"; line_of() { [ \"$1\" = \"$run_dir/here\" ] || cat \"$1\"; }
             is_followed \"$run_dir\" && emit there; true";
         assert_eq!(stage.part(own), "there\n", "{shell}");
         let gone = "emit $$ >\"$run_dir/follower\"; HEARTBEAT_WAIT=0; is_followed \"$run_dir\" && emit there; true";

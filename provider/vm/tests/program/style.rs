@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::functions::defined;
 
 /// Variables that several functions of the program assign: what a run is, and what one function counts for another.
-const SHARED: [&str; 12] = [
+const SHARED: [&str; 14] = [
     "run",
     "verb",
     "run_dir",
@@ -20,6 +20,8 @@ const SHARED: [&str; 12] = [
     "idle_requests",
     "idle_since",
     "last_followed",
+    "setpriv_user",
+    "flush_form",
 ];
 /// What each file says of itself, in this order.
 const HEADER: [&str; 5] = ["Does", "Needs", "Gives", "Owns", "Undo"];

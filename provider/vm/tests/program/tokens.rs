@@ -171,6 +171,9 @@ pub(crate) fn refresh() -> String {
         let line = data
             .lines()
             .find_map(|line| line.strip_prefix(key)?.strip_prefix(' '));
+        if let Some(text) = line.unwrap().strip_prefix('=') {
+            return text.to_owned();
+        }
         let bytes = base64::engine::general_purpose::STANDARD
             .decode(line.unwrap())
             .unwrap();

@@ -1,7 +1,7 @@
 
 # Does: reads the input of a run, writes its journal, and waits.
 # Needs: emit
-# Gives: hook die field has send send_text journal journal_text journal_lines ensure_dir pause uptime await
+# Gives: hook die field field_lines has send send_text journal journal_text journal_lines ensure_dir pause uptime await
 # Owns: log in the run's directory: the journal, which the session follows
 # Undo: the directory goes when its run has ended and another one begins, or at a reboot
 # Called before each step. Tests replace it.
@@ -10,7 +10,9 @@ die() {
   emit "mesh-vm: $*" >&2
   exit 1
 }
-field() { cat "$run_dir/in/$1" 2>/dev/null; }
+# field KEY: prints a value of one line, as nearly all are. field_lines prints one of several.
+field() { line_of "$run_dir/in/$1"; }
+field_lines() { cat "$run_dir/in/$1" 2>/dev/null; }
 has() { [ -e "$run_dir/in/$1" ]; }
 # send KEY WORDS…: a line of the answer.
 send() { emit "$*"; }

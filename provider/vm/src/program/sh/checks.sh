@@ -72,7 +72,7 @@ check_ports() {
   taken_ports=$(
     ss -Hltn |
       awk '{ sub(/.*:/, "", $4); print $4 }' |
-      grep -xFe "$(field ports)" |
+      grep -xFe "$(field_lines ports)" |
       sort -u |
       tr '\n' ' '
   )
@@ -85,7 +85,7 @@ are_ports_free() {
 }
 check_address() {
   has taken || return 0
-  other_address=$(field taken | list_own_addresses)
+  other_address=$(field_lines taken | list_own_addresses)
   judge address "${other_address:-none of another entry}" [ -z "$other_address" ]
 }
 # Of lines `address namespace/name`, prints those whose address an interface has.

@@ -12,16 +12,35 @@ root_controls_path() {
   '' | /) return 0 ;;
   esac
   root_controls_dir "${1%/*}" || return 1
+  controls_link "$1"
+}
+# Whether only root puts anything into the directory PATH, or takes anything out of it; and the same for all above it.
+root_controls_dir() {
+  closed_dir=${1%/}
+  set --
+  while [ -n "$closed_dir" ]; do
+    controls_link "$closed_dir" || return 1
+    set -- "$closed_dir" "$@"
+    closed_dir=${closed_dir%/*}
+  done
+  # shellcheck disable=SC2046 # three numbers for each
+  are_closed $(stat -L -c '%u %g %a' / "$@" 2>/dev/null || emit none)
+}
+# Where PATH is a link, only root decides what it leads to. In a subshell: it has the variables of its own path.
+controls_link() {
   [ -h "$1" ] || return 0
   [ -e "$1" ] || return 1
-  root_controls_path "$(link_target "$1")"
+  (root_controls_path "$(link_target "$1")")
 }
-# Whether only root puts anything into the directory PATH, or takes anything out of it.
-root_controls_dir() {
-  root_controls_path "$1" || return 1
-  # shellcheck disable=SC2046 # three numbers
-  set -- $(stat -L -c '%u %g %a' "${1:-/}" 2>/dev/null)
-  case ${1:-} in
+# are_closed OWNER GROUP MODE…: of each directory.
+are_closed() {
+  while [ $# -gt 0 ]; do
+    is_closed "$@" || return 1
+    shift 3
+  done
+}
+is_closed() {
+  case $1 in
   0 | "$ROOT_UID") ;;
   *) return 1 ;;
   esac
@@ -29,7 +48,7 @@ root_controls_dir() {
   # As /tmp: who is not root removes only their own files.
   [1357]???) ;;
   *[2367]) return 1 ;;
-  *[2367]?) [ "$2" = 0 ] || return 1 ;;
+  *[2367]?) [ "$2" = 0 ] ;;
   esac
 }
 link_target() {

@@ -39,10 +39,6 @@ save_reference() {
     rm -f "$state_dir/$reference_name" "$state_dir/$reference_name.mesh"
   fi
 }
-list_reference_jumps() {
-  jumps_by_family &&
-    jump_order
-}
 # Another name for the undo log needs no room on a full disk.
 seal_run() {
   is_sealed ||

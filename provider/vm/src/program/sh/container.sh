@@ -4,7 +4,7 @@
 # Gives: engine run_engine run_agent pull_image install_container
 # Owns: engine, image and proxy in the state directory; istio.service; the user istio-proxy
 # Undo: undo_install restores these files from the set before
-engine() { cat "$state_dir/engine" 2>/dev/null; }
+engine() { line_of "$state_dir/engine"; }
 # Root's own files say who may pull.
 run_engine() { HOME=${HOME:-/root} "$(engine)" "$@"; }
 # Runs pilot-agent beside the proxy, wherever that runs.

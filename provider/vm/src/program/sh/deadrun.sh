@@ -10,7 +10,7 @@ undo_dead_run() {
   if is_sealed; then
     return 0
   fi
-  dead_run_dir=$runs_dir/$(cat "$state_dir/run/id" 2>/dev/null)
+  dead_run_dir=$runs_dir/$(line_of "$state_dir/run/id")
   undo_run || return 1
   if [ -e "$dead_run_dir/log" ]; then
     rm -rf "$dead_run_dir/in" "$dead_run_dir/token" &&
@@ -46,7 +46,7 @@ finish_without_undo() {
 }
 # Whether the undo log is this run's. Where a power cut took its name, it is of whichever run is asked for.
 owns_undo_log() {
-  logged_run=$(cat "$state_dir/run/id" 2>/dev/null)
+  logged_run=$(line_of "$state_dir/run/id")
   [ "$logged_run" != "$run" ] || return 0
   [ -z "$logged_run" ] &&
     [ -s "$state_dir/run/steps" ]

@@ -8,7 +8,7 @@
 package_fits() {
   try_package >"$run_dir/out" 2>&1 </dev/null
   emit $? >"$run_dir/code"
-  if ! is_locked && [ "$(cat "$run_dir/code")" != 0 ]; then
+  if ! is_locked && [ "$(line_of "$run_dir/code")" != 0 ]; then
     refuse "$(cat "$run_dir/out")"
     return
   fi

@@ -6,9 +6,12 @@
 # Undo: nothing to undo
 # flush PATH…: writes the file systems of these paths to disk.
 flush() {
-  # An older sync cannot write a single file system: it writes all.
-  if ! sync -f /dev/null 2>/dev/null; then
+  if ! flushes_one; then
     sync
+    return
+  fi
+  if [ $# = 1 ]; then
+    flush_one "$1"
     return
   fi
   stat -L -c '%d %n' "$@" 2>/dev/null |
@@ -16,6 +19,21 @@ flush() {
     while IFS= read -r flush_path; do
       sync -f "$flush_path" || exit 1
     done
+}
+# An older sync cannot write a single file system: it writes all.
+flush_form=
+flushes_one() {
+  if [ -z "$flush_form" ]; then
+    flush_form=all
+    if sync -f /dev/null 2>/dev/null; then
+      flush_form=one
+    fi
+  fi
+  [ "$flush_form" = one ]
+}
+flush_one() {
+  [ -e "$1" ] || return 0
+  sync -f "$1"
 }
 # Everything that a run writes, here and where copies are restored to.
 flush_all() {

@@ -97,15 +97,15 @@ is_recalled() {
 }
 last_journaled_step() { sed -n 's/^step //p' "$run_dir/log" | tail -n 1; }
 is_worker_alive() {
-  worker_pid=$(cat "$run_dir/pid" 2>/dev/null) &&
+  worker_pid=$(line_of "$run_dir/pid") &&
     grep -q "$run" "/proc/$worker_pid/cmdline" 2>/dev/null
 }
 # is_followed DIRECTORY: whether a session follows that run. A link that was cut silently leaves its process here alive, so
 # a caller that sends heartbeats must have sent one lately.
 is_followed() {
-  kill -0 "$(cat "$1/follower")" 2>/dev/null || return 1
+  kill -0 "$(line_of "$1/follower")" 2>/dev/null || return 1
   # The file is empty while it is written.
-  heard_at=$(cat "$1/here" 2>/dev/null)
+  heard_at=$(line_of "$1/here")
   [ -z "$heard_at" ] || [ "$(uptime)" -lt $((heard_at + HEARTBEAT_WAIT)) ]
 }
 # Reads what comes on standard input behind the data: heartbeats, and the token when the worker wants it.

@@ -1,8 +1,8 @@
 # mesh-vm: joins this machine to an Istio mesh, observes it, or takes it out again.
 #
-# /bin/sh reads it from standard input and calls `main`. Input: lines `key base64`, then `end`; each value becomes a
-# file, so that no value is ever a word of a script. Output: lines `key words…` between `begin RUN` and `end RUN`; free
-# text in them is base64. `protocol.rs` lists every key, word, report and step.
+# /bin/sh reads it from standard input and calls `main`. Input: lines `key =text` or `key base64`, then `end`; each value
+# becomes a file, so that no value is ever a word of a script. Output: lines `key words…` between `begin RUN` and
+# `end RUN`; free text in them is base64. `protocol.rs` lists every key, word, report and step.
 #
 #   observe check            read only
 #   bootstrap remove         a worker does it; this process only follows the worker's journal

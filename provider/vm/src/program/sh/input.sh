@@ -10,9 +10,16 @@ read_input() {
     end) return 0 ;;
     '' | .* | *[!a-z0-9.-]*) return 1 ;;
     esac
-    printf %s "$input_value" | base64 -d >"$run_dir/in/$input_key" || return 1
+    write_value "$input_value" >"$run_dir/in/$input_key" || return 1
   done
   return 1
+}
+# write_value VALUE: prints what it stands for, which is the text behind a `=`, or else in base64.
+write_value() {
+  case $1 in
+  =*) printf %s "${1#=}" ;;
+  *) printf %s "$1" | base64 -d ;;
+  esac
 }
 main() {
   prepare_run_dir

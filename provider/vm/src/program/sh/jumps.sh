@@ -1,6 +1,6 @@
 
 # Does: compares packet filter rules with those that the last bootstrap left, and finds traffic that bypasses them.
-# Needs: base rules sweep
+# Needs: base emit rules sweep
 # Gives: list_lost_jumps is_intact ipv6_bypass published_ports
 # Owns: nothing
 # Undo: nothing to undo: it reads only
@@ -17,8 +17,7 @@ list_lost_jumps() {
 }
 compare_jumps() {
   {
-    jumps_by_family | sed 's/^/is /'
-    jump_order | sed 's/^/is /'
+    list_reference_jumps | sed 's/^/is /'
     sed 's/^/was /' "$state_dir/jumps"
   } | awk '
     $1 == "is" {
@@ -31,12 +30,11 @@ compare_jumps() {
     }
     (part[1] "/" part[2] "/" part[3] "/" part[5] "/" part[4]) in is { print $2 }'
 }
-# intercepts FAMILY: whether outbound traffic of this family, 4 or 6, is redirected to the proxy.
-intercepts() { jumps_by_family | grep -qx "$1/nat/OUTPUT/ISTIO_OUTPUT"; }
-# Whether inbound traffic is redirected, too, and nothing is missing of what the last bootstrap left.
+# Whether all IPv4 traffic is redirected to the proxy, and nothing is missing of what the last bootstrap left.
 is_intact() {
-  intercepts 4 || return 1
-  jumps_by_family | grep -qE '^4/(nat|mangle)/PREROUTING/ISTIO_INBOUND$' || return 1
+  intact_jumps=$(jumps_by_family)
+  emit "$intact_jumps" | grep -qx 4/nat/OUTPUT/ISTIO_OUTPUT || return 1
+  emit "$intact_jumps" | grep -qE '^4/(nat|mangle)/PREROUTING/ISTIO_INBOUND$' || return 1
   [ -z "$(list_lost_jumps)" ]
 }
 global_ipv6() {
@@ -45,7 +43,7 @@ global_ipv6() {
 }
 # Prints a global IPv6 address, where Istio made its rules for IPv4 only: it does so if the machine's first address is IPv4.
 ipv6_bypass() {
-  if [ "$(field redirect)" = yes ] && ! intercepts 6; then
+  if [ "$(field redirect)" = yes ] && ! jumps_by_family | grep -qx 6/nat/OUTPUT/ISTIO_OUTPUT; then
     global_ipv6
   fi
 }

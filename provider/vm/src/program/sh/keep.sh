@@ -54,7 +54,7 @@ write_unit_state() {
 keep_placed_files() {
   for placed_file in "$run_dir"/in/file.*.path; do
     [ -e "$placed_file" ] || continue
-    keep_in_both "$(cat "$placed_file")" || return 1
+    keep_in_both "$(line_of "$placed_file")" || return 1
   done
   [ -e "$state_dir/files" ] || return 0
   while IFS= read -r placed_before; do

@@ -1,6 +1,6 @@
 
 # Does: starts the worker of a run, or finds the run again.
-# Needs: base
+# Needs: base emit
 # Gives: launch detach find_run
 # Owns: RUN in the directory of runs, and the transient units mesh-vm-RUN and mesh-vm-RUN-again
 # Undo: the directory goes when its run has ended and another one begins, or at a reboot; units end with their process
@@ -35,7 +35,7 @@ find_run() {
     rm -rf "$run_dir"
     run_dir=$runs_dir/$run
     find_committed_run
-  elif [ "$(cat "$state_dir/run/id" 2>/dev/null)" = "$run" ]; then
+  elif [ "$(line_of "$state_dir/run/id")" = "$run" ]; then
     find_run_after_boot 2>/dev/null
   else
     send report lost

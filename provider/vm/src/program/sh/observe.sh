@@ -36,7 +36,7 @@ verb_observe() {
 observe_files() {
   for observed_file in "$run_dir"/in/file.*.path; do
     [ -e "$observed_file" ] || continue
-    send file "$(encode <"$observed_file")" "$(observe_file "$(cat "$observed_file")")"
+    send file "$(encode <"$observed_file")" "$(observe_file "$(line_of "$observed_file")")"
   done
 }
 # Prints what lies at PATH: `missing`, `odd` with the reason, or owner, mode and content.

@@ -55,7 +55,7 @@ package_files() {
 unit_file() { systemctl show -p FragmentPath istio.service 2>/dev/null | sed -n 's/^FragmentPath=//p'; }
 # Another package manager may hold the lock on a fresh machine: waits for it, within bounds.
 install_package() {
-  if await "$PACKAGE_LOCK_WAIT" has_installed_or_is_recalled && [ "$(cat "$run_dir/code")" = 0 ]; then
+  if await "$PACKAGE_LOCK_WAIT" has_installed_or_is_recalled && [ "$(line_of "$run_dir/code")" = 0 ]; then
     return 0
   fi
   refuse "$(cat "$run_dir/out")"
@@ -79,7 +79,7 @@ try_install() {
   ! is_locked
 }
 is_locked() {
-  [ "$(cat "$run_dir/code")" != 0 ] &&
+  [ "$(line_of "$run_dir/code")" != 0 ] &&
     grep -qiE '(is|was) locked by|transaction lock' "$run_dir/out"
 }
 # The package manager's own records cannot be undone: as the state has no digest of the package then, the next bootstrap

@@ -34,7 +34,7 @@ place_files() {
   for bundle_file in "$run_dir"/in/file.*.path; do
     [ -e "$bundle_file" ] || continue
     bundle_file=${bundle_file%.path}
-    put_file "$bundle_file.content" "$(cat "$bundle_file.path")" "$(cat "$bundle_file.owner")" "$(cat "$bundle_file.mode")" ||
+    put_file "$bundle_file.content" "$(line_of "$bundle_file.path")" "$(line_of "$bundle_file.owner")" "$(line_of "$bundle_file.mode")" ||
       return 1
   done
 }

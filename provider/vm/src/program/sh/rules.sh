@@ -1,7 +1,7 @@
 
 # Does: reads packet filter rules: this program's, the proxy's, and what of others affects them.
-# Needs: flush sweep
-# Gives: remove_tproxy_routes list_jumps jumps_by_family jump_order
+# Needs: emit flush sweep
+# Gives: remove_tproxy_routes list_jumps jumps_by_family list_reference_jumps
 # Owns: nothing; it removes what tproxy adds to the routing
 # Undo: a start of the proxy adds it again
 # tproxy adds a rule and a table at each start, and never removes them.
@@ -14,22 +14,27 @@ remove_tproxy_routes() {
   done 2>/dev/null
   return 0
 }
-list_jumps() {
-  for jump_tool in $(iptables_tools); do
-    "$jump_tool-save" 2>/dev/null | jumps_of "$jump_tool"
-  done |
-    sort -u
+# Prints the rules that each tool has, behind a line `# tool NAME`.
+list_rules() {
+  for rules_tool in $(iptables_tools); do
+    emit "# tool $rules_tool"
+    "$rules_tool-save" 2>/dev/null
+  done
 }
+list_jumps() { list_rules | jumps_of | sort -u; }
 # Where traffic is led into a chain of Istio or of this program, as `BACKEND/TABLE/FROM/TO`, with a 6 in front for IPv6. A
 # chain without rules does nothing; neither does one whose last jump, to the chain with the proxy's port, leads to none.
 jumps_of() {
-  awk -v tool="$1" -v names="$OUR_CHAINS $ISTIO_CHAINS" "$AWK_RULES"'
+  awk -v names="$OUR_CHAINS $ISTIO_CHAINS" "$AWK_RULES"'
     BEGIN {
-      sub(/^iptables-?/, "", tool)
-      sub(/^ip6tables-?/, "6", tool)
       set(names, known)
       set("PREROUTING INPUT FORWARD OUTPUT POSTROUTING", built_in)
       set("ISTIO_OUTPUT/ISTIO_REDIRECT ISTIO_INBOUND/ISTIO_IN_REDIRECT ISTIO_INBOUND/ISTIO_DIVERT ISTIO_INBOUND/ISTIO_TPROXY", last)
+    }
+    /^# tool / {
+      tool = $3
+      sub(/^iptables-?/, "", tool)
+      sub(/^ip6tables-?/, "6", tool)
     }
     /^[*]/ { table = substr($1, 2); n = 0; split("", ruled); split("", useless) }
     /^-A / {
@@ -45,21 +50,26 @@ jumps_of() {
     }'
 }
 # The same whichever backend holds them: an update of the machine may bring another.
-jumps_by_family() { list_jumps | sed -e 's:^6[^/]*/:6/:' -e t -e 's:^[^/]*/:4/:' | sort -u; }
-jump_order() {
-  for order_tool in $(iptables_tools); do
-    "$order_tool-save" 2>/dev/null | order_of "$order_tool"
-  done |
-    sort -u
+jumps_by_family() { list_jumps | by_family; }
+by_family() { sed -e 's:^6[^/]*/:6/:' -e t -e 's:^[^/]*/:4/:' | sort -u; }
+# What later runs compare the rules with: jumps and their order, from one reading of the rules.
+list_reference_jumps() {
+  reference_rules=$(list_rules)
+  emit "$reference_rules" | jumps_of | by_family
+  emit "$reference_rules" | order_of | sort -u
 }
 # Where a packet that arrives is led into a chain of Istio's and into one of others', as `FAMILY/nat/FROM/FIRST/SECOND`. The
 # first one takes it: so it matters where Docker puts its jump when it starts again, which is behind all others.
 order_of() {
-  awk -v tool="$1" -v names="$OUR_CHAINS" -v istios="$ISTIO_CHAINS" "$AWK_RULES"'
+  awk -v names="$OUR_CHAINS" -v istios="$ISTIO_CHAINS" "$AWK_RULES"'
     BEGIN {
-      family = tool ~ /^ip6/ ? 6 : 4
       set(names, ours)
       set(istios, known)
+    }
+    /^# tool / {
+      family = $3 ~ /^ip6/ ? 6 : 4
+      n = 0
+      split("", chains)
     }
     /^[*]/ { table = $1 }
     /^:/ && $2 == "-" { chains[substr($1, 2)] = 1 }

@@ -19,8 +19,12 @@ keep_file() {
   emit "$2" >>"$1/paths.new"
 }
 is_kept() {
-  grep -qxF "$2" "$1/paths" 2>/dev/null ||
-    grep -qxF "$2" "$1/paths.new" 2>/dev/null
+  is_line_of "$1/paths" "$2" ||
+    is_line_of "$1/paths.new" "$2"
+}
+is_line_of() {
+  [ -e "$1" ] &&
+    grep -qxF "$2" "$1"
 }
 copy_into_set() {
   ensure_dir "$1/set${2%/*}" || return 1

@@ -11,7 +11,7 @@ sshd_ports() {
     sshd -T 2>/dev/null | awk '$1 == "port" { print $2 }'
     systemctl show -p Listen ssh.socket sshd.socket 2>/dev/null | sed -n 's/.*:\([0-9]*\) (Stream).*/\1/p'
     list_sockets >"$run_dir/sockets"
-    ports_of_sockets "$(list_sessions)" "$(ancestors_of "$(cat "$run_dir/follower" 2>/dev/null)")" <"$run_dir/sockets"
+    ports_of_sockets "$(list_sessions)" "$(ancestors_of "$(line_of "$run_dir/follower")")" <"$run_dir/sockets"
   } |
     grep -x '[0-9]*' |
     sort -un

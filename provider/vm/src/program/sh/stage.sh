@@ -62,5 +62,5 @@ needs_package() {
 is_wanted_installed() {
   wanted_version=$(package_version)
   [ -n "$wanted_version" ] || return 1
-  [ "$(cat "$state_dir/package" 2>/dev/null)" = "$(field sha256) $wanted_version" ]
+  [ "$(line_of "$state_dir/package")" = "$(field sha256) $wanted_version" ]
 }

@@ -16,7 +16,7 @@ run_step() {
 }
 # What undoes a step is on the disk before the step begins.
 record_step() {
-  if [ "$(cat "$state_dir/run/id" 2>/dev/null)" != "$run" ]; then
+  if [ "$(line_of "$state_dir/run/id")" != "$run" ]; then
     open_undo_log || return 1
   fi
   emit "$1" >>"$state_dir/run/steps" || return 1
