@@ -16,6 +16,18 @@ struct Planned {
     identity: Option<Value>,
 }
 
+impl Planned {
+    /// Returns what Terraform plans a replacement from a second time, as a creation: since 1.12 with the identity that
+    /// the first plan returned.
+    fn replaced(&self) -> Before<'_> {
+        Before {
+            private: &self.private,
+            identity: self.identity.as_ref(),
+            ..Before::default()
+        }
+    }
+}
+
 /// What a plan call starts from.
 #[derive(Clone, Copy)]
 struct Before<'a> {
@@ -85,14 +97,7 @@ impl Resource<'_> {
         };
         let mut planned = first;
         if replace && !tainted {
-            // Terraform plans a replacement a second time, as a creation: since 1.12 with the identity that the first
-            // plan returned.
-            let before = Before {
-                private: &planned.private,
-                identity: planned.identity.as_ref(),
-                ..Before::default()
-            };
-            let second = self.call_plan(before, config).await?;
+            let second = self.call_plan(planned.replaced(), config).await?;
             answer.diagnostics.extend(second.diagnostics);
             let Some(second) = second.value else {
                 return Ok(Answer {
