@@ -10,8 +10,8 @@ use mesh::desired::Bundle;
 use mesh::names::{EnvName, Id, LabelKey, LabelValue, Name, Namespace, Network, PortName};
 use mesh::workload::Workload;
 use plugin::{
-    DataSource, Diagnostics, EphemeralResource, Found, Lease, Opened, Paths, SecretText, Text,
-    Value, object,
+    DataSource, Diagnostic, Diagnostics, EphemeralResource, Found, Lease, Opened, Paths,
+    SecretText, Text, Value, object,
 };
 use secrecy::ExposeSecret as _;
 use tokio::time::Instant;
@@ -153,10 +153,13 @@ impl DataSource for VmBundle {
         input: &BundleInput,
         _: Instant,
     ) -> Result<Found<BundleOutput>, Diagnostics> {
-        let bundle = bundle(context.cluster().await?, input.workload()).await?;
+        let (bundle, warning) = bundle(context.cluster().await?, input.workload()).await?;
         let command = input.token_command.known().map_or("", String::as_str);
         let offload = Offload::new(&bundle, Token::Command(command));
-        Ok(Found::new(BundleOutput::new(&bundle, &offload)?))
+        Ok(Found {
+            output: BundleOutput::new(&bundle, &offload)?,
+            diagnostics: warning.into_iter().collect(),
+        })
     }
 }
 
@@ -180,7 +183,7 @@ impl EphemeralResource for EphemeralBundle {
         _: Instant,
     ) -> Result<Opened<EphemeralOutput>, Diagnostics> {
         let cluster = context.cluster().await?;
-        let bundle = bundle(cluster, input.workload()).await?;
+        let (bundle, _) = bundle(cluster, input.workload()).await?;
         let seconds = input.token_seconds.known().copied().unwrap_or(3600);
         let ttl = Duration::from_secs(seconds.into());
         let token = cluster.mint(&bundle.identity, ttl).await;
@@ -202,14 +205,17 @@ fn check(workload: Option<Workload>, unknown: &Paths) -> Diagnostics {
     messages::problems(problems.unwrap_or_default(), unknown)
 }
 
-/// Renders the bundle from the facts of the cluster.
-async fn bundle(cluster: &Cluster, workload: Option<Workload>) -> Result<Bundle, Diagnostics> {
+/// Renders the bundle from the facts of the cluster, with a warning about what it leaves out.
+async fn bundle(
+    cluster: &Cluster,
+    workload: Option<Workload>,
+) -> Result<(Bundle, Option<Diagnostic>), Diagnostics> {
     let workload = workload.ok_or_else(messages::incomplete)?;
     let facts = cluster.facts(&workload.id, &workload.service_account).await;
     let facts = facts.map_err(|error| messages::cluster(&error))?;
     let mut problems = mesh::conflicts::conflicts(&workload, &facts, &[]);
     match mesh::render::render_bundle(&workload, &facts) {
-        Ok(bundle) if problems.is_empty() => Ok(bundle),
+        Ok(bundle) if problems.is_empty() => Ok((bundle, messages::of_pods(&workload, &facts))),
         rendered => {
             problems.extend(rendered.err().unwrap_or_default());
             Err(messages::problems(problems, &Paths::default()))

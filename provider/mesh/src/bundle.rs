@@ -13,6 +13,7 @@ use serde_json::json;
 use sha2::Digest as _;
 
 use control_plane::{AGENT_FOLDER, DEFAULT_CONTROL_PLANE, host_port, needs_wrapped_agent};
+pub use environment::left_out;
 pub(crate) use environment::{of_facts, owns};
 
 use crate::desired::{Bundle, Digest, File, Owner, Release, Watch};

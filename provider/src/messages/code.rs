@@ -108,6 +108,7 @@ codes! {
     PortsBypass "ports-bypass" "Ports of containers bypass the proxy";
     HeldBack "held-back" "A bootstrap is held back";
     MeshChanged "mesh-changed" "The mesh changed after the plan";
+    EnvOfPods "env-of-pods" "Variables of pods are left out";
     SshOrBundle "ssh-or-bundle" "ssh and bundle are both set";
     ArchiveNotWritten "archive-not-written" "The archive could not be written";
     ArchiveTaken "archive-taken" "The archive's path is already in use";

@@ -10,7 +10,9 @@ mod vm_error;
 use std::error::Error;
 
 use mesh::change::Problem;
+use mesh::facts::Facts;
 use mesh::names::{Cidr, Id};
+use mesh::workload::Workload;
 use plugin::{Diagnostic, Diagnostics, Paths};
 
 pub(crate) use cluster_error::{cluster, of_cluster};
@@ -73,6 +75,22 @@ pub(crate) fn renamed(resource: &str, id: &Id) -> String {
          name. If the old resource was destroyed by this apply, apply again.\n\nIf no state has it, import \
          it:\n\n  terraform import {resource}.NAME {id}"
     )
+}
+
+/// Warns of variables that the VM does not get.
+pub(crate) fn of_pods(workload: &Workload, facts: &Facts) -> Option<Diagnostic> {
+    let names = mesh::bundle::left_out(workload, facts);
+    if names.is_empty() {
+        return None;
+    }
+    let names: Vec<_> = names.into_iter().collect();
+    let text = format!(
+        "A VM cannot use the variables {}, which name files that only a pod has. They are left out of the VM's \
+         environment. The VM's certificate is in /etc/certs. If env sets them, remove them there; the mesh's \
+         proxyMetadata may keep them for pods.",
+        names.join(", ")
+    );
+    Some(Message::new(Code::EnvOfPods).text(text).at("env").warning())
 }
 
 impl Message {

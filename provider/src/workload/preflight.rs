@@ -66,7 +66,8 @@ impl Preflight {
         desired.bundle.taken = mesh::conflicts::taken_addresses(&workload, &others);
         let former = mesh::conflicts::replaced(&workload, &others);
         let former = former.into_iter().cloned().collect();
-        let warnings = unseen.then(entries_unseen).into_iter().collect();
+        let mut warnings: Diagnostics = unseen.then(entries_unseen).into_iter().collect();
+        warnings.extend(messages::of_pods(&workload, &facts));
         Ok(Self {
             workload,
             facts,

@@ -85,6 +85,33 @@ pub(crate) fn of_facts(key: &str) -> bool {
     OF_FACTS.contains(&key)
 }
 
+/// Variables of pods that stop the agent of a VM. They name files and sockets that only a pod has, or certificates
+/// that only the mesh's injection mounts.
+const OF_PODS: [&str; 8] = [
+    "DISABLE_ENVOY",
+    "FILE_MOUNTED_CERTS",
+    "GRPC_XDS_BOOTSTRAP",
+    "ISTIO_KUBE_APP_PROBERS",
+    "JWT_POLICY",
+    // The agent writes its certificate there, and starts from it again: on a VM, both are /etc/certs.
+    "OUTPUT_CERTS",
+    "PILOT_CERT_PROVIDER",
+    "PROV_CERT",
+];
+
+/// Returns the variables of the mesh and of the workload that the VM's environment leaves out, by name.
+pub fn left_out(workload: &Workload, facts: &Facts) -> BTreeSet<String> {
+    let of_mesh = proxy_config::of_mesh(&facts.mesh_config).remove("proxyMetadata");
+    let of_mesh = of_mesh.as_ref().and_then(Value::as_object);
+    let of_mesh = of_mesh.into_iter().flatten().map(|(key, _)| key.clone());
+    let own = workload.env.keys().map(ToString::to_string);
+    of_mesh.chain(own).filter(|key| is_of_pods(key)).collect()
+}
+
+fn is_of_pods(key: &str) -> bool {
+    OF_PODS.contains(&key)
+}
+
 /// Returns the settings of the workload that the mesh could set as well: variables by name, settings of the proxy
 /// configuration by path.
 pub(crate) fn own(workload: &Workload) -> BTreeSet<String> {
@@ -162,12 +189,9 @@ pub(crate) fn metadata(workload: &Workload, facts: &Facts) -> BTreeMap<String, S
             .into_iter()
             .filter_map(|(key, value)| Some((key.to_owned(), value?))),
     );
-    metadata.extend(
-        workload
-            .env
-            .iter()
-            .map(|(key, value)| (key.to_string(), value.clone())),
-    );
+    let own = workload.env.iter();
+    metadata.extend(own.map(|(key, value)| (key.to_string(), value.clone())));
+    metadata.retain(|key, _| !is_of_pods(key));
     metadata
 }
 

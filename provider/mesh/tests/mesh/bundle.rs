@@ -637,3 +637,25 @@ fn the_package_has_the_configured_version_or_that_of_the_control_plane() {
     };
     assert_eq!(release(contained, Some("1.31.0")), None);
 }
+
+/// Istio's page about Prometheus sets `OUTPUT_CERTS` for all pods: the agent of a VM has no such folder and never gets
+/// ready.
+#[test]
+fn variables_that_only_a_pod_can_use_are_left_out_and_named() {
+    let mut facts = facts();
+    facts.mesh_config["defaultConfig"]["proxyMetadata"]["OUTPUT_CERTS"] =
+        json!("/etc/istio-output-certs");
+    let mut workload = workload();
+    workload.env.insert(p("PROV_CERT"), "/etc/own".into());
+    workload.env.insert(p("SECRET_TTL"), "1h".into());
+    let desired = render(&workload, &facts).unwrap();
+    for file in &desired.bundle.files {
+        let text = String::from_utf8_lossy(&file.content);
+        let named = ["OUTPUT_CERTS", "PROV_CERT"].map(|name| text.contains(name));
+        assert_eq!(named, [false; 2], "{}: {text}", file.path);
+    }
+    let left_out: Vec<_> = mesh::bundle::left_out(&workload, &facts)
+        .into_iter()
+        .collect();
+    assert_eq!(left_out, ["OUTPUT_CERTS", "PROV_CERT"]);
+}
