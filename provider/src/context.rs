@@ -2,6 +2,7 @@
 //! is connected on first use.
 
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use cluster::{Cluster, Exec, IstioSettings, Settings};
 use plugin::{Diagnostic, Diagnostics, SecretText, Shape as _, Value};
@@ -20,6 +21,8 @@ pub(crate) struct Context {
     cluster: OnceCell<Cluster>,
     /// `None`: something about the VMs is not known yet.
     ssh: Option<SshBlock>,
+    /// Whether a namespace that may not be read was reported.
+    unseen: AtomicBool,
     /// Connections to bastions, shared by all VMs of this process.
     pub(crate) bastions: Bastions,
     /// What this process works on.
@@ -34,6 +37,7 @@ impl Context {
             settings: settings_if_known(block),
             cluster: OnceCell::new(),
             ssh: ssh_known.then(|| block.ssh.known().cloned().unwrap_or_default()),
+            unseen: AtomicBool::new(false),
             bastions: Bastions::default(),
             reservations: Reservations::default(),
         }
@@ -60,6 +64,11 @@ impl Context {
         self.ssh
             .as_ref()
             .ok_or_else(|| unknown("ssh", "the VMs").into())
+    }
+
+    /// Returns true at the first call.
+    pub(crate) fn is_first_unseen(&self) -> bool {
+        !self.unseen.swap(true, Ordering::Relaxed)
     }
 
     /// Returns whether the whole provider block is known.

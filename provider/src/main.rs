@@ -5,6 +5,7 @@ mod context;
 mod declared;
 mod fleet;
 mod home;
+mod identity;
 mod machine;
 mod messages;
 mod network_path;

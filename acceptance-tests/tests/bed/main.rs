@@ -23,6 +23,7 @@ mod health;
 mod hops;
 mod hostile;
 mod hostile_vm;
+mod identity;
 mod import;
 mod interrupted;
 mod killed;

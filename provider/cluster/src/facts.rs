@@ -6,11 +6,11 @@ use std::sync::Arc;
 use mesh::bounded;
 use mesh::desired::Kind;
 use mesh::facts::{ControlPlane, Facts, Pem};
-use mesh::names::IstioVersion;
-use mesh::names::{Address, Id, Name};
+use mesh::identity::SeenNamespace;
+use mesh::names::{Address, Id, IstioVersion, Name, Namespace};
 use serde_json::Value;
 
-use crate::call::{CONFIG_MAP, Call, SERVICE, SERVICE_ACCOUNT, Verb, WEBHOOK};
+use crate::call::{CONFIG_MAP, Call, NAMESPACE, SERVICE, SERVICE_ACCOUNT, Verb, WEBHOOK};
 use crate::connect::Cluster;
 use crate::error::ClusterError;
 use crate::settings::IstioSettings;
@@ -168,6 +168,19 @@ impl Cluster {
             .as_ref()
             .as_ref()
             .and_then(gateway_address))
+    }
+
+    /// Reads the UID of a namespace, which identifies the cluster.
+    pub async fn namespace(&self, namespace: &Namespace) -> Result<SeenNamespace, ClusterError> {
+        let call = Call::new(Verb::Get, NAMESPACE, "", namespace.as_str());
+        match self.shared_get(&call).await {
+            Ok(found) => Ok((*found).as_ref().map_or(SeenNamespace::Absent, |of| {
+                let uid = text(&of["metadata"]["uid"]);
+                uid.map_or(SeenNamespace::Hidden, SeenNamespace::Uid)
+            })),
+            Err(ClusterError::Forbidden { .. }) => Ok(SeenNamespace::Hidden),
+            Err(error) => Err(error),
+        }
     }
 
     async fn service_account_exists(

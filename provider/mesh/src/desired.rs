@@ -114,6 +114,9 @@ pub enum Watch {
     No,
 }
 
+/// UID of an owner that is not known. No mark on a VM has it.
+pub const UNKNOWN_UID: &str = "unknown";
+
 /// Owner of a VM's proxy. Stored on the VM as one line `uid namespace/name`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Owner {

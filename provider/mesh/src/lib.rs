@@ -21,6 +21,7 @@ pub mod drift;
 pub mod facts;
 pub mod fleet;
 pub mod health;
+pub mod identity;
 pub mod import;
 pub mod keyed_list;
 pub mod leftover;

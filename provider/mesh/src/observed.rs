@@ -30,6 +30,11 @@ impl ObservedObjects {
         single && self.services.is_empty() && self.sidecars.is_empty()
     }
 
+    /// Returns the UID of the entry, if it exists.
+    pub fn entry_uid(&self) -> Option<&str> {
+        self.entry.as_ref()?["metadata"]["uid"].as_str()
+    }
+
     /// Returns an object. For the entry and the group, `name` is ignored.
     pub fn get(&self, kind: Kind, name: &Name) -> Option<&Value> {
         match kind {

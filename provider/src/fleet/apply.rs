@@ -4,6 +4,7 @@ use cluster::Cluster;
 use mesh::change::Problem;
 use mesh::desired::{Kind, Manifest};
 use mesh::fleet::Fleet;
+use mesh::identity::SeenNamespace;
 use mesh::names::Id;
 use mesh::observed::ObservedObjects;
 use mesh::rivals::{Claims, Rival};
@@ -15,6 +16,7 @@ use super::output::FleetOutput;
 use super::plan::{drift, drift_output};
 use crate::context::Context;
 use crate::declared::field_manager::force;
+use crate::identity;
 use crate::messages::{self, Code, Message};
 use crate::objects::{self, Objects, Unmarked, imported};
 
@@ -24,6 +26,9 @@ struct Preflight<'a> {
     desired: Vec<Manifest>,
     observed: ObservedObjects,
     objects: Objects<'a>,
+    /// The namespace, which identifies the cluster.
+    namespace: SeenNamespace,
+    warnings: Diagnostics,
 }
 
 impl<'a> Preflight<'a> {
@@ -31,17 +36,20 @@ impl<'a> Preflight<'a> {
     async fn new(
         context: &'a Context,
         input: &FleetInput,
-        prior: Vec<(Kind, Id)>,
+        prior: Option<&Prior<'_>>,
         deadline: Instant,
     ) -> Result<Self, Diagnostics> {
         let cluster = context.cluster().await?;
         let fleet = input.fleet().ok_or_else(messages::incomplete)?;
+        let (namespace, warnings) =
+            same_cluster(context, &fleet, prior.map(|of| of.output)).await?;
         let observed = observe(cluster, &fleet).await?;
         let desired = mesh::objects::fleet_objects(&fleet);
         objects::refuse_dying(ids(&desired), &observed)?;
         let mut problems = mesh::validate::validate_fleet(&fleet);
         problems.extend(mesh::conflicts::taken_objects(&fleet, &observed));
-        let rivals = rivals(cluster, &fleet, prior).await?;
+        let had = prior.map_or(vec![], |prior| ids(&declared(prior.input)));
+        let rivals = rivals(cluster, &fleet, had).await?;
         problems.extend(rivals.iter().map(Rival::problem));
         if !problems.is_empty() {
             return Err(invalid(problems, &Paths::default()));
@@ -52,6 +60,8 @@ impl<'a> Preflight<'a> {
             objects: Objects::new(cluster, fleet.mark(), force, deadline),
             fleet,
             observed,
+            namespace,
+            warnings,
         })
     }
 
@@ -70,14 +80,17 @@ pub(super) async fn create(
     deadline: Instant,
     reached: &mut Option<FleetOutput>,
 ) -> Done {
-    let preflight = Preflight::new(context, next, vec![], deadline).await?;
+    let preflight = Preflight::new(context, next, None, deadline).await?;
     let id = &preflight.fleet.id;
     let marked = preflight.marked();
     if !marked.is_empty() {
         objects::refuse_dying(marked, &preflight.observed)?;
         return Err(exists(id).into());
     }
-    *reached = Some(output(id));
+    *reached = Some(FleetOutput {
+        namespace_uid: preflight.namespace.uid().map(str::to_owned).into(),
+        ..output(id)
+    });
     if let Err(error) = preflight.objects.write(&preflight.desired).await {
         let problems = preflight.objects.delete_written(&preflight.desired).await;
         if problems.is_empty() {
@@ -85,7 +98,7 @@ pub(super) async fn create(
         }
         return Err([error].into_iter().chain(problems).collect());
     }
-    Ok(Diagnostics::none())
+    Ok(preflight.warnings)
 }
 
 /// The fleet as the state has it.
@@ -102,29 +115,32 @@ pub(super) async fn update(
     deadline: Instant,
     reached: &mut Option<FleetOutput>,
 ) -> Done {
-    let declared = prior.input.fleet();
-    let declared = declared.map_or(vec![], |prior| mesh::objects::fleet_objects(&prior));
+    let declared = declared(prior.input);
     let ids = ids(&declared);
-    let mut preflight = Preflight::new(context, next, ids.clone(), deadline).await?;
+    let mut preflight = Preflight::new(context, next, Some(prior), deadline).await?;
     let imported = imported(ids.clone(), &declared, &preflight.observed);
     preflight.objects.adopt(imported);
     preflight.objects.agreed = drift(prior.output);
     preflight.objects.write(&preflight.desired).await?;
     let stale = ids.into_iter().chain(preflight.marked());
     preflight.objects.prune(stale, &preflight.desired).await?;
-    *reached = Some(output(&preflight.fleet.id));
-    Ok(Diagnostics::none())
+    *reached = Some(FleetOutput {
+        namespace_uid: prior.output.namespace_uid.clone(),
+        ..output(&preflight.fleet.id)
+    });
+    Ok(preflight.warnings)
 }
 
 /// Deletes the objects, and reports the members that are left without services.
 pub(super) async fn delete(
     context: &Context,
-    prior: &FleetInput,
+    prior: &Prior<'_>,
     deadline: Instant,
     reached: &mut Option<FleetOutput>,
 ) -> Done {
     let cluster = context.cluster().await?;
-    let fleet = prior.fleet().ok_or_else(messages::incomplete)?;
+    let fleet = prior.input.fleet().ok_or_else(messages::incomplete)?;
+    let (_, warnings) = same_cluster(context, &fleet, Some(prior.output)).await?;
     let mark = fleet.mark();
     let diagnostic = |error| messages::cluster(&error);
     let observed = observe(cluster, &fleet).await?;
@@ -140,7 +156,7 @@ pub(super) async fn delete(
     *reached = None;
     let left = (!members.is_empty()).then(|| left_alone(&fleet.id, &members));
     let foreign = foreign.iter().map(|of| objects::not_ours(&mark, of));
-    Ok(left.into_iter().chain(foreign).collect())
+    Ok(warnings.into_iter().chain(left).chain(foreign).collect())
 }
 
 /// Observes the objects of a fleet.
@@ -172,10 +188,33 @@ fn ids(objects: &[Manifest]) -> Vec<(Kind, Id)> {
     ids.collect()
 }
 
+/// Returns the objects that an input declares.
+fn declared(input: &FleetInput) -> Vec<Manifest> {
+    let fleet = input.fleet();
+    fleet.map_or(vec![], |fleet| mesh::objects::fleet_objects(&fleet))
+}
+
+/// Refuses another cluster than the state knows. Returns the namespace, and the warning if it may not be read.
+async fn same_cluster(
+    context: &Context,
+    fleet: &Fleet,
+    state: Option<&FleetOutput>,
+) -> Result<(SeenNamespace, Diagnostics), Diagnostics> {
+    let namespace = &fleet.id.namespace;
+    let namespace = identity::namespace(context.cluster().await?, namespace).await?;
+    if let Some(state) = state {
+        let verdict = state.identity().compare(&fleet.id, &namespace, None);
+        identity::refuse_other(&fleet.id, &verdict)?;
+    }
+    let warning = identity::warn_once(context, &namespace);
+    Ok((namespace, warning.into_iter().collect()))
+}
+
 fn output(id: &Id) -> FleetOutput {
     FleetOutput {
         id: Value::Known(id.to_string()),
         drift: drift_output(&[]),
+        ..FleetOutput::default()
     }
 }
 

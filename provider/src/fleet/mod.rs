@@ -69,7 +69,10 @@ impl Resource for VmFleet {
                 next,
                 ..
             } => apply::update(context, &Prior { input, output }, next, deadline, reached).await,
-            Stage::Delete { prior, .. } => apply::delete(context, prior, deadline, reached).await,
+            Stage::Delete {
+                prior: input,
+                output,
+            } => apply::delete(context, &Prior { input, output }, deadline, reached).await,
         }
     }
 

@@ -1,6 +1,7 @@
 //! What the provider found out about a fleet.
 
 use crate::rule::REPLACE;
+use mesh::identity::Identity;
 use plugin::object;
 
 object! {
@@ -11,6 +12,9 @@ object! {
         /// Differences found at refresh between the desired and the actual state. If not empty, the next plan shows
         /// an in-place update that repairs them.
         Computed drift: FleetDriftOutput => REPLACE,
+        /// UID of the fleet's namespace. It tells the cluster from others: in another cluster, a refresh reports
+        /// drift, and nothing is changed. Null if the credential may not read the namespace.
+        Computed namespace_uid: String => REPLACE,
     }
 }
 
@@ -19,5 +23,15 @@ object! {
     pub struct FleetDriftOutput {
         /// Differences in the mesh objects. An apply writes the objects again.
         Computed objects: Vec<String> => REPLACE,
+    }
+}
+
+impl FleetOutput {
+    /// Returns what the state knows of the cluster.
+    pub(super) fn identity(&self) -> Identity<'_> {
+        Identity {
+            namespace: self.namespace_uid.known().map(String::as_str),
+            entry: None,
+        }
     }
 }

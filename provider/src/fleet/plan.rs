@@ -15,6 +15,7 @@ pub(super) fn created(next: &FleetInput) -> FleetOutput {
             .id()
             .map_or(Value::Unknown, |id| Value::Known(id.to_string())),
         drift: drift_output(&[]),
+        namespace_uid: Value::Unknown,
     }
 }
 

@@ -24,7 +24,7 @@ impl Machine<'_> {
         } else {
             VmAfterFailure::Unknown
         };
-        self.removed(outcome)
+        self.removed(owner, outcome)
             .map_err(|diagnostics| Failure { vm, diagnostics })
     }
 
@@ -57,11 +57,15 @@ impl Machine<'_> {
         }
     }
 
-    fn removed(&self, outcome: Result<Report, VmError>) -> Result<Diagnostics, Diagnostics> {
+    fn removed(
+        &self,
+        owner: &Owner,
+        outcome: Result<Report, VmError>,
+    ) -> Result<Diagnostics, Diagnostics> {
         match outcome {
             Ok(Report::Removed { left }) if left.is_empty() => Ok(Diagnostics::none()),
             Ok(Report::Removed { left }) => Ok(files_left(&left).into()),
-            Ok(Report::Foreign(owner)) => Ok(foreign(&owner).into()),
+            Ok(Report::Foreign(other)) => Ok(foreign(owner, &other).into()),
             Ok(Report::Busy { run, verb }) => Err(busy(&run, &verb).into()),
             // It was rebuilt or cleaned already: nothing of ours is on it.
             Ok(Report::Lost) => Ok(Diagnostics::none()),
@@ -88,8 +92,17 @@ fn still_serves(outcome: &Result<Report, VmError>) -> bool {
     }
 }
 
-fn foreign(owner: &Owner) -> Diagnostic {
-    let text = format!("Its proxy belongs to {} and was left alone.", owner.id);
+fn foreign(owner: &Owner, other: &Owner) -> Diagnostic {
+    let id = &other.id;
+    let text = if owner.id == *id {
+        format!(
+            "The mark on the VM does not show that its proxy belongs to the WorkloadEntry {id} of this cluster: that \
+             entry was deleted, or is in another cluster, or the mark was lost. The proxy was left alone. To remove it, \
+             create the workload again, and destroy it."
+        )
+    } else {
+        format!("Its proxy belongs to {id} and was left alone.")
+    };
     Message::new(Code::VmForeign).text(text).warning()
 }
 

@@ -62,6 +62,8 @@ codes! {
     NotHealthy "not-healthy" "The application's health check fails";
     IstiodSilent "istiod-silent" "istiod has not reported the proxy";
     MeshUnchecked "mesh-unchecked" "The workload was not checked against the mesh";
+    ClusterOther "cluster-other" "The cluster is another one";
+    NamespaceUnseen "namespace-unseen" "The cluster was not identified";
     EntriesUnseen "entries-unseen" "Other namespaces were not checked";
     VmShared "vm-shared" "Two workloads share a VM";
     ObjectForeign "object-foreign" "An object was not deleted";

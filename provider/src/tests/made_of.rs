@@ -144,7 +144,10 @@ const ABOUT: [(&str, &[&str]); 18] = [
         "certificate: the workload's certificate expired at 2030-01-01T00:00:00Z",
         &[],
     ),
-    ("the proxy has no WorkloadEntry a/b to report to", &[]),
+    (
+        "the proxy has no WorkloadEntry a/b to report to",
+        &["entry_uid"],
+    ),
     (
         "the bootstrap was not finished",
         &[

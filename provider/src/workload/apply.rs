@@ -200,9 +200,7 @@ impl Work<'_> {
         self.run.hold(&id);
         self.write(&withdrawn).await?;
         if let Some(uid) = &self.written {
-            let Preflight { desired, facts, .. } = &mut self.preflight;
-            desired.bundle.owner.uid.clone_from(uid);
-            facts.entry_uid = Some(uid.clone());
+            self.preflight.desired.bundle.owner.uid.clone_from(uid);
         }
         match &self.before {
             Some(before) => self.run.clear_health(&id, before).await,
@@ -215,6 +213,10 @@ impl Work<'_> {
         let (entry, others) = objects.split_at(objects.len().min(1));
         let written = self.objects.write(entry).await?;
         self.written = written.into_iter().next().map(|entry| entry.uid);
+        if let Some(uid) = &self.written {
+            self.output.entry_uid = Value::Known(uid.clone());
+            self.preflight.facts.entry_uid = Some(uid.clone());
+        }
         self.objects.write(others).await.map(drop)
     }
 

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use cluster::{Cluster, Deletion, Force};
 use mesh::change::Effect;
-use mesh::desired::{Kind as ObjectKind, Owner};
+use mesh::desired::{Kind as ObjectKind, Owner, UNKNOWN_UID};
+use mesh::identity::Verdict;
 use mesh::names::Id;
 use mesh::withdrawal::Operation;
 use mesh::workload::Workload;
@@ -21,6 +22,7 @@ use super::runner::{self, Steps};
 use super::steps::{Circumstance, Kind, Reach, Step, WayBack, steps};
 use crate::context::Context;
 use crate::declared::ssh::VmAddress;
+use crate::identity;
 use crate::machine::{Failure, Machine, VmAfterFailure, left_behind};
 use crate::messages::{self, Code, Message};
 use crate::objects::{self, Unmarked};
@@ -86,13 +88,25 @@ impl<'a> Destroy<'a> {
         let id = workload.id.clone();
         let mark = workload.mark();
         let names = mesh::objects::object_ids(&workload);
-        let observed = cluster.observe(&id, &names).await;
-        let observed = observed.map_err(|error| messages::cluster(&error))?;
+        let (observed, seen) = tokio::try_join!(
+            cluster.observe(&id, &names),
+            cluster.namespace(&id.namespace),
+        )
+        .map_err(|error| messages::cluster(&error))?;
+        let state = prior.output.identity();
+        let verdict = state.compare(&id, &seen, observed.entry_uid());
+        identity::refuse_other(&id, &verdict)?;
+        let warnings = identity::warn_once(context, &seen).into_iter().collect();
         let entry = observed.entry.as_ref();
         let unmarked = entry.map_or(Unmarked::Foreign, |entry| Unmarked::of([entry]));
-        let uid = entry.and_then(|entry| entry["metadata"]["uid"].as_str());
+        // An entry that somebody deleted is known by the state, if nothing speaks against the cluster.
+        let former = state.entry.filter(|_| verdict == Verdict::Same);
         let owner = Owner {
-            uid: uid.unwrap_or_default().to_owned(),
+            uid: observed
+                .entry_uid()
+                .or(former)
+                .unwrap_or(UNKNOWN_UID)
+                .to_owned(),
             id: id.clone(),
         };
         let ids = names
@@ -102,6 +116,7 @@ impl<'a> Destroy<'a> {
         let mut kinds = deletions.iter().map(|of| of.kind);
         // An import that was never applied stays as it is until it is deleted.
         let is_ours = entry.is_some_and(mesh::mark::is_ours);
+        let uid = observed.entry_uid();
         let uid = uid.filter(|_| is_ours && kinds.any(|of| of == ObjectKind::WorkloadEntry));
         Ok(Self {
             context,
@@ -117,7 +132,7 @@ impl<'a> Destroy<'a> {
             run: Arc::new(Run::new(cluster, Operation::Destroy, Force::Fields)),
             workload,
             machine: None,
-            warnings: Diagnostics::none(),
+            warnings,
         })
     }
 }

@@ -5,6 +5,7 @@ use mesh::change::Drift;
 use mesh::desired::Bundle;
 use mesh::drift::{Finding, Known, MeshFacts};
 use mesh::facts::Facts;
+use mesh::identity::{Identity, SeenNamespace};
 use mesh::source::Source;
 use plugin::{Value, object};
 
@@ -42,6 +43,11 @@ object! {
         Computed trust_domain: String => BOOTSTRAP,
         /// Address at which the VM reaches istiod, `host:port`. Known at plan unless `drift` reports that it changed.
         Computed control_plane: String => BOOTSTRAP,
+        /// UID of the workload's namespace. It tells the cluster from others: in another cluster, a refresh reports
+        /// drift, and nothing is changed. Null if the credential may not read the namespace.
+        Computed namespace_uid: String => REPLACE,
+        /// UID of the `WorkloadEntry`. Known at plan unless an apply creates the entry.
+        Computed entry_uid: String => REPLACE,
     }
 }
 
@@ -81,6 +87,14 @@ impl WorkloadOutput {
         }
     }
 
+    /// Returns what the state knows of the cluster.
+    pub(crate) fn identity(&self) -> Identity<'_> {
+        Identity {
+            namespace: self.namespace_uid.known().map(String::as_str),
+            entry: self.entry_uid.known().map(String::as_str),
+        }
+    }
+
     /// Returns what the outputs say of the mesh.
     pub(crate) fn facts(&self) -> MeshFacts {
         MeshFacts {
@@ -104,7 +118,26 @@ impl WorkloadOutput {
             cluster_id: Value::Known(facts.cluster_id.clone()),
             trust_domain: Value::Known(facts.trust_domain.clone()),
             control_plane: Value::Known(bundle.control_plane.clone()),
+            entry_uid: facts.entry_uid.clone().into(),
             ..Self::default()
+        }
+    }
+
+    /// Returns the output in the cluster with this namespace.
+    pub(super) fn within(self, namespace: &SeenNamespace) -> Self {
+        Self {
+            namespace_uid: namespace.uid().map(str::to_owned).into(),
+            ..self
+        }
+    }
+
+    /// Returns the output with the UIDs that are known now. Those of before stay where nothing is known.
+    pub(super) fn identified(self, namespace: &SeenNamespace, entry: Option<&str>) -> Self {
+        let known = |uid: Option<&str>| uid.map(|uid| Value::Known(uid.to_owned()));
+        Self {
+            namespace_uid: known(namespace.uid()).unwrap_or(self.namespace_uid),
+            entry_uid: known(entry).unwrap_or(self.entry_uid),
+            ..self
         }
     }
 
@@ -151,7 +184,7 @@ impl DriftOutput {
 }
 
 /// The sources of each output; none: the plan itself determines it.
-pub(crate) const MADE_OF: [(&str, &[Source]); 12] = [
+pub(crate) const MADE_OF: [(&str, &[Source]); 14] = [
     ("id", &[]),
     ("bundle_digest", &[Source::Bootstrap]),
     ("last_bootstrap_reasons", &[]),
@@ -165,6 +198,9 @@ pub(crate) const MADE_OF: [(&str, &[Source]); 12] = [
     ("cluster_id", &[Source::ClusterId]),
     ("trust_domain", &[Source::TrustDomain]),
     ("control_plane", &[Source::ControlPlane]),
+    // Found out once, and again where an apply creates the entry.
+    ("namespace_uid", &[]),
+    ("entry_uid", &[]),
 ];
 
 /// Returns the sources of an output.

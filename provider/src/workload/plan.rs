@@ -138,10 +138,21 @@ fn outcome(
         output.clone()
     };
     planned.drift = DriftOutput::held(change.held);
+    planned.entry_uid = entry_uid(output);
     if change.effect >= Effect::Rebootstrap {
         planned.last_bootstrap_reasons = change.reasons.map_or(Value::Unknown, Value::Known);
     }
     as_reached(planned, next)
+}
+
+/// Returns the UID of the entry after an update, which creates an entry that does not exist.
+fn entry_uid(output: &WorkloadOutput) -> Value<String> {
+    let Drift { objects, vm } = output.drift();
+    let is_created = objects.iter().chain(&vm).any(Finding::is_missing_entry);
+    match &output.entry_uid {
+        Value::Known(uid) if !is_created => Value::Known(uid.clone()),
+        _ => Value::Unknown,
+    }
 }
 
 /// Returns the outputs before a bootstrap: unknown is what is made of something that is touched, and what no bootstrap

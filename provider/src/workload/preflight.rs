@@ -1,8 +1,9 @@
 //! What must be known before anything is written: the facts of the mesh, the conflicts, and what should be.
 
 use cluster::Cluster;
-use mesh::desired::{Desired, Kind};
+use mesh::desired::Desired;
 use mesh::facts::Facts;
+use mesh::identity::SeenNamespace;
 use mesh::names::Id;
 use mesh::observed::ObservedObjects;
 use mesh::rivals::{Claims, Rival};
@@ -11,6 +12,8 @@ use plugin::{Diagnostic, Diagnostics, Paths};
 
 use super::input::WorkloadInput;
 use super::output::WorkloadOutput;
+use super::prior::Prior;
+use crate::identity;
 use crate::messages::{self, Code, Message};
 use crate::objects;
 
@@ -22,28 +25,38 @@ pub(super) struct Preflight {
     pub(super) desired: Desired,
     /// The entries of other workloads of this provider that have had the VM until now.
     pub(super) former: Vec<Id>,
+    /// The namespace, which identifies the cluster.
+    pub(super) namespace: SeenNamespace,
     /// What the user should know who bootstraps the VM.
     pub(super) warnings: Diagnostics,
 }
 
 impl Preflight {
-    /// Reads the cluster, and reports everything that prevents the workload from being written at once. `prior` are the
-    /// objects that the workload had so far.
+    /// Reads the cluster, and reports everything that prevents the workload from being written at once. `prior` is the
+    /// workload as the state has it.
     pub(super) async fn new(
         cluster: &Cluster,
         input: &WorkloadInput,
-        prior: Vec<(Kind, Id)>,
+        prior: Option<Prior<'_>>,
     ) -> Result<Self, Diagnostics> {
         let workload = input.workload().ok_or_else(messages::incomplete)?;
         let names = mesh::objects::object_ids(&workload);
         let namespace = &workload.id.namespace;
         // First: a cluster without Istio's kinds is reported as such, whatever else it lacks.
-        let near = cluster.others(namespace).await;
-        let near = near.map_err(|error| messages::cluster(&error))?;
-        let (facts, elsewhere, observed, fleet) = tokio::try_join!(
+        let (near, observed, seen) = tokio::try_join!(
+            cluster.others(namespace),
+            cluster.observe(&workload.id, &names),
+            cluster.namespace(namespace),
+        )
+        .map_err(|error| messages::cluster(&error))?;
+        if let Some(prior) = prior {
+            let verdict = prior.output.identity();
+            let verdict = verdict.compare(&workload.id, &seen, observed.entry_uid());
+            identity::refuse_other(&workload.id, &verdict)?;
+        }
+        let (facts, elsewhere, fleet) = tokio::try_join!(
             cluster.facts(&workload.id, &workload.service_account),
             cluster.others_elsewhere(namespace),
-            cluster.observe(&workload.id, &names),
             cluster.objects_of_fleet(workload.fleet.as_ref()),
         )
         .map_err(|error| messages::cluster(&error))?;
@@ -53,7 +66,9 @@ impl Preflight {
         let mut problems = mesh::conflicts::conflicts(&workload, &facts, &others);
         problems.extend(mesh::conflicts::fleet_conflicts(&workload, &fleet));
         problems.extend(mesh::conflicts::taken_services(&workload, &observed));
-        let claims = Claims::of_workload(&workload, observed.entry.as_ref(), prior);
+        let had = prior.and_then(|prior| prior.input.workload());
+        let had = had.as_ref().map_or(vec![], mesh::objects::object_ids);
+        let claims = Claims::of_workload(&workload, observed.entry.as_ref(), had);
         let rivals = objects::rivals(cluster, namespace, &claims).await?;
         problems.extend(rivals.iter().map(Rival::problem));
         let mut desired = match mesh::render::render(&workload, &facts) {
@@ -74,13 +89,15 @@ impl Preflight {
             observed,
             desired,
             former,
+            namespace: seen,
             warnings,
         })
     }
 
     /// Returns the output as far as the facts determine it.
     pub(super) fn output(&self, reasons: Vec<String>) -> WorkloadOutput {
-        WorkloadOutput::from_facts(&self.facts, &self.desired.bundle, reasons)
+        let output = WorkloadOutput::from_facts(&self.facts, &self.desired.bundle, reasons);
+        output.within(&self.namespace)
     }
 
     /// Renders another input of the same workload with the same facts.

@@ -7,6 +7,7 @@ use mesh::change::{Drift, Problem};
 use mesh::desired::{Bundle, Desired};
 use mesh::drift::Expectations;
 use mesh::facts::Facts;
+use mesh::identity::{SeenNamespace, Verdict};
 use mesh::names::Address;
 use mesh::observed::{ObservedObjects, ObservedVm};
 use mesh::rivals::Claims;
@@ -22,6 +23,7 @@ use super::output::WorkloadOutput;
 use crate::context::Context;
 use crate::declared::scalars::CheckOnRefresh;
 use crate::declared::ssh::VmAddress;
+use crate::identity;
 use crate::machine::Machine;
 use crate::messages::report::unexpected;
 use crate::messages::{self, Code, Message};
@@ -50,21 +52,35 @@ pub(super) async fn read(
     let cluster = context.cluster().await?;
     let workload = input.workload().ok_or_else(messages::incomplete)?;
     let names = mesh::objects::object_ids(&workload);
-    let observed = cluster
-        .observe(&workload.id, &names)
-        .await
-        .map_err(|error| messages::cluster(&error))?;
+    let (observed, seen) = tokio::try_join!(
+        cluster.observe(&workload.id, &names),
+        cluster.namespace(&workload.id.namespace),
+    )
+    .map_err(|error| messages::cluster(&error))?;
+    let verdict = before.identity();
+    let verdict = verdict.compare(&workload.id, &seen, observed.entry_uid());
+    let unseen = identity::warn_once(context, &seen);
+    // In another cluster, nothing else can be said of the workload.
+    if let Verdict::Other(how) = verdict {
+        let vm = before.drift().vm;
+        let objects = vec![how];
+        *reached = Some(before.with_drift(&Drift { objects, vm }));
+        return Ok(unseen.into_iter().collect());
+    }
     // Before the facts: there are none if the namespace is gone.
     if before.known().is_gone(&observed) {
         *reached = None;
-        return Ok(Diagnostics::none());
+        return Ok(unseen.into_iter().collect());
     }
     let known = Known {
         output: before,
         workload,
         observed,
+        namespace: seen,
+        is_same: verdict == Verdict::Same,
     };
-    let (output, warnings) = refresh(context, input, known, deadline).await?;
+    let (output, mut warnings) = refresh(context, input, known, deadline).await?;
+    warnings.extend(unseen);
     *reached = Some(output);
     Ok(warnings)
 }
@@ -74,6 +90,10 @@ struct Known {
     output: WorkloadOutput,
     workload: Workload,
     observed: ObservedObjects,
+    /// The namespace, which identifies the cluster.
+    namespace: SeenNamespace,
+    /// Whether it is the cluster that the state knows.
+    is_same: bool,
 }
 
 /// What should be.
@@ -138,11 +158,11 @@ async fn refresh(
     state.note_removed_values(&mut found.vm);
     // After an import, the outputs come from the facts.
     let output = if known.output.spiffe_id.is_null() {
-        now
+        now.within(&known.namespace)
     } else {
         WorkloadOutput {
             proxy_version: known.proxy_version(vm.as_ref()),
-            ..known.output
+            ..known.identified(vm.as_ref())
         }
     };
     Ok((output.with_drift(&found), warnings))
@@ -171,13 +191,28 @@ impl Known {
         found
     }
 
+    /// Returns the output with the UIDs of the cluster, if it is the one that the state knows, or the one that the mark on
+    /// the VM names.
+    fn identified(self, vm: Option<&ObservedVm>) -> WorkloadOutput {
+        let entry = self.observed.entry_uid();
+        let marked = vm.and_then(|vm| vm.owner.as_ref());
+        let is_marked = marked
+            .is_some_and(|owner| owner.id == self.workload.id && entry == Some(owner.uid.as_str()));
+        if self.is_same || is_marked {
+            self.output.identified(&self.namespace, entry)
+        } else {
+            self.output
+        }
+    }
+
     /// Returns the output of a workload of which it is not known what should be.
     fn without_expected(self, problems: &[Problem]) -> WorkloadOutput {
         let state = self.output.known();
         let found = state.without_desired(&self.workload, &self.observed, problems);
+        let id = Value::Known(self.workload.id.to_string());
         WorkloadOutput {
-            id: Value::Known(self.workload.id.to_string()),
-            ..self.output.with_drift(&found)
+            id,
+            ..self.identified(None).with_drift(&found)
         }
     }
 

@@ -83,6 +83,8 @@ async fn everything(id: Id, istio: Id) {
         .await
         .unwrap();
     assert_eq!(facts.service_account_exists, Some(true));
+    let namespace = cluster.namespace(&id.namespace).await.unwrap();
+    assert!(namespace.uid().is_some(), "{namespace:?}");
     cluster.others(&id.namespace).await.unwrap();
     let elsewhere = cluster.others_elsewhere(&id.namespace).await.unwrap();
     assert!(
@@ -217,6 +219,8 @@ async fn a_right_that_is_missing_is_named_as_a_rule() {
             .contains("resources: [serviceaccounts/token]"),
         "{error}"
     );
+    let namespace = cluster.namespace(&id.namespace).await.unwrap();
+    assert_eq!(namespace, mesh::identity::SeenNamespace::Hidden);
     let error = cluster.observe(&id, &[]).await.unwrap_err();
     assert!(
         error.missing_rule().unwrap().contains("verbs: [list]"),

@@ -79,6 +79,9 @@ const NO_ENTRY: &str = "the proxy has no WorkloadEntry ";
 const EARLIER_ENTRY: &str = "the proxy was bootstrapped for an earlier WorkloadEntry ";
 const NOT_INTERCEPTED: &str = "no rules intercept ";
 
+/// Beginning of an entry's title.
+const ENTRY: &str = "WorkloadEntry ";
+
 /// Hosts file of the VM.
 pub(super) const HOSTS: &str = "/etc/hosts";
 /// Our line in the hosts file.
@@ -129,6 +132,12 @@ impl Finding {
     pub(super) fn not_intercepted(traffic: &str) -> Self {
         let text = format!("{NOT_INTERCEPTED}{traffic}, and they should");
         Self::new(None, None, &text, What::NotIntercepted)
+    }
+
+    /// Returns true if it says that the workload's entry does not exist.
+    pub fn is_missing_entry(&self) -> bool {
+        let is_entry = self.subject.is_none() && self.at.starts_with(ENTRY);
+        self.what == What::NoEntry || is_entry && self.what == What::Missing { should: None }
     }
 
     /// Returns the attribute whose edit is held back.

@@ -10,6 +10,7 @@ mod change;
 mod conflicts;
 mod drift;
 mod fleet;
+mod identity;
 mod import;
 mod known;
 mod lines;

@@ -1,6 +1,6 @@
 //! Cleaning the VM that an update leaves.
 
-use mesh::desired::Owner;
+use mesh::desired::{Owner, UNKNOWN_UID};
 use plugin::{Diagnostics, Done};
 use vm::Wait;
 
@@ -31,8 +31,10 @@ impl Work<'_> {
         if done.is_some_and(|done| prior.output.machine_id.known() == Some(&done.machine_id)) {
             return Ok(Diagnostics::none());
         }
+        let before = prior.output.entry_uid.known().cloned();
+        let uid = before.or_else(|| self.preflight.facts.entry_uid.clone());
         let owner = Owner {
-            uid: self.preflight.facts.entry_uid.clone().unwrap_or_default(),
+            uid: uid.unwrap_or_else(|| UNKNOWN_UID.to_owned()),
             id: self.preflight.workload.id.clone(),
         };
         let address = prior.input.address.known().map(|address| &address.0);

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use crate::context::Context;
 use crate::declared::field_manager::force;
+use crate::identity;
 use crate::machine::{Bootstrapped, Machine};
 use crate::messages;
 use crate::objects::{Imported, Objects, imported};
@@ -72,9 +73,8 @@ impl<'a> Work<'a> {
             await_place(context, &workload, deadline).await?;
         }
         // Conflicts are reported before waiting for a VM that is still booting.
+        let preflight = Preflight::new(cluster, target.next, target.prior).await?;
         let prior = target.prior.and_then(|prior| prior.input.workload());
-        let had = prior.as_ref().map_or(vec![], mesh::objects::object_ids);
-        let preflight = Preflight::new(cluster, target.next, had).await?;
         let mark = preflight.workload.mark();
         let force = force(&target.next.field_manager);
         let mut objects = Objects::new(cluster, mark, force, deadline);
@@ -93,6 +93,8 @@ impl<'a> Work<'a> {
             Some(_) => Operation::Bootstrap,
             None => Operation::Create,
         };
+        let warnings = identity::warn_once(context, &preflight.namespace);
+        let warnings = warnings.into_iter().collect();
         Ok(Self {
             context,
             cluster,
@@ -107,7 +109,7 @@ impl<'a> Work<'a> {
             machine: None,
             bootstrapped: None,
             output,
-            warnings: Diagnostics::none(),
+            warnings,
         })
     }
 

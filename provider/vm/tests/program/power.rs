@@ -277,13 +277,15 @@ fn an_empty_mark_gives_nobody_the_machine_of_another() {
         let run = RunId::generate();
         let begin = program::bootstrap(&bundle(vec![]), run, patience(), Timestamp::UNIX_EPOCH);
         assert_eq!(stage.call(begin, settings).report(), theirs, "{shell}");
-        let remove = |id: &str| {
-            let payload = program::remove(&owner("uid-1", id), RunId::generate(), patience());
+        let remove = |uid: &str, id: &str| {
+            let payload = program::remove(&owner(uid, id), RunId::generate(), patience());
             stage.call(payload, settings).report()
         };
-        assert_eq!(remove("bookinfo/ratings"), theirs, "{shell}");
+        assert_eq!(remove("uid-1", "bookinfo/ratings"), theirs, "{shell}");
+        assert_eq!(remove("uid-1", "shop/cart"), theirs, "{shell}");
+        // A VM that joined with its user data never had a uid, and neither has what removes it there.
         assert_eq!(
-            remove("shop/cart"),
+            remove("", "shop/cart"),
             Report::Removed { left: vec![] },
             "{shell}"
         );

@@ -446,6 +446,7 @@ fn another_namespace_and_another_owner_are_left_alone() {
         for stranger in [
             owner("uid-1", "bookinfo/reviews"),
             owner("uid-2", "bookinfo/ratings"),
+            owner("", "bookinfo/ratings"),
         ] {
             let report = stage
                 .call(
@@ -459,16 +460,8 @@ fn another_namespace_and_another_owner_are_left_alone() {
                 "{shell}: {stranger:?}"
             );
         }
-        // An owner whose uid is not known any more is the owner by name.
         let report = stage
-            .call(
-                program::remove(
-                    &owner("", "bookinfo/ratings"),
-                    RunId::generate(),
-                    patience(),
-                ),
-                "",
-            )
+            .call(program::remove(&theirs, RunId::generate(), patience()), "")
             .report();
         assert_eq!(report, Report::Removed { left: vec![] }, "{shell}");
         assert!(!stage.path("lib/mesh").exists(), "{shell}");

@@ -18,16 +18,12 @@ claimed_by() {
 read_mark() { grep -xE '[^ /]* ?[^ /]+/[^ /]+' "$state_dir/owner" 2>/dev/null; }
 read_settings() { read_safely /var/lib/istio/envoy/cluster.env cat; }
 namespace_of() { sed 's/^[^ ]* //; s:/.*::'; }
-# Whether the machine is the caller's. A uid that one side does not know makes no difference.
+# Whether the machine is the caller's, by uid and name. A uid that only one side knows is never equal.
 owner_matches() {
   claimed_by >"$run_dir/claim"
   [ -s "$run_dir/claim" ] || return 0
-  # An empty uid leaves the id in its place.
-  read -r their_uid their_id <"$run_dir/claim"
   field owner >"$run_dir/owner" &&
     read -r our_uid our_id <"$run_dir/owner"
-  [ "${their_id:-$their_uid}" = "${our_id:-$our_uid}" ] || return 1
-  [ "$their_uid" = "$our_uid" ] ||
-    [ -z "$their_id" ] ||
-    [ -z "$our_id" ]
+  read -r their_uid their_id <"$run_dir/claim"
+  [ "$their_uid $their_id" = "$our_uid $our_id" ]
 }
