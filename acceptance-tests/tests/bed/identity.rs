@@ -85,9 +85,9 @@ async fn without_the_right_to_read_the_namespace_the_entry_decides() -> Done {
     let scenario = Scenario::begin("unidentified")?;
     let (kubectl, namespace) = (scenario.kubectl(), scenario.namespace.as_str());
     let role = include_str!("../../../examples/rbac.yaml").replace("bookinfo", namespace);
-    let rule = "    resources: [\"namespaces\"]\n    verbs: [\"get\"]\n";
-    assert!(role.contains(rule));
-    let role = role.replace(rule, "    resources: [\"none\"]\n    verbs: [\"get\"]\n");
+    let right = "    resources: [\"namespaces\"]\n    verbs: [\"get\"]\n";
+    assert!(role.contains(right));
+    let role = role.replace(right, "    resources: [\"none\"]\n    verbs: [\"get\"]\n");
     let role = role.replace("terraform-provider-mesh", &format!("role-{namespace}"));
     kubectl.call(&["apply", "--server-side", "-f", "-"], role.as_bytes())?;
     let (host, authority) = endpoint(&scenario)?;

@@ -1,6 +1,6 @@
 //! Import of workloads that were created manually.
 
-use acceptance_tests::workload::{NAME, Workload, fails, texts};
+use acceptance_tests::workload::{NAME, Workload, fails, holds, texts};
 use acceptance_tests::{Done, Result, Scenario, Terraform};
 use serde_json::{Value, json};
 
@@ -208,6 +208,37 @@ async fn fields_missing_in_the_configuration_of_an_imported_workload_are_removed
         get("workloadentries", NAME)?["spec"]["labels"],
         json!({"app": "ratings", "mesh.vm/workload": NAME})
     );
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_an_import_cannot_carry_is_a_warning_and_a_line_of_the_plan() -> Done {
+    let scenario = Scenario::begin("import-partial")?;
+    let mut workload = made_by_kubectl(&scenario)?;
+    let listener = |number: u16| {
+        json!({"port": {"name": format!("http-{number}"), "number": number, "protocol": "HTTP"},
+        "defaultEndpoint": format!("127.0.0.1:{number}"), "connectionPool": {"tcp": {"maxConnections": 7}}})
+    };
+    let patch = json!({"spec": {"ingress": [listener(9080), listener(9090)]}});
+    let object = format!("sidecar/{NAME}");
+    let kubectl = scenario.kubectl();
+    kubectl.patch(&scenario.namespace, &object, &patch, &[])?;
+    let parts = ["spec.ingress[9080].connectionPool", "spec.ingress[9090]"];
+    let reported = workload
+        .import(&format!("{}/{NAME}", scenario.namespace))
+        .await?;
+    assert_eq!(reported.len(), 1, "{}", texts(&reported));
+    holds(&reported[0], "import-partial", &parts)?;
+    workload.refresh().await?;
+    let lines = workload.drift("objects");
+    for part in parts {
+        let line = format!("Sidecar {}/{NAME}: {part} is '", scenario.namespace);
+        assert!(lines.iter().any(|of| of.starts_with(&line)), "{lines:?}");
+    }
+    workload.converge().await?;
+    let ingress = kubectl.get(&scenario.object("sidecars", NAME))?["spec"]["ingress"].clone();
+    assert_eq!(ingress[0]["connectionPool"], Value::Null);
+    assert_eq!(ingress[1], Value::Null);
     Ok(())
 }
 

@@ -5,8 +5,10 @@ mod files;
 mod finding;
 mod findings;
 mod known;
+mod listeners;
 mod machine;
 mod objects;
+mod values;
 
 use serde_json::Value;
 

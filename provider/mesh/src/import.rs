@@ -12,6 +12,8 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::change::Problem;
+use crate::desired::Manifest;
+use crate::drift::{self, Finding, What};
 use crate::mark::{FLEET_LABEL, Mark, WORKLOAD_LABEL};
 use crate::names::{Id, LabelKey, Name, PortName};
 use crate::objects::HEALTH_CHECKS;
@@ -21,6 +23,9 @@ use crate::selection::{entry_labels, selects};
 use crate::withdrawal::WITHDRAWN;
 use crate::workload::Workload;
 use field::{import_field, import_map, parsed, texts};
+
+/// Beginning of the provider's own labels.
+const LABEL_PREFIX: &str = "mesh.vm/";
 
 /// A declaration of the objects in the cluster.
 #[derive(Clone, Debug, PartialEq)]
@@ -72,6 +77,25 @@ pub fn workload_from_objects(objects: &ObservedObjects) -> Result<Imported, Vec<
         ));
     }
     Ok(Imported { workload, notes })
+}
+
+/// Returns what an apply of the imported declaration removes from the objects or overwrites, because the declaration
+/// cannot carry it. `declared` are the objects of the declaration.
+pub fn left_out(declared: &[Manifest], objects: &ObservedObjects, mark: &Mark) -> Vec<Finding> {
+    let mut found = drift::of_objects(declared, objects, mark);
+    // Selectors become ours, and labels of a template are declared elsewhere.
+    let carried = ["spec.workloadSelector", "spec.template.labels"];
+    let is_ours = |at: &str| {
+        at.contains(LABEL_PREFIX) || carried.iter().any(|carried| at.starts_with(carried))
+    };
+    found.retain(|finding| {
+        let is_lost = matches!(finding.what, What::Differs { .. } | What::Unwanted { .. });
+        is_lost
+            && finding.subject.is_some()
+            && finding.at.starts_with("spec.")
+            && !is_ours(&finding.at)
+    });
+    found
 }
 
 fn refused(text: &str) -> Vec<Problem> {

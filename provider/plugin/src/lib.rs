@@ -45,7 +45,7 @@ pub use object::{all_unknown, field, filled, unknown_from, unknown_where};
 pub use path::{Path, Step};
 pub use provider::Provider;
 pub use registry::Registry;
-pub use resource::{Import, ImportId, Planned, Resource, Stage, Stored};
+pub use resource::{Import, ImportId, Imported, Planned, Resource, Stage, Stored};
 pub use rule::Rule;
 pub use served::{Bounds, Described, Named, PlannedChange, Registration, Served};
 pub use shape::fields;

@@ -140,7 +140,17 @@ pub trait Import: Resource {
         context: &Self::Context,
         id: &ImportId,
         deadline: Instant,
-    ) -> impl Future<Output = Result<(Self::Input, Self::Output), Diagnostics>> + Send;
+    ) -> impl Future<Output = Result<Imported<Self::Input, Self::Output>, Diagnostics>> + Send;
+}
+
+/// What an import has found.
+pub struct Imported<I, O> {
+    /// What the user would have written.
+    pub input: I,
+    /// What is known of the rest.
+    pub output: O,
+    /// Warnings.
+    pub diagnostics: Diagnostics,
 }
 
 /// What names the resource to import.

@@ -64,13 +64,13 @@ pub trait Served<C>: Named {
         state: &'a Sides,
         work: Bounds,
     ) -> BoxFuture<'a, (Option<Sides>, Diagnostics)>;
-    /// Finds what the user names.
+    /// Finds what the user names. Returns its state and warnings.
     fn import<'a>(
         &'a self,
         context: &'a C,
         id: &'a ImportId,
         work: Bounds,
-    ) -> BoxFuture<'a, Result<Sides, Diagnostics>>;
+    ) -> BoxFuture<'a, Result<(Sides, Diagnostics), Diagnostics>>;
 }
 
 /// What ends work that does not end by itself.

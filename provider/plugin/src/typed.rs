@@ -6,9 +6,9 @@ use futures::future::BoxFuture;
 use tokio::time::Instant;
 
 use crate::{
-    Bounds, Changed, Declared, Described, Diagnostic, Diagnostics, Import, ImportId, Named, Object,
-    Path, Paths, PlannedChange, Raw, Registration, Resource, Served, Shape, Sides, Stage, Stored,
-    edits,
+    Bounds, Changed, Declared, Described, Diagnostic, Diagnostics, Import, ImportId, Imported,
+    Named, Object, Path, Paths, PlannedChange, Raw, Registration, Resource, Served, Shape, Sides,
+    Stage, Stored, edits,
     work::{Work, within},
 };
 
@@ -31,7 +31,7 @@ pub(crate) type Importer<R> = for<'a> fn(
     Instant,
 ) -> BoxFuture<
     'a,
-    Result<(<R as Resource>::Input, <R as Resource>::Output), Diagnostics>,
+    Result<Imported<<R as Resource>::Input, <R as Resource>::Output>, Diagnostics>,
 >;
 
 /// A resource by its type.
@@ -207,19 +207,20 @@ impl<R: Resource> Served<R::Context> for Typed<R> {
         context: &'a R::Context,
         id: &'a ImportId,
         work: Bounds,
-    ) -> BoxFuture<'a, Result<Sides, Diagnostics>> {
+    ) -> BoxFuture<'a, Result<(Sides, Diagnostics), Diagnostics>> {
         Box::pin(async move {
             let Some(import) = self.import else {
                 let detail = format!("Resources of type `{}` cannot be imported.", R::NAME);
                 return Err(Diagnostic::error("Import is not supported", detail).into());
             };
             let work = Work::new("import", work);
-            let (input, output) = within(&work, import(context, id, work.deadline)).await?;
+            let imported = within(&work, import(context, id, work.deadline)).await?;
             let found = Sides {
-                input: input.write(),
+                input: imported.input.write(),
                 output: Raw::Null,
             };
-            Ok(Self::state(&found, &output))
+            let state = Self::state(&found, &imported.output);
+            Ok((state, imported.diagnostics))
         })
     }
 }

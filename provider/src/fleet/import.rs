@@ -1,18 +1,18 @@
 //! Import: what is in the cluster, as the user would have written it.
 
-use plugin::{Diagnostic, Diagnostics, ImportId};
+use plugin::{Diagnostic, Diagnostics, ImportId, Imported};
 
 use super::input::{FleetInput, from_fleet};
 use super::output::FleetOutput;
 use crate::context::Context;
 use crate::messages::{self, Code, Message};
-use crate::workload::import::parse;
+use crate::workload::import::{left_out, parse};
 
 /// Imports the fleet that an id or an identity names.
 pub(super) async fn import(
     context: &Context,
     id: &ImportId,
-) -> Result<(FleetInput, FleetOutput), Diagnostics> {
+) -> Result<Imported<FleetInput, FleetOutput>, Diagnostics> {
     let id = parse(id)?;
     let cluster = context.cluster().await?;
     let diagnostic = |error| messages::cluster(&error);
@@ -22,10 +22,13 @@ pub(super) async fn import(
         .await
         .map_err(diagnostic)?;
     let imported = mesh::import::fleet_from_objects(&id, &observed).ok_or_else(|| missing(&id))?;
-    for note in &imported.notes {
-        tracing::warn!(%id, "{note}");
-    }
-    Ok((from_fleet(imported.fleet), FleetOutput::default()))
+    let declared = mesh::objects::fleet_objects(&imported.fleet);
+    let lost = mesh::import::left_out(&declared, &observed, &imported.fleet.mark());
+    Ok(Imported {
+        input: from_fleet(imported.fleet),
+        output: FleetOutput::default(),
+        diagnostics: left_out(&imported.notes, &lost).into_iter().collect(),
+    })
 }
 
 fn missing(id: &mesh::names::Id) -> Diagnostic {

@@ -10,7 +10,9 @@ mod plan;
 mod read;
 
 use mesh::change::Effect;
-use plugin::{Diagnostics, Done, Import, ImportId, Paths, Planned, Resource, Rule, Stage};
+use plugin::{
+    Diagnostics, Done, Import, ImportId, Imported, Paths, Planned, Resource, Rule, Stage,
+};
 use tokio::time::Instant;
 
 use crate::context::Context;
@@ -91,7 +93,7 @@ impl Import for VmFleet {
         context: &Context,
         id: &ImportId,
         _deadline: Instant,
-    ) -> Result<(FleetInput, FleetOutput), Diagnostics> {
+    ) -> Result<Imported<FleetInput, FleetOutput>, Diagnostics> {
         import::import(context, id).await
     }
 }

@@ -1,7 +1,7 @@
 //! Read: how the cluster differs from the configuration. It writes nothing.
 
 use mesh::identity::Verdict;
-use plugin::{Diagnostics, Done};
+use plugin::Done;
 
 use super::apply::{observe, rivals};
 use super::input::FleetInput;

@@ -73,6 +73,7 @@ codes! {
     WorkloadBusy "workload-busy" "Another run is working on the workload";
     WorkloadTaken "workload-taken" "Another run has taken the workload over";
     ImportId "import-id" "The import ID is not valid";
+    ImportPartial "import-partial" "The import leaves something out";
     ImportMissing "import-missing" "There is nothing to import";
     SshCoordinate "ssh-coordinate" "The VM's SSH settings are not valid";
     SshClient "ssh-client" "OpenSSH's client is missing";

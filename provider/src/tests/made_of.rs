@@ -218,3 +218,35 @@ async fn another_service_account_is_in_the_planned_spiffe_id() {
         assert_eq!(planned["spiffe_id"], wanted);
     }
 }
+
+/// A state of an earlier version has no UIDs: an apply finds out that of the entry, and the refresh after it the other.
+#[tokio::test]
+async fn the_uid_of_an_entry_is_unknown_where_an_apply_finds_it_out() {
+    let client = provider(&json!({})).await;
+    let resource = client.resource("mesh_vm_workload").unwrap();
+    let missing = ["WorkloadEntry bookinfo/ratings-vm-1 is missing"];
+    let earlier = |mut state: contract::State| {
+        if let Value::Map(values) = &mut state.value {
+            for name in ["namespace_uid", "entry_uid"] {
+                values.insert(name.to_owned(), Value::Null);
+            }
+        }
+        state
+    };
+    let of = async |lines: &[&str]| {
+        let drift = json!({ "objects": lines, "vm": [] });
+        state(&resource, &usual(), &drift).await
+    };
+    let after = with(usual(), "/labels/version", json!("v2"));
+    let cases = [
+        (of(&[]).await, json!("5e1f"), json!("5f0c")),
+        (of(&missing).await, json!("5e1f"), json!(contract::UNKNOWN)),
+        (earlier(of(&[]).await), Json::Null, json!(contract::UNKNOWN)),
+    ];
+    for (prior, of_namespace, of_entry) in cases {
+        let plan = resource.plan(Some(&prior), &after).await.unwrap();
+        let planned = plan.ok().unwrap().planned.to_json();
+        assert_eq!(planned["namespace_uid"], of_namespace);
+        assert_eq!(planned["entry_uid"], of_entry);
+    }
+}

@@ -24,7 +24,6 @@ use vm::program::Verdict;
 use super::archive;
 use super::output::{DriftOutput, WorkloadOutput};
 use super::plan::{self, Decision};
-use super::preflight::Preflight;
 use super::runner::{self, Steps};
 use super::steps::{Kind, Reach, Step, WayBack, steps};
 use crate::context::Context;

@@ -1,7 +1,8 @@
 //! Import: what is in the cluster, as the user would have written it.
 
+use mesh::drift::Finding;
 use mesh::names::Id;
-use plugin::{Diagnostic, Diagnostics, ImportId, Paths};
+use plugin::{Diagnostic, Diagnostics, ImportId, Imported, Paths};
 
 use super::input::{WorkloadInput, from_workload};
 use super::output::WorkloadOutput;
@@ -12,7 +13,7 @@ use crate::messages::{self, Code, Message};
 pub(super) async fn import(
     context: &Context,
     id: &ImportId,
-) -> Result<(WorkloadInput, WorkloadOutput), Diagnostics> {
+) -> Result<Imported<WorkloadInput, WorkloadOutput>, Diagnostics> {
     let id = parse(id)?;
     let cluster = context.cluster().await?;
     let diagnostic = |error| messages::cluster(&error);
@@ -23,10 +24,23 @@ pub(super) async fn import(
     }
     let imported = mesh::import::workload_from_objects(&observed)
         .map_err(|p| messages::problems(p, &Paths::default()))?;
-    for note in &imported.notes {
-        tracing::warn!(%id, "{note}");
-    }
-    Ok((from_workload(imported.workload), WorkloadOutput::default()))
+    let declared = mesh::objects::declared(&imported.workload);
+    let lost = mesh::import::left_out(&declared, &observed, &imported.workload.mark());
+    Ok(Imported {
+        input: from_workload(imported.workload),
+        output: WorkloadOutput::default(),
+        diagnostics: left_out(&imported.notes, &lost).into_iter().collect(),
+    })
+}
+
+/// Returns the warning about what an import cannot carry.
+pub(crate) fn left_out(notes: &[String], lost: &[Finding]) -> Option<Diagnostic> {
+    let lost = lost.iter().map(Finding::to_string);
+    let lines: Vec<_> = notes.iter().cloned().chain(lost).collect();
+    let text = "The configuration cannot express all of the objects. An apply writes them as the configuration has \
+                them. The next plan has a line in `drift` for each part that the apply removes or overwrites:";
+    let message = Message::new(Code::ImportPartial).text(text).lines(&lines);
+    (!lines.is_empty()).then(|| message.warning())
 }
 
 /// Reads `namespace/name`.

@@ -29,7 +29,9 @@ pub(crate) mod steps;
 
 use mesh::change::Effect;
 use mesh::workload::Workload;
-use plugin::{Diagnostics, Done, Import, ImportId, Paths, Planned, Resource, Rule, Stage};
+use plugin::{
+    Diagnostics, Done, Import, ImportId, Imported, Paths, Planned, Resource, Rule, Stage,
+};
 use tokio::time::Instant;
 
 use crate::context::Context;
@@ -159,7 +161,7 @@ impl Import for VmWorkload {
         context: &Context,
         id: &ImportId,
         _deadline: Instant,
-    ) -> Result<(WorkloadInput, WorkloadOutput), Diagnostics> {
+    ) -> Result<Imported<WorkloadInput, WorkloadOutput>, Diagnostics> {
         import::import(context, id).await
     }
 }

@@ -5,6 +5,8 @@ use serde_json::Value;
 
 use super::finding::{Finding, What};
 use super::findings::{Findings, plain};
+use super::listeners;
+use super::values::{same, shown};
 use crate::desired::Manifest;
 use crate::keyed_list::KeyedList;
 use crate::mark::Mark;
@@ -108,6 +110,9 @@ fn fields(title: &str, at: &str, desired: &Value, seen: &Value, lines: &mut Find
                 fields(title, &at, value, &seen[key.as_str()], lines);
             }
         }
+        (Value::Array(desired), Value::Array(seen)) if listeners::is_list(at) => {
+            listeners::compare((title, at), desired, seen, lines);
+        }
         _ if same(desired, seen) => {}
         // Its other fields may differ, too, without being ours.
         (Value::Array(desired), Value::Array(seen)) if are_objects(desired, seen) => {
@@ -165,33 +170,4 @@ fn elements(title: &str, list: KeyedList, desired: &Value, seen: &Value, lines: 
 /// Returns true if two lists can be compared element by element, and their elements field by field.
 fn are_objects(desired: &[Value], seen: &[Value]) -> bool {
     desired.len() == seen.len() && desired.iter().all(Value::is_object)
-}
-
-/// Returns true if two values are equivalent: numbers by value, lists element by element, and objects by the fields
-/// that we own.
-fn same(desired: &Value, seen: &Value) -> bool {
-    match (desired, seen) {
-        (Value::Number(desired), Value::Number(seen)) => {
-            desired == seen || desired.as_f64() == seen.as_f64()
-        }
-        (Value::Array(desired), Value::Array(seen)) => {
-            desired.len() == seen.len()
-                && desired
-                    .iter()
-                    .zip(seen)
-                    .all(|(desired, seen)| same(desired, seen))
-        }
-        (Value::Object(desired), Value::Object(seen)) => desired
-            .iter()
-            .all(|(key, value)| seen.get(key).is_some_and(|seen| same(value, seen))),
-        _ => desired == seen,
-    }
-}
-
-fn shown(value: &Value) -> Option<String> {
-    match value {
-        Value::Null => None,
-        Value::String(text) => Some(text.clone()),
-        other => Some(other.to_string()),
-    }
 }

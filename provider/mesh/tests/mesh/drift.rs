@@ -296,13 +296,12 @@ fn long_values_are_cut_around_their_first_difference() {
         let sidecar = objects.sidecars.get_mut(&p("ratings-vm-1")).unwrap();
         let hosts = sidecar["spec"]["egress"][0]["hosts"].as_array_mut();
         hosts.unwrap().push(json!("more/*"));
-        sidecar["spec"]["egress"][0]["a"] = json!("of another manager");
     };
     let mut long = workload();
     let hosts = (0..50).map(|n| p(&format!("namespace-{n}/*")));
     long.sidecar.as_mut().unwrap().egress_hosts = hosts.collect();
     let drift = drift(&long, &facts(), |objects, _| edited(objects));
-    expect![[r#"Sidecar bookinfo/ratings-vm-1: spec.egress[0].hosts is '…/*","namespace-49/*","more/*"]', should be '…/*","namespace-49/*"]'"#]].assert_eq(&drift.objects.join("\n"));
+    expect![[r#"Sidecar bookinfo/ratings-vm-1: spec.egress[*].hosts is '…/*","namespace-49/*","more/*"]', should be '…/*","namespace-49/*"]'"#]].assert_eq(&drift.objects.join("\n"));
 }
 
 #[test]

@@ -231,7 +231,7 @@ fn a_fleet_whose_declaration_changed_has_drift() {
     old["spec"]["hosts"] = json!(["old"]);
     found.services.insert(p("ratings-old"), old);
     expect![[r#"
-        Sidecar bookinfo/ratings: spec.egress is '[]', should be '[{"hosts":["./*"]}]'
+        Sidecar bookinfo/ratings: spec.egress[*] is missing, should be '{"hosts":["./*"]}'
         WorkloadGroup bookinfo/ratings: spec.template.labels.app is 'other', should not be there
         ServiceEntry bookinfo/ratings-old is not wanted any more"#]]
     .assert_eq(&texts(&of_objects(&fleet_objects(&fleet), &found, &fleet.mark())).join("\n"));

@@ -14,6 +14,7 @@ mod identity;
 mod import;
 mod known;
 mod lines;
+mod listeners;
 mod names;
 mod network;
 mod objects;

@@ -155,8 +155,8 @@ impl<P: Provider> Server<P> {
         let context = self.context()?;
         let reply = wire::import_resource_state::Response::default();
         let bounds = self.bounds(resource.served.described().limits.read);
-        let state = match resource.served.import(&context, &id, bounds).await {
-            Ok(state) => Layout::merge(Some(state)),
+        let (state, warnings) = match resource.served.import(&context, &id, bounds).await {
+            Ok((state, warnings)) => (Layout::merge(Some(state)), warnings),
             Err(diagnostics) => {
                 return Ok(with_diagnostics(reply, diagnostics, &resource.layout.kind));
             }
@@ -167,10 +167,11 @@ impl<P: Provider> Server<P> {
             private: vec![],
             identity: write_identity_of(&*resource.served, &state),
         };
-        Ok(wire::import_resource_state::Response {
+        let reply = wire::import_resource_state::Response {
             imported_resources: vec![imported],
             ..reply
-        })
+        };
+        Ok(with_diagnostics(reply, warnings, &resource.layout.kind))
     }
 }
 

@@ -8,9 +8,9 @@ use std::{
 
 use plugin::{
     Changed, DataRegistration, DataSource, Diagnostic, Diagnostics, Done, EphemeralRegistration,
-    Found, Import, ImportId, Limits, Paths, Planned, Provider, Registration, Resource, Rule, Stage,
-    Text, Timeouts, Value, all_unknown, data_source, ephemeral_resource, importable, object,
-    unknown_from,
+    Found, Import, ImportId, Imported, Limits, Paths, Planned, Provider, Registration, Resource,
+    Rule, Stage, Text, Timeouts, Value, all_unknown, data_source, ephemeral_resource, importable,
+    object, unknown_from,
 };
 use tokio::{sync::Notify, time::Instant};
 
@@ -313,7 +313,7 @@ impl Import for ThingResource {
         world: &World,
         id: &ImportId,
         _: Instant,
-    ) -> Result<(ThingInput, ThingOutput), Diagnostics> {
+    ) -> Result<Imported<ThingInput, ThingOutput>, Diagnostics> {
         let name = match id {
             ImportId::Text(name) => name.clone(),
             ImportId::Identity(parts) => parts.get("name").cloned().unwrap_or_default(),
@@ -325,7 +325,11 @@ impl Import for ThingResource {
             name: Text(Name(name.clone())).into(),
             ..Default::default()
         };
-        Ok((input, output(&name, &thing)))
+        Ok(Imported {
+            input,
+            output: output(&name, &thing),
+            diagnostics: Diagnostics::none(),
+        })
     }
 }
 
