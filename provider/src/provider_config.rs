@@ -90,7 +90,8 @@ object! {
         /// Trust domain of the mesh. Default: read from the mesh configuration.
         Optional trust_domain: Text<Fqdn>,
         /// Name of the `ConfigMap` that holds the mesh's root certificate in each namespace. Default: read from the
-        /// injector's configuration, otherwise `istio-ca-root-cert`.
+        /// injector's configuration, otherwise `istio-ca-root-cert`. If istiod writes a `ClusterTrustBundle` instead,
+        /// the last part of its name; see the guide on control planes.
         Optional trust_bundle_name: Text<Name>,
         /// Address of the certificate authority, `host:port`, e.g. that of istio-csr. Default: read from the
         /// injector's configuration, otherwise istiod.
@@ -101,7 +102,7 @@ object! {
         /// `control_plane_san` gives the name to verify; see the guide on control planes. Default: the first of these
         /// that applies: the mesh config's `discoveryAddress`, if it is a name outside the cluster; the address of
         /// the gateway `istio-eastwestgateway`, if there is one; istiod's name, which the VM must then be able to
-        /// resolve.
+        /// resolve. That name is the mesh config's, if it names another Service of the cluster or another port.
         Optional control_plane_address: Text<Address>,
         /// Name in istiod's certificate, if it differs from the name that VMs connect to, e.g.
         /// `istiod.istio-system.svc` behind a load balancer with its own name. The certificate is verified against

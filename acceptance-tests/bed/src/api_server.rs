@@ -251,6 +251,8 @@ fn start_api(
         "--service-cluster-ip-range=10.96.0.0/16",
         "--enable-aggregator-routing=true",
         "--disable-admission-plugins=ServiceAccount",
+        "--feature-gates=ClusterTrustBundle=true",
+        "--runtime-config=certificates.k8s.io/v1beta1/clustertrustbundles=true",
     ]);
     Server::start("kube-apiserver", &mut api, folder, lifetime)
 }

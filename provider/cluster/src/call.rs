@@ -69,6 +69,13 @@ pub(crate) const WEBHOOK: &Resource = &Resource {
     plural: "mutatingwebhookconfigurations",
     kind: "MutatingWebhookConfiguration",
 };
+/// In no namespace, and only where this API is enabled.
+pub(crate) const CLUSTER_TRUST_BUNDLE: &Resource = &Resource {
+    group: "certificates.k8s.io",
+    version: "v1beta1",
+    plural: "clustertrustbundles",
+    kind: "ClusterTrustBundle",
+};
 /// The API server's description of a group.
 pub(crate) const API_GROUP: &Resource = &Resource::core("apis", "API group");
 /// The namespaces themselves: no object of one.

@@ -5,12 +5,14 @@ use std::sync::Arc;
 
 use mesh::bounded;
 use mesh::desired::Kind;
-use mesh::facts::{ControlPlane, Facts, Pem};
+use mesh::facts::{ControlPlane, DiscoveryAddress, Facts, Pem};
 use mesh::identity::SeenNamespace;
 use mesh::names::{Address, Id, IstioVersion, Name, Namespace};
 use serde_json::Value;
 
-use crate::call::{CONFIG_MAP, Call, NAMESPACE, SERVICE, SERVICE_ACCOUNT, Verb, WEBHOOK};
+use crate::call::{
+    CLUSTER_TRUST_BUNDLE, CONFIG_MAP, Call, NAMESPACE, SERVICE, SERVICE_ACCOUNT, Verb, WEBHOOK,
+};
 use crate::connect::Cluster;
 use crate::error::ClusterError;
 use crate::settings::IstioSettings;
@@ -47,8 +49,12 @@ impl Cluster {
         let global = &values["global"];
         let set = |own: &Option<String>, found: &Value| own.clone().or_else(|| text(found));
         let bundle = set(&istio.trust_bundle_name, &global["trustBundleName"]);
-        let bundle = bundle.unwrap_or_else(|| TRUST_BUNDLE.into());
-        let root = self.entry_of(namespace, &bundle, "root-cert.pem").await?;
+        let root = if has_cluster_trust_bundle(&values) {
+            self.cluster_trust_bundle(bundle.as_deref()).await?
+        } else {
+            let bundle = bundle.as_deref().unwrap_or(TRUST_BUNDLE);
+            self.entry_of(namespace, bundle, "root-cert.pem").await?
+        };
         let facts = Facts {
             revision: istio.revision().unwrap_or("default").to_owned(),
             cluster_id: cluster_id(istio, global),
@@ -157,6 +163,20 @@ impl Cluster {
         text(&map["data"][key]).ok_or_else(|| missing(format!("it has no key {key}")))
     }
 
+    /// Returns the root certificate where istiod writes no `ConfigMap` with it: pods mount it under this name.
+    async fn cluster_trust_bundle(&self, name: Option<&str>) -> Result<String, ClusterError> {
+        let name = format!("istio.io:istiod-ca:{}", name.unwrap_or("root-cert"));
+        let call = Call::new(Verb::Get, CLUSTER_TRUST_BUNDLE, "", &name);
+        let bundle = self.shared_get(&call).await?;
+        let found = (*bundle)
+            .as_ref()
+            .and_then(|bundle| text(&bundle["spec"]["trustBundle"]));
+        found.ok_or_else(|| ClusterError::NotFound {
+            call,
+            message: "it does not exist".into(),
+        })
+    }
+
     async fn gateway(&self) -> Result<Option<IpAddr>, ClusterError> {
         if self.istio().control_plane_address.is_some() {
             return Ok(None);
@@ -239,7 +259,7 @@ fn text(value: &Value) -> Option<String> {
 }
 
 /// Returns how istiod is called: as the block says, else as the mesh config says for all proxies, else through the
-/// gateway.
+/// gateway. A VM reaches a Service of the cluster through the gateway as well.
 fn control_plane(
     istio: &IstioSettings,
     mesh_config: &Value,
@@ -249,7 +269,11 @@ fn control_plane(
     let (name, address) = match &istio.control_plane_address {
         Some(Address::Fqdn(name)) => (Some((name.clone(), PORT)), None),
         Some(address) => (None, address.ip()),
-        None => of_mesh().map_or((None, gateway), |name| (Some(name), None)),
+        None => match of_mesh() {
+            Some(found) if found.service.is_none() => (Some((found.host, found.port)), None),
+            Some(found) if !is_istiod(istio, &found) => (Some((found.host, found.port)), gateway),
+            _ => (None, gateway),
+        },
     };
     let own = || format!("{}.{}.svc", suffixed("istiod", istio), istio.namespace);
     let (host, port) = name.map_or_else(|| (own(), PORT), |(name, port)| (name.to_string(), port));
@@ -259,6 +283,20 @@ fn control_plane(
         port,
         address,
     }
+}
+
+/// Whether an address is that of istiod's own Service, in whichever form: the name in its certificate is one of them.
+/// Others are those of a primary cluster, such as `istiod-remote`, or of an operator.
+fn is_istiod(istio: &IstioSettings, found: &DiscoveryAddress) -> bool {
+    let own = (suffixed("istiod", istio), istio.namespace.clone());
+    found.port == PORT && found.service.as_ref() == Some(&own)
+}
+
+/// Whether istiod publishes its root certificate as a `ClusterTrustBundle`, by the value that the templates of pods
+/// look at too.
+fn has_cluster_trust_bundle(values: &Value) -> bool {
+    let value = &values["pilot"]["env"]["ENABLE_CLUSTER_TRUST_BUNDLE_API"];
+    *value == Value::Bool(true) || value == "true"
 }
 
 /// Names of a control plane with a revision end with it.

@@ -61,23 +61,37 @@ impl ControlPlane {
     }
 }
 
-/// Returns name and port of the mesh config's `discoveryAddress`, unless the name belongs to the cluster itself. An
-/// operator sets it for proxies outside the cluster; there, the cluster's own name would reach another control plane
-/// or none.
-pub fn discovery_address(mesh_config: &Value, istio_namespace: &str) -> Option<(Fqdn, u16)> {
+/// Where all proxies of a mesh reach istiod, as the mesh config says.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DiscoveryAddress {
+    /// Host name.
+    pub host: Fqdn,
+    /// Port.
+    pub port: u16,
+    /// Service and namespace, if the name belongs to the cluster: it is resolved there, and elsewhere only with an
+    /// entry in a hosts file. `None`: a name outside the cluster, which an operator sets for proxies out there.
+    pub service: Option<(String, String)>,
+}
+
+/// Returns the mesh config's `discoveryAddress`, unless it is an IP address.
+pub fn discovery_address(mesh_config: &Value, istio_namespace: &str) -> Option<DiscoveryAddress> {
     let config = proxy_config::of_mesh(mesh_config);
     let (host, port) = config.get("discoveryAddress")?.as_str()?.rsplit_once(':')?;
     let Address::Fqdn(name) = host.parse().ok()? else {
         return None;
     };
     // `service.namespace`, and `service.namespace.svc` with or without the cluster's domain.
-    let mut labels = host.split('.').skip(1);
-    let namespace = labels.next()?;
-    let own = match labels.next() {
+    let mut labels = host.split('.');
+    let (service, namespace) = (labels.next()?, labels.next()?);
+    let is_service = match labels.next() {
         None => namespace == istio_namespace,
         Some(kind) => kind == "svc",
     };
-    (!own).then_some((name, port.parse().ok()?))
+    Some(DiscoveryAddress {
+        host: name,
+        port: port.parse().ok()?,
+        service: is_service.then(|| (service.to_owned(), namespace.to_owned())),
+    })
 }
 
 /// Another `WorkloadEntry` of the cluster that may conflict with a workload.

@@ -5,6 +5,9 @@ use plugin::Diagnostic;
 
 use super::{Code, Message, chain};
 
+/// What to do about a plugin that fails.
+const RUN_IT: &str =
+    "Run it by hand with the same arguments to see what it needs; it gets no terminal here.";
 /// Characters that a diagnostic shows of a plugin's install hint.
 const LONGEST_HINT: usize = 2000;
 
@@ -39,14 +42,8 @@ fn explanation(error: &ClusterError) -> (Code, &'static str) {
             (Code::ClusterKubeconfig, "Correct the file or the path.")
         }
         E::Credentials { .. } => (Code::ClusterCredentials, "Renew them."),
-        E::NoPlugin { .. } => (
-            Code::ClusterCredentials,
-            "Install it, or correct the command that names it.",
-        ),
-        E::Plugin { .. } => (
-            Code::ClusterCredentials,
-            "Run it by hand with the same arguments to see what it needs; it gets no terminal here.",
-        ),
+        E::NoPlugin { .. } => (Code::ClusterCredentials, "Install it, or correct its name."),
+        E::Plugin { .. } => (Code::ClusterCredentials, RUN_IT),
         E::Variable { .. } => (Code::ClusterSettings, "Correct it, or unset it."),
         E::Unreachable { .. } => (
             Code::ClusterUnreachable,

@@ -144,7 +144,7 @@ fn a_missing_plugin_is_named_with_its_install_hint() {
         install_hint: Some("Install the AWS CLI:\n  brew install awscli".into()),
     };
     expect![[r#"
-        the exec plugin aws of kubeconfig /home/me/config (context prod) is not installed: no such program was found. Install it, or correct the command that names it.
+        the exec plugin aws of kubeconfig /home/me/config (context prod) is not installed: no such program was found. Install it, or correct its name.
 
         Its install hint:
           Install the AWS CLI:

@@ -82,6 +82,47 @@ fn the_block_names_the_control_plane_then_the_mesh_then_the_gateway() {
     }
 }
 
+/// Istio's chart names `istiod-remote` in a cluster whose control plane is another's.
+#[test]
+fn another_service_or_port_of_the_mesh_config_is_kept_and_reached_through_the_gateway() {
+    let gateway = Some("192.0.2.1".parse().unwrap());
+    for (address, host, port) in [
+        (
+            "istiod-remote.istio-system.svc:15012",
+            "istiod-remote.istio-system.svc",
+            15012,
+        ),
+        ("istiod.elsewhere.svc:15012", "istiod.elsewhere.svc", 15012),
+        (
+            "istiod.istio-system.svc:15013",
+            "istiod.istio-system.svc",
+            15013,
+        ),
+        (
+            "istiod.istio-system.svc.cluster.local:15012",
+            "istiod.istio-system.svc",
+            15012,
+        ),
+        (
+            "istiod.istio-system:15012",
+            "istiod.istio-system.svc",
+            15012,
+        ),
+    ] {
+        let config = json!({ "defaultConfig": { "discoveryAddress": address } });
+        for gateway in [gateway, None] {
+            let plane = control_plane(&IstioSettings::default(), &config, gateway);
+            let wanted = ControlPlane {
+                host: host.into(),
+                san: None,
+                port,
+                address: gateway,
+            };
+            assert_eq!(plane, wanted, "{address}");
+        }
+    }
+}
+
 #[test]
 fn a_name_that_a_terminal_would_obey_is_none() {
     let named = |name: &str| Facts {

@@ -281,6 +281,73 @@ fn a_file_that_does_not_fit_is_named_with_what_it_has() {
     }
 }
 
+/// As `kubectl proxy` needs none, and the block may have one of its own.
+#[test]
+fn a_context_without_a_user_has_the_token_of_the_block_or_none() {
+    for user in ["bob", "''", "null"] {
+        let file = format!(
+            "current-context: a\ncontexts: [{{name: a, context: {{cluster: a, user: {user}}}}}]\n\
+             clusters: [{{name: a, cluster: {{server: 'https://a.example'}}}}]\nusers: null\n"
+        );
+        let folder = folder(&[("config", &file)]);
+        let settings = from_file(&folder.path().join("config"));
+        let alone = made(&settings, &[]).unwrap();
+        let server = "https://a.example/";
+        assert_eq!(server_and_login(&alone), (server.into(), None, None));
+        let settings = Settings {
+            token: Some(SecretString::from("own")),
+            ..settings
+        };
+        let with_token = made(&settings, &[]).unwrap();
+        assert_eq!(
+            server_and_login(&with_token),
+            (server.into(), Some("own"), None)
+        );
+    }
+}
+
+#[test]
+fn errors_name_the_kubeconfig_and_the_context_that_they_come_from() {
+    for (of, part) in [
+        (
+            "cluster: {server: 'https://a.example', tls-server-name: 'a b'}",
+            "tls-server-name",
+        ),
+        (
+            "cluster: {server: 'https://a.example', proxy-url: 'ftp://a'}",
+            "proxy-url",
+        ),
+        (
+            "cluster: {server: 'https://a.example', certificate-authority-data: QUJD}",
+            "certificate-authority",
+        ),
+        (
+            "cluster: {server: 'https://a.example', certificate-authority: missing}",
+            "missing",
+        ),
+        ("cluster: {server: 'ftp://a.example'}", "server"),
+    ] {
+        let file = format!(
+            "current-context: prod\ncontexts: [{{name: prod, context: {{cluster: a}}}}]\nclusters: [{{name: a, {of}}}]\n"
+        );
+        let folder = folder(&[("config", &file)]);
+        let path = folder.path().join("config");
+        let named = [("KUBECONFIG", path.to_str().unwrap())];
+        let text = made(&Settings::default(), &named).unwrap_err().to_string();
+        let begin = format!(
+            "kubeconfig {} (context prod) cannot be used: ",
+            path.display()
+        );
+        let reason = text
+            .strip_prefix(&begin)
+            .unwrap_or_else(|| panic!("{text}"));
+        assert!(
+            reason.contains(part) && !reason.contains("kubernetes."),
+            "{text}"
+        );
+    }
+}
+
 #[test]
 fn a_missing_file_is_distinguished() {
     let missing = from_file(std::path::Path::new("/nowhere/kubeconfig"));

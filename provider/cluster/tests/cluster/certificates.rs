@@ -88,6 +88,10 @@ impl Authority {
         self.0.pem()
     }
 
+    pub(crate) fn key(&self) -> String {
+        self.0.key().serialize_pem()
+    }
+
     pub(crate) fn itself(&self) -> Certified {
         Certified {
             certificate: self.0.der().to_vec(),
@@ -106,8 +110,8 @@ impl Authority {
     }
 }
 
-/// Issues an administrator's certificate of X.509 version 1, as PEM with its key.
-pub(crate) fn version_1(ca: &str, ca_key: &str) -> (String, String) {
+/// Issues a client's certificate of X.509 version 1, as PEM with its key.
+pub(crate) fn version_1(subject: &str, ca: &str, ca_key: &str) -> (String, String) {
     let ca = Certificate::from_pem(ca).unwrap().tbs_certificate;
     let key = KeyPair::generate().unwrap();
     let ecdsa_with_sha256 = AlgorithmIdentifierOwned {
@@ -118,7 +122,7 @@ pub(crate) fn version_1(ca: &str, ca_key: &str) -> (String, String) {
     certificate.version = Version::V1;
     certificate.signature = ecdsa_with_sha256.clone();
     certificate.issuer = ca.subject;
-    certificate.subject = "CN=old,O=system:masters".parse().unwrap();
+    certificate.subject = subject.parse().unwrap();
     certificate.subject_public_key_info =
         SubjectPublicKeyInfoOwned::from_der(&key.subject_public_key_info()).unwrap();
     certificate.extensions = None;

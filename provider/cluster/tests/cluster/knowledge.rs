@@ -13,7 +13,7 @@ use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::bed::{cluster, config_map, connect, entry, kubectl, settings, workload};
+use crate::bed::{cluster, config_map, connect, entry, kubectl, server, settings, workload};
 
 /// A control plane's objects, without istiod: each test has a namespace of its own for them.
 struct ControlPlane {
@@ -250,6 +250,36 @@ async fn a_missing_or_broken_part_of_the_control_plane_is_named() {
         "{}/istio-ca-root-cert: it does not exist",
         id.namespace
     )));
+}
+
+/// As istiod writes it, where the API is enabled: there is no `istio-ca-root-cert` then.
+#[tokio::test]
+async fn the_root_certificate_may_be_a_cluster_trust_bundle() {
+    let (plane, id) = (ControlPlane::new(), workload());
+    let name = id.namespace.as_str();
+    let env = json!({ "ENABLE_CLUSTER_TRUST_BUNDLE_API": true });
+    plane.mesh(
+        "",
+        "{}",
+        &json!({ "global": { "trustBundleName": name }, "pilot": { "env": env } }),
+    );
+    let cluster = connect(&plane.settings()).await;
+    let error = facts(&cluster, &id, "ratings").await.unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        format!("cannot get ClusterTrustBundle istio.io:istiod-ca:{name}: it does not exist")
+    );
+    let ca = std::fs::read_to_string(server().file("ca.crt")).unwrap();
+    let bundle = json!({
+        "apiVersion": "certificates.k8s.io/v1beta1",
+        "kind": "ClusterTrustBundle",
+        "metadata": { "name": format!("istio.io:istiod-ca:{name}") },
+        "spec": { "signerName": "istio.io/istiod-ca", "trustBundle": ca },
+    });
+    kubectl().apply(&bundle).unwrap();
+    let cluster = connect(&plane.settings()).await;
+    let facts = facts(&cluster, &id, "ratings").await.unwrap();
+    assert_eq!(facts.root.0.trim(), ca.trim());
 }
 
 #[tokio::test]

@@ -215,7 +215,7 @@ async fn the_credentials_of_kubectl_are_accepted() {
     admin_as["as"] = impersonated["as"].clone();
     admin_as["as-groups"] = impersonated["as-groups"].clone();
     cases.check(Answers, plain.clone(), user(&admin_as)).await;
-    let (certificate, key) = version_1(&read("ca.crt"), &read("ca.key"));
+    let (certificate, key) = version_1("CN=old,O=system:masters", &read("ca.crt"), &read("ca.key"));
     let old =
         json!({ "client-certificate-data": base64(certificate), "client-key-data": base64(&key) });
     cases.check(Answers, plain.clone(), user(&old)).await;

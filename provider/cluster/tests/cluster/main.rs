@@ -11,5 +11,6 @@ mod keyed_lists;
 mod knowledge;
 mod kubectl;
 mod objects;
+mod renewal;
 mod rights;
 mod versions;

@@ -49,7 +49,8 @@ fn grant(workloads: &Id, istio: &Id) {
         .replace(
             "mesh-everywhere",
             &format!("mesh-everywhere-{}", workloads.namespace),
-        );
+        )
+        .replace("mesh-trust", &format!("mesh-trust-{}", workloads.namespace));
     kubectl()
         .call(&["apply", "-f", "-"], text.as_bytes())
         .unwrap();

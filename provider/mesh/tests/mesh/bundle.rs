@@ -555,20 +555,33 @@ fn a_different_name_in_the_certificate_is_verified_on_both_connections() {
 }
 
 #[test]
-fn the_discovery_address_of_the_mesh_is_kept_unless_it_is_the_clusters_own() {
+fn the_discovery_address_of_the_mesh_is_a_service_or_a_name_outside_the_cluster() {
+    let own = Some(("istiod", "istio-system"));
     let cases = [
         (
             "istiod.example.com:15012",
-            Some(("istiod.example.com", 15012)),
+            Some(("istiod.example.com", 15012, None)),
         ),
         (
             "istiod.svc.example.com:443",
-            Some(("istiod.svc.example.com", 443)),
+            Some(("istiod.svc.example.com", 443, None)),
         ),
-        ("istiod.istio-system.svc:15012", None),
-        ("istiod-rev-1.istio-system.svc.cluster.local:15012", None),
-        ("istiod.elsewhere.svc:15012", None),
-        ("istiod.istio-system:15012", None),
+        (
+            "istiod.istio-system.svc:15012",
+            Some(("istiod.istio-system.svc", 15012, own)),
+        ),
+        (
+            "istiod.istio-system.svc.cluster.local:15013",
+            Some(("istiod.istio-system.svc.cluster.local", 15013, own)),
+        ),
+        (
+            "istiod.istio-system:15012",
+            Some(("istiod.istio-system", 15012, own)),
+        ),
+        (
+            "a.elsewhere.svc:15012",
+            Some(("a.elsewhere.svc", 15012, Some(("a", "elsewhere")))),
+        ),
         ("istiod:15012", None),
         ("192.0.2.1:15012", None),
         ("[2001:db8::1]:15012", None),
@@ -580,8 +593,11 @@ fn the_discovery_address_of_the_mesh_is_kept_unless_it_is_the_clusters_own() {
         for key in ["discoveryAddress", "discovery_address"] {
             let config = json!({ "defaultConfig": { key: address } });
             let found = mesh::facts::discovery_address(&config, "istio-system");
-            let found = found.map(|(name, port)| (name.to_string(), port));
-            let expected = expected.map(|(name, port)| (name.to_owned(), port));
+            let found = found.as_ref().map(|found| {
+                let service = found.service.as_ref();
+                let service = service.map(|(name, namespace)| (name.as_str(), namespace.as_str()));
+                (found.host.as_str(), found.port, service)
+            });
             assert_eq!(found, expected, "{address}");
         }
     }
