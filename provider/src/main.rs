@@ -15,6 +15,7 @@ mod provider_config;
 mod reservations;
 mod rule;
 mod run;
+mod traffic;
 mod workload;
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::messages::{self, Code, Message};
+use crate::traffic::insist;
 
 /// The objects of one workload or fleet.
 pub(crate) struct Objects<'a> {
@@ -71,9 +72,11 @@ impl<'a> Objects<'a> {
         Ok(applied)
     }
 
-    /// Admits traffic: writes the entry in its final form.
+    /// Admits traffic: writes the entry in its final form. The VM is a good member by now, so a fault that passes is
+    /// waited out.
     pub(crate) async fn admit(&self, entry: &Manifest) -> Result<(), Diagnostic> {
-        self.write(std::slice::from_ref(entry)).await.map(drop)
+        let written = insist(self.deadline, || self.write_one(entry)).await;
+        written.map(drop).map_err(|error| messages::cluster(&error))
     }
 
     /// Writes an object, and forces conflicts if the plan showed all of them.
@@ -125,7 +128,7 @@ impl<'a> Objects<'a> {
     pub(crate) async fn write_prior(&self, objects: &[Manifest]) -> Diagnostics {
         let mut problems = Diagnostics::none();
         for object in objects {
-            match self.write_one(object).await {
+            match insist(self.deadline, || self.write_one(object)).await {
                 // A field that others hold was not written before either.
                 Ok(_) | Err(ClusterError::Conflict { .. } | ClusterError::Exists { .. }) => {}
                 Err(error) => problems.push(messages::cluster(&error)),

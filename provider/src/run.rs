@@ -9,10 +9,11 @@ use mesh::names::Id;
 use mesh::withdrawal::{Operation, RENEWAL, Withdrawal};
 use plugin::{Diagnostic, Diagnostics};
 use serde_json::Value;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use vm::program::RunId;
 
 use crate::messages;
+use crate::traffic::insist;
 
 /// A run, and the entries whose traffic it has withdrawn.
 pub(crate) struct Run<'a> {
@@ -20,6 +21,8 @@ pub(crate) struct Run<'a> {
     mark: Withdrawal,
     /// How conflicts with other owners of a field are handled.
     force: Force,
+    /// Until when traffic is restored, while the API server fails.
+    deadline: Instant,
     withdrawn: Mutex<Vec<Entry>>,
     /// The entries whose marks are renewed.
     held: Mutex<BTreeSet<Id>>,
@@ -33,7 +36,12 @@ struct Entry {
 }
 
 impl<'a> Run<'a> {
-    pub(crate) fn new(cluster: &'a Cluster, by: Operation, force: Force) -> Self {
+    pub(crate) fn new(
+        cluster: &'a Cluster,
+        by: Operation,
+        force: Force,
+        deadline: Instant,
+    ) -> Self {
         let mark = Withdrawal {
             by: Some(by),
             run: RunId::generate().to_string(),
@@ -43,6 +51,7 @@ impl<'a> Run<'a> {
             cluster,
             mark,
             force,
+            deadline,
             withdrawn: Mutex::default(),
             held: Mutex::default(),
         }
@@ -140,20 +149,20 @@ impl<'a> Run<'a> {
 
     /// Restores the reported health that an entry had `before`, if the entry still carries the mark.
     pub(crate) async fn restore_health(&self, id: &Id, before: &Value) -> Result<(), Diagnostic> {
-        let restore = async {
-            match self.cluster.entry(id).await? {
-                Some(seen) if self.is_held(&seen, before) => {
-                    self.set_health(id, &seen, before).await
-                }
-                _ => Ok(()),
-            }
-        };
-        restore.await.map_err(|error| messages::cluster(&error))
+        let restored = insist(self.deadline, || self.return_health(id, before)).await;
+        restored.map_err(|error| messages::cluster(&error))
+    }
+
+    async fn return_health(&self, id: &Id, before: &Value) -> Result<(), ClusterError> {
+        match self.cluster.entry(id).await? {
+            Some(seen) if self.is_held(&seen, before) => self.set_health(id, &seen, before).await,
+            _ => Ok(()),
+        }
     }
 
     /// Returns whether an entry still carries the mark.
     pub(crate) async fn holds(&self, id: &Id) -> Result<bool, Diagnostic> {
-        let entry = self.cluster.entry(id).await;
+        let entry = insist(self.deadline, || self.cluster.entry(id)).await;
         let entry = entry.map_err(|error| messages::cluster(&error))?;
         Ok(entry.is_some_and(|entry| self.mark.is_on(&entry)))
     }
@@ -182,7 +191,7 @@ impl<'a> Run<'a> {
         let withdrawn = self.lock().clone();
         let mut problems = Diagnostics::none();
         for entry in &withdrawn {
-            let restored = self.restore_one(entry).await;
+            let restored = insist(self.deadline, || self.restore_one(entry)).await;
             problems.extend(restored.err().map(|error| messages::cluster(&error)));
         }
         problems
@@ -191,14 +200,16 @@ impl<'a> Run<'a> {
     /// Takes the mark back. An entry that was replaced, or that another run has marked or finished, belongs to others
     /// by now and stays as it is.
     async fn restore_one(&self, Entry { id, before }: &Entry) -> Result<(), ClusterError> {
+        // The mark goes last: an attempt that is repeated goes by it.
+        self.return_health(id, before).await?;
         let edit = |seen: &Value| {
             let is_held = self.is_held(seen, before);
             is_held.then(|| mesh::objects::restored(id, seen, before))
         };
-        match self.cluster.edit_entry(id, self.force, edit).await? {
-            Some(Edited { after, .. }) => self.set_health(id, &after, before).await,
-            None => Ok(()),
-        }
+        self.cluster
+            .edit_entry(id, self.force, edit)
+            .await
+            .map(drop)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Entry>> {

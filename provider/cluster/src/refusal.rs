@@ -6,6 +6,7 @@ use kube::core::Status;
 
 use crate::call::Call;
 use crate::error::{Cause, ClusterError, FieldCause, FieldConflict};
+use crate::retry::is_passing;
 
 /// Returns what a refusal of the API server means.
 pub(crate) fn refused(
@@ -19,7 +20,8 @@ pub(crate) fn refused(
     } else {
         status.message.clone()
     };
-    if is_denial(&message) {
+    // A webhook may deny with a status that asks for another attempt.
+    if is_denial(&message) && !is_passing(code) {
         return ClusterError::Denied { call, message };
     }
     match code {

@@ -18,6 +18,7 @@ use crate::call::{Call, Verb};
 use crate::connect::Cluster;
 use crate::error::ClusterError;
 use crate::refusal::{refused, unanswered};
+use crate::retry::{Backoff, requested_wait};
 
 /// How long one request may take, including the waits that the server requests. API servers
 /// themselves end a request after 60 s.
@@ -29,14 +30,16 @@ type Sent = (StatusCode, HeaderMap, Result<Vec<u8>, ClusterError>);
 impl Cluster {
     /// Sends a request and returns the answer's JSON.
     ///
-    /// There is no throttle of ours. Where the server is overloaded it answers 429 or 503 with
-    /// `Retry-After`; exactly that is obeyed, and every call here can be repeated.
+    /// There is no throttle of ours. Where the server is overloaded it answers 429, or 5xx with
+    /// `Retry-After`; that is obeyed, and every call here can be repeated. A server that requests no wait, or
+    /// one of 0 s, is asked again with growing pauses.
     pub(crate) async fn send(
         &self,
         call: &Call,
         request: Request<Vec<u8>>,
     ) -> Result<Value, ClusterError> {
         let end = Instant::now() + LIMIT;
+        let mut backoff = Backoff::new();
         loop {
             // Boxed: a join of several requests would else be tens of kilobytes.
             let version = self.istio_version().get().copied();
@@ -44,7 +47,7 @@ impl Cluster {
             let sent = timeout(end - Instant::now(), sent);
             let (status, headers, body) =
                 sent.await.map_err(|elapsed| self.silent(call, elapsed))??;
-            match requested_wait(status, &headers) {
+            match requested_wait(status, &headers).map(|wait| backoff.next(wait)) {
                 Some(wait) if wait < end.saturating_duration_since(Instant::now()) => {
                     sleep(wait).await;
                 }
@@ -181,18 +184,4 @@ fn read_status(body: &[u8]) -> Status {
             ..Status::default()
         }
     })
-}
-
-fn requested_wait(status: StatusCode, headers: &HeaderMap) -> Option<Duration> {
-    let header = headers
-        .get(http::header::RETRY_AFTER)
-        .and_then(|value| value.to_str().ok());
-    let seconds = header
-        .and_then(|text| text.trim().parse().ok())
-        .map(Duration::from_secs);
-    match status {
-        StatusCode::TOO_MANY_REQUESTS => Some(seconds.unwrap_or(Duration::from_secs(1))),
-        StatusCode::SERVICE_UNAVAILABLE => seconds,
-        _ => None,
-    }
 }

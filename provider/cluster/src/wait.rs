@@ -15,6 +15,7 @@ use crate::call::{Call, ENTRY_STATUS, Resource, Verb};
 use crate::connect::Cluster;
 use crate::error::ClusterError;
 use crate::refusal::unanswered;
+use crate::retry::{Backoff, requested_wait};
 use crate::send::unsendable;
 
 /// How long one watch may last; the request makes the server end it then.
@@ -26,6 +27,16 @@ const PAUSE: Duration = Duration::from_millis(500);
 
 /// The condition of a wait.
 type Awaited<'a> = &'a (dyn Fn(&Connection) -> bool + Sync);
+
+/// How a watch ended.
+enum Watched {
+    /// With what was awaited.
+    Found(Connection),
+    /// By itself, or with its connection.
+    Closed,
+    /// By the server, which may request a wait: it is overloaded, or no longer has the version.
+    Refused(Duration),
+}
 
 impl Cluster {
     /// Waits until istiod reports a connection of the workload's proxy other than `before`.
@@ -90,7 +101,9 @@ impl Cluster {
             verb: Verb::Get,
             ..deletion.clone()
         };
+        let mut backoff = Backoff::new();
         loop {
+            let mut pause = PAUSE;
             match self.get(&get).await {
                 Ok(None) => return Ok(()),
                 // Another object of that name was created in the meantime.
@@ -102,10 +115,12 @@ impl Cluster {
                     });
                 }
                 Ok(Some(_)) => {}
-                Err(error) if passes(&error) && Instant::now() < deadline => {}
+                Err(error) if error.passes() && Instant::now() < deadline => {
+                    pause = backoff.next(error.requested_wait());
+                }
                 Err(error) => return Err(error),
             }
-            sleep(PAUSE.min(deadline.saturating_duration_since(Instant::now()))).await;
+            sleep(pause.min(deadline.saturating_duration_since(Instant::now()))).await;
         }
     }
 
@@ -123,10 +138,11 @@ impl Cluster {
                 id.name.as_str(),
             )
         };
+        let mut backoff = Backoff::new();
         loop {
             let entry = match self.get(&call(Verb::Get)).await {
-                Err(error) if passes(&error) => {
-                    sleep(PAUSE).await;
+                Err(error) if error.passes() => {
+                    sleep(backoff.next(error.requested_wait())).await;
                     continue;
                 }
                 entry => entry?.ok_or_else(|| gone(call(Verb::Get)))?,
@@ -137,26 +153,29 @@ impl Cluster {
             }
             let watch = self.watch(call(Verb::Watch), &entry, awaited, last);
             // The server ends a watch in time; only a dead connection outlasts it.
-            match timeout(WATCH + GRACE, watch).await.unwrap_or(Ok(None)) {
-                Err(error) if passes(&error) => {}
-                found => {
-                    if let Some(found) = found? {
-                        return Ok(found);
-                    }
+            let watched = timeout(WATCH + GRACE, watch).await;
+            let pause = match watched.unwrap_or(Ok(Watched::Closed)) {
+                Ok(Watched::Found(connection)) => return Ok(connection),
+                Ok(Watched::Closed) => {
+                    backoff = Backoff::new();
+                    PAUSE
                 }
-            }
-            sleep(PAUSE).await;
+                Ok(Watched::Refused(wait)) => backoff.next(wait),
+                Err(error) if error.passes() => backoff.next(error.requested_wait()),
+                Err(error) => return Err(error),
+            };
+            sleep(pause).await;
         }
     }
 
-    /// Follows the entry from the version given; `None` when the watch ended.
+    /// Follows the entry from the version given.
     async fn watch(
         &self,
         call: Call,
         entry: &Value,
         awaited: Awaited<'_>,
         last: &mut Connection,
-    ) -> Result<Option<Connection>, ClusterError> {
+    ) -> Result<Watched, ClusterError> {
         let version = entry["metadata"]["resourceVersion"].as_str().unwrap_or("0");
         let query = format!(
             "watch=true&fieldSelector=metadata.name%3D{}&resourceVersion={version}&timeoutSeconds={}",
@@ -168,6 +187,9 @@ impl Cluster {
             .map_err(|error| unsendable(&call, &error))?;
         let request = self.versioned(request);
         let (head, body) = self.ask(&call, request).await?.into_parts();
+        if let Some(wait) = requested_wait(head.status, &head.headers) {
+            return Ok(Watched::Refused(wait));
+        }
         if !head.status.is_success() {
             let body = body::whole(&call, head.status, body).await;
             let body =
@@ -178,20 +200,25 @@ impl Cluster {
         // A stream that breaks ends the watch: the GET that follows shows whether the server responds.
         while let Some(line) = lines.next(&call).await? {
             let Ok(event) = bounded::json(&line, most_parsed(&call)) else {
-                return Ok(None);
+                return Ok(Watched::Closed);
             };
             match event["type"].as_str() {
                 Some("ADDED" | "MODIFIED") => *last = Connection::from_entry(&event["object"]),
                 Some("DELETED") => return Err(gone(call)),
                 Some("BOOKMARK") => continue,
-                // The version is too old: read again and go on from there.
-                _ => return Ok(None),
+                // Most often the version is too old: read again and go on from there.
+                Some("ERROR") => {
+                    let wait = event["object"]["details"]["retryAfterSeconds"].as_u64();
+                    let wait = Duration::from_secs(wait.unwrap_or_default());
+                    return Ok(Watched::Refused(wait));
+                }
+                _ => return Ok(Watched::Closed),
             }
             if awaited(last) {
-                return Ok(Some(last.clone()));
+                return Ok(Watched::Found(last.clone()));
             }
         }
-        Ok(None)
+        Ok(Watched::Closed)
     }
 }
 
@@ -199,16 +226,6 @@ fn gone(call: Call) -> ClusterError {
     ClusterError::NotFound {
         call,
         message: "the entry was deleted during the wait for istiod's report".into(),
-    }
-}
-
-/// Whether a retry may succeed, as while an API server restarts. A wait retries until its deadline, since the change
-/// itself is done.
-fn passes(error: &ClusterError) -> bool {
-    match error {
-        ClusterError::Unreachable { .. } | ClusterError::Busy { .. } => true,
-        ClusterError::Server { status, .. } | ClusterError::Excess { status, .. } => *status >= 500,
-        _ => false,
     }
 }
 

@@ -12,6 +12,7 @@ mod provider_config;
 mod rules;
 mod runner;
 mod steps;
+mod traffic;
 mod vm_address;
 
 use contract::{Client, Resource, State};

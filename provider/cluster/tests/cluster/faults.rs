@@ -10,9 +10,10 @@ use mesh::names::Id;
 use mesh::observed::Connection;
 use secrecy::SecretString;
 use serde_json::json;
+use tokio::sync::Semaphore;
 use tokio::time::{Duration, Instant};
 
-use crate::bed::{cluster_behind, connect, entry, path, server, settings, workload};
+use crate::bed::{cluster_behind, connect, entry, later, path, server, settings, workload};
 
 fn answer(status: u16, headers: &[(&str, &str)], body: &str) -> Response<Body> {
     let response = headers
@@ -142,6 +143,72 @@ async fn a_hundred_workloads_share_one_list_per_kind() {
             .all(|observed| observed.unwrap().entry.is_some())
     );
     assert_eq!(requests.load(Ordering::SeqCst), 3);
+}
+
+/// How many attempts a request may make in a few seconds.
+const FEW: usize = 5;
+
+#[tokio::test]
+async fn a_server_that_requests_no_wait_is_not_flooded() {
+    let requests = Arc::new(AtomicUsize::new(0));
+    let count = requests.clone();
+    let cluster = cluster_behind(move |_| {
+        count.fetch_add(1, Ordering::SeqCst);
+        Some(answer(429, &[("Retry-After", "0")], ""))
+    })
+    .await;
+    let id = workload();
+    let observed = cluster.observe(&id, &[]);
+    let three_seconds = tokio::time::timeout(Duration::from_secs(3), observed).await;
+    assert!(three_seconds.is_err(), "{three_seconds:?}");
+    // Three lists at once.
+    assert!(requests.load(Ordering::SeqCst) <= 3 * FEW);
+}
+
+type Headers = &'static [(&'static str, &'static str)];
+
+/// What ends a watch: as the answer, and within the stream.
+#[tokio::test]
+async fn a_watch_that_is_refused_or_ended_goes_on() {
+    let error = |code: u16, seconds: u64| {
+        let status =
+            json!({ "kind": "Status", "code": code, "details": { "retryAfterSeconds": seconds } });
+        json!({ "type": "ERROR", "object": status }).to_string() + "\n"
+    };
+    let ends: [(u16, Headers, String); 6] = [
+        (429, &[("Retry-After", "1")], String::new()),
+        (429, &[("Retry-After", "0")], String::new()),
+        (
+            410,
+            &[],
+            r#"{"kind":"Status","reason":"Expired","code":410}"#.into(),
+        ),
+        (408, &[], String::new()),
+        (200, &[], error(410, 0)),
+        (200, &[], error(429, 1)),
+    ];
+    for (status, headers, body) in ends {
+        let id = workload();
+        let (watches, tries) = (Arc::new(Semaphore::new(0)), AtomicUsize::new(0));
+        let (count, headers) = (watches.clone(), headers.to_owned());
+        let cluster = cluster_behind(move |request| {
+            let query = request.uri().query().unwrap_or_default();
+            if !query.contains("watch=true") {
+                return None;
+            }
+            count.add_permits(1);
+            let is_refused = tries.fetch_add(1, Ordering::SeqCst) < 2;
+            is_refused.then(|| answer(status, &headers, &body))
+        })
+        .await;
+        cluster.apply(&[entry(&id)], Force::Never).await.unwrap();
+        let before = Connection::default();
+        // The third watch reaches the server.
+        tokio::select! {
+            ended = cluster.connected(&id, &before, later()) => panic!("{status}: {ended:?}"),
+            third = watches.acquire_many(3) => drop(third),
+        }
+    }
 }
 
 /// Once for the GET and once for the watch: the proxy is up by then, and nothing is left to do but to wait.

@@ -102,7 +102,7 @@ impl<'a> Work<'a> {
             deadline,
             preflight,
             objects,
-            run: Arc::new(Run::new(cluster, by, force)),
+            run: Arc::new(Run::new(cluster, by, force, deadline)),
             written: None,
             before: None,
             imported: adopted,

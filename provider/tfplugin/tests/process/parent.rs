@@ -1,6 +1,6 @@
 //! The end of the process that started the plugin.
 
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -75,7 +75,7 @@ impl Started {
     async fn ended(&mut self) {
         let mut rest = String::new();
         let end = self.output.read_to_string(&mut rest);
-        timeout(PATIENCE, end).await.expect("it stays").unwrap();
+        timeout(PATIENCE, end).await.unwrap().unwrap();
     }
 }
 
@@ -88,8 +88,8 @@ impl Drop for Started {
     }
 }
 
-async fn client(socket: &PathBuf) -> Client {
-    let channel = connect(&Address::Unix(socket.clone())).await.unwrap();
+async fn client(socket: &Path) -> Client {
+    let channel = connect(&Address::Unix(socket.to_owned())).await.unwrap();
     let client = Client::over(channel).await.unwrap();
     client.configure(&json!({})).await.unwrap().ok().unwrap();
     client
@@ -112,7 +112,7 @@ async fn a_plugin_whose_parent_was_killed_stops_its_calls_and_exits() {
     }
     started.kill();
     // What StopProvider does: the call ends with what it reached.
-    let answer = timeout(PATIENCE, hanging).await.expect("it goes on");
+    let answer = timeout(PATIENCE, hanging).await.unwrap();
     let answer = answer.unwrap();
     assert_eq!(answer.errors().len(), 1);
     assert!(answer.value.unwrap().tainted);
@@ -132,7 +132,6 @@ async fn a_debugged_plugin_outlives_its_parent() {
     let attached = attached.trim_end().strip_suffix('\'').unwrap();
     let attached: Value = serde_json::from_str(attached).unwrap();
     let socket = &attached["registry.terraform.io/test/toy"]["Addr"]["String"];
-    let socket = socket.as_str().unwrap().into();
-    client(&socket).await;
+    client(Path::new(socket.as_str().unwrap())).await;
     signal("INT", debugged.plugin);
 }
