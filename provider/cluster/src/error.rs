@@ -13,6 +13,7 @@ use mesh::observed::Connection;
 use thiserror::Error;
 
 use crate::call::Call;
+use crate::permission::missing_rule;
 
 /// Any cause, as `source`.
 pub type Cause = Arc<dyn std::error::Error + Send + Sync>;
@@ -103,12 +104,34 @@ pub enum ClusterError {
         /// The request.
         call: Call,
     },
-    /// 403: known, but not allowed. The missing rule follows from the request.
+    /// 403: known, but not allowed.
     #[error("not allowed to {call}: {message}")]
     Forbidden {
         /// The request.
         call: Call,
         /// The server's message.
+        message: String,
+    },
+    /// 403 because of what the namespace's quotas allow.
+    #[error("cannot {call}: {message}")]
+    Quota {
+        /// The request.
+        call: Call,
+        /// The server's message, which names the quota.
+        message: String,
+    },
+    /// 403 because the namespace is being deleted.
+    #[error("cannot {call}: the namespace {} is being deleted", call.namespace)]
+    NamespaceTerminating {
+        /// The request.
+        call: Call,
+    },
+    /// 403 of something that is no API server.
+    #[error("cannot {call}: HTTP 403, and no answer of an API server: {message}")]
+    Blocked {
+        /// The request.
+        call: Call,
+        /// What the answer says.
         message: String,
     },
     /// 404 for this very object.
@@ -172,7 +195,7 @@ pub enum ClusterError {
         /// Field by field, as far as the server reports.
         causes: Vec<FieldCause>,
     },
-    /// A webhook or a policy refuses the object.
+    /// A webhook, a policy or another rule of admission refuses the object.
     #[error("cannot {call}: {message}")]
     Denied {
         /// The request.
@@ -301,17 +324,15 @@ fn joined<T: fmt::Display>(parts: &[T]) -> String {
 impl ClusterError {
     /// Returns the RBAC rule that is missing, as YAML; `None` for every other error.
     pub fn missing_rule(&self) -> Option<String> {
-        let Self::Forbidden { call, .. } = self else {
-            return None;
-        };
-        let verbs = match call.verb {
-            crate::Verb::Patch => "patch, create".to_owned(),
-            verb => verb.to_string(),
-        };
-        Some(format!(
-            "- apiGroups: [\"{}\"]\n  resources: [{}]\n  verbs: [{verbs}]",
-            call.resource.group, call.resource.plural
-        ))
+        match self {
+            Self::Forbidden { call, message } => Some(missing_rule(call, message)),
+            _ => None,
+        }
+    }
+
+    /// Whether the server took the request for one without credentials.
+    pub fn is_anonymous(&self) -> bool {
+        matches!(self, Self::Forbidden { message, .. } if message.contains("User \"system:anonymous\""))
     }
 
     /// Whether the server says of this very object that it does not exist.

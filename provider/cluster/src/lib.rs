@@ -23,6 +23,7 @@ mod environment;
 mod error;
 mod facts;
 mod files;
+mod forbidden;
 #[cfg(test)]
 mod hostile;
 mod identity;
@@ -30,6 +31,7 @@ mod kubeconfig;
 mod networks;
 mod observe;
 mod origin;
+mod permission;
 mod plugin;
 mod proxy;
 mod refusal;

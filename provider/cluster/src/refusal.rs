@@ -6,6 +6,7 @@ use kube::core::Status;
 
 use crate::call::Call;
 use crate::error::{Cause, ClusterError, FieldCause, FieldConflict};
+use crate::forbidden::forbidden;
 use crate::retry::is_passing;
 
 /// Returns what a refusal of the API server means.
@@ -30,7 +31,7 @@ pub(crate) fn refused(
             credentials: credentials.into(),
             call,
         },
-        403 => ClusterError::Forbidden { call, message },
+        403 => forbidden(call, message, &status),
         404 if names_an_object(&status) => ClusterError::NotFound { call, message },
         404 => {
             let (kind, version) = (call.resource.kind, call.resource.api_version());

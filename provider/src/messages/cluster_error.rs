@@ -50,7 +50,12 @@ fn explanation(error: &ClusterError) -> (Code, &'static str) {
             "Check its address, the route to it and, for an endpoint with another name, kubernetes.tls_server_name.",
         ),
         E::Unauthorized { .. } => (Code::ClusterUnauthorized, "Renew them."),
-        E::Forbidden { .. } => (Code::ClusterForbidden, "Add the rule to the role:"),
+        E::Forbidden { .. } | E::Quota { .. } | E::NamespaceTerminating { .. } => forbidden(error),
+        E::Blocked { .. } => (
+            Code::ClusterBlocked,
+            "Check the proxies, gateways and firewalls on the way to the API server, kubernetes.proxy_url and \
+             HTTPS_PROXY.",
+        ),
         E::NotFound { .. } => (
             Code::ClusterNotFound,
             "Check that Istio is installed in this cluster.",
@@ -93,9 +98,31 @@ fn explanation(error: &ClusterError) -> (Code, &'static str) {
     }
 }
 
+/// Returns the code of what the API server forbids, and what to do.
+fn forbidden(error: &ClusterError) -> (Code, &'static str) {
+    match error {
+        ClusterError::Quota { .. } => (
+            Code::ClusterQuota,
+            "Delete objects that nobody needs, or raise the quota, which `kubectl describe resourcequota` shows.",
+        ),
+        ClusterError::NamespaceTerminating { .. } => (
+            Code::ClusterNamespaceTerminating,
+            "Wait until it is gone, create it, and apply again. If it stays, status.conditions of the Namespace says \
+             what holds it.",
+        ),
+        _ if error.is_anonymous() => (
+            Code::ClusterForbidden,
+            "The request carried no credentials. Set them in the kubernetes block, or use a kubeconfig context that has \
+             a user.",
+        ),
+        _ => (Code::ClusterForbidden, "Add the rule to the role:"),
+    }
+}
+
 /// Returns the part of the next step that depends on the error's values.
 fn next_of(error: &ClusterError) -> String {
     match error {
+        ClusterError::Forbidden { .. } if error.is_anonymous() => String::new(),
         ClusterError::Forbidden { .. } => error
             .missing_rule()
             .map(|rule| format!("\n\n{rule}"))

@@ -49,13 +49,16 @@ codes! {
     ClusterUnreachable "cluster-unreachable" "The API server is not reachable";
     ClusterUnauthorized "cluster-unauthorized" "The API server rejects the credentials";
     ClusterForbidden "cluster-forbidden" "The API server forbids the call";
+    ClusterQuota "cluster-quota" "A quota of the namespace is exhausted";
+    ClusterNamespaceTerminating "cluster-namespace-terminating" "The namespace is being deleted";
+    ClusterBlocked "cluster-blocked" "Something in front of the API server refuses the call";
     ClusterNotFound "cluster-not-found" "An object of the mesh is missing";
     ClusterNoIstio "cluster-no-istio" "The cluster does not know Istio's kinds";
     ClusterConflict "cluster-conflict" "Another owner holds these fields";
     ClusterExists "cluster-exists" "The object already exists";
     ClusterTerminating "cluster-terminating" "An object is still being deleted";
     ClusterInvalid "cluster-invalid" "The API server rejects the object";
-    ClusterDenied "cluster-denied" "An admission webhook rejects the object";
+    ClusterDenied "cluster-denied" "Admission rejects the object";
     ClusterServer "cluster-server" "The API server failed";
     ClusterAnswer "cluster-answer" "The cluster's answer cannot be used";
     ClusterExcess "cluster-excess" "The cluster's answer is too large";

@@ -90,6 +90,30 @@ fn what_a_vm_says_is_shown_and_not_obeyed() {
 }
 
 #[test]
+fn what_forbids_a_call_is_shown_and_not_obeyed() {
+    for text in hostile() {
+        for error in [
+            ClusterError::Forbidden {
+                call: call(),
+                message: format!(
+                    "User \"u\" cannot {text} resource \"{text}\" in API group \"{text}\""
+                ),
+            },
+            ClusterError::Quota {
+                call: call(),
+                message: text.clone(),
+            },
+            ClusterError::Blocked {
+                call: call(),
+                message: text.clone(),
+            },
+        ] {
+            harmless(&messages::cluster(&error));
+        }
+    }
+}
+
+#[test]
 fn what_a_cluster_says_is_shown_and_not_obeyed() {
     for text in hostile() {
         let cause = FieldCause {

@@ -129,7 +129,12 @@ impl<'a> Destroy<'a> {
             deletions,
             foreign,
             // The entry is about to be deleted, whoever owns its annotations.
-            run: Arc::new(Run::new(cluster, Operation::Destroy, Force::Fields, deadline)),
+            run: Arc::new(Run::new(
+                cluster,
+                Operation::Destroy,
+                Force::Fields,
+                deadline,
+            )),
             workload,
             machine: None,
             warnings,

@@ -230,6 +230,40 @@ async fn a_right_that_is_missing_is_named_as_a_rule() {
 }
 
 #[tokio::test]
+async fn a_quota_and_a_terminating_namespace_are_no_missing_right() {
+    let (limited, dying) = (workload(), workload());
+    let hard = json!({ "count/workloadentries.networking.istio.io": "0" });
+    let metadata = json!({ "name": "none", "namespace": limited.namespace.as_str() });
+    let quota = json!({
+        "apiVersion": "v1", "kind": "ResourceQuota", "metadata": metadata, "spec": { "hard": hard },
+        "status": { "hard": hard, "used": hard },
+    });
+    kubectl().apply(&quota).unwrap();
+    // The controller that fills in the status is not there.
+    let body = quota.to_string();
+    let status = ["replace", "--subresource=status", "-f", "-"];
+    kubectl().call(&status, body.as_bytes()).unwrap();
+    let namespace = dying.namespace.as_str();
+    let delete = ["delete", "namespace", namespace, "--wait=false"];
+    kubectl().call(&delete, b"").unwrap();
+    let cluster = crate::bed::cluster().await;
+    let error = cluster.apply(&[entry(&limited)], Force::Never).await;
+    let error = error.unwrap_err();
+    assert!(matches!(error, ClusterError::Quota { .. }), "{error:?}");
+    assert!(
+        error.to_string().contains("exceeded quota: none"),
+        "{error}"
+    );
+    let error = cluster.apply(&[entry(&dying)], Force::Never).await;
+    let error = error.unwrap_err();
+    assert!(
+        matches!(error, ClusterError::NamespaceTerminating { .. }),
+        "{error:?}"
+    );
+    assert_eq!(error.missing_rule(), None);
+}
+
+#[tokio::test]
 async fn networks_that_may_not_be_looked_at_are_reported_and_no_error() {
     let (id, istio) = (workload(), workload());
     control_plane(&id, &istio);
