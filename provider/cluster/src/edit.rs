@@ -50,8 +50,17 @@ impl Cluster {
             attempts += 1;
             match self.write(&patch, &manifest, force).await {
                 Err(ClusterError::Server { status: 409, .. }) if attempts < ATTEMPTS => {}
+                // What somebody has set since the read is reported as a conflict of fields before anything else.
+                Err(ClusterError::Conflict { .. })
+                    if attempts < ATTEMPTS && self.has_changed(id, &before).await? => {}
                 written => return written.map(|after| Some(Edited { before, after })),
             }
         }
+    }
+
+    async fn has_changed(&self, id: &Id, before: &Value) -> Result<bool, ClusterError> {
+        let version = |entry: &Value| entry["metadata"]["resourceVersion"].clone();
+        let now = self.entry(id).await?;
+        Ok(now.is_none_or(|now| version(&now) != version(before)))
     }
 }
