@@ -2,7 +2,7 @@
 
 use std::fs::{self, Permissions};
 use std::net::Ipv4Addr;
-use std::os::unix::fs::{PermissionsExt, chown};
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -16,6 +16,20 @@ use crate::{Error, Result, cache, engines, overlay};
 
 /// SSH key exchange of the bed. The default, post-quantum one takes a client 0.1 s of computing.
 const KEY_EXCHANGE: &[u8] = b"KexAlgorithms curve25519-sha256\n";
+
+/// Generators of systemd that find nothing in a machine of the bed. Each would run at every boot and reload.
+const GENERATORS: [&str; 10] = [
+    "cryptsetup",
+    "debug",
+    "getty",
+    "gpt-auto",
+    "hibernate-resume",
+    "integritysetup",
+    "rc-local",
+    "run",
+    "system-update",
+    "veritysetup",
+];
 
 /// SSH host key of a rebuilt machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +99,7 @@ impl Machine {
             format!("127.0.0.1 localhost\n127.0.1.1 {}\n", self.name).as_bytes(),
             0o644,
         )?;
+        mask_generators(&root)?;
         // No server listens there: the proxy's DNS capture answers the queries, whatever their target.
         put(
             &root.join("etc/resolv.conf"),
@@ -311,6 +326,17 @@ pub(crate) fn make_key(path: &Path) -> Result<()> {
         ],
     )
     .map(drop)
+}
+
+/// Masks systemd's [`GENERATORS`] in a root folder, as systemd.generator(7) describes.
+fn mask_generators(root: &Path) -> Result<()> {
+    let folder = root.join("etc/systemd/system-generators");
+    fs::create_dir_all(&folder).map_err(Error::at("create", &folder))?;
+    for name in GENERATORS {
+        let mask = folder.join(format!("systemd-{name}-generator"));
+        symlink("/dev/null", &mask).map_err(Error::at("link", &mask))?;
+    }
+    Ok(())
 }
 
 fn put(path: &Path, content: &[u8], mode: u32) -> Result<()> {
