@@ -9,7 +9,9 @@ keep_file() {
   if is_kept "$1" "$2"; then
     return 0
   fi
-  rm -rf "$1/set$2" || return 1
+  if [ -e "$1/set$2" ] || [ -h "$1/set$2" ]; then
+    rm -rf "$1/set$2" || return 1
+  fi
   if [ -e "$2" ] || [ -h "$2" ]; then
     copy_into_set "$1" "$2" || return 1
   fi
@@ -87,7 +89,11 @@ link_copy() {
   [ ! -h "$1" ] &&
     ln -T "$1" "$2" 2>/dev/null
 }
-is_same_file() { [ "$(stat -c %d:%i "$1")" = "$(stat -c %d:%i "$2" 2>/dev/null)" ]; }
+is_same_file() {
+  # shellcheck disable=SC2046 # a number for each file that is there
+  set -- $(stat -c %d:%i "$1" "$2" 2>/dev/null)
+  [ "${1:-}" = "${2:-none}" ]
+}
 # The directory above the state is restored at the very end.
 restore_modes() {
   modes_failed=

@@ -17,12 +17,19 @@ do_stage() {
     find_release || return 1
   fi
   fetch "$(field url)" "$state_dir/run/package" || return 1
-  package_sum=$(sha256sum <"$state_dir/run/package" | cut -d ' ' -f 1)
+  package_sum=$(digest_of "$state_dir/run/package")
   if [ "$package_sum" != "$(field sha256)" ]; then
     refuse "the package has SHA-256 $package_sum, not $(field sha256)"
     return
   fi
   package_fits
+}
+# digest_of FILE: prints its SHA-256. openssl, where it is, uses the processor's instructions for it, and is five times as fast.
+digest_of() {
+  {
+    openssl dgst -sha256 -r "$1" 2>/dev/null ||
+      sha256sum "$1"
+  } | cut -d ' ' -f 1
 }
 # Puts the VM's own address into the settings that are about to be placed.
 find_address() {
