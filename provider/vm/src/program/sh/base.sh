@@ -1,7 +1,7 @@
 
 # Does: reads the input of a run, writes its journal, and waits.
 # Needs: emit
-# Gives: hook die field field_lines has send send_text journal journal_text journal_lines ensure_dir pause uptime await
+# Gives: hook die line_of field field_lines has send send_text journal journal_text journal_lines ensure_dir pause uptime await
 # Owns: log in the run's directory: the journal, which the session follows
 # Undo: the directory goes when its run has ended and another one begins, or at a reboot
 # Called before each step. Tests replace it.
@@ -9,6 +9,14 @@ hook() { :; }
 die() {
   emit "mesh-vm: $*" >&2
   exit 1
+}
+# line_of FILE: prints the first line without its end, by the shell alone. Fails where there is no file.
+line_of() {
+  [ -e "$1" ] || return 1
+  line_text=
+  # A line without an end is one, too.
+  IFS= read -r line_text <"$1"
+  printf %s "$line_text"
 }
 # field KEY: prints a value of one line, as nearly all are. field_lines prints one of several.
 field() { line_of "$run_dir/in/$1"; }

@@ -16,40 +16,34 @@ root_controls_path() {
 }
 # Whether only root puts anything into the directory PATH, or takes anything out of it; and the same for all above it.
 root_controls_dir() {
-  closed_dir=${1%/}
-  set --
-  while [ -n "$closed_dir" ]; do
-    controls_link "$closed_dir" || return 1
-    set -- "$closed_dir" "$@"
-    closed_dir=${closed_dir%/*}
+  dir=${1%/}
+  set -- /
+  while [ -n "$dir" ]; do
+    controls_link "$dir" || return 1
+    set -- "$@" "$dir"
+    dir=${dir%/*}
   done
-  # shellcheck disable=SC2046 # three numbers for each
-  are_closed $(stat -L -c '%u %g %a' / "$@" 2>/dev/null || emit none)
+  # shellcheck disable=SC2046 # owner, group and mode of each
+  set -- $(stat -L -c '%u %g %a' "$@" 2>/dev/null || emit none)
+  while [ $# -gt 0 ]; do
+    case $1 in
+    0 | "$ROOT_UID") ;;
+    *) return 1 ;;
+    esac
+    case $3 in
+    # As /tmp: who is not root removes only their own files.
+    [1357]???) ;;
+    *[2367]) return 1 ;;
+    *[2367]?) [ "$2" = 0 ] || return 1 ;;
+    esac
+    shift 3
+  done
 }
 # Where PATH is a link, only root decides what it leads to. In a subshell: it has the variables of its own path.
 controls_link() {
   [ -h "$1" ] || return 0
   [ -e "$1" ] || return 1
   (root_controls_path "$(link_target "$1")")
-}
-# are_closed OWNER GROUP MODE…: of each directory.
-are_closed() {
-  while [ $# -gt 0 ]; do
-    is_closed "$@" || return 1
-    shift 3
-  done
-}
-is_closed() {
-  case $1 in
-  0 | "$ROOT_UID") ;;
-  *) return 1 ;;
-  esac
-  case $3 in
-  # As /tmp: who is not root removes only their own files.
-  [1357]???) ;;
-  *[2367]) return 1 ;;
-  *[2367]?) [ "$2" = 0 ] ;;
-  esac
 }
 link_target() {
   link_text=$(readlink "$1")

@@ -1,7 +1,7 @@
 
 # Does: decides whether this machine can take the package: by its package manager's word, by what the package depends on,
 #   and by the libc that Envoy needs.
-# Needs: emit package
+# Needs: base emit package
 # Gives: package_fits
 # Owns: out, code, installed and depends in the run's directory
 # Undo: nothing to undo: it reads only

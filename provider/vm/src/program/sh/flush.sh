@@ -10,8 +10,8 @@ flush() {
     sync
     return
   fi
-  if [ $# = 1 ]; then
-    flush_one "$1"
+  if [ $# = 1 ] && [ -e "$1" ]; then
+    sync -f "$1"
     return
   fi
   stat -L -c '%d %n' "$@" 2>/dev/null |
@@ -30,10 +30,6 @@ flushes_one() {
     fi
   fi
   [ "$flush_form" = one ]
-}
-flush_one() {
-  [ -e "$1" ] || return 0
-  sync -f "$1"
 }
 # Everything that a run writes, here and where copies are restored to.
 flush_all() {

@@ -1,6 +1,6 @@
 
 # Does: finds the ports that sshd serves.
-# Needs: emit
+# Needs: base emit
 # Gives: sshd_ports
 # Owns: sockets in the run's directory
 # Undo: nothing to undo: it reads only
