@@ -1,7 +1,7 @@
 //! The connection to the cluster, from the provider block or the environment.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -15,6 +15,7 @@ use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, ServerName};
 use serde_json::Value;
 use tokio::sync::OnceCell;
+use tokio::time::Instant;
 
 use crate::access::{Access, Pass};
 use crate::credentials::Source;
@@ -32,6 +33,9 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Objects of one kind and namespace by name.
 pub(crate) type Listing = BTreeMap<String, Value>;
 
+/// Resource, namespace and name.
+type Key = (&'static str, String, String);
+
 /// A connection to one cluster.
 pub struct Cluster {
     access: Access,
@@ -44,7 +48,9 @@ pub struct Cluster {
     /// In which Istio's kinds are served, if not in v1.
     istio_version: OnceLock<&'static str>,
     listings: Shared<(Kind, Namespace), Listing>,
-    answers: Shared<(&'static str, String, String), Option<Value>>,
+    answers: Shared<Key, Option<Value>>,
+    /// Until when what controllers create is awaited.
+    arrivals: Mutex<BTreeMap<Key, Instant>>,
 }
 
 impl Cluster {
@@ -107,6 +113,7 @@ impl Cluster {
             istio_version: OnceLock::new(),
             listings: Shared::new(),
             answers: Shared::new(),
+            arrivals: Mutex::default(),
         }
     }
 
@@ -158,8 +165,12 @@ impl Cluster {
         &self.listings
     }
 
-    pub(crate) fn answers(&self) -> &Shared<(&'static str, String, String), Option<Value>> {
+    pub(crate) fn answers(&self) -> &Shared<Key, Option<Value>> {
         &self.answers
+    }
+
+    pub(crate) fn arrivals(&self) -> &Mutex<BTreeMap<Key, Instant>> {
+        &self.arrivals
     }
 }
 

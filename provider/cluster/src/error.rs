@@ -142,6 +142,14 @@ pub enum ClusterError {
         /// The server's message, or what is missing in the object.
         message: String,
     },
+    /// istiod has not written the mesh's root certificate into the namespace.
+    #[error("cannot {call}: it does not exist")]
+    RootMissing {
+        /// The request.
+        call: Call,
+        /// Why.
+        cause: RootCause,
+    },
     /// The API server does not know the kind.
     #[error("cannot {call}: the API server does not serve {kind} in {version}")]
     MissingCrd {
@@ -255,6 +263,17 @@ pub enum ClusterError {
         /// The last connection that istiod reported.
         last: Box<Connection>,
     },
+}
+
+/// Why istiod has not written the root certificate into a namespace.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RootCause {
+    /// The namespace does not exist.
+    NoNamespace,
+    /// The mesh config's `discoverySelectors` leave the namespace out.
+    NotSelected,
+    /// istiod should have by now.
+    Istiod,
 }
 
 /// An attribute of the provider's `kubernetes` block that cannot be used.

@@ -39,11 +39,10 @@ impl Cluster {
     pub async fn facts(&self, id: &Id, service_account: &Name) -> Result<Facts, ClusterError> {
         let namespace = id.namespace.as_str();
         let istio = self.resolved().await?;
-        let (mesh_config, values, gateway, service_account_exists, entry) = tokio::try_join!(
+        let (mesh_config, values, gateway, entry) = tokio::try_join!(
             self.mesh_config(istio),
             self.injector_values(istio),
             self.gateway(),
-            self.service_account_exists(namespace, service_account),
             self.object(Kind::WorkloadEntry, id),
         )?;
         let global = &values["global"];
@@ -53,8 +52,10 @@ impl Cluster {
             self.cluster_trust_bundle(bundle.as_deref()).await?
         } else {
             let bundle = bundle.as_deref().unwrap_or(TRUST_BUNDLE);
-            self.entry_of(namespace, bundle, "root-cert.pem").await?
+            self.root(id, bundle, &mesh_config).await?
         };
+        let account = self.service_account_exists(namespace, service_account);
+        let service_account_exists = account.await?;
         let facts = Facts {
             revision: istio.revision().unwrap_or("default").to_owned(),
             cluster_id: cluster_id(istio, global),
@@ -209,8 +210,15 @@ impl Cluster {
         name: &Name,
     ) -> Result<Option<bool>, ClusterError> {
         let call = Call::new(Verb::Get, SERVICE_ACCOUNT, namespace, name.as_str());
-        match self.shared_get(&call).await {
-            Ok(account) => Ok(Some(account.is_some())),
+        // Its controller creates this one in each namespace.
+        let account = if name.as_str() == "default" {
+            self.arrival(&call).await.map(|account| account.is_some())
+        } else {
+            let account = self.shared_get(&call).await;
+            account.map(|account| account.is_some())
+        };
+        match account {
+            Ok(exists) => Ok(Some(exists)),
             Err(ClusterError::Forbidden { .. }) => Ok(None),
             Err(error) => Err(error),
         }

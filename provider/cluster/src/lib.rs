@@ -14,6 +14,7 @@
 
 mod access;
 mod apply;
+mod arrival;
 mod body;
 mod call;
 mod connect;
@@ -50,7 +51,7 @@ pub use call::{Call, Resource, Verb};
 pub use connect::Cluster;
 pub use edit::Edited;
 pub use environment::Environment;
-pub use error::{Cause, ClusterError, FieldCause, FieldConflict, SettingProblem};
+pub use error::{Cause, ClusterError, FieldCause, FieldConflict, RootCause, SettingProblem};
 pub use kubeconfig::check;
 pub use retry::retry;
 pub use settings::{Exec, IstioSettings, Settings};

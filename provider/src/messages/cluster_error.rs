@@ -1,6 +1,6 @@
 //! Errors of the cluster as diagnostics.
 
-use cluster::ClusterError;
+use cluster::{Call, ClusterError, RootCause};
 use plugin::Diagnostic;
 
 use super::{Code, Message, chain};
@@ -60,6 +60,7 @@ fn explanation(error: &ClusterError) -> (Code, &'static str) {
             Code::ClusterNotFound,
             "Check that Istio is installed in this cluster.",
         ),
+        E::RootMissing { cause, .. } => (Code::ClusterRootMissing, root_missing(*cause)),
         E::MissingCrd { .. } => (
             Code::ClusterNoIstio,
             "Install Istio's custom resource definitions, or point the provider at the right cluster.",
@@ -119,6 +120,24 @@ fn forbidden(error: &ClusterError) -> (Code, &'static str) {
     }
 }
 
+/// Returns why there is no root certificate, and what to do.
+fn root_missing(cause: RootCause) -> &'static str {
+    match cause {
+        RootCause::NoNamespace => {
+            "The namespace does not exist. Create it first. If the same apply creates it, refer to that resource in \
+             namespace, or add depends_on."
+        }
+        RootCause::NotSelected => {
+            "istiod does not watch the namespace: none of the mesh config's discoverySelectors selects its labels. \
+             Label the namespace accordingly."
+        }
+        RootCause::Istiod => {
+            "istiod writes it into each namespace that it watches, within seconds. Check that istiod runs, its log, and \
+             whether the mesh config's discoverySelectors select the namespace."
+        }
+    }
+}
+
 /// Returns the part of the next step that depends on the error's values.
 fn next_of(error: &ClusterError) -> String {
     match error {
@@ -135,6 +154,7 @@ fn next_of(error: &ClusterError) -> String {
             format!("\n\nIts install hint:\n  {hint}")
         }
         ClusterError::Plugin { printed, .. } if !printed.is_empty() => "\n\nIt printed:".into(),
+        ClusterError::NotFound { call, .. } => revision_missing(call).unwrap_or_default(),
         ClusterError::Exists { call, import_id } if call.resource.kind == "WorkloadEntry" => {
             format!("Import it:\n\n  terraform import mesh_vm_workload.NAME {import_id}")
         }
@@ -144,4 +164,20 @@ fn next_of(error: &ClusterError) -> String {
         ),
         _ => String::new(),
     }
+}
+
+/// Reports a revision without a control plane: the names of its `ConfigMap`s end with it.
+fn revision_missing(call: &Call) -> Option<String> {
+    let is_config = call.resource.kind == "ConfigMap";
+    let name = Some(call.name.as_str()).filter(|_| is_config)?;
+    let of_injector = name.strip_prefix("istio-sidecar-injector-");
+    let not_injector = name
+        .strip_prefix("istio-")
+        .filter(|rest| *rest != "sidecar-injector");
+    let revision = of_injector.or(not_injector)?;
+    Some(format!(
+        " No control plane in {} has the revision or the tag {revision}: correct istio.revision, or istio.namespace. \
+         `istioctl tag list` shows the tags.",
+        call.namespace
+    ))
 }

@@ -53,6 +53,7 @@ codes! {
     ClusterNamespaceTerminating "cluster-namespace-terminating" "The namespace is being deleted";
     ClusterBlocked "cluster-blocked" "Something in front of the API server refuses the call";
     ClusterNotFound "cluster-not-found" "An object of the mesh is missing";
+    ClusterRootMissing "cluster-root-missing" "istiod has not written the root certificate";
     ClusterNoIstio "cluster-no-istio" "The cluster does not know Istio's kinds";
     ClusterConflict "cluster-conflict" "Another owner holds these fields";
     ClusterExists "cluster-exists" "The object already exists";

@@ -61,6 +61,14 @@ pub(crate) async fn cluster() -> Cluster {
 pub(crate) async fn cluster_behind(
     fault: impl Fn(&mut Request<Body>) -> Option<Response<Body>> + Send + Sync + 'static,
 ) -> Cluster {
+    mesh_behind(IstioSettings::default(), fault).await
+}
+
+/// Does the same with a control plane.
+pub(crate) async fn mesh_behind(
+    istio: IstioSettings,
+    fault: impl Fn(&mut Request<Body>) -> Option<Response<Body>> + Send + Sync + 'static,
+) -> Cluster {
     let kubeconfig = Kubeconfig::read_from(server().kubeconfig()).unwrap();
     let config = kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
         .await
@@ -76,11 +84,7 @@ pub(crate) async fn cluster_behind(
             }
         }
     });
-    Cluster::over(
-        kube::Client::new(service, "default"),
-        server().url(),
-        IstioSettings::default(),
-    )
+    Cluster::over(kube::Client::new(service, "default"), server().url(), istio)
 }
 
 /// Returns a manifest as `mesh::render::render` makes them: with our label.

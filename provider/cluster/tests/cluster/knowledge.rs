@@ -1,10 +1,11 @@
 //! What is read: facts, other entries, the token, istiod's report.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use cluster::{Cluster, ClusterError, Force, IstioSettings, Settings};
+use cluster::{Cluster, ClusterError, Force, IstioSettings, RootCause, Settings};
 use jiff::Timestamp;
 use mesh::facts::Facts;
 use mesh::names::{Id, Network, SpiffeId};
@@ -13,7 +14,9 @@ use secrecy::ExposeSecret;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
-use crate::bed::{cluster, config_map, connect, entry, kubectl, server, settings, workload};
+use crate::bed::{
+    cluster, config_map, connect, entry, kubectl, mesh_behind, server, settings, workload,
+};
 
 /// A control plane's objects, without istiod: each test has a namespace of its own for them.
 struct ControlPlane {
@@ -245,11 +248,62 @@ async fn a_missing_or_broken_part_of_the_control_plane_is_named() {
         "{}",
         error().await
     );
-    plane.mesh("", "{}", &json!({}));
+    plane.mesh(
+        "",
+        "discoverySelectors: [{matchLabels: {mesh: \"on\"}}]",
+        &json!({}),
+    );
     assert!(error().await.contains(&format!(
         "{}/istio-ca-root-cert: it does not exist",
         id.namespace
     )));
+}
+
+#[tokio::test]
+async fn a_new_namespace_is_awaited_and_a_hopeless_one_is_not() {
+    let (plane, id) = (ControlPlane::new(), workload());
+    plane.mesh("", "{}", &json!({}));
+    let namespace = id.namespace.as_str();
+    config_map(
+        namespace,
+        "istio-ca-root-cert",
+        &json!({ "root-cert.pem": "root" }),
+    );
+    kubectl()
+        .apply(&json!({ "apiVersion": "v1", "kind": "ServiceAccount",
+            "metadata": { "name": "default", "namespace": namespace } }))
+        .unwrap();
+    // Each is absent at first, as while its controller has not seen the namespace.
+    let reads = [AtomicUsize::new(0), AtomicUsize::new(0)];
+    let cluster = mesh_behind(plane.settings().istio, move |request| {
+        let path = request.uri().path();
+        let of = ["/istio-ca-root-cert", "/serviceaccounts/default"];
+        let of = of.iter().position(|end| path.ends_with(end))?;
+        let is_early = reads[of].fetch_add(1, Ordering::SeqCst) < 2;
+        let body = r#"{"kind":"Status","code":404,"details":{"name":"x"}}"#;
+        let absent = http::Response::builder().status(404);
+        is_early.then(|| absent.body(body.as_bytes().to_vec().into()).unwrap())
+    })
+    .await;
+    let found = facts(&cluster, &id, "default").await.unwrap();
+    assert_eq!(found.root.0, "root");
+    assert_eq!(found.service_account_exists, Some(true));
+
+    let absent: Id = "no-such-namespace/vm".parse().unwrap();
+    let cause = |error| match error {
+        ClusterError::RootMissing { cause, .. } => cause,
+        other => panic!("{other:?}"),
+    };
+    let error = facts(&cluster, &absent, "default").await.unwrap_err();
+    assert_eq!(cause(error), RootCause::NoNamespace);
+    plane.mesh(
+        "",
+        "discoverySelectors: [{matchLabels: {mesh: \"on\"}}]",
+        &json!({}),
+    );
+    let (cluster, unselected) = (connect(&plane.settings()).await, workload());
+    let error = facts(&cluster, &unselected, "default").await.unwrap_err();
+    assert_eq!(cause(error), RootCause::NotSelected);
 }
 
 /// As istiod writes it, where the API is enabled: there is no `istio-ca-root-cert` then.
