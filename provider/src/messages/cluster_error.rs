@@ -32,6 +32,9 @@ pub(crate) fn of_cluster(error: &ClusterError) -> Message {
     }
 }
 
+/// What to do about an object that is missing.
+const NOT_FOUND: &str = "Check that Istio is installed in this cluster.";
+
 /// Returns the code of an error, and what to do.
 fn explanation(error: &ClusterError) -> (Code, &'static str) {
     use ClusterError as E;
@@ -50,16 +53,11 @@ fn explanation(error: &ClusterError) -> (Code, &'static str) {
             "Check its address, the route to it and, for an endpoint with another name, kubernetes.tls_server_name.",
         ),
         E::Unauthorized { .. } => (Code::ClusterUnauthorized, "Renew them."),
-        E::Forbidden { .. } | E::Quota { .. } | E::NamespaceTerminating { .. } => forbidden(error),
-        E::Blocked { .. } => (
-            Code::ClusterBlocked,
-            "Check the proxies, gateways and firewalls on the way to the API server, kubernetes.proxy_url and \
-             HTTPS_PROXY.",
-        ),
-        E::NotFound { .. } => (
-            Code::ClusterNotFound,
-            "Check that Istio is installed in this cluster.",
-        ),
+        E::Forbidden { .. }
+        | E::Quota { .. }
+        | E::NamespaceTerminating { .. }
+        | E::Blocked { .. } => forbidden(error),
+        E::NotFound { .. } => (Code::ClusterNotFound, NOT_FOUND),
         E::RootMissing { cause, .. } => (Code::ClusterRootMissing, root_missing(*cause)),
         E::MissingCrd { .. } => (
             Code::ClusterNoIstio,
@@ -99,7 +97,7 @@ fn explanation(error: &ClusterError) -> (Code, &'static str) {
     }
 }
 
-/// Returns the code of what the API server forbids, and what to do.
+/// Returns the code of a 403, and what to do.
 fn forbidden(error: &ClusterError) -> (Code, &'static str) {
     match error {
         ClusterError::Quota { .. } => (
@@ -110,6 +108,11 @@ fn forbidden(error: &ClusterError) -> (Code, &'static str) {
             Code::ClusterNamespaceTerminating,
             "Wait until it is gone, create it, and apply again. If it stays, status.conditions of the Namespace says \
              what holds it.",
+        ),
+        ClusterError::Blocked { .. } => (
+            Code::ClusterBlocked,
+            "Check the proxies, gateways and firewalls on the way to the API server, kubernetes.proxy_url and \
+             HTTPS_PROXY.",
         ),
         _ if error.is_anonymous() => (
             Code::ClusterForbidden,
