@@ -114,7 +114,7 @@ impl Cluster {
     async fn mesh_config(&self, istio: &IstioSettings) -> Result<Value, ClusterError> {
         let name = suffixed("istio", istio);
         let yaml = self.entry_of(&istio.namespace, &name, "mesh").await?;
-        bounded::yaml(yaml.as_bytes()).map_err(|error| {
+        bounded::istio_yaml(yaml.as_bytes()).map_err(|error| {
             let call = Call::new(Verb::Get, CONFIG_MAP, &istio.namespace, &name);
             ClusterError::Answer {
                 call,

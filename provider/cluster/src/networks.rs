@@ -44,7 +44,7 @@ impl Cluster {
         let yaml = config_map
             .as_ref()
             .and_then(|map| map["data"]["meshNetworks"].as_str());
-        let mesh_networks = bounded::yaml(yaml.unwrap_or("{}").as_bytes());
+        let mesh_networks = bounded::istio_yaml(yaml.unwrap_or("{}").as_bytes());
         Ok(Networks::from_objects(&Announced {
             cluster_id: cluster_id(istio, &values["global"]),
             namespace: seen(namespace, &mut unseen)?.unwrap_or_default(),

@@ -66,6 +66,47 @@ pub fn yaml(text: &[u8]) -> Result<Value, ReadError> {
     value.map_err(|error| budget.refusal(format!("is not valid YAML: {error}")))
 }
 
+/// Parses YAML as Istio does: like [`yaml`], with the merge key `<<`.
+///
+/// # Errors
+/// As [`yaml`].
+pub fn istio_yaml(text: &[u8]) -> Result<Value, ReadError> {
+    merged(yaml(text)?)
+}
+
+/// Replaces each `<<` by the fields of the map, or of the list of maps, that it names. Fields of the map itself win,
+/// then those of earlier maps.
+fn merged(value: Value) -> Result<Value, ReadError> {
+    match value {
+        Value::Object(mut fields) => {
+            let from = match fields.remove("<<") {
+                None => vec![],
+                Some(Value::Array(list)) => list,
+                Some(one) => vec![one],
+            };
+            let mut found = Map::new();
+            for (key, value) in fields {
+                found.insert(key, merged(value)?);
+            }
+            for one in from {
+                let Value::Object(one) = merged(one)? else {
+                    let what = "is not valid YAML: << needs a map or a list of maps".to_owned();
+                    return Err(ReadError::Syntax(what));
+                };
+                for (key, value) in one {
+                    found.entry(key).or_insert(value);
+                }
+            }
+            Ok(Value::Object(found))
+        }
+        Value::Array(list) => {
+            let list = list.into_iter().map(merged);
+            list.collect::<Result<_, _>>().map(Value::Array)
+        }
+        other => Ok(other),
+    }
+}
+
 /// Memory budget of one document.
 struct Budget {
     most: usize,
@@ -187,6 +228,15 @@ mod tests {
         let expected: Value = serde_yaml_ng::from_slice(yaml_text).unwrap();
         assert_eq!(yaml(yaml_text), Ok(expected));
         assert_eq!(yaml(b""), Ok(Value::Null));
+    }
+
+    #[test]
+    fn merge_keys_are_those_of_istio() {
+        let text = "base: &base {a: 1, b: 2}\nmore: &more {b: 3, c: 4}\none: {<<: *base, b: 5}\nboth: {<<: [*more, *base]}\n";
+        let read = istio_yaml(text.as_bytes()).unwrap();
+        assert_eq!(read["one"], serde_json::json!({ "a": 1, "b": 5 }));
+        assert_eq!(read["both"], serde_json::json!({ "a": 1, "b": 3, "c": 4 }));
+        assert!(istio_yaml(b"a: {<<: 1}").is_err());
     }
 
     #[test]

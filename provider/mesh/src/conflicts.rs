@@ -11,6 +11,7 @@ use crate::mark::{Mark, is_labelled};
 use crate::names::Id;
 use crate::objects::{service_entry_name, sidecar_name};
 use crate::observed::ObservedObjects;
+use crate::proxy_config;
 use crate::rule::Rule;
 use crate::workload::{Interception, Workload};
 
@@ -23,7 +24,22 @@ pub fn conflicts(workload: &Workload, facts: &Facts, others: &[OtherEntry]) -> V
         .iter()
         .filter(|other| other.id != workload.id)
         .filter_map(|other| taken(workload, other));
-    account.into_iter().chain(root).chain(taken).collect()
+    let mesh = proxy_config::problems_of_mesh(&facts.mesh_config);
+    let mesh = mesh.iter().map(|wrong| refused_mesh(wrong));
+    let account = account.into_iter().chain(root);
+    account.chain(mesh).chain(taken).collect()
+}
+
+/// Returns the problem of a mesh config that istiod does not accept.
+fn refused_mesh(wrong: &str) -> Problem {
+    Problem {
+        concerns: vec![],
+        rule: Rule::MeshConfig,
+        text: format!(
+            "The mesh config sets what Istio refuses: {wrong} istiod keeps its former configuration until this is \
+             fixed. Correct defaultConfig in the key mesh of istiod's ConfigMap."
+        ),
+    }
 }
 
 /// Returns the conflicts of a member with its fleet, which has these `objects` in the cluster: the fleet does not

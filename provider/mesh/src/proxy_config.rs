@@ -1,5 +1,7 @@
 //! The proxy configuration: that of the mesh, overridden by that of the workload.
 
+mod fields;
+
 use std::fmt;
 use std::str::FromStr;
 
@@ -7,6 +9,8 @@ use serde_json::{Map, Value};
 
 use crate::bounded;
 use crate::names::Invalid;
+pub use fields::{FIELDS, Kind};
+use fields::{Unknown, camel};
 
 /// Settings of one proxy that override the mesh's `defaultConfig`, in the format of Istio's annotation
 /// `proxy.istio.io/config`. The original text is kept.
@@ -20,6 +24,11 @@ impl ProxyConfig {
     /// Returns the settings by their JSON names.
     pub fn fields(&self) -> &Map<String, Value> {
         &self.fields
+    }
+
+    /// Returns the settings that Istio does not know or whose values it refuses, each as a sentence.
+    pub(crate) fn problems(&self) -> Vec<String> {
+        fields::problems(&self.fields, Unknown::Refused)
     }
 }
 
@@ -39,7 +48,7 @@ impl FromStr for ProxyConfig {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let invalid = |hint| Invalid::new(text, "a proxy configuration", hint);
         let form = "YAML, with one setting per line such as \"concurrency: 2\"";
-        let document = bounded::yaml(text.as_bytes()).map_err(|_| invalid(form))?;
+        let document = bounded::istio_yaml(text.as_bytes()).map_err(|_| invalid(form))?;
         let fields = named(document.as_object().ok_or_else(|| invalid(form))?);
         let taken = ELSEWHERE
             .iter()
@@ -76,6 +85,15 @@ pub(crate) fn of_mesh(mesh_config: &Value) -> Map<String, Value> {
         .unwrap_or_default()
 }
 
+/// Returns the mesh's settings for all proxies that Istio refuses, each as a sentence.
+pub(crate) fn problems_of_mesh(mesh_config: &Value) -> Vec<String> {
+    let of_mesh = &mesh_config["defaultConfig"];
+    if !of_mesh.is_object() && !of_mesh.is_null() {
+        return vec!["defaultConfig must be a block of settings.".to_owned()];
+    }
+    fields::problems(&self::of_mesh(mesh_config), Unknown::Kept)
+}
+
 /// Returns the settings by their JSON names. The input may also use the names of the API definition (`status_port`).
 /// Istio treats an explicit null as unset.
 fn named(fields: &Map<String, Value>) -> Map<String, Value> {
@@ -84,17 +102,6 @@ fn named(fields: &Map<String, Value>) -> Map<String, Value> {
     // If both names are set, the JSON name wins.
     let named = other.into_iter().chain(exact);
     named
-        .map(|(key, value)| (camel(key), value.clone()))
+        .map(|(key, value)| (camel(key), fields::read(&camel(key), value)))
         .collect()
-}
-
-fn camel(name: &str) -> String {
-    let mut parts = name.split('_');
-    let first = parts.next().unwrap_or_default().to_owned();
-    parts.fold(first, |mut name, part| {
-        let mut letters = part.chars();
-        name.extend(letters.next().map(|first| first.to_ascii_uppercase()));
-        name.push_str(letters.as_str());
-        name
-    })
 }

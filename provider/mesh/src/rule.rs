@@ -80,6 +80,8 @@ rules! {
     HealthCheckExec "health-check-exec";
     HealthCheckPath "health-check-path";
     HealthCheckHeader "health-check-header";
+    ProxyConfigSetting "proxy-config-setting";
+    MeshConfig "mesh-config";
     ServiceAccountExists "service-account-exists";
     TrustRootExists "trust-root-exists";
     AddressTaken "address-taken";

@@ -22,6 +22,7 @@ use crate::bundle::{environment, owns};
 use crate::change::Problem;
 use crate::health;
 use crate::names::{Address, EnvName, is_dns_label};
+use crate::proxy_config::ProxyConfig;
 use crate::rule::Rule;
 use crate::workload::{Install, Interception, Proxy, Runtime, Workload};
 use metadata::{annotations, labels};
@@ -40,6 +41,7 @@ pub fn validate(workload: &Workload) -> Vec<Problem> {
         package(install, &mut problems);
     }
     runtime(&workload.proxy, &mut problems);
+    config(&workload.proxy, &mut problems);
     if let Some(check) = &workload.health_check {
         health::validate(check, &mut problems);
     }
@@ -142,6 +144,16 @@ fn owner_of(key: &EnvName) -> Option<&'static str> {
         other if owns(other) => ". Remove it.",
         _ => return None,
     })
+}
+
+/// Checks the proxy's own settings: Istio ignores a name that it does not know, and the agent does not start with a
+/// value of another type.
+fn config(proxy: &Proxy, problems: &mut Vec<Problem>) {
+    let found = proxy.config.iter().flat_map(ProxyConfig::problems);
+    for wrong in found {
+        let text = format!("{wrong} The settings are those of Istio's ProxyConfig.");
+        problems.push(problem(Rule::ProxyConfigSetting, &["proxy.config"], text));
+    }
 }
 
 /// Checks the runtime: each has its own source of the proxy.

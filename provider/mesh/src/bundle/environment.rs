@@ -141,7 +141,8 @@ pub(crate) fn metadata(workload: &Workload, facts: &Facts) -> BTreeMap<String, S
     let mut metadata: BTreeMap<String, String> = of_mesh
         .into_iter()
         .flatten()
-        .filter(|(key, _)| taken(key))
+        // Istio drops a null, and `conflicts` reports what else is no text.
+        .filter(|(key, value)| taken(key) && value.is_string())
         .map(|(key, value)| (key.clone(), text(value)))
         .collect();
     let id = &workload.id;

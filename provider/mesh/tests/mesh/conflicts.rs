@@ -226,3 +226,32 @@ fn a_service_entry_of_another_workload_with_the_same_name_is_a_conflict() {
         assert_eq!(at, &expected[..usize::from(is_taken)], "of {owner}");
     }
 }
+
+/// istiod refuses what is no text in `proxyMetadata`, and drops a null.
+#[test]
+fn a_mesh_config_that_istio_refuses_is_reported() {
+    let texts = |of_mesh: serde_json::Value| {
+        let mut facts = facts();
+        facts.mesh_config = json!({ "defaultConfig": of_mesh });
+        let problems = conflicts(&workload(), &facts, &[]);
+        problems.iter().map(|of| of.rule.name()).collect::<Vec<_>>()
+    };
+    for wrong in [
+        json!({ "proxyMetadata": { "A": true } }),
+        json!({ "proxyMetadata": { "A": 1 } }),
+        json!({ "proxyMetadata": { "A": ["b"] } }),
+        json!({ "concurrency": "two" }),
+        json!({ "holdApplicationUntilProxyStarts": "maybe" }),
+        json!("text"),
+    ] {
+        assert_eq!(texts(wrong.clone()), ["mesh-config"], "{wrong}");
+    }
+    for fine in [
+        json!({ "proxyMetadata": { "A": null, "B": "true" } }),
+        json!({ "holdApplicationUntilProxyStarts": "yes" }),
+        json!({ "aSettingOfTomorrow": 1 }),
+        json!(null),
+    ] {
+        assert_eq!(texts(fine.clone()), [""; 0], "{fine}");
+    }
+}

@@ -844,3 +844,41 @@ fn a_health_check_has_one_probe_that_istio_supports() {
         assert_eq!(found, rules, "{methods:?}");
     }
 }
+
+#[test]
+fn settings_of_the_proxy_are_those_of_istio() {
+    let config = |text: &'static str| move |w: &mut Workload| w.proxy.config = Some(p(text));
+    let rule = "proxy-config-setting: proxy.config";
+    for fine in [
+        "concurrency: 2",
+        "concurrency: '2'",
+        "status_port: 15520",
+        "holdApplicationUntilProxyStarts: on",
+        "drainDuration: 1m30s",
+        "tracing: {sampling: 1}",
+        "proxyStatsMatcher: ~",
+        "<<: {concurrency: 2}",
+    ] {
+        check(config(fine), "");
+    }
+    for wrong in [
+        "concurency: 2",
+        "concurrency: two",
+        "concurrency: 1.5",
+        "holdApplicationUntilProxyStarts: 1",
+        "drainDuration: 5",
+        "meshId: 7",
+        "tracing: zipkin",
+        "extraStatTags: a",
+        "runtimeValues: {a: true}",
+    ] {
+        check(config(wrong), rule);
+    }
+    check_text(
+        config("{concurency: 2, runtimeValues: {a: true}, farAway: 1}"),
+        &expect![[r#"
+            There is no setting concurency. Did you mean concurrency? The settings are those of Istio's ProxyConfig.
+            There is no setting farAway. Remove it. The settings are those of Istio's ProxyConfig.
+            runtimeValues.a must be a text and is true or false. Put it in quotes. The settings are those of Istio's ProxyConfig."#]],
+    );
+}
