@@ -4,12 +4,39 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use mesh::mark::Mark;
 use mesh::names::Id;
+use mesh::reserved::Reserved;
+use plugin::{Diagnostic, Diagnostics, Paths};
+
+use crate::messages::{self, Code, Message};
 
 /// The operations of this process.
 #[derive(Default)]
 pub(crate) struct Reservations {
     destroys: Mutex<BTreeMap<Id, usize>>,
+    reserved: Mutex<Vec<Reserved>>,
+}
+
+/// What an operation has reserved. It is given back when this value is dropped, unless it is kept.
+pub(crate) struct Reservation<'a> {
+    of: &'a Reservations,
+    reserved: Option<Reserved>,
+}
+
+impl Reservation<'_> {
+    /// Keeps what is reserved for the rest of the apply.
+    pub(crate) fn keep(mut self) {
+        self.reserved = None;
+    }
+}
+
+impl Drop for Reservation<'_> {
+    fn drop(&mut self) {
+        if let Some(reserved) = &self.reserved {
+            self.of.give_back(reserved);
+        }
+    }
 }
 
 /// A destroy that is under way, until this value is dropped.
@@ -19,6 +46,47 @@ pub(crate) struct Destroying<'a> {
 }
 
 impl Reservations {
+    /// Reserves what a create needs.
+    ///
+    /// # Errors
+    /// Another operation of this apply has reserved some of it, or has created the same ID.
+    pub(crate) fn reserve_new(&self, wanted: Reserved) -> Result<Reservation<'_>, Diagnostics> {
+        let twice = self
+            .reserved()
+            .iter()
+            .find(|first| first.is_same(&wanted))
+            .map(created_twice);
+        twice.map_or_else(|| self.reserve(wanted), |error| Err(error.into()))
+    }
+
+    /// Reserves what an update needs.
+    ///
+    /// # Errors
+    /// Another operation of this apply has reserved some of it.
+    pub(crate) fn reserve(&self, wanted: Reserved) -> Result<Reservation<'_>, Diagnostics> {
+        let mut reserved = self.reserved();
+        let others = reserved.iter().filter(|first| !first.is_same(&wanted));
+        let problems: Vec<_> = others.flat_map(|first| wanted.conflicts(first)).collect();
+        if !problems.is_empty() {
+            return Err(messages::problems(problems, &Paths::default()));
+        }
+        reserved.retain(|first| !first.is_same(&wanted));
+        reserved.push(wanted.clone());
+        Ok(Reservation {
+            of: self,
+            reserved: Some(wanted),
+        })
+    }
+
+    /// Gives back what the workload or the fleet has reserved.
+    pub(crate) fn give_back(&self, reserved: &Reserved) {
+        self.reserved().retain(|of| !of.is_same(reserved));
+    }
+
+    fn reserved(&self) -> MutexGuard<'_, Vec<Reserved>> {
+        self.reserved.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Notes that a destroy of the workload begins.
     pub(crate) fn begin_destroy(&self, id: &Id) -> Destroying<'_> {
         *self.destroys().entry(id.clone()).or_default() += 1;
@@ -48,4 +116,22 @@ impl Drop for Destroying<'_> {
             }
         }
     }
+}
+
+fn created_twice(first: &Reserved) -> Diagnostic {
+    let address = first
+        .address()
+        .map(|address| format!(", with the address {address}"));
+    let text = format!(
+        "Another resource of the same apply is the {} {} already{}. Give each its own name, for example with count.index or \
+         each.key.",
+        first.kind(),
+        first.id(),
+        address.unwrap_or_default()
+    );
+    let code = match first.mark() {
+        Mark::Workload(_) => Code::WorkloadExists,
+        Mark::Fleet(_) => Code::FleetExists,
+    };
+    Message::new(code).text(text).at("name").error()
 }

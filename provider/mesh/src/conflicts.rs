@@ -95,7 +95,11 @@ pub fn taken_objects(fleet: &Fleet, observed: &ObservedObjects) -> Vec<Problem> 
     taken_of(&fleet.mark(), &fleet.as_one(), observed)
 }
 
-fn taken_of(mark: &Mark, workload: &Workload, observed: &ObservedObjects) -> Vec<Problem> {
+pub(crate) fn taken_of(
+    mark: &Mark,
+    workload: &Workload,
+    observed: &ObservedObjects,
+) -> Vec<Problem> {
     let (own, namespace) = (&workload.id.name, &workload.id.namespace);
     let other = |object: &Value| Mark::of(object).filter(|other| other != mark);
     let services = workload.services.iter().filter_map(|(service, of)| {

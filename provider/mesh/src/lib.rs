@@ -33,6 +33,7 @@ pub mod observed;
 pub mod ports;
 pub mod proxy_config;
 pub mod render;
+pub mod reserved;
 pub mod rivals;
 pub mod rule;
 mod selection;

@@ -7,6 +7,7 @@ use mesh::fleet::Fleet;
 use mesh::identity::SeenNamespace;
 use mesh::names::Id;
 use mesh::observed::ObservedObjects;
+use mesh::reserved::Reserved;
 use mesh::rivals::{Claims, Rival};
 use plugin::{Diagnostic, Diagnostics, Done, Paths, Value};
 use tokio::time::Instant;
@@ -80,6 +81,7 @@ pub(super) async fn create(
     deadline: Instant,
     reached: &mut Option<FleetOutput>,
 ) -> Done {
+    let reservation = context.reservations.reserve_new(reserved(next)?)?;
     let preflight = Preflight::new(context, next, None, deadline).await?;
     let id = &preflight.fleet.id;
     let marked = preflight.marked();
@@ -98,6 +100,7 @@ pub(super) async fn create(
         }
         return Err([error].into_iter().chain(problems).collect());
     }
+    reservation.keep();
     Ok(preflight.warnings)
 }
 
@@ -117,6 +120,7 @@ pub(super) async fn update(
 ) -> Done {
     let declared = declared(prior.input);
     let ids = ids(&declared);
+    let reservation = context.reservations.reserve(reserved(next)?)?;
     let mut preflight = Preflight::new(context, next, Some(prior), deadline).await?;
     let imported = imported(ids.clone(), &declared, &preflight.observed);
     preflight.objects.adopt(imported);
@@ -124,6 +128,7 @@ pub(super) async fn update(
     preflight.objects.write(&preflight.desired).await?;
     let stale = ids.into_iter().chain(preflight.marked());
     preflight.objects.prune(stale, &preflight.desired).await?;
+    reservation.keep();
     *reached = Some(FleetOutput {
         namespace_uid: prior.output.namespace_uid.clone(),
         ..output(&preflight.fleet.id)
@@ -153,6 +158,7 @@ pub(super) async fn delete(
     let (deletions, foreign) = objects::deletions(&mark, ids, &observed, unmarked);
     let deleted = cluster.delete(&deletions, deadline).await;
     deleted.map_err(diagnostic)?;
+    context.reservations.give_back(&reserved(prior.input)?);
     *reached = None;
     let left = (!members.is_empty()).then(|| left_alone(&fleet.id, &members));
     let foreign = foreign.iter().map(|of| objects::not_ours(&mark, of));
@@ -208,6 +214,12 @@ async fn same_cluster(
     }
     let warning = identity::warn_once(context, &namespace);
     Ok((namespace, warning.into_iter().collect()))
+}
+
+/// Returns what a create or an update reserves against the other operations of the same apply.
+fn reserved(input: &FleetInput) -> Result<Reserved, Diagnostic> {
+    let fleet = input.fleet().ok_or_else(messages::incomplete)?;
+    Ok(Reserved::of_fleet(&fleet))
 }
 
 fn output(id: &Id) -> FleetOutput {

@@ -9,6 +9,7 @@ mod network_path;
 mod offload;
 mod plans;
 mod provider_config;
+mod reservations;
 mod rules;
 mod runner;
 mod steps;

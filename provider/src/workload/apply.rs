@@ -59,6 +59,7 @@ pub(super) async fn apply(
     }
     let before = target.prior.map(|prior| Reach::of(prior.input));
     let after = Some(Reach::of(target.next));
+    let reservation = target.reserve(context)?;
     let mut work = Work::new(context, target, deadline).await?;
     let steps = steps(before, after, effect, &work.circumstances());
     let kind = before.map_or(Kind::Create, |_| Kind::Update);
@@ -69,6 +70,7 @@ pub(super) async fn apply(
     let run = Arc::clone(&work.run);
     let steps = runner::run(kind, &steps, &mut work, reached);
     run.alive(steps).await?;
+    reservation.keep();
     if takes_vm {
         work.warnings.append(work.shared_vm().await);
     }

@@ -8,6 +8,7 @@ use mesh::change::Effect;
 use mesh::desired::{Kind as ObjectKind, Owner, UNKNOWN_UID};
 use mesh::identity::Verdict;
 use mesh::names::Id;
+use mesh::reserved::Reserved;
 use mesh::withdrawal::Operation;
 use mesh::workload::Workload;
 use plugin::{Diagnostic, Diagnostics, Done};
@@ -45,12 +46,15 @@ pub(super) async fn destroy(
     let before = Some(Reach::of(prior.input));
     let steps = steps(before, None, Effect::Replace, circumstances);
     // Noted first of all: a create of the same apply waits for it.
-    let id = prior.input.workload().map(|workload| workload.id);
-    let _under_way = id.map(|id| context.reservations.begin_destroy(&id));
+    let workload = prior.input.workload().ok_or_else(messages::incomplete)?;
+    let _under_way = context.reservations.begin_destroy(&workload.id);
     let mut destroy = Destroy::new(context, prior, deadline).await?;
     let run = Arc::clone(&destroy.run);
     let steps = runner::run(Kind::Destroy, &steps, &mut destroy, reached);
     run.alive(steps).await?;
+    context
+        .reservations
+        .give_back(&Reserved::of_workload(&workload));
     *reached = None;
     Ok(destroy.warnings)
 }

@@ -20,6 +20,7 @@ mod network;
 mod objects;
 mod offload;
 mod properties;
+mod reserved;
 mod rivals;
 mod sample;
 mod validate;

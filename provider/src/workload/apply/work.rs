@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use cluster::Cluster;
+use mesh::reserved::Reserved;
 use mesh::withdrawal::Operation;
 use plugin::Diagnostics;
 use serde_json::Value as Json;
@@ -14,6 +15,7 @@ use crate::identity;
 use crate::machine::{Bootstrapped, Machine};
 use crate::messages;
 use crate::objects::{Imported, Objects, imported};
+use crate::reservations::Reservation;
 use crate::run::Run;
 use crate::workload::archive;
 use crate::workload::input::WorkloadInput;
@@ -34,6 +36,16 @@ pub(crate) struct Target<'a> {
 }
 
 impl Target<'_> {
+    /// Reserves the ID, the objects and the address against the other operations of the same apply.
+    pub(super) fn reserve<'a>(&self, context: &'a Context) -> Result<Reservation<'a>, Diagnostics> {
+        let workload = self.next.workload().ok_or_else(messages::incomplete)?;
+        let wanted = Reserved::of_workload(&workload);
+        match self.prior {
+            None => context.reservations.reserve_new(wanted),
+            Some(_) => context.reservations.reserve(wanted),
+        }
+    }
+
     /// Returns why the VM is bootstrapped, or the archive written.
     pub(super) fn reasons(&self) -> Vec<String> {
         self.decision.change.reasons.clone().unwrap_or_default()
