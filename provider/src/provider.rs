@@ -1,14 +1,13 @@
 //! The provider: its block and the list of what is served.
 
 use plugin::{
-    DataRegistration, Diagnostics, EphemeralRegistration, Path, Paths, Provider, Registration,
-    data_source, ephemeral_resource, importable,
+    DataRegistration, Diagnostic, Diagnostics, EphemeralRegistration, Path, Paths, Provider,
+    Registration, data_source, ephemeral_resource, importable,
 };
 
 use crate::bundle::{EphemeralBundle, VmBundle};
 use crate::context::{self, Context};
-use crate::declared::hop::BastionInput;
-use crate::declared::ssh;
+use crate::declared::vm_address;
 use crate::fleet::VmFleet;
 use crate::messages;
 use crate::network_path::NetworkPath;
@@ -26,8 +25,11 @@ impl Provider for Mesh {
         let mut diagnostics = cluster(config);
         if let Some(ssh) = config.ssh.known() {
             diagnostics.extend(identities(ssh, unknown));
-            let bastion = ssh.bastion.known();
-            diagnostics.append(bastion.map(BastionInput::unverified).unwrap_or_default());
+            diagnostics.extend(identity(ssh, unknown));
+            if let Some(bastion) = ssh.bastion.known() {
+                diagnostics.append(bastion.proofs_twice());
+                diagnostics.append(bastion.unverified());
+            }
         }
         diagnostics
     }
@@ -73,9 +75,19 @@ fn identities(block: &SshBlock, unknown: &Paths) -> Diagnostics {
     named
         .filter(|(name, _)| !unknown.is_unknown(at(name)))
         .filter_map(|(name, identity)| {
-            ssh::parse_identity(identity)
+            vm_address::parse_identity(identity)
                 .err()
                 .map(|error| messages::key(&error).at(at(name).name("private_key")))
         })
         .collect()
+}
+
+/// Checks that the default identity exists.
+fn identity(block: &SshBlock, unknown: &Paths) -> Option<Diagnostic> {
+    let name = block.identity.known()?;
+    let identities = block.identities.known().into_iter().flatten();
+    let mut names = identities.map(|(name, _)| name);
+    let is_known = !unknown.is_unknown("ssh.identities");
+    (is_known && !names.any(|known| known == name))
+        .then(|| vm_address::no_such_identity(name, block))
 }

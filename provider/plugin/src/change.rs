@@ -1,7 +1,7 @@
 //! Apply: a change carried out, with what it reached kept.
 
 use crate::{
-    Bounds, Diagnostic, Diagnostics, Path, Raw, Resource, Shape as _, Sides, Stage,
+    Bounds, Diagnostic, Diagnostics, Path, Paths, Raw, Resource, Shape as _, Sides, Stage,
     typed::Typed,
     work::{Work, within},
 };
@@ -39,6 +39,9 @@ impl<R: Resource> Typed<R> {
                 (stage, planned, "update")
             }
         };
+        if let Some(next) = &next {
+            Self::check_known(context, next)?;
+        }
         let work = Work::new(operation, bounds);
         let applied = R::apply(context, &stage, work.deadline, &mut reached);
         let done = within(&work, applied).await;
@@ -56,6 +59,18 @@ impl<R: Resource> Typed<R> {
                 (kept.or_else(|| prior.cloned()), diagnostics)
             }
         })
+    }
+
+    /// Checks again what was unknown at plan. The plan has already shown the warnings.
+    fn check_known(context: &R::Context, next: &R::Input) -> Result<(), Diagnostics> {
+        let unknown = Paths::default();
+        let mut problems = R::check(next, &unknown);
+        problems.append(R::check_configured(context, next, &unknown));
+        if problems.has_error() {
+            Err(problems)
+        } else {
+            Ok(())
+        }
     }
 
     /// Reads what the user wrote.

@@ -49,6 +49,13 @@ pub trait Resource: Send + Sync + 'static {
     /// (`unknown.is_unknown(path)`) must not be reported.
     fn check(input: &Self::Input, unknown: &Paths) -> Diagnostics;
 
+    /// Checks what the user wrote against the provider block, as far as both are known: when a change is planned, and
+    /// again before it is carried out. It must not connect to anything. Problems are reported as by
+    /// [`check`](Self::check).
+    fn check_configured(_: &Self::Context, _: &Self::Input, _: &Paths) -> Diagnostics {
+        Diagnostics::none()
+    }
+
     /// Plans a change. Pure: the same stage gives the same plan, and it cannot do I/O.
     ///
     /// An update is planned even when nothing was edited: the output may ask for a repair. A known value of the

@@ -47,8 +47,10 @@ pub trait Served<C>: Named {
     fn version(&self) -> u32;
     /// Returns a state of an earlier version as this version has it.
     fn upgrade(&self, stored: Stored) -> Result<Raw, Diagnostics>;
-    /// Plans a change: without `prior` a create, without `next` a delete.
-    fn plan(&self, prior: Option<&Sides>, next: Option<&Raw>) -> PlannedChange;
+    /// Plans a change: without `prior` a create, without `next` a delete. `context` is absent if the provider is not
+    /// configured.
+    fn plan(&self, context: Option<&C>, prior: Option<&Sides>, next: Option<&Raw>)
+    -> PlannedChange;
     /// Carries a change out and returns the state afterwards, whatever happened.
     fn apply<'a>(
         &'a self,

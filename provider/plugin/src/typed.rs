@@ -123,7 +123,12 @@ impl<R: Resource> Served<R::Context> for Typed<R> {
         R::upgrade(stored)
     }
 
-    fn plan(&self, prior: Option<&Sides>, next: Option<&Raw>) -> PlannedChange {
+    fn plan(
+        &self,
+        context: Option<&R::Context>,
+        prior: Option<&Sides>,
+        next: Option<&Raw>,
+    ) -> PlannedChange {
         // A stored value that is no longer accepted is about to be replaced by what the user wrote.
         let stored = prior.and_then(|prior| Self::meaning(prior, &mut Diagnostics::none()));
         let mut diagnostics = Diagnostics::none();
@@ -151,6 +156,10 @@ impl<R: Resource> Served<R::Context> for Typed<R> {
                 }
             }
         };
+        if let (Some(context), Some(input), Some(raw)) = (context, &input, next) {
+            let unknown = Paths::unknown_in(raw).with_reported(&diagnostics);
+            diagnostics.append(R::check_configured(context, input, &unknown));
+        }
         let planned = R::plan(&stage);
         diagnostics.append(planned.diagnostics);
         let known = prior.map_or(&Raw::Null, |prior| &prior.output);

@@ -100,6 +100,15 @@ impl BastionInput {
             .collect()
     }
 
+    /// Reports the bastion, and each jump host before it, that has two proofs.
+    pub(crate) fn proofs_twice(&self) -> Diagnostics {
+        let jumps = self.jumps();
+        jumps
+            .filter_map(|(at, jump)| proof_twice(&jump.host_key, &jump.host_ca, &at))
+            .chain(proof_twice(&self.host_key, &self.host_ca, &at()))
+            .collect()
+    }
+
     /// Returns the jump hosts before the bastion, each with where it is declared.
     fn jumps(&self) -> impl Iterator<Item = (Path, &JumpInput)> {
         let jumps = self.through.known().into_iter().flatten().enumerate();
@@ -122,6 +131,29 @@ pub(super) fn unverified(insecure: Value<bool>, at: &Path) -> Option<Diagnostic>
             .warning()
     })
 }
+
+/// Reports a host whose key is pinned although an authority signs it: only one of them could count.
+pub(super) fn proof_twice(
+    host_key: &Value<Text<HostKey>>,
+    host_ca: &Value<Text<HostKey>>,
+    at: &Path,
+) -> Option<Diagnostic> {
+    (host_key.known().is_some() && host_ca.known().is_some()).then(|| {
+        let text = "host_key pins one key, and host_ca accepts every key that an authority signs. Remove one of them.";
+        Message::new(Code::HostKeyOrCa)
+            .text(text)
+            .at(at.name("host_ca"))
+            .error()
+    })
+}
+
+/// The attributes that prove a host.
+pub(super) const PROOFS: [&str; 4] = [
+    "host_key",
+    "host_ca",
+    "known_hosts",
+    "insecure_ignore_host_key",
+];
 
 /// The proofs that the user gives for a host.
 pub(super) struct Proofs<'a> {
@@ -151,7 +183,7 @@ impl Proofs<'_> {
 }
 
 fn no_proof(at: &Path) -> Diagnostic {
-    let text = "The provider does not trust on first use. Set ssh.host_key, ssh.host_ca or ssh.known_hosts here, or \
+    let text = "The provider does not trust on first use. Set host_key, host_ca or known_hosts here, or \
                 known_hosts or config_file in the provider block's ssh. The guide \"host trust\" shows how to know a \
                 key in advance.";
     Message::new(Code::HostKeyUnknown).text(text).at(at).error()

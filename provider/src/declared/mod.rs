@@ -11,3 +11,4 @@ pub(crate) mod services;
 pub(crate) mod sidecar;
 pub(crate) mod ssh;
 pub(crate) mod values;
+pub(crate) mod vm_address;

@@ -14,7 +14,7 @@ use secrecy::SecretString;
 use vm::program::{self, Check, Payload, Report};
 use vm::{Bastions, Session, VmError, Wait};
 
-use crate::declared::ssh::VmAddress;
+use crate::declared::vm_address::VmAddress;
 
 pub(crate) use bootstrap::Bootstrapped;
 pub(crate) use removal::left_behind;

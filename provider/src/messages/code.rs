@@ -86,6 +86,7 @@ codes! {
     SshIdentityName "ssh-identity-name" "There is no such SSH identity";
     SshInsecure "ssh-insecure" "Host keys are not verified";
     SshHost "ssh-host" "The VM's address is missing";
+    HostKeyOrCa "host-key-or-ca" "host_key and host_ca are both set";
     HostKeyUnknown "host-key-unknown" "No host key is configured";
     SshConfig "ssh-config" "OpenSSH rejects its configuration";
     SshConnect "ssh-connect" "The VM is not reachable over SSH";

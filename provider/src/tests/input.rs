@@ -4,7 +4,7 @@ use contract::UNKNOWN;
 use expect_test::{Expect, expect};
 use serde_json::{Value as Json, json};
 
-use super::{HOST_KEY, provider, usual, with};
+use super::{HOST_KEY, PRIVATE_KEY, provider, usual, with};
 
 async fn check(config: Json, expected: Expect) {
     let client = provider(&json!({})).await;
@@ -163,4 +163,87 @@ async fn a_leaf_that_does_not_parse_is_reported_once() {
         "#]],
     )
     .await;
+}
+
+/// What both sides show is refused before any machine is created.
+#[tokio::test]
+async fn a_plan_refuses_what_the_provider_block_does_not_have() {
+    let ssh = |ssh: Json| with(usual(), "/ssh", ssh);
+    let two = json!({ "ssh": { "identities": {
+        "one": { "private_key": PRIVATE_KEY }, "two": { "private_key": PRIVATE_KEY },
+    } } });
+    let proven = json!({ "ssh": { "known_hosts": "vm ssh-ed25519 AAAA" } });
+    let unproven = json!({ "host": UNKNOWN, "bastion": { "host": "b" } });
+    let mut text = String::new();
+    for (about, block, config) in [
+        ("no proof", json!({}), ssh(unproven.clone())),
+        ("the block's proof", proven, ssh(unproven)),
+        (
+            "an unknown proof",
+            json!({}),
+            ssh(json!({ "host_ca": UNKNOWN })),
+        ),
+        (
+            "an unknown block",
+            json!({ "ssh": { "known_hosts": UNKNOWN } }),
+            ssh(json!({})),
+        ),
+        (
+            "another identity",
+            two.clone(),
+            ssh(json!({ "identity": "three", "host_key": HOST_KEY })),
+        ),
+        ("no identity named", two.clone(), usual()),
+        (
+            "an unknown identity",
+            two,
+            ssh(json!({ "identity": UNKNOWN, "host_key": HOST_KEY })),
+        ),
+    ] {
+        let client = provider(&block).await;
+        let resource = client.resource("mesh_vm_workload").unwrap();
+        let plan = resource.plan(None, &config).await.unwrap();
+        text.push_str(&format!("{about}\n"));
+        for reported in &plan.diagnostics {
+            text.push_str(&format!("  {reported}\n"));
+        }
+    }
+    expect![[r#"
+        no proof
+          Error: No host key is configured at ssh.host_key: The provider does not trust on first use. Set host_key, host_ca or known_hosts here, or known_hosts or config_file in the provider block's ssh. The guide "host trust" shows how to know a key in advance.
+
+        [host-key-unknown]
+          Error: No host key is configured at ssh.bastion.host_key: The provider does not trust on first use. Set host_key, host_ca or known_hosts here, or known_hosts or config_file in the provider block's ssh. The guide "host trust" shows how to know a key in advance.
+
+        [host-key-unknown]
+        the block's proof
+        an unknown proof
+        an unknown block
+        another identity
+          Error: There is no such SSH identity at ssh.identity: The provider block's ssh.identities has no "three"; it has: one, two. Add it there.
+
+        [ssh-identity-name]
+        no identity named
+          Error: The SSH identity is ambiguous at ssh.identity: The provider block's ssh has several identities. Name one of them in ssh.identity.
+
+        [ssh-identity-name]
+        an unknown identity
+    "#]].assert_eq(&text);
+}
+
+#[tokio::test]
+async fn a_host_has_one_proof() {
+    let bastion = json!({
+        "host": "b", "host_key": HOST_KEY, "host_ca": HOST_KEY,
+        "through": [{ "host": "a", "host_key": UNKNOWN, "host_ca": HOST_KEY }],
+    });
+    let ssh = json!({ "host_key": HOST_KEY, "host_ca": HOST_KEY, "bastion": bastion });
+    check(with(usual(), "/ssh", ssh), expect![[r#"
+        Error: host_key and host_ca are both set at ssh.host_ca: host_key pins one key, and host_ca accepts every key that an authority signs. Remove one of them.
+
+        [host-key-or-ca]
+        Error: host_key and host_ca are both set at ssh.bastion.host_ca: host_key pins one key, and host_ca accepts every key that an authority signs. Remove one of them.
+
+        [host-key-or-ca]
+    "#]]).await;
 }

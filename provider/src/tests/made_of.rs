@@ -7,7 +7,7 @@ use plugin::Object;
 use serde_json::{Value as Json, json};
 
 use super::rules::{attribute_path, facts, others, rendered, rule, sample};
-use super::{full, none, provider, state, usual, with};
+use super::{block, full, none, provider, state, usual, with};
 use crate::rule::{BOOTSTRAP, REPLACE};
 use crate::workload::input::WorkloadInput;
 use crate::workload::output::{MADE_OF, WorkloadOutput};
@@ -36,7 +36,7 @@ fn it_is_declared_of_each_output_what_it_is_made_of() {
 /// An output that a plan knows is the one that an apply writes, and what a change does not touch is known.
 #[tokio::test]
 async fn an_output_is_unknown_if_and_only_if_a_change_touches_what_it_is_made_of() {
-    let client = provider(&json!({})).await;
+    let client = provider(&block()).await;
     let resource = client.resource("mesh_vm_workload").unwrap();
     let attributes = <WorkloadInput as Object>::attributes();
     for (pointer, other) in others() {
@@ -83,7 +83,7 @@ async fn an_output_is_unknown_if_and_only_if_a_change_touches_what_it_is_made_of
 
 /// Returns the outputs that a plan does not know.
 async fn unknown(config: Json, lines: &[&str], after: Json) -> Vec<&'static str> {
-    let client = provider(&json!({})).await;
+    let client = provider(&block()).await;
     let resource = client.resource("mesh_vm_workload").unwrap();
     let drift = json!({ "objects": [], "vm": lines });
     let prior = state(&resource, &config, &drift).await;
@@ -176,7 +176,7 @@ async fn a_line_of_drift_makes_unknown_what_it_is_about() {
 
 #[tokio::test]
 async fn what_no_bootstrap_has_written_yet_is_unknown() {
-    let client = provider(&json!({})).await;
+    let client = provider(&block()).await;
     let resource = client.resource("mesh_vm_workload").unwrap();
     let mut prior = full();
     for (name, _) in MADE_OF {
@@ -198,7 +198,7 @@ async fn what_no_bootstrap_has_written_yet_is_unknown() {
 
 #[tokio::test]
 async fn another_service_account_is_in_the_planned_spiffe_id() {
-    let client = provider(&json!({})).await;
+    let client = provider(&block()).await;
     let resource = client.resource("mesh_vm_workload").unwrap();
     let prior = state(&resource, &full(), &none()).await;
     for (account, wanted) in [

@@ -33,7 +33,14 @@ async fn in_memory() -> Client {
     Client::in_memory(near).await.unwrap()
 }
 
-/// A workload in which every attribute is set.
+/// A provider block with the identity that `full` names.
+fn block() -> Json {
+    json!({ "ssh": { "identity": "main", "identities": {
+        "main": { "private_key": PRIVATE_KEY }, "other": { "private_key": PRIVATE_KEY },
+    } } })
+}
+
+/// A workload in which every attribute is set, but for the proofs of a host that exclude each other.
 fn full() -> Json {
     json!({
         "namespace": "bookinfo",
@@ -69,9 +76,9 @@ fn full() -> Json {
         },
         "ssh": {
             "host": "vm.example.com", "port": 22, "user": "ubuntu", "identity": "main", "host_key": HOST_KEY,
-            "host_ca": HOST_KEY, "known_hosts": "vm ssh-ed25519 AAAA", "insecure_ignore_host_key": false,
+            "host_ca": null, "known_hosts": "vm ssh-ed25519 AAAA", "insecure_ignore_host_key": false,
             "bastion": {
-                "host": "bastion.example.com", "port": 22, "user": "jump", "host_key": HOST_KEY, "host_ca": HOST_KEY,
+                "host": "bastion.example.com", "port": 22, "user": "jump", "host_key": null, "host_ca": HOST_KEY,
                 "known_hosts": "b ssh-ed25519 AAAA", "insecure_ignore_host_key": false,
                 "through": [gate()],
             },
@@ -97,7 +104,7 @@ fn full() -> Json {
 /// A host on the way to a bastion.
 fn gate() -> Json {
     json!({
-        "host": "gate.example.com", "port": 22, "user": "gate", "host_key": HOST_KEY, "host_ca": HOST_KEY,
+        "host": "gate.example.com", "port": 22, "user": "gate", "host_key": HOST_KEY, "host_ca": null,
         "known_hosts": "g ssh-ed25519 AAAA", "insecure_ignore_host_key": false,
     })
 }
@@ -122,6 +129,17 @@ fn usual() -> Json {
 
 const HOST_KEY: &str =
     "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAILIG2T/B0l0gaqj3puu510tu9N1OkQ4znY3LYuEm5zCF";
+
+/// A key of nobody.
+const PRIVATE_KEY: &str = "\
+-----BEGIN OPENSSH PRIVATE KEY-----\n\
+b3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQAAAAAAAAABAAAAMwAAAAtzc2gtZW\n\
+QyNTUxOQAAACDIDYiWkm9VbCTkfBXOrTw6Ytb1WKy7cmeVXl4SLcVHAgAAAIgHQgjnB0II\n\
+5wAAAAtzc2gtZWQyNTUxOQAAACDIDYiWkm9VbCTkfBXOrTw6Ytb1WKy7cmeVXl4SLcVHAg\n\
+AAAEBw9vIIGTXvkCAZX5WCpTaBFfhQFpxKm3gH0SFE3bKCgsgNiJaSb1VsJOR8Fc6tPDpi\n\
+1vVYrLtyZ5VeXhItxUcCAAAAAAECAwQF\n\
+-----END OPENSSH PRIVATE KEY-----\n\
+";
 
 /// The state after a bootstrap of `config`, with what a refresh found.
 async fn state(resource: &Resource<'_>, config: &Json, drift: &Json) -> State {

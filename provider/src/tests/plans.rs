@@ -4,12 +4,12 @@ use contract::UNKNOWN;
 use expect_test::expect;
 use serde_json::{Value as Json, json};
 
-use super::{full, none, provider, state, usual, with};
+use super::{block, full, none, provider, state, usual, with};
 
 /// Plans a change from one configuration to another with the drift that a refresh found, and returns what the plan
 /// says of the output.
 pub(super) async fn planned(before: &Json, drift: &Json, after: &Json) -> String {
-    let client = provider(&json!({})).await;
+    let client = provider(&block()).await;
     let resource = client.resource("mesh_vm_workload").unwrap();
     let prior = state(&resource, before, drift).await;
     let plan = resource
@@ -121,7 +121,7 @@ async fn a_plan_repairs_drift() {
 
 #[tokio::test]
 async fn every_attribute_may_be_unknown() {
-    let client = provider(&json!({})).await;
+    let client = provider(&block()).await;
     let resource = client.resource("mesh_vm_workload").unwrap();
     let names: Vec<String> = full().as_object().unwrap().keys().cloned().collect();
     for name in names {
@@ -179,7 +179,7 @@ async fn reasons_show_no_value_that_may_be_secret() {
     let http = "/health_check/http";
     let after = with(after, &format!("{http}/path"), json!("/health?secret"));
     let after = with(after, &format!("{http}/headers/X-Probe"), json!("secret"));
-    let client = provider(&json!({})).await;
+    let client = provider(&block()).await;
     let resource = client.resource("mesh_vm_workload").unwrap();
     let prior = state(&resource, &before, &none()).await;
     let plan = resource
@@ -202,7 +202,7 @@ async fn reasons_show_no_value_that_may_be_secret() {
 
 #[tokio::test]
 async fn ssh_that_turns_out_unset_keeps_its_plan() {
-    let client = provider(&json!({})).await;
+    let client = provider(&block()).await;
     let resource = client.resource("mesh_vm_workload").unwrap();
     let unknown = with(usual(), "/ssh", json!(UNKNOWN));
     let plan = resource.plan(None, &unknown).await.unwrap().ok().unwrap();
@@ -211,7 +211,7 @@ async fn ssh_that_turns_out_unset_keeps_its_plan() {
 
 /// What a plan warns of.
 async fn warnings(before: Json, drift: Json, after: Json) -> Vec<String> {
-    let client = provider(&json!({})).await;
+    let client = provider(&block()).await;
     let resource = client.resource("mesh_vm_workload").unwrap();
     let prior = state(&resource, &before, &drift).await;
     let plan = resource.plan(Some(&prior), &after).await.unwrap();

@@ -190,6 +190,13 @@ pub(super) fn sample(pointer: &str) -> Json {
             config["proxy"]["pull_policy"] = json!("Never");
             config
         }
+        // A host has one of them.
+        _ if pointer.ends_with("/host_ca") => {
+            with(full(), &pointer.replace("host_ca", "host_key"), Json::Null)
+        }
+        _ if pointer.ends_with("/host_key") => {
+            with(full(), &pointer.replace("host_key", "host_ca"), Json::Null)
+        }
         // Of Istio's release, beside which no package is named.
         "/proxy/version" => {
             let mut config = with(full(), "/proxy/install", Json::Null);

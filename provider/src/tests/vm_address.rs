@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use vm::{Credentials, Hop, Target, Trust, VmError};
 
-use crate::declared::ssh::VmAddress;
+use crate::declared::vm_address::VmAddress;
 
 fn address(trust: Trust) -> VmAddress {
     let vm = Hop {

@@ -27,7 +27,7 @@ use super::plan::{self, Decision};
 use super::runner::{self, Steps};
 use super::steps::{Kind, Reach, Step, WayBack, steps};
 use crate::context::Context;
-use crate::declared::ssh::VmAddress;
+use crate::declared::vm_address::VmAddress;
 use crate::machine::{Failure, Machine, VmAfterFailure};
 use crate::messages::report::reverted;
 use crate::messages::{self, Code, Message};

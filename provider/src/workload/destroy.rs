@@ -22,7 +22,7 @@ use super::prior::Prior;
 use super::runner::{self, Steps};
 use super::steps::{Circumstance, Kind, Reach, Step, WayBack, steps};
 use crate::context::Context;
-use crate::declared::ssh::VmAddress;
+use crate::declared::vm_address::VmAddress;
 use crate::identity;
 use crate::machine::{Failure, Machine, VmAfterFailure, left_behind};
 use crate::messages::{self, Code, Message};

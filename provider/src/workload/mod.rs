@@ -37,6 +37,7 @@ use tokio::time::Instant;
 use crate::context::Context;
 use crate::declared::scalars::PortNumber;
 use crate::declared::ssh::SshInput;
+use crate::declared::vm_address;
 use crate::{messages, rule};
 use apply::Target;
 use input::WorkloadInput;
@@ -72,11 +73,18 @@ impl Resource for VmWorkload {
             input
                 .ssh
                 .known()
-                .map(SshInput::unverified)
+                .map(SshInput::check_alone)
                 .unwrap_or_default(),
         );
         diagnostics.append(archive::check(input));
         diagnostics
+    }
+
+    fn check_configured(context: &Context, input: &WorkloadInput, unknown: &Paths) -> Diagnostics {
+        let block = context.ssh().ok();
+        let ssh = input.ssh.known().zip(block);
+        ssh.map(|(ssh, block)| vm_address::check(ssh, block, unknown))
+            .unwrap_or_default()
     }
 
     fn plan(stage: &Stage<'_, Self>) -> Planned<Self::Output> {

@@ -22,7 +22,7 @@ use super::input::WorkloadInput;
 use super::output::WorkloadOutput;
 use crate::context::Context;
 use crate::declared::scalars::CheckOnRefresh;
-use crate::declared::ssh::VmAddress;
+use crate::declared::vm_address::VmAddress;
 use crate::identity;
 use crate::machine::Machine;
 use crate::messages::report::unexpected;

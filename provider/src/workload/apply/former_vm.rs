@@ -5,7 +5,7 @@ use plugin::{Diagnostics, Done};
 use vm::Wait;
 
 use super::work::Work;
-use crate::declared::ssh::VmAddress;
+use crate::declared::vm_address::VmAddress;
 use crate::machine::{Machine, left_behind};
 use crate::messages;
 

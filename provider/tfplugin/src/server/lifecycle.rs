@@ -26,11 +26,14 @@ impl<P: Provider> Server<P> {
         let proposed = convert::read(request.proposed_new_state.as_ref(), &resource.layout.kind)?;
         let prior = resource.layout.split(prior);
         let next = resource.layout.split(proposed).map(|sides| sides.input);
+        let context = self.context().ok();
         let PlannedChange {
             output,
             replaces,
             diagnostics,
-        } = resource.served.plan(prior.as_ref(), next.as_ref());
+        } = resource
+            .served
+            .plan(context.as_deref(), prior.as_ref(), next.as_ref());
         let state = next.zip(output);
         let state = Layout::merge(state.map(|(input, output)| Sides { input, output }));
         let mut replaces: Vec<_> = replaces
