@@ -212,6 +212,10 @@ fn fresh(vm: &Vm) -> Result<Vm> {
         vm.rebuild(HostKey::Same)?;
     }
     vm.wait_until_up()?;
+    let failed = vm.failed_units()?;
+    if !failed.is_empty() {
+        eprintln!("{} runs with failed units: {failed:?}", vm.name);
+    }
     vm.mark_used()?;
     vm.shell("systemctl start ratings")?;
     let mut vm = vm.clone();

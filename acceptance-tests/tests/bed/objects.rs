@@ -461,7 +461,7 @@ fn whole(config: &mut Json) {
             "hosts": ["ratings.vm"], "addresses": ["240.240.1.1"], "export_to": ["."],
             "subject_alt_names": ["a.example.com"], "object_name": "ratings",
             "ports": {
-                "admin": { "number": 9090, "protocol": "HTTP" },
+                "admin": { "number": 9090, "protocol": "HTTP", "bind": "10.9.9.9", "capture": "NONE" },
                 "http": { "number": 9080, "protocol": "HTTP", "bind": "10.9.9.9", "capture": "NONE" },
             },
         } },

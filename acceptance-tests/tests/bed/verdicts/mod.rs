@@ -24,7 +24,7 @@ const CASES: usize = 700;
 const SEED: u64 = 20_261_123;
 
 /// Rules of the provider only: the server accepts objects that violate them, but they cause problems later.
-const OWN: [(&str, &str); 17] = [
+const OWN: [(&str, &str); 18] = [
     ("address-of-one-machine", "any address is an address"),
     (
         "annotation-reserved",
@@ -56,6 +56,10 @@ const OWN: [(&str, &str); 17] = [
     (
         "ports-required",
         "a service without ports cannot be reached",
+    ),
+    (
+        "port-not-captured",
+        "which ports the VM captures is in no object",
     ),
     ("proxy-port", "the proxy cannot listen there twice"),
     (

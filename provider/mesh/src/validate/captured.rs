@@ -21,8 +21,7 @@ pub(super) fn validate(workload: &Workload, problems: &mut Vec<Problem>) {
             let concerns = [own.as_str(), "proxy.exclude_inbound_ports"];
             refuse(target, cause, &concerns, problems);
         } else if !is_listed(workload, target) {
-            let cause =
-                "ports is set and does not have it, so the proxy captures only the ports in there.";
+            let cause = "it is not in ports, and the proxy captures only those if any are set";
             refuse(target, cause, &[&own, "ports"], problems);
         }
     }

@@ -15,7 +15,7 @@ const IDLE: Duration = Duration::from_secs(20);
 /// Answers a `result` after `body` ran.
 fn call(body: &str) -> Payload {
     let main = format!(
-        "main() {{\n while read -r key value; do case $key in run) run=$(printf %s \"$value\" | base64 -d) ;; \
+        "main() {{\n while read -r key value; do case $key in run) run=$(write_value \"$value\") ;; \
          end) break ;; esac; done\n echo; echo \"begin $run\"\n {body}\n echo 'report lost'; echo \"end $run\"\n}}"
     );
     result(RunId::generate()).appending(&main)
