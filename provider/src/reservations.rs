@@ -2,6 +2,7 @@
 //! what another one has not written yet.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use mesh::mark::Mark;
@@ -15,27 +16,39 @@ use crate::messages::{self, Code, Message};
 #[derive(Default)]
 pub(crate) struct Reservations {
     destroys: Mutex<BTreeMap<Id, usize>>,
-    reserved: Mutex<Vec<Reserved>>,
+    reserved: Mutex<Vec<Entry>>,
+    next: AtomicU64,
+}
+
+/// What one operation has reserved.
+struct Entry {
+    number: u64,
+    reserved: Reserved,
+    /// The operation is over, and what it reserved stays so for the rest of the apply.
+    kept: bool,
 }
 
 /// What an operation has reserved. It is given back when this value is dropped, unless it is kept.
 pub(crate) struct Reservation<'a> {
     of: &'a Reservations,
-    reserved: Option<Reserved>,
+    number: u64,
 }
 
 impl Reservation<'_> {
     /// Keeps what is reserved for the rest of the apply.
-    pub(crate) fn keep(mut self) {
-        self.reserved = None;
+    pub(crate) fn keep(self) {
+        let mut reserved = self.of.reserved();
+        let own = reserved.iter_mut().find(|of| of.number == self.number);
+        if let Some(own) = own {
+            own.kept = true;
+        }
     }
 }
 
 impl Drop for Reservation<'_> {
     fn drop(&mut self) {
-        if let Some(reserved) = &self.reserved {
-            self.of.give_back(reserved);
-        }
+        let mut reserved = self.of.reserved();
+        reserved.retain(|of| of.kept || of.number != self.number);
     }
 }
 
@@ -51,12 +64,11 @@ impl Reservations {
     /// # Errors
     /// Another operation of this apply has reserved some of it, or has created the same ID.
     pub(crate) fn reserve_new(&self, wanted: Reserved) -> Result<Reservation<'_>, Diagnostics> {
-        let twice = self
-            .reserved()
-            .iter()
-            .find(|first| first.is_same(&wanted))
-            .map(created_twice);
-        twice.map_or_else(|| self.reserve(wanted), |error| Err(error.into()))
+        let mut reserved = self.reserved();
+        if let Some(first) = reserved.iter().find(|of| of.reserved.is_same(&wanted)) {
+            return Err(created_twice(&first.reserved).into());
+        }
+        self.add(&mut reserved, wanted)
     }
 
     /// Reserves what an update needs.
@@ -64,26 +76,38 @@ impl Reservations {
     /// # Errors
     /// Another operation of this apply has reserved some of it.
     pub(crate) fn reserve(&self, wanted: Reserved) -> Result<Reservation<'_>, Diagnostics> {
-        let mut reserved = self.reserved();
-        let others = reserved.iter().filter(|first| !first.is_same(&wanted));
+        self.add(&mut self.reserved(), wanted)
+    }
+
+    fn add(
+        &self,
+        reserved: &mut Vec<Entry>,
+        wanted: Reserved,
+    ) -> Result<Reservation<'_>, Diagnostics> {
+        let firsts = reserved.iter().map(|of| &of.reserved);
+        let others = firsts.filter(|first| !first.is_same(&wanted));
         let problems: Vec<_> = others.flat_map(|first| wanted.conflicts(first)).collect();
         if !problems.is_empty() {
             return Err(messages::problems(problems, &Paths::default()));
         }
-        reserved.retain(|first| !first.is_same(&wanted));
-        reserved.push(wanted.clone());
-        Ok(Reservation {
-            of: self,
-            reserved: Some(wanted),
-        })
+        reserved.retain(|of| !of.reserved.is_same(&wanted));
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        reserved.push(Entry {
+            number,
+            reserved: wanted,
+            kept: false,
+        });
+        Ok(Reservation { of: self, number })
     }
 
-    /// Gives back what the workload or the fleet has reserved.
-    pub(crate) fn give_back(&self, reserved: &Reserved) {
-        self.reserved().retain(|of| !of.is_same(reserved));
+    /// Gives back what an operation on the workload or the fleet has kept. One that is under way keeps its own: a create
+    /// may wait for the end of a destroy of the same ID.
+    pub(crate) fn give_back(&self, gone: &Reserved) {
+        self.reserved()
+            .retain(|of| !of.kept || !of.reserved.is_same(gone));
     }
 
-    fn reserved(&self) -> MutexGuard<'_, Vec<Reserved>> {
+    fn reserved(&self) -> MutexGuard<'_, Vec<Entry>> {
         self.reserved.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

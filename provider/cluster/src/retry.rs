@@ -70,7 +70,8 @@ impl ClusterError {
     /// A conflict of field owners stays until one of them gives up the field.
     pub fn passes(&self) -> bool {
         match self {
-            Self::Unreachable { .. } | Self::Busy { .. } => true,
+            // A plugin asks a service of its own, which may fail for a moment as well.
+            Self::Unreachable { .. } | Self::Busy { .. } | Self::Plugin { .. } => true,
             Self::Server { status, .. } | Self::Excess { status, .. } => is_passing(*status),
             _ => false,
         }

@@ -12,6 +12,10 @@ pub const MANAGED_BY_LABEL: &str = "app.kubernetes.io/managed-by";
 /// Value of [`MANAGED_BY_LABEL`] and field manager of server-side apply.
 pub const MANAGER: &str = "terraform-provider-mesh";
 
+/// Field manager of the request that creates an object. It gives its fields up to [`MANAGER`] at once: with the fields of
+/// a create beside those of an apply, a later apply could not remove them.
+pub const CREATOR: &str = "terraform-provider-mesh-create";
+
 /// Owner of an object. Every object carries the label with the owner's name, so that one list call finds all objects of
 /// an owner. Selectors use the same label.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -77,10 +81,11 @@ pub(crate) fn is_our_apply(manager: &Value) -> bool {
     manager["manager"] == MANAGER && manager["operation"] == "Apply"
 }
 
-/// Returns true if an entry of `metadata.managedFields` belongs to a patch of ours on the object itself.
+/// Returns true if an entry of `metadata.managedFields` belongs to a patch or a create of ours on the object itself.
 pub(crate) fn is_our_update(manager: &Value) -> bool {
     let subresource = manager["subresource"].as_str().unwrap_or_default();
-    manager["manager"] == MANAGER && manager["operation"] == "Update" && subresource.is_empty()
+    let is_ours = manager["manager"] == MANAGER || manager["manager"] == CREATOR;
+    is_ours && manager["operation"] == "Update" && subresource.is_empty()
 }
 
 impl fmt::Display for Mark {

@@ -12,6 +12,7 @@ use crate::bundle::environment::labels;
 use crate::change::Problem;
 use crate::desired::Kind;
 use crate::fleet::Fleet;
+use crate::leftover::owned;
 use crate::mark::{FLEET_LABEL, Mark, is_ours};
 use crate::names::{Id, Name};
 use crate::objects::object_ids;
@@ -55,7 +56,7 @@ impl Claims {
         let fleet = workload.fleet.as_ref();
         let fleet = fleet.map(|id| Mark::Fleet(id.name.clone()));
         let proxy = labels(workload).as_object().cloned().unwrap_or_default();
-        let mut of_entry = entry.map(entry_labels).unwrap_or_default();
+        let mut of_entry = entry.map(labels_of_others).unwrap_or_default();
         of_entry.extend(proxy.clone());
         let own = object_ids(workload).into_iter().chain(prior);
         Self {
@@ -109,10 +110,15 @@ impl Claims {
         let (own, others): (Vec<_>, Vec<_>) =
             sidecars.partition(|(kind, of)| self.is_own(*kind, of));
         let has_own = !own.is_empty() || self.workload.sidecar.is_some();
-        // Exactly one may match, whoever made it.
-        let others = (has_own || others.len() > 1).then_some(others);
-        let others = others.into_iter().flatten();
-        let sidecars = others.filter_map(|(kind, of)| self.rival(*kind, of, None));
+        // Exactly one may match a VM, whoever made it.
+        let is_one_of_several = |of: &Value| {
+            self.labels.iter().any(|labels| {
+                let matching = others.iter().filter(|(_, of)| sidecar_selects(of, labels));
+                sidecar_selects(of, labels) && (has_own || matching.count() > 1)
+            })
+        };
+        let sidecars = others.iter().filter(|(_, of)| is_one_of_several(of));
+        let sidecars = sidecars.filter_map(|(kind, of)| self.rival(*kind, of, None));
         let services = objects.iter().filter(|(kind, of)| {
             *kind == Kind::ServiceEntry && !self.is_own(*kind, of) && !is_ours(of)
         });
@@ -209,6 +215,16 @@ impl Rival {
             ),
         }
     }
+}
+
+/// Returns the labels of an entry that stay whatever we apply.
+fn labels_of_others(entry: &Value) -> Map<String, Value> {
+    let mut labels = entry_labels(entry);
+    let ours = owned(entry).map(|ours| entry_labels(&ours));
+    for key in ours.iter().flat_map(Map::keys) {
+        labels.remove(key);
+    }
+    labels
 }
 
 fn name_of(object: &Value) -> Option<Name> {

@@ -46,13 +46,14 @@ impl VmAddress {
             user: Some(route.user),
             trust: route.trust,
         };
+        let credentials = credentials(route.identity, block)?;
         Ok(Self {
             target: Target {
                 vm,
                 bastions: route.bastions,
                 connect_timeout: timeout(block),
             },
-            credentials: route.credentials,
+            credentials,
         })
     }
 
@@ -100,19 +101,20 @@ pub(crate) fn check(ssh: &SshInput, block: &SshBlock, unknown: &Paths) -> Diagno
 }
 
 /// How a VM is reached, and as whom.
-struct Route {
+struct Route<'a> {
     user: String,
     trust: Trust,
     bastions: Vec<Hop>,
-    credentials: Credentials,
+    /// Not parsed yet: decrypting a key takes time on purpose.
+    identity: Option<&'a IdentityBlock>,
 }
 
-impl Route {
+impl<'a> Route<'a> {
     /// Returns the route.
     ///
     /// # Errors
     /// Every problem: a host without a proof, and an identity that does not exist or is ambiguous.
-    fn new(ssh: &SshInput, block: &SshBlock) -> Result<Self, Diagnostics> {
+    fn new(ssh: &SshInput, block: &'a SshBlock) -> Result<Self, Diagnostics> {
         let user = ssh.user.known().or(block.user.known());
         let user = user.map_or("root", String::as_str);
         let default = default_trust(block);
@@ -123,19 +125,19 @@ impl Route {
         let bastion = ssh.bastion.known().or(block.bastion.known());
         let bastions = bastion.map_or(Ok(vec![]), |bastion| bastion.hops(&defaults));
         let trust = proofs(ssh).trust(defaults.trust, &"ssh.host_key".into());
-        let credentials = credentials(ssh.identity.known(), block);
-        match (trust, bastions, credentials) {
-            (Ok(trust), Ok(bastions), Ok(credentials)) => Ok(Self {
+        let identity = identity(ssh.identity.known(), block);
+        match (trust, bastions, identity) {
+            (Ok(trust), Ok(bastions), Ok(identity)) => Ok(Self {
                 user: user.to_owned(),
                 trust,
                 bastions,
-                credentials,
+                identity,
             }),
-            (trust, bastions, credentials) => {
+            (trust, bastions, identity) => {
                 let mut problems = Diagnostics::none();
                 problems.extend(trust.err());
                 problems.append(bastions.err().unwrap_or_default());
-                problems.extend(credentials.err());
+                problems.extend(identity.err());
                 Err(problems)
             }
         }
@@ -176,7 +178,11 @@ fn default_trust(block: &SshBlock) -> Option<Trust> {
     block.config_file.known().map(|_| Trust::UserConfig)
 }
 
-fn credentials(name: Option<&String>, block: &SshBlock) -> Result<Credentials, Diagnostic> {
+/// Returns the identity of that name, of the block's default, or the only one.
+fn identity<'a>(
+    name: Option<&String>,
+    block: &'a SshBlock,
+) -> Result<Option<&'a IdentityBlock>, Diagnostic> {
     let identities = block.identities.known();
     let identity = match name.or(block.identity.known()) {
         Some(name) => Some(
@@ -196,6 +202,13 @@ fn credentials(name: Option<&String>, block: &SshBlock) -> Result<Credentials, D
             .at("ssh.identity")
             .error());
     }
+    Ok(identity)
+}
+
+fn credentials(
+    identity: Option<&IdentityBlock>,
+    block: &SshBlock,
+) -> Result<Credentials, Diagnostic> {
     let use_agent = block.agent.known().copied().unwrap_or(identity.is_none());
     Ok(Credentials {
         identity: identity

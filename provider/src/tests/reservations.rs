@@ -54,6 +54,17 @@ fn an_update_moves_what_it_has_reserved_and_a_destroy_gives_it_back() {
 }
 
 #[test]
+fn a_create_that_waits_for_a_destroy_keeps_what_it_has_reserved() {
+    let process = Reservations::default();
+    let waiting = process.reserve_new(wanted("a", "10.0.0.1")).unwrap();
+    process.give_back(&wanted("a", "10.0.0.1"));
+    assert_ne!(refused(process.reserve_new(wanted("a", "10.0.0.2"))), "");
+    assert_ne!(refused(process.reserve(wanted("b", "10.0.0.1"))), "");
+    drop(waiting);
+    process.reserve(wanted("b", "10.0.0.1")).unwrap().keep();
+}
+
+#[test]
 fn a_destroy_is_under_way_until_the_last_one_ends() {
     let (process, id) = (Reservations::default(), "bookinfo/a".parse::<Id>().unwrap());
     let (first, second) = (process.begin_destroy(&id), process.begin_destroy(&id));

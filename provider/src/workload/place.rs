@@ -38,7 +38,7 @@ pub(super) async fn await_place(
         let entry = cluster.entry(id).await;
         let entry = entry.map_err(|error| messages::cluster(&error))?;
         sight.note(entry.as_ref());
-        let waits_for = match (place(workload, entry.as_ref(), sight.silence()), &entry) {
+        let waits_for = match (place(workload, entry.as_ref(), sight.silence), &entry) {
             // It may end between the two looks.
             _ if destroyed || is_being_destroyed() => "a destroy in this apply".to_owned(),
             (Place::Free, _) => {
@@ -64,22 +64,25 @@ pub(super) async fn await_place(
 #[derive(Default)]
 struct Sight {
     looks: usize,
-    mark: Option<(Withdrawal, Instant)>,
+    mark: Option<Withdrawal>,
+    /// For how long the mark has been the same.
+    silence: Duration,
+    last: Option<Instant>,
 }
 
 impl Sight {
     fn note(&mut self, entry: Option<&Value>) {
         self.looks += 1;
         let now = entry.and_then(Withdrawal::of);
-        if self.mark.as_ref().map(|(mark, _)| mark) != now.as_ref() {
-            self.mark = now.map(|mark| (mark, Instant::now()));
-        }
-    }
-
-    /// Returns for how long the mark has been the same.
-    fn silence(&self) -> Duration {
-        let since = self.mark.as_ref().map(|(_, since)| since.elapsed());
-        since.unwrap_or_default()
+        // While the API server does not answer, nobody can renew a mark either.
+        let since = self.last.map_or(Duration::ZERO, |last| last.elapsed());
+        self.silence = if self.mark == now {
+            self.silence + since.min(PAUSE + PAUSE)
+        } else {
+            Duration::ZERO
+        };
+        self.mark = now;
+        self.last = Some(Instant::now());
     }
 
     /// What was listed before the wait is old by now.

@@ -138,19 +138,21 @@ fn outcome(
         output.clone()
     };
     planned.drift = DriftOutput::held(change.held);
-    planned.entry_uid = entry_uid(output);
+    planned.entry_uid = entry_uid(output, change.effect);
     if change.effect >= Effect::Rebootstrap {
         planned.last_bootstrap_reasons = change.reasons.map_or(Value::Unknown, Value::Known);
     }
     as_reached(planned, next)
 }
 
-/// Returns the UID of the entry after an update, which creates an entry that does not exist.
-fn entry_uid(output: &WorkloadOutput) -> Value<String> {
+/// Returns the UID of the entry after an update, which creates an entry that does not exist. Where only the entry tells
+/// which cluster it is, the state takes the UID of what the update writes: somebody may delete the entry after the plan.
+fn entry_uid(output: &WorkloadOutput, effect: Effect) -> Value<String> {
     let Drift { objects, vm } = output.drift();
     let is_created = objects.iter().chain(&vm).any(Finding::is_missing_entry);
+    let decides = output.namespace_uid.known().is_none() && effect >= Effect::Objects;
     match &output.entry_uid {
-        Value::Known(uid) if !is_created => Value::Known(uid.clone()),
+        Value::Known(uid) if !is_created && !decides => Value::Known(uid.clone()),
         _ => Value::Unknown,
     }
 }

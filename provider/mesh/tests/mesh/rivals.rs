@@ -118,6 +118,31 @@ fn labels_that_others_added_to_the_entry_count() {
     );
 }
 
+/// An apply that leaves a label out removes it from the entry.
+#[test]
+fn labels_that_the_apply_removes_from_the_entry_do_not_count() {
+    let fields = json!({ "f:spec": { "f:labels": { "f:app": {}, "f:mesh.vm/fleet": {} } } });
+    let entry = json!({
+        "metadata": { "managedFields": [{ "manager": MANAGER, "operation": "Apply", "fieldsV1": fields }] },
+        "spec": { "labels": { "app": "web", FLEET_LABEL: "ratings", "team": "books" } },
+    });
+    let workload = workload();
+    let claims = Claims::of_workload(&workload, Some(&entry), []);
+    let by = |label: &str, value: &str| sidecar(label, &json!({ "labels": { label: value } }));
+    let objects = [
+        by("app", "web"),
+        by(FLEET_LABEL, "ratings"),
+        by("team", "books"),
+    ];
+    check_claims(
+        &claims,
+        &objects,
+        &expect![
+            "sidecar sidecar-selects-vm: Sidecar bookinfo/team selects the VM as well, and istiod applies only the oldest Sidecar"
+        ],
+    );
+}
+
 #[test]
 fn the_own_objects_and_those_that_the_apply_removes_are_no_rivals() {
     let workload = workload();
@@ -170,6 +195,27 @@ fn a_member_shares_the_sidecar_of_its_fleet_with_no_other() {
         &expect![
             "labels sidecar-selects-vm: Sidecar bookinfo/by-app selects the VM as well, and istiod applies only the oldest Sidecar"
         ],
+    );
+}
+
+#[test]
+fn each_member_of_a_fleet_without_a_sidecar_may_have_one_of_its_own() {
+    let fleet = Fleet {
+        id: p("bookinfo/ratings"),
+        services: [(p("ratings"), service("ratings.vm.bookinfo", 9080))].into(),
+        sidecar: None,
+        group: None,
+    };
+    let members = ["a", "b"].map(|name| json!({ "spec": { "labels": { "vm": name } } }));
+    let claims = Claims::of_fleet(&fleet, &members, []);
+    let by = |name: &str, vm: &str| sidecar(name, &json!({ "labels": { "vm": vm } }));
+    check_claims(&claims, &[by("one", "a"), by("two", "b")], &expect![""]);
+    check_claims(
+        &claims,
+        &[by("one", "a"), by("two", "b"), by("three", "b")],
+        &expect![[r#"
+            labels sidecar-selects-vm: Sidecar bookinfo/two selects the VM as well, and istiod applies only the oldest Sidecar
+            labels sidecar-selects-vm: Sidecar bookinfo/three selects the VM as well, and istiod applies only the oldest Sidecar"#]],
     );
 }
 

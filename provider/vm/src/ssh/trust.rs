@@ -84,15 +84,17 @@ fn parse(text: &str) -> Result<PublicKey, String> {
             several => format!("there are {several} lines; choose one, best that of ssh-ed25519"),
         });
     };
-    if let Some(other) = what_else(line) {
-        return Err(other.to_owned());
-    }
     let key = PublicKey::from_openssh(line);
     let of_host = || {
-        let (_, rest) = line.split_once(char::is_whitespace)?;
-        PublicKey::from_openssh(rest.trim_start()).ok()
+        let (host, rest) = line.split_once(char::is_whitespace)?;
+        let key = PublicKey::from_openssh(rest.trim_start()).ok();
+        // A marker of known_hosts gives the key another meaning.
+        key.filter(|_| !host.starts_with('@'))
     };
-    key.or_else(|error| of_host().ok_or_else(|| error.to_string()))
+    let explain = |error: ssh_key::Error| {
+        what_else(line).map_or_else(|| error.to_string(), ToOwned::to_owned)
+    };
+    key.or_else(|error| of_host().ok_or_else(|| explain(error)))
 }
 
 /// Returns what a text is that is often taken for a host key.
@@ -194,8 +196,11 @@ mod tests {
 
     #[test]
     fn a_host_key_loses_its_comment_only() {
-        let parsed: HostKey = format!("{KEY} root@vm\n").parse().unwrap();
-        assert_eq!(parsed.to_string(), KEY);
+        for comment in ["root@vm", "root@vm.example.pub", "was SHA256:p2QAMX"] {
+            let parsed: HostKey = format!("{KEY} {comment}\n").parse().unwrap();
+            assert_eq!(parsed.to_string(), KEY);
+        }
+        let parsed: HostKey = KEY.parse().unwrap();
         assert_eq!(parsed, KEY.parse().unwrap());
     }
 
