@@ -62,6 +62,15 @@ impl<'a> Objects<'a> {
         all.find(|of| (of.kind, &of.id) == (kind, id))
     }
 
+    /// Creates objects that nobody may have created since they were looked for.
+    pub(crate) async fn create(&self, objects: &[Manifest]) -> Result<(), Diagnostic> {
+        for object in objects {
+            let created = self.cluster.create(object).await;
+            created.map_err(|error| messages::cluster(&error))?;
+        }
+        Ok(())
+    }
+
     /// Writes objects in their order, and stops at the first error.
     pub(crate) async fn write(&self, objects: &[Manifest]) -> Result<Vec<Applied>, Diagnostic> {
         let mut applied = Vec::with_capacity(objects.len());

@@ -9,7 +9,7 @@ use mesh::names::Id;
 use mesh::withdrawal::{Operation, RENEWAL, Withdrawal};
 use plugin::{Diagnostic, Diagnostics};
 use serde_json::Value;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use vm::program::RunId;
 
 use crate::messages;
@@ -62,6 +62,22 @@ impl<'a> Run<'a> {
         &self.mark
     }
 
+    /// Takes up what a dead create left: of two creates that have waited for it, one gets it.
+    pub(crate) async fn take_up(&self, id: &Id, left: &Value) -> Result<(), Diagnostic> {
+        let mark = Withdrawal::of(left);
+        let edit = |seen: &Value| {
+            let same = seen["metadata"]["uid"] == left["metadata"]["uid"];
+            let is_left = same && Withdrawal::of(seen) == mark;
+            let observed = || mesh::objects::as_observed(id, seen);
+            is_left.then(|| mesh::objects::withdrawn(&observed(), &self.mark))
+        };
+        let edited = self.cluster.edit_entry(id, self.force, edit).await;
+        match edited.map_err(|error| messages::cluster(&error))? {
+            Some(_) => Ok(()),
+            None => Err(messages::taken(id)),
+        }
+    }
+
     /// Renews the mark of an entry from now on.
     pub(crate) fn hold(&self, id: &Id) {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
@@ -87,8 +103,10 @@ impl<'a> Run<'a> {
                 .clone();
             for id in &held {
                 // The next renewal may succeed, and the run does not depend on it.
-                if let Err(error) = self.renew_one(id).await {
-                    tracing::warn!("the mark of {id} was not renewed: {error}");
+                match timeout(RENEWAL, self.renew_one(id)).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => tracing::warn!("the mark of {id} was not renewed: {error}"),
+                    Err(_) => tracing::warn!("the mark of {id} was not renewed: no answer"),
                 }
             }
         }
@@ -120,22 +138,33 @@ impl<'a> Run<'a> {
             by: Some(by),
             ..self.mark.clone()
         };
+        let before = Mutex::new(None);
         let edit = |seen: &Value| {
+            // An attempt whose answer was lost has written it.
+            if mark.is_on(seen) {
+                return None;
+            }
+            let is_wanted = wanted(seen);
+            *before.lock().unwrap_or_else(PoisonError::into_inner) =
+                is_wanted.then(|| seen.clone());
             let observed = || mesh::objects::as_observed(id, seen);
-            wanted(seen).then(|| mesh::objects::withdrawn(&observed(), &mark))
+            is_wanted.then(|| mesh::objects::withdrawn(&observed(), &mark))
         };
         let edited = self.cluster.edit_entry(id, self.force, edit).await;
-        let Some(Edited { before, after }) = edited.map_err(|error| messages::cluster(&error))?
-        else {
-            return Ok(());
-        };
-        let entry = Entry {
-            id: id.clone(),
-            before,
-        };
-        self.lock().push(entry);
-        self.hold(id);
-        self.clear_health(id, &after).await
+        let before = before.into_inner().unwrap_or_else(PoisonError::into_inner);
+        // Also where the write failed: it may have arrived, and only an entry with the mark is restored.
+        if let Some(before) = &before {
+            self.lock().push(Entry {
+                id: id.clone(),
+                before: before.clone(),
+            });
+            self.hold(id);
+        }
+        let edited = edited.map_err(|error| messages::cluster(&error))?;
+        match edited.map(|Edited { after, .. }| after).or(before) {
+            Some(entry) => self.clear_health(id, &entry).await,
+            None => Ok(()),
+        }
     }
 
     /// Clears the reported health of an entry, so that istiod sends no traffic until the new proxy has probed.

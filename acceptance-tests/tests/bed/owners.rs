@@ -3,7 +3,7 @@
 use std::pin::pin;
 
 use acceptance_tests::workload::{NAME, Workload, fails, texts};
-use acceptance_tests::{Done, Failure, Scenario};
+use acceptance_tests::{Done, Failure, Result, Scenario};
 use bed::Machine;
 use serde_json::json;
 
@@ -127,4 +127,56 @@ async fn a_create_in_the_apply_of_a_destroy_comes_after_it() -> Done {
     assert_eq!(texts(&created?), "");
     assert_eq!(scenario.objects()?.len(), 3);
     new.converge().await
+}
+
+/// Two processes with two states: each checks before the other has written anything.
+#[tokio::test]
+async fn of_two_creates_at_once_one_owns_the_workload() -> Done {
+    let scenario = Scenario::begin("twice-at-once")?;
+    let both = [Workload::new(&scenario)?, Workload::new(&scenario)?];
+    let [mut one, mut other] = both.map(|mut workload| {
+        workload.config["ssh"] = json!(null);
+        workload.config["proxy"] = json!(null);
+        workload.config["timeouts"]["create"] = json!("30s");
+        workload
+    });
+    let (first, second) = tokio::join!(one.apply(), other.apply());
+    let (first, second) = (first?, second?);
+    let states = [&one, &other].map(|of| of.state.is_some());
+    let refused = if states[0] { &second } else { &first };
+    assert!(
+        states[0] != states[1],
+        "{}{}",
+        texts(&first),
+        texts(&second)
+    );
+    assert!(!refused.is_empty());
+    let mut owner = if states[0] { one } else { other };
+    owner.converge().await
+}
+
+/// Terraform applies the instances of `count` at the same time, in one process.
+#[tokio::test]
+async fn one_apply_creates_a_name_and_an_address_once() -> Done {
+    let scenario = Scenario::begin("count")?;
+    let instance = |name: &str, address: &str| -> Result<Workload> {
+        let mut workload = Workload::new(&scenario)?;
+        workload.config["ssh"] = json!(null);
+        workload.config["proxy"] = json!(null);
+        workload.config["services"] = json!({});
+        workload.config["name"] = json!(name);
+        workload.config["address"] = json!(address);
+        Ok(workload)
+    };
+    let mut first = instance("a", "10.99.0.1")?;
+    let client = first.provider().await?;
+    assert_eq!(texts(&first.apply_by(&client).await?), "");
+    let reported = instance("a", "10.99.0.2")?.apply_by(&client).await?;
+    fails(&reported, "workload-exists", &["same apply", "10.99.0.1"])?;
+    let reported = instance("b", "10.99.0.1")?.apply_by(&client).await?;
+    fails(&reported, "address-taken", &["same apply", "/a"])?;
+    assert_eq!(texts(&first.destroy_by(&client).await?), "");
+    let mut second = instance("b", "10.99.0.1")?;
+    assert_eq!(texts(&second.apply_by(&client).await?), "");
+    Ok(())
 }

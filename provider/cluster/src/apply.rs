@@ -12,7 +12,7 @@ use crate::call::{Call, Resource, Verb};
 use crate::connect::Cluster;
 use crate::error::ClusterError;
 use crate::send::unsendable;
-use mesh::mark::{MANAGER, is_ours};
+use mesh::mark::{CREATOR, MANAGER, is_ours};
 
 /// How often an adoption starts over because of concurrent writes.
 const ATTEMPTS: usize = 5;
@@ -71,9 +71,30 @@ impl Cluster {
 
     async fn apply_one(&self, manifest: &Manifest, force: Force) -> Result<Applied, ClusterError> {
         let call = call(Verb::Patch, manifest.kind, &manifest.id);
-        let seen = self.refuse_foreign(&call, manifest).await?;
+        let mut seen = self.refuse_foreign(&call, manifest).await?;
+        if seen.is_none() {
+            seen = Some(self.create(manifest).await?);
+        }
         let left = |written: &Value| mesh::leftover::leftover(manifest, written);
         self.take(manifest, force, seen, left).await
+    }
+
+    /// Creates an object that must be absent: of two who have not seen it, one succeeds. An apply would not tell them
+    /// apart. The fields belong to an owner of their own until the first apply.
+    pub async fn create(&self, manifest: &Manifest) -> Result<Value, ClusterError> {
+        let call = call(Verb::Create, manifest.kind, &manifest.id);
+        let query = format!("fieldManager={CREATOR}&fieldValidation=Strict");
+        let request = call.request_with(&query, "application/json", &whole(manifest));
+        let request = request.map_err(|error| unsendable(&call, &error))?;
+        let created = self.send(&call, request).await;
+        self.forget(manifest);
+        match created {
+            Err(ClusterError::Server { status: 409, .. }) => {
+                self.refuse_foreign(&call, manifest).await?;
+                Err(ClusterError::Taken { call })
+            }
+            created => created,
+        }
     }
 
     /// Takes an imported object over: applies the manifest with force, removes what `prior`, the

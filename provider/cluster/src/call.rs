@@ -22,7 +22,7 @@ pub enum Verb {
     Patch,
     /// Deletes one object.
     Delete,
-    /// Creates; here only the token of a service account.
+    /// Creates: the token of a service account, or an object that must not exist yet.
     Create,
 }
 
@@ -227,11 +227,12 @@ impl Call {
             Verb::Delete => Method::DELETE,
             Verb::Create => Method::POST,
         };
-        // One object is watched as a collection of one.
-        let name = if self.verb == Verb::Watch {
-            ""
-        } else {
-            &self.name
+        // One object is watched as a collection of one, and created in its collection; a token is created below its name.
+        let is_below = self.resource.plural.contains('/');
+        let name = match self.verb {
+            Verb::Watch => "",
+            Verb::Create if !is_below => "",
+            _ => &self.name,
         };
         let path = self.resource.path(&self.namespace, name);
         let uri = if query.is_empty() {

@@ -19,6 +19,8 @@ use crate::run::Run;
 type Fault = (u16, Json);
 /// A write that succeeds.
 const WRITTEN: Fault = (200, Json::Null);
+/// A write that succeeds, and whose answer is lost.
+const LOST: Fault = (1, Json::Null);
 
 /// Keeps one entry and answers one request per connection. Writes meet `faults` in their order and then succeed; each is
 /// reported with its path.
@@ -37,7 +39,7 @@ fn serve(entry: Option<Json>, faults: Vec<Fault>) -> (String, mpsc::Receiver<Str
                 report.send(path.clone()).unwrap();
                 fault = faults.next().unwrap_or(WRITTEN);
             }
-            if is_write && fault == WRITTEN {
+            if is_write && (fault == WRITTEN || fault == LOST) {
                 let mut written = entry.unwrap_or_default();
                 if path.contains("/status") {
                     written["status"] = body["status"].clone();
@@ -50,7 +52,7 @@ fn serve(entry: Option<Json>, faults: Vec<Fault>) -> (String, mpsc::Receiver<Str
             let absent = || (404, json!({ "details": { "name": "vm" } }));
             let (status, body) = match fault {
                 WRITTEN => entry.clone().map_or_else(absent, |entry| (200, entry)),
-                (0, _) => continue,
+                (0 | 1, _) => continue,
                 fault => fault,
             };
             let body = body.to_string();
@@ -114,7 +116,7 @@ fn later() -> Instant {
 async fn traffic_is_admitted_after_each_fault_that_passes() {
     let modified = json!({ "reason": "Conflict", "message": "the object has been modified" });
     let (url, writes) = serve(
-        None,
+        Some(entry().body),
         vec![(500, json!({})), (409, modified), (0, json!({}))],
     );
     let cluster = cluster(url).await;
@@ -130,7 +132,7 @@ async fn an_owner_of_a_field_is_named_at_once() {
         "field": ".spec.weight",
     });
     let conflict = json!({ "reason": "Conflict", "details": { "name": "vm", "causes": [held] } });
-    let (url, writes) = serve(None, vec![(409, conflict)]);
+    let (url, writes) = serve(Some(entry().body), vec![(409, conflict)]);
     let cluster = cluster(url).await;
     let error = objects(&cluster).admit(&entry()).await.unwrap_err();
     assert!(
@@ -169,9 +171,25 @@ async fn withdrawn_traffic_is_restored_after_each_fault_that_passes() {
     assert!(writes.try_iter().count() >= 4);
 }
 
+/// Only the cluster knows whether the write has arrived.
+#[tokio::test]
+async fn a_withdrawal_whose_answer_is_lost_is_restored() {
+    let before = json!({ "metadata": { "uid": "1" }, "spec": {} });
+    let (url, _writes) = serve(Some(before), vec![LOST]);
+    let cluster = cluster(url).await;
+    let run = Run::new(&cluster, Operation::Bootstrap, Force::Never, later());
+    let id = "bookinfo/vm".parse().unwrap();
+    let withdrawn = run.withdraw(&id, |_| true).await;
+    assert!(withdrawn.is_err());
+    assert!(run.holds(&id).await.unwrap());
+    let problems = run.restore().await;
+    assert!(problems.is_empty(), "{problems:?}");
+    assert!(!run.holds(&id).await.unwrap());
+}
+
 #[tokio::test]
 async fn prior_objects_are_written_after_each_fault_that_passes() {
-    let (url, writes) = serve(None, vec![(410, json!({})), (502, json!({}))]);
+    let (url, writes) = serve(Some(entry().body), vec![(410, json!({})), (502, json!({}))]);
     let cluster = cluster(url).await;
     let problems = objects(&cluster).write_prior(&[entry()]).await;
     assert!(problems.is_empty(), "{problems:?}");

@@ -4,6 +4,7 @@ mod former_vm;
 mod shared_vm;
 mod way_back;
 mod work;
+mod write;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +12,6 @@ use std::time::Duration;
 use cluster::ClusterError;
 use jiff::Timestamp;
 use mesh::change::{Drift, Effect};
-use mesh::desired::Manifest;
 use mesh::drift::Finding;
 use mesh::observed::Connection;
 use mesh::withdrawal::is_withdrawn;
@@ -209,18 +209,6 @@ impl Work<'_> {
         }
     }
 
-    /// Writes objects, and notes the uid of the entry as soon as it is written.
-    async fn write(&mut self, objects: &[Manifest]) -> Result<(), Diagnostic> {
-        let (entry, others) = objects.split_at(objects.len().min(1));
-        let written = self.objects.write(entry).await?;
-        self.written = written.into_iter().next().map(|entry| entry.uid);
-        if let Some(uid) = &self.written {
-            self.output.entry_uid = Value::Known(uid.clone());
-            self.preflight.facts.entry_uid = Some(uid.clone());
-        }
-        self.objects.write(others).await.map(drop)
-    }
-
     /// Admits traffic. Another run may have taken a create up that could not renew its mark.
     async fn admit(&self) -> Result<(), Diagnostic> {
         let id = &self.preflight.workload.id;
@@ -283,16 +271,6 @@ impl Work<'_> {
             }
             Err(error) => Err(messages::cluster(&error)),
         }
-    }
-
-    async fn write_objects(&mut self) -> Result<(), Diagnostic> {
-        let objects = self.preflight.desired.objects();
-        self.write(&objects).await?;
-        let is_new = self.target.decision.change.effect >= Effect::Rebootstrap;
-        if is_new && Reach::of(self.target.next) == Reach::Objects {
-            self.output = self.preflight.output(vec![]).without_vm();
-        }
-        Ok(())
     }
 
     async fn write_archive(&mut self) -> Result<(), Diagnostics> {

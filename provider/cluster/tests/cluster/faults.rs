@@ -35,7 +35,7 @@ async fn retry_after_is_obeyed() {
     let count = refused.clone();
     let cluster = cluster_behind(move |request| {
         let first =
-            request.method() == http::Method::PATCH && count.fetch_add(1, Ordering::SeqCst) < 2;
+            request.method() == http::Method::POST && count.fetch_add(1, Ordering::SeqCst) < 2;
         first.then(|| {
             answer(
                 429,

@@ -59,6 +59,40 @@ async fn what_is_applied_is_observed_and_applying_it_again_changes_nothing() {
     );
 }
 
+/// Both have seen that it is absent.
+#[tokio::test]
+async fn of_two_who_create_an_object_at_once_one_succeeds() {
+    let (one, other) = (cluster().await, cluster().await);
+    for kind in [Kind::WorkloadEntry, Kind::Sidecar] {
+        let id = workload();
+        let object = set_of(&id).into_iter().find(|of| of.kind == kind).unwrap();
+        let object = [object];
+        let (one, other) = tokio::join!(
+            one.apply(&object, Force::Never),
+            other.apply(&object, Force::Never)
+        );
+        let refused = match (one, other) {
+            (Ok(_), Err(refused)) | (Err(refused), Ok(_)) => refused,
+            both => panic!("{both:?}"),
+        };
+        assert!(matches!(refused, ClusterError::Taken { .. }), "{refused:?}");
+    }
+}
+
+/// The request that creates an object has a manager of its own, which gives its fields up.
+#[tokio::test]
+async fn a_created_object_has_one_manager() {
+    let (cluster, id) = (cluster().await, workload());
+    cluster.apply(&[entry(&id)], Force::Never).await.unwrap();
+    let found = kubectl().get(&path("workloadentries", &id)).unwrap();
+    let managers = found["metadata"]["managedFields"].as_array().unwrap();
+    let managers: Vec<_> = managers
+        .iter()
+        .map(|of| (&of["manager"], &of["operation"]))
+        .collect();
+    assert_eq!(managers, [(&json!(mesh::mark::MANAGER), &json!("Apply"))]);
+}
+
 #[tokio::test]
 async fn what_leaves_the_manifest_leaves_the_cluster() {
     let (cluster, id) = (cluster().await, workload());

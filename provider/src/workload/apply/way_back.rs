@@ -13,6 +13,10 @@ impl Work<'_> {
     /// entry that another run withdrew, which is working on the proxy now, stays withdrawn. One that no longer carries
     /// our mark belongs to others by now, and so do the other objects.
     pub(super) async fn write_prior(&self, vm: VmAfterFailure) -> Diagnostics {
+        // Whoever cannot be asked is not waited for because of nothing.
+        if !self.attempted {
+            return Diagnostics::none();
+        }
         match self.run.holds(&self.preflight.workload.id).await {
             Ok(true) => {}
             Ok(false) => return Diagnostics::none(),

@@ -63,8 +63,12 @@ pub(super) struct Work<'a> {
     pub(super) run: Arc<Run<'a>>,
     /// The uid of the entry, once this apply has written it.
     pub(super) written: Option<String>,
+    /// Whether a write was tried, whatever came of it.
+    pub(super) attempted: bool,
     /// The workload's own entry as it was before its traffic was withdrawn; `None`: absent, or not withdrawn yet.
     pub(super) before: Option<Json>,
+    /// The entry that a dead create left, which this one takes up.
+    pub(super) left: Option<Json>,
     pub(super) imported: Vec<Imported>,
     pub(super) machine: Option<Machine<'a>>,
     pub(super) bootstrapped: Option<Bootstrapped>,
@@ -80,9 +84,10 @@ impl<'a> Work<'a> {
         deadline: Instant,
     ) -> Result<Self, Diagnostics> {
         let cluster = context.cluster().await?;
+        let mut left = None;
         if target.prior.is_none() {
             let workload = target.next.workload().ok_or_else(messages::incomplete)?;
-            await_place(context, &workload, deadline).await?;
+            left = await_place(context, &workload, deadline).await?;
         }
         // Conflicts are reported before waiting for a VM that is still booting.
         let preflight = Preflight::new(cluster, target.next, target.prior).await?;
@@ -116,7 +121,9 @@ impl<'a> Work<'a> {
             objects,
             run: Arc::new(Run::new(cluster, by, force, deadline)),
             written: None,
+            attempted: false,
             before: None,
+            left,
             imported: adopted,
             machine: None,
             bootstrapped: None,
