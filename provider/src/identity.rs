@@ -30,8 +30,8 @@ pub(crate) fn refuse_other(id: &Id, verdict: &Verdict) -> Result<(), Diagnostic>
 pub(crate) fn warn_once(context: &Context, seen: &SeenNamespace) -> Option<Diagnostic> {
     let is_first = *seen == SeenNamespace::Hidden && context.is_first_unseen();
     is_first.then(|| {
-        let text = "The provider is not allowed to read the namespace of the workload, whose UID tells one cluster from \
-                    another. If the provider is pointed at another cluster, only the UID of the WorkloadEntry shows it. \
+        let text = "The provider is not allowed to read the namespace of the workload, whose UID identifies the cluster. \
+                    Until it is, only the UID of the WorkloadEntry shows that the provider uses the wrong cluster. \
                     The rule for namespaces in examples/rbac.yaml grants this permission.";
         Message::new(Code::NamespaceUnseen).text(text).warning()
     })
@@ -39,7 +39,7 @@ pub(crate) fn warn_once(context: &Context, seen: &SeenNamespace) -> Option<Diagn
 
 fn other(id: &Id, how: &Finding) -> Diagnostic {
     let text = format!(
-        "The state of {id} is from another cluster than the one that the provider uses now: {how}. Nothing was changed. \
+        "The provider is connected to a different cluster than the one in the state of {id}: {how}. Nothing was changed. \
          Point the provider at the cluster in which the objects are. If it is the same cluster, and the namespace or the \
          entry was deleted and created again, remove the resource from the state with `terraform state rm` and apply \
          (or import it, if its objects exist)."

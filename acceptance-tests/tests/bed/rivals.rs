@@ -5,20 +5,39 @@ use acceptance_tests::{Done, Scenario};
 use contract::Action;
 use serde_json::{Value, json};
 
+/// An object of others.
+struct Rival {
+    object: Value,
+    /// As kubectl names it.
+    name: String,
+    /// As a diagnostic and a line of drift name it.
+    id: String,
+    code: &'static str,
+}
+
+fn rival(scenario: &Scenario, kind: &str, spec: &Value, code: &'static str) -> Rival {
+    Rival {
+        object: object(scenario, kind, spec),
+        name: format!("{kind}/legacy"),
+        id: format!("{kind} {}/legacy", scenario.namespace),
+        code,
+    }
+}
+
 fn object(scenario: &Scenario, kind: &str, spec: &Value) -> Value {
     json!({ "apiVersion": "networking.istio.io/v1", "kind": kind, "spec": spec,
         "metadata": { "namespace": scenario.namespace, "name": "legacy" } })
 }
 
 /// A Sidecar that selects the VM, and a `ServiceEntry` with its host, each with the code of its problem.
-fn rivals(scenario: &Scenario) -> [(Value, &'static str); 2] {
+fn rivals(scenario: &Scenario) -> [Rival; 2] {
     let sidecar = json!({ "workloadSelector": { "labels": { "app": "ratings" } },
         "egress": [{ "hosts": ["./*"] }] });
     let service = json!({ "hosts": [format!("ratings.vm.{}", scenario.namespace)], "resolution": "STATIC",
         "location": "MESH_INTERNAL", "ports": [{ "number": 80, "name": "http", "protocol": "HTTP" }] });
     [
-        (object(scenario, "Sidecar", &sidecar), "sidecar-selects-vm"),
-        (object(scenario, "ServiceEntry", &service), "host-taken"),
+        rival(scenario, "Sidecar", &sidecar, "sidecar-selects-vm"),
+        rival(scenario, "ServiceEntry", &service, "host-taken"),
     ]
 }
 
@@ -36,19 +55,20 @@ async fn an_object_of_others_for_the_vm_is_refused_at_first_and_drift_later() ->
     let mut workload = Workload::new(&scenario)?;
     workload.config["ssh"] = json!(null);
     workload.config["proxy"] = json!(null);
-    for (rival, code) in rivals(&scenario) {
-        let kind = rival["kind"].as_str().unwrap_or_default();
-        let (name, id) = (
-            format!("{kind}/legacy"),
-            format!("{kind} {namespace}/legacy"),
-        );
-        kubectl.apply(&rival)?;
+    for rival in rivals(&scenario) {
+        let Rival {
+            object,
+            name,
+            id,
+            code,
+        } = rival;
+        kubectl.apply(&object)?;
         fails(&workload.apply().await?, code, &[&id])?;
         assert!(workload.state.is_none(), "{name}");
         kubectl.delete(namespace, &name)?;
 
         workload.converge().await?;
-        kubectl.apply(&rival)?;
+        kubectl.apply(&object)?;
         workload.refresh().await?;
         let lines = workload.drift("objects");
         assert!(lines.len() == 1 && lines[0].starts_with(&id), "{lines:?}");
@@ -71,13 +91,14 @@ async fn a_host_or_a_member_of_a_fleet_that_others_claim_is_drift_of_the_fleet()
     member.config["ssh"] = json!(null);
     member.config["proxy"] = json!(null);
     member.converge().await?;
-    for (rival, code) in rivals(&scenario) {
-        let kind = rival["kind"].as_str().unwrap_or_default();
-        let (name, id) = (
-            format!("{kind}/legacy"),
-            format!("{kind} {namespace}/legacy"),
-        );
-        kubectl.apply(&rival)?;
+    for rival in rivals(&scenario) {
+        let Rival {
+            object,
+            name,
+            id,
+            code,
+        } = rival;
+        kubectl.apply(&object)?;
         fails(&fleet.apply().await?, code, &[&id])?;
         let lines = fleet.drift("objects");
         assert!(lines.len() == 1 && lines[0].starts_with(&id), "{lines:?}");

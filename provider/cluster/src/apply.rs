@@ -1,12 +1,10 @@
-//! Writes and removes the mesh objects.
+//! Writes the mesh objects.
 
 use mesh::desired::{Kind, Manifest};
 use mesh::keyed_list::KeyedList;
 use mesh::mark::Mark;
 use mesh::names::{Id, Namespace};
-use mesh::withdrawal::Withdrawal;
-use serde_json::{Value, json};
-use tokio::time::Instant;
+use serde_json::Value;
 
 use crate::call::{Call, Resource, Verb};
 use crate::connect::Cluster;
@@ -14,8 +12,8 @@ use crate::error::ClusterError;
 use crate::send::unsendable;
 use mesh::mark::{CREATOR, MANAGER, is_ours};
 
-/// How often an adoption starts over because of concurrent writes.
-const ATTEMPTS: usize = 5;
+/// How often a write or a deletion starts over because of concurrent writes.
+pub(crate) const ATTEMPTS: usize = 5;
 
 /// Which fields an apply may take over.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,21 +33,6 @@ pub struct Applied {
     pub id: Id,
     /// The UID of this very object.
     pub uid: String,
-}
-
-/// An object to delete.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Deletion {
-    /// Its kind.
-    pub kind: Kind,
-    /// Namespace and name.
-    pub id: Id,
-    /// The mark of its owner: an object with another mark stays.
-    pub mark: Mark,
-    /// Its uid, where it is known to be ours without carrying our label (an imported one).
-    pub uid: Option<String>,
-    /// The mark that the run has set on an entry: one that no longer carries it belongs to another run by now.
-    pub run: Option<Withdrawal>,
 }
 
 impl Cluster {
@@ -214,85 +197,6 @@ impl Cluster {
             seen => Ok(seen),
         }
     }
-
-    /// Deletes objects in their order and waits until they are gone. One that is absent is fine; one
-    /// that neither carries our label nor has the known uid is an error and stays.
-    ///
-    /// # Errors
-    /// Also an object that is still there at the deadline, since finalizers hold it.
-    pub async fn delete(
-        &self,
-        deletions: &[Deletion],
-        deadline: Instant,
-    ) -> Result<(), ClusterError> {
-        let mut pending = Vec::new();
-        for deletion in deletions {
-            pending.extend(self.delete_one(deletion).await?);
-        }
-        for (call, uid) in &pending {
-            self.gone(call, uid, deadline).await?;
-        }
-        // A list that was read meanwhile has them as terminating: a create that follows must not use it.
-        for deletion in deletions.iter().filter(|_| !pending.is_empty()) {
-            self.listings()
-                .forget(&(deletion.kind, deletion.id.namespace.clone()));
-        }
-        Ok(())
-    }
-
-    /// Returns the deletion and the object's uid if the object is not gone at once.
-    async fn delete_one(
-        &self,
-        deletion: &Deletion,
-    ) -> Result<Option<(Call, String)>, ClusterError> {
-        let mut attempts = 0;
-        loop {
-            attempts += 1;
-            match self.delete_seen(deletion).await {
-                // Somebody, such as istiod, wrote in between: check the object as it is now.
-                Err(ClusterError::Server { status: 409, .. }) if attempts < ATTEMPTS => {}
-                done => return done,
-            }
-        }
-    }
-
-    async fn delete_seen(
-        &self,
-        deletion: &Deletion,
-    ) -> Result<Option<(Call, String)>, ClusterError> {
-        let Deletion { kind, id, run, .. } = deletion;
-        let kind = *kind;
-        let Some(object) = self.get(&call(Verb::Get, kind, id)).await? else {
-            return Ok(None);
-        };
-        let call = call(Verb::Delete, kind, id);
-        let uid = uid(&object);
-        let of_another = Mark::of(&object).is_some_and(|of| of != deletion.mark);
-        let known = uid.is_some() && uid == deletion.uid.as_deref();
-        if of_another || !is_ours(&object) && !known {
-            return Err(foreign(call, id));
-        }
-        // Only this very object: one that was created in the meantime stays.
-        let mut only = json!({ "uid": uid });
-        if let Some(run) = run {
-            if !run.is_on(&object) {
-                return Err(ClusterError::Taken { call });
-            }
-            only["resourceVersion"] = object["metadata"]["resourceVersion"].clone();
-        }
-        let body = json!({ "apiVersion": "v1", "kind": "DeleteOptions", "preconditions": only });
-        let request = call
-            .request_with("", "application/json", &body)
-            .map_err(|error| unsendable(&call, &error))?;
-        let done = self.send(&call, request).await;
-        self.listings().forget(&(kind, id.namespace.clone()));
-        match done {
-            // The answer is a Status where the object is gone, and the object itself where it is not.
-            Ok(answer) => Ok(self::uid(&answer).map(|uid| (call, uid.to_owned()))),
-            Err(error) if error.is_not_found() => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
 }
 
 fn applied(call: Call, manifest: &Manifest, written: &Value) -> Result<Applied, ClusterError> {
@@ -336,7 +240,8 @@ pub(crate) fn finalizers(object: &Value) -> Vec<String> {
     names.map(str::to_owned).collect()
 }
 
-fn foreign(call: Call, id: &Id) -> ClusterError {
+/// Returns the error for an object that is not ours.
+pub(crate) fn foreign(call: Call, id: &Id) -> ClusterError {
     ClusterError::Exists {
         call,
         import_id: id.to_string(),
@@ -355,6 +260,6 @@ fn whole(manifest: &Manifest) -> Value {
     object
 }
 
-fn uid(object: &Value) -> Option<&str> {
+pub(crate) fn uid(object: &Value) -> Option<&str> {
     object["metadata"]["uid"].as_str()
 }

@@ -57,7 +57,7 @@ impl Identity {
     }
 }
 
-/// Whether a key is that of a certificate, as far as that can be told.
+/// Whether a private key belongs to a certificate, if both can be compared.
 fn fits(certificate: &Certificate, key: &dyn SigningKey) -> bool {
     let Some(public) = key.public_key() else {
         return true;

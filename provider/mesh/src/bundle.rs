@@ -1,6 +1,7 @@
 //! Files that the VM's proxy runs on: the environment of its start script, its mesh config and the trust root. They
 //! contain no secret: the token is sent separately.
 
+mod cluster_env;
 mod control_plane;
 pub(crate) mod environment;
 pub(crate) mod quote;
@@ -42,7 +43,7 @@ exec /usr/local/bin/pilot-agent \"$@\"
 /// Returns the bundle of a VM. istiod finds the proxy's entry by `own_ip`; `None`: the VM determines its own address.
 pub(crate) fn bundle(workload: &Workload, facts: &Facts, own_ip: Option<IpAddr>) -> Bundle {
     let metadata = environment::metadata(workload, facts);
-    let variables = environment::cluster_env(workload, facts, &metadata, own_ip);
+    let variables = cluster_env::cluster_env(workload, facts, &metadata, own_ip);
     let file = |path: &str, owner, content: String, watch| File {
         path: path.to_owned(),
         owner,

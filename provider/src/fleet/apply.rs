@@ -200,7 +200,7 @@ fn declared(input: &FleetInput) -> Vec<Manifest> {
     fleet.map_or(vec![], |fleet| mesh::objects::fleet_objects(&fleet))
 }
 
-/// Refuses another cluster than the state knows. Returns the namespace, and the warning if it may not be read.
+/// Fails in a different cluster than the one in the state. Returns the namespace, and a warning if it may not be read.
 async fn same_cluster(
     context: &Context,
     fleet: &Fleet,

@@ -12,7 +12,7 @@ object! {
         /// Differences found at refresh between the desired and the actual state. If not empty, the next plan shows
         /// an in-place update that repairs them.
         Computed drift: FleetDriftOutput => REPLACE,
-        /// UID of the fleet's namespace. It tells the cluster from others: in another cluster, a refresh reports
+        /// UID of the fleet's namespace, which identifies the cluster. In a different cluster, a refresh reports
         /// drift, and nothing is changed. Null if the credential may not read the namespace.
         Computed namespace_uid: String => REPLACE,
     }

@@ -43,7 +43,7 @@ object! {
         Computed trust_domain: String => BOOTSTRAP,
         /// Address at which the VM reaches istiod, `host:port`. Known at plan unless `drift` reports that it changed.
         Computed control_plane: String => BOOTSTRAP,
-        /// UID of the workload's namespace. It tells the cluster from others: in another cluster, a refresh reports
+        /// UID of the workload's namespace, which identifies the cluster. In a different cluster, a refresh reports
         /// drift, and nothing is changed. Null if the credential may not read the namespace.
         Computed namespace_uid: String => REPLACE,
         /// UID of the `WorkloadEntry`. Known at plan unless an apply creates the entry.

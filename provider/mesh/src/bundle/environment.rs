@@ -1,16 +1,13 @@
-//! Metadata of the proxy (in the mesh config and in `cluster.env`) and settings of its start script (in `cluster.env`
-//! only). `istioctl x workload entry configure` writes the same for a `WorkloadGroup`; here they are for a plain
+//! The proxy's metadata, which is in the mesh config and in `cluster.env`, and the variables that the provider writes.
+//! `istioctl x workload entry configure` writes the same for a `WorkloadGroup`; here they are for a plain
 //! `WorkloadEntry`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
-use super::control_plane::{AGENT_FOLDER, ca_address, needs_wrapped_agent};
 use crate::facts::Facts;
 use crate::mark::{FLEET_LABEL, WORKLOAD_LABEL};
-use crate::names::{Cidr, EnvName};
-use crate::ports;
 use crate::proxy_config;
 use crate::workload::{Interception, Workload};
 
@@ -19,13 +16,7 @@ pub(crate) const EXCLUDE_CIDRS: &str = "ISTIO_SERVICE_EXCLUDE_CIDR";
 
 /// Makes probes without a host connect to the loopback interface instead of `ISTIO_SVC_IP`. Applications behind the
 /// proxy listen there, and a probe of an address that the VM does not have would get no response.
-const PROBE_LOOPBACK: &str = "REWRITE_PROBE_LEGACY_LOCALHOST_DESTINATION";
-
-/// Inbound ports that bypass the proxy. The VM adds the ports of its sshd.
-const BYPASSING: [u16; 3] = [ports::SSH, ports::METRICS, ports::HEALTH];
-
-/// Metadata services of cloud providers. Their agents break if this traffic is intercepted.
-const METADATA_CIDRS: [&str; 2] = ["169.254.169.254/32", "168.63.129.16/32"];
+pub(super) const PROBE_LOOPBACK: &str = "REWRITE_PROBE_LEGACY_LOCALHOST_DESTINATION";
 
 /// All variables that the provider writes. The user's `env` must not set them. Their values are public and may be
 /// shown; the values of other variables (from the mesh or the user) must not be shown.
@@ -203,54 +194,6 @@ fn mesh_id(workload: &Workload, facts: &Facts) -> String {
     id.map_or_else(|| facts.mesh_id.clone(), text)
 }
 
-/// Returns the variables of `cluster.env`: the metadata, overridden by the start script's settings. Keys of the mesh
-/// that are not valid variable names are left out, because root sources this file.
-pub(crate) fn cluster_env(
-    workload: &Workload,
-    facts: &Facts,
-    metadata: &BTreeMap<String, String>,
-    own_ip: Option<std::net::IpAddr>,
-) -> BTreeMap<String, String> {
-    let mut variables = metadata.clone();
-    variables.retain(|key, _| key.parse::<EnvName>().is_ok());
-    let id = &workload.id;
-    let settings = [
-        ("ISTIO_INBOUND_PORTS", inbound_ports(workload)),
-        (EXCLUDE_PORTS, exclude_ports(workload, facts)),
-        (EXCLUDE_CIDRS, exclude_cidrs(workload)),
-        ("ISTIO_NAMESPACE", id.namespace.to_string()),
-        ("ISTIO_SERVICE", format!("{}.{}", id.name, id.namespace)),
-        ("ISTIO_SERVICE_CIDR", "*".to_owned()),
-        // istiod finds the proxy's entry by this address. If unset, the agent uses that of the first interface.
-        (
-            "ISTIO_SVC_IP",
-            own_ip.map(|ip| ip.to_string()).unwrap_or_default(),
-        ),
-    ];
-    variables.extend(settings.map(|(key, value)| (key.to_owned(), value)));
-    if let Some(address) = ca_address(facts) {
-        variables.insert("CA_ADDR".to_owned(), address);
-    }
-    if let Some(san) = &facts.control_plane.san {
-        variables.insert("ISTIOD_SAN".to_owned(), san.clone());
-    }
-    if needs_wrapped_agent(facts) {
-        variables.insert("ISTIO_BIN_BASE".to_owned(), AGENT_FOLDER.to_owned());
-    }
-    if workload.health_check.is_some() {
-        variables.insert(PROBE_LOOPBACK.to_owned(), "true".to_owned());
-    }
-    match workload.proxy.interception {
-        Interception::Redirect => None,
-        // The start script and the rules read this variable, the proxy reads its metadata.
-        Interception::Tproxy => {
-            variables.insert("ISTIO_INBOUND_INTERCEPTION_MODE".into(), "TPROXY".into())
-        }
-        Interception::None => variables.insert("ISTIO_CUSTOM_IP_TABLES".into(), "true".into()),
-    };
-    variables
-}
-
 const CANONICAL_NAME: &str = "service.istio.io/canonical-name";
 const CANONICAL_REVISION: &str = "service.istio.io/canonical-revision";
 
@@ -301,60 +244,8 @@ fn interception(mode: Interception) -> Option<String> {
     }
 }
 
-fn inbound_ports(workload: &Workload) -> String {
-    if workload.ports.is_empty() {
-        return "*".to_owned();
-    }
-    let mut ports: Vec<u16> = workload.ports.values().map(|port| port.get()).collect();
-    ports.sort_unstable();
-    ports.dedup();
-    join(&ports)
-}
-
-fn exclude_ports(workload: &Workload, facts: &Facts) -> String {
-    let mut ports = BYPASSING.to_vec();
-    let of_user = &workload.proxy.exclude_inbound_ports;
-    let of_user = of_user.iter().map(|port| port.get());
-    for port in std::iter::once(status_port(workload, facts)).chain(of_user) {
-        if !ports.contains(&port) {
-            ports.push(port);
-        }
-    }
-    join(&ports)
-}
-
-fn status_port(workload: &Workload, facts: &Facts) -> u16 {
-    let settings = proxy_config::settings(&facts.mesh_config, workload.proxy.config.as_ref());
-    let port = settings.get("statusPort").map(text);
-    let port = port.and_then(|port| port.parse().ok());
-    port.filter(|port| *port != 0).unwrap_or(ports::STATUS)
-}
-
-fn exclude_cidrs(workload: &Workload) -> String {
-    let mut cidrs: Vec<String> = METADATA_CIDRS.map(str::to_owned).to_vec();
-    for cidr in workload
-        .proxy
-        .exclude_cidrs
-        .iter()
-        .map(|cidr| Cidr::as_range(cidr).to_string())
-    {
-        if !cidrs.contains(&cidr) {
-            cidrs.push(cidr);
-        }
-    }
-    cidrs.join(",")
-}
-
-fn join(ports: &[u16]) -> String {
-    ports
-        .iter()
-        .map(ToString::to_string)
-        .collect::<Vec<_>>()
-        .join(",")
-}
-
 /// Returns a value of the mesh config as text. The values of `proxyMetadata` should be strings.
-fn text(value: &Value) -> String {
+pub(super) fn text(value: &Value) -> String {
     value
         .as_str()
         .map_or_else(|| value.to_string(), str::to_owned)

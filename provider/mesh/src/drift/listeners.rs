@@ -13,7 +13,7 @@ pub(super) fn is_list(at: &str) -> bool {
     ["spec.ingress", "spec.egress"].contains(&at)
 }
 
-/// Adds a finding for each listener, and for each part of one, that differs. Listeners are told apart by their ports.
+/// Adds a finding for each listener, and for each part of one, that differs. Listeners are matched by port.
 pub(super) fn compare(
     (title, at): (&str, &str),
     desired: &[Value],
@@ -78,8 +78,8 @@ fn path(list: &str, listener: &Value) -> String {
     format!("{list}[{}]", plain(&key(listener)))
 }
 
-/// Returns what tells a listener from the others of its list: its port's number, or its name where the port has none
-/// (a Unix socket); `*` for the one without a port, which takes all other traffic.
+/// Returns the key of a listener in its list: the number of its port, or the port's name if it has no number (a Unix
+/// socket); `*` for the one without a port, which takes all other traffic.
 fn key(listener: &Value) -> String {
     let port = &listener["port"];
     let number = port["number"].as_u64().filter(|number| *number != 0);
