@@ -66,11 +66,7 @@ async fn of_two_who_create_an_object_at_once_one_succeeds() {
     for kind in [Kind::WorkloadEntry, Kind::Sidecar] {
         let id = workload();
         let object = set_of(&id).into_iter().find(|of| of.kind == kind).unwrap();
-        let object = [object];
-        let (one, other) = tokio::join!(
-            one.apply(&object, Force::Never),
-            other.apply(&object, Force::Never)
-        );
+        let (one, other) = tokio::join!(one.create(&object), other.create(&object));
         let refused = match (one, other) {
             (Ok(_), Err(refused)) | (Err(refused), Ok(_)) => refused,
             both => panic!("{both:?}"),
