@@ -201,8 +201,13 @@ impl EphemeralResource for EphemeralBundle {
 }
 
 fn check(workload: Option<Workload>, unknown: &Paths) -> Diagnostics {
-    let problems = workload.map(|workload| mesh::validate::validate_bundle(&workload));
-    messages::problems(problems.unwrap_or_default(), unknown)
+    let Some(workload) = workload else {
+        return Diagnostics::none();
+    };
+    let problems = mesh::validate::validate_bundle(&workload);
+    let mut diagnostics = messages::problems(problems, unknown);
+    diagnostics.extend(messages::of_pods_in_env(&workload));
+    diagnostics
 }
 
 /// Renders the bundle from the facts of the cluster, with a warning about what it leaves out.
@@ -215,7 +220,7 @@ async fn bundle(
     let facts = facts.map_err(|error| messages::cluster(&error))?;
     let mut problems = mesh::conflicts::conflicts(&workload, &facts, &[]);
     match mesh::render::render_bundle(&workload, &facts) {
-        Ok(bundle) if problems.is_empty() => Ok((bundle, messages::of_pods(&workload, &facts))),
+        Ok(bundle) if problems.is_empty() => Ok((bundle, messages::of_pods_in_mesh(&facts))),
         rendered => {
             problems.extend(rendered.err().unwrap_or_default());
             Err(messages::problems(problems, &Paths::default()))

@@ -13,9 +13,10 @@ use std::net::IpAddr;
 use serde_json::json;
 use sha2::Digest as _;
 
+pub(crate) use cluster_env::{BYPASSING, METADATA_CIDRS};
 use control_plane::{AGENT_FOLDER, DEFAULT_CONTROL_PLANE, host_port, needs_wrapped_agent};
-pub use environment::left_out;
-pub(crate) use environment::{of_facts, owns};
+pub(crate) use environment::{is_of_pods, of_facts, owns};
+pub use environment::{left_out_of_mesh, left_out_of_own};
 
 use crate::desired::{Bundle, Digest, File, Owner, Release, Watch};
 use crate::facts::Facts;

@@ -26,6 +26,7 @@ pub mod import;
 pub mod keyed_list;
 pub mod leftover;
 pub mod mark;
+pub mod meaning;
 pub mod names;
 pub mod network;
 pub mod objects;

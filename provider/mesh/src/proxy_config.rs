@@ -26,6 +26,16 @@ impl ProxyConfig {
         &self.fields
     }
 
+    /// Returns the same settings in one notation; `None`: there are none.
+    pub(crate) fn meaning(&self) -> Option<Self> {
+        let mut fields = Value::from(self.fields.clone());
+        fields.sort_all_objects();
+        (!self.fields.is_empty()).then(|| Self {
+            text: fields.to_string(),
+            fields: self.fields.clone(),
+        })
+    }
+
     /// Returns the settings that Istio does not know or whose values it refuses, each as a sentence.
     pub(crate) fn problems(&self) -> Vec<String> {
         fields::problems(&self.fields, Unknown::Refused)

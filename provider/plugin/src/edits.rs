@@ -22,11 +22,22 @@ pub struct Changed {
 }
 
 impl Changed {
+    /// Returns whether a side is not known yet.
+    pub(crate) fn is_open(&self) -> bool {
+        self.before.has_unknown() || self.after.has_unknown()
+    }
+
+    /// Returns whether one of two changes is at the other's place, or inside it.
+    pub(crate) fn meets(&self, other: &Self) -> bool {
+        let (own, other) = (self.at.steps(), other.at.steps());
+        own.starts_with(other) || other.starts_with(own)
+    }
+
     /// Returns `v1 -> v2`, with `unset` for null and long values shortened; `None` while a side is unknown.
     ///
     /// A secret attribute, and one whose rule hides it, shows no value.
     pub fn text(&self) -> Option<String> {
-        if self.before.has_unknown() || self.after.has_unknown() {
+        if self.is_open() {
             return None;
         }
         if self.secret {

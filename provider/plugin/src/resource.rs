@@ -56,6 +56,14 @@ pub trait Resource: Send + Sync + 'static {
         Diagnostics::none()
     }
 
+    /// Returns what an input means, written in one way: two inputs that mean the same give the same. An edit is no edit
+    /// where the meaning stays the same; only the state changes then.
+    ///
+    /// Unknown values may be left out of it: their edits always count.
+    fn meaning(input: &Self::Input) -> Self::Input {
+        input.clone()
+    }
+
     /// Plans a change. Pure: the same stage gives the same plan, and it cannot do I/O.
     ///
     /// An update is planned even when nothing was edited: the output may ask for a repair. A known value of the
@@ -110,7 +118,7 @@ pub enum Stage<'a, R: Resource + ?Sized> {
         output: &'a R::Output,
         /// What the user wrote now.
         next: &'a R::Input,
-        /// What differs between the two, leaf by leaf.
+        /// What differs between the two, leaf by leaf, and between what they [mean](Resource::meaning).
         edits: Vec<Changed>,
     },
     /// It goes away.

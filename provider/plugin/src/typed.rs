@@ -235,14 +235,22 @@ impl<R: Resource> Served<R::Context> for Typed<R> {
 }
 
 impl<R: Resource> Typed<R> {
-    /// Returns what differs between a state and what the user wrote now.
+    /// Returns what differs between a state and what the user wrote now, and between what both mean.
     pub(crate) fn edits(&self, prior: Option<&Sides>, next: Option<&Raw>) -> Vec<Changed> {
         let before = prior.map_or(&Raw::Null, |prior| &prior.input);
-        edits(
-            &self.described.declared.input,
-            before,
-            next.unwrap_or(&Raw::Null),
-        )
+        let after = next.unwrap_or(&Raw::Null);
+        let attributes = &self.described.declared.input;
+        let mut written = edits(attributes, before, after);
+        if let (Some(before), Some(after)) = (Self::meant(before), Self::meant(after)) {
+            let meant = edits(attributes, &before, &after);
+            written.retain(|edit| edit.is_open() || meant.iter().any(|of| of.meets(edit)));
+        }
+        written
+    }
+
+    fn meant(input: &Raw) -> Option<Raw> {
+        let read = R::Input::read(input, &Path::root(), &mut Diagnostics::none())?;
+        Some(R::meaning(&read).write())
     }
 }
 

@@ -137,8 +137,13 @@ pub(crate) fn from_health_check(check: HealthCheck) -> HealthCheckInput {
             });
         }
         Some(Probe::Exec(command)) => input.exec = Value::Known(command),
-        // No WorkloadGroup has a gRPC probe.
-        Some(Probe::Grpc { .. }) | None => {}
+        Some(Probe::Grpc { port, service }) => {
+            input.grpc = Value::Known(GrpcCheckInput {
+                port: Value::Known(PortNumber(port)),
+                service: service.into(),
+            });
+        }
+        None => {}
     }
     input
 }

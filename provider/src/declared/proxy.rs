@@ -6,7 +6,7 @@ use mesh::workload::{Install, Interception, Proxy, PullPolicy, Runtime};
 use plugin::{Text, Value, object};
 
 use super::scalars::PortNumber;
-use super::values::{text, texts};
+use super::values::{from_list, from_texts, text, texts};
 use crate::rule::{BOOTSTRAP, PACKAGE};
 
 object! {
@@ -79,13 +79,37 @@ fn install(input: &InstallInput) -> Option<Install> {
     })
 }
 
-/// Returns the proxy as the cluster knows it: only a `Sidecar` shows that nothing is intercepted.
-pub(crate) fn from_interception(interception: Interception) -> Value<ProxyInput> {
-    match interception {
-        Interception::Redirect | Interception::Tproxy => Value::Null,
-        Interception::None => Value::Known(ProxyInput {
-            interception: Value::Known(Text(interception)),
-            ..ProxyInput::default()
-        }),
+/// Returns the proxy as it is declared; null if everything is a default.
+pub(crate) fn from_proxy(proxy: Proxy) -> Value<ProxyInput> {
+    let ports = proxy.exclude_inbound_ports.into_iter();
+    let input = ProxyInput {
+        runtime: Some(proxy.runtime)
+            .filter(|of| *of != Runtime::Systemd)
+            .map(Text)
+            .into(),
+        image: proxy.image.map(Text).into(),
+        pull_policy: proxy.pull_policy.map(Text).into(),
+        interception: Some(proxy.interception)
+            .filter(|of| *of != Interception::Redirect)
+            .map(Text)
+            .into(),
+        install: proxy.install.map(from_install).into(),
+        version: proxy.version.map(Text).into(),
+        exclude_inbound_ports: from_list(ports.map(PortNumber).collect()),
+        exclude_cidrs: from_texts(proxy.exclude_cidrs),
+        dns_capture: proxy.dns_capture.into(),
+        config: proxy.config.map(Text).into(),
+    };
+    if input == ProxyInput::default() {
+        Value::Null
+    } else {
+        Value::Known(input)
+    }
+}
+
+fn from_install(install: Install) -> InstallInput {
+    InstallInput {
+        url: Value::Known(install.url),
+        sha256: Value::Known(Text(install.sha256)),
     }
 }

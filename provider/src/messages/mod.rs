@@ -7,6 +7,7 @@ mod message;
 pub(crate) mod report;
 mod vm_error;
 
+use std::collections::BTreeSet;
 use std::error::Error;
 
 use mesh::change::Problem;
@@ -77,17 +78,27 @@ pub(crate) fn renamed(resource: &str, id: &Id) -> String {
     )
 }
 
-/// Warns of variables that the VM does not get.
-pub(crate) fn of_pods(workload: &Workload, facts: &Facts) -> Option<Diagnostic> {
-    let names = mesh::bundle::left_out(workload, facts);
+/// Warns of variables of `env` that the VM does not get.
+pub(crate) fn of_pods_in_env(workload: &Workload) -> Option<Diagnostic> {
+    let next = "Remove them from env.";
+    of_pods(&mesh::bundle::left_out_of_own(workload), "env", next)
+}
+
+/// Warns of variables of the mesh that the VM does not get.
+pub(crate) fn of_pods_in_mesh(facts: &Facts) -> Option<Diagnostic> {
+    let next = "Nothing needs to change: the mesh's proxyMetadata may keep them for pods.";
+    let names = mesh::bundle::left_out_of_mesh(facts);
+    of_pods(&names, "the mesh's proxyMetadata", next)
+}
+
+fn of_pods(names: &BTreeSet<String>, of: &str, next: &str) -> Option<Diagnostic> {
     if names.is_empty() {
         return None;
     }
-    let names: Vec<_> = names.into_iter().collect();
+    let names: Vec<_> = names.iter().map(String::as_str).collect();
     let text = format!(
-        "A VM cannot use the variables {}, which name files that only a pod has. They are left out of the VM's \
-         environment. The VM's certificate is in /etc/certs. If env sets them, remove them there; the mesh's \
-         proxyMetadata may keep them for pods.",
+        "A VM cannot use these variables of {of}, because they name files that only a pod has: {}. They are left out \
+         of the VM's environment. The VM's certificate is in /etc/certs. {next}",
         names.join(", ")
     );
     Some(Message::new(Code::EnvOfPods).text(text).at("env").warning())

@@ -5,6 +5,7 @@ mod fleet;
 mod hostile;
 mod input;
 mod made_of;
+mod meaning;
 mod network_path;
 mod offload;
 mod plans;

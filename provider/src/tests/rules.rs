@@ -6,8 +6,11 @@ use mesh::facts::{ControlPlane, Facts, Pem};
 use plugin::{Attribute, Diagnostics, Object, Path, Raw, Rule, Shape, Type, rule_at};
 use serde_json::{Value as Json, json};
 
-use super::{full, with};
+use super::meaning::the_same;
+use super::plans::planned;
+use super::{full, none, with};
 use crate::rule::{BOOTSTRAP, OBJECTS, REPLACE};
+use crate::workload::VmWorkload;
 use crate::workload::input::WorkloadInput;
 use crate::workload::read::is_unseen;
 
@@ -152,8 +155,8 @@ fn every_leaf_has_another_value_to_try() {
     assert_eq!(leaves, tried);
 }
 
-#[test]
-fn the_rule_of_every_attribute_is_what_rendering_shows() {
+#[tokio::test]
+async fn the_rule_of_every_attribute_is_what_rendering_shows() {
     for (pointer, other) in others() {
         let before = sample(pointer);
         let after = with(before.clone(), pointer, other);
@@ -176,6 +179,16 @@ fn the_rule_of_every_attribute_is_what_rendering_shows() {
             objects_differ || rule != OBJECTS,
             "{at}: the rule is {rule:?}, but the objects are the same"
         );
+        let same = meant(&before) == meant(&after);
+        assert!(!same || rule.rank == 0, "{at}: {rule:?}, but no edit");
+    }
+    for (at, before, after) in the_same() {
+        let (old, new) = (rendered(&before), rendered(&after));
+        let edit = format!("{at}: {} -> {}", before[at], after[at]);
+        assert_eq!(old.bundle.digest(), new.bundle.digest(), "{edit}");
+        assert_eq!(old.objects(), new.objects(), "{edit}");
+        let plan = planned(&before, &none(), &after).await;
+        assert_eq!(plan, "Update\n", "{edit}");
     }
 }
 
@@ -240,11 +253,19 @@ fn checked(check: Json) -> Json {
 }
 
 pub(super) fn rendered(config: &Json) -> mesh::desired::Desired {
+    mesh::render::render(&read(config).workload().unwrap(), &facts()).unwrap()
+}
+
+fn meant(config: &Json) -> WorkloadInput {
+    <VmWorkload as plugin::Resource>::meaning(&read(config))
+}
+
+fn read(config: &Json) -> WorkloadInput {
     let raw = raw(config);
     let mut problems = Diagnostics::none();
     let input = <WorkloadInput as Shape>::read(&raw, &Path::root(), &mut problems).unwrap();
     assert!(problems.is_empty(), "{problems:?}");
-    mesh::render::render(&input.workload().unwrap(), &facts()).unwrap()
+    input
 }
 
 pub(super) fn raw(json: &Json) -> Raw {

@@ -12,8 +12,8 @@ use mesh::workload::Workload;
 use plugin::{GoDuration, Text, Timeouts, Value, object};
 
 use crate::declared::field_manager::FieldManagerInput;
-use crate::declared::health_check::{HealthCheckInput, health_check};
-use crate::declared::proxy::{ProxyInput, from_interception, proxy};
+use crate::declared::health_check::{HealthCheckInput, from_health_check, health_check};
+use crate::declared::proxy::{ProxyInput, from_proxy, proxy};
 use crate::declared::scalars::{OnDestroy, PortNumber};
 use crate::declared::services::{ServiceInput, from_services, services};
 use crate::declared::sidecar::{SidecarInput, from_sidecar, sidecar};
@@ -170,7 +170,14 @@ pub(super) fn from_workload(workload: Workload) -> WorkloadInput {
         fleet: workload.fleet.map(Text).into(),
         services: from_services(workload.services),
         sidecar: workload.sidecar.map(from_sidecar).into(),
-        proxy: from_interception(workload.proxy.interception),
+        env: from_env(workload.env),
+        health_check: workload.health_check.map(from_health_check).into(),
+        proxy: from_proxy(workload.proxy),
         ..WorkloadInput::default()
     }
+}
+
+fn from_env(env: BTreeMap<EnvName, String>) -> Value<BTreeMap<Text<EnvName>, String>> {
+    let env = env.into_iter();
+    from_map(env.map(|(name, value)| (Text(name), value)).collect())
 }

@@ -10,7 +10,7 @@
 //!
 //! **Invariant**: nothing computed enters an input, and no output reaches `render`.
 //!
-//! The files in the order of their imports: `output` and `input`; `steps`, `prior`, `archive`, `place` and `preflight`; `plan` and
+//! The files in the order of their imports: `output` and `input`; `meaning`, `steps`, `prior`, `archive`, `place` and `preflight`; `plan` and
 //! `runner`; `import`, `read`, `destroy` and `apply`.
 
 mod apply;
@@ -18,6 +18,7 @@ pub(crate) mod archive;
 mod destroy;
 pub(crate) mod import;
 pub(crate) mod input;
+mod meaning;
 pub(crate) mod output;
 mod place;
 mod plan;
@@ -85,6 +86,10 @@ impl Resource for VmWorkload {
         let ssh = input.ssh.known().zip(block);
         ssh.map(|(ssh, block)| vm_address::check(ssh, block, unknown))
             .unwrap_or_default()
+    }
+
+    fn meaning(input: &WorkloadInput) -> WorkloadInput {
+        meaning::meaning(input)
     }
 
     fn plan(stage: &Stage<'_, Self>) -> Planned<Self::Output> {
@@ -161,6 +166,7 @@ fn check_workload(workload: &Workload, input: &WorkloadInput, unknown: &Paths) -
             .filter(|cidr| mesh::validate::bypasses_everything(cidr))
             .map(messages::everything_bypasses),
     );
+    diagnostics.extend(messages::of_pods_in_env(workload));
     diagnostics
 }
 

@@ -82,7 +82,7 @@ impl Preflight {
         let former = mesh::conflicts::replaced(&workload, &others);
         let former = former.into_iter().cloned().collect();
         let mut warnings: Diagnostics = unseen.then(entries_unseen).into_iter().collect();
-        warnings.extend(messages::of_pods(&workload, &facts));
+        warnings.extend(messages::of_pods_in_mesh(&facts));
         Ok(Self {
             workload,
             facts,

@@ -1,6 +1,7 @@
 //! The workload in the state, and its VM.
 
 use super::input::WorkloadInput;
+use super::meaning::ssh_host;
 use super::output::WorkloadOutput;
 use crate::declared::scalars::OnDestroy;
 use crate::declared::ssh::SshInput;
@@ -23,21 +24,20 @@ impl<'a> Prior<'a> {
 
     /// Returns the connection to the VM to clean if the update leaves that VM.
     pub(super) fn former_vm(&self, next: &WorkloadInput) -> Option<&'a SshInput> {
-        let host = |input: &WorkloadInput| {
-            let ssh = input.ssh.known()?;
-            let address = || input.address.known().map(|address| address.0.to_string());
-            ssh.host.known().cloned().or_else(address)
-        };
         self.vm_to_clean()
             .filter(|_| host(self.input) != host(next))
     }
 
     /// Returns whether another machine may answer now, which may still be booting.
     pub(super) fn may_be_another_machine(&self, next: &WorkloadInput) -> bool {
-        let host =
-            |input: &WorkloadInput| input.ssh.known().and_then(|ssh| ssh.host.known().cloned());
-        self.input.triggers != next.triggers
+        let triggers = |input: &WorkloadInput| input.triggers.known().cloned().unwrap_or_default();
+        triggers(self.input) != triggers(next)
             || self.input.address != next.address
             || host(self.input) != host(next)
     }
+}
+
+fn host(input: &WorkloadInput) -> Option<String> {
+    let ssh = input.ssh.known()?;
+    ssh_host(ssh, input).into_known()
 }

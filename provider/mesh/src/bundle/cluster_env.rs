@@ -11,10 +11,10 @@ use crate::proxy_config;
 use crate::workload::{Interception, Workload};
 
 /// Inbound ports that bypass the proxy. The VM adds the ports of its sshd.
-const BYPASSING: [u16; 3] = [ports::SSH, ports::METRICS, ports::HEALTH];
+pub(crate) const BYPASSING: [u16; 3] = [ports::SSH, ports::METRICS, ports::HEALTH];
 
 /// Metadata services of cloud providers. Their agents break if this traffic is intercepted.
-const METADATA_CIDRS: [&str; 2] = ["169.254.169.254/32", "168.63.129.16/32"];
+pub(crate) const METADATA_CIDRS: [&str; 2] = ["169.254.169.254/32", "168.63.129.16/32"];
 
 /// Returns the variables of `cluster.env`: the metadata, overridden by the start script's settings. Keys of the mesh
 /// that are not valid variable names are left out, because root sources this file.

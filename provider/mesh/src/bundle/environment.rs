@@ -90,16 +90,21 @@ const OF_PODS: [&str; 8] = [
     "PROV_CERT",
 ];
 
-/// Returns the variables of the mesh and of the workload that the VM's environment leaves out, by name.
-pub fn left_out(workload: &Workload, facts: &Facts) -> BTreeSet<String> {
+/// Returns the variables of the mesh that the VM's environment leaves out, by name.
+pub fn left_out_of_mesh(facts: &Facts) -> BTreeSet<String> {
     let of_mesh = proxy_config::of_mesh(&facts.mesh_config).remove("proxyMetadata");
     let of_mesh = of_mesh.as_ref().and_then(Value::as_object);
-    let of_mesh = of_mesh.into_iter().flatten().map(|(key, _)| key.clone());
-    let own = workload.env.keys().map(ToString::to_string);
-    of_mesh.chain(own).filter(|key| is_of_pods(key)).collect()
+    let names = of_mesh.into_iter().flatten().map(|(key, _)| key.clone());
+    names.filter(|key| is_of_pods(key)).collect()
 }
 
-fn is_of_pods(key: &str) -> bool {
+/// Returns the variables of the workload that the VM's environment leaves out, by name.
+pub fn left_out_of_own(workload: &Workload) -> BTreeSet<String> {
+    let names = workload.env.keys().map(ToString::to_string);
+    names.filter(|key| is_of_pods(key)).collect()
+}
+
+pub(crate) fn is_of_pods(key: &str) -> bool {
     OF_PODS.contains(&key)
 }
 

@@ -670,8 +670,8 @@ fn variables_that_only_a_pod_can_use_are_left_out_and_named() {
         let named = ["OUTPUT_CERTS", "PROV_CERT"].map(|name| text.contains(name));
         assert_eq!(named, [false; 2], "{}: {text}", file.path);
     }
-    let left_out: Vec<_> = mesh::bundle::left_out(&workload, &facts)
-        .into_iter()
-        .collect();
+    let of_mesh = mesh::bundle::left_out_of_mesh(&facts);
+    let own = mesh::bundle::left_out_of_own(&workload);
+    let left_out: Vec<_> = of_mesh.into_iter().chain(own).collect();
     assert_eq!(left_out, ["OUTPUT_CERTS", "PROV_CERT"]);
 }

@@ -69,6 +69,30 @@ prop_compose! {
 }
 
 prop_compose! {
+    /// Says again what a default is.
+    fn any_wordy_workload()(
+        workload in any_workload(),
+        bind in proptest::option::of(prop_oneof![Just("10.0.0.1"), Just("10.0.0.2"), Just("127.0.0.1")]),
+        app_address in proptest::option::of(prop_oneof![Just("127.0.0.1"), Just("0.0.0.0")]),
+        target in proptest::option::of(1_u16..),
+        excluded in prop::collection::vec(prop_oneof![Just(22_u16), Just(15090), Just(2222), Just(9999)], 0..4),
+        cidrs in prop::collection::vec(prop_oneof![Just("10.0.0.1"), Just("10.0.0.1/32"), Just("168.63.129.16")], 0..4),
+    ) -> Workload {
+        let mut any = workload;
+        for port in any.services.values_mut().flat_map(|service| service.ports.values_mut()) {
+            port.target_port = target.map(|of| of.try_into().unwrap());
+            if any.sidecar.is_some() {
+                port.bind = bind.map(p);
+                port.app_address = app_address.map(p);
+            }
+        }
+        any.proxy.exclude_inbound_ports = excluded.into_iter().map(|port| port.try_into().unwrap()).collect();
+        any.proxy.exclude_cidrs = cidrs.into_iter().map(p).collect();
+        any
+    }
+}
+
+prop_compose! {
     fn any_facts()(
         metadata in prop::collection::btree_map("[A-Z_]{1,6}|[a-z ='\n]{1,4}", "\\PC{0,12}|[ -~\n]{0,12}", 0..4),
         cluster_id in "[ -~]{0,8}",
@@ -106,6 +130,15 @@ proptest! {
         };
         let drift = compare(&desired, &objects(&workload), None, &crate::drift::expectations());
         prop_assert!(drift.is_empty(), "{drift:?}");
+    }
+
+    #[test]
+    fn a_workload_and_its_meaning_render_the_same(workload in any_wordy_workload(), facts in any_facts()) {
+        let meant = mesh::meaning::meaning(&workload);
+        prop_assert_eq!(&mesh::meaning::meaning(&meant), &meant);
+        let (Ok(one), Ok(other)) = (render(&workload, &facts), render(&meant, &facts)) else { return Ok(()) };
+        prop_assert_eq!(one.objects(), other.objects());
+        prop_assert_eq!(one.bundle.files, other.bundle.files);
     }
 
     #[test]
