@@ -179,7 +179,7 @@ async fn a_hosts_file_that_is_a_link_keeps_all_lines() -> Done {
     workload.converge().await?;
     let joined = vm.read("/etc/static/hosts")?;
     assert!(
-        joined.starts_with(&before) && joined.contains("# BEGIN mesh-vm"),
+        joined.ends_with(&before) && joined.starts_with("# BEGIN mesh-vm"),
         "{joined}"
     );
     assert_eq!(vm.shell("readlink /etc/hosts")?, "static/hosts\n");

@@ -137,7 +137,7 @@ async fn a_control_plane_with_another_name_in_its_certificate_is_reported() -> D
     // Without curl, the proxy is the first to see the certificate.
     hooked(
         vm,
-        "tls_name_error() { :; }; do_ready() { await 10 is_certified; }",
+        "probe_certificate() { :; }; do_ready() { await 10 is_certified; }",
     )?;
     let mut workload = Workload::new(&scenario)?;
     let right = workload.block["istio"].take();

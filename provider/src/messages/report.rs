@@ -19,11 +19,16 @@ pub(crate) fn reverted(step: &str, hop: Option<&str>, lines: &[String]) -> Diagn
 }
 
 /// Returns the name of a hop in words, and what to do about it.
+#[expect(clippy::too_many_lines, reason = "a table: one row for each hop")]
 fn hint(hop: &str) -> (&str, &str) {
     match hop {
         "dns" => (
             "the name of the control plane",
             "Set istio.control_plane_address, or make the VM's DNS resolve it.",
+        ),
+        "hosts" => (
+            "a line of the VM's hosts file, which takes the name of the control plane elsewhere",
+            "Remove the name from that line, which the lines below show.",
         ),
         "control-plane" => (
             "the connection to istiod",
@@ -82,6 +87,10 @@ fn hint(hop: &str) -> (&str, &str) {
         "verdict" => (
             "the new rules, through which no new SSH connection came in time",
             "If sshd listens on an unusual port, add it to proxy.exclude_inbound_ports.",
+        ),
+        "settings" => (
+            "the folder /etc/istio",
+            "Run the command below on the VM: the proxy could not read its settings there.",
         ),
         "disk" => ("the disk", "Free disk space on the VM."),
         "state" => (

@@ -36,7 +36,7 @@ use work::Work;
 pub(super) use work::Target;
 
 /// The checks of the path to istiod, in their order.
-const PATH_TO_ISTIOD: [&str; 3] = ["dns", "control-plane", "tls-name"];
+const PATH_TO_ISTIOD: [&str; 4] = ["dns", "hosts", "control-plane", "tls-name"];
 
 /// How long istiod may take to report a proxy that is ready.
 const CONNECTED: Duration = Duration::from_mins(1);

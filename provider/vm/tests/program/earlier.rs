@@ -102,7 +102,7 @@ fn is(stage: &Stage, content: &str, address: &str) {
         "{shell}"
     );
     let hosts = fs::read_to_string(stage.path("hosts")).unwrap();
-    let line = format!("\n{address} istiod\n");
+    let line = format!("# BEGIN mesh-vm\n{address} istiod\n# END mesh-vm\n");
     assert!(hosts.contains(&line), "{shell}: {hosts}");
 }
 

@@ -20,10 +20,10 @@ fn hosts(stage: &Stage, content: &str, line: &str) -> String {
 fn a_hosts_file_that_others_cut_keeps_their_lines_whole() {
     let block = "# BEGIN mesh-vm\n10.0.0.2 istiod\n# END mesh-vm\n";
     let cases = [
-        ("127.0.0.1 a", "127.0.0.1 a\n"),
+        ("127.0.0.1 a", "127.0.0.1 a"),
         (
             "127.0.0.1 a\n# BEGIN mesh-vm\n10.0.0.9 b\n10.0.0.8 c",
-            "127.0.0.1 a\n10.0.0.9 b\n10.0.0.8 c\n",
+            "127.0.0.1 a\n10.0.0.9 b\n10.0.0.8 c",
         ),
         (
             "# BEGIN mesh-vm\n10.0.0.9 b\n# BEGIN mesh-vm\n10.0.0.1 istiod\n# END mesh-vm\n10.0.0.8 c\n",
@@ -35,7 +35,7 @@ fn a_hosts_file_that_others_cut_keeps_their_lines_whole() {
         let stage = Stage::new(shell);
         for (before, theirs) in cases {
             let after = hosts(&stage, before, "10.0.0.2 istiod\n");
-            assert_eq!(after, format!("{theirs}{block}"), "{shell}: {before}");
+            assert_eq!(after, format!("{block}{theirs}"), "{shell}: {before}");
             assert_eq!(
                 stage.part("hosts_block"),
                 "10.0.0.2 istiod\n",
@@ -56,7 +56,7 @@ fn a_hosts_file_that_others_cut_keeps_their_lines_whole() {
 #[test]
 fn a_hosts_file_that_cannot_be_written_whole_stays_as_it_is() {
     let before = "127.0.0.1 a\n# BEGIN mesh-vm\n10.0.0.9 b\n# END mesh-vm\n";
-    let full = "awk() { case $1 in *delete*) command awk \"$@\" | head -c 5; return 2 ;; esac; command awk \"$@\"; }";
+    let full = "awk() { case $* in *delete*) command awk \"$@\" | head -c 5; return 2 ;; esac; command awk \"$@\"; }";
     for shell in SHELLS {
         for line in ["", "10.0.0.2 istiod\n"] {
             let stage = Stage::new(shell);

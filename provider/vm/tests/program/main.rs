@@ -12,6 +12,7 @@ mod earlier;
 mod fetching;
 mod files;
 mod functions;
+mod hosts;
 mod inputs;
 mod offload;
 mod packages;

@@ -93,12 +93,20 @@ fn the_unit_brings_back_a_hosts_line_that_is_gone_and_no_other() {
         for (is, will_be) in [
             (
                 "127.0.0.1 localhost\n",
-                format!("127.0.0.1 localhost\n{BLOCK}"),
+                format!("{BLOCK}127.0.0.1 localhost\n"),
             ),
             (edited, edited.to_owned()),
         ] {
             fs::write(stage.path("hosts"), is).unwrap();
             assert_eq!(stage.part(brings_back), will_be, "{shell}");
+            // A link stays one.
+            fs::write(stage.path("hosts.link"), is).unwrap();
+            fs::remove_file(stage.path("hosts")).unwrap();
+            std::os::unix::fs::symlink("hosts.link", stage.path("hosts")).unwrap();
+            assert_eq!(stage.part(brings_back), will_be, "{shell}");
+            assert!(stage.path("hosts").is_symlink(), "{shell}");
+            assert!(!stage.path("hosts.mesh").exists(), "{shell}");
+            fs::remove_file(stage.path("hosts")).unwrap();
         }
     }
 }

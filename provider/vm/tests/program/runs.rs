@@ -418,7 +418,7 @@ fn a_file_and_the_hosts_line_come_back_when_a_later_step_fails() {
         assert_eq!(fs::read(stage.path("placed")).unwrap(), b"old", "{shell}");
         let hosts = fs::read_to_string(stage.path("hosts")).unwrap();
         assert_eq!(
-            hosts, "127.0.0.1 localhost\n# BEGIN mesh-vm\n10.0.0.1 istiod\n# END mesh-vm\n",
+            hosts, "# BEGIN mesh-vm\n10.0.0.1 istiod\n# END mesh-vm\n127.0.0.1 localhost\n",
             "{shell}"
         );
     }

@@ -54,7 +54,7 @@ fn a_check_that_cannot_be_made_is_not_bad() {
             "b: there is no getent",
         ),
         (
-            "getent() { :; }; have() { case $1 in bash | nc) return 1 ;; esac; }",
+            "getent() { emit 10.0.0.1; }; have() { case $1 in bash | nc) return 1 ;; esac; }",
             "control-plane",
             "b port 1: there is neither bash nor nc",
         ),

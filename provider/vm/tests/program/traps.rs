@@ -258,7 +258,7 @@ fn a_hosts_file_that_is_a_link_keeps_its_lines_and_stays_a_link() {
         symlink("elsewhere/hosts", stage.path("hosts")).unwrap();
         fs::write(stage.path("block"), "10.0.0.1 istiod\n").unwrap();
         stage.part("write_hosts_block \"$run_dir/block\"");
-        let lines = "127.0.0.1 localhost\n# BEGIN mesh-vm\n10.0.0.1 istiod\n# END mesh-vm\n";
+        let lines = "# BEGIN mesh-vm\n10.0.0.1 istiod\n# END mesh-vm\n127.0.0.1 localhost\n";
         assert_eq!(fs::read_to_string(&target).unwrap(), lines, "{shell}");
         let link = fs::read_link(stage.path("hosts")).unwrap();
         assert_eq!(link.to_str(), Some("elsewhere/hosts"), "{shell}");

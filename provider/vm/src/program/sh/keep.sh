@@ -16,17 +16,21 @@ do_keep() {
   if has_proven_rules; then
     : >"$state_dir/run/proven"
   fi
-  hosts_block_before >"$keep_dir/hosts" || return 1
+  keep_hosts_block || return 1
   keep_placed_files || return 1
   keep_own_files || return 1
   keep_new_logs || return 1
   keep_modes || return 1
   commit_copies
 }
-hosts_block_before() {
-  if [ -e "$HOSTS_FILE" ]; then
-    hosts_block
+# The lines of the block, and where it stands.
+keep_hosts_block() {
+  if [ ! -e "$HOSTS_FILE" ]; then
+    : >"$keep_dir/hosts"
+    return
   fi
+  hosts_block >"$keep_dir/hosts" &&
+    lines_before_block >"$keep_dir/hosts.at"
 }
 # Rules that stay as they are need no verdict.
 has_proven_rules() {

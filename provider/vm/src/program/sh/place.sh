@@ -60,7 +60,9 @@ place_logrotate() {
     '}' >"$run_dir/rotate" &&
     put_file "$run_dir/rotate" "$LOGROTATE_FILE" root 0644
 }
+# The undo log of an earlier version does not say where the block was.
 undo_place() {
-  restore_set "$state_dir/run/keep" &&
-    write_hosts_block "$state_dir/run/keep/hosts"
+  restore_set "$state_dir/run/keep" || return 1
+  hosts_place=$(line_of "$state_dir/run/keep/hosts.at")
+  write_hosts_block "$state_dir/run/keep/hosts" "${hosts_place:-end}"
 }

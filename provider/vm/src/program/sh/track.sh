@@ -50,9 +50,8 @@ drop_in() {
   if [ -e "$state_dir/bin/sudo" ]; then
     emit "Environment=PATH=$state_dir/bin:$PATH"
   fi
-  # Images whose cloud-init owns that file write it again at each boot, before the network is online.
   if [ -s "$run_dir/block" ]; then
-    emit "ExecStartPre=-+/bin/sh -c 'grep -qx \"# BEGIN mesh-vm\" $HOSTS_FILE || { echo \"# BEGIN mesh-vm\"; echo \"$(cat "$run_dir/block")\"; echo \"# END mesh-vm\"; } >>$HOSTS_FILE'"
+    hosts_line
   fi
   # Each start would add one more.
   if has tproxy; then
@@ -61,6 +60,13 @@ drop_in() {
   if [ -e "$state_dir/guard" ]; then
     guard_lines
   fi
+}
+# Images whose cloud-init owns that file write it again at each boot, before the network is online.
+hosts_line() {
+  back_block="echo \"# BEGIN mesh-vm\"; echo \"$(cat "$run_dir/block")\"; echo \"# END mesh-vm\""
+  back_copy="[ -h $HOSTS_FILE ] || cp -a $HOSTS_FILE $HOSTS_FILE.mesh"
+  back_move="[ ! -h $HOSTS_FILE ] && mv -f $HOSTS_FILE.mesh $HOSTS_FILE || cat $HOSTS_FILE.mesh >$HOSTS_FILE"
+  emit "ExecStartPre=-+/bin/sh -c 'grep -qx \"# BEGIN mesh-vm\" $HOSTS_FILE || { $back_copy; { $back_block; cat $HOSTS_FILE; } >$HOSTS_FILE.mesh && { $back_move; }; rm -f $HOSTS_FILE.mesh; }'"
 }
 guard_lines() {
   emit "ExecStartPre=+/bin/sh -c '$(guard_commands "iptables$backend")'"

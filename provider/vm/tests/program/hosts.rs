@@ -1,0 +1,126 @@
+//! The hosts file: the program's block, and lines of others for the same name.
+
+use std::fs;
+
+use jiff::Timestamp;
+use mesh::desired::Bundle;
+use vm::program::{self, Report, RunId};
+
+use crate::stage::{SHELLS, Stage, bundle, patience};
+
+/// An old line of others, as Istio's guide appends one, and what an earlier version wrote behind it.
+const OLD: &str = "127.0.0.1 localhost\n10.9.9.9 istiod.istio-system.svc\n";
+const BLOCK: &str = "# BEGIN mesh-vm\n10.0.0.1 istiod.istio-system.svc\n# END mesh-vm\n";
+
+/// Bootstraps with these steps, the last of which is `own`.
+fn bootstrap(stage: &Stage, address: &str, own: &str) -> Report {
+    let bundle = Bundle {
+        hosts_line: Some(format!("{address} istiod.istio-system.svc")),
+        ..bundle(vec![])
+    };
+    let now = Timestamp::UNIX_EPOCH;
+    let payload = program::bootstrap(&bundle, RunId::generate(), patience(), now);
+    let steps = format!("STEPS='keep stop place last'; do_last() {{ {own}; }}");
+    stage.call(payload, &steps).report()
+}
+
+#[test]
+fn the_block_stands_first_and_an_undo_puts_it_where_it_was() {
+    let cases = [
+        OLD.to_owned(),
+        format!("{OLD}{BLOCK}"),
+        format!("127.0.0.1 localhost\n{BLOCK}10.9.9.9 istiod.istio-system.svc\n"),
+        format!("{BLOCK}{OLD}"),
+        "10.9.9.9 istiod.istio-system.svc".to_owned(),
+    ];
+    for shell in SHELLS {
+        for before in &cases {
+            let stage = Stage::new(shell);
+            let read = || fs::read_to_string(stage.path("hosts")).unwrap();
+            fs::write(stage.path("hosts"), before).unwrap();
+            // Also where only its place changes.
+            for address in ["10.0.0.2", "10.0.0.1"] {
+                let report = bootstrap(&stage, address, "false");
+                assert!(matches!(report, Report::Reverted { .. }), "{report:?}");
+                assert_eq!(read(), *before, "{shell}");
+            }
+            let report = bootstrap(&stage, "10.0.0.1", "true");
+            assert!(matches!(report, Report::Committed { .. }), "{report:?}");
+            let theirs = before.replace(BLOCK, "");
+            assert_eq!(read(), format!("{BLOCK}{theirs}"), "{shell}");
+            stage.part(": >\"$run_dir/block\"; write_hosts_block \"$run_dir/block\"");
+            assert_eq!(read(), theirs, "{shell}");
+        }
+    }
+}
+
+/// Returns the checks of the path to istiod. `curl` reports the certificate of whoever answers.
+fn checks(stage: &Stage, hosts: &str, own: &str) -> String {
+    fs::write(stage.path("hosts"), hosts).unwrap();
+    let asked = format!(
+        "encode() {{ cat; }}; can_connect() {{ :; }}; ip() {{ case $* in *2001:db8:*) : ;; *) return 1 ;; esac; }}
+         id() {{ return 1; }}; {own}\ncheck_network"
+    );
+    let printed = stage.part(&asked);
+    let lines = printed.lines().filter(|line| line.contains(" bad "));
+    lines.map(|line| format!("{line}\n")).collect()
+}
+
+#[test]
+fn a_line_of_others_that_resolvers_prefer_is_bad_and_one_behind_the_block_is_not() {
+    let name = "istiod.istio-system.svc";
+    let cases = [
+        (format!("10.9.9.9 {name}"), false),
+        (format!("10.0.0.1 {name}"), false),
+        (format!("# 127.0.0.1 {name}"), false),
+        (format!("127.0.0.1 x # {name}"), false),
+        (format!("127.0.0.1 other.{name}"), false),
+        (format!("2001:dead::1 {name}"), false),
+        (format!("2001:db8::1 {name}"), true),
+        (format!("::1\t{name}"), true),
+        ("127.0.1.1 vm ISTIOD.istio-system.svc. # past".into(), true),
+    ];
+    for shell in SHELLS {
+        for (line, is_bad) in &cases {
+            let stage = Stage::new(shell);
+            fs::create_dir(stage.path("in")).unwrap();
+            fs::write(stage.path("in/control-plane"), format!("{name}:15012")).unwrap();
+            fs::write(stage.path("in/hosts"), format!("10.0.0.1 {name}")).unwrap();
+            let found = checks(&stage, &format!("127.0.0.1 localhost\n{line}\n"), "");
+            let address = line.split([' ', '\t']).next().unwrap();
+            let file = stage.path("hosts");
+            let expected = format!(
+                "check hosts bad line 2 of {} has the address {address} for {name}\n",
+                file.display()
+            );
+            let expected = if *is_bad { expected } else { String::new() };
+            assert_eq!(found, expected, "{shell}: {line}");
+        }
+    }
+}
+
+/// Where no address is known, the machine's own name service decides: an old line leads to another mesh.
+#[test]
+fn a_line_that_leads_to_an_untrusted_control_plane_is_named() {
+    let other = "curl: (60) SSL certificate problem: unable to get local issuer certificate";
+    for shell in SHELLS {
+        for (said, is_bad) in [(other, true), ("curl: (22) error", false)] {
+            let stage = Stage::new(shell);
+            fs::create_dir(stage.path("in")).unwrap();
+            fs::write(stage.path("in/control-plane"), "mesh.example.com:15012").unwrap();
+            fs::write(stage.path("in/tls-name"), "mesh.example.com").unwrap();
+            fs::write(stage.path("in/root"), "").unwrap();
+            let own = format!(
+                "getent() {{ emit '10.9.9.9 STREAM mesh.example.com'; }}; curl() {{ emit '{said}'; }}"
+            );
+            let found = checks(&stage, "10.9.9.9 mesh.example.com\n", &own);
+            let file = stage.path("hosts");
+            let expected = format!(
+                "check hosts bad mesh.example.com, which is 10.9.9.9 by line 1 of {}; {said}\n",
+                file.display()
+            );
+            let expected = if is_bad { expected } else { String::new() };
+            assert_eq!(found, expected, "{shell}: {said}");
+        }
+    }
+}
