@@ -141,7 +141,10 @@ impl Access {
             return Err(error);
         }
         let since = Instant::now();
-        let credential = self.source.credential().await;
+        let credential = match self.source.credential().await {
+            Err(error) if state.held.is_none() => self.source.instead().ok_or(error),
+            credential => credential,
+        };
         let held = credential.and_then(|credential| self.held(credential, state.held.as_ref()));
         match held {
             Ok(held) => {

@@ -75,7 +75,7 @@ impl Cluster {
             cause,
         };
         let namespace = match self.get(&get).await {
-            Err(ClusterError::Forbidden { .. }) => return Ok(()),
+            Err(error) if error.is_forbidden() => return Ok(()),
             found => found?.ok_or_else(|| missing(RootCause::NoNamespace))?,
         };
         if namespace["metadata"]["deletionTimestamp"].is_string() {

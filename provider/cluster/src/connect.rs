@@ -33,6 +33,14 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 /// Objects of one kind and namespace by name.
 pub(crate) type Listing = BTreeMap<String, Value>;
 
+/// How errors call the server and who asks it: by where they are configured.
+struct Named {
+    server: String,
+    credentials: String,
+    /// Why there are no credentials; `None`: there are some.
+    nobody: Option<String>,
+}
+
 /// Resource, namespace and name.
 type Key = (&'static str, String, String);
 
@@ -40,8 +48,7 @@ type Key = (&'static str, String, String);
 pub struct Cluster {
     access: Access,
     server: String,
-    /// How errors call the server, and the credentials: by where they are configured.
-    named: (String, String),
+    named: Named,
     istio: IstioSettings,
     /// The settings once a tag is resolved.
     tag: OnceCell<IstioSettings>,
@@ -63,23 +70,25 @@ impl Cluster {
         let Way {
             origin,
             user_origin,
+            nobody,
             mut config,
         } = way(settings, environment)?;
         let source = Source::new(&mut config.auth_info, user_origin.clone())?;
         let server = config.cluster_url.to_string();
         let server = server.trim_end_matches('/').to_owned();
-        let named = match &settings.host {
-            Some(_) => server.clone(),
-            None => format!("{server} of {origin}"),
+        let named = Named {
+            server: match &settings.host {
+                Some(_) => server.clone(),
+                None => format!("{server} of {origin}"),
+            },
+            credentials: format!("the credentials of {user_origin}"),
+            nobody: source.is_nothing().then(|| {
+                let reason = nobody.as_deref().unwrap_or("holds no credentials");
+                format!("{user_origin} {reason}")
+            }),
         };
-        let credentials = format!("the credentials of {user_origin}");
         let access = Access::new(source, origin, config);
-        Ok(Self::with(
-            access,
-            server,
-            (named, credentials),
-            settings.istio.clone(),
-        ))
+        Ok(Self::with(access, server, named, settings.istio.clone()))
     }
 
     /// Finds the cluster and gets the credentials ready.
@@ -99,11 +108,15 @@ impl Cluster {
 
     /// Returns a cluster over a client that exists: where tests put faults in between.
     pub fn over(client: Client, server: String, istio: IstioSettings) -> Self {
-        let named = (server.clone(), "the credentials".to_owned());
+        let named = Named {
+            server: server.clone(),
+            credentials: "the credentials".into(),
+            nobody: None,
+        };
         Self::with(Access::over(client), server, named, istio)
     }
 
-    fn with(access: Access, server: String, named: (String, String), istio: IstioSettings) -> Self {
+    fn with(access: Access, server: String, named: Named, istio: IstioSettings) -> Self {
         Self {
             access,
             server,
@@ -124,12 +137,17 @@ impl Cluster {
 
     /// Returns how errors call the server: with what it is configured by.
     pub(crate) fn named_server(&self) -> &str {
-        &self.named.0
+        &self.named.server
     }
 
     /// Returns how errors call the credentials.
     pub(crate) fn named_credentials(&self) -> &str {
-        &self.named.1
+        &self.named.credentials
+    }
+
+    /// Returns why there are no credentials, if there are none.
+    pub(crate) fn nobody(&self) -> Option<&str> {
+        self.named.nobody.as_deref()
     }
 
     #[cfg(test)]
@@ -179,6 +197,7 @@ impl Cluster {
 pub(crate) struct Way {
     origin: Origin,
     user_origin: Origin,
+    nobody: Option<String>,
     pub(crate) config: Config,
 }
 
@@ -191,6 +210,7 @@ pub(crate) fn way(settings: &Settings, environment: Environment<'_>) -> Result<W
         cluster,
         user_origin,
         mut user,
+        nobody,
     } = chosen;
     let server = cluster.server.clone().unwrap_or_default();
     let url = server.parse::<Uri>().ok().filter(|_| is_url(&server));
@@ -236,6 +256,7 @@ pub(crate) fn way(settings: &Settings, environment: Environment<'_>) -> Result<W
     Ok(Way {
         origin,
         user_origin,
+        nobody,
         config,
     })
 }

@@ -39,6 +39,8 @@ pub(crate) enum Source {
     Fixed(Credential),
     File {
         path: PathBuf,
+        /// The user's token, which is shown as long as the file could never be read.
+        instead: Option<HeaderValue>,
         identity: Option<Identity>,
         origin: Origin,
     },
@@ -51,34 +53,36 @@ pub(crate) enum Source {
 impl Source {
     /// Takes over what has to be shown, read or run for a user. Certificates and keys are embedded already.
     ///
-    /// The order is kubectl's: a plugin is run only where the user has nothing else.
+    /// The order is kubectl's: a file with a token comes before a token, and a plugin is run only where the user has
+    /// nothing else.
     pub(crate) fn new(user: &mut AuthInfo, origin: Origin) -> Result<Self, ClusterError> {
         let refused = |reason: String| origin.refused(reason);
         let identity = identity(user).map_err(refused)?;
         let (name, password) = (user.username.take(), user.password.take());
         let (token, file, exec) = (user.token.take(), user.token_file.take(), user.exec.take());
+        if let Some(file) = file {
+            return Ok(Self::File {
+                path: PathBuf::from(file),
+                instead: token.and_then(|token| bearer(&token).ok()),
+                identity,
+                origin,
+            });
+        }
         let authorization = if let Some(name) = name {
             Some(basic(&name, password.as_ref()).map_err(refused)?)
-        } else if let Some(token) =
-            token.or(of_provider(user.auth_provider.take()).map_err(refused)?)
-        {
+        } else if let Some(token) = token {
             Some(bearer(&token).map_err(refused)?)
         } else {
-            None
+            let token = of_provider(user.auth_provider.take()).map_err(refused)?;
+            token
+                .map(|token| bearer(&token))
+                .transpose()
+                .map_err(refused)?
         };
-        if authorization.is_none() {
-            if let Some(file) = file {
-                let path = PathBuf::from(file);
-                return Ok(Self::File {
-                    path,
-                    identity,
-                    origin,
-                });
-            }
-            if let Some(exec) = exec.filter(|_| identity.is_none()) {
-                let exec = Box::new(exec);
-                return Ok(Self::Plugin { exec, origin });
-            }
+        let has_nothing = authorization.is_none() && identity.is_none();
+        if let Some(exec) = exec.filter(|_| has_nothing) {
+            let exec = Box::new(exec);
+            return Ok(Self::Plugin { exec, origin });
         }
         Ok(Self::Fixed(Credential {
             authorization,
@@ -91,6 +95,25 @@ impl Source {
         matches!(self, Self::File { .. })
     }
 
+    pub(crate) fn is_nothing(&self) -> bool {
+        matches!(self, Self::Fixed(of) if *of == Credential::default())
+    }
+
+    /// Returns what is shown while nothing could be read yet.
+    pub(crate) fn instead(&self) -> Option<Credential> {
+        let Self::File {
+            instead, identity, ..
+        } = self
+        else {
+            return None;
+        };
+        Some(Credential {
+            authorization: Some(instead.clone()?),
+            identity: identity.clone(),
+            until: Some(Timestamp::now() + MINUTE + MINUTE),
+        })
+    }
+
     /// Returns the credential as it is now.
     pub(crate) async fn credential(&self) -> Result<Credential, ClusterError> {
         match self {
@@ -99,6 +122,7 @@ impl Source {
                 path,
                 identity,
                 origin,
+                ..
             } => {
                 let header = of_file(path).map_err(|reason| origin.refused(reason))?;
                 Ok(Credential {
@@ -120,9 +144,9 @@ fn identity(user: &mut AuthInfo) -> Result<Option<Identity>, String> {
         decoded.map_err(|_| format!("the {what} is not base64"))
     };
     match (certificate, key) {
-        (None, None) => Ok(None),
+        // As for kubectl, a key without a certificate means nothing.
+        (None, _) => Ok(None),
         (Some(_), None) => Err("there is a client certificate without its key".into()),
-        (None, Some(_)) => Err("there is a client key without its certificate".into()),
         (Some(certificate), Some(key)) => {
             let certificate = decoded("client certificate", &certificate)?;
             let key = decoded("client key", key.expose_secret())?;

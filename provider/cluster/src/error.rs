@@ -104,6 +104,18 @@ pub enum ClusterError {
         /// The request.
         call: Call,
     },
+    /// 401, or 403 to `system:anonymous`: the server saw no credentials.
+    #[error("cannot {call}: {server} answers {status} to a request without credentials: {reason}")]
+    Anonymous {
+        /// The request.
+        call: Call,
+        /// URL of the API server.
+        server: String,
+        /// HTTP status.
+        status: u16,
+        /// Why there were none, by where they are configured.
+        reason: String,
+    },
     /// 403: known, but not allowed.
     #[error("not allowed to {call}: {message}")]
     Forbidden {
@@ -349,9 +361,12 @@ impl ClusterError {
         }
     }
 
-    /// Whether the server took the request for one without credentials.
-    pub fn is_anonymous(&self) -> bool {
-        matches!(self, Self::Forbidden { message, .. } if message.contains("User \"system:anonymous\""))
+    /// Whether the caller lacks a permission.
+    pub fn is_forbidden(&self) -> bool {
+        matches!(
+            self,
+            Self::Forbidden { .. } | Self::Anonymous { status: 403, .. }
+        )
     }
 
     /// Whether the server says of this very object that it does not exist.

@@ -199,7 +199,7 @@ impl Cluster {
                 let uid = text(&of["metadata"]["uid"]);
                 uid.map_or(SeenNamespace::Hidden, SeenNamespace::Uid)
             })),
-            Err(ClusterError::Forbidden { .. }) => Ok(SeenNamespace::Hidden),
+            Err(error) if error.is_forbidden() => Ok(SeenNamespace::Hidden),
             Err(error) => Err(error),
         }
     }
@@ -219,7 +219,7 @@ impl Cluster {
         };
         match account {
             Ok(exists) => Ok(Some(exists)),
-            Err(ClusterError::Forbidden { .. }) => Ok(None),
+            Err(error) if error.is_forbidden() => Ok(None),
             Err(error) => Err(error),
         }
     }

@@ -4,6 +4,7 @@ mod choice;
 mod chosen;
 mod load;
 mod overrides;
+mod pairs;
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -18,6 +19,7 @@ use crate::settings::{Settings, problems};
 pub(crate) use chosen::Chosen;
 pub(crate) use load::embed;
 use overrides::{complete_server, override_cluster, own_user};
+use pairs::{check_cluster, check_user};
 
 const POD: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
@@ -51,18 +53,21 @@ pub(crate) fn selected(
         origin,
         mut cluster,
         user: file_user,
+        nobody,
         ..
     } = found(settings, environment)?;
     override_cluster(&mut cluster, settings);
+    check_cluster(&cluster).map_err(|reason| origin.refused(reason))?;
     if cluster.server.is_none() {
         return Err(origin.refused("the cluster it names has no server"));
     }
-    let (user_origin, mut user) = match own_user(settings) {
-        Some(own) => (Origin::Block, own),
-        None => (origin.clone(), file_user),
+    let (user_origin, mut user, nobody) = match own_user(settings) {
+        Some(own) => (Origin::Block, own, None),
+        None => (origin.clone(), file_user, nobody),
     };
+    check_user(&user).map_err(|reason| user_origin.refused(reason))?;
     complete_server(&mut cluster, &user);
-    if let Some(token) = &user.token
+    if let Some(token) = user.token.as_ref().filter(|_| user.token_file.is_none())
         && let Err(reason) = bearer(token)
     {
         return Err(user_origin.refused(format!("its user: {reason}")));
@@ -79,6 +84,7 @@ pub(crate) fn selected(
         cluster,
         user_origin,
         user,
+        nobody,
     })
 }
 
@@ -188,6 +194,7 @@ fn alone(origin: Origin, cluster: Cluster, user: AuthInfo) -> Chosen {
         origin,
         cluster,
         user,
+        nobody: None,
     }
 }
 

@@ -147,7 +147,7 @@ impl Cluster {
         };
         let key = (call.resource.plural, String::new(), String::new());
         let list = match self.answers().get(key, ask).await {
-            Err(ClusterError::Forbidden { .. }) => return Ok(None),
+            Err(error) if error.is_forbidden() => return Ok(None),
             answer => answer?,
         };
         let entries = list.iter().filter_map(|list| list["items"].as_array());

@@ -11,6 +11,7 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, Command};
+use tokio::select;
 use tokio::time::timeout;
 
 use crate::error::ClusterError;
@@ -18,6 +19,8 @@ use crate::origin::Origin;
 
 /// How long credentials may take to come: a plugin may have to call its cloud's API.
 const PATIENCE: Duration = Duration::from_mins(1);
+/// How long output is read after a plugin has ended. What it printed is in the pipes by then.
+const DRAIN: Duration = Duration::from_millis(500);
 const MIB: usize = 1 << 20;
 /// Bytes that a plugin may print, on each of its streams.
 const LONGEST: usize = MIB;
@@ -84,19 +87,32 @@ fn failed(exec: &ExecConfig, origin: &Origin, reason: String, stderr: &[u8]) -> 
     }
 }
 
+/// Reads what a plugin prints until it ends. A process that it leaves behind may hold its streams open for longer.
 async fn follow(mut plugin: Child, printed: &mut Printed) -> Result<(), String> {
     let lost = |error: std::io::Error| format!("was lost: {error}");
-    let Printed { stdout, stderr } = printed;
-    let Child {
-        stdout: out,
-        stderr: err,
-        ..
-    } = &mut plugin;
-    tokio::try_join!(
-        collect("stdout", out.as_mut(), stdout),
-        collect("stderr", err.as_mut(), stderr)
-    )?;
-    let status = plugin.wait().await.map_err(lost)?;
+    let (out, err) = (plugin.stdout.take(), plugin.stderr.take());
+    let status = {
+        let reading = async {
+            tokio::try_join!(
+                collect("stdout", out, &mut printed.stdout),
+                collect("stderr", err, &mut printed.stderr)
+            )
+        };
+        tokio::pin!(reading);
+        select! {
+            status = plugin.wait() => {
+                if let Ok(read) = timeout(DRAIN, reading).await {
+                    read?;
+                }
+                status
+            }
+            read = &mut reading => {
+                read?;
+                plugin.wait().await
+            }
+        }
+    };
+    let status = status.map_err(lost)?;
     if status.success() {
         return Ok(());
     }
@@ -204,6 +220,28 @@ mod tests {
         }
         let pair = br#"{"status":{"clientCertificateData":"c","clientKeyData":"k"}}"#;
         assert!(read(pair).unwrap().certificate.is_some());
+    }
+
+    /// Some plugins start an agent that outlives them.
+    #[tokio::test]
+    async fn a_process_that_outlives_the_plugin_is_not_awaited() {
+        let script = "sleep 1000 & echo $! >&2; echo '{\"status\":{\"token\":\"t\"}}'; exit \"$0\"";
+        for status in ["0", "3"] {
+            let exec = ExecConfig {
+                command: Some("sh".into()),
+                args: Some(["-c", script, status].map(str::to_owned).to_vec()),
+                ..ExecConfig::default()
+            };
+            let mut printed = Printed::default();
+            let plugin = command("sh", &exec).spawn().unwrap();
+            let ended = timeout(PATIENCE, follow(plugin, &mut printed)).await;
+            let left = String::from_utf8(printed.stderr).unwrap();
+            let killed = std::process::Command::new("kill").arg(left.trim()).status();
+            assert!(killed.unwrap().success(), "the process is gone");
+            let ended = ended.expect("the plugin has ended long ago");
+            assert_eq!(ended.is_ok(), status == "0", "{ended:?}");
+            assert!(read(&printed.stdout).is_ok());
+        }
     }
 
     #[test]

@@ -126,13 +126,26 @@ impl Cluster {
 
     /// Returns what a refusal means.
     pub(crate) fn refused(&self, call: &Call, status: StatusCode, body: &[u8]) -> ClusterError {
+        let (server, credentials) = (self.server(), self.named_credentials());
         let (call, code) = (call.clone(), status.as_u16());
-        refused(
-            (self.server(), self.named_credentials()),
-            call,
-            code,
-            read_status(body),
-        )
+        let error = refused((server, credentials), call, code, read_status(body));
+        self.anonymous(error)
+    }
+
+    /// Names the reason for a refusal of a request that the server saw no credentials of.
+    fn anonymous(&self, error: ClusterError) -> ClusterError {
+        let (call, status) = match &error {
+            ClusterError::Unauthorized { call, .. } if self.nobody().is_some() => (call, 401),
+            ClusterError::Forbidden { call, message } if is_of_nobody(message) => (call, 403),
+            _ => return error,
+        };
+        let lost = || format!("{} do not reach it", self.named_credentials());
+        ClusterError::Anonymous {
+            call: call.clone(),
+            server: self.server().to_owned(),
+            status,
+            reason: self.nobody().map_or_else(lost, str::to_owned),
+        }
     }
 
     /// Reads one object; `None` only if the server says that this very object does not exist.
@@ -153,6 +166,10 @@ pub(crate) fn unsendable(call: &Call, error: &http::Error) -> ClusterError {
         call: call.clone(),
         reason: format!("the request cannot be formed: {error}"),
     }
+}
+
+fn is_of_nobody(message: &str) -> bool {
+    message.contains("User \"system:anonymous\"")
 }
 
 /// The text of the answer is left out: it may be a token.

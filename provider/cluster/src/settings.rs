@@ -116,7 +116,6 @@ impl IstioSettings {
 pub(crate) fn problems(settings: &Settings) -> Vec<SettingProblem> {
     let proxy = settings.proxy_url.as_ref().map(ExposeSecret::expose_secret);
     let name = settings.tls_server_name.as_deref();
-    let one_of = |left: bool, right: bool| left != right;
     let host = settings.host.as_deref().unwrap_or_default();
     let host = format!("must be a URL such as https://192.0.2.1:6443, got {host:?}");
     let rules = [
@@ -127,19 +126,6 @@ pub(crate) fn problems(settings: &Settings) -> Vec<SettingProblem> {
                 .is_some_and(|token| bearer(token).is_err()),
             "token",
             "must be one line of printable characters, as in trimspace(file(\"token\"))",
-        ),
-        (
-            one_of(
-                settings.client_certificate.is_some(),
-                settings.client_key.is_some(),
-            ),
-            "client_certificate",
-            "and client_key must be set together",
-        ),
-        (
-            one_of(settings.username.is_some(), settings.password.is_some()),
-            "username",
-            "and password must be set together",
         ),
         (
             settings.host.as_deref().is_some_and(|host| !is_url(host)),
@@ -165,7 +151,10 @@ pub(crate) fn problems(settings: &Settings) -> Vec<SettingProblem> {
             proxy::RULE,
         ),
     ];
-    let rules = pem_rules(settings).into_iter().chain(rules);
+    let rules = pem_rules(settings)
+        .into_iter()
+        .chain(pair_rules(settings))
+        .chain(rules);
     rules
         .filter(|(broken, ..)| *broken)
         .map(|(_, attribute, text)| SettingProblem {
@@ -173,6 +162,36 @@ pub(crate) fn problems(settings: &Settings) -> Vec<SettingProblem> {
             text: text.into(),
         })
         .collect()
+}
+
+/// Returns the rules of attributes that need or exclude each other.
+fn pair_rules(settings: &Settings) -> [(bool, &'static str, &'static str); 4] {
+    let one_of = |left: bool, right: bool| left != right;
+    [
+        (
+            one_of(
+                settings.client_certificate.is_some(),
+                settings.client_key.is_some(),
+            ),
+            "client_certificate",
+            "and client_key must be set together",
+        ),
+        (
+            one_of(settings.username.is_some(), settings.password.is_some()),
+            "username",
+            "and password must be set together",
+        ),
+        (
+            settings.token.is_some() && settings.username.is_some(),
+            "token",
+            "and username must not be set together",
+        ),
+        (
+            settings.insecure && settings.cluster_ca_certificate.is_some(),
+            "insecure",
+            "and cluster_ca_certificate must not be set together",
+        ),
+    ]
 }
 
 /// Returns the rules of the attributes that hold PEM text.

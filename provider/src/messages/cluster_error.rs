@@ -53,7 +53,8 @@ fn explanation(error: &ClusterError) -> (Code, &'static str) {
             "Check its address, the route to it and, for an endpoint with another name, kubernetes.tls_server_name.",
         ),
         E::Unauthorized { .. } => (Code::ClusterUnauthorized, "Renew them."),
-        E::Forbidden { .. }
+        E::Anonymous { .. }
+        | E::Forbidden { .. }
         | E::Quota { .. }
         | E::NamespaceTerminating { .. }
         | E::Blocked { .. } => forbidden(error),
@@ -97,9 +98,13 @@ fn explanation(error: &ClusterError) -> (Code, &'static str) {
     }
 }
 
-/// Returns the code of a 403, and what to do.
+/// Returns the code of a 403, or of an answer to nobody, and what to do.
 fn forbidden(error: &ClusterError) -> (Code, &'static str) {
+    const NOBODY: &str =
+        "Set credentials in the kubernetes block, or use a kubeconfig context that has a user.";
     match error {
+        ClusterError::Anonymous { status: 401, .. } => (Code::ClusterUnauthorized, NOBODY),
+        ClusterError::Anonymous { .. } => (Code::ClusterForbidden, NOBODY),
         ClusterError::Quota { .. } => (
             Code::ClusterQuota,
             "Delete objects that nobody needs, or raise the quota, which `kubectl describe resourcequota` shows.",
@@ -113,11 +118,6 @@ fn forbidden(error: &ClusterError) -> (Code, &'static str) {
             Code::ClusterBlocked,
             "Check the proxies, gateways and firewalls on the way to the API server, kubernetes.proxy_url and \
              HTTPS_PROXY.",
-        ),
-        _ if error.is_anonymous() => (
-            Code::ClusterForbidden,
-            "The request carried no credentials. Set them in the kubernetes block, or use a kubeconfig context that has \
-             a user.",
         ),
         _ => (Code::ClusterForbidden, "Add the rule to the role:"),
     }
@@ -144,7 +144,6 @@ fn root_missing(cause: RootCause) -> &'static str {
 /// Returns the part of the next step that depends on the error's values.
 fn next_of(error: &ClusterError) -> String {
     match error {
-        ClusterError::Forbidden { .. } if error.is_anonymous() => String::new(),
         ClusterError::Forbidden { .. } => error
             .missing_rule()
             .map(|rule| format!("\n\n{rule}"))

@@ -30,11 +30,16 @@ pub(super) fn choose(
     let refused = |reason| origin.refused(reason);
     let cluster = cluster(settings, &all, &context).map_err(refused)?;
     let user = user(settings, &all, &context).map_err(refused)?;
+    let (user, nobody) = match user {
+        Ok(user) => (user, None),
+        Err(nobody) => (AuthInfo::default(), Some(nobody)),
+    };
     Ok(Chosen {
         user_origin: origin.clone(),
         origin,
         cluster,
         user,
+        nobody,
     })
 }
 
@@ -73,15 +78,26 @@ fn cluster(settings: &Settings, all: &Kubeconfig, context: &Context) -> Result<C
     }
 }
 
-fn user(settings: &Settings, all: &Kubeconfig, context: &Context) -> Result<AuthInfo, String> {
+/// Returns the user, or why there is none.
+///
+/// # Errors
+/// The settings name one that does not exist.
+fn user(
+    settings: &Settings,
+    all: &Kubeconfig,
+    context: &Context,
+) -> Result<Result<AuthInfo, String>, String> {
     let chosen = settings.config_context_auth_info.as_ref();
     let Some(name) = chosen.or(context.user.as_ref()) else {
-        return Ok(AuthInfo::default());
+        return Ok(Err("names no user".into()));
     };
     let mut found = all.auth_infos.iter().filter(|user| user.name == *name);
     match found.next() {
-        Some(found) => Ok(found.auth_info.clone().unwrap_or_default()),
-        None if chosen.is_none() => Ok(AuthInfo::default()),
+        Some(found) => Ok(Ok(found.auth_info.clone().unwrap_or_default())),
+        None if chosen.is_none() => Ok(Err(format!(
+            "names the user {name}, which does not exist: {}",
+            names(all.auth_infos.iter().map(|user| &user.name))
+        ))),
         None => Err(format!(
             "it has no user {name}; {}",
             names(all.auth_infos.iter().map(|user| &user.name))

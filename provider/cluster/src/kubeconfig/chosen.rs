@@ -12,4 +12,6 @@ pub(crate) struct Chosen {
     /// The block's where it has a credential of its own.
     pub(crate) user_origin: Origin,
     pub(crate) user: AuthInfo,
+    /// Why there is no user, as an end of a sentence about the origin; `None`: there is one.
+    pub(crate) nobody: Option<String>,
 }

@@ -107,6 +107,7 @@ pub(crate) fn embed(chosen: &mut Chosen) -> Result<(), ClusterError> {
         cluster,
         user_origin,
         user,
+        ..
     } = chosen;
     let read = |name: &'static str, file: &mut Option<String>, data: Option<&str>| {
         let file = file.take();
@@ -131,6 +132,10 @@ pub(crate) fn embed(chosen: &mut Chosen) -> Result<(), ClusterError> {
     let data = user.client_certificate_data.as_deref();
     let certificate = read("client-certificate", &mut user.client_certificate, data);
     user.client_certificate_data = certificate.map_err(|reason| user_origin.refused(reason))?;
+    if user.client_certificate_data.is_none() {
+        // As for kubectl, a key without a certificate means nothing.
+        (user.client_key, user.client_key_data) = (None, None);
+    }
     let data = user
         .client_key_data
         .as_ref()

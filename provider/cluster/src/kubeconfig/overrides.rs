@@ -7,6 +7,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use crate::settings::{Exec, Settings};
 
+/// As kubectl's flags do it: a CA ends what the file says about verification, and `insecure` takes the file's CA away.
 pub(super) fn override_cluster(cluster: &mut Cluster, settings: &Settings) {
     if let Some(host) = &settings.host {
         cluster.server = Some(with_scheme(host, "https"));
@@ -14,6 +15,7 @@ pub(super) fn override_cluster(cluster: &mut Cluster, settings: &Settings) {
     if let Some(pem) = &settings.cluster_ca_certificate {
         cluster.certificate_authority = None;
         cluster.certificate_authority_data = Some(BASE64.encode(pem));
+        cluster.insecure_skip_tls_verify = None;
     }
     if let Some(name) = &settings.tls_server_name {
         cluster.tls_server_name = Some(name.clone());
@@ -22,6 +24,8 @@ pub(super) fn override_cluster(cluster: &mut Cluster, settings: &Settings) {
         cluster.proxy_url = Some(url.expose_secret().to_owned());
     }
     if settings.insecure {
+        cluster.certificate_authority = None;
+        cluster.certificate_authority_data = None;
         cluster.insecure_skip_tls_verify = Some(true);
     }
 }

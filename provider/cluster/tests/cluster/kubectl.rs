@@ -55,8 +55,11 @@ async fn of_ours(kubeconfig: &Path) -> (Outcome, String) {
     };
     match asked.await {
         Ok(_) => (Answers, String::new()),
-        Err(error @ ClusterError::Forbidden { .. }) => (Forbids, error.to_string()),
-        Err(error @ ClusterError::Unauthorized { .. }) => (DoesNotKnow, error.to_string()),
+        Err(error) if error.is_forbidden() => (Forbids, error.to_string()),
+        Err(
+            error @ (ClusterError::Unauthorized { .. }
+            | ClusterError::Anonymous { status: 401, .. }),
+        ) => (DoesNotKnow, error.to_string()),
         Err(error) => (Fails, format!("{error:?}")),
     }
 }
@@ -244,6 +247,135 @@ async fn the_credentials_of_kubectl_are_accepted() {
     cases
         .check(Fails, plain, user(&exec(&token, "no-such-plugin")))
         .await;
+}
+
+/// Of some pairs kubectl takes one, of others none.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_user_says_twice_is_chosen_or_refused_as_by_kubectl() {
+    let mut cases = Cases::new();
+    let id = workload();
+    let token = kubectl().token(id.namespace.as_str(), "ratings", None);
+    let token = token.unwrap();
+    let file = cases.write("token", &token);
+    let empty = cases.write("empty", "\n");
+    let (certificate, key) = (server().file("admin.crt"), server().file("admin.key"));
+    let data = |name: &str| base64(read(name));
+    let exec = json!({
+        "apiVersion": "client.authentication.k8s.io/v1", "command": "no-such-plugin", "interactiveMode": "Never",
+    });
+    for (expected, of_user) in [
+        (Forbids, json!({ "token": "unknown", "tokenFile": file })),
+        (Forbids, json!({ "token": "two\nlines", "tokenFile": file })),
+        (Forbids, json!({ "token": token, "tokenFile": empty })),
+        (Forbids, json!({ "token": token, "tokenFile": "missing" })),
+        (
+            DoesNotKnow,
+            json!({ "token": "unknown", "tokenFile": "missing" }),
+        ),
+        (
+            Fails,
+            json!({ "token": token, "username": "me", "password": "a" }),
+        ),
+        (Fails, json!({ "token": token, "password": "a" })),
+        (
+            Fails,
+            json!({ "tokenFile": file, "username": "me", "password": "a" }),
+        ),
+        (Forbids, json!({ "tokenFile": file, "password": "a" })),
+        (Forbids, json!({ "token": token, "exec": exec })),
+        (Forbids, json!({ "tokenFile": file, "exec": exec })),
+        (
+            Answers,
+            json!({ "client-certificate": certificate, "client-key": key, "exec": exec }),
+        ),
+        (
+            Answers,
+            json!({ "client-certificate": certificate, "client-key": key, "token": "unknown" }),
+        ),
+        (
+            Answers,
+            json!({ "client-certificate": certificate, "client-key-data": data("admin.key") }),
+        ),
+        (
+            Fails,
+            json!({
+                "client-certificate": certificate, "client-certificate-data": data("admin.crt"), "client-key": key,
+            }),
+        ),
+        (
+            Fails,
+            json!({
+                "client-certificate": certificate, "client-key": key, "client-key-data": data("admin.key"),
+            }),
+        ),
+        (
+            Fails,
+            json!({ "client-certificate": certificate, "token": token }),
+        ),
+        (
+            Forbids,
+            json!({ "client-key": key, "client-key-data": data("admin.key"), "token": token }),
+        ),
+        (Forbids, json!({ "client-key": "missing", "token": token })),
+        (
+            Fails,
+            json!({ "exec": exec, "auth-provider": { "name": "oidc" } }),
+        ),
+        (
+            Fails,
+            json!({ "token": token, "as-groups": ["system:masters"] }),
+        ),
+        (Fails, json!({ "token": token, "as-uid": "1" })),
+    ] {
+        cases
+            .check(expected, here(&json!({})), user(&of_user))
+            .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_cluster_says_twice_is_refused_as_by_kubectl() {
+    let mut cases = Cases::new();
+    let data = base64(read("ca.crt"));
+    for of_cluster in [
+        json!({ "certificate-authority-data": data }),
+        json!({ "insecure-skip-tls-verify": true }),
+        json!({ "certificate-authority": "", "certificate-authority-data": data, "insecure-skip-tls-verify": true }),
+    ] {
+        cases.check(Fails, here(&of_cluster), user(&admin())).await;
+    }
+}
+
+/// As for client-go. kubectl itself asks on the terminal for a name and a password.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_to_nobody_names_the_user_that_does_not_exist() {
+    let cases = Cases::new();
+    for (of_context, reason) in [
+        (
+            json!({ "cluster": "c", "user": "bob" }),
+            "names the user bob, which does not exist: it has alice",
+        ),
+        (json!({ "cluster": "c" }), "names no user"),
+        (
+            json!({ "cluster": "c", "user": "alice" }),
+            "holds no credentials",
+        ),
+    ] {
+        let config = json!({
+            "current-context": "prod",
+            "contexts": [{ "name": "prod", "context": of_context }],
+            "clusters": [{ "name": "c", "cluster": here(&json!({})) }],
+            "users": [{ "name": "alice", "user": {} }],
+        });
+        let path = cases.write("config", config.to_string());
+        let (outcome, text) = of_ours(&path).await;
+        assert_eq!(outcome, Forbids, "{text}");
+        let says = format!(
+            "answers 403 to a request without credentials: kubeconfig {} (context prod) {reason}",
+            path.display()
+        );
+        assert!(text.ends_with(&says), "{text}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
