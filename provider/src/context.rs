@@ -162,7 +162,7 @@ fn istio(block: &IstioBlock) -> IstioSettings {
             .trust_bundle_name
             .known()
             .map(|name| name.0.to_string()),
-        ca_address: text(block.ca_address.clone()),
+        ca_address: block.ca_address.known().map(|address| address.0.clone()),
         control_plane_address: block
             .control_plane_address
             .known()

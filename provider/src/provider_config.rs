@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use mesh::names::Address;
-use mesh::names::{Fqdn, Name, Namespace, ReleaseUrl};
+use mesh::names::{Fqdn, HostPort, Name, Namespace, ReleaseUrl};
 use plugin::{SecretText, Text, object};
 
 use crate::declared::hop::BastionInput;
@@ -93,9 +93,10 @@ object! {
         /// injector's configuration, otherwise `istio-ca-root-cert`. If istiod writes a `ClusterTrustBundle` instead,
         /// the last part of its name; see the guide on control planes.
         Optional trust_bundle_name: Text<Name>,
-        /// Address of the certificate authority, `host:port`, e.g. that of istio-csr. Default: read from the
-        /// injector's configuration, otherwise istiod.
-        Optional ca_address: String,
+        /// Address of the certificate authority, `host:port`, e.g. that of istio-csr. The VM must reach it, and its
+        /// certificate must contain the host; see the guide on control planes. Default: `CA_ADDR` in the mesh
+        /// config's `proxyMetadata`, otherwise `global.caAddress` in the injector's configuration, otherwise istiod.
+        Optional ca_address: Text<HostPort>,
         /// Address at which VMs reach istiod. An IP address is added to the VM's `/etc/hosts` under the name in
         /// istiod's certificate. A domain name, such as that of a cloud load balancer, is used as is: the VM must be
         /// able to resolve it, and istiod's certificate must include it (`ISTIOD_CUSTOM_HOST`) unless

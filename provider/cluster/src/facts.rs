@@ -63,7 +63,7 @@ impl Cluster {
                 .unwrap_or_else(|| TRUST_DOMAIN.into()),
             mesh_id: mesh_id(&mesh_config, global),
             control_plane: control_plane(istio, &mesh_config, gateway),
-            ca_address: set(&istio.ca_address, &global["caAddress"]),
+            ca_address: ca_address(istio, &mesh_config, global),
             version: global["tag"].as_str().and_then(IstioVersion::of_tag),
             releases: istio.releases.clone(),
             mesh_config,
@@ -232,6 +232,13 @@ impl Cluster {
         );
         self.answers().get(key, self.get(call)).await
     }
+}
+
+/// Returns the address of the certificate authority: as the block says, else as a pod of the mesh has it.
+fn ca_address(istio: &IstioSettings, mesh_config: &Value, global: &Value) -> Option<String> {
+    let own = istio.ca_address.as_ref().map(ToString::to_string);
+    own.or_else(|| mesh::facts::ca_address(mesh_config))
+        .or_else(|| text(&global["caAddress"]))
 }
 
 /// Refuses names that no mesh has: they reach the state, the VM's environment, and every plan.

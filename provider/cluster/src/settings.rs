@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use http::Uri;
-use mesh::names::Address;
-use mesh::names::ReleaseUrl;
+use mesh::names::{Address, HostPort, ReleaseUrl};
 use rustls::pki_types::ServerName;
 use secrecy::{ExposeSecret, SecretString};
 
@@ -76,8 +75,8 @@ pub struct IstioSettings {
     pub trust_domain: Option<String>,
     /// Name of the `ConfigMap` with the trust root; `None`: as the chart's values say.
     pub trust_bundle_name: Option<String>,
-    /// `host:port` where certificates come from; `None`: as the chart's values say, else istiod.
-    pub ca_address: Option<String>,
+    /// Where certificates come from; `None`: as the mesh config or the chart's values say, else istiod.
+    pub ca_address: Option<HostPort>,
     /// How VMs reach istiod: an IP address for their hosts file, or a name that they resolve; `None`: as the mesh
     /// config's `discoveryAddress` or the Service `istio-eastwestgateway` says.
     pub control_plane_address: Option<Address>,

@@ -1,6 +1,7 @@
 //! Files that the VM's proxy runs on: the environment of its start script, its mesh config and the trust root. They
 //! contain no secret: the token is sent separately.
 
+mod authority;
 mod cluster_env;
 mod control_plane;
 pub(crate) mod environment;
@@ -90,6 +91,7 @@ pub(crate) fn bundle(workload: &Workload, facts: &Facts, own_ip: Option<IpAddr>)
             .map(|ip| format!("{ip} {}", facts.control_plane.host)),
         control_plane: host_port(&facts.control_plane),
         control_plane_san: facts.control_plane.certified().to_owned(),
+        authority: authority::authority(&variables, facts),
         taken: vec![],
         finds_address: own_ip.is_none(),
     }

@@ -74,11 +74,35 @@ pub struct Bundle {
     pub control_plane: String,
     /// Name that istiod's certificate must contain, for the checks.
     pub control_plane_san: String,
+    /// Certificate authority of the proxy, if it is not istiod, for the checks.
+    pub authority: Option<Authority>,
     /// Addresses of other entries, for the checks: the VM must not have any of them.
     pub taken: Vec<(IpAddr, Id)>,
     /// Whether the VM itself sets `ISTIO_SVC_IP` to the source address of its connections to the control plane, because the
     /// bundle was created before the machine.
     pub finds_address: bool,
+}
+
+/// A certificate authority other than istiod.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Authority {
+    /// `host:port`.
+    pub address: String,
+    /// What the proxy verifies its certificate against.
+    pub root: AuthorityRoot,
+}
+
+/// What the proxy verifies the certificate of its authority against.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AuthorityRoot {
+    /// The mesh's root certificate.
+    Mesh,
+    /// The root certificates of the VM's system.
+    System,
+    /// The root certificates in a file on the VM.
+    File(String),
+    /// Nothing that can be checked from outside: there is no TLS, or a protocol of another kind.
+    Unknown,
 }
 
 /// A release of Istio. The VM downloads the package for its own distribution and architecture.

@@ -28,7 +28,7 @@ pub struct Facts {
     pub root: Pem,
     /// Address at which the VM reaches istiod.
     pub control_plane: ControlPlane,
-    /// `caAddress` of the mesh, if certificates are not issued by istiod.
+    /// Address of the certificate authority, if the provider's block or the mesh sets one. It may be istiod's own.
     pub ca_address: Option<String>,
     /// Version of the proxies that the control plane injects, which is also its own; `None`: not a version that Istio
     /// released.
@@ -92,6 +92,14 @@ pub fn discovery_address(mesh_config: &Value, istio_namespace: &str) -> Option<D
         port: port.parse().ok()?,
         service: is_service.then(|| (service.to_owned(), namespace.to_owned())),
     })
+}
+
+/// Returns the address of the certificate authority in the mesh config's `proxyMetadata`. In a pod, it takes precedence
+/// over the chart's `global.caAddress`.
+pub fn ca_address(mesh_config: &Value) -> Option<String> {
+    let metadata = proxy_config::of_mesh(mesh_config).remove("proxyMetadata")?;
+    let address = metadata.get("CA_ADDR")?.as_str()?;
+    (!address.is_empty()).then(|| address.to_owned())
 }
 
 /// Another `WorkloadEntry` of the cluster that may conflict with a workload.

@@ -9,7 +9,7 @@ mod service;
 use std::fmt;
 use std::str::FromStr;
 
-pub use address::{Address, Cidr, Fqdn, Host, Listen};
+pub use address::{Address, Cidr, Fqdn, Host, HostPort, Listen};
 pub use release::{IstioVersion, ReleaseUrl};
 pub use service::{EgressHost, ExportTo, Port, PortName, Protocol};
 

@@ -129,6 +129,7 @@ fn env(workload: &Workload, problems: &mut Vec<Problem>) {
 /// Returns what the user should set instead of one of the provider's variables.
 fn owner_of(key: &EnvName) -> Option<&'static str> {
     Some(match key.as_str() {
+        "CA_ADDR" => ". Set istio.ca_address in the provider block instead.",
         "ISTIO_META_DNS_CAPTURE" => ". Set proxy.dns_capture instead.",
         "ISTIO_META_INTERCEPTION_MODE"
         | "ISTIO_CUSTOM_IP_TABLES"

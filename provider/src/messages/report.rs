@@ -97,8 +97,36 @@ fn hint(hop: &str) -> (&str, &str) {
             "the folder with the bootstrap's state, which users other than root may have written to",
             "Run the command below on the VM.",
         ),
-        other => (other, "See the lines below."),
+        other => at_authority(other).unwrap_or((other, "See the lines below.")),
     }
+}
+
+/// Returns the same of a hop at a certificate authority that is not istiod.
+fn at_authority(hop: &str) -> Option<(&str, &str)> {
+    let hint = match hop {
+        "ca-dns" => (
+            "the name of the certificate authority",
+            "Make the VM's DNS resolve the name, or set istio.ca_address to an address that the VM can reach.",
+        ),
+        "ca" => (
+            "the connection to the certificate authority",
+            "Open the port from the VM to the address below. It comes from istio.ca_address, from CA_ADDR in the mesh \
+             config's proxyMetadata, or from the chart's global.caAddress.",
+        ),
+        "ca-certificate" => (
+            "the certificate of the certificate authority",
+            "It must contain the host in the address below, and the root certificate that the proxy uses must have \
+             signed it: the mesh's, or that of CA_ROOT_CA. istio-csr takes further names in \
+             app.tls.certificateDNSNames.",
+        ),
+        "ca-token" => (
+            "the token, at the certificate authority",
+            "Check that the authority accepts tokens of the workload's service account for the audience istio-ca, and \
+             that it knows the cluster by the same name as istiod (istio-csr: app.server.clusterID).",
+        ),
+        _ => return None,
+    };
+    Some(hint)
 }
 
 /// Reports a VM that belongs to another workload.

@@ -330,6 +330,7 @@ fn bundle(id: &Id, istiod: Option<&str>) -> Bundle {
         hosts_line: istiod.map(|address| format!("{address} istiod.istio-system.svc")),
         control_plane: "istiod.istio-system.svc:15012".into(),
         control_plane_san: "istiod.istio-system.svc".into(),
+        authority: None,
         taken: vec![],
         finds_address: false,
     }

@@ -35,8 +35,16 @@ use work::Work;
 
 pub(super) use work::Target;
 
-/// The checks of the path to istiod, in their order.
-const PATH_TO_ISTIOD: [&str; 4] = ["dns", "hosts", "control-plane", "tls-name"];
+/// The checks of the paths to istiod and to another certificate authority.
+const PATHS: [&str; 7] = [
+    "dns",
+    "hosts",
+    "control-plane",
+    "tls-name",
+    "ca-dns",
+    "ca",
+    "ca-certificate",
+];
 
 /// How long istiod may take to report a proxy that is ready.
 const CONNECTED: Duration = Duration::from_mins(1);
@@ -162,17 +170,19 @@ impl Work<'_> {
     }
 
     /// Checks that the VM finds istiod, before anything is written, if somebody else has to publish the name or to put
-    /// it into the certificate.
+    /// it into the certificate; and another certificate authority, if there is one.
     async fn check_vm(&mut self) -> Result<(), Diagnostic> {
         let (desired, facts) = (&self.preflight.desired, &self.preflight.facts);
-        if desired.bundle.hosts_line.is_some() && facts.control_plane.san.is_none() {
+        let bundle = &desired.bundle;
+        let is_plain = bundle.hosts_line.is_some() && facts.control_plane.san.is_none();
+        if is_plain && bundle.authority.is_none() {
             return Ok(());
         }
         let machine = self.machine.as_mut().ok_or_else(no_ssh)?;
-        let checks = machine.check(&desired.bundle).await.unwrap_or_default();
-        let bad = checks.iter().find(|check| {
-            PATH_TO_ISTIOD.contains(&check.name.as_str()) && check.verdict == Verdict::Bad
-        });
+        let checks = machine.check(bundle).await.unwrap_or_default();
+        let bad = checks
+            .iter()
+            .find(|check| PATHS.contains(&check.name.as_str()) && check.verdict == Verdict::Bad);
         let Some(bad) = bad else {
             return Ok(());
         };

@@ -167,3 +167,23 @@ fn a_cluster_id_that_is_set_beats_the_charts() {
         "Kubernetes"
     );
 }
+
+#[test]
+fn the_authority_is_the_blocks_then_the_mesh_configs_then_the_charts() {
+    let mesh = json!({ "defaultConfig": { "proxyMetadata": { "CA_ADDR": "mesh.example:443" } } });
+    let chart = json!({ "caAddress": "chart.example:443" });
+    let block = IstioSettings {
+        ca_address: "block.example:443".parse().ok(),
+        ..IstioSettings::default()
+    };
+    let none = IstioSettings::default();
+    for (istio, mesh, chart, expected) in [
+        (&block, &mesh, &chart, Some("block.example:443")),
+        (&none, &mesh, &chart, Some("mesh.example:443")),
+        (&none, &json!({}), &chart, Some("chart.example:443")),
+        (&none, &json!({}), &json!({ "caAddress": "" }), None),
+    ] {
+        let found = ca_address(istio, mesh, chart);
+        assert_eq!(found.as_deref(), expected);
+    }
+}

@@ -205,7 +205,7 @@ async fn trust_that_is_set_by_hand_beats_what_the_cluster_says() {
     let mut settings = plane.settings();
     settings.istio.trust_domain = Some("other.example".into());
     settings.istio.trust_bundle_name = Some("mine".into());
-    settings.istio.ca_address = Some("istio-csr.example:443".into());
+    settings.istio.ca_address = "istio-csr.example:443".parse().ok();
 
     let facts = facts(&connect(&settings).await, &id, "nobody")
         .await

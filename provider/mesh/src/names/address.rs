@@ -14,6 +14,13 @@ text! {
 }
 
 text! {
+    /// A host and a port, as gRPC dials them.
+    HostPort: "a host and a port",
+    "e.g. csr.example.com:443, 192.0.2.7:443 or [2001:db8::7]:443, without a scheme",
+    is_host_port
+}
+
+text! {
     /// A host name of a service, possibly with `*` as its first part.
     Host: "a service host",
     "a domain name whose first part may be '*' if others follow",
@@ -191,6 +198,15 @@ pub(super) fn whole_number(text: &str) -> Option<u16> {
 
 fn bits(address: IpAddr) -> u8 {
     if address.is_ipv4() { 32 } else { 128 }
+}
+
+fn is_host_port(text: &str) -> bool {
+    if text.parse::<SocketAddr>().is_ok_and(|of| of.port() != 0) {
+        return true;
+    }
+    text.rsplit_once(':').is_some_and(|(host, port)| {
+        is_fqdn(host) && whole_number(port).is_some_and(|port| port != 0)
+    })
 }
 
 /// Istio's rule (`ValidateFQDN` in istio/pkg/config/validation): the last part may be empty, as in `istio.io.`, and

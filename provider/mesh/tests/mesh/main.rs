@@ -5,6 +5,7 @@
     reason = "a test that cannot go on panics; what is expected is long"
 )]
 
+mod authority;
 mod bundle;
 mod change;
 mod conflicts;

@@ -2,8 +2,8 @@ use std::fmt::{Debug, Display};
 use std::str::FromStr;
 
 use mesh::names::{
-    Address, Cidr, EnvName, Host, Id, LabelKey, LabelValue, Locality, Name, Namespace, Network,
-    Port, PortName, Protocol, Sha256, SpiffeId,
+    Address, Cidr, EnvName, Host, HostPort, Id, LabelKey, LabelValue, Locality, Name, Namespace,
+    Network, Port, PortName, Protocol, Sha256, SpiffeId,
 };
 use proptest::prelude::*;
 
@@ -194,4 +194,31 @@ proptest! {
         round::<Cidr>(&text);
         round::<SpiffeId>(&text);
     }
+}
+
+#[test]
+fn a_host_has_a_port() {
+    check::<HostPort>(
+        &[
+            "csr.example.com:443",
+            "cert-manager-istio-csr.cert-manager.svc:443",
+            "192.0.2.7:6443",
+            "[2001:db8::7]:443",
+        ],
+        &[
+            "",
+            "csr.example.com",
+            "csr.example.com:",
+            "csr.example.com:0",
+            "csr.example.com:65536",
+            "csr.example.com:0443",
+            "https://csr.example.com:443",
+            "csr.example.com:443/",
+            "192.0.2.7",
+            "192.0.2.7:0",
+            "2001:db8::7:443",
+            ":443",
+            "a b:443",
+        ],
+    );
 }

@@ -8,7 +8,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use jiff::Timestamp;
 use mesh::bundle::ROOT_CERT;
-use mesh::desired::{Bundle, Owner};
+use mesh::desired::{Authority, AuthorityRoot, Bundle, Owner};
 use mesh::ports::OF_EACH_PROXY;
 use mesh::workload::{Interception, PullPolicy, Runtime};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -201,6 +201,7 @@ fn expectations(bundle: &Bundle) -> Data {
             .as_ref()
             .map(|line| text(Input::Hosts, line)),
     );
+    data.extend(bundle.authority.iter().flat_map(authority));
     if !bundle.taken.is_empty() {
         let lines = bundle.taken.iter().map(|(ip, id)| format!("{ip} {id}\n"));
         data.push(text(Input::Taken, &lines.collect::<String>()));
@@ -232,6 +233,19 @@ fn expectations(bundle: &Bundle) -> Data {
         data.extend(version.map(|version| text(Input::Version, version.as_str())));
     }
     data
+}
+
+/// What the path to the certificate authority is checked by.
+fn authority(authority: &Authority) -> Data {
+    let root = match &authority.root {
+        AuthorityRoot::Mesh => None,
+        AuthorityRoot::System => Some("system"),
+        AuthorityRoot::Unknown => Some("unknown"),
+        AuthorityRoot::File(path) => Some(path.as_str()),
+    };
+    let address = text(Input::Ca, &authority.address);
+    let root = root.map(|root| text(Input::CaRoot, root));
+    std::iter::once(address).chain(root).collect()
 }
 
 fn files(bundle: &Bundle) -> Data {

@@ -72,6 +72,11 @@ words! {
         ControlPlane = "control-plane",
         /// The name in istiod's certificate.
         TlsName = "tls-name",
+        /// Host and port of the certificate authority, where it is not istiod.
+        Ca = "ca",
+        /// What the authority's certificate is verified against, where it is not the mesh's root: `system`, `unknown`, or
+        /// the path of a file on the VM.
+        CaRoot = "ca-root",
         /// The mesh's root certificate, as PEM.
         Root = "root",
         /// The line of the hosts file for istiod.

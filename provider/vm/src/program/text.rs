@@ -35,6 +35,7 @@ macro_rules! carried {
             include_str!("sh/checks.sh"),
             include_str!("sh/checkruntime.sh"),
             include_str!("sh/network.sh"),
+            include_str!("sh/authority.sh"),
             include_str!("sh/lastwords.sh"),
             include_str!("sh/hops.sh"),
             include_str!("sh/stage.sh"),

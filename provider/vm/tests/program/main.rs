@@ -6,6 +6,7 @@
 )]
 
 mod answers;
+mod authorities;
 mod containers;
 mod draining;
 mod earlier;

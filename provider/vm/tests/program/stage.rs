@@ -274,6 +274,7 @@ pub(crate) fn bundle(files: Vec<File>) -> Bundle {
         hosts_line: Some("10.0.0.1 istiod.istio-system.svc".into()),
         control_plane: "istiod.istio-system.svc:15012".into(),
         control_plane_san: "istiod.istio-system.svc".into(),
+        authority: None,
         taken: vec![],
         finds_address: false,
     }

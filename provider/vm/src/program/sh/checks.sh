@@ -1,6 +1,6 @@
 
 # Does: checks whether a bootstrap can succeed, before it begins or on its own.
-# Needs: base checkruntime emit network stage state sweep unit
+# Needs: authority base checkruntime emit network stage state sweep unit
 # Gives: do_check run_checks judge emit_unknown journal_bad_checks
 # Owns: checks in the run's directory
 # Undo: nothing to undo: a check reads only
@@ -24,6 +24,7 @@ run_checks() {
   check_ports
   check_address
   check_network
+  check_authority
 }
 # judge NAME FOUND COMMAND…: emits `ok` or `bad`, as the command succeeds or fails.
 judge() {

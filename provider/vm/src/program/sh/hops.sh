@@ -1,8 +1,8 @@
 
 # Does: names the hop that fails, from what the proxy logs.
-# Needs: emit
-# Gives: hop_of_log
-# Owns: nothing
+# Needs: base emit
+# Gives: hop_of_log hop_of_authority
+# Owns: requests in the run's directory
 # Undo: nothing to undo
 # hop_of_log FILE: prints the first hop whose pattern the log matches.
 hop_of_log() {
@@ -21,4 +21,15 @@ ports=cannot bind|address already in use
 dns=no such host|server misbehaving|lookup .*: i/o timeout
 control-plane=connection refused|i/o timeout|no route to host|network is unreachable|context deadline exceeded
 HOPS
+}
+# hop_of_authority FILE: prints the hop at a certificate authority that is not istiod, by the requests for a certificate.
+hop_of_authority() {
+  has ca || return 0
+  grep -E 'create certificate|sign CSR' "$1" >"$run_dir/requests"
+  case $(hop_of_log "$run_dir/requests") in
+  dns) emit ca-dns ;;
+  control-plane) emit ca ;;
+  tls-name | trust-root) emit ca-certificate ;;
+  token | service-account) emit ca-token ;;
+  esac
 }

@@ -69,7 +69,10 @@ journal_failing_hop() {
   fi
 }
 journal_hop_of_log() {
-  failing_hop=$(hop_of_log "$run_dir/tail")
+  failing_hop=$(hop_of_authority "$run_dir/tail")
+  if [ -z "$failing_hop" ]; then
+    failing_hop=$(hop_of_log "$run_dir/tail")
+  fi
   [ -n "$failing_hop" ] &&
     journal hop "$failing_hop"
 }

@@ -1,7 +1,7 @@
 
 # Does: checks the path to the control plane, as the proxy would take it.
 # Needs: base checks emit hosts users
-# Gives: check_network
+# Gives: can_connect check_network
 # Owns: certificate in the run's directory
 # Undo: nothing to undo: a check reads only
 check_network() {

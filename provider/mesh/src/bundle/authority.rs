@@ -1,0 +1,50 @@
+//! The certificate authority that the proxy asks, if it is not istiod.
+
+use std::collections::BTreeMap;
+
+use super::control_plane::host_port;
+use crate::desired::{Authority, AuthorityRoot};
+use crate::facts::Facts;
+
+/// Port of gRPC for an address that names none.
+const DEFAULT_PORT: &str = "443";
+/// Suffix of an address that Istio's agent connects to without TLS.
+const PLAINTEXT: &str = ":15010";
+/// Name of Istio's own protocol in `CA_PROVIDER`.
+const ISTIO: &str = "Citadel";
+
+/// Returns the authority in the environment of the proxy, wherever its address comes from.
+pub(super) fn authority(variables: &BTreeMap<String, String>, facts: &Facts) -> Option<Authority> {
+    let address = with_port(variables.get("CA_ADDR")?);
+    (address != host_port(&facts.control_plane)).then(|| Authority {
+        root: root(&address, variables),
+        address,
+    })
+}
+
+fn with_port(address: &str) -> String {
+    let has_port = address
+        .rsplit_once(':')
+        .is_some_and(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()));
+    if has_port {
+        address.to_owned()
+    } else {
+        format!("{address}:{DEFAULT_PORT}")
+    }
+}
+
+/// Returns what the agent verifies the authority against (`FindRootCAForCA` and `createCitadel` in Istio's agent).
+fn root(address: &str, variables: &BTreeMap<String, String>) -> AuthorityRoot {
+    let variable = |name| variables.get(name).map(String::as_str).unwrap_or_default();
+    let provider = variable("CA_PROVIDER");
+    let is_istios = ["", ISTIO].contains(&provider) && !address.contains("googleapis.com");
+    if address.ends_with(PLAINTEXT) || !is_istios {
+        return AuthorityRoot::Unknown;
+    }
+    match variable("CA_ROOT_CA") {
+        "" => AuthorityRoot::Mesh,
+        "SYSTEM" => AuthorityRoot::System,
+        // The agent's working directory is the root.
+        path => AuthorityRoot::File(format!("/{}", path.trim_start_matches(['.', '/']))),
+    }
+}

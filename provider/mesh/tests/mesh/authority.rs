@@ -1,0 +1,106 @@
+//! The certificate authority that the VM is checked against, if it is not istiod.
+
+use std::collections::BTreeMap;
+
+use mesh::desired::{Authority, AuthorityRoot};
+use mesh::facts::{Facts, ca_address};
+use mesh::render::render;
+use serde_json::json;
+
+use crate::sample::{facts, p, workload};
+
+fn authority(facts: &Facts, env: &[(&str, &str)]) -> Option<Authority> {
+    let mut workload = workload();
+    workload.env = BTreeMap::new();
+    for (key, value) in env {
+        workload.env.insert(p(key), (*value).to_owned());
+    }
+    render(&workload, facts).unwrap().bundle.authority
+}
+
+fn at(address: &str) -> Facts {
+    Facts {
+        ca_address: Some(address.to_owned()),
+        ..facts()
+    }
+}
+
+#[test]
+fn an_authority_is_checked_only_where_it_is_not_istiod() {
+    assert_eq!(authority(&facts(), &[]), None);
+    let own = mesh_istiod();
+    assert_eq!(authority(&at(&own), &[]), None);
+    for (address, expected) in [
+        ("csr.example.com:443", "csr.example.com:443"),
+        // gRPC's default port.
+        ("csr.example.com", "csr.example.com:443"),
+        ("[fd00::2]:8443", "[fd00::2]:8443"),
+        // Another port of istiod, or another name.
+        ("istiod.istio-system.svc:443", "istiod.istio-system.svc:443"),
+    ] {
+        let found = authority(&at(address), &[]).unwrap();
+        assert_eq!(found.address, expected);
+        assert_eq!(found.root, AuthorityRoot::Mesh);
+    }
+    // The wrapped agent asks istiod.
+    let mut by_name = facts();
+    by_name.control_plane.san = Some("istiod.istio-system.svc".into());
+    assert_eq!(authority(&by_name, &[]), None);
+}
+
+fn mesh_istiod() -> String {
+    render(&workload(), &facts()).unwrap().bundle.control_plane
+}
+
+#[test]
+fn the_root_of_the_authority_is_the_one_that_the_agent_uses() {
+    let file = |path: &str| AuthorityRoot::File(path.to_owned());
+    let cases = [
+        ("csr.example.com:443", vec![], AuthorityRoot::Mesh),
+        (
+            "csr.example.com:443",
+            vec![("CA_PROVIDER", "Citadel")],
+            AuthorityRoot::Mesh,
+        ),
+        (
+            "csr.example.com:443",
+            vec![("CA_ROOT_CA", "SYSTEM")],
+            AuthorityRoot::System,
+        ),
+        (
+            "csr.example.com:443",
+            vec![("CA_ROOT_CA", "/etc/ssl/corp.pem")],
+            file("/etc/ssl/corp.pem"),
+        ),
+        (
+            "csr.example.com:443",
+            vec![("CA_ROOT_CA", "./etc/ssl/corp.pem")],
+            file("/etc/ssl/corp.pem"),
+        ),
+        ("istiod.example.com:15010", vec![], AuthorityRoot::Unknown),
+        (
+            "privateca.googleapis.com:443",
+            vec![],
+            AuthorityRoot::Unknown,
+        ),
+        (
+            "csr.example.com:443",
+            vec![("CA_PROVIDER", "GoogleCAS")],
+            AuthorityRoot::Unknown,
+        ),
+    ];
+    for (address, env, root) in cases {
+        let found = authority(&at(address), &env).unwrap();
+        assert_eq!(found.root, root, "{address} {env:?}");
+    }
+}
+
+#[test]
+fn the_mesh_config_names_the_authority_of_all_proxies() {
+    let of = |metadata| ca_address(&json!({ "defaultConfig": { "proxyMetadata": metadata } }));
+    let csr = of(json!({ "CA_ADDR": "csr.example.com:443" }));
+    assert_eq!(csr.as_deref(), Some("csr.example.com:443"));
+    assert_eq!(of(json!({ "CA_ADDR": "" })), None);
+    assert_eq!(of(json!({})), None);
+    assert_eq!(ca_address(&json!({})), None);
+}
