@@ -17,7 +17,7 @@ resource "mesh_vm_workload" "ratings" {
       }
     }
   }
-  sidecar = {}
+  sidecar = { egress_hosts = ["*/*"] }
 
   # SSH uses a third address here, on the management network.
   ssh = {

@@ -72,7 +72,7 @@ resource "mesh_vm_workload" "booted" {
       }
     }
   }
-  sidecar = {}
+  sidecar = { egress_hosts = ["*/*"] }
 }
 
 output "user_data" {

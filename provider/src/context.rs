@@ -50,7 +50,11 @@ impl Context {
             .as_ref()
             .ok_or_else(|| unknown("kubernetes", "the cluster"))?;
         let ready = async || {
-            let new = async || Cluster::new(settings, &environment);
+            let new = async || {
+                let cluster = Cluster::new(settings, &environment)?;
+                tracing::info!("the cluster is {}", cluster.described());
+                Ok(cluster)
+            };
             let cluster = self.cluster.get_or_try_init(new).await?;
             cluster.ready().await.map(|()| cluster)
         };

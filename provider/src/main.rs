@@ -6,6 +6,7 @@ mod declared;
 mod fleet;
 mod home;
 mod identity;
+mod lint;
 mod machine;
 mod messages;
 mod network_path;
@@ -21,22 +22,29 @@ mod workload;
 #[cfg(test)]
 mod tests;
 
-use std::io::Write as _;
+use std::ffi::OsString;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 /// The provider's source in a registry.
 const ADDRESS: &str = "registry.terraform.io/vm-mesh/mesh";
 
 fn main() -> ExitCode {
-    if std::env::args().skip(1).eq(["program"]) {
-        return program();
+    let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
+    match arguments.split_first() {
+        Some((verb, [])) if verb == "program" => return program(),
+        Some((verb, files)) if verb == "lint" => {
+            let outcome = lint::lint(files, &mut io::stdout(), &mut io::stderr());
+            return ExitCode::from(outcome as u8);
+        }
+        _ => {}
     }
     tfplugin::serve(provider::Mesh, ADDRESS)
 }
 
 /// Prints the program that runs on the VMs, for an operator's audit.
 fn program() -> ExitCode {
-    match std::io::stdout().write_all(vm::program::TEXT.as_bytes()) {
+    match io::stdout().write_all(vm::program::TEXT.as_bytes()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
     }

@@ -1,8 +1,8 @@
 //! The provider: its block and the list of what is served.
 
 use plugin::{
-    DataRegistration, Diagnostic, Diagnostics, EphemeralRegistration, Path, Paths, Provider,
-    Registration, data_source, ephemeral_resource, importable,
+    DataRegistration, Diagnostic, Diagnostics, EphemeralRegistration, Path, Paths, Provider, Raw,
+    Registration, Shape as _, data_source, ephemeral_resource, importable,
 };
 
 use crate::bundle::{EphemeralBundle, VmBundle};
@@ -22,7 +22,10 @@ impl Provider for Mesh {
     type Context = Context;
 
     fn check(config: &ProviderBlock, unknown: &Paths) -> Diagnostics {
-        let mut diagnostics = cluster(config);
+        let mut diagnostics = match unset(config) {
+            Some(diagnostic) => diagnostic.into(),
+            None => cluster(config),
+        };
         if let Some(ssh) = config.ssh.known() {
             diagnostics.extend(identities(ssh, unknown));
             diagnostics.extend(identity(ssh, unknown));
@@ -49,6 +52,15 @@ impl Provider for Mesh {
     fn ephemeral_resources() -> Vec<EphemeralRegistration<Context>> {
         vec![ephemeral_resource::<EphemeralBundle>()]
     }
+}
+
+/// Reports a `kubernetes` block in which nothing is set: the environment would choose the cluster.
+fn unset(config: &ProviderBlock) -> Option<Diagnostic> {
+    let Raw::Map(attributes) = config.kubernetes.known()?.write() else {
+        return None;
+    };
+    let unset = attributes.values().all(|value| *value == Raw::Null);
+    unset.then(messages::kubernetes_unset)
 }
 
 /// Checks what the block says of the cluster, without asking it.

@@ -13,9 +13,9 @@ object! {
     /// Joins virtual machines to an Istio mesh.
     pub struct ProviderBlock {
         /// Connection to the cluster. The attributes are named as in the kubernetes provider. An empty text counts as
-        /// unset. If the block is unset, the provider
-        /// uses `KUBE_CONFIG_PATH`, `KUBE_CONFIG_PATHS` or `KUBECONFIG`, in this order, then the service account of
-        /// the pod that Terraform runs in. It reads no other environment variable of the kubernetes provider.
+        /// unset. If the block is left out, the provider uses `KUBE_CONFIG_PATH`, `KUBE_CONFIG_PATHS` or
+        /// `KUBECONFIG`, in this order, then the service account of the pod that Terraform runs in. It reads no other
+        /// environment variable of the kubernetes provider. A block in which each attribute is null is an error.
         Optional kubernetes: KubernetesBlock,
         /// Mesh settings to override, or to supply when they cannot be read from the cluster.
         Optional istio: IstioBlock,

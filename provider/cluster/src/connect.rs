@@ -74,8 +74,7 @@ impl Cluster {
             mut config,
         } = way(settings, environment)?;
         let source = Source::new(&mut config.auth_info, user_origin.clone())?;
-        let server = config.cluster_url.to_string();
-        let server = server.trim_end_matches('/').to_owned();
+        let server = without_login(&config.cluster_url);
         let named = Named {
             server: match &settings.host {
                 Some(_) => server.clone(),
@@ -135,6 +134,11 @@ impl Cluster {
         &self.server
     }
 
+    /// Returns the server and the credentials, each with what it is configured by: a file and its context, a block, a pod.
+    pub fn described(&self) -> String {
+        format!("{} with {}", self.named.server, self.named.credentials)
+    }
+
     /// Returns how errors call the server: with what it is configured by.
     pub(crate) fn named_server(&self) -> &str {
         &self.named.server
@@ -189,6 +193,19 @@ impl Cluster {
 
     pub(crate) fn arrivals(&self) -> &Mutex<BTreeMap<Key, Instant>> {
         &self.arrivals
+    }
+}
+
+/// Returns a server's address without a login in it, which errors and logs would show.
+fn without_login(server: &Uri) -> String {
+    let text = server.to_string();
+    let text = text.trim_end_matches('/');
+    let login = server
+        .authority()
+        .and_then(|of| of.as_str().rsplit_once('@'));
+    match login {
+        Some((login, _)) => text.replacen(&format!("{login}@"), "", 1),
+        None => text.to_owned(),
     }
 }
 

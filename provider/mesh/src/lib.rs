@@ -28,6 +28,7 @@ pub mod leftover;
 pub mod mark;
 pub mod meaning;
 pub mod names;
+pub mod nearest;
 pub mod network;
 pub mod objects;
 pub mod observed;

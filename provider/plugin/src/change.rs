@@ -1,9 +1,10 @@
 //! Apply: a change carried out, with what it reached kept.
 
 use crate::{
-    Bounds, Diagnostic, Diagnostics, Path, Paths, Raw, Resource, Shape as _, Sides, Stage,
+    Bounds, Diagnostic, Diagnostics, Paths, Raw, Resource, Sides, Stage,
     typed::Typed,
     work::{Work, within},
+    written::read_written,
 };
 
 impl<R: Resource> Typed<R> {
@@ -76,7 +77,7 @@ impl<R: Resource> Typed<R> {
     /// Reads what the user wrote.
     fn written_now(input: Option<&Raw>) -> Result<Option<R::Input>, Diagnostics> {
         let mut problems = Diagnostics::none();
-        let read = input.and_then(|input| R::Input::read(input, &Path::root(), &mut problems));
+        let read = input.and_then(|input| read_written(input, &mut problems));
         if problems.has_error() {
             Err(problems)
         } else {

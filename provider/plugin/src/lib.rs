@@ -32,6 +32,7 @@ mod typed;
 mod unknown;
 mod value;
 mod work;
+mod written;
 
 pub use data_source::{DataRegistration, DataSource, Found, ServedData, data_source};
 pub use declaration::{Attribute, Mode, Object, Shape, Type, kind_of, rule_at};

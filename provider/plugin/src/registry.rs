@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::{
-    Described, Diagnostics, Kind, Object as _, Path, Paths, Provider, Raw, Served, ServedData,
-    ServedEphemeral, Shape as _, kind_of,
+    Described, Diagnostics, Kind, Object as _, Paths, Provider, Raw, Served, ServedData,
+    ServedEphemeral, kind_of, written::read_written,
 };
 
 /// What a provider serves, by name.
@@ -48,7 +48,7 @@ impl<P: Provider> Registry<P> {
     pub fn check(raw: Raw) -> Diagnostics {
         let raw = or_empty(raw);
         let mut diagnostics = Diagnostics::none();
-        if let Some(config) = P::Config::read(&raw, &Path::root(), &mut diagnostics) {
+        if let Some(config) = read_written::<P::Config>(&raw, &mut diagnostics) {
             let unknown = Paths::unknown_in(&raw).with_reported(&diagnostics);
             diagnostics.append(P::check(&config, &unknown));
         }
@@ -58,7 +58,7 @@ impl<P: Provider> Registry<P> {
     /// Makes what the kinds work with, or says why it cannot be made. A null configuration counts as empty.
     pub fn configure(&self, raw: Raw) -> (Option<P::Context>, Diagnostics) {
         let mut diagnostics = Diagnostics::none();
-        let config = P::Config::read(&or_empty(raw), &Path::root(), &mut diagnostics);
+        let config = read_written::<P::Config>(&or_empty(raw), &mut diagnostics);
         let Some(config) = config.filter(|_| !diagnostics.has_error()) else {
             return (None, diagnostics);
         };

@@ -10,6 +10,7 @@ use crate::{
     Named, Object, Path, Paths, PlannedChange, Raw, Registration, Resource, Served, Shape, Sides,
     Stage, Stored, edits,
     work::{Work, within},
+    written::read_written,
 };
 
 /// Registers a resource.
@@ -132,7 +133,7 @@ impl<R: Resource> Served<R::Context> for Typed<R> {
         // A stored value that is no longer accepted is about to be replaced by what the user wrote.
         let stored = prior.and_then(|prior| Self::meaning(prior, &mut Diagnostics::none()));
         let mut diagnostics = Diagnostics::none();
-        let input = next.and_then(|next| R::Input::read(next, &Path::root(), &mut diagnostics));
+        let input = next.and_then(|next| read_written::<R::Input>(next, &mut diagnostics));
         let mut replaces = vec![];
         let stage: Stage<'_, R> = match (&stored, &input) {
             (None, None) => {
@@ -260,7 +261,7 @@ pub(crate) fn validated<I: Object>(
     check: fn(&I, &Paths) -> Diagnostics,
 ) -> Diagnostics {
     let mut diagnostics = Diagnostics::none();
-    if let Some(read) = I::read(input, &Path::root(), &mut diagnostics) {
+    if let Some(read) = read_written::<I>(input, &mut diagnostics) {
         let unknown = Paths::unknown_in(input).with_reported(&diagnostics);
         diagnostics.append(check(&read, &unknown));
     }
@@ -270,6 +271,6 @@ pub(crate) fn validated<I: Object>(
 /// Reads what the user wrote, which was validated.
 pub(crate) fn accepted<I: Object>(input: &Raw) -> Result<I, Diagnostics> {
     let mut diagnostics = Diagnostics::none();
-    let read = I::read(input, &Path::root(), &mut diagnostics);
+    let read = read_written::<I>(input, &mut diagnostics);
     read.filter(|_| !diagnostics.has_error()).ok_or(diagnostics)
 }

@@ -14,9 +14,9 @@ use crate::rule::OBJECTS;
 object! {
     /// A service.
     pub struct ServiceInput {
-        /// Host names of the service, e.g. `ratings.vm.bookinfo`. If unset, no `ServiceEntry` is created, because a
+        /// Host names of the service, e.g. `ratings.vm.bookinfo`. With `[]`, no `ServiceEntry` is created, because a
         /// Kubernetes Service or an object of your own leads here; the `Sidecar` still listens.
-        Optional hosts: Vec<Text<Host>> => OBJECTS,
+        Required hosts: Vec<Text<Host>> => OBJECTS,
         /// Virtual IP addresses or ranges. Default: allocated by Istio, if it is configured to do so.
         Optional addresses: Vec<Text<Cidr>> => OBJECTS,
         /// Ports by name.
@@ -112,7 +112,7 @@ pub(crate) fn from_services(
 fn from_service(service: Service) -> ServiceInput {
     ServiceInput {
         object_name: service.object_name.map(Text).into(),
-        hosts: from_texts(service.hosts),
+        hosts: Value::Known(service.hosts.into_iter().map(Text).collect()),
         addresses: from_texts(service.addresses),
         ports: Value::Known(
             service

@@ -3,11 +3,13 @@
 use std::collections::BTreeMap;
 
 use mesh::names::{EgressHost, Listen, Name, PortName, Protocol};
+use mesh::rule::Rule;
 use mesh::workload::{Capture, EgressListener, OutboundTraffic, Sidecar};
-use plugin::{Text, Value, object};
+use plugin::{Diagnostic, Text, Value, object};
 
 use super::scalars::PortNumber;
-use super::values::{from_map, from_texts, port, text, texts};
+use super::values::{from_map, port, text, texts};
+use crate::messages::{Code, Message};
 use crate::rule::OBJECTS;
 
 object! {
@@ -15,8 +17,9 @@ object! {
     pub struct SidecarInput {
         /// Name of the `Sidecar`. Default: the name of the workload or fleet.
         Optional name: Text<Name> => OBJECTS,
-        /// Hosts that the VM may reach, as `namespace/host` patterns, e.g. `./*`; `~/*` means none. Default: all.
-        Optional egress_hosts: Vec<Text<EgressHost>> => OBJECTS,
+        /// Hosts that the VM may reach, as `namespace/host` patterns, e.g. `./*`. `["*/*"]` means every host,
+        /// `["~/*"]` none.
+        Required egress_hosts: Vec<Text<EgressHost>> => OBJECTS,
         /// Listeners, by name, that the application connects to instead of a host, e.g. `127.0.0.2:3306` for a
         /// database. Use them for an application whose calls cannot be intercepted.
         Optional egress_listeners: BTreeMap<Text<PortName>, EgressListenerInput> => OBJECTS,
@@ -66,12 +69,28 @@ fn egress_listener(input: &EgressListenerInput) -> Option<EgressListener> {
     })
 }
 
+/// Reports an empty list of hosts: it reads like none, and Istio takes a Sidecar without any for every host.
+pub(crate) fn without_hosts(input: &Value<SidecarInput>) -> Option<Diagnostic> {
+    let hosts = input.known()?.egress_hosts.known()?;
+    hosts.is_empty().then(|| {
+        Message::new(Code::Rule(Rule::EgressHostsRequired))
+            .text("The list must name at least one host, got []. [\"*/*\"] means every host, [\"~/*\"] none.")
+            .at("sidecar.egress_hosts")
+            .error()
+    })
+}
+
 /// Returns a Sidecar as it is declared.
 pub(crate) fn from_sidecar(sidecar: Sidecar) -> SidecarInput {
     let listeners = sidecar.egress_listeners.into_iter();
+    let hosts = if sidecar.egress_hosts.is_empty() {
+        "*/*".parse().into_iter().collect()
+    } else {
+        sidecar.egress_hosts
+    };
     SidecarInput {
         name: sidecar.name.map(Text).into(),
-        egress_hosts: from_texts(sidecar.egress_hosts),
+        egress_hosts: Value::Known(hosts.into_iter().map(Text).collect()),
         egress_listeners: from_map(
             listeners
                 .map(|(name, of)| (Text(name), from_egress_listener(of)))

@@ -16,6 +16,7 @@ use plugin::{
 use tokio::time::Instant;
 
 use crate::context::Context;
+use crate::declared::sidecar::without_hosts;
 use crate::rule;
 use apply::{Prior, invalid};
 use input::FleetInput;
@@ -43,10 +44,11 @@ impl Resource for VmFleet {
     }
 
     fn check(input: &FleetInput, unknown: &Paths) -> Diagnostics {
-        input
-            .fleet()
-            .map(|fleet| invalid(mesh::validate::validate_fleet(&fleet), unknown))
-            .unwrap_or_default()
+        let fleet = input.fleet();
+        let problems = fleet.map(|fleet| mesh::validate::validate_fleet(&fleet));
+        let mut diagnostics = invalid(problems.unwrap_or_default(), unknown);
+        diagnostics.extend(without_hosts(&input.sidecar));
+        diagnostics
     }
 
     fn plan(stage: &Stage<'_, Self>) -> Planned<Self::Output> {

@@ -43,6 +43,7 @@ codes! {
     Incomplete "incomplete" "The namespace or the name is missing";
     ProviderUnknown "provider-unknown" "The provider's configuration is not known yet";
     ClusterNone "cluster-none" "No cluster is configured";
+    KubernetesUnset "kubernetes-unset" "The kubernetes block sets nothing";
     ClusterSettings "cluster-settings" "The kubernetes block cannot be used";
     ClusterKubeconfig "cluster-kubeconfig" "The kubeconfig cannot be used";
     ClusterCredentials "cluster-credentials" "The cluster's credentials cannot be used";

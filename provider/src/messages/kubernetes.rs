@@ -1,7 +1,7 @@
 //! Errors of the provider's `kubernetes` block as diagnostics.
 
 use cluster::ClusterError;
-use plugin::{Diagnostics, Path};
+use plugin::{Diagnostic, Diagnostics, Path};
 
 use super::{Code, Message, cluster};
 
@@ -32,4 +32,16 @@ pub(crate) fn kubernetes_block(error: &ClusterError, files: &'static str) -> Dia
             diagnostic.at(at(files)).into()
         }
     }
+}
+
+/// Reports a `kubernetes` block in which nothing is set.
+pub(crate) fn kubernetes_unset() -> Diagnostic {
+    Message::new(Code::KubernetesUnset)
+        .text(
+            "Each attribute of the block is null, so the environment of Terraform would choose the cluster. Either a \
+             name in the block is misspelt, which Terraform does not report, or a variable is null. Set config_path \
+             or host. If the environment is meant to choose, remove the block.",
+        )
+        .at("kubernetes")
+        .error()
 }

@@ -18,7 +18,7 @@ use plugin::{Diagnostic, Diagnostics, Paths};
 
 pub(crate) use cluster_error::{cluster, of_cluster};
 pub(crate) use code::Code;
-pub(crate) use kubernetes::kubernetes_block;
+pub(crate) use kubernetes::{kubernetes_block, kubernetes_unset};
 pub(crate) use message::Message;
 pub(crate) use vm_error::{key, vm};
 

@@ -247,3 +247,19 @@ async fn a_host_has_one_proof() {
         [host-key-or-ca]
     "#]]).await;
 }
+
+/// A misspelt name must not have a default that lets everything through. That both must be set is the schema's.
+#[tokio::test]
+async fn an_empty_list_of_hosts_to_reach_does_not_mean_every_host() {
+    let mut config = usual();
+    config["sidecar"]["egress_hosts"] = json!([]);
+    config["services"]["ratings"]["hosts"] = json!([]);
+    check(config.clone(), expect![[r#"
+        Error: Invalid workload at sidecar.egress_hosts: The list must name at least one host, got []. ["*/*"] means every host, ["~/*"] none.
+
+        [egress-hosts-required]
+    "#]]).await;
+    config["sidecar"]["egress_hosts"] = json!(UNKNOWN);
+    config["services"]["ratings"]["hosts"] = json!(UNKNOWN);
+    check(config, expect![[""]]).await;
+}

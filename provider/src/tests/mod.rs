@@ -4,6 +4,7 @@ mod codes;
 mod fleet;
 mod hostile;
 mod input;
+mod lint;
 mod made_of;
 mod meaning;
 mod network_path;
@@ -123,7 +124,7 @@ fn usual() -> Json {
                 "ports": { "http": { "number": 9080, "protocol": "HTTP" } },
             },
         },
-        "sidecar": {},
+        "sidecar": { "egress_hosts": ["*/*"] },
         "ssh": { "user": "ubuntu", "host_key": HOST_KEY },
     })
 }

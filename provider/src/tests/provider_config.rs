@@ -184,3 +184,37 @@ async fn a_kubeconfig_that_may_still_be_made_is_no_error_before_a_plan() {
         [cluster-kubeconfig]
     "#]]).await;
 }
+
+/// Terraform drops a misspelt name, and a variable may be null: the environment would choose another cluster.
+#[tokio::test]
+async fn a_kubernetes_block_in_which_nothing_is_set_is_refused() {
+    let folder = Path::new("FOLDER");
+    check(
+        json!({ "kubernetes": { "config_path": null } }),
+        folder,
+        expect![[r#"
+            Error: The kubernetes block sets nothing at kubernetes: Each attribute of the block is null, so the environment of Terraform would choose the cluster. Either a name in the block is misspelt, which Terraform does not report, or a variable is null. Set config_path or host. If the environment is meant to choose, remove the block.
+
+            [kubernetes-unset]
+        "#]],
+    )
+    .await;
+    check(json!({ "kubernetes": {} }), folder, expect![[r#"
+        Error: The kubernetes block sets nothing at kubernetes: Each attribute of the block is null, so the environment of Terraform would choose the cluster. Either a name in the block is misspelt, which Terraform does not report, or a variable is null. Set config_path or host. If the environment is meant to choose, remove the block.
+
+        [kubernetes-unset]
+    "#]]).await;
+    check(json!({ "kubernetes": null }), folder, expect![[""]]).await;
+    check(
+        json!({ "kubernetes": { "host": "" } }),
+        folder,
+        expect![[""]],
+    )
+    .await;
+    check(
+        json!({ "kubernetes": { "host": contract::UNKNOWN } }),
+        folder,
+        expect![[""]],
+    )
+    .await;
+}

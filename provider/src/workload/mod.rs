@@ -37,6 +37,7 @@ use tokio::time::Instant;
 
 use crate::context::Context;
 use crate::declared::scalars::PortNumber;
+use crate::declared::sidecar::without_hosts;
 use crate::declared::ssh::SshInput;
 use crate::declared::vm_address;
 use crate::{messages, rule};
@@ -77,6 +78,7 @@ impl Resource for VmWorkload {
                 .map(SshInput::check_alone)
                 .unwrap_or_default(),
         );
+        diagnostics.extend(without_hosts(&input.sidecar));
         diagnostics.append(archive::check(input));
         diagnostics
     }

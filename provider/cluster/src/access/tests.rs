@@ -210,3 +210,25 @@ async fn a_token_file_is_read_again_after_a_401_and_kept_when_it_is_gone() {
         .due = Some(Timestamp::now());
     cluster.get(&call).await.unwrap();
 }
+
+#[test]
+fn a_cluster_is_described_by_server_and_context_and_without_a_login() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = folder.path().join("config");
+    let text = "current-context: prod\n\
+                contexts: [{name: prod, context: {cluster: a, user: a}}]\n\
+                clusters: [{name: a, cluster: {server: 'https://me:secret@k8s.example.com:6443/'}}]\n\
+                users: [{name: a, user: {token: secret}}]\n";
+    std::fs::write(&config, text).unwrap();
+    let settings = Settings {
+        config_paths: vec![config],
+        ..Settings::default()
+    };
+    let described = Cluster::new(&settings, &|_| None).unwrap().described();
+    let file = folder.path().join("config");
+    let file = format!("kubeconfig {} (context prod)", file.display());
+    assert_eq!(
+        described,
+        format!("https://k8s.example.com:6443 of {file} with the credentials of {file}")
+    );
+}

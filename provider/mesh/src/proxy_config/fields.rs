@@ -2,6 +2,8 @@
 
 use serde_json::{Map, Value};
 
+use crate::nearest::nearest;
+
 /// Type of a field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -114,10 +116,8 @@ pub(super) enum Unknown {
 
 fn no_such(name: &str) -> String {
     let shown = plain::line(name, 60);
-    let names = FIELDS.iter().map(|(field, _)| camel(field));
-    let nearest = names.min_by_key(|known| distance(name, known));
-    let near = nearest.filter(|known| distance(name, known) <= 1 + known.len() / 4);
-    match near {
+    let names: Vec<String> = FIELDS.iter().map(|(field, _)| camel(field)).collect();
+    match nearest(name, &names) {
         Some(near) => format!("There is no setting {shown}. Did you mean {near}?"),
         None => format!("There is no setting {shown}. Remove it."),
     }
@@ -196,22 +196,6 @@ fn described(value: &Value) -> &'static str {
         Value::Array(_) => "a list",
         Value::Object(_) => "a map",
     }
-}
-
-/// Returns how many letters must be added, removed or replaced to make one name of the other.
-fn distance(one: &str, other: &str) -> usize {
-    let other: Vec<char> = other.chars().collect();
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (line, sign) in one.chars().take(100).enumerate() {
-        let mut diagonal = row[0];
-        row[0] = line + 1;
-        for (column, of) in other.iter().enumerate() {
-            let replaced = diagonal + usize::from(sign != *of);
-            diagonal = row[column + 1];
-            row[column + 1] = replaced.min(diagonal + 1).min(row[column] + 1);
-        }
-    }
-    row[other.len()]
 }
 
 /// Returns the JSON name of a field.

@@ -171,7 +171,7 @@ fn needs_sidecar(
     for (attribute, _) in set {
         let text = format!(
             "{attribute} changes where traffic is received or forwarded, which only a Sidecar can do. Set \
-            sidecar = {{}}, or remove {attribute}."
+            sidecar, or remove {attribute}."
         );
         let concerns = [&format!("{at}.{attribute}"), "sidecar"];
         problems.push(problem(Rule::AppPortNeedsSidecar, &concerns, text));

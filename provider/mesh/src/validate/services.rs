@@ -47,8 +47,8 @@ fn without_object(
     let hosts = format!("{at}.hosts");
     for (attribute, _) in attributes.iter().filter(|(_, is_empty)| !is_empty) {
         let text = format!(
-            "{attribute} is part of the ServiceEntry, and the service {name} has none without hosts. Set hosts, or \
-            remove {attribute}."
+            "{attribute} is part of the ServiceEntry, and the service {name} has none, because its hosts are \
+            empty. Add a host, or remove {attribute}."
         );
         let concerns = [hosts.as_str(), &format!("{at}.{attribute}")];
         problems.push(problem(Rule::HostsRequired, &concerns, text));
@@ -56,7 +56,7 @@ fn without_object(
     if workload.sidecar.is_none() {
         let text = format!(
             "The service {name} has no host, so it has no ServiceEntry, and there is no Sidecar to listen for it. Set \
-            the host name that clients use, set sidecar = {{}}, or remove the service."
+            the host name that clients use, set sidecar, or remove the service."
         );
         problems.push(problem(Rule::HostsRequired, &[&hosts, "sidecar"], text));
     }

@@ -40,7 +40,8 @@ fn needed(workload: &Workload, problems: &mut Vec<Problem>) {
     }
     if workload.proxy.interception == Interception::None {
         let text = "Without interception, the proxy receives inbound traffic only through the Sidecar's listeners, and \
-                    no sidecar is declared. Set sidecar = {}, whose listeners are derived from services.";
+                    no sidecar is declared. Set sidecar, whose listeners are derived from \
+                    services.";
         let concerns = ["proxy.interception", "sidecar", "services"];
         problems.push(problem(
             Rule::InterceptionNeedsSidecar,
@@ -51,7 +52,7 @@ fn needed(workload: &Workload, problems: &mut Vec<Problem>) {
     if let Some(Address::Fqdn(name)) = &workload.address {
         let text = format!(
             "The address is the name {name}. istiod finds a proxy's services by IP address, so this one would get no \
-             listeners of its own. Set sidecar = {{}}, whose listeners are derived from services."
+             listeners of its own. Set sidecar, whose listeners are derived from services."
         );
         problems.push(problem(
             Rule::FqdnNeedsSidecar,

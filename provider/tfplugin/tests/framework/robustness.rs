@@ -97,6 +97,17 @@ async fn configuration_is_checked_with_paths_of_the_schema() {
     "#]].assert_eq(&validate(&toy(), "toy_thing", value(&config)).await);
 }
 
+/// An engine refuses one that is left out, but not one whose value turns out to be null.
+#[tokio::test]
+async fn a_required_attribute_that_is_null_is_reported() {
+    let config = json!({"name": null, "ports": {"http": {"number": null}, "none": null}});
+    expect![[r#"
+        .name Invalid value: name: must be set, got null.
+        .ports["http"].number Invalid value: ports.http.number: must be set, got null.
+    "#]]
+    .assert_eq(&validate(&toy(), "toy_thing", value(&config)).await);
+}
+
 #[tokio::test]
 async fn an_unknown_type_is_reported_with_the_known_ones() {
     expect![[r"
