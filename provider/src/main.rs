@@ -6,6 +6,7 @@ mod declared;
 mod fleet;
 mod home;
 mod identity;
+mod imported;
 mod lint;
 mod machine;
 mod messages;
@@ -16,6 +17,7 @@ mod provider_config;
 mod reservations;
 mod rule;
 mod run;
+mod token;
 mod traffic;
 mod workload;
 

@@ -10,9 +10,9 @@ use mesh::names::{Id, Namespace};
 use mesh::observed::ObservedObjects;
 use mesh::rivals::{Claims, Rival};
 use plugin::{Diagnostic, Diagnostics};
-use serde_json::Value;
 use tokio::time::Instant;
 
+use crate::imported::{self, Imported};
 use crate::messages::{self, Code, Message};
 use crate::traffic::insist;
 
@@ -29,15 +29,6 @@ pub(crate) struct Objects<'a> {
     /// Drift that the plan showed. A write takes these fields back from other owners, because whoever applied the plan
     /// has agreed.
     pub(crate) agreed: Vec<Finding>,
-}
-
-/// An object of an import that no apply has taken over yet.
-pub(crate) struct Imported {
-    kind: Kind,
-    id: Id,
-    uid: String,
-    /// As the import declared it.
-    declared: Option<Manifest>,
 }
 
 impl<'a> Objects<'a> {
@@ -107,24 +98,32 @@ impl<'a> Objects<'a> {
         }
     }
 
-    /// Deletes those of `before` that are not in `desired`.
+    /// Deletes those of `before` that are not in `desired`, and returns a warning for each that is not ours by now.
     pub(crate) async fn prune(
         &self,
         before: impl Iterator<Item = (Kind, Id)>,
         desired: &[Manifest],
-    ) -> Result<(), Diagnostic> {
+    ) -> Result<Diagnostics, Diagnostic> {
         let wanted = |id: &(Kind, Id)| desired.iter().any(|of| (of.kind, &of.id) == (id.0, &id.1));
-        self.delete(before.filter(|id| !wanted(id)))
-            .await
-            .map_err(|error| messages::cluster(&error))
+        let stale: BTreeSet<_> = before.filter(|id| !wanted(id)).collect();
+        let mut warnings = Diagnostics::none();
+        for (kind, id) in stale {
+            match self.delete(kind, &id).await {
+                Ok(()) => {}
+                Err(ClusterError::Exists { .. }) => {
+                    warnings.push(not_ours(&self.mark, &(kind, id)));
+                }
+                Err(error) => return Err(messages::cluster(&error)),
+            }
+        }
+        Ok(warnings)
     }
 
     /// Deletes what a create wrote, the last first, and returns what prevented that.
     pub(crate) async fn delete_written(&self, objects: &[Manifest]) -> Diagnostics {
         let mut problems = Diagnostics::none();
         for object in objects.iter().rev() {
-            let one = std::iter::once((object.kind, object.id.clone()));
-            match self.delete(one).await {
+            match self.delete(object.kind, &object.id).await {
                 // An object that is not ours was never written.
                 Ok(()) | Err(ClusterError::Exists { .. }) => {}
                 Err(error) => problems.push(messages::cluster(&error)),
@@ -146,41 +145,26 @@ impl<'a> Objects<'a> {
         problems
     }
 
-    /// Deletes objects. An object that is not ours stays, and is an error.
-    async fn delete(&self, objects: impl Iterator<Item = (Kind, Id)>) -> Result<(), ClusterError> {
-        let doomed: Vec<_> = objects
-            .map(|(kind, id)| Deletion {
-                uid: self.imported(kind, &id).map(|of| of.uid.clone()),
-                run: None,
-                mark: self.mark.clone(),
-                kind,
-                id,
-            })
-            .collect();
-        self.cluster.delete(&doomed, self.deadline).await
+    /// Deletes an object. One that is not ours stays, and is an error.
+    async fn delete(&self, kind: Kind, id: &Id) -> Result<(), ClusterError> {
+        let doomed = [Deletion {
+            uid: self.imported(kind, id).map(|of| of.uid.clone()),
+            run: None,
+            mark: self.mark.clone(),
+            kind,
+            id: id.clone(),
+        }];
+        delete(self.cluster, &doomed, self.deadline).await
     }
 }
 
-/// Returns the declared objects that were imported and never written. Each is checked by itself, because an apply may have
-/// stopped after some of them.
-pub(crate) fn imported(
-    ids: Vec<(Kind, Id)>,
-    declared: &[Manifest],
-    observed: &ObservedObjects,
-) -> Vec<Imported> {
-    let imported = ids.into_iter().filter_map(|(kind, id)| {
-        let object = observed.get(kind, &id.name)?;
-        let uid = object["metadata"]["uid"].as_str()?.to_owned();
-        let same = |of: &&Manifest| (of.kind, &of.id) == (kind, &id);
-        let declared = declared.iter().find(same).cloned();
-        (!mesh::mark::is_ours(object)).then_some(Imported {
-            kind,
-            id,
-            uid,
-            declared,
-        })
-    });
-    imported.collect()
+/// Deletes objects in their order. What is deleted already does not count, so a fault that passes is waited out.
+pub(crate) async fn delete(
+    cluster: &Cluster,
+    doomed: &[Deletion],
+    deadline: Instant,
+) -> Result<(), ClusterError> {
+    insist(deadline, || cluster.delete(doomed, deadline)).await
 }
 
 /// Refuses to write objects whose deletion has begun: they would be gone soon after.
@@ -207,34 +191,13 @@ pub(crate) async fn rivals(
     Ok(claims.rivals(&[sidecars, services].concat()))
 }
 
-/// Who owns an object without a mark.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Unmarked {
-    /// It was imported, and no apply has written it yet.
-    Ours,
-    /// Someone else created it.
-    Foreign,
-}
-
-impl Unmarked {
-    /// Returns who owns the objects without a mark among those that the state names. After an import without an apply,
-    /// nothing carries our mark yet: then what the state names is ours.
-    pub(crate) fn of<'a>(named: impl IntoIterator<Item = &'a Value>) -> Self {
-        if named.into_iter().any(mesh::mark::is_ours) {
-            Self::Foreign
-        } else {
-            Self::Ours
-        }
-    }
-}
-
-/// Returns the objects to delete, and those that stay because they are not ours. The entry comes last: once it is gone,
-/// a create of the same ID may begin.
+/// Returns the objects to delete, and those that stay because they are not ours: they neither carry our mark nor have a
+/// UID that the state knows from an import. The entry comes last: once it is gone, a create of the same ID may begin.
 pub(crate) fn deletions(
     mark: &Mark,
     ids: impl Iterator<Item = (Kind, Id)>,
     observed: &ObservedObjects,
-    unmarked: Unmarked,
+    uids: &imported::Uids,
 ) -> (Vec<Deletion>, Vec<(Kind, Id)>) {
     let ids: BTreeSet<_> = ids.collect();
     let is_entry = |(kind, _): &(Kind, Id)| *kind == Kind::WorkloadEntry;
@@ -244,18 +207,17 @@ pub(crate) fn deletions(
         let Some(object) = observed.get(kind, &id.name) else {
             continue;
         };
-        let is_imported = unmarked == Unmarked::Ours;
+        let uid = imported::known(uids, kind, &id, object).map(str::to_owned);
         let is_ours = match Mark::of(object) {
             Some(of) => of == *mark,
-            None => is_imported || mesh::mark::is_ours(object),
+            None => uid.is_some() || mesh::mark::is_ours(object),
         };
         if is_ours {
-            let uid = object["metadata"]["uid"].as_str().map(str::to_owned);
             deletions.push(Deletion {
                 kind,
                 id,
                 mark: mark.clone(),
-                uid: uid.filter(|_| is_imported),
+                uid,
                 run: None,
             });
         } else {

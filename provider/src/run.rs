@@ -198,7 +198,7 @@ impl<'a> Run<'a> {
 
     /// Returns whether there is an entry that does not carry the mark.
     pub(crate) async fn is_replaced(&self, id: &Id) -> Result<bool, Diagnostic> {
-        let entry = self.cluster.entry(id).await;
+        let entry = insist(self.deadline, || self.cluster.entry(id)).await;
         let entry = entry.map_err(|error| messages::cluster(&error))?;
         Ok(entry.is_some_and(|entry| !self.mark.is_on(&entry)))
     }

@@ -1,4 +1,5 @@
-//! What gives a VM its traffic back: repeated until the deadline, for each fault of the API server that passes.
+//! What must not fail for a moment's fault, such as what gives a VM its traffic back, and the last deletions: repeated until
+//! the deadline, for each fault of the API server that passes.
 
 use cluster::ClusterError;
 use tokio::time::Instant;

@@ -22,7 +22,8 @@ pub struct Deletion {
     pub id: Id,
     /// The mark of its owner: an object with another mark stays.
     pub mark: Mark,
-    /// Its uid, where it is known to be ours without carrying our label (an imported one).
+    /// Its uid, where this very object is known to be ours: it needs no label (an imported one), and no other is
+    /// deleted.
     pub uid: Option<String>,
     /// The mark that the run has set on an entry: one that no longer carries it belongs to another run by now.
     pub run: Option<Withdrawal>,
@@ -30,7 +31,7 @@ pub struct Deletion {
 
 impl Cluster {
     /// Deletes objects in their order and waits until they are gone. One that is absent is fine; one
-    /// that neither carries our label nor has the known uid is an error and stays.
+    /// that does not have the known uid or, without one, does not carry our label is an error and stays.
     ///
     /// # Errors
     /// Also an object that is still there at the deadline, since finalizers hold it.
@@ -81,8 +82,11 @@ impl Cluster {
         let call = call(Verb::Delete, kind, id);
         let uid = uid(&object);
         let of_another = Mark::of(&object).is_some_and(|of| of != deletion.mark);
-        let known = uid.is_some() && uid == deletion.uid.as_deref();
-        if of_another || !is_ours(&object) && !known {
+        let is_it = match deletion.uid.as_deref() {
+            Some(known) => uid == Some(known),
+            None => is_ours(&object),
+        };
+        if of_another || !is_it {
             return Err(foreign(call, id));
         }
         // Only this very object: one that was created in the meantime stays.

@@ -18,8 +18,9 @@ use super::plan::{drift, drift_output};
 use crate::context::Context;
 use crate::declared::field_manager::force;
 use crate::identity;
+use crate::imported::imported;
 use crate::messages::{self, Code, Message};
-use crate::objects::{self, Objects, Unmarked, imported};
+use crate::objects::{self, Objects};
 
 /// A fleet that nothing prevents from being written.
 struct Preflight<'a> {
@@ -122,18 +123,19 @@ pub(super) async fn update(
     let ids = ids(&declared);
     let reservation = context.reservations.reserve(reserved(next)?)?;
     let mut preflight = Preflight::new(context, next, Some(prior), deadline).await?;
-    let imported = imported(ids.clone(), &declared, &preflight.observed);
+    let uids = &prior.output.imported_uids;
+    let imported = imported(uids, ids.clone(), &declared, &preflight.observed);
     preflight.objects.adopt(imported);
     preflight.objects.agreed = drift(prior.output);
     preflight.objects.write(&preflight.desired).await?;
     let stale = ids.into_iter().chain(preflight.marked());
-    preflight.objects.prune(stale, &preflight.desired).await?;
+    let left = preflight.objects.prune(stale, &preflight.desired).await?;
     reservation.keep();
     *reached = Some(FleetOutput {
         namespace_uid: prior.output.namespace_uid.clone(),
         ..output(&preflight.fleet.id)
     });
-    Ok(preflight.warnings)
+    Ok(preflight.warnings.into_iter().chain(left).collect())
 }
 
 /// Deletes the objects, and reports the members that are left without services.
@@ -151,12 +153,11 @@ pub(super) async fn delete(
     let observed = observe(cluster, &fleet).await?;
     let members = cluster.members(&fleet.id).await.map_err(diagnostic)?;
     let named = ids(&mesh::objects::fleet_objects(&fleet));
-    let found = named.iter();
-    let unmarked = Unmarked::of(found.filter_map(|(kind, id)| observed.get(*kind, &id.name)));
     let marked = observed.marked(&fleet.id.namespace, &mark);
     let ids = named.into_iter().chain(marked);
-    let (deletions, foreign) = objects::deletions(&mark, ids, &observed, unmarked);
-    let deleted = cluster.delete(&deletions, deadline).await;
+    let (deletions, foreign) =
+        objects::deletions(&mark, ids, &observed, &prior.output.imported_uids);
+    let deleted = objects::delete(cluster, &deletions, deadline).await;
     deleted.map_err(diagnostic)?;
     context.reservations.give_back(&reserved(prior.input)?);
     *reached = None;
@@ -189,7 +190,7 @@ pub(super) async fn rivals(
     objects::rivals(cluster, &fleet.id.namespace, &claims).await
 }
 
-fn ids(objects: &[Manifest]) -> Vec<(Kind, Id)> {
+pub(super) fn ids(objects: &[Manifest]) -> Vec<(Kind, Id)> {
     let ids = objects.iter().map(|of| (of.kind, of.id.clone()));
     ids.collect()
 }

@@ -2,9 +2,11 @@
 
 use plugin::{Diagnostic, Diagnostics, ImportId, Imported};
 
+use super::apply::ids;
 use super::input::{FleetInput, from_fleet};
 use super::output::FleetOutput;
 use crate::context::Context;
+use crate::imported::uids;
 use crate::messages::{self, Code, Message};
 use crate::workload::import::{left_out, parse};
 
@@ -26,7 +28,10 @@ pub(super) async fn import(
     let lost = mesh::import::left_out(&declared, &observed, &imported.fleet.mark());
     Ok(Imported {
         input: from_fleet(imported.fleet),
-        output: FleetOutput::default(),
+        output: FleetOutput {
+            imported_uids: uids(ids(&declared), &observed),
+            ..FleetOutput::default()
+        },
         diagnostics: left_out(&imported.notes, &lost).into_iter().collect(),
     })
 }

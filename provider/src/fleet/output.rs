@@ -1,5 +1,7 @@
 //! What the provider found out about a fleet.
 
+use std::collections::BTreeMap;
+
 use crate::rule::REPLACE;
 use mesh::identity::Identity;
 use plugin::object;
@@ -15,6 +17,10 @@ object! {
         /// UID of the fleet's namespace, which identifies the cluster. In a different cluster, a refresh reports
         /// drift, and nothing is changed. Null if the credential may not read the namespace.
         Computed namespace_uid: String => REPLACE,
+        /// UIDs of imported objects that no apply has written yet, by kind and name. Only these objects are taken over by
+        /// an apply, or deleted by a destroy, although they do not carry the provider's label. Null after an apply. Also
+        /// null after an import by an earlier version: then remove the resource from the state and import it again.
+        Computed imported_uids: BTreeMap<String, String> => REPLACE,
     }
 }
 

@@ -16,6 +16,7 @@ pub(super) fn created(next: &FleetInput) -> FleetOutput {
             .map_or(Value::Unknown, |id| Value::Known(id.to_string())),
         drift: drift_output(&[]),
         namespace_uid: Value::Unknown,
+        imported_uids: Value::Null,
     }
 }
 
@@ -38,6 +39,7 @@ pub(super) fn updated(output: &FleetOutput, edits: &[Changed]) -> FleetOutput {
         Effect::Nothing => output.clone(),
         _ => FleetOutput {
             drift: drift_output(&[]),
+            imported_uids: Value::Null,
             ..output.clone()
         },
     }

@@ -59,6 +59,7 @@ pub(super) async fn read(
         } else {
             before.namespace_uid
         },
+        imported_uids: before.imported_uids,
     });
     Ok(warnings)
 }

@@ -14,6 +14,7 @@ use vm::{Session, VmError, Wait};
 use super::{Failure, IDLE, Machine, VmAfterFailure};
 use crate::messages::report::{self, busy, foreign, halfway, lost, reverted, unexpected};
 use crate::messages::{self, Code, Message};
+use crate::token;
 
 /// How long the VM's answer may take.
 const ANSWER: Duration = Duration::from_secs(10);
@@ -157,10 +158,11 @@ impl Bootstrap<'_> {
     /// Creates the token. The VM requests it when everything else is ready.
     async fn token(&self) -> Result<SecretString, cluster::ClusterError> {
         let ttl = TOKEN.max(self.left());
-        self.cluster
-            .mint(&self.bundle.identity, ttl)
-            .await
-            .map(|token| token.secret)
+        // The VM must still be waiting for it.
+        let waits = Patience::default().token.saturating_sub(ANSWER);
+        let until = self.deadline.min(Instant::now() + waits);
+        let minted = token::mint(self.cluster, &self.bundle.identity, ttl, until).await;
+        minted.map(|token| token.secret)
     }
 
     /// Confirms over a new connection that the rules lock nobody out. Without it, the VM reverts.

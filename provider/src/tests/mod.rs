@@ -1,14 +1,17 @@
 //! The provider without any cluster or VM: rules, plans, bad input.
 
+mod api_server;
 mod codes;
 mod fleet;
 mod hostile;
 mod input;
+mod last_requests;
 mod lint;
 mod made_of;
 mod meaning;
 mod network_path;
 mod offload;
+mod ownership;
 mod plans;
 mod provider_config;
 mod reservations;

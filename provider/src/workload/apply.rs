@@ -113,7 +113,11 @@ impl Steps for Work<'_> {
             _ if self.bootstrapped.is_some() => Drift::default(),
             _ => return None,
         };
-        Some(self.output.clone().with_drift(&drift))
+        let output = self.output.clone().with_drift(&drift);
+        Some(match self.target.prior {
+            Some(prior) => output.imported_as(prior.output),
+            None => output,
+        })
     }
 
     async fn perform(&mut self, step: Step) -> Result<(), Failure> {
@@ -283,25 +287,9 @@ impl Work<'_> {
         }
     }
 
-    async fn write_archive(&mut self) -> Result<(), Diagnostics> {
-        let Some(path) = archive::path(self.target.next) else {
-            return Ok(());
-        };
-        let last = self.target.prior.map(|prior| prior.output);
-        let bundle = &self.preflight.desired.bundle;
-        let digest = archive::write(self.cluster, &path, bundle, last).await?;
-        let reasons = self.target.reasons();
-        self.output = WorkloadOutput {
-            bundle_digest: Value::Known(digest),
-            bootstrapped_at: Value::Known(Timestamp::now().to_string()),
-            ..self.preflight.output(reasons)
-        };
-        Ok(())
-    }
-
     /// Deletes the objects that the prior input asked for, or that carry the workload's mark, and that this input does
     /// not ask for.
-    async fn prune(&self) -> Result<(), Diagnostic> {
+    async fn prune(&mut self) -> Result<(), Diagnostic> {
         let workload = &self.preflight.workload;
         let prior = self.target.prior.and_then(|prior| prior.input.workload());
         let prior = prior.map_or(vec![], |prior| mesh::objects::object_ids(&prior));
@@ -311,9 +299,10 @@ impl Work<'_> {
             .observed
             .marked(&workload.id.namespace, &mark);
         let wanted = self.preflight.desired.objects();
-        self.objects
-            .prune(prior.into_iter().chain(marked), &wanted)
-            .await
+        let stale = prior.into_iter().chain(marked);
+        let left = self.objects.prune(stale, &wanted).await?;
+        self.warnings.append(left);
+        Ok(())
     }
 
     fn remove_archive(&mut self) {

@@ -5,7 +5,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use cluster::Cluster;
+use cluster::ClusterError;
 use mesh::desired::Bundle;
 use mesh::names::Id;
 use plugin::{Diagnostic, Diagnostics};
@@ -18,11 +18,11 @@ use crate::home;
 use crate::messages::{self, Code, Message};
 
 /// Lifetime of the token in an archive, within which the user should install it.
-const TOKEN: Duration = Duration::from_hours(1);
+pub(super) const TOKEN: Duration = Duration::from_hours(1);
 
-/// Writes the archive, with a token created for it, and returns the digest of its files. `last` is what was written last.
+/// Writes the archive, with a token that is `minted` for it, and returns the digest of its files. `last` is what was written last.
 pub(super) async fn write(
-    cluster: &Cluster,
+    minted: impl Future<Output = Result<cluster::Token, ClusterError>>,
     path: &Path,
     bundle: &Bundle,
     last: Option<&WorkloadOutput>,
@@ -38,8 +38,7 @@ pub(super) async fn write(
     }
     // The archive stays the same if the entry is created again.
     bundle.owner.uid.clear();
-    let token = cluster.mint(&bundle.identity, TOKEN).await;
-    let token = token.map_err(|error| messages::cluster(&error))?;
+    let token = minted.await.map_err(|error| messages::cluster(&error))?;
     let offload = Offload::new(&bundle, Token::Enclosed(&token.secret));
     let written = offload.archive().and_then(|archive| place(path, &archive));
     written.map_err(|error| unwritable(path, &error))?;

@@ -26,7 +26,7 @@ use crate::declared::vm_address::VmAddress;
 use crate::identity;
 use crate::machine::{Failure, Machine, VmAfterFailure, left_behind};
 use crate::messages::{self, Code, Message};
-use crate::objects::{self, Unmarked};
+use crate::objects;
 use crate::run::Run;
 
 /// What is left of the time for the objects, after a VM that does not answer.
@@ -102,7 +102,6 @@ impl<'a> Destroy<'a> {
         identity::refuse_other(&id, &verdict)?;
         let warnings = identity::warn_once(context, &seen).into_iter().collect();
         let entry = observed.entry.as_ref();
-        let unmarked = entry.map_or(Unmarked::Foreign, |entry| Unmarked::of([entry]));
         // An entry that somebody deleted is known by the state, if nothing speaks against the cluster.
         let former = state.entry.filter(|_| verdict == Verdict::Same);
         let owner = Owner {
@@ -116,7 +115,8 @@ impl<'a> Destroy<'a> {
         let ids = names
             .into_iter()
             .chain(observed.marked(&id.namespace, &mark));
-        let (deletions, foreign) = objects::deletions(&mark, ids, &observed, unmarked);
+        let imported = &prior.output.imported_uids;
+        let (deletions, foreign) = objects::deletions(&mark, ids, &observed, imported);
         let mut kinds = deletions.iter().map(|of| of.kind);
         // An import that was never applied stays as it is until it is deleted.
         let is_ours = entry.is_some_and(mesh::mark::is_ours);
@@ -223,7 +223,7 @@ impl Destroy<'_> {
         if self.uid.is_some() && self.run.is_replaced(id).await? {
             return Err(messages::taken(id));
         }
-        let deleted = self.cluster.delete(&self.deletions, self.deadline).await;
+        let deleted = objects::delete(self.cluster, &self.deletions, self.deadline).await;
         deleted.map_err(|error| messages::cluster(&error))?;
         let mark = self.workload.mark();
         let foreign = self.foreign.iter();

@@ -7,6 +7,7 @@ use plugin::{Diagnostic, Diagnostics, ImportId, Imported, Paths};
 use super::input::{WorkloadInput, from_workload};
 use super::output::WorkloadOutput;
 use crate::context::Context;
+use crate::imported::uids;
 use crate::messages::{self, Code, Message};
 
 /// Imports the workload that an id or an identity names.
@@ -25,10 +26,14 @@ pub(super) async fn import(
     let imported = mesh::import::workload_from_objects(&observed)
         .map_err(|p| messages::problems(p, &Paths::default()))?;
     let declared = mesh::objects::declared(&imported.workload);
+    let ids = mesh::objects::object_ids(&imported.workload);
     let lost = mesh::import::left_out(&declared, &observed, &imported.workload.mark());
     Ok(Imported {
         input: from_workload(imported.workload),
-        output: WorkloadOutput::default(),
+        output: WorkloadOutput {
+            imported_uids: uids(ids, &observed),
+            ..WorkloadOutput::default()
+        },
         diagnostics: left_out(&imported.notes, &lost).into_iter().collect(),
     })
 }

@@ -1,6 +1,8 @@
 //! What the provider found out. The rule of each attribute gives the effect from which it may change, and [`made_of`]
 //! the sources that it follows from: a plan knows it unless a change touches one of them.
 
+use std::collections::BTreeMap;
+
 use mesh::change::Drift;
 use mesh::desired::Bundle;
 use mesh::drift::{Finding, Known, MeshFacts};
@@ -48,6 +50,10 @@ object! {
         Computed namespace_uid: String => REPLACE,
         /// UID of the `WorkloadEntry`. Known at plan unless an apply creates the entry.
         Computed entry_uid: String => REPLACE,
+        /// UIDs of imported objects that no apply has written yet, by kind and name. Only these objects are taken over by
+        /// an apply, or deleted by a destroy, although they do not carry the provider's label. Null after an apply. Also
+        /// null after an import by an earlier version: then remove the resource from the state and import it again.
+        Computed imported_uids: BTreeMap<String, String> => REPLACE,
     }
 }
 
@@ -131,6 +137,14 @@ impl WorkloadOutput {
         }
     }
 
+    /// Returns the output with what an import has found.
+    pub(super) fn imported_as(self, import: &Self) -> Self {
+        Self {
+            imported_uids: import.imported_uids.clone(),
+            ..self
+        }
+    }
+
     /// Returns the output with the UIDs that are known now. Those of before stay where nothing is known.
     pub(super) fn identified(self, namespace: &SeenNamespace, entry: Option<&str>) -> Self {
         let known = |uid: Option<&str>| uid.map(|uid| Value::Known(uid.to_owned()));
@@ -184,7 +198,7 @@ impl DriftOutput {
 }
 
 /// The sources of each output; none: the plan itself determines it.
-pub(crate) const MADE_OF: [(&str, &[Source]); 14] = [
+pub(crate) const MADE_OF: [(&str, &[Source]); 15] = [
     ("id", &[]),
     ("bundle_digest", &[Source::Bootstrap]),
     ("last_bootstrap_reasons", &[]),
@@ -201,6 +215,7 @@ pub(crate) const MADE_OF: [(&str, &[Source]); 14] = [
     // Found out once, and again where an apply creates the entry.
     ("namespace_uid", &[]),
     ("entry_uid", &[]),
+    ("imported_uids", &[]),
 ];
 
 /// Returns the sources of an output.

@@ -69,6 +69,7 @@ pub(super) fn created(next: &WorkloadInput) -> Decision {
             (Value::Known(_), _) | (_, Value::Known(_)) => Value::Known(reasons.clone()),
             _ => Value::Unknown,
         },
+        imported_uids: Value::Null,
         ..all_unknown()
     };
     let change = Change {
@@ -139,6 +140,7 @@ fn outcome(
     };
     planned.drift = DriftOutput::held(change.held);
     planned.entry_uid = entry_uid(output, change.effect);
+    planned.imported_uids = Value::Null;
     if change.effect >= Effect::Rebootstrap {
         planned.last_bootstrap_reasons = change.reasons.map_or(Value::Unknown, Value::Known);
     }

@@ -158,7 +158,7 @@ async fn refresh(
     state.note_removed_values(&mut found.vm);
     // After an import, the outputs come from the facts.
     let output = if known.output.spiffe_id.is_null() {
-        now.within(&known.namespace)
+        now.within(&known.namespace).imported_as(&known.output)
     } else {
         WorkloadOutput {
             proxy_version: known.proxy_version(vm.as_ref()),

@@ -12,9 +12,10 @@ use tokio::time::Instant;
 use crate::context::Context;
 use crate::declared::field_manager::force;
 use crate::identity;
+use crate::imported::{Imported, imported};
 use crate::machine::{Bootstrapped, Machine};
 use crate::messages;
-use crate::objects::{Imported, Objects, imported};
+use crate::objects::Objects;
 use crate::reservations::Reservation;
 use crate::run::Run;
 use crate::workload::archive;
@@ -95,11 +96,14 @@ impl<'a> Work<'a> {
         let mark = preflight.workload.mark();
         let force = force(&target.next.field_manager);
         let mut objects = Objects::new(cluster, mark, force, deadline);
-        let adopted = prior.map_or(vec![], |prior| {
-            let ids = mesh::objects::object_ids(&prior);
-            imported(ids, &mesh::objects::declared(&prior), &preflight.observed)
-        });
-        if let Some(prior) = target.prior {
+        let mut adopted = vec![];
+        if let (Some(prior), Some(workload)) = (target.prior, prior) {
+            let (ids, declared) = (
+                mesh::objects::object_ids(&workload),
+                mesh::objects::declared(&workload),
+            );
+            let uids = &prior.output.imported_uids;
+            adopted = imported(uids, ids, &declared, &preflight.observed);
             objects.agreed = prior.output.drift().objects;
         }
         let output = match target.prior {

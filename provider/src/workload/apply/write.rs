@@ -1,10 +1,14 @@
-//! The first write of an apply: one of two creates wins.
+//! What an apply writes. The first write of a create is a create: one of two wins.
 
+use jiff::Timestamp;
 use mesh::change::Effect;
 use mesh::desired::Manifest;
-use plugin::{Diagnostic, Value};
+use plugin::{Diagnostic, Diagnostics, Value};
 
 use super::work::Work;
+use crate::token;
+use crate::workload::archive;
+use crate::workload::output::WorkloadOutput;
 use crate::workload::steps::Reach;
 
 impl Work<'_> {
@@ -35,6 +39,29 @@ impl Work<'_> {
         if is_new && Reach::of(self.target.next) == Reach::Objects {
             self.output = self.preflight.output(vec![]).without_vm();
         }
+        Ok(())
+    }
+
+    /// Writes the archive for a VM that is not reached.
+    pub(super) async fn write_archive(&mut self) -> Result<(), Diagnostics> {
+        let Some(path) = archive::path(self.target.next) else {
+            return Ok(());
+        };
+        let last = self.target.prior.map(|prior| prior.output);
+        let bundle = &self.preflight.desired.bundle;
+        let minted = token::mint(
+            self.cluster,
+            &bundle.identity,
+            archive::TOKEN,
+            self.deadline,
+        );
+        let digest = archive::write(minted, &path, bundle, last).await?;
+        let reasons = self.target.reasons();
+        self.output = WorkloadOutput {
+            bundle_digest: Value::Known(digest),
+            bootstrapped_at: Value::Known(Timestamp::now().to_string()),
+            ..self.preflight.output(reasons)
+        };
         Ok(())
     }
 }
