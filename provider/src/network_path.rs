@@ -15,6 +15,7 @@ object! {
     ///
     /// Gateways may be in any namespace, so the credential needs the permissions of the ClusterRole in
     /// `examples/rbac.yaml`. What it is not allowed to read is reported in `missing`.
+    /// It sees no firewall and no route between the machines: `not_checked` lists what these must let through.
     pub struct NetworkPathInput {
         /// Namespace of the workload.
         Required namespace: Text<Namespace>,
@@ -48,8 +49,22 @@ object! {
         /// Problems that would break this path, each with a fix, and anything the credential is not allowed to read.
         /// Empty if none were found.
         Computed missing: Vec<String>,
+        /// What this path needs and the cluster's objects do not show, such as firewalls. It is the same for every VM.
+        Computed not_checked: Vec<String>,
     }
 }
+
+/// What calls from pods to a VM need and no object of the cluster shows.
+const UNSEEN_TO_VM: [&str; 2] = [
+    "Routes and firewalls on the way to the VM: they must let through the ports of its services, and port 15008 for \
+     tunnels (HBONE).",
+    "The firewall of the VM itself: it must let through TCP port 15006, to which the VM's rules redirect the ports of its \
+     services, and port 15008 for tunnels (HBONE). A bootstrap over SSH warns if the VM's rules drop them.",
+];
+/// What calls from a VM to pods need and no object of the cluster shows.
+const UNSEEN_TO_POD: [&str; 1] = [
+    "Routes and firewalls on the way from the VM: they must let through the ports of the pods, or those of the gateway.",
+];
 
 /// The data source `mesh_network_path`.
 pub(crate) struct NetworkPath;
@@ -82,19 +97,24 @@ impl DataSource for NetworkPath {
         let (endpoint, networks) = found.map_err(|error| messages::cluster(&error))?;
         let endpoint = endpoint.ok_or_else(|| absent(&id))?;
         Ok(Found::new(NetworkPathOutput {
-            to_vm: route(networks.route_to_vm(&endpoint)).into(),
-            to_pod: route(networks.route_to_pod(&endpoint)).into(),
+            to_vm: route(networks.route_to_vm(&endpoint), &UNSEEN_TO_VM).into(),
+            to_pod: route(networks.route_to_pod(&endpoint), &UNSEEN_TO_POD).into(),
             network: endpoint.network.into(),
             cluster_network: networks.cluster.into(),
         }))
     }
 }
 
-fn route(route: NetworkRoute) -> RouteOutput {
+fn route(route: NetworkRoute, unseen: &[&str]) -> RouteOutput {
     RouteOutput {
         through_gateway: route.through_gateway.into(),
         hops: plain_lines(route.hops).into(),
         missing: plain_lines(route.missing).into(),
+        not_checked: unseen
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .into(),
     }
 }
 

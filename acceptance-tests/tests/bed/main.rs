@@ -34,6 +34,7 @@ mod networks;
 mod objects;
 mod offload;
 mod owners;
+mod past;
 mod people;
 mod quiet;
 mod reconnects;

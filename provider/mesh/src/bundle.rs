@@ -19,12 +19,13 @@ use control_plane::{AGENT_FOLDER, DEFAULT_CONTROL_PLANE, host_port, needs_wrappe
 pub(crate) use environment::{is_of_pods, of_facts, owns};
 pub use environment::{left_out_of_mesh, left_out_of_own};
 
-use crate::desired::{Bundle, Digest, File, Owner, Release, Watch};
+use crate::desired::{Bundle, Digest, File, Inbound, Owner, Release, Watch};
 use crate::facts::Facts;
 use crate::health::readiness_probe;
 use crate::names::{Address, SpiffeId};
+use crate::ports;
 use crate::proxy_config;
-use crate::workload::{Runtime, Workload};
+use crate::workload::{Interception, Runtime, Workload};
 
 /// Environment file that the start script sources.
 pub const CLUSTER_ENV: &str = "/var/lib/istio/envoy/cluster.env";
@@ -92,6 +93,7 @@ pub(crate) fn bundle(workload: &Workload, facts: &Facts, own_ip: Option<IpAddr>)
         control_plane: host_port(&facts.control_plane),
         control_plane_san: facts.control_plane.certified().to_owned(),
         authority: authority::authority(&variables, facts),
+        inbound: inbound(workload, &metadata, own_ip),
         taken: vec![],
         finds_address: own_ip.is_none(),
     }
@@ -106,6 +108,23 @@ fn release(workload: &Workload, facts: &Facts) -> Option<Release> {
         url: format!("{}/{version}", facts.releases),
         version: proxy.version.clone(),
     })
+}
+
+/// Returns where pods reach the proxy. With tproxy the packets keep the service's port.
+fn inbound(
+    workload: &Workload,
+    metadata: &BTreeMap<String, String>,
+    own_ip: Option<IpAddr>,
+) -> Inbound {
+    let tunnel = metadata.get("ISTIO_META_ENABLE_HBONE");
+    let tunnel = tunnel.is_some_and(|value| value == "true");
+    let redirects = workload.proxy.interception == Interception::Redirect;
+    let ports = [(redirects, ports::INBOUND), (tunnel, ports::TUNNEL)];
+    let ports = ports.into_iter().filter(|(is_used, _)| *is_used);
+    Inbound {
+        ipv6: own_ip.is_some_and(|ip| ip.is_ipv6()),
+        ports: ports.map(|(_, port)| port).collect(),
+    }
 }
 
 /// Returns the IP address by which istiod matches the proxy to its entry.

@@ -76,6 +76,8 @@ pub struct Bundle {
     pub control_plane_san: String,
     /// Certificate authority of the proxy, if it is not istiod, for the checks.
     pub authority: Option<Authority>,
+    /// Where pods reach the proxy, for the check of the VM's own firewall.
+    pub inbound: Inbound,
     /// Addresses of other entries, for the checks: the VM must not have any of them.
     pub taken: Vec<(IpAddr, Id)>,
     /// Whether the VM itself sets `ISTIO_SVC_IP` to the source address of its connections to the control plane, because the
@@ -103,6 +105,16 @@ pub enum AuthorityRoot {
     File(String),
     /// Nothing that can be checked from outside: there is no TLS, or a protocol of another kind.
     Unknown,
+}
+
+/// Ports of the proxy that connections from pods arrive at, once the VM's rules have redirected them. A firewall on the VM
+/// sees these ports, and not those of the services.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Inbound {
+    /// Whether pods connect by IPv6.
+    pub ipv6: bool,
+    /// None if nothing is redirected: the services' own ports count.
+    pub ports: Vec<u16>,
 }
 
 /// A release of Istio. The VM downloads the package for its own distribution and architecture.

@@ -1,5 +1,9 @@
 //! Ports that the proxy reserves (istio.io/latest/docs/ops/deployment/application-requirements).
 
+/// Inbound traffic, which the VM's rules redirect to it.
+pub const INBOUND: u16 = 15006;
+/// Tunnels from pods (HBONE), if the proxy serves them.
+pub const TUNNEL: u16 = 15008;
 /// SSH, used to connect to the VM.
 pub const SSH: u16 = 22;
 /// Status port of the agent, with its metrics, unless the proxy configuration sets another.
@@ -10,9 +14,9 @@ pub const HEALTH: u16 = 15021;
 pub const METRICS: u16 = 15090;
 
 /// Ports on which every proxy listens: administration, outbound traffic, inbound traffic, and the ones above.
-pub const OF_EACH_PROXY: [u16; 6] = [15000, 15001, 15006, STATUS, HEALTH, METRICS];
+pub const OF_EACH_PROXY: [u16; 6] = [15000, 15001, INBOUND, STATUS, HEALTH, METRICS];
 /// Ports on which a proxy listens only if configured: debugging, HBONE and DNS.
-const OF_SOME_PROXIES: [u16; 3] = [15004, 15008, 15053];
+const OF_SOME_PROXIES: [u16; 3] = [15004, TUNNEL, 15053];
 
 /// Returns true if the proxy reserves a port.
 pub fn is_of_proxy(port: u16) -> bool {

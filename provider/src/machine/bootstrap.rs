@@ -32,6 +32,8 @@ pub(crate) struct Bootstrapped {
     pub(crate) bypass: Option<String>,
     /// Ports of the VM whose traffic something else forwards before the rules apply.
     pub(crate) published: Option<String>,
+    /// Ports of the proxy that the VM's own firewall keeps pods from, each with the rule.
+    pub(crate) blocked: Vec<String>,
     /// What the VM reports in an invalid form.
     pub(crate) invalid: Vec<&'static str>,
 }
@@ -42,8 +44,9 @@ impl Bootstrapped {
         let recorded = self.recorded.then(report::recorded);
         let bypassed = self.bypass.as_deref().map(report::bypassed);
         let published = self.published.as_deref().map(report::published);
+        let blocked = (!self.blocked.is_empty()).then(|| report::blocked(&self.blocked));
         let invalid = (!self.invalid.is_empty()).then(|| report::invalid(&self.invalid));
-        let all = [recorded, bypassed, published, invalid];
+        let all = [recorded, bypassed, published, blocked, invalid];
         all.into_iter().flatten().collect()
     }
 }
@@ -244,6 +247,7 @@ fn ended(report: Report) -> Result<Bootstrapped, Failure> {
             recorded,
             bypass,
             published,
+            blocked,
             strange,
             ..
         } => {
@@ -253,6 +257,7 @@ fn ended(report: Report) -> Result<Bootstrapped, Failure> {
                 recorded,
                 bypass,
                 published,
+                blocked,
                 invalid: strange,
             });
         }

@@ -115,6 +115,7 @@ codes! {
     NotIntercepted "not-intercepted" "IPv6 traffic bypasses the proxy";
     EverythingBypasses "everything-bypasses" "All outbound traffic bypasses the proxy";
     PortsBypass "ports-bypass" "Ports of containers bypass the proxy";
+    FirewallBlocks "firewall-blocks" "The VM's firewall keeps pods from the proxy";
     HeldBack "held-back" "A bootstrap is held back";
     MeshChanged "mesh-changed" "The mesh changed after the plan";
     EnvOfPods "env-of-pods" "Variables of pods are left out";

@@ -220,6 +220,19 @@ pub(crate) fn published(ports: &str) -> Diagnostic {
         .warning()
 }
 
+/// Warns of the VM's own packet filter, which keeps pods from the proxy. `rules` are ports with the rule for each.
+pub(crate) fn blocked(rules: &[String]) -> Diagnostic {
+    let text = "The VM's rules redirect what pods send to its services to port 15006 of the proxy, before a firewall on \
+                the VM sees it, and tunnels (HBONE) arrive at port 15008. The rules below drop all of it, so calls from \
+                pods time out. Allow TCP to these ports from the pods' addresses; the services' own ports need not be \
+                open on the VM. If the VM only makes calls, nothing needs to be done.";
+    Message::new(Code::FirewallBlocks)
+        .text(text)
+        .lines(rules)
+        .at("proxy.interception")
+        .warning()
+}
+
 /// Returns whether a removal that stopped at a step left the proxy running: a proxy that cannot be stopped is started
 /// again.
 pub(crate) fn is_before_the_end(step: &str) -> bool {

@@ -332,6 +332,7 @@ fn bundle(id: &Id, istiod: Option<&str>) -> Bundle {
         control_plane_san: "istiod.istio-system.svc".into(),
         authority: None,
         taken: vec![],
+        inbound: mesh::desired::Inbound::default(),
         finds_address: false,
     }
 }

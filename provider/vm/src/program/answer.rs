@@ -148,6 +148,7 @@ impl Answer {
             recorded: self.last(Line::Recorded).is_some(),
             bypass: self.formed(Line::Ipv6, is_address, &mut strange),
             published: self.formed(Line::Published, are_ports, &mut strange),
+            blocked: self.texts(Line::Blocked),
             strange,
         }
     }

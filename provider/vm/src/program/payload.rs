@@ -8,7 +8,7 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use jiff::Timestamp;
 use mesh::bundle::ROOT_CERT;
-use mesh::desired::{Authority, AuthorityRoot, Bundle, Owner};
+use mesh::desired::{Authority, AuthorityRoot, Bundle, Inbound, Owner};
 use mesh::ports::OF_EACH_PROXY;
 use mesh::workload::{Interception, PullPolicy, Runtime};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -202,6 +202,7 @@ fn expectations(bundle: &Bundle) -> Data {
             .map(|line| text(Input::Hosts, line)),
     );
     data.extend(bundle.authority.iter().flat_map(authority));
+    data.extend(inbound(&bundle.inbound));
     if !bundle.taken.is_empty() {
         let lines = bundle.taken.iter().map(|(ip, id)| format!("{ip} {id}\n"));
         data.push(text(Input::Taken, &lines.collect::<String>()));
@@ -246,6 +247,13 @@ fn authority(authority: &Authority) -> Data {
     let address = text(Input::Ca, &authority.address);
     let root = root.map(|root| text(Input::CaRoot, root));
     std::iter::once(address).chain(root).collect()
+}
+
+fn inbound(inbound: &Inbound) -> Option<(String, Vec<u8>)> {
+    let family = if inbound.ipv6 { 6 } else { 4 };
+    let ports = inbound.ports.iter();
+    let lines: String = ports.map(|port| format!("{family} {port}\n")).collect();
+    (!lines.is_empty()).then(|| text(Input::Inbound, &lines))
 }
 
 fn files(bundle: &Bundle) -> Data {

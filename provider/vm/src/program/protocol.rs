@@ -87,6 +87,8 @@ words! {
         Tproxy = "tproxy",
         /// The proxy's own ports, one a line.
         Ports = "ports",
+        /// Ports that pods connect to once the VM's rules have redirected them: `4 PORT` or `6 PORT`, one a line.
+        Inbound = "inbound",
         /// Addresses that entries of other workloads have: `address namespace/name`, one a line.
         Taken = "taken",
         /// `yes` where the VM puts its own address into the settings.
@@ -215,6 +217,8 @@ words! {
         Ipv6 = "ipv6",
         /// `published TEXT`: ports whose traffic bypasses the proxy.
         Published = "published",
+        /// `blocked TEXT`: a port of the proxy, and the VM's own rule that keeps pods from it.
+        Blocked = "blocked",
         /// `left TEXT`: a path that a removal could not remove.
         Left = "left",
         /// `report REPORT …`: the [`ReportWord`] that ends a run.

@@ -25,6 +25,8 @@ pub enum Report {
         bypass: Option<String>,
         /// Ports, separated by spaces, whose traffic something else forwards before Istio's rules see it.
         published: Option<String>,
+        /// The proxy's ports that the VM's own firewall keeps pods from, each with the rule; bounded.
+        blocked: Vec<String>,
         /// The keys of values in a form that they cannot have: none of these values is used.
         strange: Vec<&'static str>,
     },

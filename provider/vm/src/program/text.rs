@@ -77,6 +77,8 @@ macro_rules! carried {
 pub const TEXT: &str = concat!(
     carried!(),
     include_str!("sh/changed.sh"),
+    include_str!("sh/firewall.sh"),
+    include_str!("sh/nftables.sh"),
     include_str!("sh/observe.sh")
 );
 

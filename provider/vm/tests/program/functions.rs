@@ -9,7 +9,7 @@ use vm::program;
 use crate::stage::{SHELLS, Stage};
 
 /// Commands of the machine that tests put a function in the place of.
-const COMMANDS: [&str; 30] = [
+const COMMANDS: [&str; 31] = [
     "awk",
     "cat",
     "chown",
@@ -26,6 +26,7 @@ const COMMANDS: [&str; 30] = [
     "journalctl",
     "ln",
     "mkdir",
+    "nft",
     "openssl",
     "rpm",
     "rpm2cpio",

@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use mesh::desired::{Bundle, File, Owner, Watch};
+use mesh::desired::{Bundle, File, Inbound, Owner, Watch};
 use mesh::workload::{Install, Interception, Proxy, Runtime};
 use secrecy::ExposeSecret as _;
 use tempfile::TempDir;
@@ -101,8 +101,8 @@ impl Stage {
         crate::functions::check_stand_ins(&format!("{HARMLESS}\n{own}"));
         format!(
             "runs_dir={root}/run state_dir={root}/lib/mesh HOSTS_FILE={root}/hosts CERTS_DIR={root}/certs BIN_DIR={root}/bin LOG_DIR={root}/log\n\
-             DROP_IN_DIR={root}/drop UNITS_DIR={root}/units CONTAINER_ID_FILE={root}/cid CLOUD_INIT_DIR={root}/cloud-init LOGROTATE_FILE={root}/rotate.d/mesh-vm TOKEN_FILE={root}/secrets/tokens/istio-token SDS_DIR={root}/secrets/sds\n\
-             OWNED_DIRS=\"$CERTS_DIR $LOG_DIR ${{TOKEN_FILE%/*}} $SDS_DIR ${{TOKEN_FILE%/*/*}} $DROP_IN_DIR\"\n\
+             DROP_IN_DIR={root}/drop UNITS_DIR={root}/units CONTAINER_ID_FILE={root}/cid CLOUD_INIT_DIR={root}/cloud-init LOGROTATE_FILE={root}/rotate.d/mesh-vm ETC_DIR={root}/etc-istio TOKEN_FILE={root}/secrets/tokens/istio-token SDS_DIR={root}/secrets/sds\n\
+             OWNED_DIRS=\"$ETC_DIR/config $ETC_DIR/proxy $ETC_DIR $CERTS_DIR $LOG_DIR ${{TOKEN_FILE%/*}} $SDS_DIR ${{TOKEN_FILE%/*/*}} $DROP_IN_DIR\"\n\
              detach() {{ setsid {shell} \"$run_dir/program\" \"$2\" \"$run_dir\" </dev/null >/dev/null 2>&1 & }}\n\
              ROOT_UID=$(id -u) ENVOY_DIR={root}/lib/envoy\n\
              [ ! -d \"$state_dir\" ] || [ -h \"$state_dir\" ] || chmod 700 \"$state_dir\"\n{HARMLESS}\n{own}\n"
@@ -275,6 +275,7 @@ pub(crate) fn bundle(files: Vec<File>) -> Bundle {
         control_plane: "istiod.istio-system.svc:15012".into(),
         control_plane_san: "istiod.istio-system.svc".into(),
         authority: None,
+        inbound: Inbound::default(),
         taken: vec![],
         finds_address: false,
     }

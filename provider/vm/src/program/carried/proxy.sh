@@ -85,12 +85,14 @@ write_log() {
     /bin/sh -c 'cat >>"$1" 2>/dev/null || exec cat >/dev/null' sh "$2" <"$CONTAINER_ID_FILE.$1" &
 }
 run_proxy() {
+  # The package's link, or a directory that was there before it.
+  settings_dir=$(readlink -f /etc/istio)
   # The engine creates this file, and overwrites none.
   rm -f "$CONTAINER_ID_FILE"
   exec "$engine" run --rm $pull_option --name istio-proxy --cidfile "$CONTAINER_ID_FILE" \
     --label "mesh-vm.image=$image_name" --network host --userns host --cap-drop ALL --security-opt label=disable \
     --user "$(id -u istio-proxy):$(id -g istio-proxy)" --log-driver none \
-    --volume "$istio_dir/config:/etc/istio/config:ro" --volume "$istio_dir/proxy:/etc/istio/proxy" \
+    --volume "$settings_dir/config:/etc/istio/config:ro" --volume "$settings_dir/proxy:/etc/istio/proxy" \
     --volume /etc/certs:/etc/certs --volume /var/run/secrets:/var/run/secrets --volume "$LOG_DIR:$LOG_DIR" \
     $environment "$image" proxy ${ISTIO_AGENT_FLAGS:-} >"$CONTAINER_ID_FILE.out" 2>"$CONTAINER_ID_FILE.err"
 }

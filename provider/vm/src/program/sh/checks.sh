@@ -1,6 +1,6 @@
 
 # Does: checks whether a bootstrap can succeed, before it begins or on its own.
-# Needs: authority base checkruntime emit network stage state sweep unit
+# Needs: authority base checkruntime closed emit network stage state sweep unit
 # Gives: do_check run_checks judge emit_unknown journal_bad_checks
 # Owns: checks in the run's directory
 # Undo: nothing to undo: a check reads only
@@ -15,6 +15,7 @@ run_checks() {
   check_tools
   judge systemd "$(cat /proc/1/comm 2>/dev/null)" [ -d /run/systemd/system ]
   check_state
+  check_settings
   check_disk
   check_clock
   check_runtime
@@ -51,6 +52,26 @@ check_tools() {
 check_state() {
   found_problem=$(state_problem)
   judge state "$found_problem" [ -z "$found_problem" ]
+}
+check_settings() {
+  settings_problem=$(settings_dir_problem)
+  judge settings "$settings_problem" [ -z "$settings_problem" ]
+}
+# Prints why the agent could not use what is in the place of the package's link.
+settings_dir_problem() {
+  if [ "$(readlink "$ETC_DIR")" = /var/lib/istio ]; then
+    return
+  fi
+  for settings_path in "$ETC_DIR" "$ETC_DIR/config" "$ETC_DIR/proxy"; do
+    if [ ! -e "$settings_path" ] && [ ! -h "$settings_path" ]; then
+      continue
+    fi
+    if [ ! -d "$settings_path" ]; then
+      emit "$settings_path is no directory. Run: mv $settings_path $settings_path.old"
+    elif [ "$settings_path" = "$ETC_DIR" ] && ! root_controls_path "$ETC_DIR"; then
+      emit "others than root can replace $ETC_DIR. Run: mv $ETC_DIR $ETC_DIR.old"
+    fi
+  done
 }
 check_disk() {
   needed_mib=20

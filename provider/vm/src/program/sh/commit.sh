@@ -1,6 +1,6 @@
 
 # Does: makes a run final, and saves what later runs compare the VM with.
-# Needs: base bootstrap jumps put reference rules undolog uninstall unit worker
+# Needs: base bootstrap emit firewall jumps put reference rules undolog uninstall unit worker
 # Gives: commit_run
 # Owns: sums, modes and jumps in the state directory
 # Undo: the step keep has copies of the old ones, which undo_place and others restore
@@ -48,4 +48,10 @@ send_result() {
   send_identity
   send_text ipv6 "$(ipv6_bypass)"
   send_text published "$(published_ports)"
+  # Only a provider that connects by SSH reads this, and a program that is carried has no such part.
+  if have blocked_ports; then
+    blocked_ports | while IFS= read -r blocked_text; do
+      send_text blocked "$blocked_text"
+    done
+  fi
 }

@@ -89,7 +89,7 @@ prepare_container_host() (
     return 1
   ensure_dir /var/lib/istio/envoy || return 1
   ensure_dir /var/lib/istio/config || return 1
-  [ -e /etc/istio ] || ln -s /var/lib/istio /etc/istio
+  [ -e "$ETC_DIR" ] || ln -s /var/lib/istio "$ETC_DIR"
 )
 add_user() {
   if have useradd; then

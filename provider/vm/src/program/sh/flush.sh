@@ -34,7 +34,7 @@ flushes_one() {
 # Everything that a run writes, here and where copies are restored to.
 flush_all() {
   set -- "$state_dir" "${state_dir%/*/*}" "$HOSTS_FILE" "$UNITS_DIR" "$DROP_IN_DIR" "$CERTS_DIR" "$BIN_DIR" "$LOG_DIR" \
-    "${LOGROTATE_FILE%/*}" "${TOKEN_FILE%/*/*}" /etc/istio /var/lib/istio /var/lib/dpkg /var/lib/rpm /usr/lib
+    "${LOGROTATE_FILE%/*}" "${TOKEN_FILE%/*/*}" "$ETC_DIR" /var/lib/istio /var/lib/dpkg /var/lib/rpm /usr/lib
   for flush_list in "$state_dir/run/keep/paths" "$state_dir/found/paths"; do
     [ -e "$flush_list" ] || continue
     while IFS= read -r flush_kept; do

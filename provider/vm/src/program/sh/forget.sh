@@ -22,8 +22,15 @@ remove_state() {
 }
 list_new_dirs() {
   for owned_dir in $OWNED_DIRS; do
-    was_there "$owned_dir" || emit "$owned_dir"
+    if ! is_linked "$owned_dir" && ! was_there "$owned_dir"; then
+      emit "$owned_dir"
+    fi
   done
+}
+# What a link of the package leads to has a name of its own on the list.
+is_linked() {
+  [ "${1%/*}" = "$ETC_DIR" ] &&
+    [ -h "$ETC_DIR" ]
 }
 # Whether a directory was there before the first run. Older versions noted the outermost only.
 was_there() {

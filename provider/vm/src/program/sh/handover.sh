@@ -6,7 +6,7 @@
 # Undo: nothing to undo: a start writes these files again, and logs are renamed to FILE.1
 hand_over_files() {
   for start_file in grpc-bootstrap.json envoy-rev.json XDS; do
-    rm -f "/var/lib/istio/proxy/$start_file" || return 1
+    rm -f "$ETC_DIR/proxy/$start_file" || return 1
   done
   for log_file in "$LOG_DIR/istio.log" "$LOG_DIR/istio.err.log"; do
     hand_over_log "$log_file" || return 1

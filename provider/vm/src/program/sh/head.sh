@@ -23,6 +23,8 @@ runs_dir=/run/mesh-vm
 state_dir=/var/lib/istio/mesh
 DROP_IN_DIR=/etc/systemd/system/istio.service.d
 HOSTS_FILE=/etc/hosts
+# Where Istio's agent looks for its settings: the package makes a link to /var/lib/istio, unless something is there.
+ETC_DIR=/etc/istio
 CERTS_DIR=/etc/certs
 ENVOY_DIR=/var/lib/istio/envoy
 BIN_DIR=/usr/local/bin
@@ -47,7 +49,7 @@ RECONNECT_WAIT=45
 # Seconds after its last heartbeat until a provider counts as gone.
 HEARTBEAT_WAIT=10
 # Directories of Istio's package, of the agent and of this program that no package manager removes. Inner ones come first.
-OWNED_DIRS="/etc/istio $CERTS_DIR $LOG_DIR ${TOKEN_FILE%/*} $SDS_DIR ${TOKEN_FILE%/*/*} \
+OWNED_DIRS="$ETC_DIR/config $ETC_DIR/proxy $ETC_DIR $CERTS_DIR $LOG_DIR ${TOKEN_FILE%/*} $SDS_DIR ${TOKEN_FILE%/*/*} \
 /var/lib/istio/bin /var/lib/istio/config /var/lib/istio/envoy /var/lib/istio/proxy /var/lib/istio $DROP_IN_DIR"
 STEPS='check stage keep ask stop install token place track start ready'
 # A run that fails in one of these has changed nothing on the VM that had to be undone.

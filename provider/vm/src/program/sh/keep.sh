@@ -81,7 +81,8 @@ keep_own_files() {
 # Only those that a removal has to remove: one that is there stays and is written again, and a log may be large.
 keep_new_logs() {
   for new_log in "$LOG_DIR/istio.log" "$LOG_DIR/istio.err.log" /var/lib/istio/proxy/grpc-bootstrap.json \
-    /var/lib/istio/proxy/envoy-rev.json /var/lib/istio/proxy/XDS; do
+    /var/lib/istio/proxy/envoy-rev.json /var/lib/istio/proxy/XDS "$ETC_DIR/proxy/grpc-bootstrap.json" \
+    "$ETC_DIR/proxy/envoy-rev.json" "$ETC_DIR/proxy/XDS"; do
     [ ! -e "$new_log" ] || continue
     keep_file "$state_dir/found" "$new_log" || return 1
   done
@@ -97,7 +98,7 @@ keep_modes() {
 }
 list_kept_modes() {
   for mode_file in /var/lib/istio /var/lib/istio/envoy /var/lib/istio/envoy/*.env /var/lib/istio/config \
-    /var/lib/istio/bin /var/lib/istio/proxy /etc/certs "$LOG_DIR" "${TOKEN_FILE%/*/*}" \
+    /var/lib/istio/bin /var/lib/istio/proxy "$ETC_DIR" "$ETC_DIR/config" "$ETC_DIR/proxy" /etc/certs "$LOG_DIR" "${TOKEN_FILE%/*/*}" \
     "$BIN_DIR/envoy" "$BIN_DIR/pilot-agent"; do
     [ -e "$mode_file" ] || continue
     stat -c '%u:%g %a %n' "$mode_file" || return 1

@@ -16,7 +16,22 @@ fix_owners() {
     chmod 2755 "$BIN_DIR/envoy" "$BIN_DIR/pilot-agent" || return 1
   fi
   grant_dirs /var/lib/istio/proxy /etc/certs "$LOG_DIR" || return 1
+  own_settings_dir || return 1
   has tproxy || hand_over_files
+}
+# Where a directory is in the place of the package's link, the agent reads and writes in that one. It may be closed to the
+# proxy's user, as with cloud-init's umask.
+own_settings_dir() {
+  settings_dir=$(readlink -f "$ETC_DIR")
+  if [ "$settings_dir" = "$(readlink -f /var/lib/istio)" ]; then
+    return 0
+  fi
+  give_to_root "$settings_dir" || return 1
+  ensure_public_dir "$settings_dir/config" || return 1
+  if [ ! -h "$settings_dir/config" ]; then
+    give_to_root "$settings_dir/config" || return 1
+  fi
+  grant_dirs "$settings_dir/proxy"
 }
 give_to_root() {
   if [ -d "$1" ]; then

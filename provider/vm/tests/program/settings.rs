@@ -1,0 +1,134 @@
+//! What is at `/etc/istio`, where the package makes a link: a directory of somebody's, or what the proxy cannot use.
+
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::Path;
+
+use jiff::Timestamp;
+use vm::program::{self, Report, RunId};
+
+use crate::stage::{SHELLS, Stage, bundle, file, owner, patience};
+
+/// Makes what is there.
+type Make = fn(&Stage);
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+/// As cloud-init makes it with its umask, before the package is there.
+fn make(stage: &Stage) {
+    for folder in ["etc-istio", "etc-istio/config"] {
+        fs::create_dir(stage.path(folder)).unwrap();
+        fs::set_permissions(stage.path(folder), fs::Permissions::from_mode(0o700)).unwrap();
+    }
+    fs::write(stage.path("etc-istio/theirs"), "theirs").unwrap();
+}
+
+fn is_as_made(stage: &Stage) {
+    let shell = stage.shell;
+    for folder in ["etc-istio", "etc-istio/config"] {
+        assert_eq!(mode(&stage.path(folder)), 0o700, "{shell}: {folder}");
+    }
+    assert!(stage.path("etc-istio/theirs").exists(), "{shell}");
+    for ours in ["etc-istio/proxy", "etc-istio/config/mesh"] {
+        assert!(!stage.path(ours).exists(), "{shell}: {ours}");
+    }
+}
+
+/// Bootstraps; the last step is `own`.
+fn bootstrap(stage: &Stage, own: &str) -> Report {
+    let mesh = file(&stage.path("etc-istio/config/mesh"), b"defaultConfig: {}");
+    let now = Timestamp::UNIX_EPOCH;
+    let payload = program::bootstrap(&bundle(vec![mesh]), RunId::generate(), patience(), now);
+    let steps = format!(
+        "STEPS='keep own place last'; do_own() {{ own_settings_dir; }}; undo_own() {{ restore_set \"$state_dir/run/keep\"; }}
+         do_last() {{ : >\"$ETC_DIR/proxy/XDS\" && {own}; }}"
+    );
+    stage.call(payload, &steps).report()
+}
+
+#[test]
+fn a_directory_at_the_place_of_the_packages_link_is_used_and_given_back() {
+    for shell in SHELLS {
+        let stage = Stage::new(shell);
+        make(&stage);
+        let report = bootstrap(&stage, "false");
+        assert!(matches!(report, Report::Reverted { .. }), "{report:?}");
+        is_as_made(&stage);
+        let report = bootstrap(&stage, "true");
+        assert!(matches!(report, Report::Committed { .. }), "{report:?}");
+        for folder in ["etc-istio", "etc-istio/config", "etc-istio/proxy"] {
+            assert_eq!(mode(&stage.path(folder)), 0o755, "{shell}: {folder}");
+        }
+        assert!(stage.path("etc-istio/config/mesh").exists(), "{shell}");
+        let owner = owner("uid-1", "bookinfo/ratings");
+        let remove = program::remove(&owner, RunId::generate(), patience());
+        let report = stage.call(remove, "").report();
+        assert_eq!(report, Report::Removed { left: vec![] }, "{shell}");
+        is_as_made(&stage);
+    }
+}
+
+#[test]
+fn the_packages_link_stays_a_link() {
+    for shell in SHELLS {
+        let stage = Stage::new(shell);
+        symlink("/var/lib/istio", stage.path("etc-istio")).unwrap();
+        assert_eq!(stage.part("own_settings_dir && emit done"), "done\n");
+        // The directories behind it are on the list by their own names.
+        let printed = stage.part("list_new_dirs");
+        assert!(!printed.contains("etc-istio/"), "{shell}: {printed}");
+        assert!(printed.contains("/etc-istio\n"), "{shell}: {printed}");
+    }
+}
+
+#[test]
+fn what_the_proxy_cannot_use_there_is_found_before_anything_stops() {
+    let made: [(Make, &str); 7] = [
+        (|_| (), ""),
+        (make, ""),
+        (
+            |stage| symlink("/var/lib/istio", stage.path("etc-istio")).unwrap(),
+            "",
+        ),
+        (
+            |stage| fs::write(stage.path("etc-istio"), "").unwrap(),
+            "ROOT/etc-istio is no directory. Run: mv ROOT/etc-istio ROOT/etc-istio.old",
+        ),
+        (
+            |stage| symlink("gone", stage.path("etc-istio")).unwrap(),
+            "ROOT/etc-istio is no directory. Run: mv ROOT/etc-istio ROOT/etc-istio.old",
+        ),
+        (
+            |stage| {
+                make(stage);
+                fs::write(stage.path("etc-istio/proxy"), "").unwrap();
+            },
+            "ROOT/etc-istio/proxy is no directory. Run: mv ROOT/etc-istio/proxy ROOT/etc-istio/proxy.old",
+        ),
+        (
+            |stage| {
+                fs::create_dir_all(stage.path("open/istio")).unwrap();
+                let everybody = fs::Permissions::from_mode(0o777);
+                fs::set_permissions(stage.path("open"), everybody).unwrap();
+                symlink("open/istio", stage.path("etc-istio")).unwrap();
+            },
+            "others than root can replace ROOT/etc-istio. Run: mv ROOT/etc-istio ROOT/etc-istio.old",
+        ),
+    ];
+    for shell in SHELLS {
+        for (make, expected) in made {
+            let stage = Stage::new(shell);
+            make(&stage);
+            let printed = stage.part("encode() { cat; }; check_settings");
+            let printed = printed.replace(&stage.root.path().display().to_string(), "ROOT");
+            let verdict = if expected.is_empty() { "ok" } else { "bad" };
+            assert_eq!(
+                printed.trim_end(),
+                format!("check settings {verdict} {expected}").trim_end(),
+                "{shell}"
+            );
+        }
+    }
+}
