@@ -120,9 +120,9 @@ object! {
 object! {
     /// Credentials for the VMs, and defaults for the `ssh` of each workload.
     pub struct SshBlock {
-        /// User to log in as. Default: `root`.
+        /// User to log in as. Default: `User` in `config_file`, otherwise `root`.
         Optional user: String,
-        /// Port of sshd. Default: 22.
+        /// Port of sshd. Default: `Port` in `config_file`, otherwise 22.
         Optional port: PortNumber,
         /// Private keys by name. They reach OpenSSH's agent through a pipe and are never written to disk.
         Optional identities: BTreeMap<String, IdentityBlock>,
@@ -130,7 +130,7 @@ object! {
         Optional identity: String,
         /// Also offer the keys of the agent at `SSH_AUTH_SOCK`. Default: only if there are no identities.
         Optional agent: bool,
-        /// OpenSSH configuration file to read. Its host key settings apply where no other proof of the host is given.
+        /// OpenSSH configuration file to read. Attributes that are set win over it. Its host key settings apply where no other proof of the host is given.
         /// An option that would accept a host without its key, such as `NoHostAuthenticationForLocalhost`, has no
         /// effect.
         Optional config_file: String,

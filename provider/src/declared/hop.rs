@@ -15,9 +15,9 @@ macro_rules! hop {
             pub struct $Name {
                 /// Name or address to connect to.
                 Required host: String,
-                /// Port of sshd. Default: 22.
+                /// Port of sshd. Default: `Port` in the provider block's `config_file`, otherwise 22.
                 Optional port: PortNumber,
-                /// User to log in as. Default: the VM's user.
+                /// User to log in as. Default: `User` in the provider block's `config_file`, otherwise the VM's user.
                 Optional user: String,
                 /// Public host key, e.g. `ssh-ed25519 AAAA…`, or the line that `ssh-keyscan` prints for it.
                 Optional host_key: Text<HostKey>,
@@ -39,11 +39,10 @@ macro_rules! hop {
                     known_hosts: &self.known_hosts,
                     insecure: &self.insecure_ignore_host_key,
                 };
-                let user = self.user.known().map_or(defaults.user, String::as_str);
                 Ok(Hop {
                     host: self.host.known().cloned().unwrap_or_default(),
-                    port: port(self.port).unwrap_or(22),
-                    user: Some(user.to_owned()),
+                    port: port(self.port),
+                    user: self.user.known().cloned(),
                     trust: proofs.trust(defaults.trust, &at.name("host_key"))?,
                 })
             }
@@ -66,7 +65,6 @@ hop! {
 
 /// Defaults for a host.
 pub(super) struct Defaults<'a> {
-    pub(super) user: &'a str,
     /// The proof of a host that declares none.
     pub(super) trust: Option<&'a Trust>,
 }

@@ -13,9 +13,10 @@ object! {
     pub struct SshInput {
         /// Name or address to connect to. Default: `address`.
         Optional host: String => MACHINE,
-        /// Port of sshd. Default: from the provider block, otherwise 22.
+        /// Port of sshd. Default: from the provider block, otherwise `Port` in its `config_file`, otherwise 22.
         Optional port: PortNumber,
-        /// User to log in as: root, or a user who may use sudo without a password. Default: from the provider block.
+        /// User to log in as: root, or a user who may use sudo without a password. Default: from the provider block,
+        /// otherwise `User` in its `config_file`, otherwise `root`.
         Optional user: String,
         /// Name of one of the provider block's `identities`. Default: from the provider block.
         Optional identity: String,

@@ -42,8 +42,8 @@ impl VmAddress {
         };
         let vm = Hop {
             host,
-            port: port(ssh.port).or(port(block.port)).unwrap_or(22),
-            user: Some(route.user),
+            port: port(ssh.port).or(port(block.port)),
+            user: route.user,
             trust: route.trust,
         };
         let credentials = credentials(route.identity, block)?;
@@ -69,9 +69,9 @@ impl VmAddress {
     /// Returns whether the host key differs from the pinned `ssh.host_key`. A mismatch with `known_hosts`, a CA or a
     /// bastion's key does not prove a rebuilt VM: those differ from one machine of a user to the next.
     pub(crate) fn is_another_host(&self, error: &VmError) -> bool {
-        let vm = &self.target.vm;
-        let pinned = matches!(vm.trust, Trust::HostKey(_));
-        matches!(error, VmError::HostKey { host, found: Some(_), .. } if pinned && *host == vm.host)
+        let pinned = matches!(self.target.vm.trust, Trust::HostKey(_));
+        // That of a bastion is inside `VmError::Bastion`.
+        matches!(error, VmError::HostKey { found: Some(_), .. } if pinned)
     }
 }
 
@@ -102,7 +102,8 @@ pub(crate) fn check(ssh: &SshInput, block: &SshBlock, unknown: &Paths) -> Diagno
 
 /// How a VM is reached, and as whom.
 struct Route<'a> {
-    user: String,
+    /// `None`: what the ssh configuration says, else root.
+    user: Option<String>,
     trust: Trust,
     bastions: Vec<Hop>,
     /// Not parsed yet: decrypting a key takes time on purpose.
@@ -116,10 +117,8 @@ impl<'a> Route<'a> {
     /// Every problem: a host without a proof, and an identity that does not exist or is ambiguous.
     fn new(ssh: &SshInput, block: &'a SshBlock) -> Result<Self, Diagnostics> {
         let user = ssh.user.known().or(block.user.known());
-        let user = user.map_or("root", String::as_str);
         let default = default_trust(block);
         let defaults = Defaults {
-            user,
             trust: default.as_ref(),
         };
         let bastion = ssh.bastion.known().or(block.bastion.known());
@@ -128,7 +127,7 @@ impl<'a> Route<'a> {
         let identity = identity(ssh.identity.known(), block);
         match (trust, bastions, identity) {
             (Ok(trust), Ok(bastions), Ok(identity)) => Ok(Self {
-                user: user.to_owned(),
+                user: user.cloned(),
                 trust,
                 bastions,
                 identity,

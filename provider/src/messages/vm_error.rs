@@ -26,7 +26,8 @@ pub(crate) fn vm(error: &VmError) -> Diagnostic {
         ),
         E::Connect { .. } => (
             Code::SshConnect,
-            "Check the address, the port, the firewalls in between, and that sshd runs.",
+            "Check the address, the port (ssh.port, or `Port` in ssh.config_file), the firewalls in between, and that \
+             sshd runs.",
             "ssh.host",
         ),
         E::HostKey { .. } => (
@@ -37,7 +38,8 @@ pub(crate) fn vm(error: &VmError) -> Diagnostic {
         ),
         E::Auth { .. } => (
             Code::SshAuth,
-            "Check ssh.user and ssh.identity, and that the identity's public key is authorized on the VM.",
+            "Check ssh.user (or `User` in ssh.config_file) and ssh.identity, and that the identity's public key is \
+             authorized on the VM.",
             "ssh.user",
         ),
         E::NoSudo { .. } => (

@@ -73,7 +73,6 @@ fn what_a_vm_says_is_shown_and_not_obeyed() {
             },
             VmError::Connect {
                 host: host.clone(),
-                port: 22,
                 cause: text.clone(),
             },
             VmError::HostKey {

@@ -10,7 +10,7 @@ use crate::declared::vm_address::VmAddress;
 fn address(trust: Trust) -> VmAddress {
     let vm = Hop {
         host: "10.0.0.5".into(),
-        port: 22,
+        port: Some(22),
         user: None,
         trust,
     };
@@ -45,7 +45,6 @@ fn only_a_machine_that_is_silent_or_not_the_pinned_one_is_away() {
     };
     let refused = VmError::Connect {
         host: "10.0.0.5".into(),
-        port: 22,
         cause: "Connection refused".into(),
     };
     for (trust, error, away) in [

@@ -45,19 +45,17 @@ pub enum VmError {
         cause: String,
     },
     /// Nobody answered, or the connection was closed before the login.
-    #[error("cannot connect to {host} port {port}: {cause}")]
+    #[error("cannot connect to {host}: {cause}")]
     Connect {
-        /// As it was given.
+        /// As `user@host port N`.
         host: String,
-        /// TCP port.
-        port: u16,
         /// OpenSSH's words, e.g. `Connection refused`.
         cause: String,
     },
     /// The host is not the one expected. No secret was sent.
     #[error("{host} is not trusted: expected {expected}, {}", found_key(found.as_ref()))]
     HostKey {
-        /// As it was given.
+        /// As `user@host port N`.
         host: String,
         /// What the configured trust requires.
         expected: String,
@@ -67,7 +65,7 @@ pub enum VmError {
     /// The host is trusted but rejects the login.
     #[error("{host} refuses user {user}; offered: {offered}; the host accepts: {accepted}")]
     Auth {
-        /// As it was given.
+        /// As `host port N`.
         host: String,
         /// The user's name on the host.
         user: String,
@@ -79,7 +77,7 @@ pub enum VmError {
     /// A bastion before the VM; `source` is what happened there.
     #[error("cannot connect through the bastion {host}")]
     Bastion {
-        /// The bastion.
+        /// The bastion, as `user@host port N`.
         host: String,
         /// What happened there; shared by all VMs behind it.
         source: Arc<VmError>,
@@ -87,7 +85,7 @@ pub enum VmError {
     /// The user cannot become root without a password.
     #[error("user {user} on {host} cannot become root by `sudo -n`: {line}")]
     NoSudo {
-        /// As it was given.
+        /// As `host port N`.
         host: String,
         /// The user's name on the host.
         user: String,
@@ -97,7 +95,7 @@ pub enum VmError {
     /// The VM sent nothing for the time given. The run may continue: connect again and request its result.
     #[error("{host} sent nothing for {idle:?}")]
     Silent {
-        /// As it was given.
+        /// As `user@host port N`.
         host: String,
         /// How long was waited.
         idle: Duration,
@@ -105,7 +103,7 @@ pub enum VmError {
     /// The connection broke. The run may continue: connect again and request its result.
     #[error("the connection to {host} broke")]
     Dropped {
-        /// As it was given.
+        /// As `user@host port N`.
         host: String,
     },
     /// The token that the VM needs could not be created.
@@ -114,13 +112,13 @@ pub enum VmError {
     /// The answer is larger than one of the program can be. The run may continue.
     #[error("{host} sent more than an answer of the program can hold, so the rest was not read")]
     Excess {
-        /// As it was given.
+        /// As `user@host port N`.
         host: String,
     },
     /// The remote program ended without an answer.
     #[error("the program on {host} ended {} without an answer{}", exit(*status), tail(lines))]
     Remote {
-        /// As it was given.
+        /// As `user@host port N`.
         host: String,
         /// Exit status, if there was one.
         status: Option<i32>,

@@ -103,7 +103,7 @@ pub(super) fn arguments(
     options.extend(identity(hop, login));
     options.extend(via.into_iter().flat_map(through_bastion));
     args.extend(options.into_iter().flat_map(|option| ["-o".into(), option]));
-    args.extend(["-p".into(), hop.port.to_string()]);
+    args.extend(["-p".into(), hop.port().to_string()]);
     args.extend(hop.user.iter().flat_map(|user| ["-l".into(), user.clone()]));
     args.extend(["--".into(), hop.host.clone()]);
     args
@@ -201,7 +201,7 @@ mod tests {
         };
         let hop = Hop {
             host: "vm".into(),
-            port: 22,
+            port: None,
             user: None,
             trust: Trust::KnownHosts(String::new()),
         };

@@ -66,7 +66,7 @@ impl Bastions {
             let bastion = self.bastion(&route[..=at], login.credentials);
             let passed = self.open(&bastion, hop, login, via).await;
             via = Some(passed.map_err(|source| VmError::Bastion {
-                host: hop.host.clone(),
+                host: hop.login(),
                 source,
             })?);
         }

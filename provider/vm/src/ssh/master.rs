@@ -91,8 +91,7 @@ impl Master {
 
 fn timed_out(hop: &Hop, limit: Duration) -> VmError {
     VmError::Connect {
-        host: hop.host.clone(),
-        port: hop.port,
+        host: hop.login(),
         cause: format!("{NO_LOGIN} {} seconds", limit.as_secs()),
     }
 }

@@ -13,8 +13,10 @@ mod agent;
 mod arguments;
 mod bastions;
 mod call;
+mod configuration;
 mod identity;
 mod lifeline;
+mod logins;
 mod master;
 mod names;
 mod patience;
@@ -47,12 +49,33 @@ pub struct Target {
 pub struct Hop {
     /// DNS name or IP address (IPv6 without brackets).
     pub host: String,
-    /// TCP port, usually 22.
-    pub port: u16,
-    /// The user there; `None` is what the ssh configuration says, else the local user's name.
+    /// TCP port; `None`: what the ssh configuration says, else 22.
+    pub port: Option<u16>,
+    /// The user there; `None`: what the ssh configuration says, else root for the VM, and the VM's user for a bastion.
     pub user: Option<String>,
     /// How the host proves that it is the right one.
     pub trust: Trust,
+}
+
+/// Port of sshd, if nothing names another.
+const SSH_PORT: u16 = 22;
+
+impl Hop {
+    /// Returns the port that is used.
+    pub(crate) fn port(&self) -> u16 {
+        self.port.unwrap_or(SSH_PORT)
+    }
+
+    /// Returns host and port, for an error.
+    pub(crate) fn address(&self) -> String {
+        format!("{} port {}", self.host, self.port())
+    }
+
+    /// Returns user, host and port, for an error.
+    pub(crate) fn login(&self) -> String {
+        let user = self.user.as_deref().map(|user| format!("{user}@"));
+        format!("{}{}", user.unwrap_or_default(), self.address())
+    }
 }
 
 /// What we prove ourselves with, on every hop. Never in state.

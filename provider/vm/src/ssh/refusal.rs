@@ -24,8 +24,7 @@ pub(super) fn refusal(hop: &Hop, log: &[String]) -> VmError {
         return unwelcome(hop, log, line);
     }
     VmError::Connect {
-        host: hop.host.clone(),
-        port: hop.port,
+        host: hop.login(),
         cause: cause(log),
     }
 }
@@ -94,7 +93,7 @@ fn untrusted(hop: &Hop, log: &[String], refused: &str) -> VmError {
         found = found.map(|key| format!("{key} ({why})"));
     }
     VmError::HostKey {
-        host: hop.host.clone(),
+        host: hop.login(),
         expected: hop.trust.expectation(hop),
         found,
     }
@@ -106,7 +105,7 @@ fn unwelcome(hop: &Hop, log: &[String], line: &str) -> VmError {
         .and_then(|(_, rest)| rest.split_once(')'))
         .map(|(methods, _)| methods);
     VmError::Auth {
-        host: hop.host.clone(),
+        host: hop.address(),
         user: user(log).or_else(|| hop.user.clone()).unwrap_or_default(),
         offered: offered(log),
         accepted: accepted.unwrap_or("no more attempts").into(),

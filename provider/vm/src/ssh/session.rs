@@ -11,6 +11,7 @@ use tokio::time::timeout_at;
 use super::agent::Agent;
 use super::arguments::Login;
 use super::call::{Call, Ended, Exec, Status};
+use super::logins::complete;
 use super::master::Master;
 use super::patience::Patience;
 use super::{Bastions, Credentials, Hop, Target, Wait};
@@ -22,7 +23,7 @@ use crate::program::{Event, Payload, Privilege, Report, command, command_at_hand
 pub struct Session {
     ssh: openssh::Session,
     master: Arc<Master>,
-    host: String,
+    vm: Hop,
     /// Whether sudo was found to want a terminal.
     terminal: AtomicBool,
 }
@@ -36,11 +37,11 @@ impl Session {
         bastions: &Bastions,
         wait: Wait,
     ) -> Result<Self, VmError> {
-        target
-            .bastions
-            .iter()
-            .chain([&target.vm])
-            .try_for_each(check)?;
+        hops(target).try_for_each(check)?;
+        let target = &complete(target, credentials).await?;
+        // What the user's file says comes to the same command line.
+        hops(target).try_for_each(check)?;
+        tracing::info!(to = %shown(target), "connecting over SSH");
         let agent = match &credentials.identity {
             Some(identity) => Some(Agent::start(identity).await?),
             None => None,
@@ -151,7 +152,7 @@ impl Session {
                     call.say(token_line(&token)).await;
                 }
                 Some(Event::Excessive) => {
-                    let host = self.host.clone();
+                    let host = self.vm.login();
                     return Err(VmError::Excess { host });
                 }
                 Some(Event::Malformed(_)) | None => {
@@ -210,7 +211,7 @@ impl Session {
         let sudo = end.lines.iter().rev().find(|line| line.contains("sudo"));
         match sudo {
             Some(line) if !end.begun && self.privilege() != Privilege::Root => VmError::NoSudo {
-                host: self.host.clone(),
+                host: self.vm.address(),
                 user: self.master.user().unwrap_or_default().into(),
                 line: line.clone(),
             },
@@ -219,13 +220,13 @@ impl Session {
     }
 
     fn silent(&self, idle: Duration) -> VmError {
-        let host = self.host.clone();
+        let host = self.vm.login();
         VmError::Silent { host, idle }
     }
 
     fn remote(&self, status: Option<i32>, end: Ended) -> VmError {
         VmError::Remote {
-            host: self.host.clone(),
+            host: self.vm.login(),
             status,
             begun: end.begun,
             lines: end.lines,
@@ -234,16 +235,25 @@ impl Session {
 
     fn dropped(&self) -> VmError {
         VmError::Dropped {
-            host: self.host.clone(),
+            host: self.vm.login(),
         }
     }
+}
+
+fn hops(target: &Target) -> impl Iterator<Item = &Hop> {
+    target.bastions.iter().chain([&target.vm])
+}
+
+/// Returns the hops as the log shows them.
+fn shown(target: &Target) -> String {
+    let hops: Vec<String> = hops(target).map(Hop::login).collect();
+    hops.join(", then ")
 }
 
 /// The caller has work left, so the wait ends in time.
 fn out_of_time(vm: &Hop) -> VmError {
     VmError::Connect {
-        host: vm.host.clone(),
-        port: vm.port,
+        host: vm.login(),
         cause: "no login before the time was over".into(),
     }
 }
@@ -259,7 +269,7 @@ async fn attempt(
     Ok(Session {
         ssh,
         master,
-        host: target.vm.host.clone(),
+        vm: target.vm.clone(),
         terminal: AtomicBool::new(false),
     })
 }

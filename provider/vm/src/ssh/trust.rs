@@ -180,10 +180,10 @@ const CERTIFICATES: &str = "ssh-ed25519-cert-v01@openssh.com,ecdsa-sha2-nistp256
 
 /// How `known_hosts` writes a host: with its port if that is not 22.
 fn listed(hop: &Hop) -> String {
-    if hop.port == 22 {
+    if hop.port() == 22 {
         hop.host.clone()
     } else {
-        format!("[{}]:{}", hop.host, hop.port)
+        format!("[{}]:{}", hop.host, hop.port())
     }
 }
 

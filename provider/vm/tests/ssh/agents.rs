@@ -81,7 +81,7 @@ async fn asks_the_agent() {
     let trust = vm::Trust::HostKey(key.parse().unwrap());
     let hop = vm::Hop {
         host: HOST.into(),
-        port: port.parse().unwrap(),
+        port: Some(port.parse().unwrap()),
         user: None,
         trust,
     };

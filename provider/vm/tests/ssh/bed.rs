@@ -159,7 +159,7 @@ impl Sshd {
     pub(crate) fn hop(&self, trust: Trust) -> Hop {
         Hop {
             host: HOST.into(),
-            port: self.port,
+            port: Some(self.port),
             user: Some(user()),
             trust,
         }

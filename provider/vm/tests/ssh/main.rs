@@ -10,6 +10,7 @@ mod bastions;
 mod bed;
 mod identities;
 mod life;
+mod logins;
 mod refusals;
 mod runs;
 mod trust;

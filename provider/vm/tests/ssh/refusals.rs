@@ -66,7 +66,7 @@ async fn serve(mut client: TcpStream, refusal: Option<Refusal>, port: u16) {
 /// The sshd as a VM behind `front`, or as a bastion behind it before a VM.
 fn targets(sshd: &Sshd, front: &Front) -> [Target; 2] {
     let mut hop = sshd.target().vm;
-    hop.port = front.port;
+    hop.port = Some(front.port);
     let mut behind = target(sshd.target().vm);
     behind.bastions = vec![hop.clone()];
     [target(hop), behind].map(|mut target| {
@@ -96,7 +96,7 @@ async fn a_third_connection_that_is_refused_is_the_last() {
         let error = connect(&targets(&sshd, &front)[0], &sshd.credentials()).await;
         let error = error.unwrap_err();
         assert!(
-            matches!(&error, VmError::Connect { port, .. } if *port == front.port),
+            matches!(&error, VmError::Connect { host, .. } if host.ends_with(&format!(" port {}", front.port))),
             "{refusal:?}: {error:?}"
         );
         assert_eq!(front.come(), 3, "{refusal:?}");

@@ -33,7 +33,10 @@ async fn a_wrong_host_key_is_refused_before_anything_of_ours_is_sent() {
         else {
             panic!("{kind}: {error:?}")
         };
-        assert_eq!(host, HOST);
+        assert_eq!(
+            host,
+            format!("{}@{HOST} port {}", crate::bed::user(), sshd.port)
+        );
         assert!(
             expected.ends_with(&fingerprint(&other, kind)),
             "{kind}: {expected}"
@@ -188,7 +191,7 @@ async fn a_configuration_file_is_obeyed_except_where_it_would_run_or_forward_som
         ..sshd.credentials()
     };
     let mut hop = sshd.hop(Trust::UserConfig);
-    (hop.host, hop.port) = ("alias".into(), sshd.port);
+    (hop.host, hop.port) = ("alias".into(), None);
     let session = connect(&target(hop), &credentials).await.unwrap();
     for name in ["ran", "control", "forward"] {
         assert!(!sshd.path(name).exists(), "{name}");
