@@ -31,7 +31,12 @@ fn is_as_made(stage: &Stage) {
         assert_eq!(mode(&stage.path(folder)), 0o700, "{shell}: {folder}");
     }
     assert!(stage.path("etc-istio/theirs").exists(), "{shell}");
-    for ours in ["etc-istio/proxy", "etc-istio/config/mesh"] {
+    // The last one is the package's.
+    for ours in [
+        "etc-istio/proxy",
+        "etc-istio/config/mesh",
+        "lib/config/mesh",
+    ] {
         assert!(!stage.path(ours).exists(), "{shell}: {ours}");
     }
 }
@@ -42,7 +47,7 @@ fn bootstrap(stage: &Stage, own: &str) -> Report {
     let now = Timestamp::UNIX_EPOCH;
     let payload = program::bootstrap(&bundle(vec![mesh]), RunId::generate(), patience(), now);
     let steps = format!(
-        "STEPS='keep own place last'; do_own() {{ own_settings_dir; }}; undo_own() {{ restore_set \"$state_dir/run/keep\"; }}
+        "STEPS='keep own place last'; do_own() {{ ensure_dir \"${{state_dir%/*}}/config\"; : >\"${{state_dir%/*}}/config/mesh\"; own_settings_dir; }}; undo_own() {{ restore_set \"$state_dir/run/keep\"; }}
          do_last() {{ : >\"$ETC_DIR/proxy/XDS\" && {own}; }}"
     );
     stage.call(payload, &steps).report()

@@ -19,7 +19,7 @@ do_keep() {
   keep_hosts_block || return 1
   keep_placed_files || return 1
   keep_own_files || return 1
-  keep_new_logs || return 1
+  keep_new_files || return 1
   keep_modes || return 1
   commit_copies
 }
@@ -78,13 +78,14 @@ keep_own_files() {
     keep_file "$keep_dir" "$state_dir/$state_name" || return 1
   done
 }
-# Only those that a removal has to remove: one that is there stays and is written again, and a log may be large.
-keep_new_logs() {
-  for new_log in "$LOG_DIR/istio.log" "$LOG_DIR/istio.err.log" /var/lib/istio/proxy/grpc-bootstrap.json \
+# Only those that a removal has to remove: one that is there stays and is written again, and a log may be large. The package
+# makes the last one, whichever the agent reads.
+keep_new_files() {
+  for new_file in "$LOG_DIR/istio.log" "$LOG_DIR/istio.err.log" /var/lib/istio/proxy/grpc-bootstrap.json \
     /var/lib/istio/proxy/envoy-rev.json /var/lib/istio/proxy/XDS "$ETC_DIR/proxy/grpc-bootstrap.json" \
-    "$ETC_DIR/proxy/envoy-rev.json" "$ETC_DIR/proxy/XDS"; do
-    [ ! -e "$new_log" ] || continue
-    keep_file "$state_dir/found" "$new_log" || return 1
+    "$ETC_DIR/proxy/envoy-rev.json" "$ETC_DIR/proxy/XDS" "${state_dir%/*}/config/mesh"; do
+    [ ! -e "$new_file" ] || continue
+    keep_file "$state_dir/found" "$new_file" || return 1
   done
 }
 # Owner and mode of what a bootstrap changes.
