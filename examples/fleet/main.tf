@@ -41,6 +41,13 @@ resource "mesh_vm_fleet" "ratings" {
   sidecar = {
     egress_hosts = ["./*", "istio-system/*"]
   }
+
+  # A change that re-bootstraps several VMs takes the traffic of one at a time. After a failure, the others stay as they
+  # are.
+  rollout = {
+    max_unavailable = var.max_unavailable
+    on_failure      = "stop"
+  }
 }
 
 # Adding or removing a VM changes only its own entry.

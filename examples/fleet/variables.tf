@@ -25,6 +25,12 @@ variable "private_key_path" {
   type        = string
 }
 
+variable "max_unavailable" {
+  description = "How many VMs may be without traffic at a time: a number, or a percentage of all."
+  type        = string
+  default     = "1"
+}
+
 variable "package" {
   description = "Istio's sidecar package: the URL that the VMs download it from, and its SHA-256 in hex."
   type        = object({ url = string, sha256 = string })

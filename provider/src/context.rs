@@ -13,6 +13,7 @@ use vm::Bastions;
 use crate::messages::{self, Code, Message};
 use crate::provider_config::{ExecBlock, IstioBlock, KubernetesBlock, ProviderBlock, SshBlock};
 use crate::reservations::Reservations;
+use crate::turns::Turns;
 
 /// The provider, configured.
 pub(crate) struct Context {
@@ -27,6 +28,8 @@ pub(crate) struct Context {
     pub(crate) bastions: Bastions,
     /// What this process works on.
     pub(crate) reservations: Reservations,
+    /// What the members of fleets share in this process.
+    pub(crate) turns: Turns,
 }
 
 impl Context {
@@ -40,6 +43,7 @@ impl Context {
             unseen: AtomicBool::new(false),
             bastions: Bastions::default(),
             reservations: Reservations::default(),
+            turns: Turns::default(),
         }
     }
 

@@ -19,6 +19,7 @@ mod rule;
 mod run;
 mod token;
 mod traffic;
+mod turns;
 mod workload;
 
 #[cfg(test)]

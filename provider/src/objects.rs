@@ -43,6 +43,11 @@ impl<'a> Objects<'a> {
         }
     }
 
+    /// Sets until when a deletion waits: the time of a wait for others does not count.
+    pub(crate) fn set_deadline(&mut self, deadline: Instant) {
+        self.deadline = deadline;
+    }
+
     /// Adopts imported objects: from now on, a write takes over the fields that the import declared.
     pub(crate) fn adopt(&mut self, imported: Vec<Imported>) {
         self.imported = imported;

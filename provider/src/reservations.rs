@@ -100,6 +100,15 @@ impl Reservations {
         Ok(Reservation { of: self, number })
     }
 
+    /// Returns the workload that takes over the VM of another one in this apply, and whether it has done so.
+    pub(crate) fn taker(&self, of: &Reserved) -> Option<(Id, bool)> {
+        let reserved = self.reserved();
+        let taker = reserved
+            .iter()
+            .find(|other| other.reserved.takes_vm_of(of))?;
+        Some((taker.reserved.id().clone(), taker.kept))
+    }
+
     /// Gives back what an operation on the workload or the fleet has kept. One that is under way keeps its own: a create
     /// may wait for the end of a destroy of the same ID.
     pub(crate) fn give_back(&self, gone: &Reserved) {

@@ -2,9 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use cluster::{Cluster, ClusterError, Edited, Force};
+use cluster::{Cluster, ClusterError, Edited, Force, Lock};
 use mesh::names::Id;
 use mesh::withdrawal::{Operation, RENEWAL, Withdrawal};
 use plugin::{Diagnostic, Diagnostics};
@@ -22,10 +22,12 @@ pub(crate) struct Run<'a> {
     /// How conflicts with other owners of a field are handled.
     force: Force,
     /// Until when traffic is restored, while the API server fails.
-    deadline: Instant,
+    deadline: Mutex<Instant>,
     withdrawn: Mutex<Vec<Entry>>,
     /// The entries whose marks are renewed.
     held: Mutex<BTreeSet<Id>>,
+    /// The locks of the fleets whose member loses its traffic now.
+    locks: Mutex<Vec<Arc<Lock<'a>>>>,
 }
 
 /// A `WorkloadEntry` as it was before the run withdrew its traffic.
@@ -51,7 +53,8 @@ impl<'a> Run<'a> {
             cluster,
             mark,
             force,
-            deadline,
+            deadline: Mutex::new(deadline),
+            locks: Mutex::default(),
             withdrawn: Mutex::default(),
             held: Mutex::default(),
         }
@@ -78,6 +81,46 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// Sets until when traffic is restored: the time of a wait for others does not count.
+    pub(crate) fn set_deadline(&self, deadline: Instant) {
+        *self.deadline.lock().unwrap_or_else(PoisonError::into_inner) = deadline;
+    }
+
+    fn deadline(&self) -> Instant {
+        *self.deadline.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps the lock of a fleet, and renews it.
+    pub(crate) fn keep_lock(&self, lock: Lock<'a>) {
+        let mut locks = self.locks.lock().unwrap_or_else(PoisonError::into_inner);
+        locks.push(Arc::new(lock));
+    }
+
+    /// Returns whether nobody else can have taken one of the locks.
+    pub(crate) fn is_sure_of_locks(&self) -> bool {
+        self.locks().iter().all(|lock| lock.is_sure())
+    }
+
+    /// Gives the locks back.
+    pub(crate) async fn release_locks(&self) {
+        for lock in self.locks() {
+            if let Err(error) = lock.release().await {
+                tracing::warn!("a fleet's lock is still held: {error}");
+            }
+        }
+        self.locks
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clear();
+    }
+
+    fn locks(&self) -> Vec<Arc<Lock<'a>>> {
+        self.locks
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
     /// Renews the mark of an entry from now on.
     pub(crate) fn hold(&self, id: &Id) {
         let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
@@ -101,6 +144,13 @@ impl<'a> Run<'a> {
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .clone();
+            for lock in self.locks() {
+                match timeout(RENEWAL, lock.renew()).await {
+                    Ok(Ok(())) => {}
+                    Ok(Err(error)) => tracing::warn!("a fleet's lock was not renewed: {error}"),
+                    Err(_) => tracing::warn!("a fleet's lock was not renewed: no answer"),
+                }
+            }
             for id in &held {
                 // The next renewal may succeed, and the run does not depend on it.
                 match timeout(RENEWAL, self.renew_one(id)).await {
@@ -178,7 +228,7 @@ impl<'a> Run<'a> {
 
     /// Restores the reported health that an entry had `before`, if the entry still carries the mark.
     pub(crate) async fn restore_health(&self, id: &Id, before: &Value) -> Result<(), Diagnostic> {
-        let restored = insist(self.deadline, || self.return_health(id, before)).await;
+        let restored = insist(self.deadline(), || self.return_health(id, before)).await;
         restored.map_err(|error| messages::cluster(&error))
     }
 
@@ -191,14 +241,14 @@ impl<'a> Run<'a> {
 
     /// Returns whether an entry still carries the mark.
     pub(crate) async fn holds(&self, id: &Id) -> Result<bool, Diagnostic> {
-        let entry = insist(self.deadline, || self.cluster.entry(id)).await;
+        let entry = insist(self.deadline(), || self.cluster.entry(id)).await;
         let entry = entry.map_err(|error| messages::cluster(&error))?;
         Ok(entry.is_some_and(|entry| self.mark.is_on(&entry)))
     }
 
     /// Returns whether there is an entry that does not carry the mark.
     pub(crate) async fn is_replaced(&self, id: &Id) -> Result<bool, Diagnostic> {
-        let entry = insist(self.deadline, || self.cluster.entry(id)).await;
+        let entry = insist(self.deadline(), || self.cluster.entry(id)).await;
         let entry = entry.map_err(|error| messages::cluster(&error))?;
         Ok(entry.is_some_and(|entry| !self.mark.is_on(&entry)))
     }
@@ -220,7 +270,7 @@ impl<'a> Run<'a> {
         let withdrawn = self.lock().clone();
         let mut problems = Diagnostics::none();
         for entry in &withdrawn {
-            let restored = insist(self.deadline, || self.restore_one(entry)).await;
+            let restored = insist(self.deadline(), || self.restore_one(entry)).await;
             problems.extend(restored.err().map(|error| messages::cluster(&error)));
         }
         problems

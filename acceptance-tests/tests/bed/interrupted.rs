@@ -11,8 +11,8 @@ use contract::{Client, Severity, Value};
 use serde_json::json;
 
 /// Delay that gives the tests time to intervene.
-const SLOW: &str = "[Service]\nExecStartPre=/bin/sleep 6\n";
-const DROP_IN: &str = "/etc/systemd/system/istio.service.d/test.conf";
+pub(crate) const SLOW: &str = "[Service]\nExecStartPre=/bin/sleep 6\n";
+pub(crate) const DROP_IN: &str = "/etc/systemd/system/istio.service.d/test.conf";
 const LOST: &str = "the connection was lost";
 
 #[tokio::test]
@@ -291,7 +291,7 @@ async fn joined(scenario: &Scenario) -> Result<Workload> {
 }
 
 /// Kills the provider while the VM starts its proxy.
-async fn kill(vm: &Machine, provider: &Client) -> Done {
+pub(crate) async fn kill(vm: &Machine, provider: &Client) -> Done {
     at_start(vm).await?;
     let process = provider.process().and_then(contract::Process::id);
     let process = process.ok_or_else(|| Failure::new("no process"))?;

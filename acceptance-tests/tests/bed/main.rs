@@ -39,6 +39,7 @@ mod people;
 mod quiet;
 mod reconnects;
 mod rivals;
+mod rollout;
 mod rotation;
 mod rpm;
 mod rules;

@@ -93,6 +93,12 @@ const WORKLOAD_ENTRY: &Resource = &Resource::istio("workloadentries", "WorkloadE
 const WORKLOAD_GROUP: &Resource = &Resource::istio("workloadgroups", "WorkloadGroup");
 const SERVICE_ENTRY: &Resource = &Resource::istio("serviceentries", "ServiceEntry");
 const SIDECAR: &Resource = &Resource::istio("sidecars", "Sidecar");
+const LEASE: &Resource = &Resource {
+    group: "coordination.k8s.io",
+    version: "v1",
+    plural: "leases",
+    kind: "Lease",
+};
 
 impl Resource {
     const fn core(plural: &'static str, kind: &'static str) -> Self {
@@ -120,6 +126,7 @@ impl Resource {
             Kind::WorkloadGroup => WORKLOAD_GROUP,
             Kind::ServiceEntry => SERVICE_ENTRY,
             Kind::Sidecar => SIDECAR,
+            Kind::Lease => LEASE,
         }
     }
 

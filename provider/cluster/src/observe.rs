@@ -36,6 +36,7 @@ impl Cluster {
         Ok(ObservedObjects {
             entry,
             group: None,
+            lease: None,
             services,
             sidecars,
         })
@@ -49,17 +50,28 @@ impl Cluster {
         wanted: &[(Kind, Id)],
     ) -> Result<ObservedObjects, ClusterError> {
         let mark = Mark::Fleet(id.name.clone());
-        let (group, services, sidecars) = tokio::try_join!(
+        let lease = wanted.iter().find(|(kind, _)| *kind == Kind::Lease);
+        let (group, lease, services, sidecars) = tokio::try_join!(
             self.object(Kind::WorkloadGroup, id),
+            self.wanted_lease(lease.map(|(_, id)| id)),
             self.objects_of(Kind::ServiceEntry, id, &mark, wanted),
             self.objects_of(Kind::Sidecar, id, &mark, wanted),
         )?;
         Ok(ObservedObjects {
             entry: None,
             group,
+            lease,
             services,
             sidecars,
         })
+    }
+
+    /// Reads one Lease: a list would have those of every election in the namespace.
+    async fn wanted_lease(&self, id: Option<&Id>) -> Result<Option<Value>, ClusterError> {
+        match id {
+            Some(id) => self.lease(id).await,
+            None => Ok(None),
+        }
     }
 
     /// Reads the objects of a kind by name: those that are wanted and those that carry the mark.
@@ -120,15 +132,21 @@ impl Cluster {
 
     /// Returns the entries that are members of a fleet, whoever made them.
     pub async fn members(&self, fleet: &Id) -> Result<Vec<(Id, Value)>, ClusterError> {
-        let entries = self.listing(Kind::WorkloadEntry, &fleet.namespace).await?;
+        let mut members = self.entries(&fleet.namespace).await?;
         let is_member = |entry: &Value| entry["spec"]["labels"][FLEET_LABEL] == fleet.name.as_str();
-        let members = entries.iter().filter(|(_, entry)| is_member(entry));
+        members.retain(|(_, entry)| is_member(entry));
+        Ok(members)
+    }
+
+    /// Returns all entries of a namespace, whoever made them.
+    pub async fn entries(&self, namespace: &Namespace) -> Result<Vec<(Id, Value)>, ClusterError> {
+        let entries = self.listing(Kind::WorkloadEntry, namespace).await?;
         let id = |name: &String| {
-            let namespace = fleet.namespace.clone();
-            let name = name.parse().ok()?;
+            let (namespace, name) = (namespace.clone(), name.parse().ok()?);
             Some(Id { namespace, name })
         };
-        Ok(members
+        let entries = entries.iter();
+        Ok(entries
             .filter_map(|(name, entry)| Some((id(name)?, entry.clone())))
             .collect())
     }

@@ -37,7 +37,9 @@ pub(crate) fn missing_rule(call: &Call, message: &str) -> String {
     let missing = Permission::read(message).unwrap_or(of_call);
     let is_written = call.verb == Verb::Patch && missing.resource == call.resource.plural;
     // A server-side apply of an absent object creates it.
-    let verbs = if is_written {
+    let verbs = if missing.resource == "leases" {
+        "get, create, patch, delete"
+    } else if is_written {
         "patch, create"
     } else {
         missing.verb
@@ -68,6 +70,14 @@ mod tests {
             missing_rule(&call, impersonate),
             "- apiGroups: [\"\"]\n  resources: [users]\n  verbs: [impersonate]"
         );
+        let lease = Call::new(
+            Verb::Get,
+            Resource::of(Kind::Lease),
+            "ns",
+            "mesh-vm-fleet-x",
+        );
+        let rule = "- apiGroups: [\"coordination.k8s.io\"]\n  resources: [leases]\n  verbs: [get, create, patch, delete]";
+        assert_eq!(missing_rule(&lease, "another text"), rule);
         let create = "workloadentries.networking.istio.io \"vm\" is forbidden: User \"u\" cannot create resource \
                       \"workloadentries\" in API group \"networking.istio.io\" in the namespace \"ns\"";
         let rule = "- apiGroups: [\"networking.istio.io\"]\n  resources: [workloadentries]\n  verbs: [patch, create]";

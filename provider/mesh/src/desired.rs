@@ -29,6 +29,8 @@ pub enum Kind {
     ServiceEntry,
     /// `networking.istio.io` `Sidecar`.
     Sidecar,
+    /// `coordination.k8s.io` `Lease`: how a fleet rolls, and whose turn is being decided.
+    Lease,
 }
 
 impl fmt::Display for Kind {
@@ -38,6 +40,7 @@ impl fmt::Display for Kind {
             Self::WorkloadGroup => "WorkloadGroup",
             Self::ServiceEntry => "ServiceEntry",
             Self::Sidecar => "Sidecar",
+            Self::Lease => "Lease",
         })
     }
 }

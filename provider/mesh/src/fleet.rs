@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use crate::health::HealthCheck;
 use crate::mark::Mark;
 use crate::names::{Id, LabelKey, LabelValue, Locality, Name, Network, Port, PortName};
+use crate::rollout::Rollout;
 use crate::workload::{Service, Sidecar, Workload};
 
 /// A fleet, as the user declared it. Unknown values count as absent.
@@ -21,6 +22,8 @@ pub struct Fleet {
     pub sidecar: Option<Sidecar>,
     /// Group; `None`: no `WorkloadGroup` is managed.
     pub group: Option<Group>,
+    /// How the members are bootstrapped; `None`: the default, and no `Lease` is managed.
+    pub rollout: Option<Rollout>,
 }
 
 /// Template of the entries that istiod creates for VMs that register themselves.

@@ -37,6 +37,7 @@ pub mod proxy_config;
 pub mod render;
 pub mod reserved;
 pub mod rivals;
+pub mod rollout;
 pub mod rule;
 mod selection;
 pub mod source;

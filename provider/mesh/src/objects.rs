@@ -35,6 +35,8 @@ pub fn fleet_objects(fleet: &Fleet) -> Vec<Manifest> {
     // The address itself does not matter, but it must not be a name, which would need DNS resolution.
     let address = Address::Ip(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
     let mut objects = service_objects(&fleet.as_one(), &address, &fleet.mark());
+    let rollout = fleet.rollout;
+    objects.extend(rollout.and_then(|of| crate::rollout::lease(&fleet.id, of)));
     objects.extend(fleet.group.as_ref().map(|of| entry::group(fleet, of)));
     objects
 }

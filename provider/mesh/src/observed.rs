@@ -17,6 +17,8 @@ pub struct ObservedObjects {
     pub entry: Option<Value>,
     /// The whole `WorkloadGroup`, of a fleet.
     pub group: Option<Value>,
+    /// The whole `Lease`, of a fleet.
+    pub lease: Option<Value>,
     /// Whole `ServiceEntry` objects by name: the requested ones, and all that carry the mark.
     pub services: BTreeMap<Name, Value>,
     /// Whole `Sidecar` objects by name, likewise.
@@ -24,7 +26,7 @@ pub struct ObservedObjects {
 }
 
 impl ObservedObjects {
-    /// Returns true if there are no objects.
+    /// Returns true if there are no objects. A Lease alone is none: a member creates it that finds none.
     pub fn is_empty(&self) -> bool {
         let single = self.entry.is_none() && self.group.is_none();
         single && self.services.is_empty() && self.sidecars.is_empty()
@@ -35,17 +37,19 @@ impl ObservedObjects {
         self.entry.as_ref()?["metadata"]["uid"].as_str()
     }
 
-    /// Returns an object. For the entry and the group, `name` is ignored.
+    /// Returns an object. For the entry, the group and the Lease, `name` is ignored.
     pub fn get(&self, kind: Kind, name: &Name) -> Option<&Value> {
         match kind {
             Kind::WorkloadEntry => self.entry.as_ref(),
             Kind::WorkloadGroup => self.group.as_ref(),
+            Kind::Lease => self.lease.as_ref(),
             Kind::ServiceEntry => self.services.get(name),
             Kind::Sidecar => self.sidecars.get(name),
         }
     }
 
-    /// Returns the objects that carry the mark, including those that are no longer declared.
+    /// Returns the objects that carry the mark, including those that are no longer declared. A Lease is left out: it may
+    /// be there without being declared.
     pub fn marked<'a>(
         &'a self,
         namespace: &'a Namespace,

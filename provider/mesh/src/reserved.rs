@@ -63,6 +63,13 @@ impl Reserved {
         self.mark == other.mark && self.id().namespace == other.id().namespace
     }
 
+    /// Returns whether this takes over the VM of another workload, in the same namespace.
+    pub fn takes_vm_of(&self, other: &Self) -> bool {
+        let is_near = self.id().namespace == other.id().namespace;
+        let is_there = self.address().is_some() && self.address() == other.address();
+        !self.is_same(other) && is_near && is_there
+    }
+
     /// Returns the conflicts with what another workload or fleet reserved `first`.
     pub fn conflicts(&self, first: &Self) -> Vec<Problem> {
         let mut problems = taken_of(&self.mark, &self.workload, &first.as_observed(self));
@@ -81,7 +88,7 @@ impl Reserved {
             let objects = match kind {
                 Kind::ServiceEntry => &mut observed.services,
                 Kind::Sidecar => &mut observed.sidecars,
-                Kind::WorkloadEntry | Kind::WorkloadGroup => continue,
+                Kind::WorkloadEntry | Kind::WorkloadGroup | Kind::Lease => continue,
             };
             objects.insert(id.name.clone(), object.clone());
         }

@@ -100,7 +100,7 @@ impl Claims {
         match kind {
             Kind::Sidecar => self.labels.iter().any(|of| sidecar_selects(object, of)),
             Kind::ServiceEntry => self.hosts_in(object).next().is_some(),
-            Kind::WorkloadEntry | Kind::WorkloadGroup => false,
+            Kind::WorkloadEntry | Kind::WorkloadGroup | Kind::Lease => false,
         }
     }
 

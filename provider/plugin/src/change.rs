@@ -44,7 +44,7 @@ impl<R: Resource> Typed<R> {
             Self::check_known(context, next)?;
         }
         let work = Work::new(operation, bounds);
-        let applied = R::apply(context, &stage, work.deadline, &mut reached);
+        let applied = R::apply(context, &stage, &work.deadline, &mut reached);
         let done = within(&work, applied).await;
         let kept = reached.zip(from);
         let kept = kept.map(|(output, from)| Self::state(from, &output));

@@ -108,7 +108,7 @@ impl<D: DataSource> ServedData<D::Context> for TypedData<D> {
         Box::pin(async move {
             let input = accepted::<D::Input>(input)?;
             let work = Work::new("read", work);
-            let found = within(&work, D::read(context, &input, work.deadline)).await?;
+            let found = within(&work, D::read(context, &input, work.deadline.at())).await?;
             Ok(Found {
                 output: found.output.write().settled(),
                 diagnostics: found.diagnostics,

@@ -130,7 +130,7 @@ impl<R: EphemeralResource> ServedEphemeral<R::Context> for TypedEphemeral<R> {
         Box::pin(async move {
             let input = accepted::<R::Input>(input)?;
             let work = Work::new("open", work);
-            let opened = within(&work, R::open(context, &input, work.deadline)).await?;
+            let opened = within(&work, R::open(context, &input, work.deadline.at())).await?;
             Ok(Opened {
                 output: opened.output.write().settled(),
                 lease: opened.lease,

@@ -13,6 +13,7 @@
 
 mod change;
 mod data_source;
+mod deadline;
 mod declaration;
 mod declared;
 mod diagnostic;
@@ -35,6 +36,7 @@ mod work;
 mod written;
 
 pub use data_source::{DataRegistration, DataSource, Found, ServedData, data_source};
+pub use deadline::Deadline;
 pub use declaration::{Attribute, Mode, Object, Shape, Type, kind_of, rule_at};
 pub use declared::{Declared, Sides, markdown};
 pub use diagnostic::{Diagnostic, Diagnostics, Done, Severity};

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, future::Future};
 
 use tokio::time::Instant;
 
-use crate::{Changed, Diagnostics, Done, Limits, Object, Paths, Raw, Rule};
+use crate::{Changed, Deadline, Diagnostics, Done, Limits, Object, Paths, Raw, Rule};
 
 /// A kind of resource.
 ///
@@ -77,11 +77,11 @@ pub trait Resource: Send + Sync + 'static {
     ///   whole prior state, a create that does stores nothing. With `Some`, the new input and that output are stored.
     /// - Delete starts with the stored output; what is left in it when an error comes back stays in the state.
     ///
-    /// At `deadline` the work should end by itself; shortly after, it is dropped.
+    /// At `deadline` the work should end by itself; shortly after, it is dropped. A wait for others may pause it.
     fn apply(
         context: &Self::Context,
         stage: &Stage<'_, Self>,
-        deadline: Instant,
+        deadline: &Deadline,
         reached: &mut Option<Self::Output>,
     ) -> impl Future<Output = Done> + Send;
 

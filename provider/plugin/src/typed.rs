@@ -200,7 +200,11 @@ impl<R: Resource> Served<R::Context> for Typed<R> {
             };
             let mut reached = Some(output);
             let work = Work::new("refresh", work);
-            let done = within(&work, R::read(context, &input, work.deadline, &mut reached)).await;
+            let done = within(
+                &work,
+                R::read(context, &input, work.deadline.at(), &mut reached),
+            )
+            .await;
             let seen = reached.map(|output| Self::state(state, &output));
             match (done, seen) {
                 (Ok(diagnostics), seen) => (seen, diagnostics),
@@ -224,7 +228,7 @@ impl<R: Resource> Served<R::Context> for Typed<R> {
                 return Err(Diagnostic::error("Import is not supported", detail).into());
             };
             let work = Work::new("import", work);
-            let imported = within(&work, import(context, id, work.deadline)).await?;
+            let imported = within(&work, import(context, id, work.deadline.at())).await?;
             let found = Sides {
                 input: imported.input.write(),
                 output: Raw::Null,

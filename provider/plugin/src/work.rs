@@ -3,10 +3,10 @@
 use std::{any::Any, future::Future, panic::AssertUnwindSafe, time::Duration};
 
 use futures::FutureExt;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Bounds, Diagnostic, Diagnostics, GoDuration};
+use crate::{Bounds, Deadline, Diagnostic, Diagnostics, GoDuration};
 
 /// How long after its deadline work is dropped: the time to end with an error of its own, which says more.
 const GRACE: Duration = Duration::from_secs(5);
@@ -16,7 +16,7 @@ pub(crate) struct Work {
     name: &'static str,
     limit: Duration,
     /// When it should have ended by itself.
-    pub(crate) deadline: Instant,
+    pub(crate) deadline: Deadline,
     stop: CancellationToken,
 }
 
@@ -26,7 +26,7 @@ impl Work {
         Self {
             name,
             limit: bounds.limit,
-            deadline: Instant::now() + bounds.limit,
+            deadline: Deadline::new(Instant::now() + bounds.limit),
             stop: bounds.stop,
         }
     }
@@ -43,7 +43,7 @@ pub(crate) async fn within<T>(
         biased;
         () = work.stop.cancelled() => Err(stopped(work.name).into()),
         done = AssertUnwindSafe(future).catch_unwind() => done.unwrap_or_else(|panic| Err(crashed(&*panic).into())),
-        () = sleep_until(work.deadline + GRACE) => Err(too_slow(work).into()),
+        () = work.deadline.passed(GRACE) => Err(too_slow(work).into()),
     }
 }
 

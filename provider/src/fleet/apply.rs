@@ -9,6 +9,7 @@ use mesh::names::Id;
 use mesh::observed::ObservedObjects;
 use mesh::reserved::Reserved;
 use mesh::rivals::{Claims, Rival};
+use mesh::rollout::{bare_lease, lease_id};
 use plugin::{Diagnostic, Diagnostics, Done, Paths, Value};
 use tokio::time::Instant;
 
@@ -127,6 +128,12 @@ pub(super) async fn update(
     let imported = imported(uids, ids.clone(), &declared, &preflight.observed);
     preflight.objects.adopt(imported);
     preflight.objects.agreed = drift(prior.output);
+    // Deleted, a Lease would lock nobody out any more: it stays, and says nothing.
+    let is_lease = |of: &Manifest| of.kind == Kind::Lease;
+    if declared.iter().any(is_lease) && !preflight.desired.iter().any(is_lease) {
+        let bare = bare_lease(&preflight.fleet.id);
+        preflight.desired.extend(bare);
+    }
     preflight.objects.write(&preflight.desired).await?;
     let stale = ids.into_iter().chain(preflight.marked());
     let left = preflight.objects.prune(stale, &preflight.desired).await?;
@@ -150,11 +157,17 @@ pub(super) async fn delete(
     let (_, warnings) = same_cluster(context, &fleet, Some(prior.output)).await?;
     let mark = fleet.mark();
     let diagnostic = |error| messages::cluster(&error);
-    let observed = observe(cluster, &fleet).await?;
+    let mut observed = observe(cluster, &fleet).await?;
     let members = cluster.members(&fleet.id).await.map_err(diagnostic)?;
+    let lease = lease_id(&fleet.id);
+    if let Some(lease) = &lease {
+        observed.lease = cluster.lease_if_allowed(lease).await.map_err(diagnostic)?;
+    }
     let named = ids(&mesh::objects::fleet_objects(&fleet));
     let marked = observed.marked(&fleet.id.namespace, &mark);
-    let ids = named.into_iter().chain(marked);
+    // A member may have made the Lease.
+    let lease = lease.map(|id| (Kind::Lease, id));
+    let ids = named.into_iter().chain(lease).chain(marked);
     let (deletions, foreign) =
         objects::deletions(&mark, ids, &observed, &prior.output.imported_uids);
     let deleted = objects::delete(cluster, &deletions, deadline).await;

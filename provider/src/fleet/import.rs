@@ -19,10 +19,13 @@ pub(super) async fn import(
     let cluster = context.cluster().await?;
     let diagnostic = |error| messages::cluster(&error);
     let names = cluster.selecting(&id).await.map_err(diagnostic)?;
-    let observed = cluster
+    let mut observed = cluster
         .observe_fleet(&id, &names)
         .await
         .map_err(diagnostic)?;
+    if let Some(lease) = mesh::rollout::lease_id(&id) {
+        observed.lease = cluster.lease_if_allowed(&lease).await.map_err(diagnostic)?;
+    }
     let imported = mesh::import::fleet_from_objects(&id, &observed).ok_or_else(|| missing(&id))?;
     let declared = mesh::objects::fleet_objects(&imported.fleet);
     let lost = mesh::import::left_out(&declared, &observed, &imported.fleet.mark());

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use mesh::fleet::{Fleet, Group};
 use mesh::names::{Id, LabelKey, LabelValue, Locality, Name, Namespace, Network, PortName};
+use mesh::rollout::{MaxUnavailable, OnFailure, Rollout};
 use plugin::{Text, Timeouts, Value, object};
 
 use crate::declared::field_manager::FieldManagerInput;
@@ -37,10 +38,28 @@ object! {
         Optional sidecar: SidecarInput => OBJECTS,
         /// A `WorkloadGroup` with the fleet's name. If unset, none is created.
         Optional group: GroupInput => OBJECTS,
+        /// How the members are re-bootstrapped: one at a time, unless this says otherwise. The limit is written to a
+        /// `Lease` with the name `mesh-vm-fleet-NAME`, from which the members read it.
+        Optional rollout: RolloutInput => OBJECTS,
         /// How to handle conflicts with other owners of a field.
         Optional field_manager: FieldManagerInput,
         /// Time limit for each operation, e.g. `20m`.
         Optional timeouts: Timeouts,
+    }
+}
+
+object! {
+    /// How the members are re-bootstrapped. A bootstrap takes a VM's traffic away for some seconds, so the members take
+    /// turns, also across several applies and states.
+    pub struct RolloutInput {
+        /// How many members may be without traffic at a time: a number from `"1"`, or a percentage such as `"25%"` of
+        /// all members, rounded down but at least 1. A member counts as without traffic while a bootstrap or a destroy
+        /// has withdrawn it, while its health check fails, or while istiod reports it as disconnected. More than the
+        /// fleet has is no limit. Default: `"1"`.
+        Optional max_unavailable: Text<MaxUnavailable> => OBJECTS,
+        /// What happens after the bootstrap of a member has failed: `stop` refuses the members of the same apply that
+        /// have not begun, `continue` goes on with them as long as `max_unavailable` allows. Default: `stop`.
+        Optional on_failure: Text<OnFailure> => OBJECTS,
     }
 }
 
@@ -75,6 +94,7 @@ impl FleetInput {
             services: services(&self.services),
             sidecar: self.sidecar.known().map(sidecar),
             group: self.group.known().and_then(group),
+            rollout: self.rollout.known().map(rollout),
         })
     }
 
@@ -84,6 +104,14 @@ impl FleetInput {
             namespace: text(&self.namespace)?,
             name: text(&self.name)?,
         })
+    }
+}
+
+fn rollout(input: &RolloutInput) -> Rollout {
+    let default = Rollout::default();
+    Rollout {
+        max_unavailable: text(&input.max_unavailable).unwrap_or(default.max_unavailable),
+        on_failure: text(&input.on_failure).unwrap_or(default.on_failure),
     }
 }
 
@@ -108,7 +136,18 @@ pub(super) fn from_fleet(fleet: Fleet) -> FleetInput {
         services: from_services(fleet.services),
         sidecar: fleet.sidecar.map(from_sidecar).into(),
         group: fleet.group.map(from_group).into(),
+        rollout: fleet.rollout.map(from_rollout).into(),
         ..FleetInput::default()
+    }
+}
+
+fn from_rollout(rollout: Rollout) -> RolloutInput {
+    let default = Rollout::default();
+    let limit = Some(rollout.max_unavailable).filter(|of| *of != default.max_unavailable);
+    let on_failure = Some(rollout.on_failure).filter(|of| *of != default.on_failure);
+    RolloutInput {
+        max_unavailable: limit.map(Text).into(),
+        on_failure: on_failure.map(Text).into(),
     }
 }
 

@@ -11,7 +11,7 @@ mod read;
 
 use mesh::change::Effect;
 use plugin::{
-    Diagnostics, Done, Import, ImportId, Imported, Paths, Planned, Resource, Rule, Stage,
+    Deadline, Diagnostics, Done, Import, ImportId, Imported, Paths, Planned, Resource, Rule, Stage,
 };
 use tokio::time::Instant;
 
@@ -62,9 +62,10 @@ impl Resource for VmFleet {
     async fn apply(
         context: &Context,
         stage: &Stage<'_, Self>,
-        deadline: Instant,
+        deadline: &Deadline,
         reached: &mut Option<FleetOutput>,
     ) -> Done {
+        let deadline = deadline.at();
         match stage {
             Stage::Create { next } => apply::create(context, next, deadline, reached).await,
             Stage::Update {

@@ -73,6 +73,8 @@ codes! {
     VmShared "vm-shared" "Two workloads share a VM";
     ObjectForeign "object-foreign" "An object was not deleted";
     FleetExists "fleet-exists" "The fleet already exists";
+    RolloutStopped "rollout-stopped" "The rollout has stopped";
+    RolloutWaits "rollout-waits" "The turn of the member has not come";
     FleetMembers "fleet-members" "Members of the fleet are left without services";
     WorkloadExists "workload-exists" "The workload already exists";
     WorkloadBusy "workload-busy" "Another run is working on the workload";

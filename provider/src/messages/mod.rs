@@ -5,6 +5,7 @@ mod code;
 mod kubernetes;
 mod message;
 pub(crate) mod report;
+pub(crate) mod turn;
 mod vm_error;
 
 use std::collections::BTreeSet;

@@ -29,6 +29,7 @@ fn full() -> Json {
             "ports": { "http": 9080 },
             "health_check": { "tcp": { "port": 9080 } },
         },
+        "rollout": { "max_unavailable": "2", "on_failure": "continue" },
         "field_manager": { "force_conflicts": false },
         "timeouts": { "create": "20m", "read": "1m", "update": "20m", "delete": "5m" },
     })
@@ -47,6 +48,8 @@ fn others() -> Vec<(&'static str, Json)> {
         ("/group/weight", json!(20)),
         ("/group/ports/http", json!(9081)),
         ("/group/health_check/tcp/port", json!(9081)),
+        ("/rollout/max_unavailable", json!("25%")),
+        ("/rollout/on_failure", json!("stop")),
         ("/field_manager/force_conflicts", json!(true)),
         ("/timeouts/create", json!("21m")),
         ("/timeouts/read", json!("2m")),
@@ -82,6 +85,34 @@ fn the_rule_of_every_attribute_of_a_fleet_is_what_its_objects_show() {
         let asks = rule(&attributes, pointer).rank >= OBJECTS.rank;
         assert_eq!(differ, asks, "{at}");
     }
+}
+
+#[tokio::test]
+async fn a_limit_that_is_none_is_refused_with_its_path_and_value() {
+    let client = provider(&json!({})).await;
+    let resource = client.resource("mesh_vm_fleet").unwrap();
+    for bad in ["0", "-1", "0%", "101%", "x", ""] {
+        let config = with(full(), "/rollout/max_unavailable", json!(bad));
+        let reported = resource.validate(&config).await.unwrap().diagnostics;
+        let [error] = reported.as_slice() else {
+            panic!("{bad}: {reported:?}");
+        };
+        let text = error.to_string();
+        for words in [
+            "rollout.max_unavailable",
+            &format!("got {bad:?}"),
+            "\"1%\" to \"100%\"",
+        ] {
+            assert!(text.contains(words), "{words}: {text}");
+        }
+    }
+    let config = with(full(), "/rollout/on_failure", json!("pause"));
+    let reported = resource.validate(&config).await.unwrap().diagnostics;
+    let text = reported[0].to_string();
+    assert!(
+        text.contains("rollout.on_failure") && text.contains("\"stop\" or \"continue\""),
+        "{text}"
+    );
 }
 
 #[tokio::test]

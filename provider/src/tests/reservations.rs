@@ -65,6 +65,28 @@ fn a_create_that_waits_for_a_destroy_keeps_what_it_has_reserved() {
 }
 
 #[test]
+fn a_destroy_finds_who_takes_its_vm_over_until_that_fails() {
+    let process = Reservations::default();
+    let own = wanted("old", "10.0.0.1");
+    let others = [
+        process.reserve(own.clone()).unwrap(),
+        process.reserve(wanted("b", "10.0.0.2")).unwrap(),
+    ];
+    assert_eq!(process.taker(&own), None);
+    drop(others);
+    let id: Id = "bookinfo/new".parse().unwrap();
+    let taker = process.reserve_new(wanted("new", "10.0.0.1")).unwrap();
+    assert_eq!(process.taker(&own), Some((id.clone(), false)));
+    drop(taker);
+    assert_eq!(process.taker(&own), None);
+    process
+        .reserve_new(wanted("new", "10.0.0.1"))
+        .unwrap()
+        .keep();
+    assert_eq!(process.taker(&own), Some((id, true)));
+}
+
+#[test]
 fn a_destroy_is_under_way_until_the_last_one_ends() {
     let (process, id) = (Reservations::default(), "bookinfo/a".parse::<Id>().unwrap());
     let (first, second) = (process.begin_destroy(&id), process.begin_destroy(&id));

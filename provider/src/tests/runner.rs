@@ -53,6 +53,8 @@ impl Steps for Notes {
         }
     }
 
+    fn note_failure(&self, _: Step, _: &Failure) {}
+
     async fn go_back(&self, way: WayBack, _: VmAfterFailure) -> Diagnostics {
         self.undone.lock().unwrap().push(way);
         if self.prevents.contains(&way) {

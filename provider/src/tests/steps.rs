@@ -7,7 +7,7 @@ use mesh::change::Effect::{self, Nothing, Objects, Rebootstrap, Replace};
 
 use crate::machine::VmAfterFailure::{self, Occupied, Reverted, Unknown, Untouched};
 use crate::workload::steps::Circumstance::{
-    self, AdoptsObjects, LeavesVm, MovesArchive, ProbesHealth, TakesOverVm,
+    self, AdoptsObjects, LeavesVm, MovesArchive, ProbesHealth, TakesOverVm, TakesTurn,
 };
 use crate::workload::steps::{Kind, Reach, Step, steps, ways_back};
 
@@ -25,7 +25,7 @@ const SSH: Option<Reach> = Some(Reach::Ssh);
 const ARCHIVE: Option<Reach> = Some(Reach::Archive);
 const OBJECTS: Option<Reach> = Some(Reach::Objects);
 
-const CASES: [Case; 27] = [
+const CASES: [Case; 29] = [
     (
         "create, also after an unfinished one",
         (None, SSH),
@@ -43,6 +43,12 @@ const CASES: [Case; 27] = [
         (None, SSH),
         Rebootstrap,
         &[TakesOverVm],
+    ),
+    (
+        "… on the VM of a fleet's member",
+        (None, SSH),
+        Rebootstrap,
+        &[TakesOverVm, TakesTurn],
     ),
     ("… with an archive", (None, ARCHIVE), Rebootstrap, &[]),
     ("… of objects only", (None, OBJECTS), Rebootstrap, &[]),
@@ -65,6 +71,12 @@ const CASES: [Case; 27] = [
         (SSH, SSH),
         Rebootstrap,
         &[TakesOverVm],
+    ),
+    (
+        "… of a fleet's member",
+        (SSH, SSH),
+        Rebootstrap,
+        &[TakesTurn],
     ),
     (
         "… to another host, the former VM is cleaned",
@@ -183,7 +195,9 @@ type Failure = (
     &'static str,
 );
 
-const FAILURES: [Failure; 19] = [
+const FAILURES: [Failure; 21] = [
+    (Kind::Create, (None, SSH), Step::AwaitTurn, Untouched, ""),
+    (Kind::Update, (SSH, SSH), Step::AwaitTurn, Untouched, ""),
     (
         Kind::Create,
         (None, SSH),
@@ -300,8 +314,8 @@ fn failures() -> String {
     let mut text = String::new();
     for (kind, (before, after), failed, vm, how) in FAILURES {
         let circumstances = match after {
-            Some(_) => [Circumstance::TakesOverVm],
-            None => [Circumstance::LeavesVm],
+            Some(_) => [TakesOverVm, TakesTurn],
+            None => [LeavesVm, LeavesVm],
         };
         let steps = steps(before, after, Effect::Rebootstrap, &circumstances);
         let index = steps.iter().position(|step| *step == failed).unwrap();

@@ -2,6 +2,7 @@
 
 mod former_vm;
 mod shared_vm;
+mod turn;
 mod way_back;
 mod work;
 mod write;
@@ -15,7 +16,7 @@ use mesh::change::{Drift, Effect};
 use mesh::drift::Finding;
 use mesh::observed::Connection;
 use mesh::withdrawal::is_withdrawn;
-use plugin::{Diagnostic, Diagnostics, Done, Value};
+use plugin::{Deadline, Diagnostic, Diagnostics, Done, Value};
 use serde_json::Value as Json;
 use tokio::time::Instant;
 use vm::Wait;
@@ -57,7 +58,7 @@ const ANSWERED: Duration = Duration::from_secs(30);
 pub(super) async fn apply(
     context: &Context,
     target: Target<'_>,
-    deadline: Instant,
+    limit: &Deadline,
     reached: &mut Option<WorkloadOutput>,
 ) -> Done {
     let effect = target.decision.change.effect;
@@ -68,7 +69,7 @@ pub(super) async fn apply(
     let before = target.prior.map(|prior| Reach::of(prior.input));
     let after = Some(Reach::of(target.next));
     let reservation = target.reserve(context)?;
-    let mut work = Work::new(context, target, deadline).await?;
+    let mut work = Work::new(context, target, limit).await?;
     let steps = steps(before, after, effect, &work.circumstances());
     let kind = before.map_or(Kind::Create, |_| Kind::Update);
     let takes_vm = kind == Kind::Create || steps.contains(&Step::Bootstrap);
@@ -76,8 +77,10 @@ pub(super) async fn apply(
         work.warnings.append(work.preflight.warnings.clone());
     }
     let run = Arc::clone(&work.run);
-    let steps = runner::run(kind, &steps, &mut work, reached);
-    run.alive(steps).await?;
+    let steps = Box::pin(runner::run(kind, &steps, &mut work, reached));
+    let done = run.alive(steps).await;
+    run.release_locks().await;
+    done?;
     reservation.keep();
     if takes_vm {
         work.warnings.append(work.shared_vm().await);
@@ -125,6 +128,7 @@ impl Steps for Work<'_> {
             Step::Connect => self.connect().await?,
             Step::CheckVm => self.check_vm().await?,
             Step::AdoptObjects => self.objects.adopt(std::mem::take(&mut self.imported)),
+            Step::AwaitTurn => Box::pin(self.await_turn()).await?,
             Step::WithdrawOthers => self.withdraw_others().await?,
             Step::Withdraw => self.withdraw().await?,
             Step::Bootstrap => self.bootstrap().await?,
@@ -140,6 +144,13 @@ impl Steps for Work<'_> {
             Step::RemoveProxy | Step::DeleteObjects => {}
         }
         Ok(())
+    }
+
+    fn note_failure(&self, step: Step, failure: &Failure) {
+        use Step::{Admit, AwaitConnection, AwaitHealth, Bootstrap};
+        if matches!(step, Bootstrap | AwaitConnection | Admit | AwaitHealth) {
+            self.note_failure(failure);
+        }
     }
 
     async fn go_back(&self, way: WayBack, vm: VmAfterFailure) -> Diagnostics {
@@ -207,7 +218,12 @@ impl Work<'_> {
     }
 
     /// Writes the objects with an entry that takes no traffic; its uid marks the VM.
-    async fn withdraw(&mut self) -> Result<(), Diagnostic> {
+    async fn withdraw(&mut self) -> Result<(), Diagnostics> {
+        // Others may have decided meanwhile that it is their turn.
+        if !self.run.is_sure_of_locks() {
+            self.run.release_locks().await;
+            Box::pin(self.await_turn()).await?;
+        }
         let id = self.preflight.workload.id.clone();
         let before = self.cluster.entry(&id).await;
         self.before = before.map_err(|error| messages::cluster(&error))?;
@@ -217,10 +233,12 @@ impl Work<'_> {
         if let Some(uid) = &self.written {
             self.preflight.desired.bundle.owner.uid.clone_from(uid);
         }
-        match &self.before {
-            Some(before) => self.run.clear_health(&id, before).await,
-            None => Ok(()),
+        if let Some(before) = &self.before {
+            self.run.clear_health(&id, before).await?;
         }
+        // The withdrawn entry is the record of the turn.
+        self.run.release_locks().await;
+        Ok(())
     }
 
     /// Admits traffic. Another run may have taken a create up that could not renew its mark.

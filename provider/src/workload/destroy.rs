@@ -1,5 +1,7 @@
 //! Destroy: the VM first, then the objects. What is done is decided by [`steps`]; each step is a function here.
 
+mod taker;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +13,7 @@ use mesh::names::Id;
 use mesh::reserved::Reserved;
 use mesh::withdrawal::Operation;
 use mesh::workload::Workload;
-use plugin::{Diagnostic, Diagnostics, Done};
+use plugin::{Deadline, Diagnostic, Diagnostics, Done};
 use serde_json::Value;
 use tokio::time::Instant;
 use vm::Wait;
@@ -36,7 +38,7 @@ const FOR_OBJECTS: Duration = Duration::from_secs(10);
 pub(super) async fn destroy(
     context: &Context,
     prior: Prior<'_>,
-    deadline: Instant,
+    limit: &Deadline,
     reached: &mut Option<WorkloadOutput>,
 ) -> Done {
     let circumstances: &[Circumstance] = match prior.vm_to_clean() {
@@ -48,7 +50,7 @@ pub(super) async fn destroy(
     // Noted first of all: a create of the same apply waits for it.
     let workload = prior.input.workload().ok_or_else(messages::incomplete)?;
     let _under_way = context.reservations.begin_destroy(&workload.id);
-    let mut destroy = Destroy::new(context, prior, deadline).await?;
+    let mut destroy = Destroy::new(context, prior, limit).await?;
     let run = Arc::clone(&destroy.run);
     let steps = runner::run(Kind::Destroy, &steps, &mut destroy, reached);
     run.alive(steps).await?;
@@ -64,6 +66,7 @@ struct Destroy<'a> {
     context: &'a Context,
     cluster: &'a Cluster,
     prior: Prior<'a>,
+    limit: &'a Deadline,
     /// Until when the VM is waited for.
     until: Instant,
     deadline: Instant,
@@ -84,8 +87,9 @@ impl<'a> Destroy<'a> {
     async fn new(
         context: &'a Context,
         prior: Prior<'a>,
-        deadline: Instant,
+        limit: &'a Deadline,
     ) -> Result<Self, Diagnostics> {
+        let deadline = limit.at();
         let cluster = context.cluster().await?;
         let workload = prior.input.workload();
         let workload = workload.ok_or_else(messages::incomplete)?;
@@ -126,7 +130,8 @@ impl<'a> Destroy<'a> {
             context,
             cluster,
             prior,
-            until: deadline.checked_sub(FOR_OBJECTS).unwrap_or(deadline),
+            limit,
+            until: until(deadline),
             deadline,
             uid: uid.map(str::to_owned),
             owner,
@@ -164,6 +169,8 @@ impl Steps for Destroy<'_> {
         Ok(())
     }
 
+    fn note_failure(&self, _: Step, _: &Failure) {}
+
     async fn go_back(&self, way: WayBack, _: VmAfterFailure) -> Diagnostics {
         match way {
             WayBack::RestoreTraffic => self.run.restore().await,
@@ -196,7 +203,8 @@ impl Destroy<'_> {
 
     /// Withdraws the VM's traffic while its proxy still serves open requests. The entry is deleted after the proxy is
     /// gone: without it, the proxy would drop them.
-    async fn withdraw(&mut self) -> Result<(), Diagnostic> {
+    async fn withdraw(&mut self) -> Result<(), Diagnostics> {
+        Box::pin(self.await_taker()).await?;
         let Some(uid) = &self.uid else {
             return Ok(());
         };
@@ -238,6 +246,11 @@ impl Destroy<'_> {
             self.warnings.append(removed);
         }
     }
+}
+
+/// Returns until when the VM is waited for: the rest of the time is for the objects.
+fn until(deadline: Instant) -> Instant {
+    deadline.checked_sub(FOR_OBJECTS).unwrap_or(deadline)
 }
 
 /// Adds what the user can do about a destroy that stopped before it deleted anything.

@@ -31,7 +31,7 @@ pub(crate) mod steps;
 use mesh::change::Effect;
 use mesh::workload::Workload;
 use plugin::{
-    Diagnostics, Done, Import, ImportId, Imported, Paths, Planned, Resource, Rule, Stage,
+    Deadline, Diagnostics, Done, Import, ImportId, Imported, Paths, Planned, Resource, Rule, Stage,
 };
 use tokio::time::Instant;
 
@@ -110,7 +110,7 @@ impl Resource for VmWorkload {
     async fn apply(
         context: &Context,
         stage: &Stage<'_, Self>,
-        deadline: Instant,
+        deadline: &Deadline,
         reached: &mut Option<WorkloadOutput>,
     ) -> Done {
         match stage {

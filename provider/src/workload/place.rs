@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cluster::{Cluster, being_deleted};
+use cluster::{Cluster, Silence, being_deleted};
 use mesh::desired::Kind;
 use mesh::mark::is_labelled;
 use mesh::names::Id;
@@ -31,7 +31,11 @@ pub(super) async fn await_place(
     deadline: Instant,
 ) -> Result<Option<Value>, plugin::Diagnostics> {
     let (cluster, id) = (context.cluster().await?, &workload.id);
-    let mut sight = Sight::default();
+    let mut sight = Sight {
+        looks: 0,
+        mark: Silence::new(PAUSE + PAUSE),
+        silence: Duration::ZERO,
+    };
     loop {
         let is_being_destroyed = || context.reservations.is_being_destroyed(id);
         let destroyed = is_being_destroyed();
@@ -61,28 +65,17 @@ pub(super) async fn await_place(
 }
 
 /// The mark of an entry as whoever waits for it sees it.
-#[derive(Default)]
 struct Sight {
     looks: usize,
-    mark: Option<Withdrawal>,
+    mark: Silence<Option<Withdrawal>>,
     /// For how long the mark has been the same.
     silence: Duration,
-    last: Option<Instant>,
 }
 
 impl Sight {
     fn note(&mut self, entry: Option<&Value>) {
         self.looks += 1;
-        let now = entry.and_then(Withdrawal::of);
-        // While the API server does not answer, nobody can renew a mark either.
-        let since = self.last.map_or(Duration::ZERO, |last| last.elapsed());
-        self.silence = if self.mark == now {
-            self.silence + since.min(PAUSE + PAUSE)
-        } else {
-            Duration::ZERO
-        };
-        self.mark = now;
-        self.last = Some(Instant::now());
+        self.silence = self.mark.note(entry.and_then(Withdrawal::of));
     }
 
     /// What was listed before the wait is old by now.

@@ -1,5 +1,7 @@
 //! What must be known before anything is written: the facts of the mesh, the conflicts, and what should be.
 
+use std::collections::BTreeSet;
+
 use cluster::Cluster;
 use mesh::desired::Desired;
 use mesh::facts::Facts;
@@ -25,6 +27,8 @@ pub(super) struct Preflight {
     pub(super) desired: Desired,
     /// The entries of other workloads of this provider that have had the VM until now.
     pub(super) former: Vec<Id>,
+    /// The fleets of which the workload's entry, or one that has had the VM, is a member until now.
+    pub(super) fleets: BTreeSet<Id>,
     /// The namespace, which identifies the cluster.
     pub(super) namespace: SeenNamespace,
     /// What the user should know who bootstraps the VM.
@@ -80,7 +84,8 @@ impl Preflight {
         };
         desired.bundle.taken = mesh::conflicts::taken_addresses(&workload, &others);
         let former = mesh::conflicts::replaced(&workload, &others);
-        let former = former.into_iter().cloned().collect();
+        let former: Vec<_> = former.into_iter().cloned().collect();
+        let fleets = fleets(cluster, &workload, &former).await?;
         let mut warnings: Diagnostics = unseen.then(entries_unseen).into_iter().collect();
         warnings.extend(messages::of_pods_in_mesh(&facts));
         Ok(Self {
@@ -89,9 +94,16 @@ impl Preflight {
             observed,
             desired,
             former,
+            fleets,
             namespace: seen,
             warnings,
         })
+    }
+
+    /// Returns the entries whose traffic a bootstrap takes away.
+    pub(super) fn losing(&self) -> Vec<Id> {
+        let own = std::iter::once(&self.workload.id);
+        own.chain(&self.former).cloned().collect()
     }
 
     /// Returns the output as far as the facts determine it.
@@ -104,6 +116,20 @@ impl Preflight {
     pub(super) fn rendered(&self, input: &WorkloadInput) -> Option<Desired> {
         mesh::render::render(&input.workload()?, &self.facts).ok()
     }
+}
+
+/// Returns the fleets of which the workload's entry, or one that has had the VM, is a member.
+async fn fleets(
+    cluster: &Cluster,
+    workload: &Workload,
+    former: &[Id],
+) -> Result<BTreeSet<Id>, Diagnostic> {
+    let entries = cluster.entries(&workload.id.namespace).await;
+    let entries = entries.map_err(|error| messages::cluster(&error))?;
+    let loses = |id: &Id| *id == workload.id || former.contains(id);
+    let losing = entries.iter().filter(|(id, _)| loses(id));
+    let fleets = losing.filter_map(|(id, entry)| mesh::rollout::fleet_of(entry, id));
+    Ok(fleets.collect())
 }
 
 /// Summaries are constant, so that Terraform groups the warnings of many workloads.

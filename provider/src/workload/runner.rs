@@ -14,6 +14,9 @@ pub(crate) trait Steps: Send {
     /// Carries out a step.
     fn perform(&mut self, step: Step) -> impl Future<Output = Result<(), Failure>> + Send;
 
+    /// Notes that a step has failed, before anything is undone.
+    fn note_failure(&self, step: Step, failure: &Failure);
+
     /// Undoes a step, and returns what prevented that.
     fn go_back(&self, way: WayBack, vm: VmAfterFailure)
     -> impl Future<Output = Diagnostics> + Send;
@@ -34,6 +37,7 @@ pub(crate) async fn run(
         let Err(failure) = work.perform(*step).await else {
             continue;
         };
+        work.note_failure(*step, &failure);
         let mut diagnostics = failure.diagnostics;
         let mut is_undone = false;
         for way in ways_back(kind, &steps[..=index], failure.vm) {

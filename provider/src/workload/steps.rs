@@ -35,6 +35,8 @@ impl Reach {
 pub(crate) enum Circumstance {
     /// Some objects were imported and never written.
     AdoptsObjects,
+    /// An entry that the bootstrap withdraws is a member of a fleet.
+    TakesTurn,
     /// The VM has belonged to another workload of this provider until now.
     TakesOverVm,
     /// The proxy probes the application.
@@ -51,6 +53,7 @@ pub(crate) enum Step {
     Connect,
     CheckVm,
     AdoptObjects,
+    AwaitTurn,
     WithdrawOthers,
     Withdraw,
     Bootstrap,
@@ -72,6 +75,7 @@ impl fmt::Display for Step {
             Self::Connect => "connect to the VM",
             Self::CheckVm => "check the VM",
             Self::AdoptObjects => "adopt imported objects",
+            Self::AwaitTurn => "await the turn",
             Self::WithdrawOthers => "withdraw the former entry's traffic",
             Self::Withdraw => "withdraw traffic",
             Self::Bootstrap => "bootstrap the VM",
@@ -107,6 +111,7 @@ pub(crate) fn steps(
             (true, Step::Connect),
             (true, Step::CheckVm),
             (has(C::AdoptsObjects), Step::AdoptObjects),
+            (has(C::TakesTurn), Step::AwaitTurn),
             (has(C::TakesOverVm), Step::WithdrawOthers),
             (true, Step::Withdraw),
             (true, Step::Bootstrap),

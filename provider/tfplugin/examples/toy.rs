@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use plugin::{
-    Diagnostics, Done, Paths, Planned, Provider, Registration, Resource, Rule, Stage, Value,
-    object, resource,
+    Deadline, Diagnostics, Done, Paths, Planned, Provider, Registration, Resource, Rule, Stage,
+    Value, object, resource,
 };
 use tokio::time::Instant;
 
@@ -58,7 +58,7 @@ impl Resource for Note {
     async fn apply(
         (): &(),
         stage: &Stage<'_, Self>,
-        _: Instant,
+        _: &Deadline,
         reached: &mut Option<NoteOutput>,
     ) -> Done {
         let (Stage::Create { next } | Stage::Update { next, .. }) = stage else {

@@ -13,4 +13,5 @@ mod kubectl;
 mod objects;
 mod renewal;
 mod rights;
+mod rollouts;
 mod versions;

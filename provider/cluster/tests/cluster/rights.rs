@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use cluster::{Cluster, ClusterError, Deletion, Force, IstioSettings, Settings};
+use cluster::{Cluster, ClusterError, Deletion, Force, IstioSettings, Lock, Settings};
 use mesh::desired::Kind;
 use mesh::names::Id;
 use mesh::observed::Connection;
@@ -177,6 +177,7 @@ async fn fleet(cluster: &Cluster, id: &Id) {
     cluster.apply(&[group], Force::Never).await.unwrap();
     assert_eq!(cluster.objects_of_fleet(Some(&id)).await.unwrap().len(), 1);
     cluster.members(&id).await.unwrap();
+    lease(cluster, &id).await;
     let doomed = Deletion {
         kind: Kind::WorkloadGroup,
         id: id.clone(),
@@ -192,6 +193,25 @@ async fn fleet(cluster: &Cluster, id: &Id) {
             .unwrap()
             .is_empty()
     );
+}
+
+async fn lease(cluster: &Cluster, fleet: &Id) {
+    let bare = mesh::rollout::bare_lease(fleet).unwrap();
+    let gate = std::sync::Arc::new(tokio::sync::Mutex::new(()));
+    let lock = Lock::take(cluster, gate.lock_owned().await, &bare, "run");
+    lock.await.unwrap().release().await.unwrap();
+    cluster
+        .apply(std::slice::from_ref(&bare), Force::Never)
+        .await
+        .unwrap();
+    let doomed = Deletion {
+        kind: Kind::Lease,
+        id: bare.id,
+        mark: mesh::mark::Mark::Fleet(fleet.name.clone()),
+        uid: None,
+        run: None,
+    };
+    cluster.delete(&[doomed], later()).await.unwrap();
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ use crate::health::from_probe;
 use crate::mark::{FLEET_LABEL, Mark};
 use crate::names::{Id, LabelKey, Name, PortName};
 use crate::observed::ObservedObjects;
+use crate::rollout::Rollout;
 use crate::workload::Workload;
 
 /// A declaration of the objects in the cluster.
@@ -55,6 +56,7 @@ pub fn fleet_from_objects(id: &Id, objects: &ObservedObjects) -> Option<Imported
         services: as_one.services,
         sidecar: as_one.sidecar,
         group: group.and_then(|group| self::group(&group["spec"], &mut notes)),
+        rollout: Rollout::declared(objects.lease.as_ref().filter(|of| is_free(of))),
     };
     let is_nothing = fleet.services.is_empty() && fleet.sidecar.is_none() && fleet.group.is_none();
     (!is_nothing).then_some(ImportedFleet { fleet, notes })

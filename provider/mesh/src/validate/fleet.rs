@@ -4,6 +4,7 @@ use super::metadata::{annotations, annotations_of_group, labels};
 use super::problem::problem;
 use super::traffic;
 use crate::change::Problem;
+use crate::desired::Kind;
 use crate::fleet::{Fleet, Group};
 use crate::health::{self, Probe};
 use crate::mark::FLEET_LABEL;
@@ -22,7 +23,7 @@ pub fn validate_fleet(fleet: &Fleet) -> Vec<Problem> {
         );
         problems.push(problem(Rule::FleetName, &["name"], text));
     }
-    if fleet_objects(fleet).is_empty() {
+    if fleet_objects(fleet).iter().all(|of| of.kind == Kind::Lease) {
         let text = "The fleet is empty: its members would share nothing. Declare services, sidecar or group.";
         let concerns = ["services", "sidecar", "group"];
         problems.push(problem(Rule::FleetEmpty, &concerns, text.to_owned()));

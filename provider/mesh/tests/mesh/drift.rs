@@ -30,6 +30,7 @@ fn observed(desired: &Desired) -> (ObservedObjects, ObservedVm) {
             Kind::WorkloadEntry => objects.entry = Some(whole),
             Kind::ServiceEntry => drop(objects.services.insert(object.id.name.clone(), whole)),
             Kind::WorkloadGroup => objects.group = Some(whole),
+            Kind::Lease => objects.lease = Some(whole),
             Kind::Sidecar => drop(objects.sidecars.insert(object.id.name.clone(), whole)),
         }
     }

@@ -10,6 +10,7 @@ use mesh::import::fleet_from_objects;
 use mesh::objects::fleet_objects;
 use mesh::observed::ObservedObjects;
 use mesh::render::render;
+use mesh::rollout::{OnFailure, Rollout};
 use mesh::validate::{validate, validate_fleet};
 use mesh::workload::{Sidecar, Workload};
 use serde_json::{Value, json};
@@ -24,6 +25,10 @@ fn fleet() -> Fleet {
         sidecar: Some(Sidecar {
             egress_hosts: vec![p("./*")],
             ..Sidecar::default()
+        }),
+        rollout: Some(Rollout {
+            max_unavailable: p("25%"),
+            on_failure: OnFailure::Continue,
         }),
         group: Some(Group {
             labels: BTreeMap::from([(p("app"), p("ratings"))]),
@@ -85,6 +90,7 @@ fn observed(of: &Fleet) -> ObservedObjects {
         match object.kind {
             Kind::WorkloadEntry => panic!("a fleet has no entry"),
             Kind::WorkloadGroup => objects.group = Some(object.body),
+            Kind::Lease => objects.lease = Some(object.body),
             Kind::ServiceEntry => drop(objects.services.insert(object.id.name, object.body)),
             Kind::Sidecar => drop(objects.sidecars.insert(object.id.name, object.body)),
         }
@@ -101,6 +107,8 @@ fn objects_of_a_fleet_select_its_members_by_the_providers_label() {
         {"metadata":{"labels":{"app.kubernetes.io/managed-by":"terraform-provider-mesh","mesh.vm/fleet":"ratings"}},"spec":{"hosts":["ratings.vm.bookinfo"],"location":"MESH_INTERNAL","ports":[{"name":"http","number":9080,"protocol":"HTTP","targetPort":9080}],"resolution":"STATIC","workloadSelector":{"labels":{"mesh.vm/fleet":"ratings"}}}}
         Sidecar bookinfo/ratings
         {"metadata":{"labels":{"app.kubernetes.io/managed-by":"terraform-provider-mesh","mesh.vm/fleet":"ratings"}},"spec":{"egress":[{"hosts":["./*"]}],"ingress":[{"defaultEndpoint":"127.0.0.1:9080","port":{"name":"http","number":9080,"protocol":"HTTP"}}],"workloadSelector":{"labels":{"mesh.vm/fleet":"ratings"}}}}
+        Lease bookinfo/mesh-vm-fleet-ratings
+        {"metadata":{"annotations":{"mesh.vm/max-unavailable":"25%","mesh.vm/on-failure":"continue"},"labels":{"app.kubernetes.io/managed-by":"terraform-provider-mesh","mesh.vm/fleet":"ratings"}},"spec":{}}
         WorkloadGroup bookinfo/ratings
         {"metadata":{"labels":{"app.kubernetes.io/managed-by":"terraform-provider-mesh","mesh.vm/fleet":"ratings"}},"spec":{"metadata":{"annotations":{"example.com/team":"books"},"labels":{"app":"ratings","mesh.vm/fleet":"ratings"}},"probe":{"httpGet":{"host":"127.0.0.1","httpHeaders":[{"name":"X-Probe","value":"1"}],"path":"/health","port":9080},"periodSeconds":5},"template":{"locality":"eu/a","network":"gcp-vms","serviceAccount":"bookinfo-ratings","weight":3}}}
     "#]].assert_eq(&text.collect::<String>());
@@ -165,6 +173,7 @@ fn all_problems_of_a_fleet_are_reported_at_once() {
         services: BTreeMap::new(),
         sidecar: None,
         group: None,
+        rollout: None,
     };
     check(
         &validate_fleet(&empty),

@@ -19,6 +19,7 @@ pub(crate) fn objects(of: &Workload) -> ObservedObjects {
             Kind::WorkloadEntry => objects.entry = Some(whole),
             Kind::ServiceEntry => drop(objects.services.insert(object.id.name, whole)),
             Kind::WorkloadGroup => objects.group = Some(whole),
+            Kind::Lease => objects.lease = Some(whole),
             Kind::Sidecar => drop(objects.sidecars.insert(object.id.name, whole)),
         }
     }
@@ -92,6 +93,7 @@ fn an_entry_created_by_hand_is_imported_with_notes_on_what_cannot_be_declared() 
         .into(),
         sidecars: [].into(),
         group: None,
+        lease: None,
     };
     let imported = workload_from_objects(&found).unwrap();
     expect![[r#"

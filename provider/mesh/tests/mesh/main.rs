@@ -23,6 +23,7 @@ mod offload;
 mod properties;
 mod reserved;
 mod rivals;
+mod rollout;
 mod sample;
 mod validate;
 mod withdrawal;

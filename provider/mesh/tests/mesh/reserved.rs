@@ -80,6 +80,7 @@ fn one_object_of_two_owners_is_a_conflict() {
         services: [(p("c"), service("y.vm", 80))].into(),
         sidecar: None,
         group: None,
+        rollout: None,
     };
     let problems = Reserved::of_fleet(&fleet).conflicts(&Reserved::of_workload(&first));
     assert_eq!(problems[0].rule.name(), "service-entry-taken");

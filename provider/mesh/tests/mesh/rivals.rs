@@ -205,6 +205,7 @@ fn each_member_of_a_fleet_without_a_sidecar_may_have_one_of_its_own() {
         services: [(p("ratings"), service("ratings.vm.bookinfo", 9080))].into(),
         sidecar: None,
         group: None,
+        rollout: None,
     };
     let members = ["a", "b"].map(|name| json!({ "spec": { "labels": { "vm": name } } }));
     let claims = Claims::of_fleet(&fleet, &members, []);
@@ -226,6 +227,7 @@ fn a_fleet_has_rivals_for_its_hosts_and_for_each_member() {
         services: [(p("ratings"), service("ratings.vm.bookinfo", 9080))].into(),
         sidecar: workload().sidecar,
         group: None,
+        rollout: None,
     };
     let member = json!({ "spec": { "labels": { "app": "ratings", FLEET_LABEL: "ratings" } } });
     let claims = Claims::of_fleet(&fleet, &[member], []);

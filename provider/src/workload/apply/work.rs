@@ -5,7 +5,7 @@ use std::sync::Arc;
 use cluster::Cluster;
 use mesh::reserved::Reserved;
 use mesh::withdrawal::Operation;
-use plugin::Diagnostics;
+use plugin::{Deadline, Diagnostics};
 use serde_json::Value as Json;
 use tokio::time::Instant;
 
@@ -58,6 +58,8 @@ pub(super) struct Work<'a> {
     pub(super) context: &'a Context,
     pub(super) cluster: &'a Cluster,
     pub(super) target: Target<'a>,
+    /// The apply's time limit, which pauses while it waits for its turn.
+    pub(super) limit: &'a Deadline,
     pub(super) deadline: Instant,
     pub(super) preflight: Preflight,
     pub(super) objects: Objects<'a>,
@@ -82,8 +84,9 @@ impl<'a> Work<'a> {
     pub(super) async fn new(
         context: &'a Context,
         target: Target<'a>,
-        deadline: Instant,
+        limit: &'a Deadline,
     ) -> Result<Self, Diagnostics> {
+        let deadline = limit.at();
         let cluster = context.cluster().await?;
         let mut left = None;
         if target.prior.is_none() {
@@ -120,6 +123,7 @@ impl<'a> Work<'a> {
             context,
             cluster,
             target,
+            limit,
             deadline,
             preflight,
             objects,
@@ -147,6 +151,7 @@ impl<'a> Work<'a> {
             .is_some_and(|(before, next)| !archive::is_same(&before, &next));
         let all = [
             (!self.imported.is_empty(), C::AdoptsObjects),
+            (!self.preflight.fleets.is_empty(), C::TakesTurn),
             (!self.preflight.former.is_empty(), C::TakesOverVm),
             (
                 self.preflight.workload.health_check.is_some(),

@@ -1,8 +1,8 @@
 //! A provider whose one resource is declared wrongly and whose plan panics.
 
 use plugin::{
-    Diagnostics, Done, Paths, Planned, Provider, Registration, Resource, Rule, Stage, object,
-    resource,
+    Deadline, Diagnostics, Done, Paths, Planned, Provider, Registration, Resource, Rule, Stage,
+    object, resource,
 };
 use tokio::time::Instant;
 
@@ -52,7 +52,7 @@ impl Resource for Faulty {
     async fn apply(
         _: &World,
         _: &Stage<'_, Self>,
-        _: Instant,
+        _: &Deadline,
         _: &mut Option<FaultyOutput>,
     ) -> Done {
         Ok(Diagnostics::none())

@@ -1,8 +1,8 @@
 //! A resource whose schema has changed once: what version 0 called `name` is called `title` since.
 
 use plugin::{
-    Diagnostic, Diagnostics, Done, Paths, Planned, Provider, Raw, Registration, Resource, Rule,
-    Stage, Stored, object, resource,
+    Deadline, Diagnostic, Diagnostics, Done, Paths, Planned, Provider, Raw, Registration, Resource,
+    Rule, Stage, Stored, object, resource,
 };
 use proto::tfplugin6::{self as wire, RawState, provider_server::Provider as _};
 use serde_json::json;
@@ -63,7 +63,12 @@ impl Resource for Book {
         Planned::new(BookOutput::default())
     }
 
-    async fn apply(_: &World, _: &Stage<'_, Self>, _: Instant, _: &mut Option<BookOutput>) -> Done {
+    async fn apply(
+        _: &World,
+        _: &Stage<'_, Self>,
+        _: &Deadline,
+        _: &mut Option<BookOutput>,
+    ) -> Done {
         Ok(Diagnostics::none())
     }
 

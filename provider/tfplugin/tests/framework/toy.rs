@@ -7,10 +7,10 @@ use std::{
 };
 
 use plugin::{
-    Changed, DataRegistration, DataSource, Diagnostic, Diagnostics, Done, EphemeralRegistration,
-    Found, Import, ImportId, Imported, Limits, Paths, Planned, Provider, Registration, Resource,
-    Rule, Stage, Text, Timeouts, Value, all_unknown, data_source, ephemeral_resource, importable,
-    object, unknown_from,
+    Changed, DataRegistration, DataSource, Deadline, Diagnostic, Diagnostics, Done,
+    EphemeralRegistration, Found, Import, ImportId, Imported, Limits, Paths, Planned, Provider,
+    Registration, Resource, Rule, Stage, Text, Timeouts, Value, all_unknown, data_source,
+    ephemeral_resource, importable, object, unknown_from,
 };
 use tokio::{sync::Notify, time::Instant};
 
@@ -256,7 +256,7 @@ impl Resource for ThingResource {
     async fn apply(
         world: &World,
         stage: &Stage<'_, Self>,
-        _: Instant,
+        _: &Deadline,
         reached: &mut Option<ThingOutput>,
     ) -> Done {
         match stage {
