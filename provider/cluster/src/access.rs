@@ -1,13 +1,15 @@
 //! Who we are to the API server, for as long as a run takes: the client and the header of each request, renewed before
 //! a credential ends and where the server does not accept it any longer.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::future::pending;
+use std::panic::resume_unwind;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use futures::FutureExt as _;
+use futures::future::{BoxFuture, Shared};
 use http::HeaderValue;
 use jiff::{SignedDuration, Timestamp};
 use kube::{Client, Config};
-use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use crate::credentials::{Credential, Source};
@@ -18,8 +20,9 @@ use crate::transport;
 
 /// How long before its end a credential is renewed.
 const AHEAD: SignedDuration = SignedDuration::from_mins(1);
-/// How soon a source is asked again that gave the same credential once more after a refusal.
-const PAUSE: Duration = Duration::from_secs(5);
+/// How soon a source is asked again that was asked after a refusal, failed while its credential was valid, or gave one
+/// that was over.
+const PAUSE: SignedDuration = SignedDuration::from_secs(5);
 
 /// What one request is sent with.
 pub(crate) struct Pass {
@@ -35,31 +38,40 @@ struct Held {
     credential: Credential,
     /// When it is renewed; before its end.
     due: Option<Timestamp>,
-    /// When the source gave it once more after a refusal.
-    again: Option<Instant>,
 }
+
+/// A renewal that is under way, for all who wait for it.
+type Renewal = Shared<BoxFuture<'static, Result<Arc<Pass>, ClusterError>>>;
 
 #[derive(Default)]
 struct State {
     held: Option<Held>,
     failed: Option<Failure<ClusterError>>,
+    renewal: Option<Renewal>,
+    /// When the last renewal ended.
+    renewed: Option<Instant>,
+    /// When the last renewal after a refusal ended.
+    refused: Option<Instant>,
 }
 
-/// The way to one cluster.
-pub(crate) struct Access {
+/// What makes passes.
+struct Issuer {
     source: Source,
     /// The server, and where it is configured.
     server: Option<(Origin, Config)>,
     state: Mutex<State>,
 }
 
+/// The way to one cluster.
+pub(crate) struct Access(Arc<Issuer>);
+
 impl Access {
     pub(crate) fn new(source: Source, origin: Origin, config: Config) -> Self {
-        Self {
+        Self(Arc::new(Issuer {
             source,
             server: Some((origin, config)),
             state: Mutex::default(),
-        }
+        }))
     }
 
     /// Returns the access of a client that exists and needs nothing else.
@@ -73,37 +85,44 @@ impl Access {
             pass: Arc::new(pass),
             credential: Credential::default(),
             due: None,
-            again: None,
         };
-        Self {
+        Self(Arc::new(Issuer {
             source: Source::Fixed(Credential::default()),
             server: None,
             state: Mutex::new(State {
                 held: Some(held),
-                failed: None,
+                ..State::default()
             }),
-        }
+        }))
     }
 
     /// Returns what the next request is sent with. Whoever waits for a plugin gets its credential, or its failure.
+    /// Nobody waits while the present credential is valid.
     pub(crate) async fn pass(&self) -> Result<Arc<Pass>, ClusterError> {
-        let mut state = self.state.lock().await;
-        let now = Timestamp::now();
-        let good = state
-            .held
-            .as_ref()
-            .filter(|held| held.due.is_none_or(|due| now < due));
-        if let Some(held) = good {
-            return Ok(Arc::clone(&held.pass));
-        }
-        let renewed = self.renew(&mut state).await;
-        // A source that fails for a moment does not matter before the end. A file that is gone leaves what was read:
-        // some are removed once they were.
-        let lasts = |held: &&Held| {
-            self.source.is_file() || held.credential.until.is_some_and(|end| now < end)
+        let renewal = {
+            let mut state = self.0.state();
+            let now = Timestamp::now();
+            if let Some(held) = &state.held {
+                let pass = Arc::clone(&held.pass);
+                if held.due.is_none_or(|due| now < due) {
+                    return Ok(pass);
+                }
+                if held.credential.until.is_some_and(|end| now < end) {
+                    if !is_recent(state.renewed) && state.renewal.is_none() {
+                        let _goes_on_by_itself = self.begin(&mut state);
+                    }
+                    return Ok(pass);
+                }
+            }
+            self.renewal(&mut state)
         };
-        match (renewed, state.held.as_ref().filter(lasts)) {
-            (Err(_), Some(held)) => Ok(Arc::clone(&held.pass)),
+        let renewed = match renewal {
+            Ok(renewal) => renewal.await,
+            Err(error) => Err(error),
+        };
+        // A file that is gone leaves what was read: some are removed once they were.
+        match (renewed, &self.0.state().held) {
+            (Err(_), Some(held)) if self.0.source.is_file() => Ok(Arc::clone(&held.pass)),
             (renewed, _) => renewed,
         }
     }
@@ -113,46 +132,89 @@ impl Access {
         &self,
         refused: &Pass,
     ) -> Result<Option<Arc<Pass>>, ClusterError> {
-        let mut state = self.state.lock().await;
-        if let Some(held) = &state.held {
-            if held.pass.number != refused.number {
+        let renewal = {
+            let mut state = self.0.state();
+            if let Some(held) = &state.held
+                && held.pass.number != refused.number
+            {
                 return Ok(Some(Arc::clone(&held.pass)));
             }
-            let waits = held.again.is_some_and(|at| at.elapsed() < PAUSE);
-            if waits || matches!(self.source, Source::Fixed(_)) {
+            let waits = is_recent(state.refused) && state.renewal.is_none();
+            if waits || matches!(self.0.source, Source::Fixed(_)) {
                 return Ok(None);
             }
-        }
-        let pass = match self.renew(&mut state).await {
-            Err(_) if self.source.is_file() => return Ok(None),
+            self.renewal(&mut state)
+        };
+        let renewed = match renewal {
+            Ok(renewal) => renewal.await,
+            Err(error) => Err(error),
+        };
+        let pass = match renewed {
+            Err(_) if self.0.source.is_file() => return Ok(None),
             renewed => renewed?,
         };
-        if pass.number != refused.number {
-            return Ok(Some(pass));
-        }
-        if let Some(held) = &mut state.held {
-            held.again = Some(Instant::now());
-        }
-        Ok(None)
+        self.0.state().refused = Some(Instant::now());
+        Ok((pass.number != refused.number).then_some(pass))
     }
 
-    async fn renew(&self, state: &mut State) -> Result<Arc<Pass>, ClusterError> {
-        if let Some(error) = state.failed.as_ref().and_then(Failure::kept) {
-            return Err(error);
+    /// Returns the renewal that is under way, or begins one.
+    ///
+    /// # Errors
+    /// The failure of the last one, for as long as it is kept.
+    fn renewal(&self, state: &mut State) -> Result<Renewal, ClusterError> {
+        if let Some(renewal) = &state.renewal {
+            return Ok(renewal.clone());
         }
+        match state.failed.as_ref().and_then(Failure::kept) {
+            Some(error) => Err(error),
+            None => Ok(self.begin(state)),
+        }
+    }
+
+    /// Begins a renewal on a task of its own: it goes on when nobody waits for it.
+    fn begin(&self, state: &mut State) -> Renewal {
+        let issuer = Arc::clone(&self.0);
+        let task = tokio::spawn(async move { issuer.renew().await });
+        let renewal = async move {
+            match task.await.map_err(tokio::task::JoinError::try_into_panic) {
+                Ok(renewed) => renewed,
+                Err(Ok(panic)) => resume_unwind(panic),
+                // The process ends.
+                Err(Err(_)) => pending().await,
+            }
+        };
+        let renewal = renewal.boxed().shared();
+        state.renewal = Some(renewal.clone());
+        renewal
+    }
+
+    #[cfg(test)]
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state()
+    }
+}
+
+impl Issuer {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn renew(&self) -> Result<Arc<Pass>, ClusterError> {
         let since = Instant::now();
-        let credential = match self.source.credential().await {
+        let credential = self.source.credential().await;
+        let mut state = self.state();
+        let credential = match credential {
             Err(error) if state.held.is_none() => self.source.instead().ok_or(error),
             credential => credential,
         };
         let held = credential.and_then(|credential| self.held(credential, state.held.as_ref()));
+        state.renewal = None;
+        state.renewed = Some(Instant::now());
         match held {
             Ok(held) => {
                 let pass = Arc::clone(&held.pass);
-                *state = State {
-                    held: Some(held),
-                    failed: None,
-                };
+                state.held = Some(held);
+                state.failed = None;
                 Ok(pass)
             }
             Err(error) => {
@@ -184,7 +246,6 @@ impl Access {
             pass,
             credential,
             due,
-            again: None,
         })
     }
 
@@ -198,10 +259,16 @@ impl Access {
 }
 
 /// Returns when a credential is renewed that ends at `end`: a minute before, or halfway if it comes with less than two.
+/// One that is over when it comes is shown all the same, since clocks differ.
 fn due(end: Timestamp) -> Timestamp {
     let now = Timestamp::now();
     let left = end.duration_since(now).max(SignedDuration::ZERO);
-    end.checked_sub(AHEAD.min(left / 2)).unwrap_or(end)
+    let due = end.checked_sub(AHEAD.min(left / 2)).unwrap_or(end);
+    due.max(now.checked_add(PAUSE).unwrap_or(now))
+}
+
+fn is_recent(at: Option<Instant>) -> bool {
+    at.is_some_and(|at| at.elapsed() < PAUSE.unsigned_abs())
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use mesh::names::{Address, Id, IstioVersion, Name, Namespace};
 use serde_json::Value;
 
 use crate::call::{
-    CLUSTER_TRUST_BUNDLE, CONFIG_MAP, Call, NAMESPACE, SERVICE, SERVICE_ACCOUNT, Verb, WEBHOOK,
+    CLUSTER_TRUST_BUNDLE, CONFIG_MAP, Call, NAMESPACE, SERVICE, SERVICE_ACCOUNT, Verb,
 };
 use crate::connect::Cluster;
 use crate::error::ClusterError;
@@ -77,38 +77,6 @@ impl Cluster {
             ClusterError::Answer { call, reason }
         })?;
         Ok(facts)
-    }
-
-    /// Returns the settings with the revision that a tag stands for.
-    ///
-    /// Istio's charts write a tag as the label `istio.io/tag` of a webhook that leads to the revision. It is
-    /// looked for only where no control plane has the configured name itself.
-    pub(crate) async fn resolved(&self) -> Result<&IstioSettings, ClusterError> {
-        let istio = self.istio();
-        let resolve = async || {
-            let call = Call::new(
-                Verb::Get,
-                CONFIG_MAP,
-                &istio.namespace,
-                &suffixed("istio", istio),
-            );
-            if self.shared_get(&call).await?.is_some() {
-                return Ok(istio.clone());
-            }
-            let tag = istio.revision().unwrap_or("default");
-            let tagged = format!("labelSelector=istio.io%2Ftag%3D{tag}");
-            let webhooks = self.all(WEBHOOK, &tagged).await?;
-            let mut revisions = webhooks
-                .iter()
-                .map(|of| text(&of["metadata"]["labels"]["istio.io/rev"]));
-            Ok(IstioSettings {
-                revision: revisions
-                    .find_map(|found| found)
-                    .or_else(|| istio.revision.clone()),
-                ..istio.clone()
-            })
-        };
-        self.tag().get_or_try_init(resolve).await
     }
 
     async fn mesh_config(&self, istio: &IstioSettings) -> Result<Value, ClusterError> {
@@ -224,7 +192,7 @@ impl Cluster {
         }
     }
 
-    async fn shared_get(&self, call: &Call) -> Result<Arc<Option<Value>>, ClusterError> {
+    pub(crate) async fn shared_get(&self, call: &Call) -> Result<Arc<Option<Value>>, ClusterError> {
         let key = (
             call.resource.plural,
             call.namespace.clone(),
@@ -266,7 +234,7 @@ fn check(facts: &Facts) -> Result<(), String> {
     }
 }
 
-fn text(value: &Value) -> Option<String> {
+pub(crate) fn text(value: &Value) -> Option<String> {
     value
         .as_str()
         .filter(|text| !text.is_empty())

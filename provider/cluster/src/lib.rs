@@ -26,6 +26,7 @@ mod error;
 mod facts;
 mod files;
 mod forbidden;
+mod forward;
 #[cfg(test)]
 mod hostile;
 mod identity;
@@ -40,6 +41,7 @@ mod plugin;
 mod proxy;
 mod refusal;
 mod retry;
+mod revision;
 mod send;
 mod settings;
 mod shared;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use http::header::PROXY_AUTHORIZATION;
 use http::{HeaderValue, Uri};
 use hyper_rustls::{FixedServerNameResolver, HttpsConnector, HttpsConnectorBuilder};
 use hyper_timeout::TimeoutConnector;
@@ -21,6 +22,7 @@ use rustls::pki_types::ServerName;
 use rustls::sign::SingleCertAndKey;
 use tower::{Layer as _, Service};
 
+use crate::forward::Forward;
 use crate::identity::Identity;
 use crate::trust::Authorities;
 
@@ -40,11 +42,21 @@ pub(crate) fn client(config: &Config, identity: Option<&Identity>) -> Result<Cli
     let login = login(&proxy);
     match proxy.scheme_str() {
         Some("socks5" | "socks5h") => {
+            let config = &with_server_port(config)?;
             let mut socks = SocksV5::new(with_port(&proxy, 1080)?, direct);
             if let Some((user, password)) = login {
                 socks = socks.with_auth(user, password);
             }
             over(socks, config, tls)
+        }
+        Some("http") if is_plain(config) => {
+            let forward = Forward::new(direct, with_port(&proxy, 80)?);
+            over(forward, &with_proxy_login(config, login)?, tls)
+        }
+        Some("https") if is_plain(config) => {
+            let secured = secured(direct, config, tls.clone())?;
+            let forward = Forward::new(secured, with_port(&proxy, 443)?);
+            over(forward, &with_proxy_login(config, login)?, tls)
         }
         Some("http") => {
             let tunnel = Tunnel::new(with_port(&proxy, 80)?, direct);
@@ -120,13 +132,43 @@ fn login(proxy: &Uri) -> Option<(String, String)> {
     Some((decoded(user), decoded(password)))
 }
 
-fn with_login<C>(tunnel: Tunnel<C>, login: Option<(String, String)>) -> Result<Tunnel<C>, Failure> {
-    let Some((user, password)) = login else {
-        return Ok(tunnel);
-    };
+fn basic((user, password): (String, String)) -> Result<HeaderValue, Failure> {
     let login = BASE64.encode(format!("{user}:{password}"));
-    let header = HeaderValue::try_from(format!("Basic {login}"))?;
-    Ok(tunnel.with_auth(header))
+    let mut header = HeaderValue::try_from(format!("Basic {login}"))?;
+    header.set_sensitive(true);
+    Ok(header)
+}
+
+fn with_login<C>(tunnel: Tunnel<C>, login: Option<(String, String)>) -> Result<Tunnel<C>, Failure> {
+    Ok(match login {
+        Some(login) => tunnel.with_auth(basic(login)?),
+        None => tunnel,
+    })
+}
+
+/// Each request has the login where the proxy reads the requests themselves.
+fn with_proxy_login(config: &Config, login: Option<(String, String)>) -> Result<Config, Failure> {
+    let mut config = config.clone();
+    if let Some(login) = login {
+        config.headers.push((PROXY_AUTHORIZATION, basic(login)?));
+    }
+    Ok(config)
+}
+
+fn is_plain(config: &Config) -> bool {
+    config.cluster_url.scheme_str() == Some("http")
+}
+
+/// Names the port of a plain HTTP server: without one, connectors of proxies take that of HTTPS.
+fn with_server_port(config: &Config) -> Result<Config, Failure> {
+    let mut config = config.clone();
+    if is_plain(&config) && config.cluster_url.port().is_none() {
+        let mut parts = config.cluster_url.into_parts();
+        let authority = parts.authority.ok_or("the server has no host")?;
+        parts.authority = Some(format!("{authority}:80").parse()?);
+        config.cluster_url = Uri::from_parts(parts)?;
+    }
+    Ok(config)
 }
 
 /// Returns the URL of a proxy with the port that its scheme stands for, unless it has one.

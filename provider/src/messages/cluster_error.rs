@@ -144,10 +144,10 @@ fn root_missing(cause: RootCause) -> &'static str {
 /// Returns the part of the next step that depends on the error's values.
 fn next_of(error: &ClusterError) -> String {
     match error {
-        ClusterError::Forbidden { .. } => error
-            .missing_rule()
-            .map(|rule| format!("\n\n{rule}"))
-            .unwrap_or_default(),
+        ClusterError::Forbidden { call, .. } => {
+            let rule = error.missing_rule().map(|rule| format!("\n\n{rule}"));
+            rule.unwrap_or_default() + &revision_forbidden(call).unwrap_or_default()
+        }
         ClusterError::NoPlugin {
             install_hint: Some(hint),
             ..
@@ -156,7 +156,9 @@ fn next_of(error: &ClusterError) -> String {
             format!("\n\nIts install hint:\n  {hint}")
         }
         ClusterError::Plugin { printed, .. } if !printed.is_empty() => "\n\nIt printed:".into(),
-        ClusterError::NotFound { call, .. } => revision_missing(call).unwrap_or_default(),
+        ClusterError::NotFound { call, message } if message == "it does not exist" => {
+            revision_missing(call).unwrap_or_default()
+        }
         ClusterError::Exists { call, import_id } if call.resource.kind == "WorkloadEntry" => {
             format!("Import it:\n\n  terraform import mesh_vm_workload.NAME {import_id}")
         }
@@ -168,18 +170,36 @@ fn next_of(error: &ClusterError) -> String {
     }
 }
 
-/// Reports a revision without a control plane: the names of its `ConfigMap`s end with it.
-fn revision_missing(call: &Call) -> Option<String> {
+/// Returns the revision that the name of a control plane's `ConfigMap` ends with.
+fn revision(call: &Call) -> Option<&str> {
     let is_config = call.resource.kind == "ConfigMap";
     let name = Some(call.name.as_str()).filter(|_| is_config)?;
     let of_injector = name.strip_prefix("istio-sidecar-injector-");
     let not_injector = name
         .strip_prefix("istio-")
         .filter(|rest| *rest != "sidecar-injector");
-    let revision = of_injector.or(not_injector)?;
+    of_injector
+        .or(not_injector)
+        .filter(|revision| *revision != "ca-root-cert")
+}
+
+/// Reports a revision that a role does not cover, or that does not exist: the API server answers both in the same way.
+fn revision_forbidden(call: &Call) -> Option<String> {
+    let revision = revision(call)?;
+    Some(format!(
+        "\n\nIf {revision} is misspelt, correct istio.revision instead: a role that names its ConfigMaps forbids those \
+         that do not exist as well. If it is a tag, allow to list mutatingwebhookconfigurations, as examples/rbac.yaml \
+         does."
+    ))
+}
+
+/// Reports a revision without a control plane.
+fn revision_missing(call: &Call) -> Option<String> {
+    let revision = revision(call)?;
     Some(format!(
         " No control plane in {} has the revision or the tag {revision}: correct istio.revision, or istio.namespace. \
-         `istioctl tag list` shows the tags.",
+         `istioctl tag list` shows the tags; to follow one, the role needs the right to list \
+         mutatingwebhookconfigurations.",
         call.namespace
     ))
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -90,6 +91,23 @@ impl Run {
         runs.unwrap_or_default().lines().count()
     }
 
+    /// Lets the credential that is held end at this time, and renewal be due.
+    fn expire(&self, until: Timestamp) {
+        let mut state = self.cluster.access().state();
+        state.renewed = None;
+        let held = state.held.as_mut().unwrap();
+        held.credential.until = Some(until);
+        held.due = Some(Timestamp::now());
+    }
+
+    /// Waits for the renewal that is under way.
+    async fn renewed(&self) {
+        let renewal = self.cluster.access().state().renewal.clone();
+        if let Some(renewal) = renewal {
+            let _ = renewal.await;
+        }
+    }
+
     async fn ask(&self) -> Result<(), ClusterError> {
         let call = Call::new(Verb::Get, CONFIG_MAP, "istio-system", "istio");
         self.cluster.get(&call).await.map(drop)
@@ -129,16 +147,56 @@ async fn a_credential_is_renewed_before_it_ends_and_kept_if_that_fails() {
     run.ask().await.unwrap();
     run.ask().await.unwrap();
     assert_eq!(run.runs(), 1);
-    let mut state = run.cluster.access().state.lock().await;
-    state.held.as_mut().unwrap().due = Some(Timestamp::now());
-    drop(state);
+    run.expire(Timestamp::now() + SignedDuration::from_mins(1));
     std::fs::remove_file(run.folder.path().join("answer")).unwrap();
+    for _ in 0..20 {
+        run.ask().await.unwrap();
+    }
+    run.renewed().await;
     run.ask().await.unwrap();
     assert_eq!(run.runs(), 2);
     *run.accepted.lock().unwrap() = "second";
     run.print("second", "");
-    run.cluster.access().state.lock().await.failed = None;
+    run.cluster.access().state().failed = None;
     run.ask().await.unwrap();
+}
+
+/// The plugin hangs as long as the pipe has no writer.
+#[tokio::test]
+async fn a_renewal_that_hangs_holds_up_nobody_while_the_credential_is_valid() {
+    let soon = Timestamp::now() + SignedDuration::from_hours(1);
+    let run = Run::new("first", &format!(r#","expirationTimestamp":"{soon}""#)).await;
+    run.ask().await.unwrap();
+    run.expire(Timestamp::now() + SignedDuration::from_mins(1));
+    let answer = run.folder.path().join("answer");
+    std::fs::remove_file(&answer).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(&answer).status();
+    assert!(made.unwrap().success());
+    for _ in 0..20 {
+        run.ask().await.unwrap();
+    }
+    assert!(run.cluster.access().state().renewal.is_some());
+    run.expire(Timestamp::now());
+    *run.accepted.lock().unwrap() = "second";
+    let asked = futures::future::join_all((0..20).map(|_| run.ask()));
+    let answered = async {
+        let answer = r#"{"status":{"token":"second"}}"#;
+        tokio::fs::write(run.folder.path().join("answer"), answer).await
+    };
+    let (asked, answered) = tokio::join!(asked, answered);
+    answered.unwrap();
+    assert!(asked.iter().all(Result::is_ok), "{asked:?}");
+    assert_eq!(run.runs(), 2);
+}
+
+#[tokio::test]
+async fn a_credential_that_is_over_when_it_comes_is_shown_and_not_asked_for_each_time() {
+    let past = Timestamp::now() - SignedDuration::from_hours(1);
+    let run = Run::new("first", &format!(r#","expirationTimestamp":"{past}""#)).await;
+    for _ in 0..20 {
+        run.ask().await.unwrap();
+    }
+    assert_eq!(run.runs(), 1);
 }
 
 /// With a minute for each, twenty would take twenty minutes.
@@ -199,15 +257,7 @@ async fn a_token_file_is_read_again_after_a_401_and_kept_when_it_is_gone() {
     std::fs::write(&token, "second\n").unwrap();
     cluster.get(&call).await.unwrap();
     std::fs::remove_file(&token).unwrap();
-    cluster
-        .access()
-        .state
-        .lock()
-        .await
-        .held
-        .as_mut()
-        .unwrap()
-        .due = Some(Timestamp::now());
+    cluster.access().state().held.as_mut().unwrap().due = Some(Timestamp::now());
     cluster.get(&call).await.unwrap();
 }
 

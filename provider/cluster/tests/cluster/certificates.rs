@@ -1,8 +1,9 @@
 //! Certificates of servers and of a client, good ones and bad ones.
 
 use rcgen::{
-    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
-    KeyPair, PublicKeyData as _, SigningKey as _, date_time_ymd,
+    BasicConstraints, CertificateParams, CertifiedIssuer, CustomExtension, DnType,
+    ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, PublicKeyData as _, SigningKey as _,
+    date_time_ymd,
 };
 use x509_cert::der::asn1::{BitString, ObjectIdentifier};
 use x509_cert::der::{Decode as _, DecodePem as _, Encode as _};
@@ -46,9 +47,40 @@ impl Authority {
 
     /// A CA.
     pub(crate) fn new() -> Self {
+        Self::with(|_| {})
+    }
+
+    /// A CA whose certificate is changed before it is signed.
+    pub(crate) fn with(change: impl FnOnce(&mut CertificateParams)) -> Self {
         let mut ca = CertificateParams::new([]).unwrap();
         ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        change(&mut ca);
         Self::of(ca)
+    }
+
+    /// CAs that may not issue a certificate of a server today, and ones that may.
+    pub(crate) fn unfit_and_fit() -> [Vec<Self>; 2] {
+        let unfit = vec![
+            Self::with(|ca| {
+                (ca.not_before, ca.not_after) =
+                    (date_time_ymd(2000, 1, 1), date_time_ymd(2001, 1, 1));
+            }),
+            Self::with(|ca| ca.not_before = date_time_ymd(2090, 1, 1)),
+            Self::with(|ca| ca.key_usages = vec![KeyUsagePurpose::CrlSign]),
+            Self::with(|ca| ca.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth]),
+            Self::with(|ca| {
+                let mut unknown = CustomExtension::from_oid_content(&[1, 2, 3, 4], vec![5, 0]);
+                unknown.set_criticality(true);
+                ca.custom_extensions = vec![unknown];
+            }),
+            Self::with(|ca| ca.is_ca = IsCa::NoCa),
+        ];
+        let fit = vec![
+            Self::with(|ca| ca.key_usages = vec![KeyUsagePurpose::KeyCertSign]),
+            Self::with(|ca| ca.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth]),
+            Self::with(|ca| ca.is_ca = IsCa::Ca(BasicConstraints::Constrained(0))),
+        ];
+        [unfit, fit]
     }
 
     /// A CA that is a server itself, as `openssl req -x509` makes it.

@@ -249,83 +249,78 @@ async fn the_credentials_of_kubectl_are_accepted() {
         .await;
 }
 
+fn missing_plugin() -> Value {
+    json!({
+        "apiVersion": "client.authentication.k8s.io/v1", "command": "no-such-plugin", "interactiveMode": "Never",
+    })
+}
+
 /// Of some pairs kubectl takes one, of others none.
 #[tokio::test(flavor = "multi_thread")]
-async fn what_a_user_says_twice_is_chosen_or_refused_as_by_kubectl() {
+async fn a_token_beside_another_credential_is_chosen_or_refused_as_by_kubectl() {
     let mut cases = Cases::new();
     let id = workload();
     let token = kubectl().token(id.namespace.as_str(), "ratings", None);
     let token = token.unwrap();
-    let file = cases.write("token", &token);
-    let empty = cases.write("empty", "\n");
-    let (certificate, key) = (server().file("admin.crt"), server().file("admin.key"));
-    let data = |name: &str| base64(read(name));
-    let exec = json!({
-        "apiVersion": "client.authentication.k8s.io/v1", "command": "no-such-plugin", "interactiveMode": "Never",
-    });
+    let (file, empty) = (cases.write("token", &token), cases.write("empty", "\n"));
+    let (two, exec) = ("two\nlines", missing_plugin());
     for (expected, of_user) in [
         (Forbids, json!({ "token": "unknown", "tokenFile": file })),
-        (Forbids, json!({ "token": "two\nlines", "tokenFile": file })),
+        (Forbids, json!({ "token": two, "tokenFile": file })),
         (Forbids, json!({ "token": token, "tokenFile": empty })),
-        (Forbids, json!({ "token": token, "tokenFile": "missing" })),
+        (Forbids, json!({ "token": token, "tokenFile": "gone" })),
         (
             DoesNotKnow,
-            json!({ "token": "unknown", "tokenFile": "missing" }),
+            json!({ "token": "unknown", "tokenFile": "gone" }),
         ),
-        (
-            Fails,
-            json!({ "token": token, "username": "me", "password": "a" }),
-        ),
+        (Fails, json!({ "token": token, "username": "me" })),
         (Fails, json!({ "token": token, "password": "a" })),
-        (
-            Fails,
-            json!({ "tokenFile": file, "username": "me", "password": "a" }),
-        ),
+        (Fails, json!({ "tokenFile": file, "username": "me" })),
         (Forbids, json!({ "tokenFile": file, "password": "a" })),
         (Forbids, json!({ "token": token, "exec": exec })),
         (Forbids, json!({ "tokenFile": file, "exec": exec })),
-        (
-            Answers,
-            json!({ "client-certificate": certificate, "client-key": key, "exec": exec }),
-        ),
-        (
-            Answers,
-            json!({ "client-certificate": certificate, "client-key": key, "token": "unknown" }),
-        ),
-        (
-            Answers,
-            json!({ "client-certificate": certificate, "client-key-data": data("admin.key") }),
-        ),
-        (
-            Fails,
-            json!({
-                "client-certificate": certificate, "client-certificate-data": data("admin.crt"), "client-key": key,
-            }),
-        ),
-        (
-            Fails,
-            json!({
-                "client-certificate": certificate, "client-key": key, "client-key-data": data("admin.key"),
-            }),
-        ),
-        (
-            Fails,
-            json!({ "client-certificate": certificate, "token": token }),
-        ),
-        (
-            Forbids,
-            json!({ "client-key": key, "client-key-data": data("admin.key"), "token": token }),
-        ),
-        (Forbids, json!({ "client-key": "missing", "token": token })),
-        (
-            Fails,
-            json!({ "exec": exec, "auth-provider": { "name": "oidc" } }),
-        ),
         (
             Fails,
             json!({ "token": token, "as-groups": ["system:masters"] }),
         ),
         (Fails, json!({ "token": token, "as-uid": "1" })),
+    ] {
+        cases
+            .check(expected, here(&json!({})), user(&of_user))
+            .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_that_is_given_twice_is_refused_as_by_kubectl() {
+    let mut cases = Cases::new();
+    let id = workload();
+    let token = kubectl().token(id.namespace.as_str(), "ratings", None);
+    let (token, exec) = (token.unwrap(), missing_plugin());
+    let [certificate, key] = ["client-certificate-data", "client-key-data"];
+    let (of_certificate, of_key) = (base64(read("admin.crt")), base64(read("admin.key")));
+    let with = |more: Value| {
+        let mut user = admin();
+        user.as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        user
+    };
+    for (expected, of_user) in [
+        (Answers, with(json!({ "exec": exec }))),
+        (Answers, with(json!({ "token": "unknown" }))),
+        (Answers, with(json!({ "client-key": "", key: of_key }))),
+        (Fails, with(json!({ certificate: of_certificate }))),
+        (Fails, with(json!({ key: of_key }))),
+        (Fails, with(json!({ "client-key": "" }))),
+        (
+            Forbids,
+            json!({ "client-key": "gone", key: of_key, "token": token }),
+        ),
+        (
+            Fails,
+            json!({ "exec": exec, "auth-provider": { "name": "oidc" } }),
+        ),
     ] {
         cases
             .check(expected, here(&json!({})), user(&of_user))
@@ -432,6 +427,44 @@ async fn a_server_is_trusted_as_by_kubectl() {
         cases
             .check(expected, cluster, user(&json!({ "token": "unknown" })))
             .await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_ca_issues_what_it_may_for_kubectl() {
+    let mut cases = Cases::new();
+    let nonsense = "-----BEGIN CERTIFICATE-----\nAQID\n-----END CERTIFICATE-----\n";
+    let [unfit, fit] = Authority::unfit_and_fit();
+    let unfit = unfit.iter().map(|ca| (Fails, ca, ca.pem()));
+    let fit = fit.iter().map(|ca| (DoesNotKnow, ca, ca.pem()));
+    let (good, unnamed) = (Authority::new(), Authority::new());
+    let beside = [
+        (DoesNotKnow, &good, format!("{nonsense}{}", good.pem())),
+        (Fails, &unnamed, nonsense.to_owned()),
+    ];
+    for (expected, ca, trusted) in unfit.chain(fit).chain(beside) {
+        let port = in_tls(&server().url(), &ca.leaf()).await;
+        let cluster = json!({
+            "server": format!("https://127.0.0.1:{port}"), "certificate-authority-data": base64(trusted),
+        });
+        cases
+            .check(expected, cluster, user(&json!({ "token": "unknown" })))
+            .await;
+    }
+}
+
+/// Go sends the whole URL to the proxy: many proxies allow tunnels to port 443 only. The API server understands it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plain_server_is_asked_through_a_proxy_without_a_tunnel() {
+    let mut cases = Cases::new();
+    let port = in_plain(&server().url()).await;
+    for (server, login) in [
+        ("http://api.example", ""),
+        ("http://api.example:8001", "me:secret@"),
+    ] {
+        let proxy = format!("http://{login}127.0.0.1:{port}");
+        let cluster = json!({ "server": server, "proxy-url": proxy });
+        cases.check(Forbids, cluster, json!(null)).await;
     }
 }
 

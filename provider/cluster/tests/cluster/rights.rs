@@ -14,18 +14,67 @@ use crate::bed::{config_map, connect, entry, examples, kubectl, later, server, w
 
 /// Connects as a service account, by its token: the other form of the provider block.
 async fn as_account(namespace: &str, name: &str, istio: &str) -> Cluster {
+    let istio = IstioSettings {
+        namespace: istio.into(),
+        ..IstioSettings::default()
+    };
+    with_token(namespace, name, istio).await
+}
+
+async fn of_revision(workloads: &Id, istio: &Id, revision: &str) -> Cluster {
+    let istio = IstioSettings {
+        namespace: istio.namespace.to_string(),
+        revision: Some(revision.into()),
+        ..IstioSettings::default()
+    };
+    with_token(workloads.namespace.as_str(), "ratings", istio).await
+}
+
+async fn with_token(namespace: &str, name: &str, istio: IstioSettings) -> Cluster {
     let token = kubectl().token(namespace, name, None).unwrap();
     connect(&Settings {
         host: Some(server().url()),
         token: Some(SecretString::from(token)),
         cluster_ca_certificate: Some(std::fs::read_to_string(server().file("ca.crt")).unwrap()),
-        istio: IstioSettings {
-            namespace: istio.into(),
-            ..IstioSettings::default()
-        },
+        istio,
         ..Settings::default()
     })
     .await
+}
+
+/// Allows the account `ratings` of the workload to read these `ConfigMap`s of the control plane; without names, all.
+fn allow_config_maps(workloads: &Id, istio: &Id, names: &[&str]) {
+    let metadata = json!({ "namespace": istio.namespace.as_str(), "name": "config" });
+    let get = json!({ "apiGroups": [""], "resources": ["configmaps"], "resourceNames": names, "verbs": ["get"] });
+    let group = "rbac.authorization.k8s.io";
+    let api = format!("{group}/v1");
+    let role = json!({ "apiVersion": api, "kind": "Role", "metadata": metadata, "rules": [get] });
+    let account = json!({ "kind": "ServiceAccount", "namespace": workloads.namespace.as_str(), "name": "ratings" });
+    let binding = json!({
+        "apiVersion": api, "kind": "RoleBinding", "metadata": metadata, "subjects": [account],
+        "roleRef": { "apiGroup": group, "kind": "Role", "name": "config" },
+    });
+    kubectl().apply(&role).unwrap();
+    kubectl().apply(&binding).unwrap();
+}
+
+/// A tag is looked for among webhooks, which few may list.
+#[tokio::test]
+async fn a_misspelt_revision_is_no_missing_permission() {
+    let (id, istio) = (workload(), workload());
+    control_plane(&id, &istio);
+    for (names, is_named) in [(&[][..], false), (&["istio"][..], true)] {
+        allow_config_maps(&id, &istio, names);
+        let cluster = of_revision(&id, &istio, "canari").await;
+        let error = cluster.facts(&id, &"ratings".parse().unwrap()).await;
+        let error = error.unwrap_err();
+        let (ClusterError::NotFound { call, .. } | ClusterError::Forbidden { call, .. }) = &error
+        else {
+            panic!("{error:?}")
+        };
+        assert_eq!(call.name, "istio-canari", "{error}");
+        assert_eq!(error.is_forbidden(), is_named, "{error}");
+    }
 }
 
 /// Applies `examples/rbac.yaml` with the namespaces of this test in place of the example's.
