@@ -44,6 +44,16 @@ fn the_proxy_stops_when_no_request_is_open_or_time_is_over() {
     }
 }
 
+/// Each question starts the agent, which costs a busy VM more than all else that waits.
+#[test]
+fn the_agent_is_asked_once_a_second_at_most() {
+    for shell in SHELLS {
+        let (log, calls) = drained(shell, "0", 60);
+        assert_eq!(log, "", "{shell}");
+        assert!(calls <= 4, "{shell}: {calls}");
+    }
+}
+
 #[test]
 fn only_requests_from_others_count() {
     for shell in SHELLS {

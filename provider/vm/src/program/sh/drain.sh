@@ -20,6 +20,11 @@ is_idle_or_recalled() {
 }
 # Whether no request is open, and none has come for a second at least.
 is_idle() {
+  # Each question starts the agent anew: one a second is enough.
+  if [ "$(uptime)" = "${idle_asked:-}" ]; then
+    return 1
+  fi
+  idle_asked=$(uptime)
   current_requests=$(count_requests)
   if [ "$current_requests" != "${idle_requests:-}" ]; then
     idle_requests=$current_requests
