@@ -1,6 +1,7 @@
 //! What is written to the remote program's standard input.
 
 use std::io::Write as _;
+use std::sync::LazyLock;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -16,6 +17,9 @@ use secrecy::{ExposeSecret as _, SecretString};
 use super::patience::Patience;
 use super::protocol::{Caller, FilePart, Input, InputEnd, Verb};
 use super::run::RunId;
+
+/// The program as it travels. It is compressed once, and what a test appends is a gzip member of its own behind it.
+static PROGRAM: LazyLock<Vec<u8>> = LazyLock::new(|| gzip(super::packed(super::TEXT).as_bytes()));
 
 /// Keys and values of an input.
 pub(super) type Data = Vec<(String, Vec<u8>)>;
@@ -117,9 +121,11 @@ impl Payload {
 
     /// Returns what is written first. Standard input stays open behind it, for the token.
     pub fn stdin(&self) -> Vec<u8> {
-        let program = super::packed(super::TEXT);
-        let program = format!("{program}\n{}\n", self.appended);
-        let mut lines = STANDARD.encode(gzip(program.as_bytes()));
+        let mut program = PROGRAM.clone();
+        if !self.appended.is_empty() {
+            program.extend(gzip(format!("\n{}\n", self.appended).as_bytes()));
+        }
+        let mut lines = STANDARD.encode(program);
         lines.push('\n');
         let head = [
             text(Input::Run, self.run.as_str()),

@@ -74,7 +74,11 @@ async fn a_large_payload_passes_a_program_that_talks_first() {
 async fn an_answer_that_is_too_large_is_an_error_and_not_kept() {
     let sshd = Sshd::start();
     let session = sshd.connect().await.unwrap();
-    let endless = ["yes", "tr '\\0' 'x' </dev/zero", "yes a | tr '\\n' ' '"];
+    let endless = [
+        "yes 'line a text of some words'",
+        "tr '\\0' 'x' </dev/zero",
+        "yes a | tr '\\n' ' '",
+    ];
     for body in endless {
         let error = run(&session, &call(body)).await.unwrap_err();
         assert!(matches!(error, VmError::Excess { .. }), "{body}: {error:?}");
