@@ -141,7 +141,7 @@ fn plan(crates: Option<&BTreeSet<String>>, scenarios: &Scenarios) -> Plan {
         ),
         row(
             "bed up",
-            "cargo xtask testbed up --name acceptance --vms 12 --pods 1",
+            "cargo xtask testbed up --name acceptance --vms 8 --pods 1",
         ),
         Row {
             threads: SCENARIOS_AT_MOST,
