@@ -40,7 +40,7 @@ macro_rules! described {
                 /// The IP address by which istiod knows the proxy: the workload's `address` if that is an IP address,
                 /// otherwise its `instance_ip`. If unset, the VM uses the local address of its connection to the
                 /// control plane, which must then be the workload's `address`.
-                Optional instance_ip: Text<IpAddr>,
+                Optional instance_ip: IpAddr,
                 /// Labels of the workload.
                 Optional labels: BTreeMap<Text<LabelKey>, Text<LabelValue>>,
                 /// Kubernetes service account in the VM's certificate. Default: `default`.
@@ -68,7 +68,7 @@ macro_rules! described {
                 WorkloadInput {
                     namespace: self.namespace.clone(),
                     name: self.name.clone(),
-                    instance_ip: self.instance_ip.clone(),
+                    instance_ip: self.instance_ip,
                     labels: self.labels.clone(),
                     service_account: self.service_account.clone(),
                     network: self.network.clone(),

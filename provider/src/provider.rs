@@ -41,6 +41,10 @@ impl Provider for Mesh {
         Ok(Context::new(&config))
     }
 
+    fn reference(code: &str) -> String {
+        messages::place(code)
+    }
+
     fn resources() -> Vec<Registration<Context>> {
         vec![importable::<VmWorkload>(), importable::<VmFleet>()]
     }

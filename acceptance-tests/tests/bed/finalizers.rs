@@ -168,6 +168,7 @@ async fn an_update_waits_for_the_deletion_of_a_service() -> Done {
     let namespace = &scenario.namespace;
     let mut workload = Workload::new(&scenario)?;
     workload.config["ssh"] = json!(null);
+    workload.config["objects_only"] = json!(true);
     workload.config["proxy"] = json!(null);
     workload.config["timeouts"]["update"] = json!("10s");
     workload.converge().await?;

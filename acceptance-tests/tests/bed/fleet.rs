@@ -323,6 +323,7 @@ async fn a_fleet_that_is_destroyed_before_its_members_lists_them() -> Done {
     fleet.converge().await?;
     let mut member = Workload::new(&scenario)?.member();
     member.config["ssh"] = Value::Null;
+    member.config["objects_only"] = json!(true);
     member.converge().await?;
     let reported = fleet.destroy().await?;
     let [warning] = reported.as_slice() else {

@@ -94,6 +94,7 @@ async fn without_the_right_to_read_the_namespace_the_entry_decides() -> Done {
     let token = kubectl.token(namespace, "terraform", None)?;
     let mut workload = Workload::new(&scenario)?;
     workload.config["ssh"] = json!(null);
+    workload.config["objects_only"] = json!(true);
     workload.config["proxy"] = json!(null);
     workload.block["kubernetes"] =
         json!({ "host": host, "token": token, "cluster_ca_certificate": authority });

@@ -139,6 +139,7 @@ fn an_id_without_objects_is_reported_and_leaves_no_state() -> Done {
 fn made_by_kubectl(scenario: &Scenario) -> Result<Workload> {
     let mut workload = Workload::new(scenario)?;
     workload.config["ssh"] = Value::Null;
+    workload.config["objects_only"] = json!(true);
     let mut objects = by_hand(scenario);
     let labels = json!({"app": "ratings", "version": "v1", "tier": "backend"});
     for (object, name) in objects.as_array_mut().into_iter().flatten().zip([

@@ -247,6 +247,7 @@ fn without_vm(workload: &mut Workload) {
     for gone in ["/ssh", "/proxy"] {
         take_out(&mut workload.config, gone);
     }
+    workload.config["objects_only"] = json!(true);
 }
 
 #[tokio::test]

@@ -136,6 +136,7 @@ async fn of_two_creates_at_once_one_owns_the_workload() -> Done {
     let both = [Workload::new(&scenario)?, Workload::new(&scenario)?];
     let [mut one, mut other] = both.map(|mut workload| {
         workload.config["ssh"] = json!(null);
+        workload.config["objects_only"] = json!(true);
         workload.config["proxy"] = json!(null);
         workload.config["timeouts"]["create"] = json!("30s");
         workload
@@ -162,6 +163,7 @@ async fn one_apply_creates_a_name_and_an_address_once() -> Done {
     let instance = |name: &str, address: &str| -> Result<Workload> {
         let mut workload = Workload::new(&scenario)?;
         workload.config["ssh"] = json!(null);
+        workload.config["objects_only"] = json!(true);
         workload.config["proxy"] = json!(null);
         workload.config["services"] = json!({});
         workload.config["name"] = json!(name);

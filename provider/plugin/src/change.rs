@@ -1,7 +1,7 @@
 //! Apply: a change carried out, with what it reached kept.
 
 use crate::{
-    Bounds, Diagnostic, Diagnostics, Paths, Raw, Resource, Sides, Stage,
+    Bounds, Diagnostic, Diagnostics, Fault, Paths, Raw, Resource, Sides, Stage,
     typed::Typed,
     work::{Work, within},
     written::read_written,
@@ -91,5 +91,5 @@ fn stateless<R: Resource>() -> Diagnostic {
         "`{}` ended its change without a state. This is a fault of the provider; report it.",
         R::NAME
     );
-    Diagnostic::error("Provider returned no state", detail)
+    Diagnostic::fault(Fault::NoState, detail)
 }

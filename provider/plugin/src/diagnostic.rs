@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use crate::Path;
+use crate::{Fault, Path};
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,8 +24,8 @@ pub struct Diagnostic {
     pub detail: String,
     /// The attribute it concerns.
     pub at: Option<Path>,
-    /// Whether the detail goes on from the path, which the front writes before it: `PATH: must be …`.
-    pub names_path: bool,
+    /// The code to read on about, unless the detail ends with where to do that. The front adds it.
+    pub code: Option<&'static str>,
 }
 
 impl Diagnostic {
@@ -36,7 +36,7 @@ impl Diagnostic {
             summary: summary.into(),
             detail: detail.into(),
             at: None,
-            names_path: false,
+            code: None,
         }
     }
 
@@ -48,11 +48,18 @@ impl Diagnostic {
         }
     }
 
-    /// Returns an error about the value at a path. What is wrong follows the path, which the front writes.
+    /// Returns an error about the value at a path. The problem goes on from the path: `must be …`.
     pub fn invalid(at: &Path, problem: impl Into<String>) -> Self {
-        Self {
-            names_path: true,
-            ..Self::error("Invalid value", problem).at(at)
+        Self::fault(Fault::InvalidValue, problem).at(at)
+    }
+
+    /// Returns the detail, after the path: Terraform before 1.15 and `OpenTofu` show only the outermost attribute.
+    pub fn located(&self) -> String {
+        let path = self.at.as_ref().map(Path::notation);
+        let path = path.filter(|path| !path.is_empty() && !begins_with(&self.detail, path));
+        match path {
+            Some(path) => format!("{path}: {}", self.detail),
+            None => self.detail.clone(),
         }
     }
 
@@ -64,6 +71,12 @@ impl Diagnostic {
             ..self
         }
     }
+}
+
+/// Returns whether a text begins with a path and not with a longer one.
+fn begins_with(text: &str, path: &str) -> bool {
+    let rest = text.strip_prefix(path);
+    rest.is_some_and(|rest| rest.starts_with([' ', ':']))
 }
 
 impl Display for Diagnostic {

@@ -19,6 +19,7 @@ mod declared;
 mod diagnostic;
 mod edits;
 mod ephemeral;
+mod fault;
 mod object;
 mod path;
 mod provider;
@@ -44,6 +45,7 @@ pub use edits::{Changed, edits};
 pub use ephemeral::{
     EphemeralRegistration, EphemeralResource, Lease, Opened, ServedEphemeral, ephemeral_resource,
 };
+pub use fault::Fault;
 pub use object::{all_unknown, field, filled, unknown_from, unknown_where};
 pub use path::{Path, Step};
 pub use provider::Provider;

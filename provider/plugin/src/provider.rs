@@ -15,6 +15,11 @@ pub trait Provider: Send + Sync + 'static {
     /// Makes the context. No I/O here: what is unknown or wrong fails at its first use.
     fn configure(&self, config: Self::Config) -> Result<Self::Context, Diagnostics>;
 
+    /// Returns where a user reads on about a code: what ends a diagnostic of the framework.
+    fn reference(code: &str) -> String {
+        format!("[{code}]")
+    }
+
     /// Returns the resources that are served.
     fn resources() -> Vec<Registration<Self::Context>>;
 

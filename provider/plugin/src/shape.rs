@@ -3,10 +3,11 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::Display,
+    net::IpAddr,
     str::FromStr,
 };
 
-use crate::{Diagnostic, Diagnostics, Key, Path, Raw, SecretText, Shape, Text, Type, Value};
+use crate::{Diagnostic, Diagnostics, Fault, Key, Path, Raw, SecretText, Shape, Text, Type, Value};
 
 /// Returns the attributes of an object; any other value is reported.
 pub fn fields<'a>(
@@ -68,6 +69,25 @@ impl Shape for String {
 
     fn write(&self) -> Raw {
         Raw::Text(self.clone())
+    }
+}
+
+impl Shape for IpAddr {
+    fn ty() -> Type {
+        Type::Text
+    }
+
+    fn read(raw: &Raw, at: &Path, problems: &mut Diagnostics) -> Option<Self> {
+        let text = text(raw, at, problems)?;
+        let invalid = || format!("must be an IP address such as 10.0.0.20, got {text:?}");
+        match text.parse() {
+            Ok(address) => Some(address),
+            Err(_) => report(&invalid(), at, problems),
+        }
+    }
+
+    fn write(&self) -> Raw {
+        Raw::Text(self.to_string())
     }
 }
 
@@ -152,9 +172,13 @@ impl Shape for f64 {
         let Raw::Number(number) = raw else {
             return mismatch("a number", raw, at, problems);
         };
-        number
-            .to_f64()
-            .or_else(|| report(&format!("{number} is too large"), at, problems))
+        number.to_f64().or_else(|| {
+            report(
+                &format!("must be a smaller number, got {number}"),
+                at,
+                problems,
+            )
+        })
     }
 
     /// There is no infinity and no NaN: they become null.
@@ -208,7 +232,9 @@ impl<K: Key, T: Shape> Shape for BTreeMap<K, T> {
             let value = T::read(item, &at, problems);
             match K::parse_key(key) {
                 Ok(key) => map.extend(value.map(|value| (key, value))),
-                Err(err) => problems.push(Diagnostic::error("Invalid key", err).at(at)),
+                Err(err) => {
+                    problems.push(Diagnostic::fault(Fault::InvalidKey, format!("{err}.")).at(at));
+                }
             }
         }
         Some(map)
@@ -262,7 +288,7 @@ fn mismatch<T>(expected: &str, found: &Raw, at: &Path, problems: &mut Diagnostic
     match found {
         Raw::Null | Raw::Unknown => None,
         found => report(
-            &format!("{expected} is expected, not {}", found.noun()),
+            &format!("must be {expected}, got {}", found.noun()),
             at,
             problems,
         ),

@@ -6,9 +6,9 @@ use futures::future::BoxFuture;
 use tokio::time::Instant;
 
 use crate::{
-    Bounds, Changed, Declared, Described, Diagnostic, Diagnostics, Import, ImportId, Imported,
-    Named, Object, Path, Paths, PlannedChange, Raw, Registration, Resource, Served, Shape, Sides,
-    Stage, Stored, edits,
+    Bounds, Changed, Declared, Described, Diagnostic, Diagnostics, Fault, Import, ImportId,
+    Imported, Named, Object, Path, Paths, PlannedChange, Raw, Registration, Resource, Served,
+    Shape, Sides, Stage, Stored, edits,
     work::{Work, within},
     written::read_written,
 };
@@ -70,7 +70,8 @@ impl<R: Resource> Typed<R> {
         let mut problems = Diagnostics::none();
         let meaning = state.and_then(|state| Self::meaning(state, &mut problems));
         for problem in &mut problems.0 {
-            "Stored value is not accepted".clone_into(&mut problem.summary);
+            problem.code = Some(Fault::StoredValue.code());
+            Fault::StoredValue.title().clone_into(&mut problem.summary);
             problem.detail += " It was stored by another version of the provider: use that version, or change the \
                                value and apply without a refresh.";
         }
@@ -225,7 +226,7 @@ impl<R: Resource> Served<R::Context> for Typed<R> {
         Box::pin(async move {
             let Some(import) = self.import else {
                 let detail = format!("Resources of type `{}` cannot be imported.", R::NAME);
-                return Err(Diagnostic::error("Import is not supported", detail).into());
+                return Err(Diagnostic::fault(Fault::NotImportable, detail).into());
             };
             let work = Work::new("import", work);
             let imported = within(&work, import(context, id, work.deadline.at())).await?;

@@ -6,7 +6,7 @@ use futures::FutureExt;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Bounds, Deadline, Diagnostic, Diagnostics, GoDuration};
+use crate::{Bounds, Deadline, Diagnostic, Diagnostics, Fault, GoDuration};
 
 /// How long after its deadline work is dropped: the time to end with an error of its own, which says more.
 const GRACE: Duration = Duration::from_secs(5);
@@ -58,14 +58,14 @@ pub fn crashed(panic: &(dyn Any + Send)) -> Diagnostic {
          log of the provider at the level TRACE.",
         text.unwrap_or("no message")
     );
-    Diagnostic::error("The provider crashed", detail)
+    Diagnostic::fault(Fault::Crashed, detail)
 }
 
 fn stopped(name: &str) -> Diagnostic {
     let detail = format!(
         "The {name} was stopped before it ended. The state has what was reached; apply again to go on."
     );
-    Diagnostic::error("Interrupted", detail)
+    Diagnostic::fault(Fault::Interrupted, detail)
 }
 
 fn too_slow(work: &Work) -> Diagnostic {
@@ -74,5 +74,5 @@ fn too_slow(work: &Work) -> Diagnostic {
         work.name,
         GoDuration(work.limit)
     );
-    Diagnostic::error("Timeout", detail)
+    Diagnostic::fault(Fault::Timeout, detail)
 }

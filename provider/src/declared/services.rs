@@ -49,7 +49,7 @@ object! {
         Optional app_address: Text<Listen> => OBJECTS,
         /// Address of the VM that the `Sidecar`'s listener binds. Default: `instance_ip`, if set. In a fleet: chosen
         /// by Istio.
-        Optional bind: Text<IpAddr> => OBJECTS,
+        Optional bind: IpAddr => OBJECTS,
         /// How traffic reaches the listener: `IPTABLES` (intercepted) or `NONE` (clients connect to it directly).
         /// Default: follows from `proxy.interception`.
         Optional capture: Text<Capture> => OBJECTS,
@@ -92,7 +92,7 @@ fn service_port(input: &ServicePortInput) -> Option<ServicePort> {
         target_port: port(input.target_port),
         app_port: port(input.app_port),
         app_address: text(&input.app_address),
-        bind: text(&input.bind),
+        bind: input.bind.known().copied(),
         capture: text(&input.capture),
     })
 }
@@ -133,7 +133,7 @@ fn from_port(port: ServicePort) -> ServicePortInput {
         target_port: port.target_port.map(PortNumber).into(),
         app_port: port.app_port.map(PortNumber).into(),
         app_address: port.app_address.map(Text).into(),
-        bind: port.bind.map(Text).into(),
+        bind: port.bind.into(),
         capture: port.capture.map(Text).into(),
     }
 }

@@ -107,7 +107,7 @@ struct Route<'a> {
     trust: Trust,
     bastions: Vec<Hop>,
     /// Not parsed yet: decrypting a key takes time on purpose.
-    identity: Option<&'a IdentityBlock>,
+    identity: Option<(&'a String, &'a IdentityBlock)>,
 }
 
 impl<'a> Route<'a> {
@@ -181,17 +181,17 @@ fn default_trust(block: &SshBlock) -> Option<Trust> {
 fn identity<'a>(
     name: Option<&String>,
     block: &'a SshBlock,
-) -> Result<Option<&'a IdentityBlock>, Diagnostic> {
+) -> Result<Option<(&'a String, &'a IdentityBlock)>, Diagnostic> {
     let identities = block.identities.known();
     let identity = match name.or(block.identity.known()) {
         Some(name) => Some(
             identities
-                .and_then(|all| all.get(name))
+                .and_then(|all| all.get_key_value(name))
                 .ok_or_else(|| no_such_identity(name, block))?,
         ),
         None => identities
             .filter(|all| all.len() == 1)
-            .and_then(|all| all.values().next()),
+            .and_then(|all| all.iter().next()),
     };
     let several = identities.is_some_and(|all| all.len() > 1) && identity.is_none();
     if several {
@@ -205,15 +205,17 @@ fn identity<'a>(
 }
 
 fn credentials(
-    identity: Option<&IdentityBlock>,
+    identity: Option<(&String, &IdentityBlock)>,
     block: &SshBlock,
 ) -> Result<Credentials, Diagnostic> {
     let use_agent = block.agent.known().copied().unwrap_or(identity.is_none());
     Ok(Credentials {
         identity: identity
-            .map(parse_identity)
-            .transpose()
-            .map_err(|error| messages::key(&error))?,
+            .map(|(name, identity)| {
+                let parsed = parse_identity(identity);
+                parsed.map_err(|error| messages::key_of(&error, name))
+            })
+            .transpose()?,
         agent: if use_agent {
             AgentUse::User
         } else {

@@ -121,6 +121,8 @@ codes! {
     HeldBack "held-back" "A bootstrap is held back";
     MeshChanged "mesh-changed" "The mesh changed after the plan";
     EnvOfPods "env-of-pods" "Variables of pods are left out";
+    ObjectsOnly "objects-only" "objects_only excludes ssh and bundle";
+    NothingJoins "nothing-joins" "Nothing joins the VM to the mesh";
     SshOrBundle "ssh-or-bundle" "ssh and bundle are both set";
     ArchiveNotWritten "archive-not-written" "The archive could not be written";
     ArchiveTaken "archive-taken" "The archive's path is already in use";

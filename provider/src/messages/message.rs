@@ -11,6 +11,11 @@ const LONGEST_LINE: usize = 400;
 /// Lines that it shows of them.
 const MOST_LINES: usize = 40;
 
+/// Returns where to read on about a code: the end of each diagnostic.
+pub(crate) fn place(code: &str) -> String {
+    format!("[{code}] docs/guides/troubleshooting.md#{code}")
+}
+
 /// A diagnostic that is being made. The text says what was observed, what the consequence is, and what to do.
 #[derive(Clone, Debug)]
 #[must_use]
@@ -85,7 +90,7 @@ impl Message {
 
     /// Returns it as an error.
     pub(crate) fn error(self) -> Diagnostic {
-        let detail = format!("{}\n\n[{}]", self.text, self.code.name());
+        let detail = format!("{}\n\n{}", self.text, place(self.code.name()));
         Diagnostic {
             at: self.path,
             ..Diagnostic::error(self.title, detail)

@@ -20,8 +20,8 @@ use plugin::{Diagnostic, Diagnostics, Paths};
 pub(crate) use cluster_error::{cluster, of_cluster};
 pub(crate) use code::Code;
 pub(crate) use kubernetes::{kubernetes_block, kubernetes_unset};
-pub(crate) use message::Message;
-pub(crate) use vm_error::{key, vm};
+pub(crate) use message::{Message, place};
+pub(crate) use vm_error::{key, key_of, vm};
 
 /// Reports the rules that a workload breaks, but for those that concern unknown values.
 pub(crate) fn problems(problems: Vec<Problem>, unknown: &Paths) -> Diagnostics {

@@ -78,6 +78,16 @@ pub(crate) fn vm(error: &VmError) -> Diagnostic {
     Message::new(code).text(text).at(at).error()
 }
 
+/// Reports why an identity of the provider block cannot be used, to somebody who reads about a resource.
+pub(crate) fn key_of(error: &KeyError, name: &str) -> Diagnostic {
+    let name = plain::line(name, 100);
+    let text = format!(
+        "The provider block's ssh.identities.{name}.private_key: {}.",
+        chain(error)
+    );
+    Message::new(Code::SshIdentity).text(text).error()
+}
+
 /// Reports why an identity cannot be used. Shows nothing of it.
 pub(crate) fn key(error: &KeyError) -> Diagnostic {
     let text = format!("{}.", chain(error));

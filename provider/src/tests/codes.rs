@@ -22,7 +22,10 @@ fn anchors(guide: &str) -> Vec<String> {
 fn the_troubleshooting_guide_explains_each_code_once_and_no_other() {
     let rules = mesh::rule::Rule::ALL.iter().map(|&rule| Code::Rule(rule));
     let codes: Vec<_> = Code::ALL.iter().copied().chain(rules).collect();
-    let names: BTreeSet<_> = codes.iter().map(|code| code.name().to_owned()).collect();
+    let names = codes.iter().map(|code| code.name());
+    let of_framework = plugin::Fault::ALL.iter().map(|fault| fault.code());
+    let codes: Vec<_> = names.chain(of_framework).map(str::to_owned).collect();
+    let names: BTreeSet<_> = codes.iter().cloned().collect();
     assert_eq!(names.len(), codes.len(), "two codes have one name");
     let guide = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/guides/troubleshooting.md");
     let listed = anchors(&fs::read_to_string(guide).unwrap());

@@ -198,10 +198,10 @@ async fn a_member_that_declares_services_or_a_sidecar_is_refused_at_both_paths()
     expect_test::expect![[r#"
         Error: Invalid workload at services: services and fleet are both set, but a member uses the services of its fleet bookinfo/ratings. Move services to the mesh_vm_fleet, or remove fleet.
 
-        [fleet-declares]
+        [fleet-declares] docs/guides/troubleshooting.md#fleet-declares
         Error: Invalid workload at sidecar: sidecar and fleet are both set, but a member uses the sidecar of its fleet bookinfo/ratings. Move sidecar to the mesh_vm_fleet, or remove fleet.
 
-        [fleet-declares]
+        [fleet-declares] docs/guides/troubleshooting.md#fleet-declares
     "#]].assert_eq(&lines);
     let unknown = with(config, "/fleet", json!(UNKNOWN));
     let reported = resource.validate(&unknown).await.unwrap().diagnostics;

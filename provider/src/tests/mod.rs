@@ -9,6 +9,7 @@ mod last_requests;
 mod lint;
 mod made_of;
 mod meaning;
+mod mistakes;
 mod network_path;
 mod offload;
 mod ownership;
@@ -89,6 +90,7 @@ fn full() -> Json {
             },
         },
         "bundle": null,
+        "objects_only": false,
         "health_check": {
             "http": { "host": "127.0.0.1", "port": 9080, "path": "/health", "scheme": "HTTP", "headers": { "X-Probe": "1" } },
             "initial_delay_seconds": 1, "timeout_seconds": 2, "period_seconds": 5, "success_threshold": 1, "failure_threshold": 3,
@@ -188,5 +190,14 @@ fn with(mut object: Json, pointer: &str, value: Json) -> Json {
     *object
         .pointer_mut(pointer)
         .unwrap_or_else(|| panic!("nothing at {pointer}")) = value;
+    object
+}
+
+/// Sets the value at a JSON pointer, also one that is not there yet.
+fn with_any(mut object: Json, pointer: &str, value: Json) -> Json {
+    let (above, key) = pointer.rsplit_once('/').unwrap();
+    let above = object.pointer_mut(above);
+    let above = above.unwrap_or_else(|| panic!("nothing above {pointer}"));
+    above[key] = value;
     object
 }

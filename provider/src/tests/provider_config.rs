@@ -29,15 +29,15 @@ async fn identities_that_cannot_be_used_are_reported_before_a_plan() {
         "text": { "private_key": "hello" },
     } } });
     check(block, Path::new("FOLDER"), expect![[r#"
-        Error: The SSH identity cannot be used at ssh.identities.empty.private_key: this is not a private key: it must begin with a line such as `-----BEGIN OPENSSH PRIVATE KEY-----`.
+        Error: The SSH identity cannot be used at ssh.identities.empty.private_key: ssh.identities.empty.private_key: this is not a private key: it must begin with a line such as `-----BEGIN OPENSSH PRIVATE KEY-----`.
 
-        [ssh-identity]
-        Error: The SSH identity cannot be used at ssh.identities.public.private_key: this is a public key; give the private key, the file without .pub.
+        [ssh-identity] docs/guides/troubleshooting.md#ssh-identity
+        Error: The SSH identity cannot be used at ssh.identities.public.private_key: ssh.identities.public.private_key: this is a public key; give the private key, the file without .pub.
 
-        [ssh-identity]
-        Error: The SSH identity cannot be used at ssh.identities.text.private_key: this is not a private key: it must begin with a line such as `-----BEGIN OPENSSH PRIVATE KEY-----`.
+        [ssh-identity] docs/guides/troubleshooting.md#ssh-identity
+        Error: The SSH identity cannot be used at ssh.identities.text.private_key: ssh.identities.text.private_key: this is not a private key: it must begin with a line such as `-----BEGIN OPENSSH PRIVATE KEY-----`.
 
-        [ssh-identity]
+        [ssh-identity] docs/guides/troubleshooting.md#ssh-identity
     "#]]).await;
 }
 
@@ -50,19 +50,19 @@ async fn every_attribute_of_the_kubernetes_block_that_does_not_fit_is_reported_b
     check(block, Path::new("FOLDER"), expect![[r#"
         Error: The kubernetes block cannot be used at kubernetes.cluster_ca_certificate: kubernetes.cluster_ca_certificate must be a PEM certificate: its text, e.g. file("ca.pem"), decoded if it was base64.
 
-        [cluster-settings]
+        [cluster-settings] docs/guides/troubleshooting.md#cluster-settings
         Error: The kubernetes block cannot be used at kubernetes.client_certificate: kubernetes.client_certificate must be a PEM certificate: its text, e.g. file("ca.pem"), decoded if it was base64.
 
-        [cluster-settings]
+        [cluster-settings] docs/guides/troubleshooting.md#cluster-settings
         Error: The kubernetes block cannot be used at kubernetes.client_certificate: kubernetes.client_certificate and client_key must be set together.
 
-        [cluster-settings]
+        [cluster-settings] docs/guides/troubleshooting.md#cluster-settings
         Error: The kubernetes block cannot be used at kubernetes.username: kubernetes.username and password must be set together.
 
-        [cluster-settings]
+        [cluster-settings] docs/guides/troubleshooting.md#cluster-settings
         Error: The kubernetes block cannot be used at kubernetes.host: kubernetes.host must be a URL such as https://192.0.2.1:6443, got "ftp://k8s.example.com".
 
-        [cluster-settings]
+        [cluster-settings] docs/guides/troubleshooting.md#cluster-settings
     "#]]).await;
 }
 
@@ -82,41 +82,41 @@ async fn a_kubeconfig_that_cannot_be_used_is_reported_before_a_plan() {
         (
             json!({ "config_path": at("text") }),
             expect![[r#"
-                Error: The kubeconfig cannot be used at kubernetes.config_path: kubeconfig FOLDER/text cannot be used: it is not a valid kubeconfig (line 1, column 11). Correct the file or the path.
+                Error: The kubeconfig cannot be used at kubernetes.config_path: kubernetes.config_path: kubeconfig FOLDER/text cannot be used: it is not a valid kubeconfig (line 1, column 11). Correct the file or the path.
 
-                [cluster-kubeconfig]
+                [cluster-kubeconfig] docs/guides/troubleshooting.md#cluster-kubeconfig
             "#]],
         ),
         (
             json!({ "config_path": folder.path() }),
             expect![[r#"
-                Error: The kubeconfig cannot be used at kubernetes.config_path: kubeconfig FOLDER cannot be used: it cannot be read: it is not a regular file. Correct the file or the path.
+                Error: The kubeconfig cannot be used at kubernetes.config_path: kubernetes.config_path: kubeconfig FOLDER cannot be used: it cannot be read: it is not a regular file. Correct the file or the path.
 
-                [cluster-kubeconfig]
+                [cluster-kubeconfig] docs/guides/troubleshooting.md#cluster-kubeconfig
             "#]],
         ),
         (
             json!({ "config_paths": [at("empty")] }),
             expect![[r#"
-            Error: The kubeconfig cannot be used at kubernetes.config_paths: kubeconfig FOLDER/empty cannot be used: it has no current context: set kubernetes.config_context; it has none at all. Correct the file or the path.
+                Error: The kubeconfig cannot be used at kubernetes.config_paths: kubernetes.config_paths: kubeconfig FOLDER/empty cannot be used: it has no current context: set kubernetes.config_context; it has none at all. Correct the file or the path.
 
-            [cluster-kubeconfig]
-        "#]],
+                [cluster-kubeconfig] docs/guides/troubleshooting.md#cluster-kubeconfig
+            "#]],
         ),
         (
             json!({ "config_path": at("dangling") }),
             expect![[r#"
-            Error: The kubeconfig cannot be used at kubernetes.config_path: kubeconfig FOLDER/dangling (context prod) cannot be used: it has no cluster prod; it has none at all. Correct the file or the path.
+                Error: The kubeconfig cannot be used at kubernetes.config_path: kubernetes.config_path: kubeconfig FOLDER/dangling (context prod) cannot be used: it has no cluster prod; it has none at all. Correct the file or the path.
 
-            [cluster-kubeconfig]
-        "#]],
+                [cluster-kubeconfig] docs/guides/troubleshooting.md#cluster-kubeconfig
+            "#]],
         ),
         (
             json!({ "config_path": at("dangling"), "config_context": "test" }),
             expect![[r#"
-                Error: The kubeconfig cannot be used at kubernetes.config_path: kubeconfig FOLDER/dangling cannot be used: it has no context test; it has prod. Correct the file or the path.
+                Error: The kubeconfig cannot be used at kubernetes.config_path: kubernetes.config_path: kubeconfig FOLDER/dangling cannot be used: it has no context test; it has prod. Correct the file or the path.
 
-                [cluster-kubeconfig]
+                [cluster-kubeconfig] docs/guides/troubleshooting.md#cluster-kubeconfig
             "#]],
         ),
     ];
@@ -150,7 +150,7 @@ fn a_missing_plugin_is_named_with_its_install_hint() {
           Install the AWS CLI:
             brew install awscli
 
-        [cluster-credentials]"#]].assert_eq(&messages::cluster(&error).detail);
+        [cluster-credentials] docs/guides/troubleshooting.md#cluster-credentials"#]].assert_eq(&messages::cluster(&error).detail);
 }
 
 #[test]
@@ -171,7 +171,7 @@ fn all_that_a_plugin_printed_is_shown() {
           Unable to locate credentials.
           Run aws configure.
 
-        [cluster-credentials]"#]].assert_eq(&messages::cluster(&error).detail);
+        [cluster-credentials] docs/guides/troubleshooting.md#cluster-credentials"#]].assert_eq(&messages::cluster(&error).detail);
 }
 
 #[tokio::test]
@@ -179,9 +179,9 @@ async fn a_kubeconfig_that_may_still_be_made_is_no_error_before_a_plan() {
     let folder = tempfile::tempdir().unwrap();
     let block = json!({ "kubernetes": { "config_path": folder.path().join("later") } });
     check(block, folder.path(), expect![[r#"
-        Warning: The kubeconfig is not there yet at kubernetes.config_path: kubeconfig FOLDER/later does not exist. It must be there when the apply needs the cluster.
+        Warning: The kubeconfig is not there yet at kubernetes.config_path: kubernetes.config_path: kubeconfig FOLDER/later does not exist. It must be there when the apply needs the cluster.
 
-        [cluster-kubeconfig]
+        [cluster-kubeconfig] docs/guides/troubleshooting.md#cluster-kubeconfig
     "#]]).await;
 }
 
@@ -193,16 +193,16 @@ async fn a_kubernetes_block_in_which_nothing_is_set_is_refused() {
         json!({ "kubernetes": { "config_path": null } }),
         folder,
         expect![[r#"
-            Error: The kubernetes block sets nothing at kubernetes: Each attribute of the block is null, so the environment of Terraform would choose the cluster. Either a name in the block is misspelt, which Terraform does not report, or a variable is null. Set config_path or host. If the environment is meant to choose, remove the block.
+            Error: The kubernetes block sets nothing at kubernetes: kubernetes: Each attribute of the block is null, so the environment of Terraform would choose the cluster. Either a name in the block is misspelt, which Terraform does not report, or a variable is null. Set config_path or host. If the environment is meant to choose, remove the block.
 
-            [kubernetes-unset]
+            [kubernetes-unset] docs/guides/troubleshooting.md#kubernetes-unset
         "#]],
     )
     .await;
     check(json!({ "kubernetes": {} }), folder, expect![[r#"
-        Error: The kubernetes block sets nothing at kubernetes: Each attribute of the block is null, so the environment of Terraform would choose the cluster. Either a name in the block is misspelt, which Terraform does not report, or a variable is null. Set config_path or host. If the environment is meant to choose, remove the block.
+        Error: The kubernetes block sets nothing at kubernetes: kubernetes: Each attribute of the block is null, so the environment of Terraform would choose the cluster. Either a name in the block is misspelt, which Terraform does not report, or a variable is null. Set config_path or host. If the environment is meant to choose, remove the block.
 
-        [kubernetes-unset]
+        [kubernetes-unset] docs/guides/troubleshooting.md#kubernetes-unset
     "#]]).await;
     check(json!({ "kubernetes": null }), folder, expect![[""]]).await;
     check(

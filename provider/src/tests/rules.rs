@@ -135,6 +135,7 @@ fn of_the_vm() -> Vec<(&'static str, Json)> {
         ("/bundle/token_version", json!(2)),
         ("/rotate_before", json!("12h")),
         ("/on_destroy", json!("keep")),
+        ("/objects_only", Json::Null),
         ("/field_manager/force_conflicts", json!(true)),
         ("/timeouts/create", json!("21m")),
         ("/timeouts/read", json!("2m")),

@@ -72,20 +72,6 @@ pub(crate) fn path(input: &WorkloadInput) -> Option<PathBuf> {
     bundle.path.known().map(|path| home::expand(path))
 }
 
-/// Refuses `ssh` and `bundle` together.
-pub(super) fn check(input: &WorkloadInput) -> Diagnostics {
-    if input.ssh.known().is_none() || input.bundle.known().is_none() {
-        return Diagnostics::none();
-    }
-    let text = "ssh and bundle are both set. With ssh, the apply bootstraps the VM; with bundle, you copy an archive \
-                to it. Remove one of them.";
-    Message::new(Code::SshOrBundle)
-        .text(text)
-        .at("bundle")
-        .error()
-        .into()
-}
-
 /// What is at the path of an archive.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum There {

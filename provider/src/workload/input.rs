@@ -26,7 +26,8 @@ object! {
     /// `Sidecar`, and the proxy that runs on it.
     ///
     /// These belong together because they change together: a label that a service selects is also part of the VM's
-    /// bootstrap files. Without `ssh` and `bundle`, only the mesh objects are managed.
+    /// bootstrap files. Without `ssh` and `bundle`, only the mesh objects are managed; `objects_only` says that this is
+    /// meant.
     pub struct WorkloadInput {
         /// Namespace of the workload. A VM belongs to exactly one.
         Required namespace: Text<Namespace> => REPLACE,
@@ -35,7 +36,7 @@ object! {
         /// Address that pods connect to: an IP address or a fully qualified domain name.
         Required address: Text<Address> => BOOTSTRAP,
         /// Address that the VM's listeners bind, if it differs from `address`, e.g. behind NAT. Default: `address`.
-        Optional instance_ip: Text<IpAddr> => BOOTSTRAP,
+        Optional instance_ip: IpAddr => BOOTSTRAP,
         /// Labels of the workload. They are also part of the proxy's metadata.
         Optional labels: BTreeMap<Text<LabelKey>, Text<LabelValue>> => BOOTSTRAP,
         /// Annotations of the `WorkloadEntry`.
@@ -66,10 +67,14 @@ object! {
         /// The `Sidecar` of the workload. Its listeners follow from `services`. If unset, none is created.
         Optional sidecar: SidecarInput => OBJECTS,
         /// SSH connection to the VM. If unset (and `bundle` is unset), only the mesh objects are managed and the VM
-        /// is never bootstrapped.
+        /// is never bootstrapped; see `objects_only`.
         Optional ssh: SshInput => MACHINE,
         /// Instead of `ssh`: an archive with the VM's bootstrap files, which you copy to the VM.
         Optional bundle: BundleInput => ARCHIVE,
+        /// Only the mesh objects are managed on purpose: the VM joins by other means, such as its user data. Without
+        /// it, a workload that has neither `ssh`, `bundle` nor `health_check` causes a warning, because the mesh sends
+        /// traffic to a VM that perhaps runs no proxy. It excludes `ssh` and `bundle`. Default: `false`.
+        Optional objects_only: bool,
         /// Health probe of the application, run by the proxy. The VM receives traffic only while the probe succeeds.
         /// If unset, it receives traffic even when the application is down.
         Optional health_check: HealthCheckInput => BOOTSTRAP,
@@ -113,7 +118,7 @@ impl WorkloadInput {
         Some(Workload {
             id: self.id()?,
             address: text(&self.address),
-            instance_ip: text(&self.instance_ip),
+            instance_ip: self.instance_ip.known().copied(),
             labels: text_map(&self.labels),
             annotations: self.annotations.known().cloned().unwrap_or_default(),
             service_account: self.service_account()?,
@@ -157,7 +162,7 @@ pub(super) fn from_workload(workload: Workload) -> WorkloadInput {
         namespace: Value::Known(Text(workload.id.namespace)),
         name: Value::Known(Text(workload.id.name)),
         address: workload.address.map(Text).into(),
-        instance_ip: workload.instance_ip.map(Text).into(),
+        instance_ip: workload.instance_ip.into(),
         labels: from_text_map(workload.labels),
         annotations: from_map(workload.annotations),
         service_account: Some(Text(workload.service_account))

@@ -10,7 +10,7 @@
 //!
 //! **Invariant**: nothing computed enters an input, and no output reaches `render`.
 //!
-//! The files in the order of their imports: `output` and `input`; `meaning`, `steps`, `prior`, `archive`, `place` and `preflight`; `plan` and
+//! The files in the order of their imports: `output` and `input`; `joining`; `meaning`, `steps`, `prior`, `archive`, `place` and `preflight`; `plan` and
 //! `runner`; `import`, `read`, `destroy` and `apply`.
 
 mod apply;
@@ -18,6 +18,7 @@ pub(crate) mod archive;
 mod destroy;
 pub(crate) mod import;
 pub(crate) mod input;
+mod joining;
 mod meaning;
 pub(crate) mod output;
 mod place;
@@ -79,7 +80,7 @@ impl Resource for VmWorkload {
                 .unwrap_or_default(),
         );
         diagnostics.extend(without_hosts(&input.sidecar));
-        diagnostics.append(archive::check(input));
+        diagnostics.append(joining::check(input));
         diagnostics
     }
 

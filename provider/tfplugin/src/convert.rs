@@ -2,7 +2,7 @@
 
 use proto::tfplugin6::{self as wire, attribute_path::step::Selector};
 
-use plugin::{Diagnostic, Diagnostics, Kind, Path, Raw, Severity, Step};
+use plugin::{Diagnostic, Diagnostics, Fault, Kind, Path, Provider, Raw, Severity, Step};
 
 use crate::codec::{Malformed, json, msgpack};
 
@@ -44,22 +44,23 @@ pub(crate) fn write_identity(raw: &Raw) -> wire::ResourceIdentityData {
 }
 
 /// Writes messages; their paths become those of the schema.
-pub(crate) fn write_diagnostics(diagnostics: Diagnostics, kind: &Kind) -> Vec<wire::Diagnostic> {
+pub(crate) fn write_diagnostics<P: Provider>(
+    diagnostics: Diagnostics,
+    kind: &Kind,
+) -> Vec<wire::Diagnostic> {
     let resolve = |mut diagnostic: Diagnostic| {
         diagnostic.at = diagnostic.at.map(|path| kind.resolve(&path));
-        write_diagnostic(diagnostic)
+        write_diagnostic::<P>(diagnostic)
     };
     diagnostics.into_iter().map(resolve).collect()
 }
 
-/// Writes a message whose path is the schema's already. Terraform names only the outermost attribute in some versions, so
-/// that a text which begins with its path has it in full.
-pub(crate) fn write_diagnostic(diagnostic: Diagnostic) -> wire::Diagnostic {
-    let path = diagnostic.at.as_ref().filter(|_| diagnostic.names_path);
-    let detail = match path {
-        Some(path) => format!("{}: {}", path.notation(), diagnostic.detail),
-        None => diagnostic.detail,
-    };
+/// Writes a message whose path is the schema's already.
+pub(crate) fn write_diagnostic<P: Provider>(diagnostic: Diagnostic) -> wire::Diagnostic {
+    let mut detail = diagnostic.located();
+    if let Some(code) = diagnostic.code {
+        detail = format!("{detail}\n\n{}", P::reference(code));
+    }
     wire::Diagnostic {
         severity: match diagnostic.severity {
             Severity::Error => wire::diagnostic::Severity::Error.into(),
@@ -88,14 +89,12 @@ pub(crate) fn write_path(path: &Path) -> wire::AttributePath {
 
 fn misfit(summary: &str, err: &Malformed) -> Diagnostic {
     let at = err.at();
-    let place = if at.steps().is_empty() {
-        "The value".to_owned()
-    } else {
-        format!("`{}`", at.notation())
-    };
     let detail = format!(
-        "{place} cannot be read: {err}. The value and the schema of this provider do not belong together; \
+        "The value cannot be read: {err}. The value and the schema of this provider do not belong together; \
          if the provider's version was changed, run `init -upgrade` and try again."
     );
-    Diagnostic::error(summary, detail).at(at)
+    Diagnostic {
+        summary: summary.to_owned(),
+        ..Diagnostic::fault(Fault::Misfit, detail).at(at)
+    }
 }

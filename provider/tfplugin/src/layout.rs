@@ -1,6 +1,6 @@
 //! States as protocol 6 has them: both sides in one object.
 
-use plugin::{Declared, Diagnostic, Diagnostics, Kind, Raw, Sides};
+use plugin::{Declared, Diagnostic, Diagnostics, Fault, Kind, Raw, Sides};
 
 /// Which attribute is on which side.
 pub(crate) struct Layout {
@@ -58,9 +58,9 @@ impl Layout {
         let written = written.filter(|name| *config.get(name) != Raw::Null);
         let report = |name: &&'static str| {
             let detail = format!(
-                "`{name}` is found out by the provider and cannot be set. Remove it from the configuration."
+                "{name} is found out by the provider and must be unset. Remove it from the configuration."
             );
-            Diagnostic::error("Invalid Configuration for Read-Only Attribute", detail).at(*name)
+            Diagnostic::fault(Fault::ReadOnly, detail).at(*name)
         };
         written.map(report).collect()
     }

@@ -7,7 +7,7 @@ use proto::tfplugin6::{
 };
 
 use super::{Entries, Entry, Server, answer::with_diagnostics};
-use plugin::{Diagnostic, Diagnostics, Kind, Named, Provider, Served, markdown};
+use plugin::{Diagnostic, Diagnostics, Fault, Kind, Named, Provider, Served, markdown};
 
 use crate::{codec::kind, schema};
 
@@ -41,7 +41,7 @@ impl<P: Provider> Server<P> {
             ephemeral_resource_schemas: schemas(&self.ephemeral_resources, |_| 0),
             ..Default::default()
         };
-        with_diagnostics(reply, self.faults(), &self.config)
+        with_diagnostics::<P, _>(reply, self.faults(), &self.config)
     }
 
     pub(super) fn identity_schemas(&self) -> wire::get_resource_identity_schemas::Response {
@@ -61,7 +61,7 @@ impl<P: Provider> Server<P> {
         let faulty = self.registry.all().flat_map(|of| {
             let name = of.name;
             of.faults().into_iter().map(move |fault| {
-                Diagnostic::error("Faulty schema", format!("{name}: {fault}. Report it."))
+                Diagnostic::fault(Fault::FaultySchema, format!("{name}: {fault}. Report it."))
             })
         });
         faulty.collect()

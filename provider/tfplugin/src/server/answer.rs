@@ -6,7 +6,7 @@ use futures::FutureExt;
 use proto::tfplugin6::{self as wire, Diagnostic as WireDiagnostic};
 use tonic::{Response, Status};
 
-use plugin::{Diagnostic, Diagnostics, Kind, crashed};
+use plugin::{Diagnostic, Diagnostics, Kind, Provider, crashed};
 
 use crate::convert;
 
@@ -59,7 +59,7 @@ answers!(
 );
 
 /// Answers a call, also one that fails or panics.
-pub(super) async fn answer<R: Answer>(
+pub(super) async fn answer<P: Provider, R: Answer>(
     call: &'static str,
     work: impl Future<Output = Result<R, Failure>>,
 ) -> Result<Response<R>, Status> {
@@ -82,18 +82,18 @@ pub(super) async fn answer<R: Answer>(
         let mut reply = R::default();
         reply
             .diagnostics()
-            .push(convert::write_diagnostic(diagnostic));
+            .push(convert::write_diagnostic::<P>(diagnostic));
         reply
     });
     Ok(Response::new(reply))
 }
 
 /// Returns a reply with messages about a value of a type.
-pub(super) fn with_diagnostics<R: Answer>(
+pub(super) fn with_diagnostics<P: Provider, R: Answer>(
     mut reply: R,
     diagnostics: Diagnostics,
     kind: &Kind,
 ) -> R {
-    *reply.diagnostics() = convert::write_diagnostics(diagnostics, kind);
+    *reply.diagnostics() = convert::write_diagnostics::<P>(diagnostics, kind);
     reply
 }

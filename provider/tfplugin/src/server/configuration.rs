@@ -18,7 +18,7 @@ impl<P: Provider> Server<P> {
         request: &wire::validate_provider_config::Request,
     ) -> Result<wire::validate_provider_config::Response, Failure> {
         let raw = convert::read(request.config.as_ref(), &self.config)?;
-        Ok(with_diagnostics(
+        Ok(with_diagnostics::<P, _>(
             wire::validate_provider_config::Response::default(),
             Registry::<P>::check(raw),
             &self.config,
@@ -34,7 +34,7 @@ impl<P: Provider> Server<P> {
         let (context, diagnostics) = self.registry.configure(raw);
         let context = context.map(Arc::new);
         *self.context.write().unwrap_or_else(PoisonError::into_inner) = context;
-        Ok(with_diagnostics(
+        Ok(with_diagnostics::<P, _>(
             wire::configure_provider::Response::default(),
             diagnostics,
             &self.config,
@@ -47,7 +47,7 @@ impl<P: Provider> Server<P> {
     ) -> Result<wire::validate_resource_config::Response, Failure> {
         let resource = self.resource(&request.type_name)?;
         let config = convert::read(request.config.as_ref(), &resource.layout.kind)?;
-        Ok(with_diagnostics(
+        Ok(with_diagnostics::<P, _>(
             wire::validate_resource_config::Response::default(),
             resource.validate(config),
             &resource.layout.kind,
@@ -60,7 +60,7 @@ impl<P: Provider> Server<P> {
     ) -> Result<wire::validate_data_resource_config::Response, Failure> {
         let source = self.data_source(&request.type_name)?;
         let config = convert::read(request.config.as_ref(), &source.layout.kind)?;
-        Ok(with_diagnostics(
+        Ok(with_diagnostics::<P, _>(
             wire::validate_data_resource_config::Response::default(),
             source.validate(config),
             &source.layout.kind,

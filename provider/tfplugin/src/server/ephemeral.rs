@@ -15,7 +15,7 @@ impl<P: Provider> Server<P> {
     ) -> Result<wire::validate_ephemeral_resource_config::Response, Failure> {
         let resource = self.ephemeral_resource(&request.type_name)?;
         let config = convert::read(request.config.as_ref(), &resource.layout.kind)?;
-        Ok(with_diagnostics(
+        Ok(with_diagnostics::<P, _>(
             wire::validate_ephemeral_resource_config::Response::default(),
             resource.validate(config),
             &resource.layout.kind,
@@ -48,7 +48,11 @@ impl<P: Provider> Server<P> {
                 diagnostics,
             ),
         };
-        Ok(with_diagnostics(reply, diagnostics, &resource.layout.kind))
+        Ok(with_diagnostics::<P, _>(
+            reply,
+            diagnostics,
+            &resource.layout.kind,
+        ))
     }
 
     pub(super) async fn renew(
@@ -74,7 +78,11 @@ impl<P: Provider> Server<P> {
             private: Some(lease.kept),
             ..Default::default()
         };
-        Ok(with_diagnostics(reply, diagnostics, &resource.layout.kind))
+        Ok(with_diagnostics::<P, _>(
+            reply,
+            diagnostics,
+            &resource.layout.kind,
+        ))
     }
 
     pub(super) async fn close(
@@ -90,7 +98,7 @@ impl<P: Provider> Server<P> {
         };
         let (Ok(diagnostics) | Err(diagnostics)) =
             resource.served.close(&context, &kept, bounds).await;
-        Ok(with_diagnostics(
+        Ok(with_diagnostics::<P, _>(
             wire::close_ephemeral_resource::Response::default(),
             diagnostics,
             &resource.layout.kind,

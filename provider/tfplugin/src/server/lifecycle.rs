@@ -11,7 +11,7 @@ use super::{
     stored::{identity_kind, identity_of},
 };
 use plugin::{
-    Diagnostic, Diagnostics, ImportId, Limits, PlannedChange, Provider, Raw, Served, Sides,
+    Diagnostic, Diagnostics, Fault, ImportId, Limits, PlannedChange, Provider, Raw, Served, Sides,
 };
 
 use crate::{convert, layout::Layout};
@@ -53,7 +53,11 @@ impl<P: Provider> Server<P> {
             planned_identity: identity,
             ..Default::default()
         };
-        Ok(with_diagnostics(reply, diagnostics, &resource.layout.kind))
+        Ok(with_diagnostics::<P, _>(
+            reply,
+            diagnostics,
+            &resource.layout.kind,
+        ))
     }
 
     pub(super) async fn apply(
@@ -87,7 +91,11 @@ impl<P: Provider> Server<P> {
             new_identity: write_identity_of(&*resource.served, &state),
             ..Default::default()
         };
-        Ok(with_diagnostics(reply, diagnostics, &resource.layout.kind))
+        Ok(with_diagnostics::<P, _>(
+            reply,
+            diagnostics,
+            &resource.layout.kind,
+        ))
     }
 
     pub(super) async fn read(
@@ -118,7 +126,11 @@ impl<P: Provider> Server<P> {
             new_identity: write_identity_of(&*resource.served, &state),
             ..Default::default()
         };
-        Ok(with_diagnostics(reply, diagnostics, &resource.layout.kind))
+        Ok(with_diagnostics::<P, _>(
+            reply,
+            diagnostics,
+            &resource.layout.kind,
+        ))
     }
 
     pub(super) async fn read_data(
@@ -146,7 +158,11 @@ impl<P: Provider> Server<P> {
             state: Some(convert::write(&state)),
             ..Default::default()
         };
-        Ok(with_diagnostics(reply, diagnostics, &source.layout.kind))
+        Ok(with_diagnostics::<P, _>(
+            reply,
+            diagnostics,
+            &source.layout.kind,
+        ))
     }
 
     pub(super) async fn import(
@@ -161,7 +177,11 @@ impl<P: Provider> Server<P> {
         let (state, warnings) = match resource.served.import(&context, &id, bounds).await {
             Ok((state, warnings)) => (Layout::merge(Some(state)), warnings),
             Err(diagnostics) => {
-                return Ok(with_diagnostics(reply, diagnostics, &resource.layout.kind));
+                return Ok(with_diagnostics::<P, _>(
+                    reply,
+                    diagnostics,
+                    &resource.layout.kind,
+                ));
             }
         };
         let imported = wire::import_resource_state::ImportedResource {
@@ -174,7 +194,11 @@ impl<P: Provider> Server<P> {
             imported_resources: vec![imported],
             ..reply
         };
-        Ok(with_diagnostics(reply, warnings, &resource.layout.kind))
+        Ok(with_diagnostics::<P, _>(
+            reply,
+            warnings,
+            &resource.layout.kind,
+        ))
     }
 }
 
@@ -209,7 +233,7 @@ fn import_id<C>(
     for name in resource.described().identity {
         let Raw::Text(part) = identity.get(name) else {
             let detail = format!("The identity needs a value for `{name}`.");
-            return Err(Diagnostic::error("Incomplete identity", detail));
+            return Err(Diagnostic::fault(Fault::IncompleteIdentity, detail));
         };
         parts.insert((*name).to_owned(), part.clone());
     }

@@ -20,7 +20,7 @@ use proto::tfplugin6::{self as wire, provider_server};
 use tonic::{Request, Response, Status};
 
 use plugin::{
-    Bounds, Diagnostic, Kind, Named, Provider, Registry, Served, ServedData, ServedEphemeral,
+    Bounds, Diagnostic, Fault, Kind, Named, Provider, Registry, Served, ServedData, ServedEphemeral,
 };
 
 use crate::{layout::Layout, serve::Stop};
@@ -112,7 +112,7 @@ impl<P: Provider> Server<P> {
             .clone();
         context.ok_or_else(|| {
             let detail = "Terraform called the provider before it configured it, or the configuration failed.";
-            Diagnostic::error("Provider is not configured", detail)
+            Diagnostic::fault(Fault::NotConfigured, detail)
         })
     }
 }
@@ -128,7 +128,10 @@ fn find<'a, S: ?Sized>(
             "This version of the provider has no `{name}`. It has: {}.",
             known.join(", ")
         );
-        Diagnostic::error(summary, detail)
+        Diagnostic {
+            summary: summary.to_owned(),
+            ..Diagnostic::fault(Fault::UnknownType, detail)
+        }
     })
 }
 
@@ -140,21 +143,21 @@ impl<P: Provider> provider_server::Provider for Server<P> {
         &self,
         _: Request<wire::get_metadata::Request>,
     ) -> Reply<wire::get_metadata::Response> {
-        answer("GetMetadata", async { Ok(self.metadata()) }).await
+        answer::<P, _>("GetMetadata", async { Ok(self.metadata()) }).await
     }
 
     async fn get_provider_schema(
         &self,
         _: Request<wire::get_provider_schema::Request>,
     ) -> Reply<wire::get_provider_schema::Response> {
-        answer("GetProviderSchema", async { Ok(self.schemas()) }).await
+        answer::<P, _>("GetProviderSchema", async { Ok(self.schemas()) }).await
     }
 
     async fn get_resource_identity_schemas(
         &self,
         _: Request<wire::get_resource_identity_schemas::Request>,
     ) -> Reply<wire::get_resource_identity_schemas::Response> {
-        answer("GetResourceIdentitySchemas", async {
+        answer::<P, _>("GetResourceIdentitySchemas", async {
             Ok(self.identity_schemas())
         })
         .await
@@ -164,7 +167,7 @@ impl<P: Provider> provider_server::Provider for Server<P> {
         &self,
         _: Request<wire::get_functions::Request>,
     ) -> Reply<wire::get_functions::Response> {
-        answer("GetFunctions", async {
+        answer::<P, _>("GetFunctions", async {
             Ok(wire::get_functions::Response::default())
         })
         .await
@@ -174,7 +177,7 @@ impl<P: Provider> provider_server::Provider for Server<P> {
         &self,
         request: Request<wire::validate_provider_config::Request>,
     ) -> Reply<wire::validate_provider_config::Response> {
-        answer("ValidateProviderConfig", async {
+        answer::<P, _>("ValidateProviderConfig", async {
             self.validate_config(&request.into_inner())
         })
         .await
@@ -184,7 +187,7 @@ impl<P: Provider> provider_server::Provider for Server<P> {
         &self,
         request: Request<wire::configure_provider::Request>,
     ) -> Reply<wire::configure_provider::Response> {
-        answer("ConfigureProvider", async {
+        answer::<P, _>("ConfigureProvider", async {
             self.configure(&request.into_inner())
         })
         .await
@@ -203,7 +206,7 @@ impl<P: Provider> provider_server::Provider for Server<P> {
         &self,
         request: Request<wire::validate_resource_config::Request>,
     ) -> Reply<wire::validate_resource_config::Response> {
-        answer("ValidateResourceConfig", async {
+        answer::<P, _>("ValidateResourceConfig", async {
             self.validate(&request.into_inner())
         })
         .await
@@ -213,7 +216,7 @@ impl<P: Provider> provider_server::Provider for Server<P> {
         &self,
         request: Request<wire::validate_data_resource_config::Request>,
     ) -> Reply<wire::validate_data_resource_config::Response> {
-        answer("ValidateDataResourceConfig", async {
+        answer::<P, _>("ValidateDataResourceConfig", async {
             self.validate_data(&request.into_inner())
         })
         .await
@@ -223,14 +226,14 @@ impl<P: Provider> provider_server::Provider for Server<P> {
         &self,
         request: Request<wire::read_data_source::Request>,
     ) -> Reply<wire::read_data_source::Response> {
-        answer("ReadDataSource", self.read_data(request.into_inner())).await
+        answer::<P, _>("ReadDataSource", self.read_data(request.into_inner())).await
     }
 
     async fn validate_ephemeral_resource_config(
         &self,
         request: Request<wire::validate_ephemeral_resource_config::Request>,
     ) -> Reply<wire::validate_ephemeral_resource_config::Response> {
-        answer("ValidateEphemeralResourceConfig", async {
+        answer::<P, _>("ValidateEphemeralResourceConfig", async {
             self.validate_ephemeral(&request.into_inner())
         })
         .await
@@ -240,28 +243,28 @@ impl<P: Provider> provider_server::Provider for Server<P> {
         &self,
         request: Request<wire::open_ephemeral_resource::Request>,
     ) -> Reply<wire::open_ephemeral_resource::Response> {
-        answer("OpenEphemeralResource", self.open(request.into_inner())).await
+        answer::<P, _>("OpenEphemeralResource", self.open(request.into_inner())).await
     }
 
     async fn renew_ephemeral_resource(
         &self,
         request: Request<wire::renew_ephemeral_resource::Request>,
     ) -> Reply<wire::renew_ephemeral_resource::Response> {
-        answer("RenewEphemeralResource", self.renew(request.into_inner())).await
+        answer::<P, _>("RenewEphemeralResource", self.renew(request.into_inner())).await
     }
 
     async fn close_ephemeral_resource(
         &self,
         request: Request<wire::close_ephemeral_resource::Request>,
     ) -> Reply<wire::close_ephemeral_resource::Response> {
-        answer("CloseEphemeralResource", self.close(request.into_inner())).await
+        answer::<P, _>("CloseEphemeralResource", self.close(request.into_inner())).await
     }
 
     async fn upgrade_resource_state(
         &self,
         request: Request<wire::upgrade_resource_state::Request>,
     ) -> Reply<wire::upgrade_resource_state::Response> {
-        answer("UpgradeResourceState", async {
+        answer::<P, _>("UpgradeResourceState", async {
             self.upgrade_state(&request.into_inner())
         })
         .await
@@ -271,7 +274,7 @@ impl<P: Provider> provider_server::Provider for Server<P> {
         &self,
         request: Request<wire::upgrade_resource_identity::Request>,
     ) -> Reply<wire::upgrade_resource_identity::Response> {
-        answer("UpgradeResourceIdentity", async {
+        answer::<P, _>("UpgradeResourceIdentity", async {
             self.upgrade_identity(&request.into_inner())
         })
         .await
@@ -281,14 +284,14 @@ impl<P: Provider> provider_server::Provider for Server<P> {
         &self,
         request: Request<wire::read_resource::Request>,
     ) -> Reply<wire::read_resource::Response> {
-        answer("ReadResource", self.read(request.into_inner())).await
+        answer::<P, _>("ReadResource", self.read(request.into_inner())).await
     }
 
     async fn plan_resource_change(
         &self,
         request: Request<wire::plan_resource_change::Request>,
     ) -> Reply<wire::plan_resource_change::Response> {
-        answer("PlanResourceChange", async {
+        answer::<P, _>("PlanResourceChange", async {
             self.plan(request.into_inner())
         })
         .await
@@ -298,13 +301,13 @@ impl<P: Provider> provider_server::Provider for Server<P> {
         &self,
         request: Request<wire::apply_resource_change::Request>,
     ) -> Reply<wire::apply_resource_change::Response> {
-        answer("ApplyResourceChange", self.apply(request.into_inner())).await
+        answer::<P, _>("ApplyResourceChange", self.apply(request.into_inner())).await
     }
 
     async fn import_resource_state(
         &self,
         request: Request<wire::import_resource_state::Request>,
     ) -> Reply<wire::import_resource_state::Response> {
-        answer("ImportResourceState", self.import(request.into_inner())).await
+        answer::<P, _>("ImportResourceState", self.import(request.into_inner())).await
     }
 }

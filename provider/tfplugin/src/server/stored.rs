@@ -2,7 +2,7 @@
 
 use proto::tfplugin6 as wire;
 
-use plugin::{Diagnostic, Kind, Provider, Raw, Served, Stored};
+use plugin::{Diagnostic, Fault, Kind, Provider, Raw, Served, Stored};
 
 use super::{
     Server,
@@ -32,7 +32,7 @@ impl<P: Provider> Server<P> {
                 upgraded_state: Some(convert::write(&state)),
                 ..reply
             },
-            Err(diagnostics) => with_diagnostics(reply, diagnostics, kind),
+            Err(diagnostics) => with_diagnostics::<P, _>(reply, diagnostics, kind),
         })
     }
 
@@ -63,10 +63,7 @@ fn known_version(name: &str, version: i64, known: u32) -> Result<u32, Diagnostic
         "A `{name}` was stored with version {version} of its schema; this provider knows version {known}. \
          Use the version of the provider that stored it, or a later one."
     );
-    Err(Diagnostic::error(
-        "State was stored by a newer provider",
-        detail,
-    ))
+    Err(Diagnostic::fault(Fault::NewerState, detail))
 }
 
 /// Returns the type of a resource's identity: all text.

@@ -38,7 +38,7 @@ async fn a_data_source_finds_beside_what_was_asked_and_leaves_nothing_unknown() 
 async fn whatever_goes_wrong_in_a_read_is_reported() {
     let world = World::default();
     let cases = [
-        ("read", "Error: Failed at fault: As ordered."),
+        ("read", "Error: Failed at fault: fault: As ordered."),
         ("panic", "Error: The provider crashed"),
         ("odd", "Error: Odd fault at fault"),
         ("warn", "Warning: A warning: As ordered.\"] beside {"),

@@ -344,9 +344,15 @@ async fn a_faulty_declaration_is_reported_with_the_schema() {
         .iter()
         .map(|reported| reported.detail.as_str())
         .collect();
-    expect![[r"
+    expect![[r#"
         toy_faulty: `found` is on the wrong side of input and output. Report it.
+
+        [faulty-schema]
         toy_faulty: `both` is in the input and in the output. Report it.
-        toy_faulty: the identity `nothing` is no text of the input. Report it."]]
+
+        [faulty-schema]
+        toy_faulty: the identity `nothing` is no text of the input. Report it.
+
+        [faulty-schema]"#]]
     .assert_eq(&reported.join("\n"));
 }

@@ -90,10 +90,16 @@ async fn validate(server: &Server<Toy>, type_name: &str, config: Option<DynamicV
 async fn configuration_is_checked_with_paths_of_the_schema() {
     let config = json!({"name": "1", "labels": {"toy.example/a": "b"}, "id": "mine", "ports": {"a b": {"number": -1}}});
     expect![[r#"
-        .id Invalid Configuration for Read-Only Attribute: `id` is found out by the provider and cannot be set. Remove it from the configuration.
+        .id Invalid Configuration for Read-Only Attribute: id is found out by the provider and must be unset. Remove it from the configuration.
+
+        [read-only]
         .name Invalid value: name: "1" is no name.
+
+        [invalid-value]
         .ports["a b"].number Invalid value: ports["a b"].number: must be a whole number from 0 to 65535, got -1.
-        .labels["toy.example/a"] Reserved label: Choose another key.
+
+        [invalid-value]
+        .labels["toy.example/a"] Reserved label: labels["toy.example/a"]: Choose another key.
     "#]].assert_eq(&validate(&toy(), "toy_thing", value(&config)).await);
 }
 
@@ -103,23 +109,31 @@ async fn a_required_attribute_that_is_null_is_reported() {
     let config = json!({"name": null, "ports": {"http": {"number": null}, "none": null}});
     expect![[r#"
         .name Invalid value: name: must be set, got null.
+
+        [invalid-value]
         .ports["http"].number Invalid value: ports.http.number: must be set, got null.
+
+        [invalid-value]
     "#]]
     .assert_eq(&validate(&toy(), "toy_thing", value(&config)).await);
 }
 
 #[tokio::test]
 async fn an_unknown_type_is_reported_with_the_known_ones() {
-    expect![[r"
+    expect![[r#"
         Unknown resource type: This version of the provider has no `toy_car`. It has: toy_thing.
-    "]]
+
+        [unknown-type]
+    "#]]
     .assert_eq(&validate(&toy(), "toy_car", value(&json!({}))).await);
 }
 
 #[tokio::test]
 async fn a_value_that_does_not_fit_is_reported_with_its_place() {
     expect![[r#"
-        .sizes[1] Value does not fit the schema: `sizes[1]` cannot be read: "x" is not a decimal number. The value and the schema of this provider do not belong together; if the provider's version was changed, run `init -upgrade` and try again.
+        .sizes[1] Value does not fit the schema: sizes[1]: The value cannot be read: "x" is not a decimal number. The value and the schema of this provider do not belong together; if the provider's version was changed, run `init -upgrade` and try again.
+
+        [schema-mismatch]
     "#]].assert_eq(
         &validate(
             &toy(),
@@ -166,9 +180,11 @@ async fn work_before_the_configuration_is_reported_and_keeps_the_state() {
         .unwrap()
         .into_inner();
     assert_eq!(meaning(reply.new_state.as_ref())["name"], "a");
-    expect![[r"
+    expect![[r#"
         Provider is not configured: Terraform called the provider before it configured it, or the configuration failed.
-    "]].assert_eq(&reported(&reply.diagnostics));
+
+        [not-configured]
+    "#]].assert_eq(&reported(&reply.diagnostics));
 }
 
 #[tokio::test]
@@ -176,7 +192,10 @@ async fn a_failed_configuration_leaves_none_behind() {
     let server = toy();
     for (world, expected) in [
         ("earth", ""),
-        ("void", ".world Cannot reach the world: It is void.\n"),
+        (
+            "void",
+            ".world Cannot reach the world: world: It is void.\n",
+        ),
     ] {
         let request = wire::configure_provider::Request {
             config: value(&json!({"world": world})),
@@ -208,7 +227,7 @@ async fn the_provider_block_is_checked_and_may_be_absent() {
         (None, ""),
         (
             value(&json!({"world": "mars"})),
-            ".world No such world: There is only `earth`.\n",
+            ".world No such world: world: There is only `earth`.\n",
         ),
     ] {
         let request = wire::validate_provider_config::Request { config };
@@ -368,6 +387,6 @@ async fn a_refresh_that_fails_keeps_the_state() {
     assert_eq!(meaning(reply.new_state.as_ref())["revision"], 1);
     assert_eq!(
         reported(&reply.diagnostics),
-        ".fault Failed: As ordered: read.\n"
+        ".fault Failed: fault: As ordered: read.\n"
     );
 }
