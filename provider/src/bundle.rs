@@ -183,7 +183,7 @@ impl EphemeralResource for EphemeralBundle {
         _: Instant,
     ) -> Result<Opened<EphemeralOutput>, Diagnostics> {
         let cluster = context.cluster().await?;
-        let (bundle, _) = bundle(cluster, input.workload()).await?;
+        let (bundle, warning) = bundle(cluster, input.workload()).await?;
         let seconds = input.token_seconds.known().copied().unwrap_or(3600);
         let ttl = Duration::from_secs(seconds.into());
         let token = cluster.mint(&bundle.identity, ttl).await;
@@ -196,7 +196,11 @@ impl EphemeralResource for EphemeralBundle {
         };
         // The token outlives the run, because the machine uses it later.
         let lease = Lease::default();
-        Ok(Opened { output, lease })
+        Ok(Opened {
+            output,
+            lease,
+            diagnostics: warning.into_iter().collect(),
+        })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use acceptance_tests::workload::{Workload, texts};
+use acceptance_tests::workload::{Workload, holds, texts};
 use acceptance_tests::{Done, Failure, Result, Scenario, wait_for};
 use bed::Vm;
 use serde_json::json;
@@ -42,10 +42,19 @@ async fn no_request_is_lost_while_one_of_two_vms_joins_is_rebootstrapped_and_lea
     fleet.converge().await?;
     let mut stays = member(&scenario, first)?;
     let mut changes = member(&scenario, second)?;
+    // The drain must ask this port, and no certificate is where only pods have a folder.
+    changes.config["proxy"]["config"] = json!("proxyAdminPort: 15099");
+    changes.config["env"] = json!({ "OUTPUT_CERTS": "/etc/istio-output-certs" });
     stays.converge().await?;
     let load = Load::begin(&scenario)?;
     load.goes_on("from the start")?;
 
+    let reported = changes.apply().await?;
+    let [warning] = &reported[..] else {
+        return Err(Failure::new(texts(&reported)));
+    };
+    holds(warning, "env-of-pods", &["OUTPUT_CERTS"])?;
+    changes.config["env"] = json!({});
     changes.converge().await?;
     Load::reaches(second)?;
     changes.config["labels"]["version"] = json!("v2");
@@ -105,7 +114,7 @@ impl<'a> Load<'a> {
 
     /// Waits until the VM has responded to some of them, including slow ones.
     fn reaches(vm: &Vm) -> Done {
-        let asked = "curl -s http://127.0.0.1:15000/clusters | awk -F :: '/^inbound[|]908/ && $3 == \"rq_success\" && $4 > 5' | wc -l";
+        let asked = "curl -s http://127.0.0.1:15099/clusters | awk -F :: '/^inbound[|]908/ && $3 == \"rq_success\" && $4 > 5' | wc -l";
         wait_for(&format!("calls reach {}", vm.name), || {
             vm.shell(asked).map(|ports| ports.trim() == "2")
         })

@@ -5,6 +5,7 @@ mod authority;
 mod cluster_env;
 mod control_plane;
 pub(crate) mod environment;
+mod proxy_ports;
 pub(crate) mod quote;
 
 use std::collections::BTreeMap;
@@ -14,7 +15,9 @@ use std::net::IpAddr;
 use serde_json::json;
 use sha2::Digest as _;
 
-pub(crate) use cluster_env::{BYPASSING, METADATA_CIDRS};
+pub(crate) use cluster_env::METADATA_CIDRS;
+use proxy_ports::ProxyPorts;
+
 use control_plane::{AGENT_FOLDER, DEFAULT_CONTROL_PLANE, host_port, needs_wrapped_agent};
 pub(crate) use environment::{is_of_pods, of_facts, owns};
 pub use environment::{left_out_of_mesh, left_out_of_own};
@@ -46,6 +49,7 @@ exec /usr/local/bin/pilot-agent \"$@\"
 /// Returns the bundle of a VM. istiod finds the proxy's entry by `own_ip`; `None`: the VM determines its own address.
 pub(crate) fn bundle(workload: &Workload, facts: &Facts, own_ip: Option<IpAddr>) -> Bundle {
     let metadata = environment::metadata(workload, facts);
+    let ports = ProxyPorts::of(workload, facts, &metadata);
     let variables = cluster_env::cluster_env(workload, facts, &metadata, own_ip);
     let file = |path: &str, owner, content: String, watch| File {
         path: path.to_owned(),
@@ -93,7 +97,8 @@ pub(crate) fn bundle(workload: &Workload, facts: &Facts, own_ip: Option<IpAddr>)
         control_plane: host_port(&facts.control_plane),
         control_plane_san: facts.control_plane.certified().to_owned(),
         authority: authority::authority(&variables, facts),
-        inbound: inbound(workload, &metadata, own_ip),
+        inbound: inbound(workload, &metadata, own_ip, ports),
+        ports: ports.all().to_vec(),
         taken: vec![],
         finds_address: own_ip.is_none(),
     }
@@ -115,11 +120,12 @@ fn inbound(
     workload: &Workload,
     metadata: &BTreeMap<String, String>,
     own_ip: Option<IpAddr>,
+    of_proxy: ProxyPorts,
 ) -> Inbound {
     let tunnel = metadata.get("ISTIO_META_ENABLE_HBONE");
     let tunnel = tunnel.is_some_and(|value| value == "true");
     let redirects = workload.proxy.interception == Interception::Redirect;
-    let ports = [(redirects, ports::INBOUND), (tunnel, ports::TUNNEL)];
+    let ports = [(redirects, of_proxy.inbound), (tunnel, ports::TUNNEL)];
     let ports = ports.into_iter().filter(|(is_used, _)| *is_used);
     Inbound {
         ipv6: own_ip.is_some_and(|ip| ip.is_ipv6()),

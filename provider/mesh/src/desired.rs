@@ -81,6 +81,8 @@ pub struct Bundle {
     pub authority: Option<Authority>,
     /// Where pods reach the proxy, for the check of the VM's own firewall.
     pub inbound: Inbound,
+    /// Ports on which the proxy listens, for the checks.
+    pub ports: Vec<u16>,
     /// Addresses of other entries, for the checks: the VM must not have any of them.
     pub taken: Vec<(IpAddr, Id)>,
     /// Whether the VM itself sets `ISTIO_SVC_IP` to the source address of its connections to the control plane, because the

@@ -4,9 +4,10 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use crate::bundle::{BYPASSING, METADATA_CIDRS, is_of_pods};
+use crate::bundle::{METADATA_CIDRS, is_of_pods};
 use crate::health::HealthCheck;
 use crate::names::{Address, Cidr, Listen, Name, PortName};
+use crate::ports::SSH;
 use crate::proxy_config::ProxyConfig;
 use crate::workload::{Proxy, PullPolicy, Service, ServicePort, Sidecar, Workload};
 
@@ -83,7 +84,8 @@ fn of_health_check(check: HealthCheck) -> HealthCheck {
 fn of_proxy(proxy: &Proxy) -> Proxy {
     let mut ports = vec![];
     for port in &proxy.exclude_inbound_ports {
-        if !BYPASSING.contains(&port.get()) && !ports.contains(port) {
+        // The proxy's own ports depend on the mesh.
+        if port.get() != SSH && !ports.contains(port) {
             ports.push(*port);
         }
     }

@@ -13,8 +13,13 @@ pub const HEALTH: u16 = 15021;
 /// Metrics of Envoy.
 pub const METRICS: u16 = 15090;
 
-/// Ports on which every proxy listens: administration, outbound traffic, inbound traffic, and the ones above.
-pub const OF_EACH_PROXY: [u16; 6] = [15000, 15001, INBOUND, STATUS, HEALTH, METRICS];
+/// Envoy's admin API.
+pub const ADMIN: u16 = 15000;
+/// Intercepted outbound traffic.
+pub const OUTBOUND: u16 = 15001;
+
+/// Ports on which every proxy listens unless it is configured otherwise.
+pub const OF_EACH_PROXY: [u16; 6] = [ADMIN, OUTBOUND, INBOUND, STATUS, HEALTH, METRICS];
 /// Ports on which a proxy listens only if configured: debugging, HBONE and DNS.
 const OF_SOME_PROXIES: [u16; 3] = [15004, TUNNEL, 15053];
 

@@ -61,6 +61,8 @@ pub struct Opened<O> {
     pub output: O,
     /// How long it lasts.
     pub lease: Lease,
+    /// Warnings.
+    pub diagnostics: Diagnostics,
 }
 
 /// How long an ephemeral resource lasts, and what its end needs.
@@ -134,6 +136,7 @@ impl<R: EphemeralResource> ServedEphemeral<R::Context> for TypedEphemeral<R> {
             Ok(Opened {
                 output: opened.output.write().settled(),
                 lease: opened.lease,
+                diagnostics: opened.diagnostics,
             })
         })
     }

@@ -333,6 +333,7 @@ fn bundle(id: &Id, istiod: Option<&str>) -> Bundle {
         authority: None,
         taken: vec![],
         inbound: mesh::desired::Inbound::default(),
+        ports: mesh::ports::OF_EACH_PROXY.to_vec(),
         finds_address: false,
     }
 }

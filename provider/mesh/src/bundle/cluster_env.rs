@@ -3,15 +3,14 @@
 use std::collections::BTreeMap;
 
 use super::control_plane::{AGENT_FOLDER, ca_address, needs_wrapped_agent};
-use super::environment::{EXCLUDE_CIDRS, EXCLUDE_PORTS, PROBE_LOOPBACK, text};
+use super::environment::{
+    EXCLUDE_CIDRS, EXCLUDE_PORTS, INBOUND_PORT, OUTBOUND_PORT, PROBE_LOOPBACK,
+};
+use super::proxy_ports::ProxyPorts;
 use crate::facts::Facts;
 use crate::names::{Cidr, EnvName};
 use crate::ports;
-use crate::proxy_config;
 use crate::workload::{Interception, Workload};
-
-/// Inbound ports that bypass the proxy. The VM adds the ports of its sshd.
-pub(crate) const BYPASSING: [u16; 3] = [ports::SSH, ports::METRICS, ports::HEALTH];
 
 /// Metadata services of cloud providers. Their agents break if this traffic is intercepted.
 pub(crate) const METADATA_CIDRS: [&str; 2] = ["169.254.169.254/32", "168.63.129.16/32"];
@@ -27,9 +26,10 @@ pub(crate) fn cluster_env(
     let mut variables = metadata.clone();
     variables.retain(|key, _| key.parse::<EnvName>().is_ok());
     let id = &workload.id;
+    let ports = ProxyPorts::of(workload, facts, metadata);
     let settings = [
         ("ISTIO_INBOUND_PORTS", inbound_ports(workload)),
-        (EXCLUDE_PORTS, exclude_ports(workload, facts)),
+        (EXCLUDE_PORTS, exclude_ports(workload, ports)),
         (EXCLUDE_CIDRS, exclude_cidrs(workload)),
         ("ISTIO_NAMESPACE", id.namespace.to_string()),
         ("ISTIO_SERVICE", format!("{}.{}", id.name, id.namespace)),
@@ -49,6 +49,15 @@ pub(crate) fn cluster_env(
     }
     if needs_wrapped_agent(facts) {
         variables.insert("ISTIO_BIN_BASE".to_owned(), AGENT_FOLDER.to_owned());
+    }
+    // What the rules redirect to must be where istiod lets the proxy listen.
+    for (name, port, default) in [
+        (OUTBOUND_PORT, ports.outbound, ports::OUTBOUND),
+        (INBOUND_PORT, ports.inbound, ports::INBOUND),
+    ] {
+        if port != default {
+            variables.insert(name.to_owned(), port.to_string());
+        }
     }
     if workload.health_check.is_some() {
         variables.insert(PROBE_LOOPBACK.to_owned(), "true".to_owned());
@@ -74,23 +83,17 @@ fn inbound_ports(workload: &Workload) -> String {
     join(&ports)
 }
 
-fn exclude_ports(workload: &Workload, facts: &Facts) -> String {
-    let mut ports = BYPASSING.to_vec();
+/// Returns the inbound ports that bypass the proxy. The VM adds those of its sshd.
+fn exclude_ports(workload: &Workload, of_proxy: ProxyPorts) -> String {
+    let mut ports = vec![ports::SSH, of_proxy.metrics, of_proxy.health];
     let of_user = &workload.proxy.exclude_inbound_ports;
     let of_user = of_user.iter().map(|port| port.get());
-    for port in std::iter::once(status_port(workload, facts)).chain(of_user) {
+    for port in std::iter::once(of_proxy.status).chain(of_user) {
         if !ports.contains(&port) {
             ports.push(port);
         }
     }
     join(&ports)
-}
-
-fn status_port(workload: &Workload, facts: &Facts) -> u16 {
-    let settings = proxy_config::settings(&facts.mesh_config, workload.proxy.config.as_ref());
-    let port = settings.get("statusPort").map(text);
-    let port = port.and_then(|port| port.parse().ok());
-    port.filter(|port| *port != 0).unwrap_or(ports::STATUS)
 }
 
 fn exclude_cidrs(workload: &Workload) -> String {

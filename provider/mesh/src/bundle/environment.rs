@@ -14,16 +14,22 @@ use crate::workload::{Interception, Workload};
 pub(crate) const EXCLUDE_PORTS: &str = "ISTIO_LOCAL_EXCLUDE_PORTS";
 pub(crate) const EXCLUDE_CIDRS: &str = "ISTIO_SERVICE_EXCLUDE_CIDR";
 
+/// Ports that the interception rules redirect to, as the start script passes them to `istio-iptables`.
+pub(super) const OUTBOUND_PORT: &str = "ENVOY_PORT";
+pub(super) const INBOUND_PORT: &str = "INBOUND_CAPTURE_PORT";
+
 /// Makes probes without a host connect to the loopback interface instead of `ISTIO_SVC_IP`. Applications behind the
 /// proxy listen there, and a probe of an address that the VM does not have would get no response.
 pub(super) const PROBE_LOOPBACK: &str = "REWRITE_PROBE_LEGACY_LOCALHOST_DESTINATION";
 
 /// All variables that the provider writes. The user's `env` must not set them. Their values are public and may be
 /// shown; the values of other variables (from the mesh or the user) must not be shown.
-const OURS: [&str; 30] = [
+const OURS: [&str; 32] = [
     "CANONICAL_REVISION",
     "CANONICAL_SERVICE",
     "CA_ADDR",
+    OUTBOUND_PORT,
+    INBOUND_PORT,
     "ISTIOD_SAN",
     "ISTIO_BIN_BASE",
     "ISTIO_CUSTOM_IP_TABLES",
@@ -61,8 +67,10 @@ pub(crate) fn owns(key: &str) -> bool {
 }
 
 /// Variables whose values come from the cluster, unless the user sets them.
-const OF_FACTS: [&str; 7] = [
+const OF_FACTS: [&str; 9] = [
     "CA_ADDR",
+    OUTBOUND_PORT,
+    INBOUND_PORT,
     "ISTIOD_SAN",
     "ISTIO_BIN_BASE",
     "ISTIO_META_CLUSTER_ID",

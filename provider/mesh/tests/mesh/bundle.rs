@@ -675,3 +675,37 @@ fn variables_that_only_a_pod_can_use_are_left_out_and_named() {
     let left_out: Vec<_> = of_mesh.into_iter().chain(own).collect();
     assert_eq!(left_out, ["OUTPUT_CERTS", "PROV_CERT"]);
 }
+
+/// Istio's documentation lets each of these ports be moved, for example off one that an application has.
+#[test]
+fn the_ports_of_the_proxy_are_those_of_its_configuration() {
+    let mut facts = facts();
+    facts.mesh_config = json!({
+        "proxyListenPort": 15011,
+        "proxyInboundListenPort": 15016,
+        "defaultConfig": {
+            "proxyAdminPort": 15099,
+            "statusPort": 15030,
+            "proxyMetadata": { "ENVOY_STATUS_PORT": "15031", "ENVOY_PROMETHEUS_PORT": "15091" },
+        },
+    });
+    let mut workload = workload();
+    let bundle = render(&workload, &facts).unwrap().bundle;
+    assert_eq!(bundle.ports, [15099, 15011, 15016, 15030, 15031, 15091]);
+    let variables = String::from_utf8(bundle.files[0].content.clone()).unwrap();
+    for line in [
+        "ENVOY_PORT=15011",
+        "INBOUND_CAPTURE_PORT=15016",
+        "ENVOY_STATUS_PORT=15031",
+        "ISTIO_LOCAL_EXCLUDE_PORTS=22,15091,15031,15030",
+    ] {
+        let has = variables.lines().any(|of| of == line);
+        assert!(has, "{line}: {variables}");
+    }
+    workload.proxy.config = Some(p("proxyAdminPort: 15098"));
+    let bundle = render(&workload, &facts).unwrap().bundle;
+    assert_eq!(bundle.ports[0], 15098, "the workload's own setting wins");
+    let bundle = render(&workload, &crate::sample::facts()).unwrap().bundle;
+    let variables = String::from_utf8(bundle.files[0].content.clone()).unwrap();
+    assert!(!variables.contains("ENVOY_PORT"), "{variables}");
+}

@@ -33,7 +33,11 @@ impl<P: Provider> Server<P> {
         let limit = resource.served.described().limits.for_value(&input).read;
         let opened = resource.served.open(&context, &input, self.bounds(limit));
         let (reply, diagnostics) = match opened.await {
-            Ok(Opened { output, lease }) => {
+            Ok(Opened {
+                output,
+                lease,
+                diagnostics,
+            }) => {
                 let result = Layout::merge(Some(Sides { input, output }));
                 let reply = wire::open_ephemeral_resource::Response {
                     result: Some(convert::write(&result)),
@@ -41,7 +45,7 @@ impl<P: Provider> Server<P> {
                     private: Some(lease.kept),
                     ..Default::default()
                 };
-                (reply, Diagnostics::none())
+                (reply, diagnostics)
             }
             Err(diagnostics) => (
                 wire::open_ephemeral_resource::Response::default(),

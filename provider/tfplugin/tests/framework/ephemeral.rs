@@ -22,6 +22,16 @@ async fn an_ephemeral_resource_is_opened_renewed_and_closed_with_what_it_kept() 
 }
 
 #[tokio::test]
+async fn a_warning_comes_with_what_was_opened() {
+    let client = client(&World::default()).await;
+    let key = client.ephemeral_resource("toy_key").unwrap();
+    let config = json!({ "thing": "a", "fault": "warn" });
+    let opened = key.open(&config).await.unwrap();
+    assert!(opened.value.is_some());
+    assert_eq!(opened.diagnostics[0].summary, "Careful");
+}
+
+#[tokio::test]
 async fn whatever_goes_wrong_with_an_ephemeral_resource_is_reported() {
     let client = client(&World::default()).await;
     let key = client.ephemeral_resource("toy_key").unwrap();

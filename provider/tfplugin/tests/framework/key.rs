@@ -65,8 +65,12 @@ impl EphemeralResource for Key {
             },
             lease: Lease {
                 renew_at: jiff::Timestamp::from_second(1).ok(),
-                kept: fault.into_bytes(),
+                kept: fault.clone().into_bytes(),
             },
+            diagnostics: (fault == "warn")
+                .then(|| Diagnostic::warning("Careful", "As ordered."))
+                .into_iter()
+                .collect(),
         })
     }
 

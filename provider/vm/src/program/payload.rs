@@ -10,7 +10,6 @@ use flate2::write::GzEncoder;
 use jiff::Timestamp;
 use mesh::bundle::ROOT_CERT;
 use mesh::desired::{Authority, AuthorityRoot, Bundle, Inbound, Owner};
-use mesh::ports::OF_EACH_PROXY;
 use mesh::workload::{Interception, PullPolicy, Runtime};
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -189,14 +188,16 @@ fn expectations(bundle: &Bundle) -> Data {
         Interception::None => "no",
         Interception::Redirect | Interception::Tproxy => "yes",
     };
+    let ports: Vec<String> = bundle
+        .ports
+        .iter()
+        .map(|port| format!("{port}\n"))
+        .collect();
     let mut data = vec![
         text(Input::ControlPlane, &bundle.control_plane),
         text(Input::TlsName, &bundle.control_plane_san),
         text(Input::Redirect, redirect),
-        text(
-            Input::Ports,
-            &OF_EACH_PROXY.map(|port| format!("{port}\n")).concat(),
-        ),
+        text(Input::Ports, &ports.concat()),
         text(Input::Owner, &owner_line(&bundle.owner)),
     ];
     let root = bundle.files.iter().find(|file| file.path == ROOT_CERT);

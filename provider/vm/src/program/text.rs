@@ -49,6 +49,7 @@ macro_rules! carried {
             include_str!("sh/put.sh"),
             include_str!("sh/unit.sh"),
             include_str!("sh/drain.sh"),
+            include_str!("sh/admin.sh"),
             include_str!("sh/track.sh"),
             include_str!("sh/sweep.sh"),
             include_str!("sh/rules.sh"),

@@ -1,6 +1,6 @@
 
 # Does: waits until open requests end, before the proxy stops.
-# Needs: base container emit follow unit
+# Needs: admin base emit follow unit
 # Gives: drain count_requests
 # Owns: nothing
 # Undo: nothing to undo
@@ -11,14 +11,20 @@ drain() {
     return 0
   fi
   if ! await "$(field wait.drain)" is_idle_or_recalled; then
-    emit 'requests were still open when the proxy stopped' | journal_lines
+    tell_open_requests | journal_lines
   fi
+}
+tell_open_requests() {
+  case $current_requests in
+  unknown) emit "Envoy's admin API on port $(admin_port) did not tell how many requests were open when the proxy stopped" ;;
+  *) emit 'requests were still open when the proxy stopped' ;;
+  esac
 }
 is_idle_or_recalled() {
   is_idle ||
     is_recalled
 }
-# Whether no request is open, and none has come for a second at least.
+# Whether no request is open, and none has come for a second at least. A count that failed is not zero.
 is_idle() {
   # Each question starts the agent anew: one a second is enough.
   if [ "$(uptime)" = "${idle_asked:-}" ]; then
@@ -31,15 +37,23 @@ is_idle() {
     idle_since=$(uptime)
   fi
   case $current_requests in
-  '' | '0 '*) [ "$(uptime)" -ge $((idle_since + 2)) ] ;;
+  none | '0 '*) [ "$(uptime)" -ge $((idle_since + 2)) ] ;;
   *) return 1 ;;
   esac
 }
-# Prints how many requests and connections from others the proxy has open, and had in all.
+# Prints how many requests and connections from others the proxy has open, and had in all. `none`: no Envoy runs.
 count_requests() {
-  run_agent request GET clusters 2>/dev/null |
-    awk -F :: '
-      /^inbound[|]/ && $3 == "rq_active" { now += $4 }
-      /^inbound[|]/ && $3 == "rq_total" { all += $4 }
-      END { print now + 0, all + 0 }'
+  if counted_clusters=$(request_admin clusters 2>/dev/null) && [ -n "$counted_clusters" ]; then
+    emit "$counted_clusters" | sum_requests
+  elif has_envoy; then
+    emit unknown
+  else
+    emit none
+  fi
+}
+sum_requests() {
+  awk -F :: '
+    /^inbound[|]/ && $3 == "rq_active" { now += $4 }
+    /^inbound[|]/ && $3 == "rq_total" { all += $4 }
+    END { print now + 0, all + 0 }'
 }

@@ -1,6 +1,6 @@
 
 # Does: lists what a bootstrap leaves, to compare the VM with later: content, owners and modes; and which proxy it is.
-# Needs: base container emit package proxyfiles
+# Needs: admin base container emit package proxyfiles
 # Gives: list_own_parts list_sums list_modes send_identity
 # Owns: nothing; commit_run saves these lists
 # Undo: nothing to undo
@@ -54,5 +54,5 @@ send_identity() {
     send_text version "$(package_version)"
   fi
   # The first certificate only; the rest is the mesh's chain.
-  send_text certificate "$(read_safely "$CERTS_DIR/cert-chain.pem" sed '/END CERT/q')"
+  send_text certificate "$(read_safely "$(certs_dir)/cert-chain.pem" sed '/END CERT/q')"
 }

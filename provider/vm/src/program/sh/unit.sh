@@ -1,6 +1,6 @@
 
 # Does: the steps stop, start and ready: the proxy's unit.
-# Needs: base bootstrap container drain emit follow handover keep lastwords package rules sweep
+# Needs: admin base bootstrap container drain emit follow handover keep lastwords package rules sweep
 # Gives: has_unit is_running do_stop stop_proxy undo_stop do_start disarm_deadman undo_start is_ready do_ready
 # Owns: the transient timer mesh-vm-deadman
 # Undo: undo_stop starts the proxy of before; undo_start stops the new one
@@ -81,7 +81,9 @@ undo_start() {
   systemctl -q disable istio.service 2>/dev/null
   stop_proxy
 }
-is_ready() { run_agent wait --url http://127.0.0.1:15021/healthz/ready --timeoutSeconds 1 >/dev/null 2>&1; }
+is_ready() {
+  run_agent wait --url "http://127.0.0.1:$(health_port)/healthz/ready" --timeoutSeconds 1 >/dev/null 2>&1
+}
 do_ready() {
   await "$(field wait.ready)" is_certified_or_recalled &&
     ! is_recalled
@@ -90,8 +92,13 @@ is_certified_or_recalled() {
   is_certified ||
     is_recalled
 }
-# The old certificate was removed, so one that is there was issued to this start.
+# Whether there is a certificate that was issued to this start. The old one was removed from where it usually is; anywhere
+# else, the new one is younger than what noted the start.
 is_certified() {
-  [ -s "$CERTS_DIR/cert-chain.pem" ] &&
-    is_ready
+  new_certificate=$(certs_dir)/cert-chain.pem
+  [ -s "$new_certificate" ] || return 1
+  if [ "$new_certificate" != "$CERTS_DIR/cert-chain.pem" ]; then
+    [ -n "$(find "$new_certificate" -newer "$run_dir/sizes")" ] || return 1
+  fi
+  is_ready
 }
