@@ -10,6 +10,7 @@ use mesh::names::{Id, Namespace};
 use mesh::observed::ObservedObjects;
 use mesh::rivals::{Claims, Rival};
 use plugin::{Diagnostic, Diagnostics};
+use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::imported::{self, Imported};
@@ -58,13 +59,11 @@ impl<'a> Objects<'a> {
         all.find(|of| (of.kind, &of.id) == (kind, id))
     }
 
-    /// Creates objects that nobody may have created since they were looked for.
-    pub(crate) async fn create(&self, objects: &[Manifest]) -> Result<(), Diagnostic> {
-        for object in objects {
-            let created = self.cluster.create(object).await;
-            created.map_err(|error| messages::cluster(&error))?;
-        }
-        Ok(())
+    /// Creates an object that nobody may have created since it was looked for, and returns its uid.
+    pub(crate) async fn create(&self, object: &Manifest) -> Result<Option<String>, Diagnostic> {
+        let created = self.cluster.create(object).await;
+        let created = created.map_err(|error| messages::cluster(&error))?;
+        Ok(created["metadata"]["uid"].as_str().map(str::to_owned))
     }
 
     /// Writes objects in their order, and stops at the first error.
@@ -113,7 +112,8 @@ impl<'a> Objects<'a> {
         let stale: BTreeSet<_> = before.filter(|id| !wanted(id)).collect();
         let mut warnings = Diagnostics::none();
         for (kind, id) in stale {
-            match self.delete(kind, &id).await {
+            let uid = self.imported(kind, &id).map(|of| of.uid.clone());
+            match self.delete(kind, &id, uid).await {
                 Ok(()) => {}
                 Err(ClusterError::Exists { .. }) => {
                     warnings.push(not_ours(&self.mark, &(kind, id)));
@@ -128,13 +128,53 @@ impl<'a> Objects<'a> {
     pub(crate) async fn delete_written(&self, objects: &[Manifest]) -> Diagnostics {
         let mut problems = Diagnostics::none();
         for object in objects.iter().rev() {
-            match self.delete(object.kind, &object.id).await {
+            let uid = self.imported(object.kind, &object.id);
+            let uid = uid.map(|of| of.uid.clone());
+            match self.delete(object.kind, &object.id, uid).await {
                 // An object that is not ours was never written.
                 Ok(()) | Err(ClusterError::Exists { .. }) => {}
                 Err(error) => problems.push(messages::cluster(&error)),
             }
         }
         problems
+    }
+
+    /// Deletes those objects that have one of the uids, and one whose creation was not answered. The last goes first.
+    /// Returns what prevented that.
+    pub(crate) async fn delete_created(
+        &self,
+        objects: &[Manifest],
+        uids: &BTreeSet<String>,
+    ) -> Diagnostics {
+        let mut problems = Diagnostics::none();
+        for Manifest { kind, id, .. } in objects.iter().rev() {
+            let found = insist(self.deadline, || self.cluster.find(*kind, id)).await;
+            let deleted = match found {
+                Ok(Some(object)) => self.delete_own(*kind, id, &object, uids).await,
+                Ok(None) => Ok(()),
+                Err(error) => Err(error),
+            };
+            problems.extend(deleted.err().map(|error| messages::cluster(&error)));
+        }
+        problems
+    }
+
+    async fn delete_own(
+        &self,
+        kind: Kind,
+        id: &Id,
+        object: &Value,
+        uids: &BTreeSet<String>,
+    ) -> Result<(), ClusterError> {
+        let uid = object["metadata"]["uid"].as_str().unwrap_or_default();
+        if !uids.contains(uid) && !self.cluster.has_claimed(object) {
+            return Ok(());
+        }
+        match self.delete(kind, id, Some(uid.to_owned())).await {
+            // Another one is there by now.
+            Err(ClusterError::Exists { .. }) => Ok(()),
+            done => done,
+        }
     }
 
     /// Writes objects in the form that they had, as far as nobody else holds them, and returns what prevented that.
@@ -150,10 +190,10 @@ impl<'a> Objects<'a> {
         problems
     }
 
-    /// Deletes an object. One that is not ours stays, and is an error.
-    async fn delete(&self, kind: Kind, id: &Id) -> Result<(), ClusterError> {
+    /// Deletes an object, with a uid only that one. One that is not ours stays, and is an error.
+    async fn delete(&self, kind: Kind, id: &Id, uid: Option<String>) -> Result<(), ClusterError> {
         let doomed = [Deletion {
-            uid: self.imported(kind, id).map(|of| of.uid.clone()),
+            uid,
             run: None,
             mark: self.mark.clone(),
             kind,

@@ -10,7 +10,7 @@ use crate::call::{Call, Resource, Verb};
 use crate::connect::Cluster;
 use crate::error::ClusterError;
 use crate::send::unsendable;
-use mesh::mark::{CREATOR, MANAGER, is_ours};
+use mesh::mark::{CLAIM, CREATOR, MANAGER, is_ours};
 
 /// How often a write or a deletion starts over because of concurrent writes.
 pub(crate) const ATTEMPTS: usize = 5;
@@ -64,20 +64,35 @@ impl Cluster {
 
     /// Creates an object that must be absent: of two who have not seen it, one succeeds. An apply would not tell them
     /// apart. The fields belong to an owner of their own until the first apply.
+    ///
+    /// If the answer is lost, the object is recognized by its claim.
     pub async fn create(&self, manifest: &Manifest) -> Result<Value, ClusterError> {
         let call = call(Verb::Create, manifest.kind, &manifest.id);
         let query = format!("fieldManager={CREATOR}&fieldValidation=Strict");
-        let request = call.request_with(&query, "application/json", &whole(manifest));
+        let mut object = whole(manifest);
+        object["metadata"]["annotations"][CLAIM] = self.claim().into();
+        let request = call.request_with(&query, "application/json", &object);
         let request = request.map_err(|error| unsendable(&call, &error))?;
         let created = self.send(&call, request).await;
         self.forget(manifest);
-        match created {
-            Err(ClusterError::Server { status: 409, .. }) => {
+        let error = match created {
+            // Also a 409: a request that was repeated finds what it has created.
+            Err(error) if error.passes() => error,
+            done => return done,
+        };
+        match self.seen(manifest).await {
+            Ok(Some(object)) if self.has_claimed(&object) => Ok(object),
+            _ if matches!(error, ClusterError::Server { status: 409, .. }) => {
                 self.refuse_foreign(&call, manifest).await?;
                 Err(ClusterError::Taken { call })
             }
-            created => created,
+            _ => Err(error),
         }
+    }
+
+    /// Returns whether an observed object was created here, and not applied since.
+    pub fn has_claimed(&self, object: &Value) -> bool {
+        object["metadata"]["annotations"][CLAIM] == *self.claim()
     }
 
     /// Takes an imported object over: applies the manifest with force, removes what `prior`, the

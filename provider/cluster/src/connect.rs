@@ -1,6 +1,7 @@
 //! The connection to the cluster, from the provider block or the environment.
 
 use std::collections::BTreeMap;
+use std::hash::{BuildHasher as _, RandomState};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
@@ -56,6 +57,8 @@ pub struct Cluster {
     istio_version: OnceLock<&'static str>,
     listings: Shared<(Kind, Namespace), Listing>,
     answers: Shared<Key, Option<Value>>,
+    /// What marks the objects that are created here until they are applied.
+    claim: String,
     /// Until when what controllers create is awaited.
     arrivals: Mutex<BTreeMap<Key, Instant>>,
 }
@@ -125,8 +128,13 @@ impl Cluster {
             istio_version: OnceLock::new(),
             listings: Shared::new(),
             answers: Shared::new(),
+            claim: unique(),
             arrivals: Mutex::default(),
         }
+    }
+
+    pub(crate) fn claim(&self) -> &str {
+        &self.claim
     }
 
     /// Returns the URL of the API server.
@@ -304,4 +312,10 @@ fn unusable(
         }]),
         None => origin.refused(format!("its {part} {text}")),
     }
+}
+
+/// Returns a text that nobody else has: the standard library seeds each state from the system's random source.
+fn unique() -> String {
+    let half = || RandomState::new().hash_one(std::process::id());
+    format!("{:016x}{:016x}", half(), half())
 }

@@ -24,7 +24,12 @@ pub struct Edited {
 impl Cluster {
     /// Reads an entry that may have changed a moment ago.
     pub async fn entry(&self, id: &Id) -> Result<Option<Value>, ClusterError> {
-        self.get(&call(Verb::Get, Kind::WorkloadEntry, id)).await
+        self.find(Kind::WorkloadEntry, id).await
+    }
+
+    /// Reads an object that may have changed a moment ago.
+    pub async fn find(&self, kind: Kind, id: &Id) -> Result<Option<Value>, ClusterError> {
+        self.get(&call(Verb::Get, kind, id)).await
     }
 
     /// Reads an entry, and applies what `edit` makes of it if it is still the same. If somebody wrote it in between, it

@@ -14,7 +14,7 @@ use serde_json::Value;
 use crate::change::Problem;
 use crate::desired::Manifest;
 use crate::drift::{self, Finding, What};
-use crate::mark::{FLEET_LABEL, Mark, WORKLOAD_LABEL};
+use crate::mark::{CLAIM, FLEET_LABEL, Mark, WORKLOAD_LABEL};
 use crate::names::{Id, LabelKey, Name, PortName};
 use crate::objects::HEALTH_CHECKS;
 use crate::observed::ObservedObjects;
@@ -150,6 +150,7 @@ fn annotations(found: &Value) -> BTreeMap<String, String> {
             || key.starts_with("kubectl.kubernetes.io/")
             || key == HEALTH_CHECKS
             || key == WITHDRAWN
+            || key == CLAIM
     };
     texts(found, |key| !is_managed(key))
 }

@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 
 use crate::desired::Manifest;
 use crate::keyed_list::KeyedList;
-use crate::mark::{is_our_apply, is_our_update};
+use crate::mark::{CLAIM, is_our_apply, is_our_update};
 
 /// Returns the merge patch that replaces the keyed lists to which others added elements; `None` if there are none.
 ///
@@ -28,15 +28,20 @@ pub fn claim(object: &Manifest, seen: &Value) -> Option<Value> {
 }
 
 /// Returns the merge patch that removes from a written object the foreign labels of its selector and its template, the
-/// foreign elements of its keyed lists, and the ownership that a [`claim`] left; `None` if there are none.
+/// foreign elements of its keyed lists, the ownership that a [`claim`] left, and the mark of its creation; `None` if there
+/// are none.
 pub fn leftover(object: &Manifest, written: &Value) -> Option<Value> {
     let labels = surplus(&with_ours(json!({}), written), &object.body);
     let lists = claim(object, written);
     let owners = without_claims(&written["metadata"]["managedFields"]);
-    if lists.is_none() && owners.is_none() {
+    let is_claimed = written["metadata"]["annotations"].get(CLAIM).is_some();
+    if lists.is_none() && owners.is_none() && !is_claimed {
         return labels;
     }
     let mut patch = at_version(labels.unwrap_or_else(|| json!({})), written);
+    if is_claimed {
+        patch["metadata"]["annotations"][CLAIM] = Value::Null;
+    }
     let lists = lists.as_ref().and_then(|lists| lists["spec"].as_object());
     for (field, list) in lists.into_iter().flatten() {
         patch["spec"][field.as_str()] = list.clone();

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 use crate::desired::{Kind, Manifest};
 use crate::fleet::Fleet;
 use crate::leftover::owned;
-use crate::mark::Mark;
+use crate::mark::{CLAIM, Mark};
 use crate::names::{Address, Id, Name};
 use crate::withdrawal::{WITHDRAWN, Withdrawal};
 use crate::workload::{Service, Sidecar, Workload};
@@ -107,7 +107,8 @@ pub fn as_observed(id: &Id, entry: &Value) -> Manifest {
     );
     let annotations = &mut body["metadata"]["annotations"];
     let mut ours = annotations.as_object().cloned().unwrap_or_default();
-    ours.retain(|key, _| !key.starts_with("istio.io/") && key != WITHDRAWN);
+    let is_of_others = |key: &str| key.starts_with("istio.io/") || key == WITHDRAWN || key == CLAIM;
+    ours.retain(|key, _| !is_of_others(key));
     if let Some(checks) = metadata["annotations"].get(HEALTH_CHECKS) {
         ours.insert(HEALTH_CHECKS.to_owned(), checks.clone());
     }

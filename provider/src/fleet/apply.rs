@@ -1,4 +1,4 @@
-//! Create, update and delete: objects only.
+//! Update and delete, and what a create needs as well: objects only.
 
 use cluster::Cluster;
 use mesh::change::Problem;
@@ -24,19 +24,19 @@ use crate::messages::{self, Code, Message};
 use crate::objects::{self, Objects};
 
 /// A fleet that nothing prevents from being written.
-struct Preflight<'a> {
-    fleet: Fleet,
-    desired: Vec<Manifest>,
-    observed: ObservedObjects,
-    objects: Objects<'a>,
+pub(super) struct Preflight<'a> {
+    pub(super) fleet: Fleet,
+    pub(super) desired: Vec<Manifest>,
+    pub(super) observed: ObservedObjects,
+    pub(super) objects: Objects<'a>,
     /// The namespace, which identifies the cluster.
-    namespace: SeenNamespace,
-    warnings: Diagnostics,
+    pub(super) namespace: SeenNamespace,
+    pub(super) warnings: Diagnostics,
 }
 
 impl<'a> Preflight<'a> {
     /// Reads the cluster, and reports everything that prevents the fleet from being written at once.
-    async fn new(
+    pub(super) async fn new(
         context: &'a Context,
         input: &FleetInput,
         prior: Option<&Prior<'_>>,
@@ -69,41 +69,11 @@ impl<'a> Preflight<'a> {
     }
 
     /// Returns the objects that carry the fleet's mark.
-    fn marked(&self) -> Vec<(Kind, Id)> {
+    pub(super) fn marked(&self) -> Vec<(Kind, Id)> {
         let mark = self.fleet.mark();
         let marked = self.observed.marked(&self.fleet.id.namespace, &mark);
         marked.collect()
     }
-}
-
-/// Creates the fleet. If that fails, what was written is deleted and no state is left.
-pub(super) async fn create(
-    context: &Context,
-    next: &FleetInput,
-    deadline: Instant,
-    reached: &mut Option<FleetOutput>,
-) -> Done {
-    let reservation = context.reservations.reserve_new(reserved(next)?)?;
-    let preflight = Preflight::new(context, next, None, deadline).await?;
-    let id = &preflight.fleet.id;
-    let marked = preflight.marked();
-    if !marked.is_empty() {
-        objects::refuse_dying(marked, &preflight.observed)?;
-        return Err(exists(id).into());
-    }
-    *reached = Some(FleetOutput {
-        namespace_uid: preflight.namespace.uid().map(str::to_owned).into(),
-        ..output(id)
-    });
-    if let Err(error) = preflight.objects.write(&preflight.desired).await {
-        let problems = preflight.objects.delete_written(&preflight.desired).await;
-        if problems.is_empty() {
-            *reached = None;
-        }
-        return Err([error].into_iter().chain(problems).collect());
-    }
-    reservation.keep();
-    Ok(preflight.warnings)
 }
 
 /// The fleet as the state has it.
@@ -231,28 +201,17 @@ async fn same_cluster(
 }
 
 /// Returns what a create or an update reserves against the other operations of the same apply.
-fn reserved(input: &FleetInput) -> Result<Reserved, Diagnostic> {
+pub(super) fn reserved(input: &FleetInput) -> Result<Reserved, Diagnostic> {
     let fleet = input.fleet().ok_or_else(messages::incomplete)?;
     Ok(Reserved::of_fleet(&fleet))
 }
 
-fn output(id: &Id) -> FleetOutput {
+pub(super) fn output(id: &Id) -> FleetOutput {
     FleetOutput {
         id: Value::Known(id.to_string()),
         drift: drift_output(&[]),
         ..FleetOutput::default()
     }
-}
-
-fn exists(id: &Id) -> Diagnostic {
-    let text = format!(
-        "Objects of a fleet {id} already exist, and this provider has created them.{}",
-        messages::renamed("mesh_vm_fleet", id)
-    );
-    Message::new(Code::FleetExists)
-        .text(text)
-        .at("name")
-        .error()
 }
 
 fn left_alone(fleet: &Id, members: &[(Id, serde_json::Value)]) -> Diagnostic {

@@ -3,6 +3,7 @@
 //! **Invariant**: it connects to no VM and writes no entry; members come and go without it.
 
 mod apply;
+mod create;
 mod import;
 pub(crate) mod input;
 pub(crate) mod output;
@@ -67,7 +68,7 @@ impl Resource for VmFleet {
     ) -> Done {
         let deadline = deadline.at();
         match stage {
-            Stage::Create { next } => apply::create(context, next, deadline, reached).await,
+            Stage::Create { next } => create::create(context, next, deadline, reached).await,
             Stage::Update {
                 prior: input,
                 output,

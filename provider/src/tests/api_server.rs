@@ -11,7 +11,7 @@ use contract::{Answer, Client, Diagnostic, Severity, State};
 use serde_json::{Value as Json, json};
 
 const ISTIO: &str = "/apis/networking.istio.io/v1/namespaces/bookinfo/";
-const NAMESPACE: &str = "/api/v1/namespaces/bookinfo";
+pub(super) const NAMESPACE: &str = "/api/v1/namespaces/bookinfo";
 
 /// What happens to a request.
 pub(super) enum Fault {
@@ -19,6 +19,10 @@ pub(super) enum Fault {
     Refused(u16),
     /// The server does it, and the connection ends before its answer.
     Lost,
+    /// The server does it, and something before it answers with 503 and asks to repeat the request.
+    Unanswered,
+    /// The credential lacks the permission.
+    Forbidden,
 }
 
 /// A request: method, path without its query, and body.
@@ -289,8 +293,13 @@ fn respond(connection: &mut TcpStream, asked: &Asked, fault: Option<Fault>, obje
     let (status, body) = match fault {
         Some(Fault::Refused(0)) => return,
         Some(Fault::Refused(status)) => (status, json!({ "message": "a fault" })),
+        Some(Fault::Forbidden) => (
+            403,
+            json!({ "reason": "Forbidden", "message": "it is forbidden: User \"u\" cannot do it" }),
+        ),
         fault => match (fault, objects.answer(asked)) {
             (Some(Fault::Lost), _) => return,
+            (Some(Fault::Unanswered), _) => (503, json!({ "message": "repeat it" })),
             (_, answer) => answer,
         },
     };

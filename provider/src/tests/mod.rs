@@ -7,6 +7,7 @@ mod hostile;
 mod input;
 mod last_requests;
 mod lint;
+mod lost_answers;
 mod made_of;
 mod meaning;
 mod mistakes;

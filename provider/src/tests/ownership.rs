@@ -7,6 +7,8 @@ use super::api_server::{ApiServer, Fault, Kept, texts};
 
 const SERVICE: &str = "serviceentries/ratings-ratings";
 const SIDECAR: &str = "sidecars/ratings";
+/// A service of another fleet of the same name.
+const OTHER: &str = "serviceentries/ratings-other";
 
 /// What somebody else has made, which selects the VMs of the fleet or of the workload.
 fn by_hand(at: &str, name: &str) -> Json {
@@ -30,7 +32,7 @@ async fn a_destroy_of_a_fleet_leaves_an_object_of_others_that_took_one_of_its_na
     // The fleet's only object is replaced by one of somebody else.
     server.objects().remove(SERVICE);
     server.objects().put_istio(SERVICE, by_hand(SERVICE, ""));
-    let reported = fleet.destroy(&client).await;
+    let reported = fleet.destroy(&server.provider().await).await;
     assert!(server.objects().get(SERVICE).is_some());
     assert_eq!(texts(&reported, Severity::Error), "");
     let warned = texts(&reported, Severity::Warning);
@@ -46,7 +48,8 @@ async fn an_update_takes_over_no_object_of_others_that_took_a_name() {
     server.objects().remove(SERVICE);
     server.objects().put_istio(SERVICE, by_hand(SERVICE, ""));
     let before = server.objects().get(SERVICE).cloned();
-    let refused = texts(&fleet.apply(&client).await, Severity::Error);
+    let refused = fleet.apply(&server.provider().await).await;
+    let refused = texts(&refused, Severity::Error);
     assert!(refused.contains("[cluster-exists]"), "{refused}");
     assert_eq!(server.objects().get(SERVICE).cloned(), before);
 }
@@ -114,4 +117,57 @@ async fn an_update_deletes_no_object_of_others_that_took_a_name() {
     let warned = texts(&reported, Severity::Warning);
     assert!(warned.contains("[object-foreign]"), "{warned}");
     assert!(server.objects().get(SERVICE).is_some());
+}
+
+/// Two fleets of one name, whose objects have different names, so that no request of one meets the other.
+#[tokio::test]
+async fn of_two_creates_of_a_fleet_without_a_common_object_one_is_refused() {
+    let server = ApiServer::start();
+    let client = server.provider().await;
+    let mut fleet = Kept::fleet();
+    let mut is_first = true;
+
+    server.fail(move |asked, objects| {
+        if asked.method == "POST" && std::mem::take(&mut is_first) {
+            let labels = json!({ "app.kubernetes.io/managed-by": mesh::mark::MANAGER, "mesh.vm/fleet": "ratings" });
+            objects.put_istio(OTHER, json!({ "metadata": { "labels": labels }, "spec": {} }));
+        }
+        None
+    });
+    let refused = texts(&fleet.apply(&client).await, Severity::Error);
+    assert!(refused.contains("[fleet-exists]"), "{refused}");
+    assert!(refused.contains("at the same time"), "{refused}");
+    assert!(fleet.state.is_none());
+    let names: Vec<_> = server
+        .objects()
+        .names()
+        .into_iter()
+        .map(str::to_owned)
+        .collect();
+    assert_eq!(names, [OTHER]);
+}
+
+/// Both create the Sidecar; the one that comes second has created the service alone.
+#[tokio::test]
+async fn a_create_that_is_refused_deletes_only_what_it_created() {
+    let server = ApiServer::start();
+    let client = server.provider().await;
+    let mut fleet = Kept::fleet();
+    let mut is_first = true;
+    server.fail(move |asked, objects| {
+        if asked.method == "POST" && std::mem::take(&mut is_first) {
+            let labels = json!({ "app.kubernetes.io/managed-by": mesh::mark::MANAGER, "mesh.vm/fleet": "ratings" });
+            objects.put_istio(SIDECAR, json!({ "metadata": { "labels": labels }, "spec": {} }));
+        }
+        None
+    });
+    assert_ne!(texts(&fleet.apply(&client).await, Severity::Error), "");
+    assert!(fleet.state.is_none());
+    let names: Vec<_> = server
+        .objects()
+        .names()
+        .into_iter()
+        .map(str::to_owned)
+        .collect();
+    assert_eq!(names, [SIDECAR]);
 }

@@ -101,7 +101,7 @@ impl Steps for Work<'_> {
         let drift = match step {
             // A state names one VM: until everything is done, it is the one that is still to be cleaned.
             _ if self.leaves_vm() => return None,
-            Step::WithdrawOthers | Step::Withdraw => Drift {
+            Step::WithdrawOthers | Step::Withdraw | Step::Bootstrap => Drift {
                 vm: vec![Finding::unfinished()],
                 ..Drift::default()
             },
@@ -114,9 +114,23 @@ impl Steps for Work<'_> {
             },
             Step::WriteObjects if self.target.prior.is_none() => Drift::default(),
             _ if self.bootstrapped.is_some() => Drift::default(),
+            Step::WriteObjects | Step::Prune | Step::WriteArchive | Step::RemoveArchive
+                if self.recreates() =>
+            {
+                Drift {
+                    objects: vec![Finding::sentence(
+                        None,
+                        "WorkloadEntry: the update that creates it again did not finish",
+                    )],
+                    ..Drift::default()
+                }
+            }
             _ => return None,
         };
-        let output = self.output.clone().with_drift(&drift);
+        let mut output = self.output.clone().with_drift(&drift);
+        if self.recreates() && self.written.is_none() {
+            output.entry_uid = Value::Null;
+        }
         Some(match self.target.prior {
             Some(prior) => output.imported_as(prior.output),
             None => output,
@@ -321,15 +335,6 @@ impl Work<'_> {
         let left = self.objects.prune(stale, &wanted).await?;
         self.warnings.append(left);
         Ok(())
-    }
-
-    fn remove_archive(&mut self) {
-        let prior = self.target.prior;
-        let archive = prior.and_then(|prior| Some((archive::path(prior.input)?, prior.output)));
-        if let Some((path, output)) = archive {
-            let id = &self.preflight.workload.id;
-            self.warnings.append(archive::remove(&path, id, output));
-        }
     }
 }
 

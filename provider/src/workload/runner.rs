@@ -8,7 +8,8 @@ use crate::machine::{Failure, VmAfterFailure};
 
 /// How each step of an apply is carried out.
 pub(crate) trait Steps: Send {
-    /// Returns what the state says from the beginning of a step on; `None`: what it said before.
+    /// Returns what the state says from the beginning of a step on, and with what the step found out if it failed; `None`:
+    /// what it said before.
     fn state(&self, step: Step) -> Option<WorkloadOutput>;
 
     /// Carries out a step.
@@ -49,6 +50,8 @@ pub(crate) async fn run(
         // With the objects as they were, so is the state. Whatever interrupts the ways back finds the former one.
         if is_undone {
             *reached = None;
+        } else if let Some(output) = work.state(*step) {
+            *reached = Some(output);
         }
         return Err(diagnostics);
     }

@@ -87,6 +87,7 @@ async fn a_created_object_has_one_manager() {
         .map(|of| (&of["manager"], &of["operation"]))
         .collect();
     assert_eq!(managers, [(&json!(mesh::mark::MANAGER), &json!("Apply"))]);
+    assert_eq!(found["metadata"]["annotations"], Value::Null);
 }
 
 #[tokio::test]

@@ -164,6 +164,19 @@ impl<'a> Work<'a> {
         all.map(|(_, circumstance)| circumstance).collect()
     }
 
+    /// Returns whether an update creates the entry again whose uid alone tells which cluster it is. The uid of the former
+    /// entry then fits no cluster any more.
+    pub(super) fn recreates(&self) -> bool {
+        let is_unseen = |prior: Prior<'_>| prior.output.namespace_uid.known().is_none();
+        let is_hidden = self.preflight.namespace.uid().is_none();
+        let is_absent = self.preflight.observed.entry.is_none();
+        is_absent
+            && self
+                .target
+                .prior
+                .is_some_and(|prior| is_hidden || is_unseen(prior))
+    }
+
     /// Returns whether the VM of before is to be cleaned, because it is no longer the workload's.
     pub(super) fn leaves_vm(&self) -> bool {
         let former = |prior: Prior<'_>| prior.former_vm(self.target.next).is_some();
