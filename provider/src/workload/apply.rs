@@ -22,7 +22,6 @@ use tokio::time::Instant;
 use vm::Wait;
 use vm::program::Verdict;
 
-use super::archive;
 use super::output::{DriftOutput, WorkloadOutput};
 use super::plan::{self, Decision};
 use super::runner::{self, Steps};
