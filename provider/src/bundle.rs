@@ -20,7 +20,7 @@ use vm::program::{Offload, Token};
 use crate::context::Context;
 use crate::declared::bundle::{BundleOutput, EphemeralOutput};
 use crate::declared::health_check::HealthCheckInput;
-use crate::declared::proxy::ProxyInput;
+use crate::declared::proxy::{ProxyInput, check_proxy, check_token_command};
 use crate::declared::scalars::PortNumber;
 use crate::messages::{self, Code, Message};
 use crate::workload::input::WorkloadInput;
@@ -128,15 +128,9 @@ impl DataSource for VmBundle {
 
     fn check(input: &BundleInput, unknown: &Paths) -> Diagnostics {
         let mut diagnostics = check(input.workload(), unknown);
-        if input
-            .token_command
-            .known()
-            .is_some_and(|text| text.trim().is_empty())
-        {
-            let text = "token_command is empty, so the VM would have no token. Set a command that prints one.";
-            let message = Message::new(Code::TokenCommand).text(text);
-            diagnostics.push(message.at("token_command").error());
-        }
+        diagnostics.extend(check_token_command(&input.token_command, "token_command"));
+        diagnostics.extend(check_proxy(&input.proxy));
+        diagnostics.extend(other_token_command(input));
         let install = input.workload().and_then(|workload| workload.proxy.install);
         if install.is_some_and(|install| may_hold_a_secret(&install.url)) {
             let text = "The package's URL has a user or a query, which may be a password or a signature. All outputs \
@@ -163,6 +157,19 @@ impl DataSource for VmBundle {
     }
 }
 
+/// Refuses two commands: the VM would join by one, and renew its token by the other.
+fn other_token_command(input: &BundleInput) -> Option<Diagnostic> {
+    let proxy = input.proxy.known()?.token_command.known()?;
+    let own = input.token_command.known()?;
+    (own != proxy).then(|| {
+        let text = format!(
+            "proxy.token_command must be the same as token_command, got {proxy:?}. Remove it: the VM renews its token by token_command."
+        );
+        let message = Message::new(Code::TokenCommand).text(text);
+        message.at("proxy.token_command").error()
+    })
+}
+
 /// The ephemeral resource.
 pub(crate) struct EphemeralBundle;
 
@@ -174,7 +181,9 @@ impl EphemeralResource for EphemeralBundle {
     type Context = Context;
 
     fn check(input: &EphemeralInput, unknown: &Paths) -> Diagnostics {
-        check(input.workload(), unknown)
+        let mut diagnostics = check(input.workload(), unknown);
+        diagnostics.extend(check_proxy(&input.proxy));
+        diagnostics
     }
 
     async fn open(

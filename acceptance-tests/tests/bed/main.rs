@@ -3,6 +3,7 @@
 //! They need root and a bed, which `cargo xtask test` brings up. Without a bed, they fail with instructions.
 
 mod anywhere;
+mod authorities;
 mod between;
 mod broken_proxy;
 mod changes;

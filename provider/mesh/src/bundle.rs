@@ -36,6 +36,8 @@ pub const CLUSTER_ENV: &str = "/var/lib/istio/envoy/cluster.env";
 pub const MESH_CONFIG: &str = "/etc/istio/config/mesh";
 /// Trust root with which the proxy verifies istiod on the first connection.
 pub const ROOT_CERT: &str = "/etc/certs/root-cert.pem";
+/// The user's command that prints a new token.
+pub const TOKEN_COMMAND: &str = "/var/lib/istio/token-command";
 /// Audience that istiod expects in a token (the default of its `--tokenAudience`).
 pub const TOKEN_AUDIENCE: &str = "istio-ca";
 
@@ -76,6 +78,7 @@ pub(crate) fn bundle(workload: &Workload, facts: &Facts, own_ip: Option<IpAddr>)
             ..file(&path, "root", AGENT.to_owned(), Watch::Yes)
         });
     }
+    files.extend(workload.proxy.token_command.as_deref().map(token_command));
     Bundle {
         files,
         own: environment::own(workload),
@@ -101,6 +104,17 @@ pub(crate) fn bundle(workload: &Workload, facts: &Facts, own_ip: Option<IpAddr>)
         ports: ports.all().to_vec(),
         taken: vec![],
         finds_address: own_ip.is_none(),
+    }
+}
+
+/// Returns the file with the command that prints a new token. Only root can read it.
+pub fn token_command(command: &str) -> File {
+    File {
+        path: TOKEN_COMMAND.to_owned(),
+        owner: "root",
+        mode: 0o700,
+        content: command.into(),
+        watch: Watch::Yes,
     }
 }
 
@@ -139,6 +153,11 @@ pub(crate) fn own_ip(workload: &Workload, address: &Address) -> Option<IpAddr> {
 }
 
 impl Bundle {
+    /// Returns true if the VM renews its token by a command.
+    pub fn renews_token(&self) -> bool {
+        self.files.iter().any(|file| file.path == TOKEN_COMMAND)
+    }
+
     /// Returns the SHA-256 of the watched files and the hosts line. It does not cover the trust root, which is rotated
     /// independently, or the token.
     pub fn digest(&self) -> Digest {

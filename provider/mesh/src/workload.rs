@@ -87,6 +87,7 @@ impl Workload {
                 exclude_cidrs: Vec::new(),
                 dns_capture: None,
                 config: None,
+                token_command: None,
             },
         }
     }
@@ -120,6 +121,8 @@ pub struct Proxy {
     pub dns_capture: Option<bool>,
     /// Settings that override those of the mesh config.
     pub config: Option<ProxyConfig>,
+    /// Shell command that prints a new token on the VM; `None`: the token of the bootstrap is not renewed.
+    pub token_command: Option<String>,
 }
 
 words! {

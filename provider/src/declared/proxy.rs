@@ -3,10 +3,11 @@
 use mesh::names::{Cidr, ImageName, IstioVersion, Sha256};
 use mesh::proxy_config::ProxyConfig;
 use mesh::workload::{Install, Interception, Proxy, PullPolicy, Runtime};
-use plugin::{Text, Value, object};
+use plugin::{Diagnostic, Text, Value, object};
 
 use super::scalars::PortNumber;
 use super::values::{from_list, from_texts, text, texts};
+use crate::messages::{Code, Message};
 use crate::rule::{BOOTSTRAP, PACKAGE};
 
 object! {
@@ -36,6 +37,13 @@ object! {
         Optional dns_capture: bool => BOOTSTRAP,
         /// Proxy settings that override the mesh's, in YAML, as in the annotation `proxy.istio.io/config`.
         Optional config: Text<ProxyConfig> => BOOTSTRAP.hidden(),
+        /// Shell command that prints a new token for the proxy: a JWT of the workload's service account for the audience
+        /// `istio-ca`. With it, a VM that was off for longer than its certificate is valid returns to the mesh by
+        /// itself. The VM runs it as root, bypassing the proxy: in each bootstrap, which fails before the proxy stops
+        /// if the command prints no such token, at each start of the proxy, and every five minutes. It is in the
+        /// state, in plans and on the VM, so it must not contain secrets. For the data source `mesh_vm_bundle`, it is
+        /// the same as its own `token_command`. Default: only a bootstrap brings a new token.
+        Optional token_command: String => BOOTSTRAP,
     }
 }
 
@@ -69,7 +77,25 @@ pub(crate) fn proxy(input: &ProxyInput) -> Proxy {
         exclude_cidrs: texts(&input.exclude_cidrs),
         dns_capture: input.dns_capture.known().copied(),
         config: text(&input.config),
+        token_command: input.token_command.known().cloned(),
     }
+}
+
+/// Refuses a token command that does nothing.
+pub(crate) fn check_token_command(command: &Value<String>, at: &str) -> Option<Diagnostic> {
+    let command = command.known()?;
+    command.trim().is_empty().then(|| {
+        let text = format!(
+            "{at} must be a shell command that prints a token, got {command:?}. Without one, the VM would have no \
+             token. Set a command that prints one."
+        );
+        Message::new(Code::TokenCommand).text(text).at(at).error()
+    })
+}
+
+/// Refuses a token command of the proxy that does nothing.
+pub(crate) fn check_proxy(proxy: &Value<ProxyInput>) -> Option<Diagnostic> {
+    check_token_command(&proxy.known()?.token_command, "proxy.token_command")
 }
 
 fn install(input: &InstallInput) -> Option<Install> {
@@ -99,6 +125,7 @@ pub(crate) fn from_proxy(proxy: Proxy) -> Value<ProxyInput> {
         exclude_cidrs: from_texts(proxy.exclude_cidrs),
         dns_capture: proxy.dns_capture.into(),
         config: proxy.config.map(Text).into(),
+        token_command: proxy.token_command.into(),
     };
     if input == ProxyInput::default() {
         Value::Null

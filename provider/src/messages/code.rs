@@ -127,7 +127,7 @@ codes! {
     ArchiveNotWritten "archive-not-written" "The archive could not be written";
     ArchiveTaken "archive-taken" "The archive's path is already in use";
     ArchiveLeft "archive-left" "The archive was not removed";
-    TokenCommand "token-command" "token_command is empty";
+    TokenCommand "token-command" "The token command cannot be used";
     BundleUrl "bundle-url" "The package's URL may contain a password";
     NoWorkload "no-workload" "No such workload";
 }

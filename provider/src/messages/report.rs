@@ -19,7 +19,6 @@ pub(crate) fn reverted(step: &str, hop: Option<&str>, lines: &[String]) -> Diagn
 }
 
 /// Returns the name of a hop in words, and what to do about it.
-#[expect(clippy::too_many_lines, reason = "a table: one row for each hop")]
 fn hint(hop: &str) -> (&str, &str) {
     match hop {
         "dns" => (
@@ -46,14 +45,6 @@ fn hint(hop: &str) -> (&str, &str) {
         "clock" => (
             "the VM's clock",
             "Synchronize it: certificates are valid only for a limited time.",
-        ),
-        "ask" | "token" => (
-            "the token",
-            "Check that istiod may create TokenReviews and that the audience is istio-ca.",
-        ),
-        "service-account" => (
-            "the service account",
-            "Check that it exists in the workload's namespace.",
         ),
         "sudo" => (
             "switching to the proxy's user",
@@ -97,8 +88,31 @@ fn hint(hop: &str) -> (&str, &str) {
             "the folder with the bootstrap's state, which users other than root may have written to",
             "Run the command below on the VM.",
         ),
-        other => at_authority(other).unwrap_or((other, "See the lines below.")),
+        other => at_authority(other)
+            .or_else(|| of_token(other))
+            .unwrap_or((other, "See the lines below.")),
     }
+}
+
+/// Returns the same of the token and what it stands for.
+fn of_token(hop: &str) -> Option<(&str, &str)> {
+    let hint = match hop {
+        "ask" | "token" => (
+            "the token",
+            "Check that istiod may create TokenReviews and that the audience is istio-ca.",
+        ),
+        "token-command" => (
+            "the token command",
+            "Run proxy.token_command on the VM, as root: within a minute, it must print a token of the workload's \
+             service account for the audience istio-ca, and nothing else.",
+        ),
+        "service-account" => (
+            "the service account",
+            "Check that it exists in the workload's namespace.",
+        ),
+        _ => return None,
+    };
+    Some(hint)
 }
 
 /// Returns the same of a hop at a certificate authority that is not istiod.

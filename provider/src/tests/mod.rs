@@ -99,6 +99,7 @@ fn full() -> Json {
         "rebootstrap_on": ["configuration", "mesh", "files", "machine", "proxy", "certificate"],
         "proxy": {
             "runtime": "systemd", "interception": "redirect", "dns_capture": true, "config": "concurrency: 2",
+            "token_command": "cat /run/token",
             "install": { "url": "https://packages.example.com/istio-sidecar.deb", "sha256": "a".repeat(64) },
             "exclude_inbound_ports": [2222], "exclude_cidrs": ["10.1.0.0/16"],
         },

@@ -12,7 +12,7 @@ use plugin::Value;
 use vm::program::{Offload, Token};
 
 use super::plans::planned;
-use super::{none, provider, state, usual, with};
+use super::{full, none, provider, state, usual, with};
 use crate::workload::archive::{self, There};
 use crate::workload::input::{BundleInput, WorkloadInput};
 use crate::workload::output::WorkloadOutput;
@@ -164,7 +164,7 @@ async fn what_a_bundle_is_asked_for_is_checked_as_a_workload_is_but_needs_no_add
         (
             "ratings",
             " ",
-            Some("token_command is empty at token_command"),
+            Some("The token command cannot be used at token_command"),
         ),
         (
             "rat.ings",
@@ -198,6 +198,46 @@ async fn what_a_bundle_is_asked_for_is_checked_as_a_workload_is_but_needs_no_add
             usize::from(name == "rat.ings"),
             "{reported:?}"
         );
+    }
+}
+
+/// The same of the proxy, wherever that is described.
+#[tokio::test]
+async fn a_token_command_of_the_proxy_that_does_nothing_is_refused() {
+    let client = provider(&json!({})).await;
+    let workload = client.resource("mesh_vm_workload").unwrap();
+    let source = client.data_source("mesh_vm_bundle").unwrap();
+    let ephemeral = client.ephemeral_resource("mesh_vm_bundle").unwrap();
+    let cases = [
+        (json!("cat /run/token"), ["", "", ""]),
+        (json!(UNKNOWN), ["", "", ""]),
+        (json!(null), ["", "", ""]),
+        // The data source has one that is not the proxy's.
+        (
+            json!("cat /run/other"),
+            ["", "must be the same as token_command", ""],
+        ),
+        (json!(" \n"), ["must be a shell command"; 3]),
+    ];
+    for (command, expected) in cases {
+        let proxy = json!({ "token_command": command });
+        let mut config = json!({ "namespace": "bookinfo", "name": "ratings", "proxy": proxy });
+        let of_ephemeral = ephemeral.validate(&config).await.unwrap().diagnostics;
+        config["token_command"] = json!("cat /run/token");
+        let of_source = source.validate(&config).await.unwrap().diagnostics;
+        let of_workload = with(full(), "/proxy/token_command", command);
+        let of_workload = workload.validate(&of_workload).await.unwrap().diagnostics;
+        for (reported, expected) in [of_workload, of_source, of_ephemeral].iter().zip(expected) {
+            let texts: Vec<_> = reported.iter().map(ToString::to_string).collect();
+            assert_eq!(texts.is_empty(), expected.is_empty(), "{config}: {texts:?}");
+            let all = texts.concat();
+            assert!(all.contains(expected), "{config}: {all}");
+            assert!(
+                all.is_empty()
+                    || all.contains("[token-command]") && all.contains("proxy.token_command"),
+                "{config}: {all}"
+            );
+        }
     }
 }
 
@@ -317,6 +357,7 @@ fn bundle(id: &Id, istiod: Option<&str>) -> Bundle {
             exclude_cidrs: vec![],
             dns_capture: None,
             config: None,
+            token_command: None,
         },
         own: std::collections::BTreeSet::new(),
         release: None,

@@ -86,6 +86,7 @@ fn of_the_proxy() -> Vec<(&'static str, Json)> {
         ("/health_check/failure_threshold", json!(4)),
         ("/rebootstrap_on", json!([])),
         ("/proxy/config", json!("concurrency: 3")),
+        ("/proxy/token_command", json!("cat /run/other")),
     ]
 }
 

@@ -37,6 +37,7 @@ use plugin::{
 use tokio::time::Instant;
 
 use crate::context::Context;
+use crate::declared::proxy::check_proxy;
 use crate::declared::scalars::PortNumber;
 use crate::declared::sidecar::without_hosts;
 use crate::declared::ssh::SshInput;
@@ -81,6 +82,7 @@ impl Resource for VmWorkload {
         );
         diagnostics.extend(without_hosts(&input.sidecar));
         diagnostics.append(joining::check(input));
+        diagnostics.extend(check_proxy(&input.proxy));
         diagnostics
     }
 

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::finding::What;
 use super::findings::{Findings, plain};
 use crate::bounded;
-use crate::bundle::{CLUSTER_ENV, MESH_CONFIG, of_facts, owns, quote};
+use crate::bundle::{CLUSTER_ENV, MESH_CONFIG, TOKEN_COMMAND, of_facts, owns, quote};
 use crate::cause::Cause;
 use crate::desired::{Bundle, File, Watch};
 use crate::observed::Seen;
@@ -19,7 +19,10 @@ pub(super) fn compare(bundle: &Bundle, observed: &BTreeMap<String, Seen>, lines:
         lines.because(Cause::Files);
         match (observed.get(&file.path), file.watch) {
             (None, _) => {}
-            (Some(Seen::Missing), _) => lines.add(None, &file.path, What::Missing { should: None }),
+            (Some(Seen::Missing), _) => {
+                lines.because(of_content(file));
+                lines.add(None, &file.path, What::Missing { should: None });
+            }
             (Some(Seen::Odd(why)), _) => lines.say(&format!("{} {}", file.path, plain(why))),
             (
                 Some(Seen::File {
@@ -69,9 +72,19 @@ fn contents(bundle: &Bundle, file: &File, content: &[u8], lines: &mut Findings) 
         MESH_CONFIG => parsed(file, content, |bytes| leaves(&bounded::yaml(bytes).ok()?)),
         _ => None,
     };
+    lines.because(of_content(file));
     match known {
         Some((desired, seen)) => values(bundle, &file.path, &desired, &seen, lines),
         None => lines.add(Some(&file.path), "content", What::Hidden),
+    }
+}
+
+/// Returns the cause if the content of a file differs as a whole. The token command is the user's own, as it is written.
+fn of_content(file: &File) -> Cause {
+    if file.path == TOKEN_COMMAND {
+        Cause::Configuration
+    } else {
+        Cause::Files
     }
 }
 

@@ -917,3 +917,20 @@ fn a_root_that_was_rotated_while_the_proxy_was_disconnected_is_reported() {
     assert_eq!(lines(&old, true, false), [""; 0]);
     assert_eq!(lines(&both, false, true), [""; 0]);
 }
+
+/// It is what the user wrote: an edit of it that is held back for its cause is found under the same cause.
+#[test]
+fn a_token_command_that_differs_is_of_the_configuration() {
+    let mut with = workload();
+    with.proxy.token_command = Some("cat /a".into());
+    let path = mesh::bundle::TOKEN_COMMAND;
+    let edited = drift(&with, &facts(), |_, vm| edit(vm, path, "/a", "/b"));
+    assert_eq!(
+        edited.vm,
+        [format!("configuration: {path}: content differs")]
+    );
+    let missing = drift(&with, &facts(), |_, vm| {
+        vm.files.insert(path.into(), Seen::Missing);
+    });
+    assert_eq!(missing.vm, [format!("configuration: {path} is missing")]);
+}

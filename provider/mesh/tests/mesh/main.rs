@@ -25,5 +25,6 @@ mod reserved;
 mod rivals;
 mod rollout;
 mod sample;
+mod token_command;
 mod validate;
 mod withdrawal;

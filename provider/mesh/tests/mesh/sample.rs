@@ -42,6 +42,7 @@ pub(crate) fn workload() -> Workload {
             exclude_cidrs: vec![],
             dns_capture: None,
             config: None,
+            token_command: None,
         },
     }
 }

@@ -21,6 +21,7 @@ pub mod patience;
 pub mod payload;
 pub mod protocol;
 mod reader;
+mod refresh;
 pub mod report;
 mod run;
 mod text;

@@ -12,7 +12,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use flate2::read::GzDecoder;
 use flate2::{Compression, GzBuilder};
-use mesh::desired::{Bundle, File, Watch};
+use mesh::bundle::token_command;
+use mesh::desired::Bundle;
 use mesh::names::Id;
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -20,49 +21,15 @@ use super::pack::packed;
 use super::patience::Patience;
 use super::payload::{self, Data, gzip, joining, leaving, line};
 use super::protocol::{Input, Verb};
-use super::text::{CARRIED, INSTALL, REFRESH, TEXT};
+use super::text::{CARRIED, INSTALL, TEXT};
 
 /// Where cloud-init puts the files.
 pub const DIRECTORY: &str = "/var/lib/mesh-vm";
 
-const REFRESH_PATH: &str = "/var/lib/istio/mesh-vm-token";
 /// Keys of an archive that distinguish this workload from one of the same name on another mesh. The program ignores them.
 const DIGEST: &str = "digest";
 const ROUTE: &str = "way";
 const LEAVE: &str = "leave.data";
-const COMMAND_PATH: &str = "/var/lib/istio/token-command";
-
-/// Its group is the proxy's, whose calls are not intercepted: when the certificate has expired,
-/// no proxy could carry them until there is a token.
-const SERVICE: &str = "[Unit]
-Description=Fetches the token of the mesh's proxy
-Wants=network-online.target
-After=network-online.target
-PartOf=istio.service
-
-[Service]
-Type=oneshot
-Group=istio-proxy
-TimeoutStartSec=60
-ExecStart=/bin/sh /var/lib/istio/mesh-vm-token
-";
-
-/// It starts and ends with the proxy.
-const TIMER: &str = "[Unit]
-Description=Keeps the token of the mesh's proxy fresh
-PartOf=istio.service
-
-[Timer]
-OnActiveSec=5min
-OnUnitInactiveSec=5min
-AccuracySec=10s
-";
-
-/// The token is on tmpfs, so that a boot needs one before the proxy starts.
-const DROP_IN: &str = "[Unit]
-Wants=mesh-vm-token.service mesh-vm-token.timer
-After=mesh-vm-token.service
-";
 
 /// How often cloud-init tries: the workload's entry, without which istiod refuses the proxy, may be
 /// created after the machine.
@@ -97,10 +64,12 @@ impl Offload {
             let verb = line(Input::Verb.text(), verb.text().as_bytes());
             std::iter::once(verb).chain(lines).collect::<String>()
         };
-        let placed = match token {
-            Token::Enclosed(_) => bundle.clone(),
-            Token::Command(command) => refreshing(bundle, command),
-        };
+        let mut placed = bundle.clone();
+        if let Token::Command(command) = token
+            && !bundle.renews_token()
+        {
+            placed.files.push(token_command(command));
+        }
         let (name, token) = match token {
             Token::Enclosed(token) => ("token", token.expose_secret()),
             Token::Command(command) => ("token-command", command),
@@ -238,28 +207,4 @@ fn block(text: &mut String, content: &str) {
         // Writing to a String cannot fail.
         let _ = writeln!(text, "{margin}{line}");
     }
-}
-
-/// Returns the bundle with the files that keep the token fresh: they are placed and removed as all others.
-fn refreshing(bundle: &Bundle, command: &str) -> Bundle {
-    let file = |path: &str, mode, content: &str| File {
-        path: path.into(),
-        owner: "root",
-        mode,
-        content: content.into(),
-        watch: Watch::No,
-    };
-    let mut bundle = bundle.clone();
-    bundle.files.extend([
-        file(COMMAND_PATH, 0o700, command),
-        file(REFRESH_PATH, 0o700, REFRESH),
-        file("/etc/systemd/system/mesh-vm-token.service", 0o644, SERVICE),
-        file("/etc/systemd/system/mesh-vm-token.timer", 0o644, TIMER),
-        file(
-            "/etc/systemd/system/istio.service.d/token.conf",
-            0o644,
-            DROP_IN,
-        ),
-    ]);
-    bundle
 }

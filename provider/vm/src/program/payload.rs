@@ -264,17 +264,23 @@ fn inbound(inbound: &Inbound) -> Option<(String, Vec<u8>)> {
 }
 
 fn files(bundle: &Bundle) -> Data {
-    let parts = bundle.files.iter().enumerate().flat_map(|(at, file)| {
-        [
-            (part(at, FilePart::Path), file.path.clone().into_bytes()),
-            (part(at, FilePart::Owner), file.owner.into()),
-            (
-                part(at, FilePart::Mode),
-                format!("{:04o}", file.mode).into(),
-            ),
-            (part(at, FilePart::Content), file.content.clone()),
-        ]
-    });
+    let own = super::refresh::files(bundle);
+    let parts = bundle
+        .files
+        .iter()
+        .chain(&own)
+        .enumerate()
+        .flat_map(|(at, file)| {
+            [
+                (part(at, FilePart::Path), file.path.clone().into_bytes()),
+                (part(at, FilePart::Owner), file.owner.into()),
+                (
+                    part(at, FilePart::Mode),
+                    format!("{:04o}", file.mode).into(),
+                ),
+                (part(at, FilePart::Content), file.content.clone()),
+            ]
+        });
     parts.collect()
 }
 

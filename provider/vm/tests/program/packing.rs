@@ -110,6 +110,7 @@ fn user_data_has_the_program_without_what_only_ssh_asks_for() {
         [
             "list_changed",
             "changed_files",
+            "is_timer_stopped",
             "is_unlisted_part",
             "is_other_container",
             "missing_image",

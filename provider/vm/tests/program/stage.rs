@@ -274,6 +274,7 @@ pub(crate) fn bundle(files: Vec<File>) -> Bundle {
             exclude_cidrs: Vec::new(),
             dns_capture: None,
             config: None,
+            token_command: None,
         },
         own: std::collections::BTreeSet::new(),
         release: None,

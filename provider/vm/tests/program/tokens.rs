@@ -230,3 +230,95 @@ fn a_refresh_keeps_the_token_of_before_where_the_command_prints_none() {
         }
     }
 }
+
+/// Tries a token command as a bootstrap does, and returns how it ended.
+fn tried(stage: &Stage, command: &str) -> Report {
+    let bundle = bundle(vec![mesh::bundle::token_command(command)]);
+    let now = jiff::Timestamp::UNIX_EPOCH;
+    let payload = program::bootstrap(&bundle, RunId::generate(), patience(), now);
+    let own = "as_proxy_group() { \"$@\"; }; STEPS='keep ask'";
+    stage.call(payload, own).report()
+}
+
+#[test]
+fn a_token_command_that_prints_no_token_is_refused_before_anything_changes() {
+    for shell in SHELLS {
+        let stage = Stage::new(shell);
+        let printed = stage.path("printed");
+        let command = format!("cat '{}' # it's \"ours\"", printed.display());
+        for (text, word) in bad() {
+            fs::write(&printed, text).unwrap();
+            let Report::Untouched { step, hop, lines } = tried(&stage, &command) else {
+                panic!("{shell}: taken")
+            };
+            let found = (step.as_str(), hop.as_deref());
+            assert_eq!(found, ("ask", Some("token-command")), "{shell}");
+            let lines = lines.concat();
+            assert!(
+                lines.contains("the token command printed ") && lines.contains(word),
+                "{shell}: {lines}"
+            );
+            assert!(!lines.contains(MARK), "{shell}: {lines}");
+        }
+        let Report::Untouched { lines, .. } = tried(&stage, "echo why >&2; exit 3") else {
+            panic!("{shell}: taken")
+        };
+        let expected = ["why", "the token command ended with status 3"];
+        assert_eq!(lines, expected, "{shell}");
+        fs::write(&printed, TOKEN).unwrap();
+        let report = tried(&stage, &command);
+        assert!(matches!(report, Report::Committed { .. }), "{report:?}");
+    }
+}
+
+#[test]
+fn a_bundle_with_a_token_command_brings_what_runs_it() {
+    let paths = |files| {
+        let offload = Offload::new(&bundle(files), Token::Enclosed(&TOKEN.into()));
+        let data = String::from_utf8(files_of(&offload).remove("join.data").unwrap()).unwrap();
+        let paths = data
+            .lines()
+            .filter_map(|line| line.split_once(".path ="))
+            .map(|(_, path)| path.to_owned());
+        paths.collect::<Vec<_>>()
+    };
+    assert!(paths(vec![]).is_empty());
+    let all = paths(vec![mesh::bundle::token_command("true")]);
+    assert_eq!(
+        all,
+        [
+            "/var/lib/istio/token-command",
+            "/var/lib/istio/mesh-vm-token",
+            "/etc/systemd/system/mesh-vm-token.service",
+            "/etc/systemd/system/mesh-vm-token.timer",
+            "/etc/systemd/system/istio.service.d/token.conf",
+        ]
+    );
+    // The command of the bundle is that of the archive: it is there once.
+    let twice = bundle(vec![mesh::bundle::token_command("true")]);
+    let data = |token| files_of(&Offload::new(&twice, token)).remove("join.data");
+    assert_eq!(
+        data(Token::Command("true")),
+        data(Token::Enclosed(&TOKEN.into()))
+    );
+}
+
+#[test]
+fn a_timer_that_does_not_run_beside_the_proxy_is_reported() {
+    for shell in SHELLS {
+        let stage = Stage::new(shell);
+        for folder in ["units", "lib/mesh"] {
+            fs::create_dir_all(stage.path(folder)).unwrap();
+        }
+        let looked = |stopped: &str| {
+            stage.part(&format!(
+                "list_sums >\"$state_dir/sums\"; systemctl() {{ case $3 in {stopped}) return 3 ;; esac; }}; changed_files"
+            ))
+        };
+        assert_eq!(looked("*.timer"), "", "{shell}: there is none");
+        fs::write(stage.path("units/mesh-vm-token.timer"), "").unwrap();
+        assert_eq!(looked("none"), "", "{shell}");
+        assert_eq!(looked("*.timer"), "the timer mesh-vm-token\n", "{shell}");
+        assert_eq!(looked("*"), "", "{shell}: the proxy is stopped");
+    }
+}

@@ -33,6 +33,15 @@ changed_files() {
   if is_other_container; then
     emit 'the container istio-proxy'
   fi
+  if is_timer_stopped; then
+    emit "the timer $TOKEN_UNIT"
+  fi
+}
+# The timer starts and ends with the proxy.
+is_timer_stopped() {
+  [ -e "$UNITS_DIR/$TOKEN_UNIT.timer" ] &&
+    systemctl -q is-active istio.service &&
+    ! systemctl -q is-active "$TOKEN_UNIT.timer"
 }
 # Older versions saved no sums of this program's own parts: they are no difference then.
 is_unlisted_part() {

@@ -32,6 +32,8 @@ PROXY_CONFIG_DIR=/var/lib/istio/config
 BIN_DIR=/usr/local/bin
 LOG_DIR=/var/log/istio
 TOKEN_FILE=/var/run/secrets/tokens/istio-token
+TOKEN_COMMAND=/var/lib/istio/token-command
+TOKEN_REFRESH=/var/lib/istio/mesh-vm-token
 SDS_DIR=/var/run/secrets/workload-spiffe-uds
 CONNTRACK_LOOSE=/proc/sys/net/netfilter/nf_conntrack_tcp_loose
 CONTAINER_ID_FILE=/run/istio-proxy.cid
@@ -39,6 +41,7 @@ CLOUD_INIT_DIR=/run/cloud-init
 LOGROTATE_FILE=/etc/logrotate.d/mesh-vm
 UNITS_DIR=/etc/systemd/system
 UNDO_UNIT=mesh-vm-undo.service
+TOKEN_UNIT=mesh-vm-token
 PROC_DIR=/proc
 # At most so many bytes of a file are read.
 MAX_FILE_BYTES=1048576

@@ -18,8 +18,11 @@ list_written() {
     fi
   done
 }
-# What the unit reads in the state directory.
-list_own_parts() { printf '%s\n' "$state_dir/guard" "$state_dir/bin/sudo" "$state_dir/engine" "$state_dir/image"; }
+# What the unit reads in the state directory, and what renews the token.
+list_own_parts() {
+  printf '%s\n' "$state_dir/guard" "$state_dir/bin/sudo" "$state_dir/engine" "$state_dir/image" \
+    "$TOKEN_REFRESH" "$UNITS_DIR/$TOKEN_UNIT.service" "$UNITS_DIR/$TOKEN_UNIT.timer"
+}
 list_sums() {
   list_written | while IFS= read -r summed_path; do
     sha256sum "$summed_path"

@@ -1,6 +1,6 @@
 
 # Does: the steps ask and token: gets the token from the caller and puts it in its place.
-# Needs: base closed emit follow proxyfiles set
+# Needs: base closed emit follow jwt proxyfiles set users
 # Gives: do_ask is_answered do_token remove_token undo_token
 # Owns: the token and its directory; key.pem and cert-chain.pem, which are removed
 # Undo: undo_token restores the token from token-before, and the certificate from the set before
@@ -12,7 +12,35 @@ do_ask() {
     refuse "what came as the token is $(cat "$run_dir/refused")"
     return
   fi
-  [ -s "$run_dir/token" ] || refuse 'no token came'
+  if [ ! -s "$run_dir/token" ]; then
+    refuse 'no token came'
+    return
+  fi
+  try_token_command
+}
+# A proxy needs the command once this token has expired, when nobody looks: so it must print a token now.
+try_token_command() {
+  for tried_file in "$run_dir"/in/file.*.path; do
+    if [ "$(line_of "$tried_file")" = "$TOKEN_COMMAND" ]; then
+      run_token_command "${tried_file%.path}.content"
+      return
+    fi
+  done
+}
+# run_token_command FILE: as its unit does. Its calls are not intercepted.
+run_token_command() {
+  as_proxy_group timeout 60 /bin/sh "$1" </dev/null >"$run_dir/tried" 9>&-
+  tried_status=$?
+  if [ "$tried_status" != 0 ]; then
+    tried_problem="ended with status $tried_status"
+  elif ! tried_problem=$(is_token "$run_dir/tried"); then
+    tried_problem="printed $tried_problem"
+  fi
+  rm -f "$run_dir/tried"
+  if [ -n "$tried_problem" ]; then
+    journal hop token-command
+    refuse "the token command $tried_problem"
+  fi
 }
 is_answered_or_deserted() {
   is_answered ||

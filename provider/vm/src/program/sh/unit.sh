@@ -20,6 +20,8 @@ stop_proxy() {
   if has_unit; then
     stop_unit || return 1
   fi
+  # One that failed would outlive its file.
+  systemctl reset-failed "$TOKEN_UNIT.service" 2>/dev/null
   if [ -e "$state_dir/engine" ]; then
     run_engine rm -f istio-proxy >/dev/null 2>&1
   fi
