@@ -160,6 +160,29 @@ fn set(members: &mut [Workload], pointer: &str, value: &serde_json::Value) {
     }
 }
 
+#[tokio::test]
+async fn members_of_two_processes_lose_their_traffic_one_at_a_time() -> Done {
+    let scenario = Scenario::begin_with("rollout", 4)?;
+    let mut fleet = Workload::fleet(&scenario)?;
+    fleet.converge().await?;
+    let mut all = members(&scenario, "")?;
+    let (one, other) = (all[0].provider().await?, all[0].provider().await?);
+    applied(&mut all, &one).await?;
+
+    let seen = Seen::begin(&scenario)?;
+    set(&mut all, "/labels/version", &json!("v2"));
+    let (first, second) = all.split_at_mut(2);
+    let (first, second) = tokio::join!(applied(first, &one), applied(second, &other));
+    first.and(second)?;
+    held(seen, 1)?;
+
+    for member in &mut all {
+        assert_eq!(texts(&member.destroy_by(&one).await?), "");
+    }
+    assert_eq!(texts(&fleet.destroy().await?), "");
+    Ok(())
+}
+
 /// The others wait, and the next apply repairs the member first.
 #[tokio::test]
 async fn a_bootstrap_that_was_killed_holds_its_turn_until_the_next_apply() -> Done {
