@@ -27,16 +27,33 @@ pub struct Invalid {
 
 impl Invalid {
     pub(crate) fn new(found: &str, what: &'static str, rule: &'static str) -> Self {
-        let mut short: String = found.chars().take(80).collect();
-        if short.len() < found.len() {
-            short.push('…');
-        }
         Self {
-            found: short,
+            found: shown(found),
             what,
             rule,
         }
     }
+}
+
+/// Returns a text as errors show it: at most 80 characters, and of a URL neither its login nor its query, which may be
+/// secret. The URL may be malformed, so everything up to the last `@` counts as login.
+pub(crate) fn shown(text: &str) -> String {
+    let mut shown = text.to_owned();
+    if let Some((scheme, rest)) = text.split_once("//") {
+        let rest = match rest.rsplit_once('@') {
+            Some((_, rest)) => format!("…@{rest}"),
+            None => rest.to_owned(),
+        };
+        let rest = match rest.split_once('?') {
+            Some((rest, _)) => format!("{rest}?…"),
+            None => rest,
+        };
+        shown = format!("{scheme}//{rest}");
+    }
+    if shown.chars().count() > 80 {
+        shown = shown.chars().take(80).chain(['…']).collect();
+    }
+    shown
 }
 
 /// Declares a string type with a rule.

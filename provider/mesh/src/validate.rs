@@ -21,7 +21,7 @@ use std::net::IpAddr;
 use crate::bundle::{environment, owns};
 use crate::change::Problem;
 use crate::health;
-use crate::names::{Address, EnvName, is_dns_label};
+use crate::names::{Address, EnvName, is_dns_label, shown};
 use crate::proxy_config::ProxyConfig;
 use crate::rule::Rule;
 use crate::workload::{Install, Interception, Proxy, Runtime, Workload};
@@ -231,7 +231,7 @@ fn package(install: &Install, problems: &mut Vec<Problem>) {
     let fits =
         rest.is_some_and(|rest| !rest.is_empty() && rest.chars().all(|c| c.is_ascii_graphic()));
     if !fits {
-        let found: String = install.url.chars().take(80).collect();
+        let found = shown(&install.url);
         let text = format!(
             "{found:?} is not a URL that the VM can download from. It must begin with https://, http:// or file:/// \
              and must not contain spaces."

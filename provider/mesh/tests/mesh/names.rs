@@ -91,6 +91,22 @@ fn releases() {
     );
 }
 
+/// Presigned URLs and those of private mirrors hold secrets, also where something else is wrong with them.
+#[test]
+fn an_error_shows_neither_the_login_nor_the_query_of_a_url() {
+    use mesh::names::ReleaseUrl;
+    for (url, shown) in [
+        ("https://user:hunter2@host/a b", "https://…@host/a b"),
+        ("https//user:hun/ter2@host", "https//…@host"),
+        ("https://user:hun?ter2@host", "https://…@host"),
+        ("https://host/a?sig=hunter2", "https://host/a?…"),
+        ("https://host/", "https://host/"),
+    ] {
+        let error = url.parse::<ReleaseUrl>().unwrap_err();
+        assert_eq!(error.found, shown);
+    }
+}
+
 #[test]
 fn istio_names() {
     check::<Network>(&["gcp-vms", "a.b"], &["", "a b"]);

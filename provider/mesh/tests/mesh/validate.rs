@@ -317,6 +317,12 @@ fn a_package_is_downloaded_from_a_url() {
     ] {
         check(url(bad), "install-url: proxy.install.url");
     }
+    check_text(
+        url("https://user:hunter2@mirror/a b"),
+        &expect![[
+            r#""https://…@mirror/a b" is not a URL that the VM can download from. It must begin with https://, http:// or file:/// and must not contain spaces."#
+        ]],
+    );
 }
 
 #[test]
