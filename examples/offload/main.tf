@@ -59,7 +59,7 @@ data "mesh_vm_bundle" "booted" {
 resource "mesh_vm_workload" "booted" {
   namespace       = local.ratings.namespace
   name            = "ratings-booted"
-  objects_only    = true # it joins with its user data
+  objects_only    = true               # it joins with its user data
   address         = var.booted_address # google_compute_instance.booted.network_interface[0].network_ip
   service_account = local.ratings.service_account
   labels          = local.ratings.labels

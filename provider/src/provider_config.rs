@@ -130,9 +130,9 @@ object! {
         Optional identity: String,
         /// Also offer the keys of the agent at `SSH_AUTH_SOCK`. Default: only if there are no identities.
         Optional agent: bool,
-        /// OpenSSH configuration file to read. Attributes that are set win over it. Its host key settings apply where no other proof of the host is given.
-        /// An option that would accept a host without its key, such as `NoHostAuthenticationForLocalhost`, has no
-        /// effect.
+        /// OpenSSH configuration file to read. Attributes that are set win over it. Its host key settings apply where no
+        /// other proof of the host is given. An option that would accept a host without its key, such as
+        /// `NoHostAuthenticationForLocalhost`, has no effect.
         Optional config_file: String,
         /// Content of a known_hosts file.
         Optional known_hosts: String,

@@ -16,7 +16,6 @@ use crate::interrupted::{DROP_IN, SLOW, kill};
 
 /// Requests the fleet's name continuously until a file exists, and counts each status.
 const CALLS: &str = r#"
-cd /var/tmp/roll
 while [ ! -e stop ]; do
   curl --silent --output /dev/null --max-time 20 --write-out '%{http_code}\n' 'http://NAME:9080/ratings/[1-10]' >>statuses
   sleep 0.1
@@ -32,6 +31,8 @@ struct Seen<'a> {
     scenario: &'a Scenario,
     watch: Child,
     folder: TempDir,
+    /// Of the calls: the pod's unit, and its folder in `/var/tmp`. The pod is shared by all scenarios.
+    calls: String,
 }
 
 impl<'a> Seen<'a> {
@@ -42,10 +43,15 @@ impl<'a> Seen<'a> {
             let answer = pod.curl(&format!("http://{name}:9080/ratings/1"), &[]);
             answer.map(|answer| answer.status == 200)
         })?;
-        pod.shell("rm -rf /var/tmp/roll; mkdir /var/tmp/roll")?;
-        let calls = CALLS.replace("NAME", &name);
-        pod.write("/var/tmp/roll/calls", calls.as_bytes())?;
-        pod.shell("systemd-run --quiet --unit=roll --collect sh /var/tmp/roll/calls")?;
+        let calls = format!("calls-{}", scenario.namespace);
+        let at = format!("/var/tmp/{calls}");
+        pod.shell(&format!("rm -rf {at}; mkdir {at}"))?;
+        pod.write(
+            &format!("{at}/calls"),
+            CALLS.replace("NAME", &name).as_bytes(),
+        )?;
+        let unit = format!("--unit={calls} --working-directory={at}");
+        pod.shell(&format!("systemd-run --quiet --collect {unit} sh calls"))?;
         let folder = tempfile::tempdir()?;
         let kubectl = scenario.kubectl();
         let watch = Command::new(kubectl.binary())
@@ -60,18 +66,19 @@ impl<'a> Seen<'a> {
             scenario,
             watch,
             folder,
+            calls,
         })
     }
 
     /// Returns the most VMs that were withdrawn by a bootstrap at the same time, and the statuses of the calls.
     fn end(mut self) -> Result<(usize, BTreeSet<String>)> {
         self.stop()?;
-        let pod = &self.scenario.pods[0];
+        let (pod, calls) = (&self.scenario.pods[0], &self.calls);
         wait_for("the calls end", || {
-            pod.shell("systemctl is-active roll; true")
-                .map(|state| state != "active\n")
+            let state = pod.shell(&format!("systemctl is-active {calls}; true"));
+            state.map(|state| state != "active\n")
         })?;
-        let statuses = pod.shell("cat /var/tmp/roll/statuses")?;
+        let statuses = pod.shell(&format!("cat /var/tmp/{calls}/statuses"))?;
         let statuses: Vec<_> = statuses.lines().map(str::to_owned).collect();
         assert!(statuses.len() > 20, "{} calls", statuses.len());
         let watched = fs::read_to_string(self.folder.path().join("watch"))?;
@@ -79,7 +86,8 @@ impl<'a> Seen<'a> {
     }
 
     fn stop(&mut self) -> Done {
-        self.scenario.pods[0].shell("touch /var/tmp/roll/stop")?;
+        let pod = &self.scenario.pods[0];
+        pod.shell(&format!("touch /var/tmp/{}/stop", self.calls))?;
         self.watch.kill()?;
         self.watch.wait()?;
         Ok(())
@@ -88,7 +96,6 @@ impl<'a> Seen<'a> {
 
 impl Drop for Seen<'_> {
     fn drop(&mut self) {
-        // The pod is shared by all scenarios.
         let _ = self.stop();
     }
 }
@@ -127,11 +134,11 @@ fn held(seen: Seen<'_>, most: usize) -> Done {
 }
 
 /// Returns a member on each of the scenario's VMs.
-fn members(scenario: &Scenario, prefix: &str) -> Result<Vec<Workload>> {
+fn members(scenario: &Scenario) -> Result<Vec<Workload>> {
     let machines = std::iter::once(&scenario.vm).chain(&scenario.more);
     let member = |vm: &Vm| -> Result<Workload> {
         let mut member = Workload::new(scenario)?.member();
-        member.config["name"] = json!(format!("{prefix}{}", vm.name));
+        member.config["name"] = json!(vm.name);
         member.config["address"] = json!(vm.address.to_string());
         member.config["ssh"] = json!({ "host_key": vm.host_key });
         Ok(member)
@@ -165,7 +172,7 @@ async fn members_of_two_processes_lose_their_traffic_one_at_a_time() -> Done {
     let scenario = Scenario::begin_with("rollout", 4)?;
     let mut fleet = Workload::fleet(&scenario)?;
     fleet.converge().await?;
-    let mut all = members(&scenario, "")?;
+    let mut all = members(&scenario)?;
     let (one, other) = (all[0].provider().await?, all[0].provider().await?);
     applied(&mut all, &one).await?;
 
@@ -189,7 +196,7 @@ async fn a_bootstrap_that_was_killed_holds_its_turn_until_the_next_apply() -> Do
     let scenario = Scenario::begin_with("rollout-killed", 2)?;
     let mut fleet = Workload::fleet(&scenario)?;
     fleet.converge().await?;
-    let mut all = members(&scenario, "")?;
+    let mut all = members(&scenario)?;
     let provider = all[0].provider().await?;
     applied(&mut all, &provider).await?;
     set(&mut all, "/labels/version", &json!("v2"));
