@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use cluster::{Cluster, ClusterError, Edited, Force, Lock};
 use mesh::names::Id;
@@ -14,6 +15,9 @@ use vm::program::RunId;
 
 use crate::messages;
 use crate::traffic::insist;
+
+/// For how long giving a fleet's lock back is tried. Others forget the lock after [`mesh::withdrawal::DEAD`].
+const RELEASE: Duration = Duration::from_secs(5);
 
 /// A run, and the entries whose traffic it has withdrawn.
 pub(crate) struct Run<'a> {
@@ -48,6 +52,7 @@ impl<'a> Run<'a> {
             by: Some(by),
             run: RunId::generate().to_string(),
             renewal: 0,
+            leaves: None,
         };
         Self {
             cluster,
@@ -104,7 +109,8 @@ impl<'a> Run<'a> {
     /// Gives the locks back.
     pub(crate) async fn release_locks(&self) {
         for lock in self.locks() {
-            if let Err(error) = lock.release().await {
+            let until = Instant::now() + RELEASE;
+            if let Err(error) = insist(until, || lock.release()).await {
                 tracing::warn!("a fleet's lock is still held: {error}");
             }
         }

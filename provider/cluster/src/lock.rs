@@ -65,7 +65,8 @@ impl<'a> Lock<'a> {
             // The version changes with each renewal.
             let silent = silence.note(seen["metadata"]["resourceVersion"].clone());
             let by = seen["spec"]["holderIdentity"].as_str().unwrap_or_default();
-            if by.is_empty() || silent >= DEAD {
+            // Held by this run: the answer to its own write was lost.
+            if by.is_empty() || by == holder || silent >= DEAD {
                 let renewed = Instant::now();
                 let spec = taken(holder, &seen);
                 if let Some(seen) = cluster.edit_lease(lease, &seen, &spec).await? {

@@ -1,7 +1,7 @@
 //! The mark of an entry whose traffic the provider has withdrawn: for what, by which run, and whether that run lives.
 //!
 //! ```text
-//! mesh.vm/withdrawn: by=create run=3f0c… renewal=2
+//! mesh.vm/withdrawn: by=bootstrap run=3f0c… renewal=2 leaves=ratings
 //! ```
 //!
 //! Parts of other names are ignored, so that later versions can add some. Released versions wrote `true`.
@@ -12,7 +12,8 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use crate::mark::{is_labelled, is_our_apply};
+use crate::mark::{FLEET_LABEL, is_labelled, is_our_apply};
+use crate::names::{Id, Name};
 use crate::workload::Workload;
 
 /// Annotation of an entry whose traffic the provider has withdrawn. With a health check, `HEALTH_CHECKS` is the same on
@@ -62,6 +63,8 @@ pub struct Withdrawal {
     pub run: String,
     /// How often the run has renewed the mark.
     pub renewal: u64,
+    /// The fleet that the entry leaves by this bootstrap: until it takes traffic again, it counts as a member there.
+    pub leaves: Option<Name>,
 }
 
 impl Withdrawal {
@@ -73,6 +76,7 @@ impl Withdrawal {
                 by: is_as_created(entry).then_some(Operation::Create),
                 run: String::new(),
                 renewal: 0,
+                leaves: None,
             });
         }
         let part = |name: &str| {
@@ -85,7 +89,22 @@ impl Withdrawal {
             by: all.find(|operation| operation.to_string() == by),
             run: part("run").unwrap_or_default().to_owned(),
             renewal: part("renewal").and_then(|of| of.parse().ok()).unwrap_or(0),
+            leaves: part("leaves").and_then(|of| of.parse().ok()),
         })
+    }
+
+    /// Returns the mark for an entry as it was `before` and that is written as a member of `fleet`. A run that a kill has
+    /// ended has written the new fleet, so what its mark says stays.
+    #[must_use]
+    pub fn leaving(&self, before: Option<&Value>, fleet: Option<&Id>) -> Self {
+        let label = before.and_then(|entry| entry["spec"]["labels"][FLEET_LABEL].as_str());
+        let was = label.and_then(|name| name.parse::<Name>().ok());
+        let left = was.filter(|name| fleet.map(|fleet| &fleet.name) != Some(name));
+        let earlier = || before.and_then(Self::of)?.leaves;
+        Self {
+            leaves: left.or_else(earlier),
+            ..self.clone()
+        }
     }
 
     /// Returns whether an observed entry carries a mark of this run.
@@ -112,7 +131,11 @@ impl fmt::Display for Withdrawal {
         if let Some(by) = self.by {
             write!(f, "by={by} ")?;
         }
-        write!(f, "run={} renewal={}", self.run, self.renewal)
+        write!(f, "run={} renewal={}", self.run, self.renewal)?;
+        match &self.leaves {
+            Some(fleet) => write!(f, " leaves={fleet}"),
+            None => Ok(()),
+        }
     }
 }
 

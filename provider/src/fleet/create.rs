@@ -54,7 +54,10 @@ async fn write(
     uids: &mut BTreeSet<String>,
 ) -> Result<(), Diagnostic> {
     for object in &preflight.desired {
-        uids.extend(preflight.objects.create(object).await?);
+        // A member that waited for its turn may have made the Lease.
+        if object.kind != Kind::Lease {
+            uids.extend(preflight.objects.create(object).await?);
+        }
         preflight
             .objects
             .write(std::slice::from_ref(object))

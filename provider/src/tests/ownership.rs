@@ -171,3 +171,21 @@ async fn a_create_that_is_refused_deletes_only_what_it_created() {
         .collect();
     assert_eq!(names, [SIDECAR]);
 }
+
+/// A member that waited for its turn may have made the Lease before.
+#[tokio::test]
+async fn a_fleet_is_created_over_the_lease_of_a_member() {
+    let server = ApiServer::start();
+    let client = server.provider().await;
+    let bare = mesh::rollout::bare_lease(&"bookinfo/ratings".parse().unwrap()).unwrap();
+    let path = format!(
+        "/apis/coordination.k8s.io/v1/namespaces/bookinfo/leases/{}",
+        bare.id.name
+    );
+    server.objects().put(&path, bare.body);
+    let mut kept = Kept::fleet();
+    kept.config["rollout"] = json!({ "max_unavailable": "2" });
+    let reported = kept.apply(&client).await;
+    assert_eq!(texts(&reported, Severity::Error), "");
+    assert!(kept.state.is_some());
+}

@@ -240,7 +240,9 @@ impl Work<'_> {
         let id = self.preflight.workload.id.clone();
         let before = self.cluster.entry(&id).await;
         self.before = before.map_err(|error| messages::cluster(&error))?;
-        let withdrawn = self.preflight.desired.withdrawn(self.run.mark());
+        let fleet = self.preflight.workload.fleet.as_ref();
+        let mark = self.run.mark().leaving(self.before.as_ref(), fleet);
+        let withdrawn = self.preflight.desired.withdrawn(&mark);
         self.run.hold(&id);
         self.write(&withdrawn).await?;
         if let Some(uid) = &self.written {

@@ -338,6 +338,7 @@ fn mark(run: &str) -> Withdrawal {
         by: Some(Operation::Destroy),
         run: run.into(),
         renewal: 0,
+        leaves: None,
     }
 }
 

@@ -71,6 +71,22 @@ async fn a_lock_is_held_by_one_at_a_time_and_a_dead_holder_s_is_forgotten() {
     third.unwrap().release().await.unwrap();
 }
 
+/// The answer to the write that took it was lost, and the run asks again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_run_does_not_wait_for_itself() {
+    let cluster = cluster().await;
+    let fleet = Id {
+        name: "lost".parse().unwrap(),
+        ..workload()
+    };
+    let bare = bare_lease(&fleet).unwrap();
+    let taken = Lock::take(&cluster, gate().await, &bare, "run").await;
+    drop(taken.unwrap());
+    let again = Lock::take(&cluster, gate().await, &bare, "run");
+    let again = tokio::time::timeout(mesh::withdrawal::DEAD / 2, again).await;
+    again.unwrap().unwrap().release().await.unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fleet_writes_how_it_rolls_while_the_lock_is_held() {
     let (cluster, id) = (cluster().await, fleet());
@@ -109,6 +125,7 @@ async fn roll(cluster: &Cluster, fleet: &Id, id: &Id, absent: &AtomicUsize) -> u
         by: Some(Operation::Bootstrap),
         run: id.name.to_string(),
         renewal: 0,
+        leaves: None,
     };
     let own = std::slice::from_ref(id);
     loop {

@@ -135,9 +135,8 @@ fn vms<'a>(fleet: &Id, entries: &'a [(Id, Value)]) -> BTreeMap<&'a str, Vm<'a>> 
         // An entry without an address stands for itself.
         address.unwrap_or(id.name.as_str())
     };
-    let is_member = |id: &Id, entry: &Value| fleet_of(entry, id).as_ref() == Some(fleet);
     for (id, entry) in entries {
-        if is_member(id, entry) && !is_joining(entry) {
+        if is_member(fleet, id, entry) && !is_joining(entry) {
             let vm = vms.entry(address(id, entry)).or_default();
             vm.members.push((id, entry));
         }
@@ -148,6 +147,13 @@ fn vms<'a>(fleet: &Id, entries: &'a [(Id, Value)]) -> BTreeMap<&'a str, Vm<'a>> 
         }
     }
     vms
+}
+
+/// Returns whether an entry is a member of a fleet, or leaves it by a bootstrap that still keeps its traffic away.
+fn is_member(fleet: &Id, id: &Id, entry: &Value) -> bool {
+    let leaves = || Withdrawal::of(entry)?.leaves;
+    fleet_of(entry, id).as_ref() == Some(fleet)
+        || id.namespace == fleet.namespace && leaves().as_ref() == Some(&fleet.name)
 }
 
 /// Returns whether an entry has never taken traffic yet.

@@ -376,5 +376,6 @@ fn mark(by: Operation) -> Withdrawal {
         by: Some(by),
         run: "3f".into(),
         renewal: 0,
+        leaves: None,
     }
 }

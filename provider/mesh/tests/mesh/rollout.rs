@@ -199,6 +199,19 @@ fn members_of_other_fleets_and_entries_of_no_fleet_do_not_count() {
     );
 }
 
+/// Its entry is written as a member of the new fleet before the bootstrap begins.
+#[test]
+fn a_member_that_moves_counts_in_the_fleet_that_it_leaves() {
+    for label in [json!("reviews"), Value::Null] {
+        let mut moved = withdrawn(2, "bootstrap");
+        moved.1["spec"]["labels"]["mesh.vm/fleet"] = label;
+        let mark = &mut moved.1["metadata"]["annotations"]["mesh.vm/withdrawn"];
+        *mark = json!("by=bootstrap run=3f renewal=0 leaves=ratings");
+        let all = [entry(1), moved];
+        assert_eq!(decided("1", &all), "vm-2 withdrawn by a bootstrap");
+    }
+}
+
 /// `new-1` takes the VM of `vm-1` over.
 #[test]
 fn a_vm_that_is_taken_over_counts_once_and_until_its_new_entry_takes_traffic() {

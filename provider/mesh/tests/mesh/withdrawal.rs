@@ -13,6 +13,7 @@ fn mark(by: Operation) -> Withdrawal {
         by: Some(by),
         run: "3f".into(),
         renewal: 2,
+        leaves: None,
     }
 }
 
@@ -36,12 +37,36 @@ fn a_mark_is_read_as_it_was_written() {
 }
 
 #[test]
+fn a_mark_names_the_fleet_that_the_entry_leaves() {
+    let member = |fleet: &str, mark: &str| {
+        let mut entry = entry(mark);
+        entry["spec"]["labels"] = json!({ "mesh.vm/fleet": fleet });
+        entry
+    };
+    let leaves = |before: &Value, fleet: Option<&str>| {
+        let fleet = fleet.map(|name| p(&format!("bookinfo/{name}")));
+        let mark = mark(Operation::Bootstrap).leaving(Some(before), fleet.as_ref());
+        let written = entry(&mark.renewed().to_string());
+        Withdrawal::of(&written).unwrap().leaves
+    };
+    let of_ratings = member("ratings", "");
+    assert_eq!(leaves(&of_ratings, Some("ratings")), None);
+    assert_eq!(leaves(&of_ratings, Some("reviews")), Some(p("ratings")));
+    assert_eq!(leaves(&of_ratings, None), Some(p("ratings")));
+    assert_eq!(leaves(&json!({}), Some("reviews")), None);
+    // A run that was killed has written the new fleet already.
+    let halfway = member("reviews", "by=bootstrap run=1 leaves=ratings");
+    assert_eq!(leaves(&halfway, Some("reviews")), Some(p("ratings")));
+}
+
+#[test]
 fn a_mark_of_a_later_version_is_read_as_far_as_it_is_known() {
     let seen = Withdrawal::of(&entry("turn=7 by=rollout run=4a renewal=many")).unwrap();
     let expected = Withdrawal {
         by: None,
         run: "4a".into(),
         renewal: 0,
+        leaves: None,
     };
     assert_eq!(seen, expected);
     assert!(is_withdrawn(&entry("")), "whatever it says");
