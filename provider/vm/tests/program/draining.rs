@@ -1,6 +1,8 @@
 //! Open requests end before the proxy stops.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 
 use base64::Engine as _;
@@ -85,6 +87,45 @@ fn a_count_that_failed_is_not_zero() {
             assert!(said.starts_with(expected), "{shell}: {said}");
             assert_eq!(said.is_empty(), expected.is_empty(), "{shell}: {said}");
         }
+    }
+}
+
+/// Envoy answers HTTP/1.0 by an error, as anything that listens at the port may: that no cluster is in it says nothing.
+#[test]
+fn an_answer_that_tells_of_no_cluster_is_no_count() {
+    let refusal = "HTTP/1.1 426 Upgrade Required\r\nconnection: close\r\n\r\nUpgrade Required";
+    for shell in SHELLS {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let _ = stream.read(&mut [0; 512]);
+                let _ = stream.write_all(refusal.as_bytes());
+            }
+        });
+        let bash = format!("admin_port() {{ emit {port}; }}; have() {{ [ \"$1\" = bash ]; }}");
+        let agent = format!("run_agent() {{ emit '{refusal}'; }}");
+        for own in [bash, agent] {
+            let stage = Stage::new(shell);
+            let printed = stage.part(&format!(
+                "{own}; as_proxy() {{ \"$@\"; }}; has_envoy() {{ :; }}; count_requests"
+            ));
+            assert_eq!(printed, "unknown\n", "{shell}: {own}");
+        }
+    }
+}
+
+/// An answer that ends too soon has only some of the clusters.
+#[test]
+fn an_answer_that_ends_too_soon_is_no_count() {
+    for shell in SHELLS {
+        let stage = Stage::new(shell);
+        let printed = stage.part(
+            "run_agent() { emit 'inbound|9080||::127.0.0.1:9080::rq_active::0'; return 1; }; has_envoy() { :; }
+             count_requests",
+        );
+        assert_eq!(printed, "unknown\n", "{shell}");
     }
 }
 

@@ -43,17 +43,22 @@ is_idle() {
 }
 # Prints how many requests and connections from others the proxy has open, and had in all. `none`: no Envoy runs.
 count_requests() {
-  if counted_clusters=$(request_admin clusters 2>/dev/null) && [ -n "$counted_clusters" ]; then
-    emit "$counted_clusters" | sum_requests
+  if counted_clusters=$(request_admin clusters 2>/dev/null) && emit "$counted_clusters" | sum_requests; then
+    return 0
   elif has_envoy; then
     emit unknown
   else
     emit none
   fi
 }
+# Fails where no line is one of a cluster, of which any Envoy has some.
 sum_requests() {
   awk -F :: '
+    NF > 1 { seen = 1 }
     /^inbound[|]/ && $3 == "rq_active" { now += $4 }
     /^inbound[|]/ && $3 == "rq_total" { all += $4 }
-    END { print now + 0, all + 0 }'
+    END {
+      if (!seen) exit 1
+      print now + 0, all + 0
+    }'
 }
