@@ -75,8 +75,8 @@ fn a_count_that_failed_is_not_zero() {
             let process_dir = stage.path("proc/1");
             fs::create_dir_all(&process_dir).unwrap();
             fs::write(process_dir.join("comm"), format!("{process}\n")).unwrap();
-            fs::create_dir_all(stage.path("lib/proxy")).unwrap();
-            fs::write(stage.path("lib/proxy/envoy-rev.json"), BOOTSTRAP).unwrap();
+            fs::create_dir_all(stage.path("etc-istio/proxy")).unwrap();
+            fs::write(stage.path("etc-istio/proxy/envoy-rev.json"), BOOTSTRAP).unwrap();
             stage.part(
                 "mkdir \"$run_dir/in\" && emit 3 >\"$run_dir/in/wait.drain\"; PROC_DIR=$run_dir/proc
                  is_running() { :; }; curl() { return 7; }; as_proxy() { \"$@\"; }; drain",
@@ -130,7 +130,7 @@ fn an_answer_that_ends_too_soon_is_no_count() {
 }
 
 /// As Envoy's bootstrap has it, behind other ports.
-const BOOTSTRAP: &str = r#"{
+pub(crate) const BOOTSTRAP: &str = r#"{
   "node": { "metadata": { "admin": "x" } },
   "admin": {
     "access_log": [],
@@ -148,18 +148,18 @@ const BOOTSTRAP: &str = r#"{
 #[test]
 fn the_admin_port_is_that_of_the_running_proxy() {
     let texts = [
-        ("lib/proxy/envoy-rev.json", BOOTSTRAP, "15099\n"),
+        ("etc-istio/proxy/envoy-rev.json", BOOTSTRAP, "15099\n"),
         (
-            "lib/config/mesh",
+            "etc-istio/config/mesh",
             "{\n  \"defaultConfig\": {\n    \"proxyAdminPort\": 15098,\n    \"statusPort\": 1\n}}",
             "15098\n",
         ),
         (
-            "lib/config/mesh",
+            "etc-istio/config/mesh",
             "defaultConfig:\n  proxy_admin_port: 15097\n",
             "15097\n",
         ),
-        ("lib/config/mesh", "defaultConfig: {}\n", "15000\n"),
+        ("etc-istio/config/mesh", "defaultConfig: {}\n", "15000\n"),
     ];
     for shell in SHELLS {
         for (path, text, port) in texts {

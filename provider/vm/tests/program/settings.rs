@@ -7,6 +7,7 @@ use std::path::Path;
 use jiff::Timestamp;
 use vm::program::{self, Report, RunId};
 
+use crate::draining::BOOTSTRAP;
 use crate::stage::{SHELLS, Stage, bundle, file, owner, patience};
 
 /// Makes what is there.
@@ -85,6 +86,38 @@ fn the_packages_link_stays_a_link() {
         let printed = stage.part("list_new_dirs");
         assert!(!printed.contains("etc-istio/"), "{shell}: {printed}");
         assert!(printed.contains("/etc-istio\n"), "{shell}: {printed}");
+    }
+}
+
+/// The agent reads and writes there, and leaves what is in the package's directory as an earlier one left it.
+#[test]
+fn the_drain_asks_the_port_that_the_agent_wrote_there() {
+    for shell in SHELLS {
+        for is_link in [false, true] {
+            let stage = Stage::new(shell);
+            fs::create_dir_all(stage.path("lib/config")).unwrap();
+            fs::write(stage.path("lib/config/mesh"), "proxyAdminPort: 15098\n").unwrap();
+            if is_link {
+                symlink("lib", stage.path("etc-istio")).unwrap();
+            } else {
+                make(&stage);
+            }
+            let expected = if is_link { "15098\n" } else { "15000\n" };
+            assert_eq!(stage.part("admin_port"), expected, "{shell}");
+            let folder = stage.path("etc-istio/proxy");
+            fs::create_dir(&folder).unwrap();
+            fs::write(folder.join("envoy-rev.json"), BOOTSTRAP).unwrap();
+            let asked = stage.part(
+                "have() { [ \"$1\" = curl ]; }; as_proxy() { \"$@\"; }
+                 curl() { emit \"asked::$*\"; emit 'inbound|80||::a::rq_active::2'; }
+                 request_admin clusters; count_requests",
+            );
+            assert!(
+                asked.contains("//localhost:15099/clusters\n"),
+                "{shell}: {asked}"
+            );
+            assert!(asked.ends_with("\n2 0\n"), "{shell}: {asked}");
+        }
     }
 }
 

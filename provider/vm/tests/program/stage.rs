@@ -104,7 +104,7 @@ impl Stage {
              DROP_IN_DIR={root}/drop UNITS_DIR={root}/units CONTAINER_ID_FILE={root}/cid CLOUD_INIT_DIR={root}/cloud-init LOGROTATE_FILE={root}/rotate.d/mesh-vm ETC_DIR={root}/etc-istio TOKEN_FILE={root}/secrets/tokens/istio-token SDS_DIR={root}/secrets/sds\n\
              OWNED_DIRS=\"$ETC_DIR/config $ETC_DIR/proxy $ETC_DIR $CERTS_DIR $LOG_DIR ${{TOKEN_FILE%/*}} $SDS_DIR ${{TOKEN_FILE%/*/*}} $DROP_IN_DIR\"\n\
              detach() {{ setsid {shell} \"$run_dir/program\" \"$2\" \"$run_dir\" </dev/null >/dev/null 2>&1 & }}\n\
-             ROOT_UID=$(id -u) ENVOY_DIR={root}/lib/envoy PROXY_DIR={root}/lib/proxy PROXY_CONFIG_DIR={root}/lib/config\n\
+             ROOT_UID=$(id -u) ENVOY_DIR={root}/lib/envoy\n\
              [ ! -d \"$state_dir\" ] || [ -h \"$state_dir\" ] || chmod 700 \"$state_dir\"\n{HARMLESS}\n{own}\n"
         )
     }

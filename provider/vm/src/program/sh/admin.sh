@@ -22,7 +22,7 @@ health_port() { setting ENVOY_STATUS_PORT 15021; }
 # Prints the port of Envoy's admin API: as the bootstrap of the running Envoy says, else the settings of its agent.
 # shellcheck disable=SC2016 # a program of awk
 admin_port() {
-  port_of_admin=$(read_safely "$PROXY_DIR/envoy-rev.json" awk '
+  port_of_admin=$(read_safely "$ETC_DIR/proxy/envoy-rev.json" awk '
     /"admin": *[{]/ { is_admin = 1 }
     is_admin && match($0, /"port_value": *[0-9]+/) {
       port = substr($0, RSTART, RLENGTH)
@@ -31,7 +31,7 @@ admin_port() {
       exit
     }')
   if [ -z "$port_of_admin" ]; then
-    port_of_admin=$(read_safely "$PROXY_CONFIG_DIR/mesh" sed -n \
+    port_of_admin=$(read_safely "$ETC_DIR/config/mesh" sed -n \
       's/^ *"\{0,1\}proxy_\{0,1\}[Aa]dmin_\{0,1\}[Pp]ort"\{0,1\}: *"\{0,1\}\([0-9]\{1,5\}\).*/\1/p' |
       head -n 1)
   fi
