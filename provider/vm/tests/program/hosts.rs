@@ -58,7 +58,7 @@ fn the_block_stands_first_and_an_undo_puts_it_where_it_was() {
 fn checks(stage: &Stage, hosts: &str, own: &str) -> String {
     fs::write(stage.path("hosts"), hosts).unwrap();
     let asked = format!(
-        "encode() {{ cat; }}; can_connect() {{ :; }}; ip() {{ case $* in *2001:db8:*) : ;; *) return 1 ;; esac; }}
+        "encode() {{ cat; }}; can_connect() {{ :; }}; ip() {{ case $* in *2001:db8:* | *fd00:*) : ;; *) return 1 ;; esac; }}
          id() {{ return 1; }}; {own}\ncheck_network"
     );
     let printed = stage.part(&asked);
@@ -95,6 +95,48 @@ fn a_line_of_others_that_resolvers_prefer_is_bad_and_one_behind_the_block_is_not
             );
             let expected = if *is_bad { expected } else { String::new() };
             assert_eq!(found, expected, "{shell}: {line}");
+        }
+    }
+}
+
+/// By the precedence of RFC 6724: `::1`, then IPv6, IPv4, and last the unique local addresses of IPv6.
+#[test]
+fn a_line_counts_by_what_a_resolver_makes_of_both_addresses() {
+    let cases = [
+        ("10.0.0.1", "fd00::10", false),
+        ("10.0.0.1", "FD00::10", false),
+        ("10.0.0.1", "2001:db8::9", true),
+        ("2001:db8::1", "10.9.9.9", false),
+        ("2001:db8::1", "127.0.1.1", false),
+        ("2001:db8::1", "fd00::10", false),
+        ("2001:db8::1", "2001:db8::9", true),
+        ("2001:db8::1", "2001:db8::10", true),
+        ("2001:db8::1", "::1", true),
+        ("2001:db8::1", "fe80::9", true),
+        ("2001:db8::1", "2001:db8:0::1", false),
+        ("2001:db8::1", "2001:0DB8:0:0:0:0:0:0001", false),
+        ("2001:DB8::1", "2001:db8::1", false),
+        ("2001:db8::", "2001:db8:0:0:0:0:0:0", false),
+        ("2001:db8:0:1::1", "2001:db8:1:0::1", true),
+        ("fd00::1", "10.9.9.9", true),
+        ("fd00::1", "127.0.1.1", true),
+        ("fd00::1", "2001:db8::9", true),
+        ("fd00::1", "fd00::10", true),
+        ("fd00::1", "fd00:0::1", false),
+    ];
+    let name = "istiod.istio-system.svc";
+    for shell in SHELLS {
+        let stage = Stage::new(shell);
+        fs::create_dir(stage.path("in")).unwrap();
+        fs::write(stage.path("in/control-plane"), format!("{name}:15012")).unwrap();
+        for (ours, theirs, is_bad) in cases {
+            fs::write(stage.path("in/hosts"), format!("{ours} {name}")).unwrap();
+            let found = checks(&stage, &format!("{theirs} {name}\n"), "");
+            assert_eq!(
+                !found.is_empty(),
+                is_bad,
+                "{shell}: {ours} {theirs}: {found}"
+            );
         }
     }
 }

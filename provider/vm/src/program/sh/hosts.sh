@@ -102,15 +102,45 @@ list_others_lines() {
     }' "$HOSTS_FILE"
 }
 # list_preferred_lines ADDRESS NAMES: prints those of them that a resolver prefers to a line with the address that stands
-# first. It sorts addresses (RFC 6724): those of this machine come first, and IPv6 and IPv4 by what the machine has.
+# first.
 list_preferred_lines() {
   list_others_lines "$2" | while read -r others_number others_address others_name; do
-    case $others_address in
-    "$1") continue ;;
-    127.* | 169.254.* | ::1 | fe80:*) ;;
-    *:*) ip -o route get "$others_address" >/dev/null 2>&1 || continue ;;
-    *) [ "${1#*:}" != "$1" ] || continue ;;
-    esac
-    emit "line $others_number of $HOSTS_FILE has the address $others_address for $others_name"
+    if is_preferred "$others_address" "$1"; then
+      emit "line $others_number of $HOSTS_FILE has the address $others_address for $others_name"
+    fi
   done
+}
+# is_preferred ADDRESS FIRST: whether a resolver may prefer the address to the one that stands first. It sorts them (RFC
+# 6724): by precedence, then those of this machine and of its link, and IPv6 by how near it is. IPv4 it leaves in order.
+is_preferred() {
+  [ "$(plain_address "$1")" != "$(plain_address "$2")" ] || return 1
+  set -- "$1" "$(precedence_of "$1")" "$(precedence_of "$2")"
+  [ "$2" -ge "$3" ] || return 1
+  case $1 in
+  127.* | 169.254.* | ::1 | fe80:*) ;;
+  *:*) ip -o route get "$1" >/dev/null 2>&1 ;;
+  *) [ "$2" -gt "$3" ] ;;
+  esac
+}
+# plain_address ADDRESS: prints it the one way that all its notations have in common.
+plain_address() {
+  emit "$1" | awk '{
+    text = tolower($0)
+    zeros = ":"
+    for (n = gsub(/[0-9a-f]+/, "&", text); n < 8; n++) zeros = zeros "0:"
+    sub(/::/, zeros, text)
+    sub(/^:/, "", text)
+    sub(/:$/, "", text)
+    text = ":" text
+    gsub(/:0+/, ":", text)
+    print text
+  }'
+}
+precedence_of() {
+  case $1 in
+  ::1) emit 50 ;;
+  [Ff][CcDd]??:*) emit 3 ;;
+  *:*) emit 40 ;;
+  *) emit 35 ;;
+  esac
 }
