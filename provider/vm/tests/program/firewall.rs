@@ -136,6 +136,16 @@ fn a_rule_of_nftables_that_keeps_every_pod_from_the_proxy_is_found() {
             "\t\tiifname != \"lo\" jump apps\n\t\ttcp dport vmap { 22 : accept }\n",
             "",
         ),
+        (
+            "drop",
+            "\t\tmeta l4proto . th dport { tcp . 15006 } accept\n",
+            "",
+        ),
+        (
+            "drop",
+            "\t\tmeta l4proto vmap { icmp : accept, tcp : jump apps }\n",
+            "",
+        ),
         ("accept", "\t\tip saddr @bad drop\n", ""),
         ("accept", "\t\ttcp dport { 23, 25 } drop\n", ""),
     ];

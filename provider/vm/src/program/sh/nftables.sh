@@ -40,8 +40,9 @@ AWK_NFTABLES='
     narrow(list ~ /^[0-9,-]+$/ ? in_ports(list) : "maybe")
   }
   function protocol(list) {
+    if ($(i + 1) == "vmap") return
     list = value()
-    narrow(list ~ /^@/ ? "maybe" : among(list, "tcp") || among(list, "6"))
+    narrow(list ~ /^[@.]/ ? "maybe" : among(list, "tcp") || among(list, "6"))
   }
   function tracking(list) {
     if ($(i + 1) == "state" && $(i + 2) == "vmap") { i += 2; return state_map(value()) }
