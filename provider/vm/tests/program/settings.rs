@@ -76,6 +76,21 @@ fn a_directory_at_the_place_of_the_packages_link_is_used_and_given_back() {
     }
 }
 
+/// Only root's directories are safe to change something in, so what is inside comes first.
+#[test]
+fn an_undo_gives_back_what_is_in_a_directory_that_others_control() {
+    for shell in SHELLS {
+        let stage = Stage::new(shell);
+        make(&stage);
+        let everybody = fs::Permissions::from_mode(0o777);
+        fs::set_permissions(stage.path("etc-istio"), everybody).unwrap();
+        let report = bootstrap(&stage, "false");
+        assert!(matches!(report, Report::Reverted { .. }), "{report:?}");
+        assert_eq!(mode(&stage.path("etc-istio")), 0o777, "{shell}");
+        assert_eq!(mode(&stage.path("etc-istio/config")), 0o700, "{shell}");
+    }
+}
+
 #[test]
 fn the_packages_link_stays_a_link() {
     for shell in SHELLS {

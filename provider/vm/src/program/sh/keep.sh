@@ -88,7 +88,8 @@ keep_new_files() {
     keep_file "$state_dir/found" "$new_file" || return 1
   done
 }
-# Owner and mode of what a bootstrap changes.
+# Owner and mode of what a bootstrap changes. Nothing is restored inside a directory of others than root, which these may
+# have been: what is inside comes first.
 keep_modes() {
   list_kept_modes >"$keep_dir/modes" || return 1
   [ ! -e "$state_dir/found/modes" ] || return 0
@@ -98,8 +99,8 @@ keep_modes() {
   cp "$keep_dir/modes" "$state_dir/found/modes.new"
 }
 list_kept_modes() {
-  for mode_file in /var/lib/istio /var/lib/istio/envoy /var/lib/istio/envoy/*.env /var/lib/istio/config \
-    /var/lib/istio/bin /var/lib/istio/proxy "$ETC_DIR" "$ETC_DIR/config" "$ETC_DIR/proxy" /etc/certs "$LOG_DIR" "${TOKEN_FILE%/*/*}" \
+  for mode_file in /var/lib/istio/envoy/*.env /var/lib/istio/envoy /var/lib/istio/config /var/lib/istio/bin \
+    /var/lib/istio/proxy /var/lib/istio "$ETC_DIR/config" "$ETC_DIR/proxy" "$ETC_DIR" /etc/certs "$LOG_DIR" "${TOKEN_FILE%/*/*}" \
     "$BIN_DIR/envoy" "$BIN_DIR/pilot-agent"; do
     [ -e "$mode_file" ] || continue
     stat -c '%u:%g %a %n' "$mode_file" || return 1
