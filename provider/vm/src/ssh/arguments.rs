@@ -60,7 +60,7 @@ const RECENT: &str = "KnownHostsCommand,ForkAfterAuthentication,GSSAPIKeyExchang
 
 /// OpenSSH goes by the first value that it meets, which is ours: what the user's file ignores, e.g. `UseKeychain`, is
 /// ignored here, too.
-fn ignored(config: Option<&Path>) -> String {
+pub(super) fn ignored(config: Option<&Path>) -> String {
     let text = config.and_then(|path| fs::read_to_string(path).ok());
     let own = text
         .iter()

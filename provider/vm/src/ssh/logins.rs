@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::arguments::ignored;
 use super::configuration::{setting, settings};
 use super::lifeline::private_dir;
 use super::{Credentials, Hop, SSH_PORT, Target};
@@ -63,7 +64,7 @@ async fn said(hop: &Hop, file: &Path) -> Result<Said, VmError> {
         doing: "copy the ssh configuration",
         source,
     })?;
-    let settings = settings(&arguments(hop, &copy)).await;
+    let settings = settings(&arguments(hop, file, &copy)).await;
     let settings = settings.map_err(|error| of_original(error, &copy, file))?;
     let user = setting(&settings, "user").filter(|user| *user != NOBODY);
     Ok(Said {
@@ -72,9 +73,12 @@ async fn said(hop: &Hop, file: &Path) -> Result<Said, VmError> {
     })
 }
 
-/// What is set counts for `Match` in the file.
-fn arguments(hop: &Hop, config: &Path) -> Vec<String> {
-    let mut args = vec!["-F".to_owned(), config.display().to_string()];
+/// What is set counts for `Match` in the file, and so do the options by which the connection reads it.
+fn arguments(hop: &Hop, file: &Path, copy: &Path) -> Vec<String> {
+    let mut args = vec!["-F".to_owned(), copy.display().to_string()];
+    for option in [ignored(Some(file)), "CanonicalizeHostname=no".into()] {
+        args.extend(["-o".into(), option]);
+    }
     args.extend(hop.user.iter().flat_map(|user| ["-l".into(), user.clone()]));
     let port = hop.port.iter();
     args.extend(port.flat_map(|port| ["-p".into(), port.to_string()]));

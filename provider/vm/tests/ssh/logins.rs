@@ -111,3 +111,26 @@ async fn a_file_that_openssh_rejects_is_reported_by_its_own_name() {
     assert!(cause.contains("ssh config"), "{cause}");
     assert!(!cause.contains("mesh-ssh-"), "{cause}");
 }
+
+/// Options unknown to this client, as the connection tolerates them: OpenSSH itself goes by the first `IgnoreUnknown`.
+#[tokio::test]
+async fn a_file_with_options_that_the_connection_ignores_is_read() {
+    let sshd = Sshd::start();
+    let ignored = "IgnoreUnknown Elsewhere\nIgnoreUnknown MadeUp\nMadeUp yes\n";
+    let credentials = configured(&sshd, &format!("{ignored}{FILE}"));
+    let error = connect(&target(hop(&sshd, "vm", None, None)), &credentials).await;
+    let error = error.unwrap_err().to_string();
+    let login = format!("vm port {} refuses user alice", sshd.port);
+    assert!(error.contains(&login), "{error}");
+}
+
+/// The connection takes a host by the name that it is given.
+#[tokio::test]
+async fn a_block_for_canonical_names_does_not_count() {
+    let sshd = Sshd::start();
+    let block = "CanonicalizeHostname always\nMatch canonical\n Port 1\n";
+    let credentials = configured(&sshd, &format!("{block}{FILE}"));
+    let error = connect(&target(hop(&sshd, "other", None, None)), &credentials).await;
+    let error = error.unwrap_err().to_string();
+    assert!(error.contains("other port 22"), "{error}");
+}
