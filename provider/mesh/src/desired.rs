@@ -108,7 +108,7 @@ pub enum AuthorityRoot {
     System,
     /// The root certificates in a file on the VM.
     File(String),
-    /// Nothing that can be checked from outside: there is no TLS, or a protocol of another kind.
+    /// Nothing that can be checked from outside: there is no TLS, a protocol of another kind, or a file of a container's image.
     Unknown,
 }
 

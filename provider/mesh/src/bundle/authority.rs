@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use super::ROOT_CERT;
 use super::control_plane::host_port;
 use crate::desired::{Authority, AuthorityRoot};
 use crate::facts::Facts;
+use crate::workload::Runtime;
 
 /// Port of gRPC for an address that names none.
 const DEFAULT_PORT: &str = "443";
@@ -12,12 +14,18 @@ const DEFAULT_PORT: &str = "443";
 const PLAINTEXT: &str = ":15010";
 /// Name of Istio's own protocol in `CA_PROVIDER`.
 const ISTIO: &str = "Citadel";
+/// The folder of certificates, which a container shares with the VM.
+const SHARED: &str = "/etc/certs/";
 
 /// Returns the authority in the environment of the proxy, wherever its address comes from.
-pub(super) fn authority(variables: &BTreeMap<String, String>, facts: &Facts) -> Option<Authority> {
+pub(super) fn authority(
+    variables: &BTreeMap<String, String>,
+    facts: &Facts,
+    runtime: Runtime,
+) -> Option<Authority> {
     let address = with_port(variables.get("CA_ADDR")?);
     (address != host_port(&facts.control_plane)).then(|| Authority {
-        root: root(&address, variables),
+        root: root(&address, variables, runtime),
         address,
     })
 }
@@ -34,17 +42,36 @@ fn with_port(address: &str) -> String {
 }
 
 /// Returns what the agent verifies the authority against (`FindRootCAForCA` and `createCitadel` in Istio's agent).
-fn root(address: &str, variables: &BTreeMap<String, String>) -> AuthorityRoot {
+fn root(address: &str, variables: &BTreeMap<String, String>, runtime: Runtime) -> AuthorityRoot {
     let variable = |name| variables.get(name).map(String::as_str).unwrap_or_default();
     let provider = variable("CA_PROVIDER");
     let is_istios = ["", ISTIO].contains(&provider) && !address.contains("googleapis.com");
     if address.ends_with(PLAINTEXT) || !is_istios {
         return AuthorityRoot::Unknown;
     }
+    let is_image = runtime != Runtime::Systemd;
     match variable("CA_ROOT_CA") {
         "" => AuthorityRoot::Mesh,
+        "SYSTEM" if is_image => AuthorityRoot::Unknown,
         "SYSTEM" => AuthorityRoot::System,
-        // The agent's working directory is the root.
-        path => AuthorityRoot::File(format!("/{}", path.trim_start_matches(['.', '/']))),
+        path => match absolute(path) {
+            // The first bootstrap is checked before it writes this file.
+            path if path == ROOT_CERT => AuthorityRoot::Mesh,
+            path if is_image && !path.starts_with(SHARED) => AuthorityRoot::Unknown,
+            path => AuthorityRoot::File(path),
+        },
     }
+}
+
+/// Returns the path that a path means to the agent, whose working directory is the root.
+fn absolute(path: &str) -> String {
+    let mut parts = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    format!("/{}", parts.join("/"))
 }

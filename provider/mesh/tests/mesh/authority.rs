@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use mesh::desired::{Authority, AuthorityRoot};
 use mesh::facts::{Facts, ca_address};
 use mesh::render::render;
+use mesh::workload::Runtime;
 use serde_json::json;
 
 use crate::sample::{facts, p, workload};
@@ -92,6 +93,44 @@ fn the_root_of_the_authority_is_the_one_that_the_agent_uses() {
     for (address, env, root) in cases {
         let found = authority(&at(address), &env).unwrap();
         assert_eq!(found.root, root, "{address} {env:?}");
+    }
+}
+
+/// The VM has this root before the first bootstrap wrote it.
+#[test]
+fn a_path_of_the_meshs_root_means_the_meshs_root() {
+    for path in [
+        "/etc/certs/root-cert.pem",
+        "./etc/certs/root-cert.pem",
+        "etc/certs//./root-cert.pem",
+        "/etc/ssl/../certs/root-cert.pem",
+    ] {
+        let found = authority(&at("csr.example.com:443"), &[("CA_ROOT_CA", path)]);
+        assert_eq!(found.unwrap().root, AuthorityRoot::Mesh, "{path}");
+    }
+}
+
+#[test]
+fn a_file_of_an_image_is_unknown_to_the_vm() {
+    let corporate = AuthorityRoot::File("/etc/certs/corp.pem".into());
+    for runtime in [Runtime::Docker, Runtime::Podman] {
+        for (path, root) in [
+            ("SYSTEM", AuthorityRoot::Unknown),
+            ("/etc/ssl/corp.pem", AuthorityRoot::Unknown),
+            ("/etc/certs/../ssl/corp.pem", AuthorityRoot::Unknown),
+            ("./etc/certs/corp.pem", corporate.clone()),
+            ("./etc/certs/root-cert.pem", AuthorityRoot::Mesh),
+            ("", AuthorityRoot::Mesh),
+        ] {
+            let mut workload = workload();
+            workload.proxy.runtime = runtime;
+            workload.proxy.image = Some(p("istio/proxyv2:1.31.0"));
+            workload.env = BTreeMap::from([(p("CA_ROOT_CA"), path.to_owned())]);
+            let bundle = render(&workload, &at("csr.example.com:443"))
+                .unwrap()
+                .bundle;
+            assert_eq!(bundle.authority.unwrap().root, root, "{runtime} {path}");
+        }
     }
 }
 
