@@ -25,7 +25,7 @@ use crate::error::{ClusterError, SettingProblem};
 use crate::kubeconfig::{self, Chosen};
 use crate::origin::Origin;
 use crate::proxy;
-use crate::settings::{IstioSettings, Settings, is_url};
+use crate::settings::{IstioSettings, Settings, is_url, without_login};
 use crate::shared::Shared;
 
 /// How long a TCP and TLS handshake with the API server may take.
@@ -77,7 +77,8 @@ impl Cluster {
             mut config,
         } = way(settings, environment)?;
         let source = Source::new(&mut config.auth_info, user_origin.clone())?;
-        let server = without_login(&config.cluster_url);
+        let server = without_login(&config.cluster_url.to_string());
+        let server = server.trim_end_matches('/').to_owned();
         let named = Named {
             server: match &settings.host {
                 Some(_) => server.clone(),
@@ -204,19 +205,6 @@ impl Cluster {
     }
 }
 
-/// Returns a server's address without a login in it, which errors and logs would show.
-fn without_login(server: &Uri) -> String {
-    let text = server.to_string();
-    let text = text.trim_end_matches('/');
-    let login = server
-        .authority()
-        .and_then(|of| of.as_str().rsplit_once('@'));
-    match login {
-        Some((login, _)) => text.replacen(&format!("{login}@"), "", 1),
-        None => text.to_owned(),
-    }
-}
-
 /// The configuration of a client, with the user's credentials, and where they come from.
 #[derive(Debug)]
 pub(crate) struct Way {
@@ -240,8 +228,9 @@ pub(crate) fn way(settings: &Settings, environment: Environment<'_>) -> Result<W
     let server = cluster.server.clone().unwrap_or_default();
     let url = server.parse::<Uri>().ok().filter(|_| is_url(&server));
     let url = url.ok_or_else(|| {
+        let shown = without_login(&server);
         origin.refused(format!(
-            "its server must be a URL such as https://192.0.2.1:6443, got {server:?}"
+            "its server must be a URL such as https://192.0.2.1:6443, got {shown:?}"
         ))
     })?;
     let mut config = Config::new(url);

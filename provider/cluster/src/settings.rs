@@ -115,7 +115,7 @@ impl IstioSettings {
 pub(crate) fn problems(settings: &Settings) -> Vec<SettingProblem> {
     let proxy = settings.proxy_url.as_ref().map(ExposeSecret::expose_secret);
     let name = settings.tls_server_name.as_deref();
-    let host = settings.host.as_deref().unwrap_or_default();
+    let host = without_login(settings.host.as_deref().unwrap_or_default());
     let host = format!("must be a URL such as https://192.0.2.1:6443, got {host:?}");
     let rules = [
         (
@@ -231,7 +231,29 @@ pub(crate) fn is_url(text: &str) -> bool {
         .unwrap_or(text);
     text.len() <= LONGEST
         && !rest.contains("://")
-        && format!("https://{rest}")
-            .parse::<Uri>()
-            .is_ok_and(|uri| uri.host().is_some_and(|host| !host.is_empty()))
+        && format!("https://{rest}").parse::<Uri>().is_ok_and(|uri| {
+            uri.host().is_some_and(|host| !host.is_empty()) && has_usable_port(&uri)
+        })
+}
+
+/// Parsing a URL takes anything for a port, such as a password with a slash.
+fn has_usable_port(uri: &Uri) -> bool {
+    let authority = uri.authority().map(http::uri::Authority::as_str);
+    let authority = authority.unwrap_or_default();
+    let server = authority.rsplit_once('@').map_or(authority, |(_, of)| of);
+    uri.port_u16().is_some() || uri.host() == Some(server.trim_end_matches(':'))
+}
+
+/// Returns the URL of a server without a login in it, which errors and logs would show. A password may hold whatever would
+/// have to be encoded, so all up to the last `@` goes.
+pub(crate) fn without_login(url: &str) -> String {
+    let Some((login, server)) = url.rsplit_once('@') else {
+        return url.to_owned();
+    };
+    let is_scheme = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    let scheme = login.split_once("://").map(|(scheme, _)| scheme);
+    match scheme.filter(|scheme| is_scheme(scheme)) {
+        Some(scheme) => format!("{scheme}://…@{server}"),
+        None => format!("…@{server}"),
+    }
 }

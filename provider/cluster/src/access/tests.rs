@@ -279,6 +279,6 @@ fn a_cluster_is_described_by_server_and_context_and_without_a_login() {
     let file = format!("kubeconfig {} (context prod)", file.display());
     assert_eq!(
         described,
-        format!("https://k8s.example.com:6443 of {file} with the credentials of {file}")
+        format!("https://…@k8s.example.com:6443 of {file} with the credentials of {file}")
     );
 }

@@ -463,3 +463,55 @@ async fn a_plugin_that_fails_is_quoted_without_what_it_printed_as_credential() {
         "{all}"
     );
 }
+
+/// A character that belongs encoded makes the URL wrong, and whoever reads the error must not read the password.
+#[test]
+fn a_wrong_server_is_shown_without_its_login() {
+    for (server, shown) in [
+        (
+            "https://admin:p4/ss@10.0.0.1:6443",
+            "https://…@10.0.0.1:6443",
+        ),
+        ("https://me:p4@a:b/ss@10.0.0.1", "https://…@10.0.0.1"),
+        ("ftp://admin:p4@10.0.0.1", "ftp://…@10.0.0.1"),
+        ("admin:p4://ss@10.0.0.1", "…@10.0.0.1"),
+        ("https://me:p4@10.0.0.1:x", "https://…@10.0.0.1:x"),
+        ("https://10.0.0.1:x", "https://10.0.0.1:x"),
+    ] {
+        let by_host = Settings {
+            host: Some(server.into()),
+            ..Settings::default()
+        };
+        let config = format!(
+            "{{clusters: [{{name: a, cluster: {{server: {server:?}}}}}], contexts: [{{name: a, context: {{cluster: a}}}}], current-context: a}}"
+        );
+        let folder = folder(&[("config", &config)]);
+        for settings in [by_host, from_file(&folder.path().join("config"))] {
+            let error = made(&settings, &[]).unwrap_err().to_string();
+            let said = format!("got {shown:?}");
+            assert!(error.contains(&said), "{server}: {error}");
+            assert!(!error.contains("p4"), "{server}: {error}");
+        }
+    }
+}
+
+/// The first part of a password may look like a port.
+#[test]
+fn a_server_that_may_be_one_is_shown_without_what_may_be_a_login() {
+    for (server, shown) in [
+        (
+            "https://me:p4@10.0.0.1:6443/",
+            "https://…@10.0.0.1:6443 with",
+        ),
+        ("https://admin:12/p4@10.0.0.1", "https://…@10.0.0.1 with"),
+        ("https://10.0.0.1:/k8s", "https://10.0.0.1:/k8s with"),
+        ("https://[fd00::1]", "https://[fd00::1] with"),
+    ] {
+        let settings = Settings {
+            host: Some(server.into()),
+            ..Settings::default()
+        };
+        let described = Cluster::new(&settings, &|_| None).unwrap().described();
+        assert!(described.starts_with(shown), "{server}: {described}");
+    }
+}
