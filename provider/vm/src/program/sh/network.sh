@@ -53,13 +53,13 @@ hosts_line_of() {
   done
 }
 # The proxy reports most of what is wrong with a certificate. But where a line of the hosts file leads to whoever shows it,
-# the trust root is right and the line is wrong.
+# the trust root is right and the line is wrong. An expired certificate does not show whose it is.
 check_certificate() {
   probe_certificate >"$run_dir/certificate"
   tls_error=$(grep -iE 'certificate.*match' "$run_dir/certificate")
   judge tls-name "${tls_error:-$(field tls-name)}" [ -z "$tls_error" ]
   if [ -n "$resolved_by" ]; then
-    root_error=$(grep -i 'certificate problem' "$run_dir/certificate")
+    root_error=$(grep -iE 'unable to get (local )?issuer|self.signed|signature failure' "$run_dir/certificate")
     judge hosts "$control_host$resolved_by${root_error:+; $root_error}" [ -z "$root_error" ]
   fi
 }
