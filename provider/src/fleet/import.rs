@@ -40,6 +40,20 @@ pub(super) async fn import(
 }
 
 fn missing(id: &mesh::names::Id) -> Diagnostic {
-    let text = format!("There is no WorkloadEntry {id}. Check namespace and name.");
+    let text = format!(
+        "No ServiceEntry, Sidecar or WorkloadGroup of a fleet {id} was found. Check namespace and name."
+    );
     Message::new(Code::ImportMissing).text(text).error()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fleet_that_does_not_exist_is_missed_by_the_kinds_of_its_objects() {
+        let said = format!("{:?}", missing(&"bookinfo/ratings".parse().unwrap()));
+        let expected = "No ServiceEntry, Sidecar or WorkloadGroup of a fleet bookinfo/ratings was found. Check namespace and name.";
+        assert!(said.contains(expected), "{said}");
+    }
 }
