@@ -99,6 +99,7 @@ pub(crate) fn bundle(workload: &Workload, facts: &Facts, own_ip: Option<IpAddr>)
             .map(|ip| format!("{ip} {}", facts.control_plane.host)),
         control_plane: host_port(&facts.control_plane),
         control_plane_san: facts.control_plane.certified().to_owned(),
+        has_other_root: authority::has_other_root(&variables, workload.proxy.runtime),
         authority: authority::authority(&variables, facts, workload.proxy.runtime),
         inbound: inbound(workload, &metadata, own_ip, ports),
         ports: ports.all().to_vec(),

@@ -77,6 +77,8 @@ pub struct Bundle {
     pub control_plane: String,
     /// Name that istiod's certificate must contain, for the checks.
     pub control_plane_san: String,
+    /// Whether the proxy verifies istiod against another root than the mesh's.
+    pub has_other_root: bool,
     /// Certificate authority of the proxy, if it is not istiod, for the checks.
     pub authority: Option<Authority>,
     /// Where pods reach the proxy, for the check of the VM's own firewall.

@@ -371,6 +371,7 @@ fn bundle(id: &Id, istiod: Option<&str>) -> Bundle {
         hosts_line: istiod.map(|address| format!("{address} istiod.istio-system.svc")),
         control_plane: "istiod.istio-system.svc:15012".into(),
         control_plane_san: "istiod.istio-system.svc".into(),
+        has_other_root: false,
         authority: None,
         taken: vec![],
         inbound: mesh::desired::Inbound::default(),

@@ -49,8 +49,19 @@ fn root(address: &str, variables: &BTreeMap<String, String>, runtime: Runtime) -
     if address.ends_with(PLAINTEXT) || !is_istios {
         return AuthorityRoot::Unknown;
     }
+    named(variable("CA_ROOT_CA"), runtime)
+}
+
+/// Whether the agent verifies istiod against another root than the mesh's.
+pub(super) fn has_other_root(variables: &BTreeMap<String, String>, runtime: Runtime) -> bool {
+    let root = variables.get("XDS_ROOT_CA");
+    root.is_some_and(|root| named(root, runtime) != AuthorityRoot::Mesh)
+}
+
+/// Returns the root that a variable of the agent names.
+fn named(root: &str, runtime: Runtime) -> AuthorityRoot {
     let is_image = runtime != Runtime::Systemd;
-    match variable("CA_ROOT_CA") {
+    match root {
         "" => AuthorityRoot::Mesh,
         "SYSTEM" if is_image => AuthorityRoot::Unknown,
         "SYSTEM" => AuthorityRoot::System,

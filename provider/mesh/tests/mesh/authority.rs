@@ -135,6 +135,24 @@ fn a_file_of_an_image_is_unknown_to_the_vm() {
 }
 
 #[test]
+fn istiod_is_verified_against_another_root_where_the_environment_names_one() {
+    for (path, is_other) in [
+        ("", false),
+        ("./etc/certs/root-cert.pem", false),
+        ("SYSTEM", true),
+        ("/etc/ssl/corp.pem", true),
+    ] {
+        let mut own = workload();
+        own.env = BTreeMap::from([(p("XDS_ROOT_CA"), path.to_owned())]);
+        let by_env = render(&own, &facts()).unwrap().bundle.has_other_root;
+        let mut of_mesh = facts();
+        of_mesh.mesh_config["defaultConfig"]["proxyMetadata"]["XDS_ROOT_CA"] = json!(path);
+        let by_mesh = render(&workload(), &of_mesh).unwrap().bundle.has_other_root;
+        assert_eq!((by_env, by_mesh), (is_other, is_other), "{path}");
+    }
+}
+
+#[test]
 fn the_mesh_config_names_the_authority_of_all_proxies() {
     let of = |metadata| ca_address(&json!({ "defaultConfig": { "proxyMetadata": metadata } }));
     let csr = of(json!({ "CA_ADDR": "csr.example.com:443" }));

@@ -214,12 +214,14 @@ fn expectations(bundle: &Bundle) -> Data {
         let lines = bundle.taken.iter().map(|(ip, id)| format!("{ip} {id}\n"));
         data.push(text(Input::Taken, &lines.collect::<String>()));
     }
-    if bundle.proxy.interception == Interception::Tproxy {
-        data.push(text(Input::Tproxy, "yes"));
-    }
-    if bundle.finds_address {
-        data.push(text(Input::FindAddress, "yes"));
-    }
+    let is_tproxy = bundle.proxy.interception == Interception::Tproxy;
+    let yes = [
+        (is_tproxy, Input::Tproxy),
+        (bundle.has_other_root, Input::OtherRoot),
+        (bundle.finds_address, Input::FindAddress),
+    ];
+    let yes = yes.into_iter().filter(|(is_set, _)| *is_set);
+    data.extend(yes.map(|(_, key)| text(key, "yes")));
     if bundle.proxy.runtime != Runtime::Systemd {
         let policy = bundle.proxy.pull_policy.unwrap_or(PullPolicy::IfNotPresent);
         data.extend([

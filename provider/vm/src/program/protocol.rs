@@ -77,6 +77,8 @@ words! {
         /// What the authority's certificate is verified against, where it is not the mesh's root: `system`, `unknown`, or
         /// the path of a file on the VM.
         CaRoot = "ca-root",
+        /// `yes` where the proxy verifies istiod against another root than the mesh's.
+        OtherRoot = "other-root",
         /// The mesh's root certificate, as PEM.
         Root = "root",
         /// The line of the hosts file for istiod.

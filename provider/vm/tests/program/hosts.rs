@@ -177,3 +177,32 @@ fn a_line_that_leads_to_an_untrusted_control_plane_is_named() {
         }
     }
 }
+
+/// The mesh's root says nothing of a certificate that the proxy holds against another one.
+#[test]
+fn a_line_is_not_judged_where_the_proxy_has_another_root() {
+    for shell in SHELLS {
+        let stage = Stage::new(shell);
+        fs::create_dir(stage.path("in")).unwrap();
+        for (input, value) in [
+            ("control-plane", "mesh.example.com:15012"),
+            ("tls-name", "mesh.example.com"),
+            ("root", ""),
+            ("other-root", "yes"),
+        ] {
+            fs::write(stage.path("in").join(input), value).unwrap();
+        }
+        fs::write(stage.path("hosts"), "10.9.9.9 mesh.example.com\n").unwrap();
+        let asked = "encode() { cat; }; can_connect() { :; }; id() { return 1; }; ip() { return 1; }
+             getent() { emit '10.9.9.9 STREAM mesh.example.com'; }
+             curl() { emit 'SSL certificate problem: unable to get local issuer certificate'; }; check_network";
+        let printed = stage.part(asked);
+        let file = stage.path("hosts");
+        let expected = format!(
+            "check hosts unknown mesh.example.com, which is 10.9.9.9 by line 1 of {}: whether that is the control plane is not known with XDS_ROOT_CA\n",
+            file.display()
+        );
+        assert!(printed.contains(&expected), "{shell}: {printed}");
+        assert!(!printed.contains(" bad "), "{shell}: {printed}");
+    }
+}

@@ -285,6 +285,7 @@ pub(crate) fn bundle(files: Vec<File>) -> Bundle {
         hosts_line: Some("10.0.0.1 istiod.istio-system.svc".into()),
         control_plane: "istiod.istio-system.svc:15012".into(),
         control_plane_san: "istiod.istio-system.svc".into(),
+        has_other_root: false,
         authority: None,
         inbound: Inbound::default(),
         taken: vec![],

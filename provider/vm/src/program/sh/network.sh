@@ -58,7 +58,9 @@ check_certificate() {
   probe_certificate >"$run_dir/certificate"
   tls_error=$(grep -iE 'certificate.*match' "$run_dir/certificate")
   judge tls-name "${tls_error:-$(field tls-name)}" [ -z "$tls_error" ]
-  if [ -n "$resolved_by" ]; then
+  if [ -n "$resolved_by" ] && has other-root; then
+    emit_unknown hosts "$control_host$resolved_by: whether that is the control plane is not known with XDS_ROOT_CA"
+  elif [ -n "$resolved_by" ]; then
     root_error=$(grep -iE 'unable to get (local )?issuer|self.signed|signature failure' "$run_dir/certificate")
     judge hosts "$control_host$resolved_by${root_error:+; $root_error}" [ -z "$root_error" ]
   fi
