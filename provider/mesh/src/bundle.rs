@@ -18,6 +18,7 @@ use sha2::Digest as _;
 pub(crate) use cluster_env::METADATA_CIDRS;
 use proxy_ports::ProxyPorts;
 
+pub use authority::ROOT_CERT;
 use control_plane::{AGENT_FOLDER, DEFAULT_CONTROL_PLANE, host_port, needs_wrapped_agent};
 pub(crate) use environment::{is_of_pods, of_facts, owns};
 pub use environment::{left_out_of_mesh, left_out_of_own};
@@ -34,8 +35,6 @@ use crate::workload::{Interception, Runtime, Workload};
 pub const CLUSTER_ENV: &str = "/var/lib/istio/envoy/cluster.env";
 /// Mesh config of the proxy; `/etc/istio` is a symlink to `/var/lib/istio`.
 pub const MESH_CONFIG: &str = "/etc/istio/config/mesh";
-/// Trust root with which the proxy verifies istiod on the first connection.
-pub const ROOT_CERT: &str = "/etc/certs/root-cert.pem";
 /// The user's command that prints a new token.
 pub const TOKEN_COMMAND: &str = "/var/lib/istio/token-command";
 /// Audience that istiod expects in a token (the default of its `--tokenAudience`).

@@ -242,9 +242,8 @@ impl Work<'_> {
         self.before = before.map_err(|error| messages::cluster(&error))?;
         let fleet = self.preflight.workload.fleet.as_ref();
         let mark = self.run.mark().leaving(self.before.as_ref(), fleet);
-        let withdrawn = self.preflight.desired.withdrawn(&mark);
         self.run.hold(&id);
-        self.write(&withdrawn).await?;
+        self.write(&self.preflight.desired.withdrawn(&mark)).await?;
         if let Some(uid) = &self.written {
             self.preflight.desired.bundle.owner.uid.clone_from(uid);
         }

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use super::ROOT_CERT;
 use super::control_plane::host_port;
 use crate::desired::{Authority, AuthorityRoot};
 use crate::facts::Facts;
@@ -14,6 +13,8 @@ const DEFAULT_PORT: &str = "443";
 const PLAINTEXT: &str = ":15010";
 /// Name of Istio's own protocol in `CA_PROVIDER`.
 const ISTIO: &str = "Citadel";
+/// Trust root with which the proxy verifies istiod on the first connection.
+pub const ROOT_CERT: &str = "/etc/certs/root-cert.pem";
 /// The folder of certificates, which a container shares with the VM.
 const SHARED: &str = "/etc/certs/";
 
