@@ -112,6 +112,15 @@ impl Workload {
         self
     }
 
+    /// Removes the VM from the configuration, so that only objects are written.
+    #[must_use]
+    pub fn objects_only(mut self) -> Self {
+        self.config["ssh"] = Json::Null;
+        self.config["proxy"] = Json::Null;
+        self.config["objects_only"] = json!(true);
+        self
+    }
+
     /// Starts the provider and configures it.
     pub async fn provider(&self) -> Result<Client> {
         let trace = [("TF_LOG", "TRACE"), ("TF_LOG_PROVIDER", "TRACE")];

@@ -1,7 +1,7 @@
 //! Objects that were imported and that no apply has written yet.
 //!
-//! **Invariant**: only the UID in the state tells them from objects of others. A state of a version that did not store it
-//! knows of none: the objects then stay, and are imported again.
+//! **Invariant**: an imported object is recognized by the UID in the state, and by nothing else. A state of a version that
+//! did not store UIDs has none: the objects then stay, and are imported again.
 
 use std::collections::BTreeMap;
 

@@ -166,10 +166,7 @@ fn a_destroy_of_a_fleet_waits_for_finalizers_as_well() -> Done {
 async fn an_update_waits_for_the_deletion_of_a_service() -> Done {
     let scenario = Scenario::begin("held-pruned")?;
     let namespace = &scenario.namespace;
-    let mut workload = Workload::new(&scenario)?;
-    workload.config["ssh"] = json!(null);
-    workload.config["objects_only"] = json!(true);
-    workload.config["proxy"] = json!(null);
+    let mut workload = Workload::new(&scenario)?.objects_only();
     workload.config["timeouts"]["update"] = json!("10s");
     workload.converge().await?;
     let held = Held::new(&scenario, &format!("serviceentry/{NAME}-ratings"))?;

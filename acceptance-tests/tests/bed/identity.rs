@@ -92,10 +92,7 @@ async fn without_the_right_to_read_the_namespace_the_entry_decides() -> Done {
     kubectl.call(&["apply", "--server-side", "-f", "-"], role.as_bytes())?;
     let (host, authority) = endpoint(&scenario)?;
     let token = kubectl.token(namespace, "terraform", None)?;
-    let mut workload = Workload::new(&scenario)?;
-    workload.config["ssh"] = json!(null);
-    workload.config["objects_only"] = json!(true);
-    workload.config["proxy"] = json!(null);
+    let mut workload = Workload::new(&scenario)?.objects_only();
     workload.block["kubernetes"] =
         json!({ "host": host, "token": token, "cluster_ca_certificate": authority });
     let reported = workload.apply().await?;

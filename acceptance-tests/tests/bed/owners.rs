@@ -134,10 +134,8 @@ async fn a_create_in_the_apply_of_a_destroy_comes_after_it() -> Done {
 async fn of_two_creates_at_once_one_owns_the_workload() -> Done {
     let scenario = Scenario::begin("twice-at-once")?;
     let both = [Workload::new(&scenario)?, Workload::new(&scenario)?];
-    let [mut one, mut other] = both.map(|mut workload| {
-        workload.config["ssh"] = json!(null);
-        workload.config["objects_only"] = json!(true);
-        workload.config["proxy"] = json!(null);
+    let [mut one, mut other] = both.map(|workload| {
+        let mut workload = workload.objects_only();
         workload.config["timeouts"]["create"] = json!("30s");
         workload
     });
@@ -161,10 +159,7 @@ async fn of_two_creates_at_once_one_owns_the_workload() -> Done {
 async fn one_apply_creates_a_name_and_an_address_once() -> Done {
     let scenario = Scenario::begin("count")?;
     let instance = |name: &str, address: &str| -> Result<Workload> {
-        let mut workload = Workload::new(&scenario)?;
-        workload.config["ssh"] = json!(null);
-        workload.config["objects_only"] = json!(true);
-        workload.config["proxy"] = json!(null);
+        let mut workload = Workload::new(&scenario)?.objects_only();
         workload.config["services"] = json!({});
         workload.config["name"] = json!(name);
         workload.config["address"] = json!(address);

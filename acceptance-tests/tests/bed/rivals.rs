@@ -52,10 +52,7 @@ async fn an_object_of_others_for_the_vm_is_refused_at_first_and_drift_later() ->
     );
     default["metadata"]["name"] = json!("default");
     kubectl.apply(&default)?;
-    let mut workload = Workload::new(&scenario)?;
-    workload.config["ssh"] = json!(null);
-    workload.config["objects_only"] = json!(true);
-    workload.config["proxy"] = json!(null);
+    let mut workload = Workload::new(&scenario)?.objects_only();
     for rival in rivals(&scenario) {
         let Rival {
             object,
@@ -88,10 +85,7 @@ async fn a_host_or_a_member_of_a_fleet_that_others_claim_is_drift_of_the_fleet()
     let (kubectl, namespace) = (scenario.kubectl(), scenario.namespace.as_str());
     let mut fleet = Workload::fleet(&scenario)?;
     fleet.converge().await?;
-    let mut member = Workload::new(&scenario)?.member();
-    member.config["ssh"] = json!(null);
-    member.config["objects_only"] = json!(true);
-    member.config["proxy"] = json!(null);
+    let mut member = Workload::new(&scenario)?.member().objects_only();
     member.converge().await?;
     for rival in rivals(&scenario) {
         let Rival {

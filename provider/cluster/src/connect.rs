@@ -25,7 +25,7 @@ use crate::error::{ClusterError, SettingProblem};
 use crate::kubeconfig::{self, Chosen};
 use crate::origin::Origin;
 use crate::proxy;
-use crate::settings::{IstioSettings, Settings, is_url, without_login};
+use crate::settings::{IstioSettings, Settings, is_url};
 use crate::shared::Shared;
 
 /// How long a TCP and TLS handshake with the API server may take.
@@ -77,7 +77,7 @@ impl Cluster {
             mut config,
         } = way(settings, environment)?;
         let source = Source::new(&mut config.auth_info, user_origin.clone())?;
-        let server = without_login(&config.cluster_url.to_string());
+        let server = mesh::names::without_login(&config.cluster_url.to_string());
         let server = server.trim_end_matches('/').to_owned();
         let named = Named {
             server: match &settings.host {
@@ -228,7 +228,7 @@ pub(crate) fn way(settings: &Settings, environment: Environment<'_>) -> Result<W
     let server = cluster.server.clone().unwrap_or_default();
     let url = server.parse::<Uri>().ok().filter(|_| is_url(&server));
     let url = url.ok_or_else(|| {
-        let shown = without_login(&server);
+        let shown = mesh::names::without_login(&server);
         origin.refused(format!(
             "its server must be a URL such as https://192.0.2.1:6443, got {shown:?}"
         ))

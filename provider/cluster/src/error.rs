@@ -3,6 +3,8 @@
 //! **Invariant**: no variant holds a token, a key or the output of a credential plugin; causes
 //! that could quote one are described, not carried.
 
+mod detail;
+
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -14,6 +16,8 @@ use thiserror::Error;
 
 use crate::call::Call;
 use crate::permission::missing_rule;
+
+pub use detail::{FieldCause, FieldConflict, RootCause, SettingProblem};
 
 /// Any cause, as `source`.
 pub type Cause = Arc<dyn std::error::Error + Send + Sync>;
@@ -275,56 +279,6 @@ pub enum ClusterError {
         /// The last connection that istiod reported.
         last: Box<Connection>,
     },
-}
-
-/// Why istiod has not written the root certificate into a namespace.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RootCause {
-    /// The namespace does not exist.
-    NoNamespace,
-    /// The mesh config's `discoverySelectors` leave the namespace out.
-    NotSelected,
-    /// istiod should have by now.
-    Istiod,
-}
-
-/// An attribute of the provider's `kubernetes` block that cannot be used.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SettingProblem {
-    /// Its name, e.g. `cluster_ca_certificate`.
-    pub attribute: &'static str,
-    /// The problem and the fix; never a secret's value.
-    pub text: String,
-}
-
-impl fmt::Display for SettingProblem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "kubernetes.{} {}", self.attribute, self.text)
-    }
-}
-
-/// A field that another manager owns.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FieldConflict {
-    /// Name of the owner, e.g. `kubectl-edit`.
-    pub owner: String,
-    /// The field, e.g. `.spec.weight`.
-    pub field: String,
-}
-
-impl fmt::Display for FieldConflict {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} is owned by {}", self.field, self.owner)
-    }
-}
-
-/// A field that the server refuses.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FieldCause {
-    /// The field, e.g. `spec.ports[0].number`; may be empty.
-    pub field: String,
-    /// Why.
-    pub message: String,
 }
 
 /// Returns how errors call a kubeconfig, with its context.

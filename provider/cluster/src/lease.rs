@@ -10,7 +10,7 @@ use crate::connect::Cluster;
 use crate::error::ClusterError;
 use crate::send::unsendable;
 
-/// Field manager of the lock. The fields of a server-side apply stay apart from it.
+/// Field manager of the lock. It does not own the fields of a server-side apply.
 const LOCKER: &str = "terraform-provider-mesh-lock";
 
 impl Cluster {

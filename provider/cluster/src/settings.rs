@@ -115,7 +115,7 @@ impl IstioSettings {
 pub(crate) fn problems(settings: &Settings) -> Vec<SettingProblem> {
     let proxy = settings.proxy_url.as_ref().map(ExposeSecret::expose_secret);
     let name = settings.tls_server_name.as_deref();
-    let host = without_login(settings.host.as_deref().unwrap_or_default());
+    let host = mesh::names::without_login(settings.host.as_deref().unwrap_or_default());
     let host = format!("must be a URL such as https://192.0.2.1:6443, got {host:?}");
     let rules = [
         (
@@ -242,18 +242,4 @@ fn has_usable_port(uri: &Uri) -> bool {
     let authority = authority.unwrap_or_default();
     let server = authority.rsplit_once('@').map_or(authority, |(_, of)| of);
     uri.port_u16().is_some() || uri.host() == Some(server.trim_end_matches(':'))
-}
-
-/// Returns the URL of a server without a login in it, which errors and logs would show. A password may hold whatever would
-/// have to be encoded, so all up to the last `@` goes.
-pub(crate) fn without_login(url: &str) -> String {
-    let Some((login, server)) = url.rsplit_once('@') else {
-        return url.to_owned();
-    };
-    let is_scheme = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric());
-    let scheme = login.split_once("://").map(|(scheme, _)| scheme);
-    match scheme.filter(|scheme| is_scheme(scheme)) {
-        Some(scheme) => format!("{scheme}://…@{server}"),
-        None => format!("…@{server}"),
-    }
 }

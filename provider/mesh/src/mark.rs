@@ -16,8 +16,8 @@ pub const MANAGER: &str = "terraform-provider-mesh";
 /// a create beside those of an apply, a later apply could not remove them.
 pub const CREATOR: &str = "terraform-provider-mesh-create";
 
-/// Annotation of the request that creates an object: whoever sent it recognizes the object by its value if the answer is
-/// lost. The first apply removes it.
+/// Annotation of the request that creates an object. If the answer is lost, the run that sent the request recognizes its
+/// object by the value. The first apply removes it.
 pub const CLAIM: &str = "mesh.vm/claim";
 
 /// Owner of an object. Every object carries the label with the owner's name, so that one list call finds all objects of

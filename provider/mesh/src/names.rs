@@ -35,20 +35,32 @@ impl Invalid {
     }
 }
 
+/// Returns a URL without its login, which errors and logs would show. The URL may be malformed, and a password may contain
+/// characters that should be encoded, so everything up to the last `@` is removed.
+pub fn without_login(url: &str) -> String {
+    let Some((login, host)) = url.rsplit_once('@') else {
+        return url.to_owned();
+    };
+    let is_scheme = |text: &str| {
+        let name = text.strip_suffix(':').unwrap_or(text);
+        name.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    };
+    let scheme = login.split_once("//").map(|(scheme, _)| scheme);
+    match scheme.filter(|scheme| is_scheme(scheme)) {
+        Some(scheme) => format!("{scheme}//…@{host}"),
+        None => format!("…@{host}"),
+    }
+}
+
 /// Returns a text as errors show it: at most 80 characters, and of a URL neither its login nor its query, which may be
-/// secret. The URL may be malformed, so everything up to the last `@` counts as login.
+/// secret.
 pub(crate) fn shown(text: &str) -> String {
     let mut shown = text.to_owned();
-    if let Some((scheme, rest)) = text.split_once("//") {
-        let rest = match rest.rsplit_once('@') {
-            Some((_, rest)) => format!("…@{rest}"),
-            None => rest.to_owned(),
-        };
-        let rest = match rest.split_once('?') {
-            Some((rest, _)) => format!("{rest}?…"),
-            None => rest,
-        };
-        shown = format!("{scheme}//{rest}");
+    if text.contains("//") {
+        shown = without_login(text);
+        if let Some((base, _)) = shown.split_once('?') {
+            shown = format!("{base}?…");
+        }
     }
     if shown.chars().count() > 80 {
         shown = shown.chars().take(80).chain(['…']).collect();

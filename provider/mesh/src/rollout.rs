@@ -129,7 +129,7 @@ fn read<T: FromStr>(annotation: &Value) -> Option<T> {
     annotation.as_str()?.parse().ok()
 }
 
-/// Returns the ID of a fleet's Lease. The prefix keeps it apart from those of elections in the same namespace.
+/// Returns the ID of a fleet's Lease. The prefix avoids the names of leader elections in the same namespace.
 pub fn lease_id(fleet: &Id) -> Option<Id> {
     Some(Id {
         namespace: fleet.namespace.clone(),
@@ -137,7 +137,7 @@ pub fn lease_id(fleet: &Id) -> Option<Id> {
     })
 }
 
-/// Returns the Lease that tells a fleet's members how to roll. Its spec belongs to whoever holds the lock.
+/// Returns the Lease that holds a fleet's rollout settings. The run that holds the lock owns its spec.
 pub(crate) fn lease(fleet: &Id, rollout: Rollout) -> Option<Manifest> {
     let mut lease = bare_lease(fleet)?;
     lease.body["metadata"]["annotations"] = json!({

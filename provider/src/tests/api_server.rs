@@ -318,6 +318,18 @@ fn respond(connection: &mut TcpStream, asked: &Asked, fault: Option<Fault>, obje
 }
 
 fn asked(connection: &TcpStream) -> Asked {
+    let (method, target, body) = request(connection);
+    let (path, query) = target.split_once('?').unwrap_or((&target, ""));
+    Asked {
+        method,
+        path: path.to_owned(),
+        query: query.to_owned(),
+        body,
+    }
+}
+
+/// Reads a request: method, path with its query, and body.
+pub(super) fn request(connection: &TcpStream) -> (String, String, Json) {
     let mut reader = BufReader::new(connection);
     let (mut line, mut length) = (String::new(), 0);
     reader.read_line(&mut line).unwrap();
@@ -334,15 +346,8 @@ fn asked(connection: &TcpStream) -> Asked {
     let mut body = vec![0; length];
     reader.read_exact(&mut body).unwrap();
     let mut words = line.split(' ').map(str::to_owned);
-    let method = words.next().unwrap();
-    let target = words.next().unwrap();
-    let (path, query) = target.split_once('?').unwrap_or((&target, ""));
-    Asked {
-        method,
-        path: path.to_owned(),
-        query: query.to_owned(),
-        body: serde_json::from_slice(&body).unwrap_or_default(),
-    }
+    let body = serde_json::from_slice(&body).unwrap_or_default();
+    (words.next().unwrap(), words.next().unwrap(), body)
 }
 
 /// A resource and the state that Terraform would keep.

@@ -61,7 +61,7 @@ async fn a_create_without_answers_leaves_nothing_without_a_state() {
     }
 }
 
-/// The uid of the entry alone tells which cluster it is.
+/// Where the namespace is hidden, only the entry's UID identifies the cluster.
 #[tokio::test]
 async fn an_entry_that_a_failed_update_creates_again_is_known() {
     for fails_at in ["workloadentries", "serviceentries"] {

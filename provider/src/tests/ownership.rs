@@ -22,6 +22,18 @@ fn by_hand(at: &str, name: &str) -> Json {
     } })
 }
 
+/// Another run creates an object of a fleet of the same name, just before the first create of this one.
+fn create_meanwhile(server: &ApiServer, at: &'static str) {
+    let mut is_first = true;
+    server.fail(move |asked, objects| {
+        if asked.method == "POST" && std::mem::take(&mut is_first) {
+            let labels = json!({ "app.kubernetes.io/managed-by": mesh::mark::MANAGER, "mesh.vm/fleet": "ratings" });
+            objects.put_istio(at, json!({ "metadata": { "labels": labels }, "spec": {} }));
+        }
+        None
+    });
+}
+
 #[tokio::test]
 async fn a_destroy_of_a_fleet_leaves_an_object_of_others_that_took_one_of_its_names() {
     let server = ApiServer::start();
@@ -125,26 +137,12 @@ async fn of_two_creates_of_a_fleet_without_a_common_object_one_is_refused() {
     let server = ApiServer::start();
     let client = server.provider().await;
     let mut fleet = Kept::fleet();
-    let mut is_first = true;
-
-    server.fail(move |asked, objects| {
-        if asked.method == "POST" && std::mem::take(&mut is_first) {
-            let labels = json!({ "app.kubernetes.io/managed-by": mesh::mark::MANAGER, "mesh.vm/fleet": "ratings" });
-            objects.put_istio(OTHER, json!({ "metadata": { "labels": labels }, "spec": {} }));
-        }
-        None
-    });
+    create_meanwhile(&server, OTHER);
     let refused = texts(&fleet.apply(&client).await, Severity::Error);
     assert!(refused.contains("[fleet-exists]"), "{refused}");
     assert!(refused.contains("at the same time"), "{refused}");
     assert!(fleet.state.is_none());
-    let names: Vec<_> = server
-        .objects()
-        .names()
-        .into_iter()
-        .map(str::to_owned)
-        .collect();
-    assert_eq!(names, [OTHER]);
+    assert_eq!(server.objects().names(), [OTHER].into());
 }
 
 /// Both create the Sidecar; the one that comes second has created the service alone.
@@ -153,23 +151,10 @@ async fn a_create_that_is_refused_deletes_only_what_it_created() {
     let server = ApiServer::start();
     let client = server.provider().await;
     let mut fleet = Kept::fleet();
-    let mut is_first = true;
-    server.fail(move |asked, objects| {
-        if asked.method == "POST" && std::mem::take(&mut is_first) {
-            let labels = json!({ "app.kubernetes.io/managed-by": mesh::mark::MANAGER, "mesh.vm/fleet": "ratings" });
-            objects.put_istio(SIDECAR, json!({ "metadata": { "labels": labels }, "spec": {} }));
-        }
-        None
-    });
+    create_meanwhile(&server, SIDECAR);
     assert_ne!(texts(&fleet.apply(&client).await, Severity::Error), "");
     assert!(fleet.state.is_none());
-    let names: Vec<_> = server
-        .objects()
-        .names()
-        .into_iter()
-        .map(str::to_owned)
-        .collect();
-    assert_eq!(names, [SIDECAR]);
+    assert_eq!(server.objects().names(), [SIDECAR].into());
 }
 
 /// A member that waited for its turn may have made the Lease before.

@@ -1,7 +1,7 @@
 //! An API server that fails while a VM, which runs on its bundle already, is to get its traffic back.
 
-use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::io::Write;
+use std::net::TcpListener;
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -12,6 +12,7 @@ use mesh::withdrawal::Operation;
 use serde_json::{Value as Json, json};
 use tokio::time::Instant;
 
+use super::api_server::request;
 use crate::objects::Objects;
 use crate::run::Run;
 
@@ -64,27 +65,6 @@ fn serve(entry: Option<Json>, faults: Vec<Fault>) -> (String, mpsc::Receiver<Str
         }
     });
     (url, writes)
-}
-
-fn request(connection: &TcpStream) -> (String, String, Json) {
-    let mut reader = BufReader::new(connection);
-    let (mut line, mut length) = (String::new(), 0);
-    reader.read_line(&mut line).unwrap();
-    loop {
-        let mut header = String::new();
-        reader.read_line(&mut header).unwrap();
-        let Some((name, value)) = header.split_once(':') else {
-            break;
-        };
-        if name.eq_ignore_ascii_case("content-length") {
-            length = value.trim().parse().unwrap();
-        }
-    }
-    let mut body = vec![0; length];
-    reader.read_exact(&mut body).unwrap();
-    let mut words = line.split(' ').map(str::to_owned);
-    let body = serde_json::from_slice(&body).unwrap_or_default();
-    (words.next().unwrap(), words.next().unwrap(), body)
 }
 
 fn entry() -> Manifest {

@@ -1,6 +1,7 @@
 //! Create and update. What is done is decided by [`steps`], before anything is written; each step is a function here.
 
 mod former_vm;
+mod path_check;
 mod shared_vm;
 mod turn;
 mod way_back;
@@ -20,7 +21,6 @@ use plugin::{Deadline, Diagnostic, Diagnostics, Done, Value};
 use serde_json::Value as Json;
 use tokio::time::Instant;
 use vm::Wait;
-use vm::program::Verdict;
 
 use super::output::{DriftOutput, WorkloadOutput};
 use super::plan::{self, Decision};
@@ -29,22 +29,10 @@ use super::steps::{Kind, Reach, Step, WayBack, steps};
 use crate::context::Context;
 use crate::declared::vm_address::VmAddress;
 use crate::machine::{Failure, Machine, VmAfterFailure};
-use crate::messages::report::reverted;
 use crate::messages::{self, Code, Message};
 use work::Work;
 
 pub(super) use work::Target;
-
-/// The checks of the paths to istiod and to another certificate authority.
-const PATHS: [&str; 7] = [
-    "dns",
-    "hosts",
-    "control-plane",
-    "tls-name",
-    "ca-dns",
-    "ca",
-    "ca-certificate",
-];
 
 /// How long istiod may take to report a proxy that is ready.
 const CONNECTED: Duration = Duration::from_mins(1);
@@ -195,28 +183,6 @@ impl Work<'_> {
         let machine = self.machine.insert(machine);
         let connected = machine.connect(wait).await;
         connected.map_err(|error| messages::vm(&error).into())
-    }
-
-    /// Checks that the VM finds istiod, before anything is written, if somebody else has to publish the name or to put
-    /// it into the certificate; and another certificate authority, if there is one.
-    async fn check_vm(&mut self) -> Result<(), Diagnostic> {
-        let (desired, facts) = (&self.preflight.desired, &self.preflight.facts);
-        let bundle = &desired.bundle;
-        let is_plain = bundle.hosts_line.is_some() && facts.control_plane.san.is_none();
-        if is_plain && bundle.authority.is_none() {
-            return Ok(());
-        }
-        let machine = self.machine.as_mut().ok_or_else(no_ssh)?;
-        let checks = machine.check(bundle).await.unwrap_or_default();
-        let bad = checks
-            .iter()
-            .find(|check| PATHS.contains(&check.name.as_str()) && check.verdict == Verdict::Bad);
-        let Some(bad) = bad else {
-            return Ok(());
-        };
-        machine.close().await;
-        let lines = [format!("{}: {}", bad.name, bad.found.trim())];
-        Err(reverted("check", Some(&bad.name), &lines))
     }
 
     async fn withdraw_others(&self) -> Result<(), Diagnostic> {

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use tokio::process::Command;
 
 use crate::bed::{kubectl, server, workload};
-use crate::certificates::{Authority, version_1};
+use crate::certificates::{Authority, Certified, version_1};
 use crate::fronts::{in_plain, in_tls, socks};
 
 #[derive(Debug, PartialEq)]
@@ -390,6 +390,17 @@ async fn a_socks_proxy_is_used() {
     cases.check(Fails, here(&other), user(&admin())).await;
 }
 
+/// Checks a front that serves a certificate, and what the kubeconfig trusts.
+async fn check_trust(cases: &mut Cases, expected: Outcome, served: &Certified, trusted: String) {
+    let port = in_tls(&server().url(), served).await;
+    let cluster = json!({
+        "server": format!("https://127.0.0.1:{port}"), "certificate-authority-data": base64(trusted),
+    });
+    cases
+        .check(expected, cluster, user(&json!({ "token": "unknown" })))
+        .await;
+}
+
 /// Nobody knows the token, so the API server's answer shows that the front is trusted.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_is_trusted_as_by_kubectl() {
@@ -415,18 +426,12 @@ async fn a_server_is_trusted_as_by_kubectl() {
         (Fails, &Authority::expired().itself(), vec![]),
         (Fails, &Authority::of_clients().itself(), vec![]),
     ] {
-        let port = in_tls(&server().url(), served).await;
         let trusted = if trusted.is_empty() {
             served.pem()
         } else {
             trusted.concat()
         };
-        let cluster = json!({
-            "server": format!("https://127.0.0.1:{port}"), "certificate-authority-data": base64(trusted),
-        });
-        cases
-            .check(expected, cluster, user(&json!({ "token": "unknown" })))
-            .await;
+        check_trust(&mut cases, expected, served, trusted).await;
     }
 }
 
@@ -443,13 +448,7 @@ async fn a_ca_issues_what_it_may_for_kubectl() {
         (Fails, &unnamed, nonsense.to_owned()),
     ];
     for (expected, ca, trusted) in unfit.chain(fit).chain(beside) {
-        let port = in_tls(&server().url(), &ca.leaf()).await;
-        let cluster = json!({
-            "server": format!("https://127.0.0.1:{port}"), "certificate-authority-data": base64(trusted),
-        });
-        cases
-            .check(expected, cluster, user(&json!({ "token": "unknown" })))
-            .await;
+        check_trust(&mut cases, expected, &ca.leaf(), trusted).await;
     }
 }
 

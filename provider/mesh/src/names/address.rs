@@ -14,7 +14,7 @@ text! {
 }
 
 text! {
-    /// A host and a port, as gRPC dials them.
+    /// The host and port of a gRPC server.
     HostPort: "a host and a port",
     "e.g. csr.example.com:443, 192.0.2.7:443 or [2001:db8::7]:443, without a scheme",
     is_host_port

@@ -164,8 +164,8 @@ impl<'a> Work<'a> {
         all.map(|(_, circumstance)| circumstance).collect()
     }
 
-    /// Returns whether an update creates the entry again whose uid alone tells which cluster it is. The uid of the former
-    /// entry then fits no cluster any more.
+    /// Returns whether an update re-creates an entry that is the only proof of the cluster's identity. The former entry's
+    /// UID then matches no cluster.
     pub(super) fn recreates(&self) -> bool {
         let is_unseen = |prior: Prior<'_>| prior.output.namespace_uid.known().is_none();
         let is_hidden = self.preflight.namespace.uid().is_none();

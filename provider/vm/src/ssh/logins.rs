@@ -49,8 +49,8 @@ struct Said {
     port: Option<u16>,
 }
 
-/// Asks OpenSSH. It prints a user and a port in any case: the local user's name and 22, if the file says nothing. A copy of
-/// the file that ends in a user of ours tells these apart, because the first value of an option counts.
+/// Asks OpenSSH. It always prints a user and a port: the local user's name and 22 if the file sets none. The first value of
+/// an option counts, so a copy of the file that ends in a placeholder user shows whether the file sets one.
 async fn said(hop: &Hop, file: &Path) -> Result<Said, VmError> {
     // A file that cannot be read is reported by the connection, in OpenSSH's words.
     let Ok(mut text) = tokio::fs::read(file).await else {

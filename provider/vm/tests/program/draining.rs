@@ -67,7 +67,7 @@ fn a_count_that_failed_is_not_zero() {
         for (process, expected) in [
             (
                 "envoy",
-                "Envoy's admin API on port 15099 did not tell how many requests were open",
+                "Envoy's admin API on port 15099 did not report how many requests were open",
             ),
             ("other", ""),
         ] {

@@ -16,7 +16,7 @@ drain() {
 }
 tell_open_requests() {
   case $current_requests in
-  unknown) emit "Envoy's admin API on port $(admin_port) did not tell how many requests were open when the proxy stopped" ;;
+  unknown) emit "Envoy's admin API on port $(admin_port) did not report how many requests were open when the proxy stopped" ;;
   *) emit 'requests were still open when the proxy stopped' ;;
   esac
 }
@@ -26,7 +26,7 @@ is_idle_or_recalled() {
 }
 # Whether no request is open, and none has come for a second at least. A count that failed is not zero.
 is_idle() {
-  # Each question starts the agent anew: one a second is enough.
+  # Each request starts the agent: one per second is enough.
   if [ "$(uptime)" = "${idle_asked:-}" ]; then
     return 1
   fi
