@@ -6,6 +6,7 @@
 mod api_server;
 mod bed;
 mod cache;
+mod cgroup;
 mod cloud_init;
 mod command;
 mod disk;

@@ -4,7 +4,6 @@ use std::fs::{self, Permissions};
 use std::net::Ipv4Addr;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -12,7 +11,7 @@ use std::time::Duration;
 use crate::command::{PATIENCE, quick, wait_for};
 use crate::network::{Subnet, namespace};
 use crate::process::{Lifetime, Recorded, Server};
-use crate::{Error, Result, cache, engines, overlay};
+use crate::{Error, Result, cache, cgroup, engines, overlay};
 
 /// SSH key exchange of the bed. The default, post-quantum one takes a client 0.1 s of computing.
 const KEY_EXCHANGE: &[u8] = b"KexAlgorithms curve25519-sha256\n";
@@ -127,7 +126,7 @@ impl Machine {
         self.subnet.disconnect(&self.name)?;
         self.subnet.connect(&self.name, self.address)?;
         let link = self.subnet.link(&self.name);
-        let mut nspawn = Command::new("systemd-nspawn");
+        let mut nspawn = cgroup::command(&link, "systemd-nspawn")?;
         nspawn
             .env("SYSTEMD_NSPAWN_UNIFIED_HIERARCHY", "1")
             .args(["--quiet", "--boot", "--directory"])
@@ -264,9 +263,10 @@ impl Machine {
         self.nspawn().is_some()
     }
 
-    /// Removes its disk and nspawn's data outside of it.
+    /// Removes its disk, its control group, and nspawn's data.
     pub(crate) fn forget(&self) -> Result<()> {
         overlay::discard(&self.folder)?;
+        cgroup::remove(&self.subnet.link(&self.name))?;
         cache::remove(
             &Path::new("/run/systemd/nspawn/propagate").join(self.subnet.link(&self.name)),
         )

@@ -21,7 +21,11 @@ fn traces(name: &str, network: &str) -> Vec<String> {
         fs::read_to_string("/proc/mounts").unwrap(),
         output(
             "find",
-            &["/run/systemd/nspawn", "/var/lib/terraform-provider-mesh"],
+            &[
+                "/run/systemd/nspawn",
+                "/var/lib/terraform-provider-mesh",
+                "/sys/fs/cgroup",
+            ],
         ),
     ];
     let lines = listings.iter().flat_map(|listing| listing.lines());
@@ -59,6 +63,7 @@ fn a_bed_comes_up_works_and_leaves_nothing() {
 
     pods_talk_over_mutual_tls(&found);
     vm_is_as_described(&found);
+    machines_share_no_control_group(&found);
     a_vm_that_lets_no_user_log_in_is_not_up(&found);
     vm_survives_what_tests_do_to_it(&found);
 
@@ -92,6 +97,14 @@ fn pods_talk_over_mutual_tls(bed: &Bed) {
         "a stranger got an answer in spite of STRICT: {}",
         plain.body
     );
+}
+
+/// A unit that ends on one machine would remove the group in which the same unit starts on another.
+fn machines_share_no_control_group(bed: &Bed) {
+    let group = "/sys/fs/cgroup/only-here";
+    bed.pods[0].shell(&format!("mkdir {group}")).unwrap();
+    bed.vms[0].shell(&format!("test ! -e {group}")).unwrap();
+    bed.pods[0].shell(&format!("rmdir {group}")).unwrap();
 }
 
 fn ssh(bed: &Bed, user: &str, words: &[&str]) -> (bool, String) {
